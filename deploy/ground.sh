@@ -1,0 +1,60 @@
+#!/bin/sh
+# Installs what Postern needs beyond npm, where it is missing and may be installed; says it in one sentence elsewhere.
+#   ground.sh redis        redis-server, for `npm start`
+#   ground.sh redis lab    and the third-party programs that the lab tests talk to, for `npm test`
+# Missing lab programs only make their tests skip; a missing redis-server is an error.
+set -u
+
+# package:program
+redis="redis-server:redis-server"
+lab="postfix:smtp-sink swaks:swaks haproxy:haproxy nftables:nft iproute2:ip procps:sysctl libsisimai-perl:@Sisimai python3-minimal:python3"
+
+has() {
+  case $1 in
+    @*) perl -M"${1#@}" -e 1 2>/dev/null ;;
+    *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 ;;
+  esac
+}
+
+missing() {
+  for pair in $1; do
+    has "${pair#*:}" || printf '%s ' "${pair%%:*}"
+  done
+}
+
+wanted=$redis
+for word in "$@"; do
+  [ "$word" = lab ] && wanted="$redis $lab"
+done
+
+packages=$(missing "$wanted")
+[ -z "$packages" ] && exit 0
+
+if command -v apt-get >/dev/null 2>&1; then
+  if [ "$(id -u)" = 0 ]; then
+    as=
+  elif sudo -n true 2>/dev/null; then
+    as="sudo -n"
+  else
+    as=no
+  fi
+  if [ "$as" != no ]; then
+    echo "postern: installing $packages" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    # No daemon is to start by itself: redis-server and postfix are run by Postern and its tests, on ports of their own.
+    policy=/usr/sbin/policy-rc.d
+    made=no
+    if [ ! -e $policy ]; then
+      printf '#!/bin/sh\nexit 101\n' | $as tee $policy >/dev/null && $as chmod 755 $policy && made=yes
+    fi
+    log=$(mktemp)
+    # shellcheck disable=SC2086
+    { $as apt-get update -qq && $as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } >"$log" 2>&1 </dev/null || tail -n 5 "$log" >&2
+    rm -f "$log"
+    [ "$made" = yes ] && $as rm -f $policy
+  fi
+fi
+
+rest=$(missing "$wanted")
+[ -n "$rest" ] && echo "postern: please install the Debian packages $rest(they are missing here and may not be installed by this script)" >&2
+[ -z "$(missing "$redis")" ]

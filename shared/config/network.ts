@@ -1,0 +1,56 @@
+/** Networks (CIDR or single addresses) and addresses, IPv4 and IPv6 alike. */
+import ipaddr from "ipaddr.js";
+
+type Address = ipaddr.IPv4 | ipaddr.IPv6;
+
+/** One CIDR network or single address. */
+export class Network {
+  readonly #base: Address;
+  readonly #prefix: number;
+
+  private constructor(base: Address, prefix: number) {
+    this.#base = base;
+    this.#prefix = prefix;
+  }
+
+  /** @throws Error when the text is neither `address` nor `address/prefix` */
+  static parse(text: string): Network {
+    const slash = text.indexOf("/");
+    const base = parseAddress(slash < 0 ? text : text.slice(0, slash));
+    if (base === undefined) throw new Error("is not a network: give CIDR or a single address");
+    const bits = base.kind() === "ipv4" ? 32 : 128;
+    if (slash < 0) return new Network(base, bits);
+    const prefixText = text.slice(slash + 1);
+    const prefix = Number(prefixText);
+    if (!/^\d{1,3}$/.test(prefixText) || prefix > bits) {
+      throw new Error(`is not a network: the prefix length goes from 0 to ${bits}`);
+    }
+    return new Network(base, prefix);
+  }
+
+  contains(address: string): boolean {
+    const parsed = parseAddress(address);
+    if (parsed === undefined || parsed.kind() !== this.#base.kind()) return false;
+    return parsed.match(this.#base as ipaddr.IPv4, this.#prefix);
+  }
+
+  toString(): string {
+    return `${this.#base.toString()}/${this.#prefix}`;
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+}
+
+/** Canonical text of an IP address, IPv4-mapped IPv6 as IPv4; `undefined` when it is none. No zones, no octal, no short forms. */
+export function canonicalAddress(text: string): string | undefined {
+  return parseAddress(text)?.toString();
+}
+
+function parseAddress(text: string): Address | undefined {
+  if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !(text.includes(":") && ipaddr.IPv6.isValid(text)))
+    return undefined;
+  if (text.includes("%")) return undefined;
+  return ipaddr.process(text);
+}

@@ -1,0 +1,77 @@
+/** The scalar values of the configuration: durations, sizes, rates, networks, endpoints. After parsing: milliseconds and octets. */
+import { z } from "zod";
+import type { HostPort } from "../routing/next-hop.ts";
+import { Network } from "./network.ts";
+
+const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const unitBytes = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 } as const;
+
+/** `30s`, `5m`, `4h`, `5d`, or `0`; milliseconds after parsing. */
+export const duration = z
+  .union([z.string(), z.literal(0)])
+  .transform((value, context) => {
+    const match = value === 0 || value === "0" ? ["0", "0", "ms"] : /^(\d{1,9})(ms|s|m|h|d)$/.exec(value);
+    if (match) return Number(match[1]) * unitMs[match[2] as keyof typeof unitMs];
+    context.addIssue({ code: "custom", message: "is not a duration: write 30s, 5m, 4h, 5d or 0" });
+    return z.NEVER;
+  })
+  .meta({
+    format: "duration",
+    jsonSchema: { anyOf: [{ type: "string", pattern: "^(0|\\d{1,9}(ms|s|m|h|d))$" }, { const: 0 }] },
+  });
+
+/** `64KB`, `25MB` (1024-based), or `0`; octets after parsing. */
+export const size = z
+  .union([z.string(), z.literal(0)])
+  .transform((value, context) => {
+    const match = value === 0 || value === "0" ? ["0", "0", "B"] : /^(\d{1,9})(B|KB|MB|GB)$/.exec(value);
+    if (match) return Number(match[1]) * unitBytes[match[2] as keyof typeof unitBytes];
+    context.addIssue({ code: "custom", message: "is not a size: write 64KB, 25MB, 1GB or 0" });
+    return z.NEVER;
+  })
+  .meta({
+    format: "size",
+    jsonSchema: { anyOf: [{ type: "string", pattern: "^(0|\\d{1,9}(B|KB|MB|GB))$" }, { const: 0 }] },
+  });
+
+export interface Rate {
+  count: number;
+  periodMs: number;
+}
+
+/** `100/1m`: a hundred in each minute. */
+export const rate = z
+  .string()
+  .transform((value, context): Rate => {
+    const match = /^(\d{1,9})\/(\d{0,9})(s|m|h|d)$/.exec(value);
+    if (match && Number(match[1]) > 0 && match[2] !== "0") {
+      return {
+        count: Number(match[1]),
+        periodMs: Number(match[2] || 1) * unitMs[match[3] as keyof typeof unitMs],
+      };
+    }
+    context.addIssue({ code: "custom", message: "is not a rate: write 100/1m" });
+    return z.NEVER;
+  })
+  .meta({ format: "rate", jsonSchema: { type: "string", pattern: "^\\d{1,9}/\\d{0,9}(s|m|h|d)$" } });
+
+export const network = z
+  .string()
+  .transform((value, context): Network => {
+    try {
+      return Network.parse(value);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: (error as Error).message });
+      return z.NEVER;
+    }
+  })
+  .meta({ format: "network", jsonSchema: { type: "string" } });
+
+/** `host:port` or `[v6]:port`. */
+export function parseHostPort(text: string, defaultPort?: number): HostPort | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]@/]+))(?::(\d{1,5}))?$/.exec(text);
+  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || port === undefined || port < 1 || port > 65_535) return undefined;
+  return { host: host.toLowerCase(), port };
+}

@@ -1,0 +1,29 @@
+/** The envelope of a message: what MAIL and RCPT said, kept exactly as it was given (RFC 5321 §2.3.1). */
+
+/** RFC 3461 §4.1: when the sender wants to hear about a recipient. */
+export type NotifyEvent = "SUCCESS" | "FAILURE" | "DELAY";
+
+export interface Recipient {
+  /** The forward-path's mailbox as the client gave it, without angle brackets. */
+  address: string;
+  /** RFC 3461 §4.1. Absent: FAILURE (and DELAY at our choice). `[]` is NOTIFY=NEVER. */
+  notify?: NotifyEvent[];
+  /** RFC 3461 §4.2, decoded from xtext, with its address type: `rfc822;joe@example.com`. */
+  orcpt?: string;
+}
+
+export interface Envelope {
+  /** The mailbox of the reverse-path without angle brackets; `""` is the null reverse-path `<>`. */
+  reversePath: string;
+  recipients: Recipient[];
+  /** RFC 6152 BODY parameter. Absent: 7BIT. */
+  body?: "7BIT" | "8BITMIME";
+  /** RFC 6531 SMTPUTF8 parameter. */
+  smtputf8?: boolean;
+  /** RFC 8689 REQUIRETLS parameter. */
+  requireTls?: boolean;
+  /** RFC 3461 §4.3. Absent: as `dsn.attach` says. */
+  ret?: "FULL" | "HDRS";
+  /** RFC 3461 §4.4, decoded from xtext. */
+  envid?: string;
+}

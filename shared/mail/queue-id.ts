@@ -1,0 +1,24 @@
+/** Queue ids: unique without coordination, sortable by time, safe in SMTP replies, file names and job ids. */
+
+/** Crockford's base 32 without I, L, O, U: read aloud on the telephone without mistakes. */
+const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/**
+ * 18 characters: 9 of epoch milliseconds (until the year 3084), 9 of randomness (45 bits).
+ * @param nowMs   epoch milliseconds
+ * @param random  at least 9 random octets
+ */
+export function makeQueueId(nowMs: number, random: Uint8Array): string {
+  let id = "";
+  let rest = nowMs;
+  for (let i = 0; i < 9; i++) {
+    id = alphabet.charAt(rest % 32) + id;
+    rest = Math.floor(rest / 32);
+  }
+  for (let i = 0; i < 9; i++) id += alphabet.charAt((random[i] ?? 0) & 31);
+  return id;
+}
+
+export function isQueueId(text: string): boolean {
+  return /^[0-9A-HJKMNP-TV-Z]{18}$/.test(text);
+}

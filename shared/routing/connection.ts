@@ -1,0 +1,21 @@
+/** The facts of one client connection that routing decides by; plain data, it travels with the message. */
+
+export interface Endpoint {
+  /** An IPv4 or IPv6 address in canonical text; an IPv4-mapped IPv6 address is written as IPv4. */
+  address: string;
+  port: number;
+}
+
+/** Whose server the client meant: design "Routing". */
+export type Direction = "incoming" | "outgoing" | "local";
+
+export interface Connection {
+  /** Short and unique enough to follow one session in the log. */
+  id: string;
+  /** The listener's name. */
+  listener: string;
+  client: Endpoint;
+  /** Where the client meant to connect: from the kernel, the PROXY header, or the gateway's own address. */
+  destination: Endpoint;
+  direction: Direction;
+}

@@ -1,0 +1,27 @@
+/** Where a message goes next. */
+
+export interface HostPort {
+  /** A host name, an IPv4 address, or an IPv6 address without brackets. */
+  host: string;
+  port: number;
+}
+
+/** A named entry of `relay.hosts`, complete. */
+export interface RelayHost extends HostPort {
+  name: string;
+  tls: TlsLevel;
+  auth?: { user: string; password: string };
+}
+
+/** `none`: never. `may`: if offered, no certificate check. `require`: or defer. `verify`: with a valid certificate. */
+export type TlsLevel = "none" | "may" | "require" | "verify";
+
+export type NextHop =
+  /** Protected servers in order of preference, or the one server that the client connected to. */
+  | { kind: "servers"; servers: HostPort[]; hide: boolean }
+  /** A relay host by name. */
+  | { kind: "relay"; relay: RelayHost }
+  /** `via: host:port`. */
+  | { kind: "host"; host: HostPort }
+  /** RFC 5321 §5.1 for this domain (or address literal), in lower-case A-label form. */
+  | { kind: "mx"; domain: string };

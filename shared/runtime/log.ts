@@ -1,0 +1,31 @@
+/** The log: pino JSON on standard output, one event name per fact. Owns nothing; standard output is closed by the process. */
+import { type Logger, pino } from "pino";
+
+export type { Logger } from "pino";
+
+/** Every event that the outside may rely on. */
+export type EventName =
+  | "session.open"
+  | "session.classified"
+  | "session.close"
+  | "proxy.transaction"
+  | "message.accepted"
+  | "message.refused"
+  | "delivery.attempt"
+  | "delivery.delivered"
+  | "delivery.deferred"
+  | "delivery.rejected"
+  | "dsn.made"
+  | "message.settled"
+  | "message.dead";
+
+/** @param destination  where the lines go; standard output when absent */
+export function createLogger(service: string, destination?: { write(line: string): void }): Logger {
+  const options = {
+    base: { service, pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    messageKey: "message",
+  };
+  return destination === undefined ? pino(options) : pino(options, destination);
+}

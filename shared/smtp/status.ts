@@ -1,0 +1,28 @@
+/** Enhanced status codes (RFC 3463) and the reply they come with. */
+
+/** `class.subject.detail`, for example `5.1.1`. The class is 2, 4 or 5. */
+export type EnhancedStatus = `${2 | 4 | 5}.${number}.${number}`;
+
+/** One SMTP reply as the peer sent it (RFC 5321 §4.2), without the code and the enhanced status in its lines. */
+export interface SmtpReply {
+  code: number;
+  /** Only when the peer sent one. */
+  enhanced?: EnhancedStatus;
+  /** At least one; without line ends. */
+  lines: string[];
+  /** The command it answers: CONNECT (the greeting), EHLO, HELO, STARTTLS, AUTH, MAIL, RCPT, DATA, DOT, RSET, QUIT. */
+  command: SmtpCommandName;
+}
+
+export type SmtpCommandName =
+  | "CONNECT"
+  | "EHLO"
+  | "HELO"
+  | "STARTTLS"
+  | "AUTH"
+  | "MAIL"
+  | "RCPT"
+  | "DATA"
+  | "DOT"
+  | "RSET"
+  | "QUIT";

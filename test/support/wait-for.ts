@@ -1,0 +1,20 @@
+/** Waits for a condition instead of for a time. */
+
+/**
+ * Polls until the condition gives something other than false, undefined or null, and returns it.
+ * @throws Error naming `what` after `timeoutMs`
+ */
+export async function waitFor<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  timeoutMs = 20_000,
+): Promise<NonNullable<Exclude<T, false>>> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await condition();
+    if (value !== false && value !== undefined && value !== null)
+      return value as NonNullable<Exclude<T, false>>;
+    if (Date.now() > deadline) throw new Error(`still waiting after ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

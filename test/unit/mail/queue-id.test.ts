@@ -1,0 +1,14 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isQueueId, makeQueueId } from "../../../shared/mail/queue-id.ts";
+
+test("queue ids sort by time and are safe in replies, file names and job ids", () => {
+  const random = new Uint8Array(9).fill(255);
+  const earlier = makeQueueId(1_700_000_000_000, random);
+  const later = makeQueueId(1_700_000_000_001, new Uint8Array(9));
+  assert.ok(earlier < later);
+  assert.match(earlier, /^[0-9A-Z]{18}$/);
+  assert.ok(isQueueId(earlier));
+  assert.ok(!isQueueId(earlier.toLowerCase()));
+  assert.ok(!isQueueId("123"));
+});
