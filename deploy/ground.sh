@@ -5,13 +5,14 @@
 # Missing lab programs only make their tests skip; a missing redis-server is an error.
 set -u
 
-# package:program
+# package:program, package:@PerlModule or package:/file below a directory of /usr/lib
 redis="redis-server:redis-server"
-lab="postfix:smtp-sink swaks:swaks haproxy:haproxy nftables:nft iproute2:ip procps:sysctl libsisimai-perl:@Sisimai python3-minimal:python3"
+lab="postfix:smtp-sink swaks:swaks haproxy:haproxy nftables:nft iproute2:ip procps:sysctl sasl2-bin:saslpasswd2 libsasl2-modules:/sasl2/libplain.so libsisimai-perl:@Sisimai python3:python3 openssl:openssl"
 
 has() {
   case $1 in
     @*) perl -M"${1#@}" -e 1 2>/dev/null ;;
+    /*) ls /usr/lib/*"$1" >/dev/null 2>&1 ;;
     *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 ;;
   esac
 }

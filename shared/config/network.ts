@@ -1,5 +1,6 @@
 /** Networks (CIDR or single addresses) and addresses, IPv4 and IPv6 alike. */
 import ipaddr from "ipaddr.js";
+import type { Endpoint } from "../routing/connection.ts";
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
@@ -46,6 +47,18 @@ export class Network {
 /** Canonical text of an IP address, IPv4-mapped IPv6 as IPv4; `undefined` when it is none. No zones, no octal, no short forms. */
 export function canonicalAddress(text: string): string | undefined {
   return parseAddress(text)?.toString();
+}
+
+/** `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`; `undefined` when it is none of them. */
+export function parseEndpoint(text: string, defaultPort: number): Endpoint | undefined {
+  const bare = canonicalAddress(text);
+  if (bare !== undefined) return { address: bare, port: defaultPort };
+  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text);
+  const address = canonicalAddress(match?.[1] ?? match?.[2] ?? "");
+  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
+  if (address === undefined || port < 1 || port > 65_535) return undefined;
+  if ((match?.[1] !== undefined) !== (match?.[1] ?? match?.[2] ?? "").includes(":")) return undefined;
+  return { address, port };
 }
 
 function parseAddress(text: string): Address | undefined {

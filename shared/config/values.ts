@@ -1,10 +1,18 @@
-/** The scalar values of the configuration: durations, sizes, rates, networks, endpoints. After parsing: milliseconds and octets. */
+/** The scalar values of the configuration: durations, sizes, rates, networks, servers, patterns. After parsing: milliseconds and octets. */
 import { z } from "zod";
 import type { HostPort } from "../routing/next-hop.ts";
 import { Network } from "./network.ts";
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const unitBytes = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 } as const;
+
+/** Text that is not empty. */
+export const text = z.string().min(1);
+
+export const port = z.int().min(1).max(65_535);
+
+/** Port 0 takes any free one: for tests and for two gateways on one machine. */
+export const listenPort = z.int().min(0).max(65_535);
 
 /** `30s`, `5m`, `4h`, `5d`, or `0`; milliseconds after parsing. */
 export const duration = z
@@ -44,7 +52,7 @@ export const rate = z
   .string()
   .transform((value, context): Rate => {
     const match = /^(\d{1,9})\/(\d{0,9})(s|m|h|d)$/.exec(value);
-    if (match && Number(match[1]) > 0 && match[2] !== "0") {
+    if (match && Number(match[1]) > 0 && (match[2] === "" || Number(match[2]) > 0)) {
       return {
         count: Number(match[1]),
         periodMs: Number(match[2] || 1) * unitMs[match[3] as keyof typeof unitMs],
@@ -66,6 +74,45 @@ export const network = z
     }
   })
   .meta({ format: "network", jsonSchema: { type: "string" } });
+
+/** A domain, or `*.domain` for all below it. Kept in lower case. */
+export const domainPattern = z
+  .string()
+  .regex(/^(\*\.)?[^\s*@/:]+$/, "is not a domain: write example.com or *.example.com")
+  .transform((value) => value.toLowerCase())
+  .meta({ format: "domain" });
+
+/** `*`, or a domain pattern. Kept in lower case. */
+export const destinationPattern = z
+  .string()
+  .regex(/^(\*|(\*\.)?[^\s*@/:]+)$/, "is not a destination: write example.com, *.example.com or *")
+  .transform((value) => value.toLowerCase())
+  .meta({ format: "destination" });
+
+/** `*`, `user@domain`, `*@domain`, `*@*.domain`; `<>` is the null sender. */
+export const addressPattern = z
+  .string()
+  .regex(
+    /^(\*|<>|(\*|[^\s@*]+)@(\*\.)?[^\s@*]+)$/,
+    "is not an address pattern: write user@example.com, *@example.com, *@*.example.com, <> or *",
+  )
+  .meta({ format: "address pattern" });
+
+/** `host:port`, `[v6]:port`, or without the port: 25. */
+export const server = z
+  .string()
+  .transform((value, context) => {
+    const parsed = parseHostPort(value, 25);
+    if (parsed) return parsed;
+    context.addIssue({
+      code: "custom",
+      message: "is not a server: write 203.0.113.25:25, [2001:db8::25]:25 or mail.example.com:25",
+    });
+    return z.NEVER;
+  })
+  .meta({ format: "server", jsonSchema: { type: "string" } });
+
+export const tlsLevel = z.enum(["none", "may", "require", "verify"]);
 
 /** `host:port` or `[v6]:port`. */
 export function parseHostPort(text: string, defaultPort?: number): HostPort | undefined {

@@ -21,9 +21,15 @@ export function bounceJobId(messageId: string): string {
   return `${messageId}-failed`;
 }
 
-/** One delay warning per job, ever (RFC 5321 §4.5.4.1 leaves it to us; one is enough). */
+/** One delay warning at a time for the same recipients (RFC 5321 §4.5.4.1 leaves it to us). */
 export function delayWarningJobId(deliveryJob: string): string {
   return `${deliveryJob}-delayed`;
+}
+
+/** The message and the part that a delivery job carries; `undefined` when the id is not a delivery job's. */
+export function parseDeliveryJobId(jobId: string): { id: string; part: number } | undefined {
+  const match = /^([0-9A-Za-z]+)-(\d{1,6})$/.exec(jobId);
+  return match?.[1] === undefined ? undefined : { id: match[1], part: Number(match[2]) };
 }
 
 const replySchema = z.object({
@@ -92,6 +98,8 @@ export const deliveryJobSchema = z.object({
   route: z.string(),
   size: z.int(),
   receivedAtMs: z.number(),
+  /** It was added more than once, or after Redis forgot it: recipients may be settled already. */
+  again: z.literal(true).optional(),
   history: historySchema.optional(),
 });
 export type DeliveryJob = Omit<z.infer<typeof deliveryJobSchema>, "history"> & { history?: AttemptHistory };

@@ -14,7 +14,23 @@ export interface DeliveryTask {
   jobId: string;
   queue: DeliveryQueueName;
   job: DeliveryJob;
+  /**
+   * The job may have been worked on before, here or elsewhere: retried, restarted after a crash, or added again.
+   * Read the states `fresh` then: whoever settles does it before the job ends.
+   */
+  mayHaveRun?: boolean;
   /** Aborted when the job's lock is lost or the worker is told to stop at once: end the attempt. */
+  signal: AbortSignal;
+}
+
+/** What a handler wants to happen to a bounce job. */
+export type BounceNext = { kind: "done" } | { kind: "postponed"; atMs: number };
+
+export interface BounceTask {
+  jobId: string;
+  job: BounceJob;
+  /** As for deliveries. */
+  mayHaveRun?: boolean;
   signal: AbortSignal;
 }
 
@@ -26,10 +42,10 @@ export interface Consumer {
 /** Puts jobs in. Every add is idempotent by job id. All reject within a few seconds while Redis is out of reach. */
 export interface Producer {
   /**
-   * Every part of every message, at once.
-   * @param route  what to show as the part's route until its first attempt
+   * Every part of every message, at once. `routes[n]` is what to show as the route of part n until its first attempt.
+   * `again` when an earlier try may have arrived after all.
    */
-  addDeliveries(messages: { message: StoredMessage; routes: string[] }[]): Promise<void>;
+  addDeliveries(messages: { message: StoredMessage; routes: string[]; again?: boolean }[]): Promise<void>;
   /** @param delayMs  time for further failures of the same message to join (kind `failed`) */
   addBounce(job: BounceJob, delayMs: number): Promise<void>;
   addDead(job: DeadJob): Promise<void>;

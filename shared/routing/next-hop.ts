@@ -18,7 +18,13 @@ export type TlsLevel = "none" | "may" | "require" | "verify";
 
 export type NextHop =
   /** Protected servers in order of preference, or the one server that the client connected to. */
-  | { kind: "servers"; servers: HostPort[]; hide: boolean }
+  | {
+      kind: "servers";
+      servers: HostPort[];
+      hide: boolean;
+      /** `protected[].tls`. Absent: `may`. */
+      tls?: TlsLevel;
+    }
   /** A relay host by name. */
   | { kind: "relay"; relay: RelayHost }
   /** `via: host:port`. */

@@ -7,6 +7,7 @@ export type { Logger } from "pino";
 export type EventName =
   | "session.open"
   | "session.classified"
+  | "session.refused"
   | "session.close"
   | "proxy.transaction"
   | "message.accepted"
@@ -17,7 +18,11 @@ export type EventName =
   | "delivery.rejected"
   | "dsn.made"
   | "message.settled"
-  | "message.dead";
+  | "message.dead"
+  | "admin.change"
+  | "admin.hold"
+  | "admin.unhold"
+  | "admin.export";
 
 /** @param destination  where the lines go; standard output when absent */
 export function createLogger(service: string, destination?: { write(line: string): void }): Logger {

@@ -8,6 +8,8 @@ export interface Health {
 }
 
 export interface RunningService {
+  /** Where people and programs can reach it, for the start-up lines: `submission smtp://127.0.0.1:2525`. */
+  listening?: string[];
   health(): Health | Promise<Health>;
   /** Takes nothing new, lets current transactions finish for up to `graceMs`, then ends them. */
   close(graceMs: number): Promise<void>;

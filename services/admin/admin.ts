@@ -1,0 +1,126 @@
+/**
+ * The admin service: health, metrics, API, start page and Bull Board on one HTTP port.
+ * Owns its connections to Redis and the HTTP server; close() ends them. The spool is its caller's.
+ */
+import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { hostname } from "node:os";
+import path from "node:path";
+import type { Config } from "../../shared/config/schema.ts";
+import { openBoardQueues } from "../../shared/queue/board.ts";
+import { createHolds } from "../../shared/queue/holds.ts";
+import { createInspector } from "../../shared/queue/inspector.ts";
+import { createProducer } from "../../shared/queue/producer.ts";
+import { readAnnouncements } from "../../shared/runtime/announcement.ts";
+import type { Logger } from "../../shared/runtime/log.ts";
+import type { Metrics } from "../../shared/runtime/metrics.ts";
+import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
+import type { Health, RunningService } from "../../shared/runtime/service.ts";
+import type { Spool } from "../../shared/spool/spool.ts";
+import { mountBoard } from "./board.ts";
+import { changeRoutes } from "./change-routes.ts";
+import type { AdminDependencies } from "./dependencies.ts";
+import { registerGauges } from "./gauges.ts";
+import { holdRoutes } from "./hold-routes.ts";
+import { messageRoutes } from "./message-routes.ts";
+import { watchOldestMessage } from "./oldest-message.ts";
+import { overviewRoutes } from "./overview-routes.ts";
+import { pageRoutes } from "./page-routes.ts";
+import { checkReadiness } from "./readiness.ts";
+import { type Route, registerRoutes } from "./route.ts";
+import { createServer } from "./server.ts";
+import { watchSpool } from "./spool-watch.ts";
+import { findOrMakeToken } from "./token.ts";
+
+export interface AdminOptions {
+  config: Config;
+  redis: RedisConfig;
+  log: Logger;
+  metrics: Metrics;
+  spool: Spool;
+  /** `holds.json` beside the spool. */
+  holdsFile: string;
+  /** Epoch milliseconds. */
+  now?: () => number;
+}
+
+export interface AdminService extends RunningService {
+  /** Where it answers: `http://127.0.0.1:8025`. */
+  readonly url: string;
+}
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+
+/** @throws when the address cannot be listened on, or the token can be neither read nor made */
+export async function startAdmin(options: AdminOptions): Promise<AdminService> {
+  const { config, log, metrics, spool, holdsFile, now = Date.now } = options;
+  const token = await findOrMakeToken(config.admin.token, path.resolve(config.data));
+  const redis = createRedis(options.redis, "plain", log);
+  const holds = createHolds({ redis: options.redis, file: holdsFile, log });
+  const inspector = createInspector({ redis: options.redis, holds, log });
+  const producer = createProducer(options.redis, log);
+  const board = openBoardQueues(options.redis, log);
+  const oldest = watchOldestMessage(redis, log);
+  const spoolWatch = watchSpool(spool, path.dirname(holdsFile));
+  const services = () => readAnnouncements(redis);
+  const health = (): Promise<Health> => checkReadiness(redis, spoolWatch.status, services);
+  const deps: AdminDependencies = {
+    config,
+    log,
+    spool,
+    redis,
+    inspector,
+    holds,
+    producer,
+    services,
+    spoolStatus: spoolWatch.status,
+    oldestMs() {
+      const receivedAtMs = oldest.receivedAtMs();
+      return receivedAtMs === undefined ? undefined : Math.max(0, now() - receivedAtMs);
+    },
+    health,
+    now,
+  };
+  registerGauges(metrics, deps);
+
+  const routes: Route[] = [];
+  routes.push(
+    ...overviewRoutes(deps, metrics),
+    ...messageRoutes(deps),
+    ...changeRoutes(deps),
+    ...holdRoutes(deps),
+    ...pageRoutes(deps, version, () => routes),
+  );
+  const hostNames = [config.hostname, config.admin.address].map((name) => name.toLowerCase());
+  const app = createServer(routes, { token, hostNames }, log);
+  const closeAll = async (): Promise<void> => {
+    oldest.close();
+    spoolWatch.close();
+    await Promise.allSettled([board.close(), inspector.close(), producer.close(), holds.close()]);
+    redis.disconnect();
+  };
+  try {
+    registerRoutes(app, routes);
+    await mountBoard(app, board);
+    await app.listen({ host: config.admin.address, port: config.admin.port });
+  } catch (error) {
+    await app.close();
+    await closeAll();
+    throw error;
+  }
+  return {
+    url: listeningUrl(app.server.address() as AddressInfo),
+    health,
+    async close(graceMs) {
+      const late = setTimeout(() => app.server.closeAllConnections(), graceMs);
+      await app.close();
+      clearTimeout(late);
+      await closeAll();
+    },
+  };
+}
+
+function listeningUrl({ address, family, port }: AddressInfo): string {
+  if (address === "0.0.0.0" || address === "::") return `http://${hostname()}:${port}`;
+  return family === "IPv6" ? `http://[${address}]:${port}` : `http://${address}:${port}`;
+}

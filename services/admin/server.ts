@@ -1,0 +1,136 @@
+/** The HTTP server of the admin: access before everything else, problem details for every error, bounded times. */
+import {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+} from "fastify";
+import type { Logger } from "../../shared/runtime/log.ts";
+import { unreachable } from "../../shared/unreachable.ts";
+import { type Access, type AccessPolicy, decideAccess } from "./access.ts";
+import { Problem, problemBody, problemType } from "./problem.ts";
+import { methodsOf, type Route } from "./route.ts";
+
+/** Ten thousand ids and some; more at once is what filters are for. */
+const maxBodyBytes = 512 * 1024;
+/** Reads are short; a request that takes longer waits for a Redis that does not answer. */
+const readTimeoutMs = 10_000;
+
+/** Nothing is loaded from elsewhere, nothing is framed, nothing is guessed (OWASP Secure Headers). */
+const contentSecurityPolicy =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; base-uri 'self'; form-action 'none'";
+
+/** @param routes  of ours; plugins registered later bring their own, which are read by GET and written by the rest */
+export function createServer(routes: readonly Route[], policy: AccessPolicy, log: Logger): FastifyInstance {
+  const app = fastify({
+    bodyLimit: maxBodyBytes,
+    connectionTimeout: 60_000,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 5_000,
+    handlerTimeout: readTimeoutMs,
+    // The peer's address decides about trust: headers never do.
+    trustProxy: false,
+    routerOptions: { maxParamLength: 1000 },
+    forceCloseConnections: "idle",
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemOf(error)),
+    clientErrorHandler(error, socket) {
+      if (socket.writable) socket.write(rawProblem(error.code === "HPE_HEADER_OVERFLOW" ? 431 : 400));
+      socket.destroy();
+    },
+  });
+  // Only application/json is parsed: a form of a foreign page cannot even be read.
+  app.removeContentTypeParser("text/plain");
+  app.decorateRequest("trusted", false);
+  app.addHook("onRequest", async (request, reply) => {
+    reply.headers({
+      "content-security-policy": contentSecurityPolicy,
+      "x-content-type-options": "nosniff",
+      "x-frame-options": "DENY",
+      "referrer-policy": "no-referrer",
+      "cross-origin-resource-policy": "same-origin",
+      "cache-control": "no-store",
+    });
+    const admission = admit(request, policy);
+    // Sent, not thrown: plugins bring error handlers of their own.
+    if (admission instanceof Problem) return sendProblem(reply, admission);
+    request.trusted = admission;
+    return undefined;
+  });
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = problemOf(error);
+    if (problem.status === 500) log.error({ err: error, url: request.url }, "the admin failed at a request");
+    return sendProblem(reply, problem);
+  });
+  app.setNotFoundHandler((request) => {
+    const allowed = methodsOf(routes, new URL(request.url, "http://admin").pathname);
+    if (allowed.length === 0) throw new Problem(404, "There is nothing at this path.");
+    const allow = allowed.join(", ");
+    throw new Problem(405, `This path answers ${allow}.`, { headers: { allow } });
+  });
+  return app;
+}
+
+/** @returns whether the caller may see details, or why it may not come in at all */
+function admit(request: FastifyRequest, policy: AccessPolicy): boolean | Problem {
+  const headers = request.headers;
+  const caller = {
+    remoteAddress: request.socket.remoteAddress,
+    authorization: headers.authorization,
+    host: headers.host,
+    forwarded: forwardingHeaders.some((name) => headers[name] !== undefined),
+  };
+  const decision = decideAccess(accessOf(request), caller, policy);
+  switch (decision.kind) {
+    case "granted":
+      return decision.trusted;
+    case "unauthenticated":
+      return new Problem(401, decision.detail, {
+        // RFC 9110 §11.6.1: what would be accepted. Basic lets a browser read from elsewhere.
+        headers: { "www-authenticate": 'Bearer realm="postern", Basic realm="postern", charset="UTF-8"' },
+      });
+    case "forbidden":
+      return new Problem(403, decision.detail);
+    default:
+      return unreachable(decision);
+  }
+}
+
+const forwardingHeaders = [
+  "forwarded",
+  "via",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-real-ip",
+];
+
+function accessOf(request: FastifyRequest): Access {
+  const declared = request.routeOptions.config.access;
+  if (declared !== undefined) return declared;
+  return request.method === "GET" || request.method === "HEAD" ? "read" : "write";
+}
+
+function problemOf(error: FastifyError | Problem): Problem {
+  if (error instanceof Problem) return error;
+  if (error.code === "FST_ERR_HANDLER_TIMEOUT") return new Problem(503, "Redis does not answer in time.");
+  const status = error.statusCode ?? 500;
+  // Fastify's own words on bad JSON, sizes and media types are fit for the client; those of a bug are not.
+  if (status >= 400 && status < 500) return new Problem(status, error.message);
+  return new Problem(500, "The log says more.");
+}
+
+function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  return reply.code(problem.status).headers(problem.headers).type(problemType).send(problemBody(problem));
+}
+
+/** For what never became a request. */
+function rawProblem(status: 400 | 431): string {
+  const reason = status === 431 ? "Request Header Fields Too Large" : "Bad Request";
+  const body = JSON.stringify({
+    title: reason,
+    status,
+    detail: "This is not an HTTP request that we understand.",
+  });
+  return `HTTP/1.1 ${status} ${reason}\r\nContent-Type: ${problemType}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
+}

@@ -1,0 +1,40 @@
+/** The admin's token: from the configuration, else from a file under the data directory, made when there is none. */
+import { randomBytes } from "node:crypto";
+import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+
+/**
+ * @param configured  `admin.token`
+ * @param data        the data directory; the file is `admin.token` in it, mode 600
+ * @throws when the file can be neither read nor made
+ */
+export async function findOrMakeToken(configured: string | undefined, data: string): Promise<string> {
+  if (configured !== undefined) return configured;
+  const file = path.join(data, "admin.token");
+  const found = await readToken(file);
+  if (found !== undefined) return found;
+  await mkdir(data, { recursive: true });
+  const draft = `${file}.${randomBytes(6).toString("hex")}`;
+  await writeFile(draft, `${randomBytes(24).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
+  try {
+    // A link appears whole, and never in place of one that another process has made meanwhile.
+    await link(draft, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    await rm(draft, { force: true });
+  }
+  const made = await readToken(file);
+  if (made === undefined) throw new Error(`${file} is empty: remove it, or write a token into it`);
+  return made;
+}
+
+async function readToken(file: string): Promise<string | undefined> {
+  try {
+    const text = (await readFile(file, "utf8")).trim();
+    return text === "" ? undefined : text;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The bounce service: makes delivery status notifications out of what the spool says is owed.
+ * Owns its consumer and its connections to Redis; the spool, the log and the metrics are its caller's.
+ */
+import { randomBytes } from "node:crypto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { MessageMeta } from "../../shared/mail/message.ts";
+import { type BounceConsumerOptions, consumeBounces } from "../../shared/queue/consumer.ts";
+import { createProducer } from "../../shared/queue/producer.ts";
+import { createPublisher } from "../../shared/queue/publisher.ts";
+import { compileRouting, describeRoute } from "../../shared/routing/classify.ts";
+import type { Logger } from "../../shared/runtime/log.ts";
+import type { Metrics } from "../../shared/runtime/metrics.ts";
+import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
+import type { RunningService } from "../../shared/runtime/service.ts";
+import type { Spool } from "../../shared/spool/spool.ts";
+import { createBounceMetrics } from "./bounce-metrics.ts";
+import { createNotifier } from "./notifier.ts";
+
+export interface BounceOptions {
+  config: Config;
+  redis: RedisConfig;
+  log: Logger;
+  metrics?: Metrics;
+  spool: Spool;
+  workerTiming?: BounceConsumerOptions["timing"];
+}
+
+/** Notifications made at once: each is a read, a few kilobytes of text and a commit that others share. */
+const concurrency = 20;
+
+export async function startBounce(options: BounceOptions): Promise<RunningService> {
+  const { config, redis, log, spool } = options;
+  const routing = compileRouting(config);
+  const watched = createRedis(redis, "plain", log);
+  const producer = createProducer(redis, log);
+  const publisher = createPublisher(producer, log);
+  const handle = createNotifier({
+    config,
+    log,
+    metrics: createBounceMetrics(options.metrics),
+    spool,
+    publish: (message, routes) => publisher.publish(message, routes),
+    addDead: (job) => producer.addDead(job),
+    describeRoute: ({ origin, envelope }: MessageMeta) =>
+      describeRoute(
+        routing.routeRecipient(
+          origin?.connection ?? null,
+          envelope.reversePath,
+          envelope.recipients[0]?.address ?? "",
+        ),
+      ),
+    now: Date.now,
+    random: () => randomBytes(9),
+  });
+  const consumer = consumeBounces({
+    redis,
+    log,
+    concurrency,
+    waveMs: config.dsn.wave,
+    handle,
+    ...(options.workerTiming === undefined ? {} : { timing: options.workerTiming }),
+  });
+
+  return {
+    health() {
+      const reasons: string[] = [];
+      if (watched.status !== "ready") reasons.push(`Redis (${describeRedis(redis)}) is out of reach`);
+      return { ready: reasons.length === 0, reasons };
+    },
+    async close(graceMs) {
+      await consumer.close(graceMs);
+      await publisher.close(graceMs);
+      await producer.close();
+      watched.disconnect();
+    },
+  };
+}

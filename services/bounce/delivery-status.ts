@@ -1,0 +1,82 @@
+/** The part of a notification that programs read: message/delivery-status (RFC 3464 §2), or its form for UTF-8 addresses (RFC 6533 §4). */
+import { canonicalAddress } from "../../shared/config/network.ts";
+import { isAscii } from "../../shared/mail/address.ts";
+import { rfc5322Date } from "../../shared/mail/date.ts";
+import type { SmtpReply } from "../../shared/smtp/status.ts";
+import type { Dsn, DsnRecipient } from "./dsn.ts";
+import { field, oneAsciiLine, oneLine } from "./mime.ts";
+
+/** A server's many words are in the text part too; programs want the beginning. */
+const maxDiagnosticCode = 1000;
+
+/** RFC 6533 §3: addresses beyond ASCII need the international form; everything else stays readable for older programs. */
+export function needsGlobalStatus(dsn: Dsn): boolean {
+  return dsn.recipients.some(({ address, orcpt }) => !isAscii(address) || !isAscii(orcpt ?? ""));
+}
+
+/** @returns the fields, groups separated by empty lines */
+export function deliveryStatus(dsn: Dsn): string {
+  const international = needsGlobalStatus(dsn);
+  const clean = international ? oneLine : oneAsciiLine;
+  const groups = dsn.recipients.map((recipient) => recipientFields(dsn, recipient, clean, international));
+  return [messageFields(dsn, clean), ...groups].join("\r\n");
+}
+
+/** RFC 3464 §2.2. */
+function messageFields(dsn: Dsn, clean: (text: string) => string): string {
+  const { envid, client, receivedAtMs, id } = dsn.original;
+  let fields = "";
+  if (envid !== undefined) fields += field("Original-Envelope-Id", clean(envid));
+  fields += field("Reporting-MTA", `dns; ${dsn.hostname}`);
+  if (client !== undefined) {
+    fields += field("Received-From-MTA", `dns; ${mtaName(client.helo, client.address)}`);
+  }
+  fields += field("Arrival-Date", rfc5322Date(receivedAtMs));
+  return fields + field("X-Postern-Queue-ID", id);
+}
+
+/** RFC 3464 §2.3; the order is that of the RFC. */
+function recipientFields(
+  dsn: Dsn,
+  { address, orcpt, report }: DsnRecipient,
+  clean: (text: string) => string,
+  international: boolean,
+): string {
+  const { status, reply, remote, reason, atMs } = report;
+  let fields = "";
+  // An address type is a word; what came without one is not repeated as a field that programs would misread.
+  const original = /^([A-Za-z0-9-]+);(.+)$/su.exec(orcpt ?? "");
+  if (original !== null) fields += field("Original-Recipient", `${original[1]};${clean(original[2] ?? "")}`);
+  // RFC 6533 §3: type utf-8 only for what needs it.
+  const type = international && !isAscii(address) ? "utf-8" : "rfc822";
+  fields += field("Final-Recipient", `${type}; ${clean(address)}`);
+  fields += field("Action", dsn.kind);
+  fields += field("Status", status);
+  if (remote !== undefined) fields += field("Remote-MTA", `dns; ${mtaName(remote.host, remote.address)}`);
+  // RFC 3464 §2.3.6: type smtp is for replies that a server gave; what we found out ourselves has our own type.
+  const words = reply === undefined ? `X-Postern; ${reason}` : `smtp; ${describeReply(reply)}`;
+  fields += field("Diagnostic-Code", clip(clean(words)));
+  fields += field("Last-Attempt-Date", rfc5322Date(atMs));
+  if (dsn.kind === "delayed" && dsn.willRetryUntilMs !== undefined) {
+    fields += field("Will-Retry-Until", rfc5322Date(dsn.willRetryUntilMs));
+  }
+  return fields;
+}
+
+/** `550 5.1.1 no such user`: all lines of the reply as one. */
+export function describeReply(reply: SmtpReply): string {
+  const enhanced = reply.enhanced === undefined ? "" : `${reply.enhanced} `;
+  return oneLine(`${reply.code} ${enhanced}${reply.lines.join(" ")}`);
+}
+
+/** RFC 3464 §2.1.2, type dns: a host name, or an address in brackets as RFC 5321 writes it. */
+function mtaName(host: string, address: string): string {
+  const name = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$/.test(host) ? host : address;
+  const ip = canonicalAddress(name) ?? (name === host ? undefined : canonicalAddress(address));
+  if (ip === undefined) return oneAsciiLine(name);
+  return ip.includes(":") ? `[IPv6:${ip}]` : `[${ip}]`;
+}
+
+function clip(text: string): string {
+  return text.length > maxDiagnosticCode ? `${text.slice(0, maxDiagnosticCode)} ...` : text;
+}

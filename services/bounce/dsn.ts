@@ -1,0 +1,58 @@
+/** A delivery status notification as a value: everything that is said in it, before it becomes a message. */
+import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
+
+/** RFC 3464 §2.3.3, `expanded` left out: the gateway expands nothing. One notification is about one kind of news. */
+export type DsnKind = "failed" | "delayed" | "relayed" | "delivered";
+
+export interface Dsn {
+  kind: DsnKind;
+  /** The notification's own queue id. */
+  id: string;
+  /** Epoch milliseconds. */
+  madeAtMs: number;
+  /** The gateway's name. */
+  hostname: string;
+  from: { name: string; address: string };
+  /** The original's reverse-path. */
+  to: string;
+  original: DsnOriginal;
+  recipients: DsnRecipient[];
+  /** Of kind `delayed`: epoch milliseconds after which we give up. */
+  willRetryUntilMs?: number;
+}
+
+export interface DsnOriginal {
+  /** The queue id. */
+  id: string;
+  receivedAtMs: number;
+  /** RFC 3461 §4.4: only what the sender gave is Original-Envelope-Id. */
+  envid?: string;
+  /** Whom it came from; absent for what the gateway made itself. */
+  client?: { helo: string; address: string };
+  smtputf8: boolean;
+  /** With its CRLFs; possibly cut short. */
+  header: Buffer;
+  /** The whole message, where it is to be returned. */
+  full?: Buffer;
+  /** False: nothing of the original goes back. */
+  attach: boolean;
+}
+
+export interface DsnRecipient {
+  /** As the envelope had it. */
+  address: string;
+  /** RFC 3461 §4.2: `rfc822;joe@example.com`, decoded. */
+  orcpt?: string;
+  report: RecipientReport;
+}
+
+/** A diagnosis, or for good news the reply that was it. */
+export type RecipientReport = Pick<
+  Diagnosis,
+  "status" | "reason" | "reply" | "remote" | "atMs" | "possiblyDelivered"
+>;
+
+/** Whether we gave up although nobody refused for good (RFC 3463 §3.5, X.4.7). */
+export function isExpiry(report: RecipientReport): boolean {
+  return report.status === "5.4.7" && (report.reply === undefined || report.reply.code < 500);
+}

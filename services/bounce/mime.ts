@@ -1,0 +1,131 @@
+/** Header fields and encodings of the notifications that we write (RFC 5322, 2045, 2047): nothing foreign can break out of its place. */
+import { encodeWord } from "nodemailer/lib/mime-funcs";
+import { encode as encodeQuotedPrintable, wrap } from "nodemailer/lib/qp";
+import { isAscii } from "../../shared/mail/address.ts";
+
+/** RFC 5322 §2.1.1: lines should have 78 characters at most, and must have 998. */
+const wantedLine = 76;
+/** Four octets of UTF-8 each, at most. */
+const longestToken = 240;
+
+/** One line whatever comes in: control characters and Unicode line ends become spaces, lone surrogates are replaced. */
+export function oneLine(text: string): string {
+  return text
+    .toWellFormed()
+    .replace(/[\p{Cc}\u2028\u2029]+/gu, " ")
+    .trim();
+}
+
+/** As oneLine, for fields that take ASCII only: other characters become `?`. */
+export function oneAsciiLine(text: string): string {
+  return oneLine(text).replace(/[^ -~]/gu, "?");
+}
+
+/**
+ * A header field with its CRLF, folded at spaces (RFC 5322 §2.2.3), and inside what is too long to stay whole.
+ * @param value  without line ends, as oneLine gives it
+ */
+export function field(name: string, value: string): string {
+  const [first = "", ...tokens] = value.split(" ").flatMap(cutToken);
+  const lines: string[] = [];
+  // The first token stays on the line of the name: some parsers take an empty first line for an empty field.
+  let line = `${name}: ${first}`;
+  for (const token of tokens) {
+    if (line.length + 1 + token.length > wantedLine) {
+      lines.push(line);
+      line = "";
+    }
+    line += ` ${token}`;
+  }
+  lines.push(line);
+  return `${lines.join("\r\n")}\r\n`;
+}
+
+function cutToken(token: string): string[] {
+  if (token.length <= longestToken) return [token];
+  return token.match(new RegExp(`.{1,${longestToken}}`, "gu")) ?? [];
+}
+
+/** Free text of a Subject or a display name: as it is when ASCII, else in encoded words (RFC 2047 §2: 75 characters each). */
+export function unstructured(text: string): string {
+  return isAscii(text) ? text : encodeWord(text, "B", wantedLine - 14);
+}
+
+/** A display name before an address (RFC 5322 §3.4): atoms, a quoted string, or encoded words. */
+export function phrase(text: string): string {
+  const name = oneLine(text);
+  if (!isAscii(name)) return encodeWord(name, "B", wantedLine - 14);
+  if (/^[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*$/.test(name)) return name;
+  return `"${name.replace(/["\\]/g, "\\$&")}"`;
+}
+
+const encodedWord = /=\?([^?*\s]{1,40})(?:\*[^?\s]*)?\?([BbQq])\?([^?\s]*)\?=/;
+const encodedWords = new RegExp(`${encodedWord.source}(?:\\s+(?==\\?))?`, "g");
+
+/** A field's text for people: encoded words (RFC 2047) decoded where their charset is known, all in one line. */
+export function readable(value: string): string {
+  return oneLine(
+    value.replace(encodedWords, (whole, charset: string, encoding: string, text: string) => {
+      const bytes =
+        encoding.toUpperCase() === "B"
+          ? Buffer.from(text, "base64")
+          : Buffer.from(
+              text
+                .replaceAll("_", " ")
+                .replace(/=([0-9A-Fa-f]{2})/g, (_, hex: string) =>
+                  String.fromCharCode(Number.parseInt(hex, 16)),
+                ),
+              "latin1",
+            );
+      try {
+        return new TextDecoder(charset).decode(bytes);
+      } catch {
+        // A charset that nobody knows: the reader sees what was sent.
+        return whole;
+      }
+    }),
+  );
+}
+
+export interface Part {
+  /** The Content-Type with its parameters. */
+  type: string;
+  description: string;
+  content: Buffer;
+}
+
+/**
+ * Text is quoted-printable where it is not plain ASCII. Messages stay as they are, as 8bit where they must: for
+ * message/rfc822 RFC 2046 §5.2.1 allows nothing else, for the types of RFC 6533 §6 it is what should be, and what readers expect.
+ * @returns the part with its header, without boundary lines
+ */
+export function renderPart(part: Part): { bytes: Buffer; has8bit: boolean } {
+  const is7bit = fitsIn7bit(part.content);
+  const encoded = !is7bit && part.type.startsWith("text/");
+  const has8bit = !is7bit && !encoded;
+  const transferEncoding = is7bit ? "7bit" : encoded ? "quoted-printable" : "8bit";
+  const header =
+    field("Content-Description", part.description) +
+    field("Content-Type", part.type) +
+    field("Content-Transfer-Encoding", transferEncoding);
+  const content = encoded
+    ? Buffer.from(wrap(encodeQuotedPrintable(part.content), wantedLine), "latin1")
+    : part.content;
+  return { bytes: Buffer.concat([Buffer.from(`${header}\r\n`), content]), has8bit };
+}
+
+/** RFC 2045 §2.7: ASCII without NUL, lines of at most 998 octets. */
+function fitsIn7bit(bytes: Buffer): boolean {
+  return bytes.every((octet) => octet > 0 && octet < 128) && longestLine(bytes) <= 998;
+}
+
+/** Octets of the longest line, without its line end. */
+export function longestLine(bytes: Buffer): number {
+  let longest = 0;
+  let start = 0;
+  for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+    longest = Math.max(longest, end - start - 1);
+    start = end + 1;
+  }
+  return Math.max(longest, bytes.length - start);
+}

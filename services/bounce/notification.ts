@@ -1,0 +1,131 @@
+/** One notification on its way: what it says is gathered, made into a message, stored, scheduled. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { MessageMeta } from "../../shared/mail/message.ts";
+import { makeQueueId } from "../../shared/mail/queue-id.ts";
+import type { BounceJob, DeadJob } from "../../shared/queue/contract.ts";
+import type { Logger } from "../../shared/runtime/log.ts";
+import type { Body, RecipientState, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";
+import type { BounceMetrics } from "./bounce-metrics.ts";
+import { type BuiltDsn, buildDsn } from "./build-dsn.ts";
+import type { Dsn, DsnKind, DsnOriginal, DsnRecipient } from "./dsn.ts";
+import { attachmentFor, cutToFields, headerSection } from "./original.ts";
+import { readStart } from "./read-start.ts";
+
+export interface NotifierDependencies {
+  config: Pick<Config, "hostname" | "dsn">;
+  log: Logger;
+  metrics: BounceMetrics;
+  spool: Spool;
+  /** Schedules what is in the spool already; it may take its time. */
+  publish(message: StoredMessage, routes: string[]): void;
+  addDead(job: DeadJob): Promise<void>;
+  /** What to show as the route of a notification until its first attempt. */
+  describeRoute(meta: MessageMeta): string;
+  /** Epoch milliseconds. */
+  now(): number;
+  random(): Uint8Array;
+}
+
+/** The message that a notification is about, with the states of its recipients. */
+export interface Original {
+  meta: MessageMeta;
+  body: Body;
+  states: ReadonlyMap<number, RecipientState>;
+  job: BounceJob;
+}
+
+/**
+ * Writes the notification to the spool, together with what it settles, and schedules it.
+ * @throws SpoolFull, SpoolUnavailable; nothing is then stored or settled
+ */
+export async function sendNotification(
+  deps: NotifierDependencies,
+  original: Original,
+  kind: DsnKind,
+  recipients: DsnRecipient[],
+  settlement?: Settlement,
+): Promise<void> {
+  const { config, log, spool } = deps;
+  const sender = original.meta.envelope.reversePath;
+  const nowMs = deps.now();
+  const dsn: Dsn = {
+    kind,
+    id: makeQueueId(nowMs, deps.random()),
+    madeAtMs: nowMs,
+    hostname: config.hostname,
+    from: { name: config.dsn.name, address: config.dsn.from ?? `MAILER-DAEMON@${config.hostname}` },
+    to: sender,
+    original: await describeOriginal(original, kind, config.dsn),
+    recipients,
+    ...(original.job.kind === "delayed" ? { willRetryUntilMs: original.job.willRetryUntilMs } : {}),
+  };
+  const built = buildDsn(dsn);
+  const meta = notificationMeta(dsn, built);
+  const draft = spool.draft();
+  let stored: StoredMessage;
+  try {
+    await draft.write(built.bytes);
+    stored = await draft.commit(meta, settlement);
+  } finally {
+    await draft.discard();
+  }
+  deps.publish(stored, [deps.describeRoute(meta)]);
+  deps.metrics.made(kind);
+  log.info({
+    event: "dsn.made",
+    id: original.meta.id,
+    dsnId: dsn.id,
+    kind,
+    from: "",
+    to: sender,
+    recipients: recipients.slice(0, 100).map(({ address }) => address),
+    statuses: [...new Set(recipients.map(({ report }) => report.status))],
+    size: meta.size,
+  });
+}
+
+/** The record that the notification gets in the spool: mail of the null sender (RFC 5321 §4.5.5) to the original's sender. */
+function notificationMeta(dsn: Dsn, built: BuiltDsn): MessageMeta {
+  return {
+    version: 1,
+    id: dsn.id,
+    receivedAtMs: dsn.madeAtMs,
+    envelope: {
+      reversePath: "",
+      recipients: [{ address: dsn.to }],
+      ...(built.has8bit ? { body: "8BITMIME" as const } : {}),
+      ...(built.smtputf8 ? { smtputf8: true } : {}),
+    },
+    origin: null,
+    received: "",
+    messageId: built.messageId,
+    size: built.bytes.length,
+    has8bit: built.has8bit,
+    parts: [[0]],
+  };
+}
+
+async function describeOriginal(
+  { meta, body }: Original,
+  kind: DsnKind,
+  config: Config["dsn"],
+): Promise<DsnOriginal> {
+  const { envelope, origin } = meta;
+  const attach = attachmentFor(kind, envelope, meta.size, config);
+  // The text part names the subject even where nothing is attached.
+  const start = await readStart(
+    body,
+    attach === "full" ? config.max_attach : Math.max(config.max_attach, 16_384),
+  );
+  const section = envelope.requireTls === true ? Buffer.alloc(0) : headerSection(start);
+  return {
+    id: meta.id,
+    receivedAtMs: meta.receivedAtMs,
+    ...(envelope.envid === undefined ? {} : { envid: envelope.envid }),
+    ...(origin === null ? {} : { client: { helo: origin.helo, address: origin.connection.client.address } }),
+    smtputf8: envelope.smtputf8 === true,
+    header: attach === "none" ? section : cutToFields(section, Math.max(config.max_attach, 1)),
+    ...(attach === "full" ? { full: start } : {}),
+    attach: attach !== "none",
+  };
+}

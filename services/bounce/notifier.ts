@@ -1,0 +1,184 @@
+/** Makes the notification that a bounce job asks for, and stores it so that it is made once. The spool and the queues are its caller's. */
+import { parsePath } from "../../shared/mail/address.ts";
+import type { Recipient } from "../../shared/mail/envelope.ts";
+import type { BounceJob } from "../../shared/queue/contract.ts";
+import type { BounceNext, BounceTask } from "../../shared/queue/queue.ts";
+import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
+import { isSettled, type RecipientState, type Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import { deadJobs, unreadableJob } from "./dead.ts";
+import type { DsnRecipient, RecipientReport } from "./dsn.ts";
+import { type NotifierDependencies, type Original, sendNotification } from "./notification.ts";
+
+/** @returns the handler of one bounce job; it throws when the spool or Redis fails, and the job is then repeated */
+export function createNotifier(deps: NotifierDependencies): (task: BounceTask) => Promise<BounceNext> {
+  const { log, spool } = deps;
+  return async ({ job }) => {
+    // Other processes settled them: a recipient that was reported, or delivered meanwhile, must not be reported again.
+    const states = await spool.states(job.id, true);
+    const failed = recipientsWhere(states, (state) => state.kind === "failed");
+    if (job.kind === "failed" && failed.length === 0) return done;
+    try {
+      const found = await spool.read(job.id, job.locator);
+      if (found === undefined) {
+        log.warn({ id: job.id, kind: job.kind }, "nothing to notify about: the spool has no such message");
+        return done;
+      }
+      const original = { ...found, states, job };
+      if (job.kind === "failed") await reportFailures(deps, original, failed);
+      else await reportProgress(deps, original, job);
+    } catch (error) {
+      if (!(error instanceof SpoolCorrupt)) throw error;
+      await buryUnreadable(deps, job, states, error);
+    }
+    return done;
+  };
+}
+
+const done: BounceNext = { kind: "done" };
+
+/**
+ * One notification for all recipients that failed so far. Its record in the spool settles them: both happen or
+ * neither, so that whatever crashes, every failure is reported, and once. Enqueueing comes after; when that is lost
+ * the keeper finds the notification in the spool, as any other message.
+ */
+async function reportFailures(
+  deps: NotifierDependencies,
+  original: Original,
+  failed: number[],
+): Promise<void> {
+  const { meta, states } = original;
+  const { envelope } = meta;
+  if (!isReturnable(envelope.reversePath)) {
+    await bury(
+      deps,
+      original,
+      failed,
+      "its sender cannot be told: no address that mail could be returned to",
+    );
+    return;
+  }
+  const owed: DsnRecipient[] = [];
+  for (const index of failed) {
+    const state = states.get(index);
+    const recipient = envelope.recipients[index];
+    // RFC 3461 §4.1: only who asked to hear of failures, or said nothing, hears of them.
+    if (state?.kind !== "failed" || recipient === undefined || !wants(recipient, "FAILURE")) continue;
+    owed.push(dsnRecipient(recipient, state.diagnosis));
+  }
+  const settlement: Settlement = { id: meta.id, recipients: failed, state: { kind: "bounced" } };
+  if (owed.length === 0) await deps.spool.settle([settlement]);
+  else await sendNotification(deps, original, "failed", owed, settlement);
+  logIfSettled(deps, original, failed);
+}
+
+/** Delays and successes settle nothing; a crash right after the notification is stored can repeat it, which does no harm. */
+async function reportProgress(
+  deps: NotifierDependencies,
+  original: Original,
+  job: Exclude<BounceJob, { kind: "failed" }>,
+): Promise<void> {
+  const { envelope } = original.meta;
+  if (!isReturnable(envelope.reversePath)) return;
+  const recipients: DsnRecipient[] = [];
+  if (job.kind === "delayed") {
+    for (const { recipient: index, diagnosis } of job.recipients) {
+      const recipient = envelope.recipients[index];
+      const state = original.states.get(index);
+      // It may have been delivered, or have failed, while the job waited.
+      if (state !== undefined && state.kind !== "pending") continue;
+      if (recipient === undefined || !wants(recipient, "DELAY")) continue;
+      recipients.push(dsnRecipient(recipient, diagnosis as Diagnosis));
+    }
+  } else {
+    for (const { recipient: index, reply, remote, atMs } of job.recipients) {
+      const recipient = envelope.recipients[index];
+      if (recipient?.notify?.includes("SUCCESS") !== true) continue;
+      const status = reply.enhanced ?? "2.0.0";
+      const report = { status, reason: "accepted", reply, remote, atMs } as RecipientReport;
+      recipients.push(dsnRecipient(recipient, report));
+    }
+  }
+  if (recipients.length > 0) await sendNotification(deps, original, job.kind, recipients);
+}
+
+/** Nothing can be said to anybody: kept for the operators (design "Queues"). */
+async function bury(
+  deps: NotifierDependencies,
+  original: Original,
+  failed: number[],
+  reason: string,
+): Promise<void> {
+  const atMs = deps.now();
+  const settlements: Settlement[] = [];
+  for (const index of failed) {
+    const state = original.states.get(index);
+    if (state?.kind !== "failed") continue;
+    settlements.push({
+      id: original.meta.id,
+      recipients: [index],
+      state: { kind: "dead", diagnosis: state.diagnosis, atMs },
+    });
+  }
+  await deps.spool.settle(settlements);
+  const stored = { meta: original.meta, locator: original.job.locator };
+  for (const job of deadJobs(stored, settlements, reason, deps.describeRoute)) await deps.addDead(job);
+  deps.metrics.dead(settlements.length);
+  deps.log.warn({
+    event: "message.dead",
+    id: original.meta.id,
+    from: original.meta.envelope.reversePath,
+    reason,
+  });
+}
+
+async function buryUnreadable(
+  deps: NotifierDependencies,
+  job: BounceJob,
+  states: ReadonlyMap<number, RecipientState>,
+  error: SpoolCorrupt,
+): Promise<void> {
+  const reason = `the spool's record is damaged: ${error.message}`;
+  deps.log.error({ event: "message.dead", id: job.id, err: error, reason });
+  if (job.kind !== "failed") return;
+  const atMs = deps.now();
+  const settlements = [...states].flatMap(([index, state]): Settlement[] =>
+    state.kind === "failed"
+      ? [{ id: job.id, recipients: [index], state: { kind: "dead", diagnosis: state.diagnosis, atMs } }]
+      : [],
+  );
+  await deps.spool.settle(settlements);
+  deps.metrics.dead(settlements.length);
+  await deps.addDead(unreadableJob(job, reason, atMs));
+}
+
+function logIfSettled(deps: NotifierDependencies, { meta, states }: Original, bounced: number[]): void {
+  const now = new Set(bounced);
+  const all = meta.envelope.recipients.every((_, index) => {
+    const state = states.get(index);
+    return now.has(index) || (state !== undefined && isSettled(state));
+  });
+  if (!all) return;
+  deps.log.info({ event: "message.settled", id: meta.id, delayMs: deps.now() - meta.receivedAtMs });
+}
+
+/** RFC 3461 §4.1; without NOTIFY, failures and delays are reported. */
+function wants(recipient: Recipient, event: "FAILURE" | "DELAY"): boolean {
+  return recipient.notify === undefined || recipient.notify.includes(event);
+}
+
+/** RFC 5321 §4.5.5: nothing is returned to `<>`; and without a domain there is nowhere to return it to. */
+function isReturnable(reversePath: string): boolean {
+  const parsed = parsePath(`<${reversePath}>`, 0);
+  return parsed.kind === "mailbox" && parsed.end === reversePath.length + 2;
+}
+
+function dsnRecipient({ address, orcpt }: Recipient, report: RecipientReport): DsnRecipient {
+  return { address, ...(orcpt === undefined ? {} : { orcpt }), report };
+}
+
+function recipientsWhere(
+  states: ReadonlyMap<number, RecipientState>,
+  matches: (state: RecipientState) => boolean,
+): number[] {
+  return [...states].filter(([, state]) => matches(state)).map(([index]) => index);
+}

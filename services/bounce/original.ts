@@ -1,0 +1,57 @@
+/** What a notification takes from the original message: its header section, its subject and date, itself when it is asked for and small. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Envelope } from "../../shared/mail/envelope.ts";
+import type { DsnKind } from "./dsn.ts";
+
+/**
+ * How much of the original goes back.
+ * RFC 3461 §4.3: RET is about failures; other notifications carry the header at most. RFC 8689 §5: a message that
+ * had to travel over TLS comes back over paths that may have none, hence nothing of it is shown.
+ * @param size  of the original, in octets
+ */
+export function attachmentFor(
+  kind: DsnKind,
+  { ret, requireTls }: Pick<Envelope, "ret" | "requireTls">,
+  size: number,
+  { attach, max_attach }: Pick<Config["dsn"], "attach" | "max_attach">,
+): "none" | "headers" | "full" {
+  if (requireTls === true) return "none";
+  const wanted = ret === "FULL" ? "full" : ret === "HDRS" ? "headers" : attach;
+  return wanted === "full" && (kind !== "failed" || size > max_attach) ? "headers" : wanted;
+}
+
+/** The header section with its last CRLF, without the empty line. @param start  the message's first octets */
+export function headerSection(start: Buffer): Buffer {
+  if (start.subarray(0, 2).equals(emptyLine)) return start.subarray(0, 0);
+  const end = start.indexOf("\r\n\r\n");
+  return end < 0 ? start : start.subarray(0, end + 2);
+}
+
+const emptyLine = Buffer.from("\r\n");
+
+/** The header section cut between fields so that it has at most `maxBytes`. */
+export function cutToFields(section: Buffer, maxBytes: number): Buffer {
+  if (section.length <= maxBytes) return section;
+  let end = 0;
+  for (let at = section.indexOf(10); at >= 0 && at < maxBytes; at = section.indexOf(10, at + 1)) {
+    // RFC 5322 §2.2.3: a line that begins with a space or tab continues the field above it.
+    const next = section[at + 1];
+    if (next !== 32 && next !== 9) end = at + 1;
+  }
+  return section.subarray(0, end);
+}
+
+/** The unfolded value of a field's first occurrence; `undefined` when there is none. @param name  lower case */
+export function fieldValue(section: Buffer, name: string): string | undefined {
+  const text = section.toString("utf8");
+  for (const field of text.split(/\r\n(?![ \t])/)) {
+    const colon = field.indexOf(":");
+    if (colon > 0 && field.slice(0, colon).trimEnd().toLowerCase() === name) {
+      return field
+        .slice(colon + 1)
+        .replace(/\r\n(?=[ \t])/g, "")
+        .trim();
+    }
+  }
+  return undefined;
+}

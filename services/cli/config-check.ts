@@ -1,0 +1,22 @@
+/** `postern config check`: says that the configuration is right, or every mistake in it. */
+import { describeMistakes, loadConfig } from "../../shared/config/load.ts";
+import { defineCommand } from "./args.ts";
+
+export const configCheck = defineCommand({
+  name: "config check",
+  summary: "Check the configuration, and name every mistake in it with its line",
+  usage: "[--json]",
+  options: {
+    json: { type: "boolean", help: "print { file, ok, mistakes: [{ path, line, message }] }" },
+  },
+  async run({ configFile, stdout, stderr }, { json }) {
+    const loaded = loadConfig({ file: configFile });
+    const ok = loaded.kind === "ok";
+    if (json) {
+      const mistakes = loaded.kind === "ok" ? [] : loaded.mistakes;
+      stdout.write(`${JSON.stringify({ file: loaded.file, ok, mistakes }, null, 2)}\n`);
+    } else if (loaded.kind === "ok") stdout.write(`${loaded.file}: ok\n`);
+    else for (const line of describeMistakes(loaded)) stderr.write(`${line}\n`);
+    return ok ? 0 : 2;
+  },
+});

@@ -1,0 +1,258 @@
+/** `postern explain`: what the routing table says to a connection and its recipients, without any mail. */
+import os from "node:os";
+import { canonicalAddress, parseEndpoint } from "../../shared/config/network.ts";
+import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
+import { parsePath } from "../../shared/mail/address.ts";
+import {
+  type ConnectionDecision,
+  compileRouting,
+  type Handler,
+  type Routing,
+} from "../../shared/routing/classify.ts";
+import type { Direction, Endpoint } from "../../shared/routing/connection.ts";
+import type { NextHop } from "../../shared/routing/next-hop.ts";
+import { describeNextHop, formatHostPort, type Row } from "../../shared/routing/route.ts";
+import { unreachable } from "../../shared/unreachable.ts";
+import { type Context, defineCommand, UsageError } from "./args.ts";
+import { requireConfig } from "./configuration.ts";
+import { renderTable } from "./table.ts";
+
+/** What `--json` prints for each recipient. */
+export interface Explanation {
+  /** `null` where the connection is not handled by the table: passed, dropped or refused. */
+  row: Row | null;
+  handler: Handler;
+  nextHop: ShownNextHop | null;
+  /** The place in the configuration that decided. */
+  setting: string;
+  direction: Direction;
+  /** The listener that the connection comes by. */
+  listener: string;
+  client: string;
+  server: string;
+  /** `""` is the null sender; `null`: not said. */
+  from: string | null;
+  to: string;
+  /** What RCPT is answered, when it is refused. */
+  reply?: string;
+  /** Whether the far server is tried while the client waits. */
+  inline?: boolean;
+  /** On a listener with `shadow`: how it would be handled without. */
+  instead?: { row: Row | null; handler: Handler; setting: string };
+}
+
+/** Without credentials. `text` is what people read. */
+type ShownNextHop = { kind: NextHop["kind"]; text: string } & Record<string, unknown>;
+
+interface Question {
+  client: Endpoint;
+  server: Endpoint;
+  from: string | null;
+  to: { address: string; sourceRoute: boolean }[];
+  authenticated: boolean;
+}
+
+export const explain = defineCommand({
+  name: "explain",
+  summary: "Tell what the routing table does with a connection and its recipients",
+  usage: "--client IP --server IP[:PORT] [--from ADDRESS] --to ADDRESS... [--listener NAME] [--json]",
+  options: {
+    client: { type: "string", required: true, value: "IP", help: "the client's address" },
+    server: {
+      type: "string",
+      required: true,
+      value: "IP[:PORT]",
+      help: "the server it connects to; port 25",
+    },
+    from: { type: "string", value: "ADDRESS", help: "the sender; '<>' is the null sender" },
+    to: {
+      type: "string",
+      required: true,
+      multiple: true,
+      value: "ADDRESS",
+      help: "a recipient; may be repeated",
+    },
+    listener: {
+      type: "string",
+      value: "NAME",
+      help: "the listener it comes by; else the first for intercepted connections, else the first",
+    },
+    authenticated: { type: "boolean", help: "the client has logged in" },
+    json: { type: "boolean", help: "print JSON: an object, or an array for several recipients" },
+  },
+  async run(context, values) {
+    const question: Question = {
+      client: { address: readClient(values.client), port: 0 },
+      server: readServer(values.server),
+      from: values.from === undefined ? null : readSender(values.from),
+      to: values.to.map(readRecipient),
+      authenticated: values.authenticated,
+    };
+    const { config } = requireConfig(context);
+    const listener = chooseListener(config, values.listener);
+    const explanations = explainAll(compileRouting(config), listener, question, ownAddresses());
+    if (values.json) {
+      const [only, ...others] = explanations;
+      context.stdout.write(`${JSON.stringify(others.length === 0 ? only : explanations, null, 2)}\n`);
+    } else print(context, listener, explanations);
+    return 0;
+  },
+});
+
+/** Stands for a sender that was not said: no rule but `*` is for it. */
+const someSender = "sender@sender.invalid";
+
+function explainAll(
+  routing: Routing,
+  listener: ListenerConfig,
+  question: Question,
+  own: ReadonlySet<string>,
+): Explanation[] {
+  const connection = routing.classifyConnection({
+    client: question.client,
+    destination: question.server,
+    listener: listener.name,
+    ownAddresses: own,
+  });
+  return question.to.map(({ address, sourceRoute }) => {
+    const facts = {
+      direction: connection.direction,
+      listener: listener.name,
+      client: question.client.address,
+      server: formatHostPort({ host: question.server.address, port: question.server.port }),
+      from: question.from,
+      to: address,
+    };
+    if (connection.handler !== "queue") return { ...explainConnection(connection), ...facts };
+    const decision = routing.classifyRecipient(connection, {
+      reversePath: question.from ?? someSender,
+      recipient: address,
+      authenticated: question.authenticated,
+      sourceRoute,
+    });
+    const { row, setting } = decision;
+    if (row === "denied") {
+      const { code, status, text } = decision.reply;
+      return { row, handler: "reject", nextHop: null, setting, ...facts, reply: `${code} ${status} ${text}` };
+    }
+    const { nextHop, inline } = decision;
+    return {
+      row,
+      handler: "queue",
+      nextHop: showNextHop(nextHop),
+      setting,
+      ...facts,
+      to: decision.address,
+      inline,
+    };
+  });
+}
+
+function explainConnection({ row, handler, nextHop, setting, instead }: ConnectionDecision) {
+  const shown = nextHop === null ? null : showNextHop(nextHop);
+  return { row, handler, nextHop: shown, setting, ...(instead === undefined ? {} : { instead }) };
+}
+
+function showNextHop(nextHop: NextHop): ShownNextHop {
+  const text = describeNextHop(nextHop);
+  switch (nextHop.kind) {
+    case "servers":
+      return {
+        kind: nextHop.kind,
+        servers: nextHop.servers,
+        hide: nextHop.hide,
+        text: nextHop.servers.map(formatHostPort).join(", "),
+      };
+    case "relay": {
+      const { name, host, port, tls } = nextHop.relay;
+      return { kind: nextHop.kind, name, host, port, tls, text };
+    }
+    case "host":
+      return { kind: nextHop.kind, ...nextHop.host, text };
+    case "mx":
+      return { kind: nextHop.kind, domain: nextHop.domain, text };
+    default:
+      return unreachable(nextHop);
+  }
+}
+
+function chooseListener(config: Config, name: string | undefined): ListenerConfig {
+  if (name !== undefined) {
+    const found = config.listeners.find((listener) => listener.name === name);
+    if (found !== undefined) return found;
+    const known = config.listeners.map((listener) => listener.name).join(", ");
+    throw new UsageError(`finds no listener '${name}' in the configuration, only: ${known}`);
+  }
+  const chosen = config.listeners.find(({ destination }) => destination !== "self") ?? config.listeners[0];
+  if (chosen === undefined) throw new UsageError("needs a listener in the configuration");
+  return chosen;
+}
+
+function print({ stdout }: Context, listener: ListenerConfig, explanations: Explanation[]): void {
+  const [first] = explanations;
+  if (first === undefined) return;
+  stdout.write(`${first.client} to ${first.server} is ${first.direction}, `);
+  stdout.write(`by listener ${listener.name} (destination: ${listener.destination})\n\n`);
+  const table = renderTable<Explanation>(
+    [
+      { title: "TO", value: ({ to }) => to },
+      { title: "ROW", value: ({ row }) => row ?? "-" },
+      { title: "HANDLER", value: ({ handler }) => handler },
+      { title: "NEXT HOP", value: ({ nextHop, reply }) => reply ?? nextHop?.text ?? "-" },
+      { title: "SETTING", value: ({ setting }) => setting },
+    ],
+    explanations,
+    Number.POSITIVE_INFINITY,
+  );
+  stdout.write(`${table.join("\n")}\n`);
+  if (first.instead !== undefined) {
+    const { row, handler, setting } = first.instead;
+    stdout.write(`\nwithout shadow: ${row ?? "the routing table"}, ${handler}, by ${setting}\n`);
+  }
+}
+
+function readClient(text: string): string {
+  const address = canonicalAddress(text);
+  if (address === undefined) throw new UsageError(`needs an IP address for --client, not '${text}'`);
+  return address;
+}
+
+function readServer(text: string): Endpoint {
+  const endpoint = parseEndpoint(text, 25);
+  if (endpoint === undefined)
+    throw new UsageError(`needs IP, IPv4:PORT or [IPv6]:PORT for --server, not '${text}'`);
+  return endpoint;
+}
+
+function readSender(text: string): string {
+  if (text === "" || text === "<>") return "";
+  return readMailbox("--from", text).address;
+}
+
+function readRecipient(text: string): { address: string; sourceRoute: boolean } {
+  return readMailbox("--to", text);
+}
+
+function readMailbox(option: string, text: string): { address: string; sourceRoute: boolean } {
+  const path = text.startsWith("<") ? text : `<${text}>`;
+  const parsed = parsePath(path, 0);
+  switch (parsed.kind) {
+    case "mailbox":
+      if (parsed.end === path.length) return parsed;
+      break;
+    case "unqualified":
+      return { address: parsed.localPart, sourceRoute: false };
+    case "null":
+    case "invalid":
+      break;
+    default:
+      return unreachable(parsed);
+  }
+  throw new UsageError(`needs a mail address for ${option}, not '${text}'`);
+}
+
+/** Those on the interfaces of this machine, which is taken for the gateway. */
+function ownAddresses(): ReadonlySet<string> {
+  const all = Object.values(os.networkInterfaces()).flatMap((entries) => entries ?? []);
+  return new Set(all.flatMap(({ address }) => canonicalAddress(address.replace(/%.*/, "")) ?? []));
+}

@@ -1,0 +1,60 @@
+/** `postern health [SERVICE]`: one question to a running service, for container health checks and scripts. */
+import { z } from "zod";
+import type { Config } from "../../shared/config/schema.ts";
+import { adminUrl, findToken, localUrl } from "./admin-client.ts";
+import { findAnnounced } from "./admin-connection.ts";
+import { CommandFailed, defineCommand, UsageError } from "./args.ts";
+import { requireConfig } from "./configuration.ts";
+
+const services = ["ingress", "delivery", "bounce", "admin"];
+/** Less than the time-out of a container's health check. */
+const limitMs = 4_000;
+
+const answerSchema = z.object({ ready: z.boolean(), reasons: z.array(z.string()).default([]) });
+
+export const health = defineCommand({
+  name: "health",
+  summary: "Ask a service on this machine whether it is ready: exit status 0 or 1",
+  usage: "[ingress|delivery|bounce|admin]",
+  options: {},
+  positionals: { min: 0, max: 1 },
+  async run(context, _values, [service = "admin"]) {
+    if (!services.includes(service))
+      throw new UsageError(`knows no service '${service}', only: ${services.join(", ")}`);
+    const { config } = requireConfig(context);
+    const url = await findService(config, service);
+    if (url === undefined) throw new CommandFailed(`${service} is not running`);
+    const { ready, reasons } = await askHealth(
+      url,
+      service === "admin" ? await findToken(config) : undefined,
+      service,
+    );
+    if (!ready)
+      throw new CommandFailed(`${service} is not ready: ${reasons.join("; ") || "it does not say why"}`);
+    context.stdout.write(`${service} is ready\n`);
+    return 0;
+  },
+});
+
+async function findService(config: Config, service: string): Promise<string | undefined> {
+  if (service === "admin") return adminUrl(config.admin) ?? findAnnounced(config, service);
+  const { address, port } = config.health;
+  return port === 0 ? findAnnounced(config, service) : localUrl(address, port);
+}
+
+async function askHealth(
+  url: string,
+  token: string | undefined,
+  service: string,
+): Promise<z.infer<typeof answerSchema>> {
+  try {
+    const response = await fetch(`${url}/health`, {
+      ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
+      signal: AbortSignal.timeout(limitMs),
+    });
+    return answerSchema.parse(await response.json());
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error);
+    throw new CommandFailed(`${service} does not answer at ${url}: ${cause.message}`);
+  }
+}

@@ -1,0 +1,69 @@
+/** `postern intercept up | down | show` on the command line. */
+import type { Config } from "../../../shared/config/schema.ts";
+import { CommandFailed, defineCommand } from "../args.ts";
+import { requireConfig } from "../configuration.ts";
+import { interceptDown, interceptStatus, interceptUp } from "./intercept.ts";
+import type { Plan } from "./plan.ts";
+
+export const interceptCommands = [
+  defineCommand({
+    name: "intercept up",
+    summary: "Let the kernel hand the configured ports' sessions to the listeners; again: the same",
+    usage: "",
+    options: {},
+    async run(context) {
+      const plan = attempt(requireConfig(context).config, interceptUp);
+      for (const warning of plan.warnings) context.stderr.write(`postern: ${warning}\n`);
+      context.stdout.write(`${describePlan(plan)}\n`);
+      return 0;
+    },
+  }),
+  defineCommand({
+    name: "intercept down",
+    summary: "Take the rules away, and put routes and sysctls back as they were",
+    usage: "",
+    options: {},
+    async run(context) {
+      attempt(requireConfig(context).config, interceptDown);
+      return 0;
+    },
+  }),
+  defineCommand({
+    name: "intercept show",
+    summary: "Say what is up and what is missing; exit status 1 unless all of it is up",
+    usage: "[--json]",
+    options: { json: { type: "boolean", help: "print { isUp, missing, plan, wanted, table, sysctls }" } },
+    async run(context, { json }) {
+      const status = attempt(requireConfig(context).config, interceptStatus);
+      if (json) {
+        context.stdout.write(`${JSON.stringify(status, null, 2)}\n`);
+        return status.isUp ? 0 : 1;
+      }
+      const lines = [
+        `${status.isUp ? "up" : "not up"}: ${describePlan(status.plan)}`,
+        ...status.missing.map((what) => `missing: ${what}`),
+        ...Object.entries(status.sysctls).map(
+          ([name, value]) => `changed: net/${name}, to be put back to ${value}`,
+        ),
+        status.table ?? status.wanted,
+      ];
+      context.stdout.write(`${lines.join("\n").trimEnd()}\n`);
+      return status.isUp ? 0 : 1;
+    },
+  }),
+];
+
+function describePlan({ targets, ports, interfaces, fail }: Plan): string {
+  const to = targets.map(
+    ({ family, how, listener }) => `${family === "ip" ? "IPv4" : "IPv6"} to ${listener} (${how})`,
+  );
+  return `TCP ports ${ports.join(", ")} from ${interfaces?.join(", ") ?? "all interfaces but loopback"}: ${to.join(", ")}; fail ${fail}`;
+}
+
+function attempt<T>(config: Config, action: (config: Config) => T): T {
+  try {
+    return action(config);
+  } catch (error) {
+    throw new CommandFailed((error as Error).message);
+  }
+}

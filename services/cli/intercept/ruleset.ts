@@ -1,0 +1,79 @@
+/** The nftables rules of a plan, as text for `nft -f`: one table of our own, replaced as a whole. Pure. */
+import { mark, type Plan, type Target, tableName } from "./plan.ts";
+
+/** Adding before deleting makes the deletion succeed whether or not the table is there; nft applies the file atomically. */
+export function upScript(plan: Plan): string {
+  return `table inet ${tableName} { }\ndelete table inet ${tableName}\n${ruleset(plan)}`;
+}
+
+export function downScript(): string {
+  return `table inet ${tableName} { }\ndelete table inet ${tableName}\n`;
+}
+
+export function ruleset(plan: Plan): string {
+  const lines = [
+    `table inet ${tableName} {`,
+    ...chain("divert", "type filter hook prerouting priority mangle; policy accept;", divertRules(plan)),
+    ...chain("redirect", "type nat hook prerouting priority dstnat; policy accept;", redirectRules(plan)),
+    "}",
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function chain(name: string, head: string, rules: string[]): string[] {
+  return rules.length === 0
+    ? []
+    : [`  chain ${name} {`, `    ${head}`, ...rules.map((rule) => `    ${rule}`), "  }"];
+}
+
+/**
+ * Only what enters from outside passes here: the gateway's own connections start behind this hook.
+ *
+ * Only a SYN may meet the tproxy rule. Were every packet to meet it, a connection that went straight to its server
+ * while no ingress listened would be reset the moment that one listens again. It comes before the socket rule, since
+ * a SYN that reuses the ports of a connection in TIME_WAIT is for tproxy to sort out. A SYN for which nothing listens
+ * falls through the tproxy statement: to the server with `fail: open`, to the last rule with `fail: closed`.
+ *
+ * The socket rule takes the rest of our connections, on both sides. It leaves out the listener's own port: the
+ * listener's socket takes any address, so that it would match everybody's connections to that port elsewhere.
+ */
+function divertRules(plan: Plan): string[] {
+  const targets = plan.targets.filter(({ how }) => how === "tproxy");
+  if (targets.length === 0) return [];
+  const syn = "tcp flags & (fin | syn | rst | ack) == syn";
+  const ports = `tcp dport { ${plan.ports.join(", ")} }`;
+  return [
+    ...targets.map(
+      (target) =>
+        `${from(plan)} ${protocol(target)} ${ports} ${syn} tproxy ${target.family} to ${socketOf(target)} meta mark set ${mark} accept`,
+    ),
+    `tcp dport != { ${[...new Set(targets.map(({ port }) => port))].join(", ")} } socket transparent 1 meta mark set ${mark} accept`,
+    ...(plan.fail === "closed"
+      ? targets.map((target) => `${from(plan)} ${protocol(target)} ${ports} ${syn} reject with tcp reset`)
+      : []),
+  ];
+}
+
+function redirectRules(plan: Plan): string[] {
+  return plan.targets
+    .filter(({ how }) => how === "redirect")
+    .map(
+      (target) =>
+        `${from(plan)} ${protocol(target)} tcp dport { ${plan.ports.join(", ")} } redirect to :${target.port}`,
+    );
+}
+
+function from(plan: Plan): string {
+  return plan.interfaces === undefined
+    ? 'iifname != "lo"'
+    : `iifname { ${plan.interfaces.map((name) => JSON.stringify(name)).join(", ")} }`;
+}
+
+function protocol(target: Target): string {
+  return `meta nfproto ${target.family === "ip" ? "ipv4" : "ipv6"}`;
+}
+
+function socketOf(target: Target): string {
+  if (target.address === undefined) return `:${target.port}`;
+  return target.family === "ip6" ? `[${target.address}]:${target.port}` : `${target.address}:${target.port}`;
+}

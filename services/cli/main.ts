@@ -1,0 +1,35 @@
+/** The postern program: every command stands in the list below. */
+import { readFileSync } from "node:fs";
+import { configCheck } from "./config-check.ts";
+import { dispatch } from "./dispatch.ts";
+import { explain } from "./explain.ts";
+import { health } from "./health.ts";
+import { interceptCommands } from "./intercept/command.ts";
+import { queueCommands } from "./queue.ts";
+import { queueExport } from "./queue-export.ts";
+import { serviceCommands } from "./service.ts";
+import { upCommand } from "./up/command.ts";
+
+const commands = [
+  upCommand,
+  ...serviceCommands,
+  configCheck,
+  explain,
+  ...queueCommands,
+  queueExport,
+  health,
+  ...interceptCommands,
+];
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+
+// `postern queue list | head`: the reader has gone, and there is nobody left to tell.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+process.exitCode = await dispatch({ commands, version }, process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+});

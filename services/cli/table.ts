@@ -1,0 +1,108 @@
+/** Tables for people: columns that fit the terminal, and nothing in them that could steer it. Pure. */
+
+export interface Column<Row> {
+  title: string;
+  value(row: Row): string;
+  align?: "left" | "right";
+  /** How narrow it may become when the terminal is; absent: never narrower than its widest value. */
+  shrinkTo?: number;
+}
+
+const gap = 2;
+
+/**
+ * Lines without line ends; a heading first.
+ * @param width  columns of the terminal; kept to as long as the columns can shrink so far
+ */
+export function renderTable<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  width: number,
+): string[] {
+  const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
+  const natural = columns.map((column, index) =>
+    cells.reduce(
+      (widest, line) => Math.max(widest, displayWidth(line[index] ?? "")),
+      displayWidth(column.title),
+    ),
+  );
+  const widths = fit(
+    natural,
+    columns.map((column, index) => column.shrinkTo ?? natural[index] ?? 0),
+    width - gap * (columns.length - 1),
+  );
+  const line = (texts: readonly string[]): string =>
+    texts
+      .map((text, index) => pad(text, widths[index] ?? 0, columns[index]?.align ?? "left"))
+      .join(" ".repeat(gap))
+      .trimEnd();
+  return [line(columns.map((column) => column.title)), ...cells.map(line)];
+}
+
+/** Takes from the widest column that can give, again and again, until all fit. */
+function fit(natural: readonly number[], least: readonly number[], room: number): number[] {
+  const widths = [...natural];
+  let excess = widths.reduce((sum, each) => sum + each, 0) - room;
+  while (excess > 0) {
+    let widest = -1;
+    for (let index = 0; index < widths.length; index++) {
+      const width = widths[index] ?? 0;
+      if (width > (least[index] ?? 0) && width > (widths[widest] ?? 0)) widest = index;
+    }
+    if (widest < 0) break;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+    excess--;
+  }
+  return widths;
+}
+
+function pad(text: string, width: number, align: "left" | "right"): string {
+  const cut = truncate(text, width);
+  const space = " ".repeat(Math.max(0, width - displayWidth(cut)));
+  return align === "right" ? space + cut : cut + space;
+}
+
+/** Cuts to a width of at most `width`, with an ellipsis where something is missing. */
+export function truncate(text: string, width: number): string {
+  if (displayWidth(text) <= width) return text;
+  let kept = "";
+  let used = 0;
+  for (const { segment } of graphemes.segment(text)) {
+    const next = graphemeWidth(segment);
+    if (used + next > width - 1) break;
+    kept += segment;
+    used += next;
+  }
+  return `${kept.trimEnd()}…`;
+}
+
+/**
+ * Text as one line that a terminal only shows: line ends become spaces; other control characters, which could
+ * move the cursor or send commands, and the marks that turn the direction of text become visible escapes.
+ */
+export function printable(text: string): string {
+  return text
+    .replaceAll(/\s*[\r\n]+\s*/g, " ")
+    .replaceAll(
+      /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069\p{Zl}\p{Zp}]/gu,
+      (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`,
+    );
+}
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+export function displayWidth(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  let width = 0;
+  for (const { segment } of graphemes.segment(text)) width += graphemeWidth(segment);
+  return width;
+}
+
+/** Two cells for what Unicode's East Asian Width calls wide, and for emoji (UAX #11). */
+function graphemeWidth(grapheme: string): number {
+  return /^(\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{20000}-\u{3fffd}])/u.test(
+    grapheme,
+  )
+    ? 2
+    : 1;
+}

@@ -1,0 +1,36 @@
+/** One `postern up` per data directory. Owns the lock file, which the returned function removes. */
+import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+
+/** @returns how to unlock, or `undefined` while a living process holds the lock */
+export function lockDirectory(directory: string): (() => void) | undefined {
+  const file = join(directory, "up.pid");
+  for (let tries = 0; tries < 2; tries++) {
+    try {
+      const fd = openSync(file, "wx", 0o600);
+      writeSync(fd, `${process.pid}\n`);
+      closeSync(fd);
+      return () => rmSync(file, { force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      if (isPostern(Number.parseInt(readFileSync(file, "utf8"), 10))) return undefined;
+      rmSync(file, { force: true });
+    }
+  }
+  return undefined;
+}
+
+/** After a reboot the number may belong to another program. */
+function isPostern(pid: number): boolean {
+  if (!(pid > 0) || pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("main.ts");
+  } catch {
+    return true;
+  }
+}

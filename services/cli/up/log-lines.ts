@@ -1,0 +1,46 @@
+/** One log line for people: `postern up` on a terminal shows these in place of JSON. Pure. */
+
+const colours: Record<string, string> = { warn: "\x1b[33m", error: "\x1b[31m", fatal: "\x1b[31m" };
+/** Shown in the head of the line, or of no use to a person. */
+const inHead = new Set(["level", "time", "service", "pid", "message", "event", "err"]);
+
+/** @param line  pino JSON; anything else is returned as it is */
+export function readableLine(line: string, colour: boolean): string {
+  const record = parse(line);
+  if (record === undefined) return line;
+  const level = String(record.level ?? "info");
+  const head = [
+    String(record.time ?? "").slice(11, 23),
+    String(record.service ?? "").padEnd(8),
+    level === "info" ? undefined : level.toUpperCase(),
+    record.event,
+    record.message,
+  ];
+  const fields = Object.entries(record)
+    .filter(([name, value]) => !inHead.has(name) && value !== undefined)
+    .map(([name, value]) => `${name}=${show(value)}`);
+  const stack = errorText(record.err);
+  const text = [...head, ...fields].filter(Boolean).join(" ") + (stack && `\n${stack}`);
+  const start = colour ? colours[level] : undefined;
+  return start ? `${start}${text}\x1b[0m` : text;
+}
+
+function parse(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith("{")) return undefined;
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+function show(value: unknown): string {
+  if (typeof value === "string") return /^[^\s="]+$/.test(value) ? value : JSON.stringify(value);
+  return JSON.stringify(value);
+}
+
+function errorText(err: unknown): string {
+  if (typeof err !== "object" || err === null) return "";
+  const { stack, message } = err as { stack?: string; message?: string };
+  return stack ?? message ?? "";
+}

@@ -1,0 +1,172 @@
+/** What follows one delivery attempt: for each recipient the end or another try, for the job its next time and queue. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { AttemptHistory, DeliveryQueueName } from "../../shared/queue/contract.ts";
+import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
+import { unreachable } from "../../shared/unreachable.ts";
+import { type BackupPolicy, takesOver } from "./backup-route.ts";
+import { expired, expiresAtMs } from "./expiry.ts";
+
+export type RetryPolicy = Pick<
+  Config["queue"],
+  "retry" | "slow_after" | "expire" | "dsn_expire" | "delay_warning"
+>;
+
+export interface FinishedAttempt {
+  receivedAtMs: number;
+  /** The reverse-path is `<>`: no warnings, its own expiry. */
+  nullSender: boolean;
+  /** As of before this attempt; `undefined` for the first. */
+  history: AttemptHistory | undefined;
+  /** By recipient; what was tried. */
+  outcomes: ReadonlyMap<number, Outcome>;
+  /** No backup takes over what fails here: it was the backup, or it is not for these recipients. */
+  withoutBackup: boolean;
+}
+
+/** A recipient that is pending and was not tried this time. */
+export interface Untried {
+  /** What it waits for, in epoch milliseconds. */
+  untilMs: number;
+  /** How its last attempt ended, if there was one. */
+  last?: Diagnosis;
+}
+
+export interface NextStep {
+  delivered: number[];
+  /** Refused for good or expired. */
+  failed: { recipient: number; diagnosis: Diagnosis }[];
+  /** Absent when nobody is left to try. */
+  retry?: { atMs: number; queue: DeliveryQueueName; history: AttemptHistory };
+  /** Recipients whose sender may now be told that it takes longer. */
+  warn: { recipient: number; diagnosis: Diagnosis }[];
+}
+
+/** The schedule never spins, whatever durations it is given. */
+const shortestWaitMs = 100;
+
+/**
+ * RFC 5321 §4.5.4.1: wait between attempts, keep trying for 4-5 days.
+ *
+ * An attempt is also made at the moments when something changes for the sender (the delay warning, the backup's
+ * turn, the expiry), so that each of these is on time and speaks of a fresh try.
+ *
+ * @param nowMs   epoch milliseconds, after the attempt
+ * @param jitter  0..1, spreads retries by ±10 % so that a restart or a dead server's return is no stampede
+ */
+export function decideNext(
+  attempt: FinishedAttempt,
+  policy: RetryPolicy,
+  nowMs: number,
+  jitter: number,
+  backup?: BackupPolicy,
+): NextStep {
+  const step: NextStep = { delivered: [], failed: [], warn: [] };
+  const pending = new Map<number, Diagnosis>();
+  const { receivedAtMs } = attempt;
+  const endMs = expiresAtMs(attempt, policy);
+  const attempts = (attempt.history?.attempts ?? 0) + 1;
+  const backupFromMs = backup === undefined ? Number.POSITIVE_INFINITY : receivedAtMs + backup.after;
+  let atMs = Number.POSITIVE_INFINITY;
+  let deferred = false;
+  const mayGoByBackup = (diagnosis: Diagnosis): boolean =>
+    backup !== undefined && !attempt.withoutBackup && takesOver(diagnosis, backup);
+
+  for (const [recipient, outcome] of attempt.outcomes) {
+    switch (outcome.kind) {
+      case "delivered":
+        step.delivered.push(recipient);
+        break;
+      case "rejected":
+        if (mayGoByBackup(outcome.diagnosis) && Math.max(backupFromMs, nowMs) < endMs) {
+          pending.set(recipient, outcome.diagnosis);
+          atMs = Math.min(atMs, Math.max(backupFromMs, nowMs + shortestWaitMs));
+        } else step.failed.push({ recipient, diagnosis: outcome.diagnosis });
+        break;
+      case "deferred":
+        if (nowMs >= endMs) {
+          step.failed.push({ recipient, diagnosis: expired(outcome.diagnosis, receivedAtMs, nowMs) });
+          break;
+        }
+        pending.set(recipient, outcome.diagnosis);
+        deferred = true;
+        if (backupFromMs > nowMs && mayGoByBackup(outcome.diagnosis)) {
+          atMs = Math.min(atMs, backupFromMs);
+        }
+        break;
+      default:
+        unreachable(outcome);
+    }
+  }
+  if (pending.size === 0) return step;
+
+  if (deferred) atMs = Math.min(atMs, nowMs + waitMs(attempts, policy, jitter));
+  const warnAtMs = receivedAtMs + policy.delay_warning;
+  const warns = policy.delay_warning > 0 && !attempt.nullSender;
+  if (warns && warnAtMs > nowMs) atMs = Math.min(atMs, warnAtMs);
+  if (endMs > nowMs) atMs = Math.min(atMs, endMs);
+  // The first attempt after the warning's time warns; every later one sees that there was an earlier one.
+  if (warns && warnAtMs <= nowMs && (attempt.history?.lastAttemptAtMs ?? receivedAtMs) < warnAtMs) {
+    step.warn = [...pending].map(([recipient, diagnosis]) => ({ recipient, diagnosis }));
+  }
+  step.retry = {
+    atMs: Math.ceil(atMs),
+    queue: attempts >= policy.slow_after ? "delivery-slow" : "delivery",
+    history: { attempts, lastAttemptAtMs: nowMs, last: groupEqual(pending) },
+  };
+  return step;
+}
+
+/**
+ * One step for a job whose recipients went to several next hops, or were not all tried.
+ * @param steps   one for each attempt; at least one
+ * @param before  the job as it was: what stays where nobody who was tried is left
+ */
+export function joinSteps(
+  steps: readonly NextStep[],
+  untried: ReadonlyMap<number, Untried>,
+  before: { queue: DeliveryQueueName; history: AttemptHistory | undefined },
+  nowMs: number,
+): NextStep {
+  const [first] = steps;
+  if (first !== undefined && steps.length === 1 && untried.size === 0) return first;
+  const joined: NextStep = {
+    delivered: steps.flatMap((step) => step.delivered),
+    failed: steps.flatMap((step) => step.failed),
+    warn: steps.flatMap((step) => step.warn),
+  };
+  const retries = steps.flatMap((step) => step.retry ?? []);
+  if (retries.length === 0 && untried.size === 0) return joined;
+  const waits = [...untried.values()].map(({ untilMs }) => Math.max(untilMs, nowMs + shortestWaitMs));
+  const known = [...untried].flatMap(([recipient, { last }]) =>
+    last === undefined ? [] : [{ recipients: [recipient], diagnosis: last }],
+  );
+  joined.retry = {
+    atMs: Math.min(...retries.map((retry) => retry.atMs), ...waits),
+    queue: retries[0]?.queue ?? before.queue,
+    history: {
+      ...(retries[0]?.history ?? before.history ?? { attempts: 0 }),
+      last: [...retries.flatMap((retry) => retry.history.last), ...known],
+    },
+  };
+  return joined;
+}
+
+function waitMs(attempts: number, policy: RetryPolicy, jitter: number): number {
+  const scheduled = policy.retry[Math.min(attempts, policy.retry.length) - 1] ?? shortestWaitMs;
+  return Math.max(shortestWaitMs, scheduled * (0.9 + 0.2 * jitter));
+}
+
+/** Equal diagnoses once, with all their recipients: a thousand recipients of a dead server stay one entry. */
+export function groupEqual(
+  diagnoses: Iterable<readonly [recipient: number, diagnosis: Diagnosis]>,
+): AttemptHistory["last"] {
+  const groups = new Map<string, AttemptHistory["last"][number]>();
+  for (const [recipient, diagnosis] of diagnoses) {
+    const { status, reason, reply, remote } = diagnosis;
+    const key = `${status} ${reply?.code} ${remote?.address} ${reason} ${reply?.lines.join(" ")}`;
+    const group = groups.get(key);
+    if (group) group.recipients.push(recipient);
+    else groups.set(key, { recipients: [recipient], diagnosis });
+  }
+  return [...groups.values()];
+}

@@ -1,0 +1,71 @@
+/** What the delivery service counts and measures. */
+import { type Metrics, secondsBuckets } from "../../shared/runtime/metrics.ts";
+import type { Outcome } from "../../shared/smtp/diagnosis.ts";
+
+export interface DeliveryMetrics {
+  /** One recipient's outcome. @param delayMs  since the message was received */
+  outcome(outcome: Outcome, delayMs: number): void;
+  attempt(durationMs: number): void;
+  /** Recipients of mail that could be neither delivered nor returned. */
+  dead(recipients: number): void;
+  /** An attempt was not made because the destination is at its limits. */
+  full(): void;
+  /** Jobs being worked on. */
+  active(change: 1 | -1): void;
+}
+
+/** Up to the five days that mail may wait. */
+const delayBuckets = [
+  ...secondsBuckets.filter((seconds) => seconds >= 0.01),
+  1800,
+  7200,
+  43_200,
+  172_800,
+  432_000,
+];
+
+/** @param metrics  of the process; absent: nothing is exported */
+export function createDeliveryMetrics(metrics?: Metrics): DeliveryMetrics {
+  if (metrics === undefined) return { outcome() {}, attempt() {}, dead() {}, full() {}, active() {} };
+  let active = 0;
+  const outcomes = metrics.counter(
+    "delivery_outcomes_total",
+    "Recipients by the outcome of an attempt (delivered, deferred, rejected) and the class of the failure.",
+    ["outcome", "class"],
+  );
+  const delivered = outcomes.with("delivered", "");
+  const delay = metrics
+    .histogram(
+      "delivery_delay_seconds",
+      "From a message's acceptance to its delivery, for each recipient.",
+      delayBuckets,
+    )
+    .with();
+  const duration = metrics
+    .histogram("delivery_attempt_seconds", "How long attempts take.", secondsBuckets)
+    .with();
+  const dead = metrics
+    .counter(
+      "delivery_dead_recipients_total",
+      "Recipients of mail that could be neither delivered nor returned.",
+    )
+    .with();
+  const full = metrics
+    .counter("delivery_full_total", "Attempts put off because the destination was at its limits.")
+    .with();
+  metrics.gauge("delivery_active", "Delivery jobs being worked on now.", () => active);
+  return {
+    outcome(outcome, delayMs) {
+      if (outcome.kind === "delivered") {
+        delivered.add();
+        delay.observe(delayMs / 1000);
+      } else outcomes.with(outcome.kind, outcome.diagnosis.class).add();
+    },
+    attempt: (durationMs) => duration.observe(durationMs / 1000),
+    dead: (recipients) => dead.add(recipients),
+    full: () => full.add(),
+    active: (change) => {
+      active += change;
+    },
+  };
+}

@@ -1,0 +1,133 @@
+/**
+ * The delivery service: workers on both delivery queues, the SMTP client side, and the keeper of the schedule.
+ * Owns these and their connections to Redis; the spool, the log and the metrics are its caller's.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import type { MessageMeta } from "../../shared/mail/message.ts";
+import { consumeDeliveries, type DeliveryConsumerOptions } from "../../shared/queue/consumer.ts";
+import { createHolds } from "../../shared/queue/holds.ts";
+import { createKeeper, type KeeperTiming } from "../../shared/queue/keeper.ts";
+import { createProducer } from "../../shared/queue/producer.ts";
+import type { Consumer } from "../../shared/queue/queue.ts";
+import { compileRouting, describeRoute, type Routing } from "../../shared/routing/classify.ts";
+import type { Logger } from "../../shared/runtime/log.ts";
+import type { Metrics } from "../../shared/runtime/metrics.ts";
+import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
+import type { RunningService } from "../../shared/runtime/service.ts";
+import { whyNotTransparent } from "../../shared/runtime/socket.ts";
+import type { Spool } from "../../shared/spool/spool.ts";
+import { createTransport } from "../../shared/transport/create-transport.ts";
+import { isLoopback } from "../../shared/transport/loopback.ts";
+import type { Transport } from "../../shared/transport/transport.ts";
+import { createDeliveryMetrics } from "./delivery-metrics.ts";
+import type { Router } from "./plan.ts";
+import { createDeliveryWorker } from "./worker.ts";
+
+export interface DeliveryOptions {
+  config: Config;
+  redis: RedisConfig;
+  log: Logger;
+  metrics?: Metrics;
+  spool: Spool;
+  /** Where the hold rules have their second copy: `holds.json` in the spool's directory. */
+  holdsFile: string;
+  /** Absent: SMTP as the configuration says. The service closes it. */
+  transport?: Transport;
+  keeperTiming?: Partial<KeeperTiming>;
+  workerTiming?: DeliveryConsumerOptions["timing"];
+}
+
+/**
+ * With `hide`, the protected server sees the client's own address. A worker that may not take it, since it does not run
+ * on the gateway or has no CAP_NET_ADMIN, delivers from its own, and says so once.
+ */
+function transparentSource(config: Config, log: Logger): (message: MessageMeta) => string | undefined {
+  if (!config.protected.some(({ hide }) => hide)) return () => undefined;
+  const obstacle = whyNotTransparent();
+  if (obstacle !== undefined) {
+    log.warn(`protected[].hide: protected servers see this worker's address: ${obstacle}`);
+    return () => undefined;
+  }
+  return ({ origin }) => {
+    const client = origin?.connection.client.address;
+    return client === undefined || isLoopback(client) ? undefined : client;
+  };
+}
+
+/** @throws Error when the configuration names what cannot be had: certificate files, name servers */
+export async function startDelivery(options: DeliveryOptions): Promise<RunningService> {
+  const { config, redis, log, spool } = options;
+  const routing = compileRouting(config);
+  const router = createRouter(routing);
+  const transport =
+    options.transport ?? createTransport(config, { transparentSourceOf: transparentSource(config, log) });
+  const watched = createRedis(redis, "plain", log);
+  const producer = createProducer(redis, log);
+  const holds = createHolds({ redis, file: options.holdsFile, log });
+  const handle = createDeliveryWorker({
+    config,
+    log,
+    metrics: createDeliveryMetrics(options.metrics),
+    spool,
+    producer,
+    transport,
+    router,
+    now: Date.now,
+    jitter: Math.random,
+  });
+  const keeper = createKeeper({
+    spool,
+    redis,
+    config,
+    log,
+    holds,
+    describe: ({ meta }, part) => describeRoute(router.route(meta, meta.parts[part]?.[0] ?? 0)),
+    ...(options.keeperTiming === undefined ? {} : { timing: options.keeperTiming }),
+  });
+  let consumer: Consumer | undefined;
+  let closing = false;
+  // What is held must not slip out between the start and the first look at the rules.
+  void holds.ready.then(() => {
+    if (closing) return;
+    consumer = consumeDeliveries({
+      redis,
+      log,
+      concurrency: config.delivery.concurrency,
+      holds,
+      handle,
+      ...(options.workerTiming === undefined ? {} : { timing: options.workerTiming }),
+    });
+  });
+
+  return {
+    health() {
+      const reasons: string[] = [];
+      if (watched.status !== "ready") reasons.push(`Redis (${describeRedis(redis)}) is out of reach`);
+      else if (consumer === undefined) reasons.push("the hold rules are not known yet");
+      return { ready: reasons.length === 0, reasons };
+    },
+    async close(graceMs) {
+      closing = true;
+      await Promise.all([consumer?.close(graceMs), keeper.close()]);
+      // Attempts have ended; what is left are idle connections, which get their QUIT.
+      await transport.close(Math.min(graceMs, config.timeouts.quit));
+      await Promise.all([holds.close(), producer.close()]);
+      watched.disconnect();
+    },
+  };
+}
+
+/** Routing for messages of the spool: by the facts of the connection that they came by. */
+function createRouter(routing: Routing): Router {
+  const addressOf = (meta: MessageMeta, recipient: number): string =>
+    meta.envelope.recipients[recipient]?.address ?? "";
+  return {
+    route: (meta, recipient) =>
+      routing.routeRecipient(
+        meta.origin?.connection ?? null,
+        meta.envelope.reversePath,
+        addressOf(meta, recipient),
+      ),
+    backup: (meta, recipient) => routing.backupRoute(addressOf(meta, recipient))?.nextHop,
+  };
+}

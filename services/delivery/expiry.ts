@@ -1,0 +1,41 @@
+/** When a message is too old: its expiry, and what a recipient's last trouble becomes then. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
+
+/**
+ * The moment after which no attempt follows, in epoch milliseconds.
+ * RFC 5321 §4.5.4.1: give up after 4-5 days. Mail of the null sender, which nobody waits for, may have less.
+ */
+export function expiresAtMs(
+  message: { receivedAtMs: number; nullSender: boolean },
+  policy: Pick<Config["queue"], "expire" | "dsn_expire">,
+): number {
+  return message.receivedAtMs + (message.nullSender ? policy.dsn_expire : policy.expire);
+}
+
+/**
+ * The diagnosis of a recipient that we give up on. RFC 3463 §3.5: X.4.7 is "delivery time expired". The last
+ * real reply and the server that gave it stay, so that the sender reads what the trouble was and not only that it lasted.
+ */
+export function expired(last: Diagnosis, receivedAtMs: number, nowMs: number): Diagnosis {
+  return {
+    ...last,
+    status: "5.4.7",
+    reason: `delivery time expired after ${describeSpan(nowMs - receivedAtMs)}; the last trouble: ${last.reason}`,
+  };
+}
+
+/** `5 days`, `4 hours`, `1 minute`: the largest unit that fits, rounded down. */
+export function describeSpan(ms: number): string {
+  const units = [
+    ["day", 86_400_000],
+    ["hour", 3_600_000],
+    ["minute", 60_000],
+    ["second", 1000],
+  ] as const;
+  for (const [name, unitMs] of units) {
+    const count = Math.floor(ms / unitMs);
+    if (count > 0) return `${count} ${name}${count === 1 ? "" : "s"}`;
+  }
+  return "a second";
+}

@@ -1,0 +1,30 @@
+/** What works on one delivery job, and what is worked on. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { MessageMeta } from "../../shared/mail/message.ts";
+import type { DeliveryTask, Producer } from "../../shared/queue/queue.ts";
+import type { Logger } from "../../shared/runtime/log.ts";
+import type { Body, Spool } from "../../shared/spool/spool.ts";
+import type { Transport } from "../../shared/transport/transport.ts";
+import type { DeliveryMetrics } from "./delivery-metrics.ts";
+import type { Router } from "./plan.ts";
+
+export interface WorkerDependencies {
+  config: Pick<Config, "queue" | "dsn" | "relay">;
+  log: Logger;
+  metrics: DeliveryMetrics;
+  spool: Pick<Spool, "read" | "states" | "settle">;
+  producer: Pick<Producer, "addBounce" | "addDead">;
+  transport: Pick<Transport, "attempt">;
+  router: Router;
+  /** Epoch milliseconds. */
+  now(): number;
+  /** 0..1 */
+  jitter(): number;
+}
+
+/** A job with its message. */
+export interface Work {
+  task: DeliveryTask;
+  meta: MessageMeta;
+  body: Body;
+}

@@ -1,0 +1,148 @@
+/** Takes responsibility for a message: its record, on stable storage; then its jobs. 250 may be said only after that. */
+import { randomFillSync } from "node:crypto";
+import type { Envelope } from "../../shared/mail/envelope.ts";
+import type { MessageMeta } from "../../shared/mail/message.ts";
+import { makeQueueId } from "../../shared/mail/queue-id.ts";
+import { formatReceived, protocolKeyword, type TlsFacts } from "../../shared/mail/received.ts";
+import type { Publisher } from "../../shared/queue/queue.ts";
+import { describeRoute, groupByNextHop, type Route } from "../../shared/routing/classify.ts";
+import type { Connection } from "../../shared/routing/connection.ts";
+import type { Logger } from "../../shared/runtime/log.ts";
+import type { Draft, Spool, StoredMessage } from "../../shared/spool/spool.ts";
+
+/** What a session knows of a message that was received whole. */
+export interface ReceivedMessage {
+  connection: Connection;
+  /** The gateway's own name. */
+  hostname: string;
+  helo: string;
+  ehlo: boolean;
+  tls: TlsFacts | undefined;
+  envelope: Envelope;
+  /** Where each recipient goes, in the envelope's order. */
+  routes: Route[];
+  messageId: string | undefined;
+  size: number;
+  has8bit: boolean;
+}
+
+export interface AcceptedRecord {
+  meta: MessageMeta;
+  /** What to show as the route of each of `meta.parts`. */
+  routes: string[];
+}
+
+/** The record of a message. Pure. @param id  its queue id */
+export function makeRecord(message: ReceivedMessage, id: string, nowMs: number): AcceptedRecord {
+  const { connection, envelope, tls, messageId } = message;
+  const [only, ...others] = envelope.recipients;
+  const protocol = protocolKeyword({
+    ehlo: message.ehlo,
+    tls: tls !== undefined,
+    smtputf8: envelope.smtputf8 === true,
+  });
+  const groups = groupByNextHop(message.routes);
+  return {
+    meta: {
+      version: 1,
+      id,
+      receivedAtMs: nowMs,
+      envelope,
+      origin: { connection, helo: message.helo, protocol },
+      received: formatReceived({
+        helo: message.helo,
+        clientAddress: connection.client.address,
+        hostname: message.hostname,
+        protocol,
+        id,
+        atMs: nowMs,
+        ...(tls === undefined ? {} : { tls }),
+        ...(only === undefined || others.length > 0 ? {} : { recipient: only.address }),
+      }),
+      ...(messageId === undefined ? {} : { messageId }),
+      size: message.size,
+      has8bit: message.has8bit,
+      parts: groups.map((group) => group.recipients),
+    },
+    routes: groups.map((group) => describeRoute(group.route)),
+  };
+}
+
+/** 45 bits a message, drawn for many at a time. */
+const randomPool = new Uint8Array(9 * 400);
+let randomUsed = randomPool.length;
+
+export function nextQueueId(nowMs: number): string {
+  if (randomUsed === randomPool.length) {
+    randomFillSync(randomPool);
+    randomUsed = 0;
+  }
+  randomUsed += 9;
+  return makeQueueId(nowMs, randomPool.subarray(randomUsed - 9, randomUsed));
+}
+
+export type Acceptance =
+  | { kind: "accepted"; message: StoredMessage }
+  /** The storage said no. */
+  | { kind: "failed"; error: unknown }
+  /** The storage said nothing within the deadline. */
+  | { kind: "late" };
+
+export interface Acceptor {
+  spool: Spool;
+  publisher: Publisher;
+  log: Logger;
+  /** How long a client is left waiting for the storage; below the 10 minutes that it gives us (RFC 5321 §4.5.3.2.6). */
+  deadlineMs: number;
+}
+
+/**
+ * Commits and publishes. Never rejects.
+ *
+ * After `late` the client hears 451 and keeps the message. Should the commit succeed after all, the record is settled as
+ * removed and never published: the client will send the message again, and only that copy is delivered. A crash between
+ * the two leaves a record that the keeper finds, and the mail arrives twice rather than never.
+ */
+export function accept(draft: Draft, record: AcceptedRecord, acceptor: Acceptor): Promise<Acceptance> {
+  return new Promise((resolve) => {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      resolve({ kind: "late" });
+    }, acceptor.deadlineMs);
+    draft.commit(record.meta).then(
+      (message) => {
+        clearTimeout(timer);
+        if (late) {
+          void takeBack(message, acceptor);
+        } else {
+          publish(message, record.routes, acceptor);
+          resolve({ kind: "accepted", message });
+        }
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        resolve({ kind: "failed", error });
+      },
+    );
+  });
+}
+
+/** Whatever becomes of it: the message is stored, and the keeper finds what no queue has. */
+function publish(message: StoredMessage, routes: string[], { publisher, log }: Acceptor): void {
+  try {
+    publisher.publish(message, routes);
+  } catch (error) {
+    log.error({ id: message.meta.id, err: error }, "an accepted message waits for the keeper to schedule it");
+  }
+}
+
+async function takeBack(message: StoredMessage, { spool, log }: Acceptor): Promise<void> {
+  const { id, envelope } = message.meta;
+  try {
+    await spool.settle([{ id, recipients: [...envelope.recipients.keys()], state: { kind: "removed" } }]);
+    log.warn({ id }, "stored too late: the client was told 451, the copy is removed");
+  } catch (error) {
+    log.error({ id, err: error }, "stored too late, and it cannot be removed: it will be delivered as well");
+  }
+}

@@ -1,0 +1,34 @@
+/** The ingress service as a process of its own. It owns the connection to the queue, and the publisher on it. */
+import { createProducer } from "../../shared/queue/producer.ts";
+import { createPublisher } from "../../shared/queue/publisher.ts";
+import { formatHostPort } from "../../shared/routing/route.ts";
+import type { RunOptions } from "../../shared/runtime/run-service.ts";
+import { runWithSpool } from "../../shared/runtime/run-with-spool.ts";
+import { startIngress } from "./ingress.ts";
+
+/** Runs until a signal ends the process. */
+export function main(options: RunOptions): Promise<void> {
+  return runWithSpool(
+    "ingress",
+    async ({ config, redis, log, metrics, spool }) => {
+      const producer = createProducer(redis, log);
+      const publisher = createPublisher(producer, log);
+      const ingress = await startIngress({ config, log, metrics, spool, publisher });
+      return {
+        ...ingress,
+        listening: ingress.addresses.map(
+          ({ listener, address, port }) => `${listener} smtp://${formatHostPort({ host: address, port })}`,
+        ),
+        async close(graceMs) {
+          await ingress.close(graceMs);
+          await publisher.close(Math.min(graceMs, publishGraceMs));
+          await producer.close();
+        },
+      };
+    },
+    options,
+  );
+}
+
+/** What is not in Redis by then is in the spool, where the keeper finds it. */
+const publishGraceMs = 3000;

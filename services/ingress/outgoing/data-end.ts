@@ -1,0 +1,41 @@
+/** Finds the end of mail data, CRLF.CRLF (RFC 5321 §4.1.1.4), in chunks cut anywhere. Pure; copies nothing. */
+
+const CR = 0x0d;
+const endOfData = Buffer.from("\r\n.\r\n");
+
+export class DataEnd {
+  /**
+   * How many octets of CRLF.CRLF the last ones are. The line end of the DATA command counts (RFC 5321 §4.1.1.4),
+   * so a message of nothing is a dot at once.
+   */
+  #matched = 2;
+
+  /** For the next message. */
+  restart(): void {
+    this.#matched = 2;
+  }
+
+  /** @returns the offset just behind the final dot's line, or -1 when the data go on in the next chunk */
+  find(chunk: Buffer, offset: number): number {
+    let at = offset;
+    while (this.#matched > 0 && at < chunk.length) {
+      this.#step(chunk[at++]);
+      if (this.#matched === 5) return at;
+    }
+    if (at >= chunk.length) return -1;
+    const found = chunk.indexOf(endOfData, at);
+    if (found >= 0) return found + endOfData.length;
+    for (let i = Math.max(at, chunk.length - endOfData.length + 1); i < chunk.length; i++)
+      this.#step(chunk[i]);
+    return -1;
+  }
+
+  #step(octet: number | undefined): void {
+    const wanted = endOfData[this.#matched];
+    if (octet === wanted) this.#matched++;
+    else this.#matched = octet === CR ? 1 : 0;
+  }
+}
+
+/** What a client sends to say that the data are over is no part of the message: the dot and its line end. */
+export const terminatorOctets = 3;

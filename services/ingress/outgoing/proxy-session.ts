@@ -1,0 +1,141 @@
+/** One session of the outgoing proxy: the dialogue, the tunnel under it, and what the log says of both. */
+import type net from "node:net";
+import type { Connection } from "../../../shared/routing/connection.ts";
+import type { Logger } from "../../../shared/runtime/log.ts";
+import { formatEndpoint } from "../format-endpoint.ts";
+import type { IngressMetrics } from "../metrics.ts";
+import { Tunnel, type TunnelEnd } from "../tunnel.ts";
+import { Dialogue, type DialogueSink, type OpaqueReason } from "./dialogue.ts";
+import { replies } from "./replies.ts";
+import type { ProxyRules } from "./rules.ts";
+import type { Transaction, TransactionResult } from "./transaction.ts";
+
+export interface ProxySessionOptions {
+  rules: ProxyRules;
+  /** `outgoing.on_failure`. */
+  onFailure: "drop" | "421";
+  idleMs: number;
+  log: Logger;
+  metrics: IngressMetrics;
+  ended(): void;
+}
+
+export class ProxySession implements DialogueSink {
+  readonly #connection: Connection;
+  readonly #options: ProxySessionOptions;
+  readonly #dialogue: Dialogue;
+  readonly #tunnel: Tunnel;
+  readonly #startedAtMs = performance.now();
+  readonly #results: Partial<Record<TransactionResult, number>> = {};
+  #opaqueReason: OpaqueReason | undefined;
+  /** Why it ended, when that says more than how the connections closed. */
+  #reason: string | undefined;
+  #isEndingWhenIdle = false;
+
+  /** Both sockets are connected; the session owns them from here on. */
+  constructor(client: net.Socket, server: net.Socket, connection: Connection, options: ProxySessionOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#dialogue = new Dialogue(options.rules, this);
+    const dialogue = this.#dialogue;
+    this.#tunnel = new Tunnel(client, server, {
+      idleMs: options.idleMs,
+      watcher: {
+        fromClient: (octets) => dialogue.fromClient(octets),
+        fromServer: (octets) => {
+          dialogue.fromServer(octets);
+          if (this.#isEndingWhenIdle) this.endWhenIdle();
+        },
+        get isHolding() {
+          return dialogue.isHolding;
+        },
+        get mayAnswer() {
+          return !dialogue.isOpaque;
+        },
+        clientEnded: () => dialogue.clientEnded(),
+        serverGone: () => this.#serverGone(),
+      },
+      ended: (how) => this.#ended(how),
+    });
+  }
+
+  start(): void {
+    this.#tunnel.start();
+  }
+
+  /** Ends between transactions: now, or as soon as nothing is under way. What is opaque cannot tell and runs on. */
+  endWhenIdle(): void {
+    this.#isEndingWhenIdle = true;
+    if (!this.#dialogue.isIdle) return;
+    this.#isEndingWhenIdle = false;
+    this.#reason = "stopping";
+    this.#tunnel.endClient(replies.closing.octets);
+  }
+
+  /** Cuts both connections now. */
+  stop(): void {
+    this.#reason = "stopping";
+    this.#tunnel.stop("stopped");
+  }
+
+  toServer(octets: Buffer): void {
+    this.#options.metrics.passedToServer(octets.length);
+    this.#tunnel.toServer(octets);
+  }
+
+  toClient(octets: Buffer): void {
+    this.#options.metrics.passedToClient(octets.length);
+    this.#tunnel.toClient(octets);
+  }
+
+  transaction(transaction: Transaction): void {
+    const { result } = transaction;
+    this.#results[result] = (this.#results[result] ?? 0) + 1;
+    this.#options.metrics.transaction(result);
+    const { id, client, destination } = this.#connection;
+    this.#options.log.info({
+      event: "proxy.transaction",
+      session: id,
+      client: client.address,
+      server: formatEndpoint(destination),
+      ...transaction,
+    });
+  }
+
+  opaque(reason: OpaqueReason): void {
+    this.#opaqueReason = reason;
+    this.#options.metrics.notInspected(reason);
+  }
+
+  serverBroken(reason: string): void {
+    this.#reason = reason;
+    if (!this.#serverGone()) this.#tunnel.stop("server-closed");
+  }
+
+  /** @returns true when the client hears 421 in place of the server's silence */
+  #serverGone(): boolean {
+    const dialogue = this.#dialogue;
+    if (this.#options.onFailure === "drop" || dialogue.isClosing || !dialogue.maySpeak) return false;
+    this.#tunnel.endClient(replies.serverLost.octets);
+    return true;
+  }
+
+  #ended(how: TunnelEnd): void {
+    this.#dialogue.ended();
+    const { id, client, destination } = this.#connection;
+    this.#options.log.info({
+      event: "session.close",
+      session: id,
+      client: client.address,
+      server: formatEndpoint(destination),
+      how,
+      reason: this.#reason,
+      octetsToServer: this.#tunnel.octetsToServer,
+      octetsToClient: this.#tunnel.octetsToClient,
+      transactions: this.#results,
+      notInspected: this.#opaqueReason,
+      durationMs: Math.round(performance.now() - this.#startedAtMs),
+    });
+    this.#options.ended();
+  }
+}

@@ -1,0 +1,20 @@
+/** Every reply that the outgoing proxy itself gives; all others are the far server's. */
+import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
+import type { WholeReply } from "../../../shared/smtp/reply-reader.ts";
+
+/** As it would have come from a server. */
+function asReceived(reply: Reply): WholeReply {
+  return { code: reply.code, octets: Buffer.from(reply.wire), isCut: false };
+}
+
+export const replies = {
+  /** RFC 4954 §6. */
+  authRequired: asReceived(makeReply(530, "5.7.0", "Authentication required")),
+  startTlsStripped: asReceived(makeReply(502, "5.5.1", "STARTTLS is not available here")),
+  clientFactsRefused: asReceived(makeReply(502, "5.5.1", "The command is not available here")),
+  chunkingNotOffered: asReceived(makeReply(503, "5.5.1", "CHUNKING was not offered")),
+  notOneLine: asReceived(makeReply(500, "5.5.2", "A command has a bare CR or a NUL")),
+  serverUnreachable: asReceived(makeReply(421, "4.4.1", "The server cannot be reached, try again later")),
+  serverLost: asReceived(makeReply(421, "4.4.1", "The server went away, try again later")),
+  closing: asReceived(makeReply(421, "4.3.2", "Service is shutting down")),
+} as const;

@@ -1,0 +1,33 @@
+/** What the sessions of one listener have in common, made once from the configuration. */
+import type { SMTPServer } from "smtp-server";
+import type { Routing } from "../../../shared/routing/classify.ts";
+import type { Reply } from "../../../shared/smtp/reply.ts";
+import type { Acceptor } from "../accept.ts";
+import type { SessionMetrics } from "./metrics.ts";
+import type { ReceptionLimits } from "./reception.ts";
+
+/** Durations in milliseconds; 0 means no limit. */
+export interface SessionProfile {
+  hostname: string;
+  /** It never listens: sessions need its TLS contexts and options. */
+  server: SMTPServer;
+  /** Whether there is a certificate to offer STARTTLS with. */
+  offersTls: boolean;
+  routing: Routing;
+  acceptor: Acceptor;
+  metrics: SessionMetrics;
+  reception: ReceptionLimits;
+  /** In each message. */
+  maxRecipients: number;
+  greeting: Reply;
+  heloReply: Reply;
+  ehloReply: Reply;
+  /** Without STARTTLS in it. */
+  ehloReplyOverTls: Reply;
+  clientTimeoutMs: number;
+  sessionTimeoutMs: number;
+  earlyTalkerMs: number;
+  toleratesBareNewline: boolean;
+  /** Epoch milliseconds. */
+  now: () => number;
+}

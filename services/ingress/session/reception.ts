@@ -1,0 +1,119 @@
+/** One message while it is being received: from 354 to the final dot. Owns the draft until finish() or abandon(). */
+import { HeaderScan } from "../../../shared/mail/headers.ts";
+import type { Reply } from "../../../shared/smtp/reply.ts";
+import { type Draft, SpoolFull } from "../../../shared/spool/spool.ts";
+import { DataScanner } from "./data-scanner.ts";
+import { replies } from "./replies.ts";
+
+export interface ReceptionLimits {
+  /** 0: no limit. */
+  maxMessageBytes: number;
+  /** Received fields. */
+  maxHops: number;
+  normaliseNewlines: boolean;
+}
+
+/** A refused message is read to its end, so that the client can hear why; but not for ever. */
+const patienceBytes = 64 * 1024 * 1024;
+/** A sender slower than this over a whole window holds a session for nothing. Dial-up was thirty times as fast. */
+const rateWindowMs = 5 * 60_000;
+const minBytesPerWindow = 5 * 1024;
+
+export class Reception {
+  readonly draft: Draft;
+  readonly startedAtMs: number;
+  /** Why the message will be refused at its end. */
+  refusal: Reply | undefined;
+  /** What the storage said, when that is why. */
+  storageError: unknown;
+  /** Set by push() when the storage asks to wait before the next one. Never rejects. */
+  pressure: Promise<void> | undefined;
+  /** Octets of the message so far. */
+  size = 0;
+  readonly #limits: ReceptionLimits;
+  readonly #scanner: DataScanner;
+  readonly #headers = new HeaderScan();
+  #windowStartMs: number;
+  #windowBytes = 0;
+
+  constructor(draft: Draft, limits: ReceptionLimits, nowMs: number) {
+    this.draft = draft;
+    this.#limits = limits;
+    this.#scanner = new DataScanner(limits.normaliseNewlines);
+    this.startedAtMs = nowMs;
+    this.#windowStartMs = nowMs;
+  }
+
+  get has8bit(): boolean {
+    return this.#scanner.eightBit;
+  }
+
+  get messageId(): string | undefined {
+    return this.#headers.messageId;
+  }
+
+  /** Takes the next octets. @returns index behind the end of the message, -1 while it has not come */
+  push(chunk: Buffer): number {
+    this.pressure = undefined;
+    this.#windowBytes += chunk.length;
+    const end = this.#scanner.push(chunk);
+    const body = this.#scanner.body;
+    this.size += body.length;
+    if (this.refusal === undefined) this.#take(body);
+    return end;
+  }
+
+  /** So far over the limit that hearing the client out would cost more than its reply is worth. */
+  get isAbsurd(): boolean {
+    const { maxMessageBytes } = this.#limits;
+    return maxMessageBytes > 0 && this.size > maxMessageBytes + Math.max(maxMessageBytes, patienceBytes);
+  }
+
+  /** Whether the client sent too little in a whole window. To be asked as data comes; silence is the idle time-out's. */
+  isTooSlow(nowMs: number): boolean {
+    if (nowMs - this.#windowStartMs < rateWindowMs) return false;
+    const tooSlow = this.#windowBytes < minBytesPerWindow;
+    this.#windowStartMs = nowMs;
+    this.#windowBytes = 0;
+    return tooSlow;
+  }
+
+  /** Gives the draft up. */
+  abandon(): void {
+    // The spool cleans up what a discard leaves behind; nothing here depends on it.
+    this.draft.discard().catch(() => {});
+  }
+
+  #take(body: Buffer): void {
+    const { maxMessageBytes, maxHops } = this.#limits;
+    if (this.#headers.open) this.#headers.push(body);
+    if (maxMessageBytes > 0 && this.size > maxMessageBytes) this.#refuse(replies.tooLarge);
+    else if (this.#scanner.bareNewline || this.#scanner.nul) this.#refuse(replies.bareNewline);
+    else if (this.#headers.receivedFields > maxHops) this.#refuse(replies.loop);
+    else if (body.length > 0) this.#write(body);
+  }
+
+  /** At most once in each push(), as the draft may ask to wait. */
+  #write(bytes: Buffer): void {
+    try {
+      this.pressure = this.draft.write(bytes)?.catch((error: unknown) => this.#fail(error));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.storageError = error;
+    this.#refuse(storageReply(error));
+  }
+
+  #refuse(reply: Reply): void {
+    this.refusal ??= reply;
+    this.abandon();
+  }
+}
+
+/** What a client hears of trouble with the spool. */
+export function storageReply(error: unknown): Reply {
+  return error instanceof SpoolFull ? replies.storageShort : replies.localError;
+}

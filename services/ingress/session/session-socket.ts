@@ -1,0 +1,190 @@
+/**
+ * The socket side of a queued session: greeting, replies, time-outs, STARTTLS, the end. Owns the socket from init() on.
+ * smtp-server's SMTPConnection has the life of the connection (TLS upgrade, half-close, errors); the dialogue, its
+ * parser and its replies are ours. The members with an underscore are its own: package.json pins its version.
+ */
+import type net from "node:net";
+import { SMTPConnection } from "smtp-server/lib/smtp-connection";
+import type { Connection } from "../../../shared/routing/connection.ts";
+import type { Reply } from "../../../shared/smtp/reply.ts";
+import { type InputConsumer, type LineFault, SessionInput } from "./input.ts";
+import type { SessionProfile } from "./profile.ts";
+import { replies } from "./replies.ts";
+
+/** What the last reply of a terminated session has to leave us. */
+const terminationMs = 1000;
+
+export abstract class SessionSocket extends SMTPConnection implements InputConsumer {
+  readonly toleratesBareNewline: boolean;
+  readonly #profile: SessionProfile;
+  /** Replies that wait for the end of the input at hand: one write answers a whole pipeline. */
+  #out = "";
+  #deadline: NodeJS.Timeout | undefined;
+  #greetingTimer: NodeJS.Timeout | undefined;
+  #terminator: NodeJS.Timeout | undefined;
+  /** The session ends with this reply as soon as no transaction is under way. */
+  #dismissal: Reply | undefined;
+  #foreignCloseListeners: (() => void)[] = [];
+  /** Why the session ended, for the log. */
+  protected endedBy = "client";
+
+  constructor(socket: net.Socket, connection: Connection, profile: SessionProfile) {
+    const { client, destination } = connection;
+    super(profile.server, socket, {
+      id: connection.id,
+      remoteAddress: client.address,
+      remotePort: client.port,
+      localAddress: destination.address,
+      localPort: destination.port,
+    });
+    this.#profile = profile;
+    this.toleratesBareNewline = profile.toleratesBareNewline;
+  }
+
+  abstract takeLine(line: string): void;
+  abstract takeFault(fault: LineFault): void;
+  abstract takeData(chunk: Buffer): number;
+  abstract inputFailed(error: unknown): void;
+  /** From MAIL to the reply to the final dot. */
+  protected abstract get inTransaction(): boolean;
+  /** The client waits for our storage: its silence is no fault of its own. */
+  protected abstract get isBusy(): boolean;
+  /** The socket is gone; called once. */
+  protected abstract closed(): void;
+
+  get input(): SessionInput {
+    return this._parser as SessionInput;
+  }
+
+  get isGone(): boolean {
+    return this._closed;
+  }
+
+  /** Starts the session and greets at once; smtp-server would wait 100 ms and look the client's name up. */
+  override init(): void {
+    this.#foreignCloseListeners = this._socket.listeners("close") as (() => void)[];
+    this._setListeners(() => {
+      const { sessionTimeoutMs, earlyTalkerMs } = this.#profile;
+      if (sessionTimeoutMs > 0)
+        this.#deadline = setTimeout(() => this.dismiss(replies.sessionTooLong), sessionTimeoutMs);
+      if (earlyTalkerMs > 0) this.#waitForEarlyTalk(earlyTalkerMs);
+      else this.#greet();
+    });
+  }
+
+  /** Ends the session with this reply: now, or when the transaction under way is over. */
+  dismiss(reply: Reply): void {
+    if (this.inTransaction) this.#dismissal = reply;
+    else this.leave(reply);
+  }
+
+  /** Ends the session whatever is under way, with this reply unless the one to the final dot is still owed. */
+  terminate(reply: Reply): void {
+    if (!this.isBusy) this.leave(reply);
+    this._socket.destroySoon();
+    // destroySoon() waits for a client that does not read.
+    this.#terminator ??= setTimeout(() => this._socket.destroy(), terminationMs);
+  }
+
+  inputUsedUp(): void {
+    this.flush();
+  }
+
+  /** The client closed its side; what it asked for has been answered. */
+  inputEnded(): void {
+    this.flush();
+    this.close();
+  }
+
+  reply(reply: Reply): void {
+    this.#out += reply.wire;
+  }
+
+  flush(): void {
+    if (this.#out === "") return;
+    const out = this.#out;
+    this.#out = "";
+    const socket = this._socket;
+    // While a TLS handshake runs, anything written would be plaintext in the middle of it.
+    if (this._upgrading || !socket.writable) return;
+    if (socket.write(out, "latin1") || this._closing) return;
+    // A client that sends and never reads is not read from until it does.
+    const input = this.input;
+    input.wait();
+    socket.once("drain", () => {
+      input.resumeInput();
+      this.flush();
+    });
+  }
+
+  /** Says this and closes. @returns undefined: nothing more is to be answered */
+  leave(reply: Reply): undefined {
+    if (this._closing || this._closed) return undefined;
+    this.endedBy = `${reply.code} ${reply.enhanced ?? ""}`.trim();
+    this.reply(reply);
+    this.flush();
+    this.close();
+    return undefined;
+  }
+
+  /** Ends the session if it was dismissed and no transaction is under way any more. */
+  protected leaveIfDismissed(): void {
+    if (this.#dismissal !== undefined && !this.inTransaction) this.leave(this.#dismissal);
+  }
+
+  override _createParser(): SessionInput {
+    return new SessionInput(this);
+  }
+
+  override _armTimeout(socket: net.Socket = this._socket): void {
+    socket.setTimeout(this.#profile.clientTimeoutMs, () => this._onTimeout());
+    // A TLS handshake has begun. Half-open sockets stay open when the client goes; this one has nobody to wait for.
+    if (socket !== this._socket) socket.once("end", () => socket !== this._socket && socket.destroy());
+  }
+
+  override _onTimeout(): void {
+    if (this._closing) this._socket.destroy();
+    else if (this.isBusy) this._armTimeout();
+    else this.leave(replies.idle);
+  }
+
+  override _onError(error: Error & { code?: string }): void {
+    this.endedBy = error.code ?? error.message;
+    this._socket.destroy();
+  }
+
+  override _onClose(): void {
+    const first = !this._closed;
+    clearTimeout(this.#deadline);
+    clearTimeout(this.#greetingTimer);
+    clearTimeout(this.#terminator);
+    super._onClose();
+    if (first) this.closed();
+  }
+
+  /** smtp-server takes every listener off the socket; those that were there before it still count connections. */
+  override upgrade(callback: () => void, secureCallback?: () => void): void {
+    const socket = this._socket;
+    super.upgrade(callback, secureCallback);
+    for (const listener of this.#foreignCloseListeners) socket.on("close", listener);
+  }
+
+  #greet(): void {
+    this.reply(this.#profile.greeting);
+    this.flush();
+  }
+
+  /** RFC 5321 §4.3.1: a client waits for the greeting. Programs that do not are not mail servers. */
+  #waitForEarlyTalk(delayMs: number): void {
+    const input = this.input;
+    input.wait();
+    this.#greetingTimer = setTimeout(() => {
+      if (input.hasMore) {
+        this.leave(replies.earlyTalker);
+      } else {
+        this.#greet();
+        input.resumeInput();
+      }
+    }, delayMs);
+  }
+}

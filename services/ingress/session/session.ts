@@ -1,0 +1,280 @@
+/** The dialogue of a queued session (RFC 5321 §4.1): what each command does, and what is answered. */
+import type net from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { TlsFacts } from "../../../shared/mail/received.ts";
+import type { Connection } from "../../../shared/routing/connection.ts";
+import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
+import { unreachable } from "../../../shared/unreachable.ts";
+import { splitCommand } from "./command.ts";
+import { parseMail, parseRcpt } from "./envelope-command.ts";
+import type { LineFault } from "./input.ts";
+import { Intake } from "./intake.ts";
+import { Journal } from "./journal.ts";
+import type { SessionProfile } from "./profile.ts";
+import { replies } from "./replies.ts";
+import { SessionSocket } from "./session-socket.ts";
+import { Transaction } from "./transaction.ts";
+
+/** Bad commands before the session is ended; a message that is accepted sets the counts back. */
+const maxErrors = 20;
+/** Commands that move no mail (NOOP, RSET, VRFY, …) before each counts as an error. */
+const maxIdleCommands = 100;
+/** Who is denied that many recipients without having one message accepted is looking for an open relay. */
+const maxDenied = 100;
+/** RFC 5321 §4.5.3.1.2. */
+const maxHelo = 255;
+
+export class QueuedSession extends SessionSocket {
+  readonly connection: Connection;
+  readonly #profile: SessionProfile;
+  readonly #journal: Journal;
+  readonly #intake: Intake;
+  readonly #onClosed: (session: QueuedSession) => void;
+  #helo = "";
+  #isEhlo = false;
+  #tls: TlsFacts | undefined;
+  #transaction: Transaction | undefined;
+  #errors = 0;
+  #idleCommands = 0;
+  #denied = 0;
+
+  constructor(
+    socket: net.Socket,
+    connection: Connection,
+    profile: SessionProfile,
+    onClosed: (session: QueuedSession) => void,
+  ) {
+    super(socket, connection, profile);
+    this.connection = connection;
+    this.#profile = profile;
+    this.#onClosed = onClosed;
+    this.#journal = new Journal(connection, profile.acceptor.log, profile.metrics, profile.now());
+    this.#intake = new Intake(this, profile, this.#journal);
+  }
+
+  protected override get inTransaction(): boolean {
+    return this.#transaction !== undefined;
+  }
+
+  protected override get isBusy(): boolean {
+    return this.#intake.isStoring;
+  }
+
+  override takeLine(line: string): void {
+    const answer = this.#obey(line);
+    if (answer !== undefined) this.reply(answer);
+    this.#afterCommand();
+  }
+
+  override takeFault(fault: LineFault): void {
+    this.reply(this.#bad(fault === "too-long" ? replies.lineTooLong : replies.malformedLine));
+    this.#afterCommand();
+  }
+
+  override takeData(chunk: Buffer): number {
+    return this.#intake.take(chunk);
+  }
+
+  inputFailed(error: unknown): void {
+    this.#profile.acceptor.log.error(
+      { session: this.connection.id, err: error },
+      "a session failed in our hands",
+    );
+    this.leave(replies.brokenOff);
+  }
+
+  transactionOver(accepted: boolean): void {
+    this.#transaction = undefined;
+    if (accepted) {
+      this.#errors = 0;
+      this.#idleCommands = 0;
+      this.#denied = 0;
+    }
+    this.leaveIfDismissed();
+  }
+
+  /** Said goodbye, or the client did: what it has not finished comes to nothing. */
+  override close(): void {
+    super.close();
+    this.#reset();
+  }
+
+  protected override closed(): void {
+    this.#reset();
+    this.#journal.closed({
+      helo: this.#helo,
+      tls: this.#tls?.version,
+      endedBy: this.endedBy,
+      errors: this.#errors,
+      nowMs: this.#profile.now(),
+    });
+    this.#onClosed(this);
+  }
+
+  /** RFC 3207 §4.2: what was said before the TLS handshake is forgotten. smtp-server calls this after it. */
+  override _resetSession(): void {
+    this.#reset();
+    this.#helo = "";
+    this.#isEhlo = false;
+  }
+
+  /** Does what a command says. @returns the answer, where it was not given already */
+  #obey(line: string): Reply | undefined {
+    const { name, argument } = splitCommand(line);
+    switch (name) {
+      case "MAIL":
+        return this.#mail(line);
+      case "RCPT":
+        return this.#rcpt(line);
+      case "DATA":
+        return this.#data(argument);
+      case "EHLO":
+      case "HELO":
+        return this.#hello(name, argument);
+      case "RSET":
+        if (argument !== "") return this.#bad(replies.noArguments);
+        this.#reset();
+        return this.#idle(replies.ok);
+      case "QUIT":
+        return argument === "" ? this.leave(replies.bye) : this.#bad(replies.noArguments);
+      case "STARTTLS":
+        return this.#startTls(argument);
+      case "NOOP":
+        return this.#idle(replies.ok);
+      case "HELP":
+        return this.#idle(replies.help);
+      case "VRFY":
+        return argument === "" ? this.#bad(replies.argumentNeeded) : this.#idle(replies.cannotVerify);
+      case "not-implemented":
+        return this.#bad(replies.notImplemented);
+      case "http":
+        return this.leave(replies.notHttp);
+      case "unknown":
+        return this.#bad(replies.unknownCommand);
+      default:
+        return unreachable(name);
+    }
+  }
+
+  #hello(verb: "HELO" | "EHLO", argument: string): Reply {
+    if (argument === "" || argument.length > maxHelo)
+      return this.#bad(verb === "EHLO" ? replies.ehloSyntax : replies.heloSyntax);
+    // RFC 5321 §4.1.4: it does what RSET does, too.
+    this.#reset();
+    this.#helo = argument;
+    this.#isEhlo = verb === "EHLO";
+    this.#tls ??= this.#tlsFacts();
+    const { heloReply, ehloReply, ehloReplyOverTls } = this.#profile;
+    return this.#idle(verb === "HELO" ? heloReply : this.secure ? ehloReplyOverTls : ehloReply);
+  }
+
+  #mail(line: string): Reply {
+    if (this.#helo === "") return this.#bad(replies.heloFirst);
+    if (this.#transaction !== undefined) return this.#bad(replies.mailAlready);
+    const command = parseMail(line, this.#profile.reception.maxMessageBytes);
+    if (command.kind === "refused") {
+      this.#journal.refused("MAIL", command.reply, { helo: this.#helo, what: line });
+      return this.#bad(command.reply);
+    }
+    this.#transaction = new Transaction(command);
+    return replies.mailOk;
+  }
+
+  #rcpt(line: string): Reply {
+    const transaction = this.#transaction;
+    if (transaction === undefined) return this.#bad(this.#missing());
+    const { reversePath, smtputf8 } = transaction.envelope;
+    const command = parseRcpt(line, smtputf8 === true);
+    if (command.kind === "refused") {
+      transaction.refusedRecipients++;
+      this.#journal.refused("RCPT", command.reply, { helo: this.#helo, from: reversePath, what: line });
+      return this.#bad(command.reply);
+    }
+    const { recipient, sourceRoute } = command;
+    const { maxRecipients, routing } = this.#profile;
+    if (transaction.has(recipient)) return replies.rcptOk;
+    if (transaction.recipientCount >= maxRecipients)
+      return this.#refuseRecipient(transaction, recipient.address, replies.tooManyRecipients);
+    const decision = routing.classifyRecipient(this.connection, {
+      reversePath,
+      recipient: recipient.address,
+      sourceRoute,
+    });
+    if (decision.row === "denied") {
+      const { code, status, text } = decision.reply;
+      this.#denied++;
+      return this.#refuseRecipient(transaction, recipient.address, makeReply(code, status, text));
+    }
+    transaction.add({ ...recipient, address: decision.address }, decision);
+    return replies.rcptOk;
+  }
+
+  #refuseRecipient(transaction: Transaction, recipient: string, reply: Reply): Reply {
+    transaction.refusedRecipients++;
+    const from = transaction.envelope.reversePath;
+    this.#journal.refused("RCPT", reply, { helo: this.#helo, from, to: [recipient] });
+    return reply;
+  }
+
+  #data(argument: string): Reply {
+    const transaction = this.#transaction;
+    if (transaction === undefined) return this.#bad(this.#missing());
+    if (argument !== "") return this.#bad(replies.noArguments);
+    // RFC 5321 §3.3, RFC 2920 §3.1: 554 where recipients were named and none was good.
+    if (transaction.recipientCount === 0)
+      return this.#bad(transaction.refusedRecipients > 0 ? replies.noRecipients : replies.rcptFirst);
+    return this.#intake.open({
+      transaction,
+      helo: this.#helo,
+      ehlo: this.#isEhlo,
+      tls: this.#tls,
+    });
+  }
+
+  #startTls(argument: string): Reply | undefined {
+    if (argument !== "") return this.#bad(replies.noArguments);
+    if (this.secure) return this.#bad(replies.tlsActive);
+    if (!this.#profile.offersTls) return this.#bad(replies.notImplemented);
+    // CVE-2011-0411: commands sent in plaintext behind STARTTLS must not run inside the TLS session.
+    if (this.input.hasMore) return this.leave(replies.pipelinedStartTls);
+    this.reply(replies.startTls);
+    this.flush();
+    this.upgrade(() => {});
+    return undefined;
+  }
+
+  /** Gives up the transaction; a message that is being stored goes on. */
+  #reset(): void {
+    this.#intake.abandon();
+    this.#transaction = undefined;
+  }
+
+  /** To be asked while the socket is open: a closed one has forgotten. */
+  #tlsFacts(): TlsFacts | undefined {
+    if (!this.secure || this.tlsOptions === false) return undefined;
+    const { standardName, name } = this.tlsOptions;
+    return { version: (this._socket as TLSSocket).getProtocol() ?? "TLS", cipher: standardName ?? name };
+  }
+
+  /** What a command came too early for. */
+  #missing(): Reply {
+    return this.#helo === "" ? replies.heloFirst : replies.mailFirst;
+  }
+
+  /** A command that is refused for what it is, not for whom it names. */
+  #bad(reply: Reply): Reply {
+    this.#errors++;
+    return reply;
+  }
+
+  /** A command that moves no mail. */
+  #idle(reply: Reply): Reply {
+    this.#idleCommands++;
+    return this.#idleCommands > maxIdleCommands ? this.#bad(reply) : reply;
+  }
+
+  #afterCommand(): void {
+    if (this.#errors >= maxErrors || this.#denied >= maxDenied) this.leave(replies.tooManyErrors);
+    else this.leaveIfDismissed();
+  }
+}

@@ -1,0 +1,37 @@
+/** A mail transaction from MAIL to the final dot: the envelope, and where each recipient goes. */
+import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
+import type { Route } from "../../../shared/routing/classify.ts";
+import type { MailCommand } from "./envelope-command.ts";
+
+export class Transaction {
+  readonly envelope: Envelope;
+  /** In the order of the envelope's recipients. */
+  readonly routes: Route[] = [];
+  refusedRecipients = 0;
+  readonly #known = new Set<string>();
+
+  constructor({ kind: _, reversePath, ...parameters }: MailCommand) {
+    this.envelope = { reversePath, recipients: [], ...parameters };
+  }
+
+  get recipientCount(): number {
+    return this.envelope.recipients.length;
+  }
+
+  /** Whether the same recipient, with the same parameters, is in the envelope already. */
+  has(recipient: Recipient): boolean {
+    return this.#known.has(identity(recipient));
+  }
+
+  add(recipient: Recipient, route: Route): void {
+    this.#known.add(identity(recipient));
+    this.envelope.recipients.push(recipient);
+    this.routes.push(route);
+  }
+}
+
+function identity({ address, notify, orcpt }: Recipient): string {
+  if (notify === undefined && orcpt === undefined) return address;
+  // No address has a newline in it.
+  return `${address}\n${notify?.join() ?? "-"}\n${orcpt ?? ""}`;
+}

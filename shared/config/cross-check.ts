@@ -1,0 +1,172 @@
+/** What one key says of another: mistakes that no key has by itself. Pure; files are looked at in files.ts. */
+import { parsePath } from "../mail/address.ts";
+import { parseVia } from "../routing/via.ts";
+import type { Finding } from "./mistake.ts";
+import { canonicalAddress, parseEndpoint } from "./network.ts";
+import type { Path } from "./path.ts";
+import type { Config } from "./schema.ts";
+
+/** @param relayHosts  the names in `relay.hosts`, also of entries with mistakes of their own */
+export function crossCheck(config: Config, relayHosts: ReadonlySet<string>): Finding[] {
+  return [
+    ...checkRedis(config.redis),
+    ...checkAddresses(config),
+    ...checkListeners(config.listeners),
+    ...checkPorts(config),
+    ...checkProtected(config.protected),
+    ...checkRelay(config.relay, relayHosts),
+    ...checkDurations(config),
+    ...checkDsnFrom(config.dsn.from),
+  ];
+}
+
+function checkRedis(redis: Config["redis"]): Finding[] {
+  if (redis === undefined) return [];
+  const findings: Finding[] = [];
+  const ways = (["url", "sentinels", "cluster"] as const).filter((key) => redis[key] !== undefined);
+  if (ways.length === 0) findings.push({ path: ["redis"], message: "needs url, sentinels or cluster" });
+  for (const way of ways.slice(1)) {
+    findings.push({
+      path: ["redis", way],
+      message: `cannot stand beside redis.${ways[0]}: give one of them`,
+    });
+  }
+  if (redis.sentinels !== undefined && redis.name === undefined) {
+    findings.push({ path: ["redis", "name"], message: "is missing: redis.sentinels needs the group's name" });
+  }
+  if ((redis.tls?.cert === undefined) !== (redis.tls?.key === undefined)) {
+    const [given, missing] = redis.tls?.cert === undefined ? ["key", "cert"] : ["cert", "key"];
+    findings.push({ path: ["redis", "tls", missing], message: `is missing: redis.tls.${given} needs it` });
+  }
+  return findings;
+}
+
+function checkAddresses(config: Config): Finding[] {
+  const findings: Finding[] = [];
+  const check = (path: Path, address: string) => {
+    if (canonicalAddress(address) === undefined) findings.push({ path, message: "is not an IP address" });
+  };
+  for (const [index, listener] of config.listeners.entries())
+    check(["listeners", index, "address"], listener.address);
+  check(["admin", "address"], config.admin.address);
+  check(["health", "address"], config.health.address);
+  for (const [index, address] of config.delivery.source_addresses.entries()) {
+    check(["delivery", "source_addresses", index], address);
+  }
+  for (const [index, server] of (config.dns?.servers ?? []).entries()) {
+    if (parseEndpoint(server, 53) !== undefined) continue;
+    const message = "is not a name server: write 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53";
+    findings.push({ path: ["dns", "servers", index], message });
+  }
+  return findings;
+}
+
+function checkListeners(listeners: Config["listeners"]): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<string, number>();
+  for (const [index, listener] of listeners.entries()) {
+    const first = seen.get(listener.name);
+    if (first === undefined) seen.set(listener.name, index);
+    else {
+      const path = ["listeners", index, "name"];
+      findings.push({ path, message: "is the name of two listeners", other: ["listeners", first, "name"] });
+    }
+    if (listener.destination === "proxy" && listener.trusted_proxies.length === 0) {
+      const message = "must name at least one proxy: with `destination: proxy` nobody else is let in";
+      findings.push({ path: ["listeners", index, "trusted_proxies"], message });
+    }
+    if (listener.destination === "self" && listener.shadow) {
+      const message =
+        "needs connections that were meant for another server: this listener's destination is self";
+      findings.push({ path: ["listeners", index, "shadow"], message });
+    }
+  }
+  return findings;
+}
+
+/** Two listening sockets of one family clash on equal ports when their addresses are equal or one is all of them. */
+function checkPorts(config: Config): Finding[] {
+  const sockets = [
+    ...config.listeners.map((listener, index) => ({ at: ["listeners", index] as Path, ...listener })),
+    { at: ["admin"] as Path, ...config.admin },
+    { at: ["health"] as Path, ...config.health },
+  ].map(({ at, address, port }) => ({ at, port, address: canonicalAddress(address) ?? address }));
+  return sockets.flatMap((socket, index): Finding[] => {
+    const other = sockets.slice(0, index).find((earlier) => clash(earlier, socket));
+    if (other === undefined) return [];
+    const message = `is taken: ${other.address} port ${other.port} has its listener`;
+    return [{ path: [...socket.at, "port"], message, other: [...other.at, "port"] }];
+  });
+}
+
+function clash(a: { address: string; port: number }, b: { address: string; port: number }): boolean {
+  if (a.port !== b.port || a.port === 0) return false;
+  if (a.address.includes(":") !== b.address.includes(":")) return false;
+  return a.address === b.address || isWildcard(a.address) || isWildcard(b.address);
+}
+
+function isWildcard(address: string): boolean {
+  return address === "0.0.0.0" || address === "::";
+}
+
+function checkProtected(entries: Config["protected"]): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<string, Path>();
+  for (const [index, entry] of entries.entries()) {
+    for (const [position, domain] of entry.domains.entries()) {
+      const path = ["protected", index, "domains", position];
+      const first = seen.get(domain);
+      if (first === undefined) seen.set(domain, path);
+      else findings.push({ path, message: "is protected already", other: first });
+    }
+  }
+  return findings;
+}
+
+function checkRelay(relay: Config["relay"], relayHosts: ReadonlySet<string>): Finding[] {
+  const findings: Finding[] = [];
+  const checkVia = (path: Path, via: string) => {
+    if (parseVia(via, (name) => relayHosts.has(name)) !== undefined) return;
+    const names = [...relayHosts];
+    const known = names.length === 0 ? "" : ` (${names.join(", ")})`;
+    const message = `names nothing: write a name of relay.hosts${known}, host:port, [v6]:port or mx`;
+    findings.push({ path, message });
+  };
+  for (const [index, route] of relay.routes.entries()) checkVia(["relay", "routes", index, "via"], route.via);
+  if (relay.backup !== undefined) checkVia(["relay", "backup", "via"], relay.backup.via);
+  for (const [name, { host }] of Object.entries(relay.hosts)) {
+    if (canonicalAddress(host) !== undefined || /^[^\s:[\]@/]+$/.test(host)) continue;
+    const message =
+      "is not a host: write a name or an IP address without brackets; the port stands in `port`";
+    findings.push({ path: ["relay", "hosts", name, "host"], message });
+  }
+  return findings;
+}
+
+/** What setTimeout can wait: 2^31 - 1 ms; longer fires at once. */
+const maxTimerMs = 2 ** 31 - 1;
+
+function checkDurations(config: Config): Finding[] {
+  const findings: Finding[] = [];
+  for (const [index, waitMs] of config.queue.retry.entries()) {
+    if (waitMs > 0) continue;
+    findings.push({ path: ["queue", "retry", index], message: "must be longer than 0" });
+  }
+  for (const [key, timeoutMs] of Object.entries(config.timeouts)) {
+    if (timeoutMs > 0 && timeoutMs <= maxTimerMs) continue;
+    findings.push({ path: ["timeouts", key], message: "must be longer than 0 and at most 24d" });
+  }
+  for (const [index, { early_talker: waitMs }] of config.listeners.entries()) {
+    // The other side gives up by itself after 5 minutes (RFC 5321 §4.5.3.2.1).
+    if (waitMs >= 300_000)
+      findings.push({ path: ["listeners", index, "early_talker"], message: "must be under 5m" });
+  }
+  return findings;
+}
+
+function checkDsnFrom(from: string | undefined): Finding[] {
+  if (from === undefined) return [];
+  const parsed = parsePath(from, 0);
+  const isAddress = parsed.kind === "mailbox" && parsed.end === from.length && !from.startsWith("<");
+  return isAddress ? [] : [{ path: ["dsn", "from"], message: "is not an address: write user@example.com" }];
+}

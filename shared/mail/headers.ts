@@ -1,0 +1,101 @@
+/** Reads the header section of a message while it streams by: Received fields, Message-ID. Cheap, and bounded whatever comes. */
+
+/** A header section longer than this is not looked at any further. */
+const maxHeaderBytes = 256 * 1024;
+/** Of each line no more is kept than this: field names and Message-IDs fit (RFC 5322 §2.1.1 allows 998). */
+const maxKeptLine = 1024;
+const lineFeed = 10;
+
+export class HeaderScan {
+  /** Received fields so far. */
+  receivedFields = 0;
+  /** False once the header section has ended or was given up: nothing is read any more. */
+  open = true;
+  #seen = 0;
+  /** The start of a line whose end has not come yet. */
+  #partial = "";
+  /** The Message-ID field's value as far as it came. */
+  #messageId: string | undefined;
+  #inMessageId = false;
+
+  /** Takes the next octets of the message, dot-unstuffed. */
+  push(chunk: Buffer): void {
+    let at = 0;
+    while (this.open) {
+      const end = chunk.indexOf(lineFeed, at);
+      if (end < 0) {
+        this.#keepPartial(chunk, at);
+        break;
+      }
+      if (this.#partial === "") this.#line(chunk, at, end);
+      else this.#completeLine(chunk, at, end);
+      at = end + 1;
+    }
+    this.#seen += chunk.length;
+    if (this.#seen > maxHeaderBytes) this.open = false;
+  }
+
+  /** The Message-ID with its angle brackets (RFC 5322 §3.6.4); `undefined` when there is none worth the name. */
+  get messageId(): string | undefined {
+    return /<[^\s<>\p{Cc}]{1,990}>/u.exec(this.#messageId ?? "")?.[0];
+  }
+
+  #keepPartial(chunk: Buffer, at: number): void {
+    const room = maxKeptLine - this.#partial.length;
+    this.#partial += chunk.toString("latin1", at, Math.min(chunk.length, at + room));
+  }
+
+  #completeLine(chunk: Buffer, at: number, end: number): void {
+    const room = maxKeptLine - this.#partial.length;
+    const line = Buffer.from(
+      this.#partial + chunk.toString("latin1", at, Math.min(end, at + room)),
+      "latin1",
+    );
+    this.#partial = "";
+    this.#line(line, 0, line.length);
+  }
+
+  /** One line without its LF. */
+  #line(bytes: Buffer, start: number, lineEnd: number): void {
+    const end = lineEnd > start && bytes[lineEnd - 1] === 13 ? lineEnd - 1 : lineEnd;
+    const first = bytes[start] ?? 0;
+    if (end === start) {
+      this.open = false;
+    } else if (first === 32 || first === 9) {
+      if (this.#inMessageId) this.#extendMessageId(bytes, start, end);
+    } else {
+      this.#field(bytes, start, end, first | 32);
+    }
+  }
+
+  /** @param initial  the field name's first letter in lower case */
+  #field(bytes: Buffer, start: number, end: number, initial: number): void {
+    this.#inMessageId = false;
+    if (initial === 114 /* r */) {
+      if (fieldIs(bytes, start, end, "received")) this.receivedFields++;
+    } else if (initial === 109 /* m */ && this.#messageId === undefined) {
+      if (fieldIs(bytes, start, end, "message-id")) {
+        this.#messageId = "";
+        this.#inMessageId = true;
+        this.#extendMessageId(bytes, start + "message-id".length, end);
+      }
+    }
+  }
+
+  #extendMessageId(bytes: Buffer, start: number, end: number): void {
+    const room = maxKeptLine - (this.#messageId?.length ?? 0);
+    if (room > 0) this.#messageId += bytes.toString("utf8", start, Math.min(end, start + room));
+  }
+}
+
+/** Whether the line is a field of this name; RFC 5322 §4.5 lets white space stand before the colon. @param name  lower case */
+function fieldIs(bytes: Buffer, start: number, end: number, name: string): boolean {
+  let at = start + name.length;
+  if (at >= end) return false;
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (((bytes[start + i] ?? 0) | (code === 45 ? 0 : 32)) !== code) return false;
+  }
+  while (at < end && (bytes[at] === 32 || bytes[at] === 9)) at++;
+  return bytes[at] === 58;
+}

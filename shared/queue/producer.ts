@@ -1,0 +1,137 @@
+/** Puts jobs into the queues: idempotent by job id, many in one step, never waiting long. It owns one connection; close() ends it. */
+import type { Logger } from "../runtime/log.ts";
+import { createRedis, type RedisConfig, type RedisConnection } from "../runtime/redis.ts";
+import type { StoredMessage } from "../spool/spool.ts";
+import {
+  type BounceJob,
+  type DeadJob,
+  type DeliveryQueueName,
+  deliveryJobId,
+  type QueueName,
+} from "./contract.ts";
+import { bounceId, deadId, jobName, jobOptions, makeDeliveryJob } from "./delivery-job.ts";
+import { queueBase, scanRequestsKey } from "./keys.ts";
+import type { Producer } from "./queue.ts";
+import { addJobs } from "./scripts.ts";
+
+/** One part of a message to enqueue. */
+export interface Part {
+  message: StoredMessage;
+  part: number;
+  route: string;
+  /** An earlier job of it may have been worked on. */
+  again: boolean;
+}
+
+export interface QueueProducer extends Producer {
+  /** As addDeliveries, for single parts. @returns how many did not exist */
+  addParts(parts: Part[]): Promise<number>;
+  /** Asks the keeper to compare the schedule with the spool. */
+  requestScan(): Promise<void>;
+}
+
+/** How long anything here may take before it rejects. */
+const timeLimitMs = 4_000;
+/** Keeps one script call within a few milliseconds: Redis does nothing else meanwhile. */
+const jobsPerCall = 200;
+
+/** Redis did not answer in time; what was asked for may have happened all the same. */
+export class QueueTimeout extends Error {
+  override name = "QueueTimeout";
+}
+
+export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProducer {
+  const redis = createRedis(redisConfig, "producer", log);
+
+  const addParts = async (parts: Part[]): Promise<number> => {
+    const flat: string[] = [];
+    for (const { message, part, route, again } of parts) {
+      const job = makeDeliveryJob(message, part, route, again);
+      flat.push(deliveryJobId(job.id, part), JSON.stringify(job));
+    }
+    return inTime(add(redis, "delivery", flat, 0, false));
+  };
+
+  return {
+    addParts,
+
+    async addDeliveries(messages) {
+      const parts: Part[] = [];
+      for (const { message, routes, again = false } of messages) {
+        for (let part = 0; part < message.meta.parts.length; part++) {
+          parts.push({ message, part, route: routes[part] ?? "", again });
+        }
+      }
+      await addParts(parts);
+    },
+
+    async addBounce(job: BounceJob, delayMs: number) {
+      await inTime(
+        add(redis, "bounce", [bounceId(job), JSON.stringify(job)], delayMs, job.kind === "failed"),
+      );
+    },
+
+    async addDead(job: DeadJob) {
+      await inTime(add(redis, "dead", [deadId(job.job), JSON.stringify(job)], 0, false));
+    },
+
+    async requestScan() {
+      await inTime(redis.incr(scanRequestsKey));
+    },
+
+    async close() {
+      redis.disconnect();
+    },
+  };
+}
+
+/** The queue where the same job may be instead; the queue itself where there is none. */
+export function otherQueue(queue: QueueName): QueueName {
+  const others: Record<DeliveryQueueName, DeliveryQueueName> = {
+    delivery: "delivery-slow",
+    "delivery-slow": "delivery",
+  };
+  return queue === "delivery" || queue === "delivery-slow" ? others[queue] : queue;
+}
+
+/**
+ * @param flat  id and data of each job, one after the other
+ * @param tell  tell a job that is being worked on that there is more to do
+ */
+async function add(
+  redis: RedisConnection,
+  queue: QueueName,
+  flat: string[],
+  delayMs: number,
+  tell: boolean,
+): Promise<number> {
+  const keys = [queueBase(queue), queueBase(otherQueue(queue))];
+  const head = [Date.now(), Math.max(0, Math.round(delayMs)), jobName, jobOptions, tell ? 1 : 0];
+  const calls: Promise<unknown>[] = [];
+  for (let start = 0; start < flat.length; start += jobsPerCall * 2) {
+    calls.push(addJobs.run(redis, keys, [...head, ...flat.slice(start, start + jobsPerCall * 2)]));
+  }
+  // Not Promise.all: a rejection must not leave others running that the caller then repeats.
+  const results = await Promise.allSettled(calls);
+  let added = 0;
+  for (const result of results) {
+    if (result.status === "rejected") throw result.reason;
+    added += Number(result.value);
+  }
+  return added;
+}
+
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new QueueTimeout(`Redis did not answer within ${timeLimitMs} ms`)),
+      timeLimitMs,
+    );
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

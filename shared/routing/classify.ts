@@ -1,0 +1,254 @@
+/**
+ * The routing table: what happens to a connection, and which way each recipient's mail goes. Pure; the live session,
+ * `postern explain`, the delivery workers and the tests of the table all ask here.
+ */
+import type { Config, ListenerConfig } from "../config/schema.ts";
+import type { EnhancedStatus } from "../smtp/status.ts";
+import type { Connection, Direction, Endpoint } from "./connection.ts";
+import { type Mailbox, readMailbox } from "./mailbox.ts";
+import type { NextHop } from "./next-hop.ts";
+import {
+  compileProtectedDomains,
+  compileProtectedServers,
+  endpointKey,
+  type ProtectedServers,
+} from "./protected.ts";
+import { compileRelayRoutes, type RelayRoute, type RelayRoutes } from "./relay-routes.ts";
+import type { Route } from "./route.ts";
+
+export { describeRoute, groupByNextHop, type Route } from "./route.ts";
+
+export type Handler =
+  /** Both ways to the client's own server, no queue. */
+  | "outgoing-proxy"
+  /** A session of ours; recipients are decided one by one. */
+  | "queue"
+  /** A plain TCP tunnel to the original destination, nothing read. */
+  | "tunnel"
+  /** Closed at once, no greeting. */
+  | "drop"
+  /** Refused with a reply. */
+  | "reject";
+
+export interface ConnectionFacts {
+  client: Endpoint;
+  /** Where the client meant to connect: addresses in canonical text. */
+  destination: Endpoint;
+  /** The listener's name. */
+  listener: string;
+  /** The addresses on this machine's interfaces, in canonical text. */
+  ownAddresses: ReadonlySet<string>;
+  /** A PROXY header said LOCAL or UNKNOWN: the connection has no destination but the gateway. */
+  withoutDestination?: boolean;
+}
+
+/** What a listener does with a connection, and the place in the configuration that decided. */
+export interface Handling {
+  handler: Handler;
+  /** The row where the connection alone decides it. */
+  row: "client-server" | null;
+  setting: string;
+}
+
+export interface ConnectionDecision extends Handling {
+  direction: Direction;
+  client: Endpoint;
+  destination: Endpoint;
+  /** Where `outgoing-proxy` and `tunnel` lead. */
+  nextHop: (NextHop & { kind: "servers" }) | null;
+  /** On a listener with `shadow`: how it would be handled without. */
+  instead?: Handling;
+}
+
+export interface RecipientFacts {
+  /** `""` is the null reverse-path. */
+  reversePath: string;
+  /** Without angle brackets. */
+  recipient: string;
+  /** By AUTH. */
+  authenticated?: boolean;
+  /** The forward-path came with a source route, which was taken off. */
+  sourceRoute?: boolean;
+}
+
+export interface DeniedRecipient {
+  row: "denied";
+  nextHop: null;
+  setting: string;
+  reply: { code: number; status: EnhancedStatus; text: string };
+}
+
+/** The recipient that is meant stands in `address`: without a source route, `postmaster` with the gateway's name. */
+export type RecipientDecision = (Route & { address: string }) | DeniedRecipient;
+
+/** How the message came: what of a connection matters for the way of its mail. `null`: it is the gateway's own. */
+export type RouteOrigin = { direction: Direction; destination: Endpoint } | null;
+
+export interface Routing {
+  /** @throws Error when the configuration has no such listener */
+  classifyConnection(facts: ConnectionFacts): ConnectionDecision;
+  /** For connections that the queue handles. */
+  classifyRecipient(
+    connection: Pick<Connection, "client" | "direction" | "destination">,
+    facts: RecipientFacts,
+  ): RecipientDecision;
+  /** The way of mail that was accepted, by the configuration of now. */
+  routeRecipient(origin: RouteOrigin, reversePath: string, recipient: string): Route;
+  /** The way by `relay.backup`, for recipients of the relay row; `undefined` when there is none. */
+  backupRoute(recipient: string): RelayRoute | undefined;
+}
+
+const relayingDenied: DeniedRecipient = {
+  row: "denied",
+  nextHop: null,
+  setting: "relay.clients",
+  reply: { code: 550, status: "5.7.1", text: "Relaying denied" },
+};
+
+/** RFC 5321 §2.3.5: only `postmaster` may stand without a domain. */
+const domainMissing: DeniedRecipient = {
+  row: "denied",
+  nextHop: null,
+  setting: "hostname",
+  reply: { code: 553, status: "5.1.3", text: "The recipient address has no domain" },
+};
+
+/** Makes the tables of a configuration ready once; what comes of it holds nothing open. */
+export function compileRouting(config: Config): Routing {
+  const hostname = config.hostname.toLowerCase();
+  const listeners = new Map(config.listeners.map((listener, index) => [listener.name, { listener, index }]));
+  const servers = compileProtectedServers(config);
+  const domains = compileProtectedDomains(config);
+  const relayRoutes = compileRelayRoutes(config.relay);
+
+  // A session asks for each recipient; its client stays the same.
+  const mayRelayCache = new WeakMap<object, boolean>();
+  function mayRelay(connection: Pick<Connection, "client">): boolean {
+    let answer = mayRelayCache.get(connection);
+    if (answer === undefined) {
+      answer = config.relay.clients.some((network) => network.contains(connection.client.address));
+      mayRelayCache.set(connection, answer);
+    }
+    return answer;
+  }
+
+  function route(origin: RouteOrigin, reversePath: string, recipient: Mailbox): Route {
+    const protectedRoute = domains.find(recipient.domain);
+    if (protectedRoute !== undefined) return protectedRoute;
+    if (origin?.direction === "incoming") {
+      const ownServer = servers.get(endpointKey(origin.destination));
+      if (ownServer !== undefined) return ownServer;
+    }
+    return relay(relayRoutes, hostname, reversePath, recipient);
+  }
+
+  return {
+    classifyConnection(facts) {
+      const found = listeners.get(facts.listener);
+      if (found === undefined) throw new Error(`the configuration has no listener ${facts.listener}`);
+      const direction = directionOf(facts, found.listener, servers);
+      const handling = handle(direction, facts, config, found.listener, found.index);
+      const decision = {
+        direction,
+        destination: facts.destination,
+        client: facts.client,
+      };
+      // A local connection has no other server that it could be tunnelled to.
+      if (found.listener.shadow && direction !== "local") {
+        const nextHop = chosenServer(facts.destination, false);
+        const setting = `listeners[${found.index}].shadow`;
+        return { ...decision, handler: "tunnel", row: null, setting, nextHop, instead: handling };
+      }
+      const nextHop =
+        handling.handler === "outgoing-proxy" || handling.handler === "tunnel"
+          ? chosenServer(facts.destination, handling.handler === "outgoing-proxy" && config.outgoing.hide)
+          : null;
+      return { ...decision, ...handling, nextHop };
+    },
+
+    classifyRecipient(connection, { reversePath, recipient, authenticated = false, sourceRoute = false }) {
+      const mailbox = readMailbox(recipient, hostname);
+      if (mailbox.domain === "") return domainMissing;
+      const isStranger = !authenticated && !mayRelay(connection);
+      if (isStranger && (mailbox.asksForMore || sourceRoute)) return relayingDenied;
+      const chosen = route(connection, reversePath, mailbox);
+      // RFC 5321 §4.5.1: mail to the gateway's own postmaster is taken from anybody.
+      if (isStranger && chosen.row !== "to-protected" && !mailbox.isOwnPostmaster) return relayingDenied;
+      return { ...chosen, address: mailbox.address };
+    },
+
+    routeRecipient(origin, reversePath, recipient) {
+      const mailbox = readMailbox(recipient, hostname);
+      return route(origin, reversePath, mailbox.domain === "" ? { ...mailbox, domain: hostname } : mailbox);
+    },
+
+    backupRoute(recipient) {
+      return relayRoutes.findBackup(readMailbox(recipient, hostname));
+    },
+  };
+}
+
+function relay(routes: RelayRoutes, hostname: string, reversePath: string, recipient: Mailbox): Route {
+  const sender = reversePath === "" ? null : readMailbox(reversePath, hostname);
+  const { nextHop, setting } = routes.find(sender, recipient);
+  return { row: "relay", nextHop, setting, inline: false };
+}
+
+function directionOf(facts: ConnectionFacts, listener: ListenerConfig, servers: ProtectedServers): Direction {
+  if (facts.withoutDestination) return "local";
+  if (servers.has(endpointKey(facts.destination))) return "incoming";
+  const isLocal = listener.destination === "self" || facts.ownAddresses.has(facts.destination.address);
+  return isLocal ? "local" : "outgoing";
+}
+
+function handle(
+  direction: Direction,
+  facts: ConnectionFacts,
+  config: Config,
+  listener: ListenerConfig,
+  index: number,
+): Handling {
+  const setting = `listeners[${index}].pickup.${direction}`;
+  const pickup = listener.pickup[direction];
+  switch (pickup) {
+    case "pass":
+      return { handler: "tunnel", row: null, setting };
+    case "drop":
+      return { handler: "drop", row: null, setting };
+    case "reject":
+      return { handler: "reject", row: null, setting };
+    case "allow":
+      return { handler: "queue", row: null, setting };
+    default:
+      if (isPassPort(facts, config, listener))
+        return { handler: "tunnel", row: null, setting: "intercept.pass_ports" };
+      return direction === "outgoing"
+        ? handleOutgoing(facts, config.outgoing)
+        : { handler: "queue", row: null, setting };
+  }
+}
+
+/** Ports that are intercepted only to be tunnelled: TLS from the first octet, which nobody could read. */
+function isPassPort(facts: ConnectionFacts, config: Config, { destination }: ListenerConfig): boolean {
+  const isIntercepted = destination === "tproxy" || destination === "redirect";
+  return isIntercepted && config.intercept.pass_ports.includes(facts.destination.port);
+}
+
+/** `client_server`, of the first exception that matches or of all the rest. */
+function handleOutgoing(facts: ConnectionFacts, outgoing: Config["outgoing"]): Handling {
+  const found = outgoing.exceptions.findIndex(
+    ({ clients, servers }) =>
+      (clients === undefined || clients.some((network) => network.contains(facts.client.address))) &&
+      (servers === undefined || servers.some((network) => network.contains(facts.destination.address))),
+  );
+  const exception = outgoing.exceptions[found];
+  const setting =
+    exception === undefined ? "outgoing.client_server" : `outgoing.exceptions[${found}].client_server`;
+  return (exception ?? outgoing).client_server === "permit"
+    ? { handler: "outgoing-proxy", row: "client-server", setting }
+    : { handler: "queue", row: null, setting };
+}
+
+function chosenServer({ address, port }: Endpoint, hide: boolean): NextHop & { kind: "servers" } {
+  return { kind: "servers", servers: [{ host: address, port }], hide };
+}

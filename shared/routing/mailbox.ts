@@ -1,0 +1,58 @@
+/** What an envelope address means to routing: its domain in one spelling, and whether it asks to be sent on. */
+import { domainToASCII } from "node:url";
+import { canonicalAddress } from "../config/network.ts";
+import { domainOf, hasSenderRouting, localPartOf } from "../mail/address.ts";
+
+export interface Mailbox {
+  /** Without a source route; a bare `postmaster` with the gateway's name. */
+  address: string;
+  /** See canonicalDomain; "" when there is none. */
+  domain: string;
+  /**
+   * Source route, percent hack, bang path, or an @ in quotes: the address asks the receiver to send the mail on to
+   * somewhere else. A server that trusts the gateway might do so.
+   */
+  asksForMore: boolean;
+  /** The mailbox that RFC 5321 §4.5.1 reserves on this gateway itself. */
+  isOwnPostmaster: boolean;
+}
+
+/** RFC 5321 §4.1.1.3 `@a,@b:user@domain`; a colon in brackets belongs to an address literal. */
+const sourceRoute = /^@(?:\[[^\]]*\]|[^:[\],@])+(?:,@(?:\[[^\]]*\]|[^:[\],@])+)*:/;
+
+/**
+ * Total: what is no address comes out with the domain that stands behind its last @.
+ * @param address   without angle brackets
+ * @param hostname  the gateway's own name, in lower case
+ */
+export function readMailbox(address: string, hostname: string): Mailbox {
+  if (address.charCodeAt(0) === 64) {
+    const plain = address.replace(sourceRoute, "");
+    if (plain !== address) return { ...readMailbox(plain, hostname), asksForMore: true };
+  }
+  const at = address.lastIndexOf("@");
+  if (at < 0 && address.toLowerCase() === "postmaster") {
+    return { address: `${address}@${hostname}`, domain: hostname, asksForMore: false, isOwnPostmaster: true };
+  }
+  const domain = canonicalDomain(domainOf(address));
+  const isOwnPostmaster = domain === hostname && localPartOf(address).toLowerCase() === "postmaster";
+  return { address, domain, asksForMore: hasSenderRouting(address), isOwnPostmaster };
+}
+
+/**
+ * One spelling for each domain: lower case, A-labels (RFC 5890), no final dot; an address literal (RFC 5321 §4.1.3)
+ * as `[192.0.2.1]` or `[ipv6:2001:db8::1]`.
+ */
+export function canonicalDomain(domain: string): string {
+  const lower = domain.toLowerCase();
+  if (lower.charCodeAt(0) === 91) return canonicalLiteral(lower);
+  const bare = lower.endsWith(".") ? lower.slice(0, -1) : lower;
+  // Only names beyond ASCII, since domainToASCII reads numbers as IPv4 addresses, as browsers do.
+  return /[\u0080-\uffff]/.test(bare) ? domainToASCII(bare) || bare : bare;
+}
+
+function canonicalLiteral(literal: string): string {
+  const address = canonicalAddress(literal.replace(/^\[(?:ipv6:)?/, "").replace(/\]$/, ""));
+  if (address === undefined) return literal;
+  return address.includes(":") ? `[ipv6:${address}]` : `[${address}]`;
+}

@@ -1,0 +1,96 @@
+/** The routes of `relay`: which way mail for unprotected recipients goes on. */
+import type { Config } from "../config/schema.ts";
+import { unreachable } from "../unreachable.ts";
+import type { Mailbox } from "./mailbox.ts";
+import type { NextHop } from "./next-hop.ts";
+import { type AddressPattern, matchesAddress, parseAddressPattern } from "./patterns.ts";
+import { parseVia } from "./via.ts";
+
+/** A way that is the same for every recipient, or the MX of each one's domain. */
+type Way = NextHop | { kind: "own-mx" };
+
+interface CompiledRoute {
+  index: number;
+  to: AddressPattern;
+  from: AddressPattern;
+  way: Way;
+  setting: string;
+}
+
+export interface RelayRoute {
+  nextHop: NextHop;
+  setting: string;
+}
+
+export interface RelayRoutes {
+  /** @param sender  `null` is the null reverse-path */
+  find(sender: Mailbox | null, recipient: Mailbox): RelayRoute;
+  /** By `relay.backup`; `undefined` when there is none. */
+  findBackup(recipient: Mailbox): RelayRoute | undefined;
+}
+
+export function compileRelayRoutes(relay: Config["relay"]): RelayRoutes {
+  // A route for one whole domain is found by it; only the others are tried one by one.
+  const byDomain = new Map<string, CompiledRoute[]>();
+  const general: CompiledRoute[] = [];
+  for (const [index, { to = "*", from = "*", via }] of relay.routes.entries()) {
+    const route = {
+      index,
+      to: parseAddressPattern(to),
+      from: parseAddressPattern(from),
+      way: compileVia(via, relay),
+      setting: `relay.routes[${index}].via`,
+    };
+    if (route.to.kind !== "mailbox" || route.to.below) general.push(route);
+    else {
+      const routes = byDomain.get(route.to.domain);
+      if (routes === undefined) byDomain.set(route.to.domain, [route]);
+      else routes.push(route);
+    }
+  }
+  const backup = relay.backup === undefined ? undefined : compileVia(relay.backup.via, relay);
+
+  return {
+    find(sender, recipient) {
+      const matches = (route: CompiledRoute) =>
+        matchesAddress(route.to, recipient) && matchesAddress(route.from, sender);
+      const own = byDomain.get(recipient.domain)?.find(matches);
+      const other = general.find(matches);
+      const first = own === undefined || (other !== undefined && other.index < own.index) ? other : own;
+      if (first === undefined) return { nextHop: mxOf(recipient), setting: "relay.routes" };
+      return { nextHop: follow(first.way, recipient), setting: first.setting };
+    },
+    findBackup(recipient) {
+      if (backup === undefined) return undefined;
+      return { nextHop: follow(backup, recipient), setting: "relay.backup.via" };
+    },
+  };
+}
+
+function follow(way: Way, recipient: Mailbox): NextHop {
+  return way.kind === "own-mx" ? mxOf(recipient) : way;
+}
+
+function mxOf(recipient: Mailbox): NextHop {
+  return { kind: "mx", domain: recipient.domain };
+}
+
+/** @throws Error when `via` names nothing, which a loaded configuration cannot contain */
+function compileVia(text: string, relay: Config["relay"]): Way {
+  const via = parseVia(text, (name) => Object.hasOwn(relay.hosts, name));
+  if (via === undefined) throw new Error(`via: ${text} names nothing`);
+  switch (via.kind) {
+    case "mx":
+      return { kind: "own-mx" };
+    case "host":
+      return via;
+    case "relay": {
+      const host = relay.hosts[via.name];
+      if (host === undefined) throw new Error(`relay.hosts has no ${via.name}`);
+      const { auth, ...rest } = host;
+      return { kind: "relay", relay: { name: via.name, ...rest, ...(auth === undefined ? {} : { auth }) } };
+    }
+    default:
+      return unreachable(via);
+  }
+}

@@ -1,0 +1,86 @@
+/** The way that one recipient's mail takes: the row of the routing table and the next hop, and how it is shown. */
+import { unreachable } from "../unreachable.ts";
+import type { HostPort, NextHop } from "./next-hop.ts";
+
+/** The rows of the routing table whose mail goes through the queue. */
+export type QueuedRow = "to-protected" | "domain-server" | "relay";
+
+/** Every row of the routing table. */
+export type Row = QueuedRow | "client-server" | "denied";
+
+export interface Route {
+  row: QueuedRow;
+  nextHop: NextHop;
+  /** The place in the configuration that decided: `relay.routes[0].via`. */
+  setting: string;
+  /** Try the far server while the client waits: `protected[].inline`. */
+  inline: boolean;
+}
+
+/** Recipients, by index, that go to one next hop, and the route of the first of them. */
+export interface RouteGroup {
+  recipients: number[];
+  route: Route;
+}
+
+/** Recipients with one next hop together, in the order of their first; mail by MX is grouped by domain. */
+export function groupByNextHop(routes: readonly Route[]): RouteGroup[] {
+  const [first] = routes;
+  if (first === undefined) return [];
+  if (routes.length === 1) return [{ recipients: [0], route: first }];
+  const groups = new Map<string, RouteGroup>();
+  for (const [index, route] of routes.entries()) {
+    const key = nextHopKey(route.nextHop);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { recipients: [index], route });
+    else group.recipients.push(index);
+  }
+  return [...groups.values()];
+}
+
+/** Equal for equal next hops, different for different ones. */
+export function nextHopKey(nextHop: NextHop): string {
+  switch (nextHop.kind) {
+    case "servers": {
+      const servers = nextHop.servers.map(formatHostPort).join(",");
+      return `servers ${servers} ${nextHop.hide} ${nextHop.tls ?? "may"}`;
+    }
+    case "relay":
+      return `relay ${nextHop.relay.name}`;
+    case "host":
+      return `host ${formatHostPort(nextHop.host)}`;
+    case "mx":
+      return `mx ${nextHop.domain}`;
+    default:
+      return unreachable(nextHop);
+  }
+}
+
+/** For lists: `relay via mx example.org`, `to-protected via 203.0.113.25:25 +1`. */
+export function describeRoute(route: { row: Row; nextHop: NextHop }): string {
+  return `${route.row} via ${describeNextHop(route.nextHop)}`;
+}
+
+/** One line without secrets; of several servers the first, and how many more. */
+export function describeNextHop(nextHop: NextHop): string {
+  switch (nextHop.kind) {
+    case "servers": {
+      const [first, ...others] = nextHop.servers;
+      const more = others.length === 0 ? "" : ` +${others.length}`;
+      return first === undefined ? "no server" : formatHostPort(first) + more;
+    }
+    case "relay":
+      return `${nextHop.relay.name} (${formatHostPort(nextHop.relay)})`;
+    case "host":
+      return formatHostPort(nextHop.host);
+    case "mx":
+      return `mx ${nextHop.domain}`;
+    default:
+      return unreachable(nextHop);
+  }
+}
+
+/** `host:port`, with brackets around IPv6. */
+export function formatHostPort({ host, port }: HostPort): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,104 @@
+/** Services announce themselves in Redis, so that the admin can show them all. An announcement expires with its service. */
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { z } from "zod";
+import { queuePrefix } from "../queue/contract.ts";
+import type { Logger } from "./log.ts";
+import { createRedis, type RedisConfig, type RedisConnection } from "./redis.ts";
+import type { Health } from "./service.ts";
+
+const announcementSchema = z.object({
+  /** ingress, delivery, bounce, admin. */
+  name: z.string(),
+  pid: z.int(),
+  host: z.string(),
+  /** Where it answers /health and /metrics; `null` when it does not. */
+  url: z.string().nullable(),
+  ready: z.boolean(),
+  reasons: z.array(z.string()),
+  /** ISO 8601. */
+  startedAt: z.string(),
+});
+export type ServiceAnnouncement = z.infer<typeof announcementSchema>;
+
+/** A set of the ids of announcements; each stands in a key of its own, which expires. */
+const indexKey = `${queuePrefix}:services`;
+const announcementKey = (id: string): string => `${queuePrefix}:services:${id}`;
+const everyMs = 3_000;
+const expiryMs = 12_000;
+
+/**
+ * Announces until it is closed. Owns a connection and a timer.
+ * @param health  asked for each announcement
+ */
+export function announceService(options: {
+  redis: RedisConfig;
+  name: string;
+  url: string | null;
+  log: Logger;
+  health(): Promise<Health>;
+}): { close(): Promise<void> } {
+  const redis = createRedis(options.redis, "plain", options.log);
+  const id = randomUUID();
+  const startedAt = new Date().toISOString();
+  let closed = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  const announce = async (): Promise<void> => {
+    try {
+      const { ready, reasons } = await options.health();
+      const { name, url } = options;
+      const announcement: ServiceAnnouncement = {
+        name,
+        pid: process.pid,
+        host: hostname(),
+        url,
+        ready,
+        reasons,
+        startedAt,
+      };
+      if (closed) return;
+      await redis
+        .multi()
+        .sadd(indexKey, id)
+        .set(announcementKey(id), JSON.stringify(announcement), "PX", expiryMs)
+        .exec();
+    } catch (error) {
+      if (!closed) options.log.debug({ err: error }, "could not announce the service");
+    }
+    if (!closed) timer = setTimeout(announce, everyMs);
+  };
+  void announce();
+
+  return {
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      if (redis.status === "ready") {
+        await redis
+          .multi()
+          .srem(indexKey, id)
+          .del(announcementKey(id))
+          .exec()
+          .catch(() => {});
+      }
+      redis.disconnect();
+    },
+  };
+}
+
+/** All services that announced themselves lately, sorted by name, host and process id. @throws Error of Redis */
+export async function readAnnouncements(redis: RedisConnection): Promise<ServiceAnnouncement[]> {
+  const ids = await redis.smembers(indexKey);
+  if (ids.length === 0) return [];
+  const texts = await redis.mget(ids.map(announcementKey));
+  const gone = ids.filter((_, index) => texts[index] === null);
+  if (gone.length > 0) await redis.srem(indexKey, ...gone);
+  const services = texts.flatMap((text) => {
+    const parsed = announcementSchema.safeParse(text === null ? undefined : JSON.parse(text));
+    return parsed.success ? [parsed.data] : [];
+  });
+  const order = ({ name, host, pid }: ServiceAnnouncement): string =>
+    `${name} ${host} ${String(pid).padStart(10)}`;
+  return services.sort((a, b) => (order(a) < order(b) ? -1 : 1));
+}

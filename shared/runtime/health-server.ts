@@ -1,0 +1,104 @@
+/** Answers /health and /metrics of a service over HTTP. It owns the listening socket; close() ends it. */
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import { hostname } from "node:os";
+import type { Metrics } from "./metrics.ts";
+import type { Health } from "./service.ts";
+
+export interface HealthServer {
+  readonly port: number;
+  /** Where others reach it, without a path: `http://127.0.0.1:12345`. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** A health check that takes longer than this is an answer too. */
+const healthLimitMs = 5_000;
+
+/**
+ * `GET /health`: 200 or 503 with `{ live, ready, reasons }`. `GET /metrics`: the metrics as Prometheus reads them.
+ * @throws Error when the address cannot be listened on
+ */
+export async function startHealthServer(
+  where: { address: string; port: number },
+  health: () => Health | Promise<Health>,
+  metrics: Metrics,
+): Promise<HealthServer> {
+  const server = http.createServer((request, response) => {
+    void answer(request, health, metrics)
+      .catch((error: Error): Answer => ({ status: 500, type: "text/plain", body: `${error.message}\n` }))
+      .then(({ status, type, body }) => {
+        response.writeHead(status, { "content-type": type, "cache-control": "no-store" });
+        response.end(request.method === "HEAD" ? undefined : body);
+      });
+  });
+  // Only probes and scrapers call here; they need neither long connections nor time.
+  server.requestTimeout = 10_000;
+  server.headersTimeout = 10_000;
+  server.keepAliveTimeout = 15_000;
+  server.maxConnections = 100;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(where.port, where.address, resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    url: `http://${reachable(where.address)}:${port}`,
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+interface Answer {
+  status: number;
+  type: string;
+  body: string;
+}
+
+async function answer(
+  request: http.IncomingMessage,
+  health: () => Health | Promise<Health>,
+  metrics: Metrics,
+): Promise<Answer> {
+  const path = (request.url ?? "").split("?")[0];
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    return { status: 405, type: "text/plain", body: "GET only\n" };
+  }
+  if (path === "/metrics") return { status: 200, type: metrics.contentType, body: await metrics.text() };
+  if (path !== "/health") return { status: 404, type: "text/plain", body: "/health or /metrics\n" };
+  const { ready, reasons } = await healthInTime(health);
+  return {
+    status: ready ? 200 : 503,
+    type: "application/json",
+    body: `${JSON.stringify({ live: true, ready, reasons })}\n`,
+  };
+}
+
+/** Never rejects, and never waits for long: whoever asks wants to know of trouble. */
+export async function healthInTime(health: () => Health | Promise<Health>): Promise<Health> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await Promise.race([
+      (async () => health())(),
+      new Promise<Health>((resolve) => {
+        timer = setTimeout(
+          () => resolve({ ready: false, reasons: ["the health check itself does not answer"] }),
+          healthLimitMs,
+        );
+      }),
+    ]);
+  } catch (error) {
+    return { ready: false, reasons: [`the health check failed: ${(error as Error).message}`] };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function reachable(address: string): string {
+  if (address === "0.0.0.0" || address === "::") return hostname();
+  return address.includes(":") ? `[${address}]` : address;
+}

@@ -1,0 +1,149 @@
+/** The metrics of one process in Prometheus' terms: counting is an addition to a number, the rest happens when asked. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+/** One series of a counter. */
+export interface Tally {
+  add(count?: number): void;
+}
+
+/** A counter with labels. Keep the tally where the label values are fixed. */
+export interface LabelledCounter {
+  /** The series with these label values, in the order of the label names. */
+  with(...values: string[]): Tally;
+}
+
+/** A histogram with labels; bind it once where the label values are fixed. */
+export interface LabelledHistogram {
+  with(...values: string[]): { observe(value: number): void };
+}
+
+export interface Metrics {
+  /** @param name  without `postern_`, ending in `_total` */
+  counter(name: string, help: string, labels?: readonly string[]): LabelledCounter;
+  /**
+   * @param name     without `postern_`, ending in its unit, for example `_seconds`
+   * @param buckets  upper bounds, ascending
+   */
+  histogram(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labels?: readonly string[],
+  ): LabelledHistogram;
+  /**
+   * A value that is read when someone asks for it.
+   * @param read  the value, or a value for each combination of label values (joined by a tab)
+   */
+  gauge(
+    name: string,
+    help: string,
+    read: () => number | Map<string, number> | Promise<number | Map<string, number>>,
+    labels?: readonly string[],
+  ): void;
+  /** The text that Prometheus reads. */
+  text(): Promise<string>;
+  readonly contentType: string;
+}
+
+/** For times from a Redis round trip to a slow remote server, in seconds. */
+export const secondsBuckets: readonly number[] = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600,
+];
+
+/** Label values may come from strangers (domains): beyond this many series the rest is counted as `other`. */
+const maxSeries = 1000;
+const separator = "\t";
+
+/** @param service  a label of every series */
+export function createMetrics(service: string): Metrics {
+  const registry = new Registry();
+  registry.setDefaultLabels({ service });
+  collectDefaultMetrics({ register: registry });
+
+  return {
+    counter(name, help, labels = []) {
+      const series = new SeriesMap(() => new Count());
+      new Counter({
+        name: `postern_${name}`,
+        help,
+        labelNames: [...labels],
+        registers: [registry],
+        collect() {
+          this.reset();
+          for (const [key, tally] of series.entries()) this.inc(labelsOf(labels, key), tally.count);
+        },
+      });
+      return { with: (...values) => series.at(values) };
+    },
+
+    histogram(name, help, buckets, labels = []) {
+      const histogram = new Histogram({
+        name: `postern_${name}`,
+        help,
+        labelNames: [...labels],
+        buckets: [...buckets],
+        registers: [registry],
+      });
+      const series = new SeriesMap((key) => histogram.labels(labelsOf(labels, key)));
+      return { with: (...values) => series.at(values) };
+    },
+
+    gauge(name, help, read, labels = []) {
+      new Gauge({
+        name: `postern_${name}`,
+        help,
+        labelNames: [...labels],
+        registers: [registry],
+        async collect() {
+          this.reset();
+          const value = await read();
+          if (typeof value === "number") this.set(value);
+          else for (const [key, each] of value) this.set(labelsOf(labels, key), each);
+        },
+      });
+    },
+
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
+
+class Count implements Tally {
+  count = 0;
+  add(count = 1): void {
+    this.count += count;
+  }
+}
+
+class SeriesMap<T> {
+  readonly #series = new Map<string, T>();
+  readonly #make: (key: string) => T;
+
+  constructor(make: (key: string) => T) {
+    this.#make = make;
+  }
+
+  at(values: string[]): T {
+    const key = values.length === 1 ? (values[0] ?? "") : values.join(separator);
+    return this.#series.get(key) ?? this.#add(key, values.length);
+  }
+
+  #add(key: string, labels: number): T {
+    const overflow = this.#series.size >= maxSeries;
+    const stored = overflow ? Array(labels).fill("other").join(separator) : key;
+    const existing = overflow ? this.#series.get(stored) : undefined;
+    if (existing !== undefined) return existing;
+    const made = this.#make(stored);
+    this.#series.set(stored, made);
+    return made;
+  }
+
+  entries(): IterableIterator<[string, T]> {
+    return this.#series.entries();
+  }
+}
+
+function labelsOf(names: readonly string[], key: string): Record<string, string> {
+  const values = key.split(separator);
+  return Object.fromEntries(names.map((name, index) => [name, values[index] ?? ""]));
+}

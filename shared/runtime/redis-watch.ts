@@ -1,0 +1,54 @@
+/** Says once per outage that Redis went away, and once that it is back, however many connections a process has. */
+import type { Cluster, Redis } from "ioredis";
+import type { Logger } from "./log.ts";
+
+/** A connection that is back within this time, or was closed by us, is not worth a line. */
+const graceMs = 300;
+
+interface Outage {
+  away: Set<Redis | Cluster>;
+  sinceMs: number;
+  logged: boolean;
+}
+
+/** By the place that the connections go to. */
+const outages = new Map<string, Outage>();
+
+/** Also keeps `error` events, which repeat with each try, from ending the process. */
+export function watchConnection(connection: Redis | Cluster, where: string, log: Logger): void {
+  let timer: NodeJS.Timeout | undefined;
+  let lastError = "";
+
+  const away = (): void => {
+    const outage = outages.get(where) ?? { away: new Set(), sinceMs: Date.now(), logged: false };
+    outages.set(where, outage);
+    outage.away.add(connection);
+    if (outage.logged || timer !== undefined) return;
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (outage.logged || !outage.away.has(connection)) return;
+      outage.logged = true;
+      log.warn({ redis: where, error: lastError || "connection lost" }, "Redis is out of reach");
+    }, graceMs);
+    timer.unref();
+  };
+
+  const back = (ended: boolean): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    const outage = outages.get(where);
+    if (!outage?.away.delete(connection) || outage.away.size > 0) return;
+    outages.delete(where);
+    if (outage.logged && !ended) {
+      log.info({ redis: where, awayMs: Date.now() - outage.sinceMs }, "Redis is back");
+    }
+  };
+
+  connection.on("error", (error: Error) => {
+    lastError = error.message;
+    if (connection.status !== "ready") away();
+  });
+  connection.on("close", away);
+  connection.on("ready", () => back(false));
+  connection.on("end", () => back(true));
+}

@@ -1,0 +1,193 @@
+/**
+ * Linux sockets that Node cannot make by itself: transparent ones (IP_TRANSPARENT), and a redirected connection's
+ * original destination. Owns nothing: each descriptor belongs to the net.Server or net.Socket that it is handed to.
+ *
+ * Only socket, setsockopt, getsockopt and bind are called, none of which blocks.
+ */
+import { closeSync } from "node:fs";
+import net from "node:net";
+import { endianness } from "node:os";
+import ipaddr from "ipaddr.js";
+import koffi from "koffi";
+import type { Endpoint } from "../routing/connection.ts";
+
+/** asm-generic/socket.h, linux/in.h, linux/in6.h, linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h. */
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SO_REUSEPORT = 15;
+const SOL_IP = 0;
+const IP_TRANSPARENT = 19;
+const IP_BIND_ADDRESS_NO_PORT = 24;
+const SO_ORIGINAL_DST = 80;
+const SOL_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+const IPV6_TRANSPARENT = 75;
+const IP6T_SO_ORIGINAL_DST = 80;
+const EPERM = 1;
+const EACCES = 13;
+
+/** The kernel or this process' privileges do not allow it; the message is one sentence for the operator. */
+export class SocketNotPermitted extends Error {
+  override name = "SocketNotPermitted";
+}
+
+interface Libc {
+  socket(domain: number, type: number, protocol: number): number;
+  setsockopt(fd: number, level: number, option: number, value: number[], length: number): number;
+  getsockopt(fd: number, level: number, option: number, value: Buffer, length: number[]): number;
+  bind(fd: number, address: Buffer, length: number): number;
+}
+
+let loaded: Libc | undefined;
+
+/** Loaded when it is first needed: a gateway without interception does not need it at all. */
+function libc(): Libc {
+  if (loaded !== undefined) return loaded;
+  if (process.platform !== "linux") {
+    throw new SocketNotPermitted(`transparent sockets need Linux, and this is ${process.platform}`);
+  }
+  // musl's own name, where there is no glibc.
+  const library = loadFirst(["libc.so.6", "libc.so"]);
+  loaded = {
+    socket: library.func("int socket(int, int, int)"),
+    setsockopt: library.func("int setsockopt(int, int, int, const int*, uint)"),
+    getsockopt: library.func("int getsockopt(int, int, int, _Out_ uint8_t*, _Inout_ uint*)"),
+    bind: library.func("int bind(int, const uint8_t*, uint)"),
+  };
+  return loaded;
+}
+
+function loadFirst(names: string[]): ReturnType<typeof koffi.load> {
+  for (const name of names) {
+    try {
+      return koffi.load(name);
+    } catch {
+      // The next one, then.
+    }
+  }
+  throw new SocketNotPermitted(
+    `transparent sockets need a C library, and none of ${names.join(", ")} is here`,
+  );
+}
+
+/**
+ * A bound socket that accepts connections to any destination (tproxy): accepted sockets have the client's original
+ * destination as their `localAddress`. `::` takes IPv4 too. Several processes may bind the same port.
+ * @returns a descriptor for `net.Server.listen({ fd })`
+ * @throws SocketNotPermitted without CAP_NET_ADMIN
+ * @throws Error when the address cannot be bound
+ */
+export function transparentListener(address: string, port: number): number {
+  return open(address, (fd, family) => {
+    set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (family === AF_INET6) set(fd, SOL_IPV6, IPV6_V6ONLY, address === "::" ? 0 : 1);
+    makeTransparent(fd, family);
+    bindTo(fd, address, port);
+  });
+}
+
+/**
+ * A socket that connects from `source`, be it an address of this host or not, with any free port of it.
+ * Call connect() on it with a destination of the same family.
+ * @throws SocketNotPermitted without CAP_NET_ADMIN
+ */
+export function transparentSocket(source: string): net.Socket {
+  const fd = open(source, (opened, family) => {
+    set(opened, SOL_SOCKET, SO_REUSEADDR, 1);
+    makeTransparent(opened, family);
+    // The port is chosen at connect(), so that 64,000 connections are possible to each destination, not to all together.
+    set(opened, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    bindTo(opened, source, 0);
+  });
+  return new net.Socket({ fd });
+}
+
+/**
+ * Where a connection that a REDIRECT or DNAT rule brought here was going.
+ * @returns undefined when the kernel knows of no redirection: the client meant this socket's own address
+ */
+export function originalDestination(socket: net.Socket): Endpoint | undefined {
+  const fd = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd;
+  if (fd === undefined || fd < 0) return undefined;
+  const local = socket.localAddress ?? "";
+  const isIpv4 = net.isIPv4(local) || local.startsWith("::ffff:");
+  const value = Buffer.alloc(28);
+  const [level, option] = isIpv4 ? [SOL_IP, SO_ORIGINAL_DST] : [SOL_IPV6, IP6T_SO_ORIGINAL_DST];
+  if (libc().getsockopt(fd, level, option, value, [isIpv4 ? 16 : 28]) !== 0) return undefined;
+  const octets = isIpv4 ? value.subarray(4, 8) : value.subarray(8, 24);
+  return { address: ipaddr.fromByteArray([...octets]).toString(), port: value.readUInt16BE(2) };
+}
+
+/**
+ * Tries whether this process may make transparent sockets.
+ * @returns undefined when it may, else one sentence that says why not
+ */
+export function whyNotTransparent(): string | undefined {
+  try {
+    closeSync(open("0.0.0.0", makeTransparent));
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function open(address: string, prepare: (fd: number, family: number) => void): number {
+  const family = net.isIPv6(address) ? AF_INET6 : AF_INET;
+  const fd = libc().socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw new Error(`socket: errno ${koffi.errno()}`);
+  try {
+    prepare(fd, family);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function makeTransparent(fd: number, family: number): void {
+  const [level, option] = family === AF_INET6 ? [SOL_IPV6, IPV6_TRANSPARENT] : [SOL_IP, IP_TRANSPARENT];
+  if (libc().setsockopt(fd, level, option, [1], 4) === 0) return;
+  const errno = koffi.errno();
+  if (errno === EPERM || errno === EACCES) {
+    throw new SocketNotPermitted(
+      "transparent sockets need the capability CAP_NET_ADMIN, which this process does not have",
+    );
+  }
+  throw new SocketNotPermitted(
+    `this kernel has no transparent sockets (setsockopt IP_TRANSPARENT: errno ${errno})`,
+  );
+}
+
+function set(fd: number, level: number, option: number, value: number): void {
+  if (libc().setsockopt(fd, level, option, [value], 4) !== 0) {
+    throw new Error(`setsockopt ${level}/${option}: errno ${koffi.errno()}`);
+  }
+}
+
+function bindTo(fd: number, address: string, port: number): void {
+  const bytes = socketAddress(address, port);
+  if (libc().bind(fd, bytes, bytes.length) === 0) return;
+  const errno = koffi.errno();
+  const known: Record<number, string> = { 13: "EACCES", 98: "EADDRINUSE", 99: "EADDRNOTAVAIL" };
+  throw Object.assign(new Error(`bind ${address} port ${port}: ${known[errno] ?? `errno ${errno}`}`), {
+    code: known[errno],
+  });
+}
+
+/** struct sockaddr_in or sockaddr_in6: the family in host order, the port in network order. */
+function socketAddress(address: string, port: number): Buffer {
+  const octets = ipaddr.parse(address).toByteArray();
+  const isIpv4 = octets.length === 4;
+  const bytes = Buffer.alloc(isIpv4 ? 16 : 28);
+  if (endianness() === "LE") bytes.writeUInt16LE(isIpv4 ? AF_INET : AF_INET6, 0);
+  else bytes.writeUInt16BE(isIpv4 ? AF_INET : AF_INET6, 0);
+  bytes.writeUInt16BE(port, 2);
+  bytes.set(octets, isIpv4 ? 4 : 8);
+  return bytes;
+}

@@ -1,0 +1,45 @@
+/** From a whole reply on the wire to its meaning: code, enhanced status, text (RFC 5321 §4.2, RFC 2034). */
+import type { WholeReply } from "./reply-reader.ts";
+import type { EnhancedStatus, SmtpCommandName, SmtpReply } from "./status.ts";
+
+/** What is kept of a reply: enough of any that explains itself, and it goes into Redis, logs and DSNs. */
+const maxLines = 50;
+const maxLineLength = 1000;
+
+const enhancedStatus = /^([245])\.(\d{1,3})\.(\d{1,3})(?:[ \t]+|$)/;
+
+/** @returns `undefined` for what is no SMTP reply: the peer speaks something else */
+export function parseReply(whole: WholeReply, command: SmtpCommandName): SmtpReply | undefined {
+  const { code } = whole;
+  if (code === 0) return undefined;
+  const texts = whole.octets.toString("utf8").split("\n", maxLines);
+  if (texts.length > 1 && texts.at(-1) === "") texts.pop();
+  const lines = texts.map((line) => printable(line.slice(4)));
+  // RFC 2034 §3: not in the replies to HELO and EHLO, where it would be a keyword, unless they refuse.
+  const mayHaveStatus = code >= 400 || (command !== "EHLO" && command !== "HELO" && command !== "CONNECT");
+  const enhanced = mayHaveStatus ? statusIn(lines[0] ?? "", code) : undefined;
+  if (enhanced === undefined) return { code, lines, command };
+  // RFC 2034 §4: every line repeats the status.
+  return { code, enhanced, lines: lines.map((line) => withoutStatus(line, enhanced)), command };
+}
+
+/** RFC 2034 §4: its class agrees with the code's first digit; one that does not is only text. */
+function statusIn(line: string, code: number): EnhancedStatus | undefined {
+  const match = enhancedStatus.exec(line);
+  if (match === null || Number(match[1]) !== Math.floor(code / 100)) return undefined;
+  return `${Number(match[1]) as 2 | 4 | 5}.${Number(match[2])}.${Number(match[3])}`;
+}
+
+function withoutStatus(line: string, status: EnhancedStatus): string {
+  const match = enhancedStatus.exec(line);
+  if (match === null) return line;
+  const same = `${match[1]}.${Number(match[2])}.${Number(match[3])}` === status;
+  return same ? line.slice(match[0].length) : line;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: C0, DEL, C1 and Unicode line ends would split logs and DSN fields
+const controls = /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g;
+
+function printable(text: string): string {
+  return text.slice(0, maxLineLength).replace(controls, " ").trim();
+}

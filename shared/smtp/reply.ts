@@ -1,0 +1,38 @@
+/** Replies that we give (RFC 5321 §4.2): made once, written many times. */
+import type { EnhancedStatus } from "./status.ts";
+
+export interface Reply {
+  code: number;
+  /** RFC 2034 §4: none in the greeting, in replies to HELO and EHLO, and in 3xx. */
+  enhanced?: EnhancedStatus;
+  /** For people. */
+  text: string;
+  /** What goes over the wire, with its CRLF. */
+  wire: string;
+}
+
+/** A reply of one line. Control characters in its text would split it: they become spaces. */
+export function makeReply(code: number, enhanced: EnhancedStatus | undefined, text: string): Reply {
+  const safe = printable(text);
+  if (enhanced === undefined) return { code, text: safe, wire: `${code} ${safe}\r\n` };
+  return { code, enhanced, text: safe, wire: `${code} ${enhanced} ${safe}\r\n` };
+}
+
+/** The reply to EHLO: the only one with several lines. @param lines  at least one */
+export function makeEhloReply(lines: string[]): Reply {
+  const last = lines.length - 1;
+  const wire = lines.map((line, i) => `250${i === last ? " " : "-"}${printable(line)}\r\n`).join("");
+  return { code: 250, text: lines.join(", "), wire };
+}
+
+/** As it stands in logs: code, enhanced status and text, without the line end. */
+export function describeReply(reply: Reply): string {
+  return reply.enhanced === undefined
+    ? `${reply.code} ${reply.text}`
+    : `${reply.code} ${reply.enhanced} ${reply.text}`;
+}
+
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go
+  return text.replace(/[\x00-\x1f\x7f-\u{10ffff}]/gu, " ");
+}

@@ -1,0 +1,49 @@
+/**
+ * Which of two settlements of one recipient counts (pure), the same whatever order they are read in:
+ * logs of several processes are merged, rewritten and read again.
+ */
+import { isSettled, type RecipientState } from "./spool.ts";
+
+/** What became of some recipients of one message, and when. Shared between messages, hence never changed. */
+export interface Mark {
+  readonly recipients: readonly number[];
+  readonly state: RecipientState;
+  /** See `StampClock`. */
+  readonly stamp: number;
+}
+
+export interface StampedState {
+  readonly state: RecipientState;
+  readonly stamp: number;
+}
+
+/** The later one, except that what is settled never becomes unsettled again. */
+export function winner(current: StampedState | undefined, next: StampedState): StampedState {
+  if (current === undefined) return next;
+  const settled = isSettled(current.state);
+  if (settled !== isSettled(next.state)) return settled ? current : next;
+  return next.stamp >= current.stamp ? next : current;
+}
+
+/**
+ * Microseconds since the epoch, made to rise with every call and above every stamp seen from other processes
+ * (a hybrid logical clock, Kulkarni et al. 2014): what answers another process' settlement is later than it,
+ * even where the clocks of two hosts differ.
+ */
+export class StampClock {
+  #last = 0;
+  readonly #nowMs: () => number;
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  next(): number {
+    this.#last = Math.max(this.#last + 1, Math.floor(this.#nowMs() * 1000));
+    return this.#last;
+  }
+
+  observe(stamp: number): void {
+    if (stamp > this.#last) this.#last = stamp;
+  }
+}

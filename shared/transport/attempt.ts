@@ -1,0 +1,286 @@
+/** One attempt at one message: session after session, until every recipient has an answer or the hosts are used up. */
+import net from "node:net";
+import type { MessageMeta } from "../mail/message.ts";
+import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
+import { deferred, type Failure, type Remote, remoteName, replyLine } from "../smtp/diagnose.ts";
+import type { Outcome } from "../smtp/diagnosis.ts";
+import { needsSmtpUtf8 } from "../smtp/mail-commands.ts";
+import { connectionKey, type DestinationLimits, tlsLevelOf } from "./destination.ts";
+import { isLoopback } from "./loopback.ts";
+import { damageOf, outgoing } from "./outgoing.ts";
+import type { Loan, Pool } from "./pool.ts";
+import { type Opened, openSession, type Session, type SessionMakings } from "./session.ts";
+import type { Slots } from "./slots.ts";
+import { stopped, type TargetMakings, targets } from "./targets.ts";
+import { clearText, type TlsPolicy, tlsPolicy } from "./tls-policy.ts";
+import { transact } from "./transaction.ts";
+import type { AddressTry, AttemptRequest, AttemptResult } from "./transport.ts";
+import { Verdicts } from "./verdicts.ts";
+
+export interface AttemptMakings extends SessionMakings, TargetMakings {
+  pool: Pool;
+  slots: Slots;
+  limitsOf: (destination: string) => DestinationLimits;
+  /** Local addresses to deliver from; empty: the system's choice. */
+  sourceAddresses: string[];
+  /** For hidden deliveries: the client's address to come from, where the network is made for it. */
+  transparentSourceOf: (message: MessageMeta) => string | undefined;
+}
+
+export class Attempt {
+  readonly #request: AttemptRequest;
+  readonly #makings: AttemptMakings;
+  readonly #destination: string;
+  readonly #hide: boolean;
+  readonly #helo: string;
+  readonly #level: TlsLevel;
+  readonly #transparentSource: string | undefined;
+  readonly #verdicts: Verdicts;
+  readonly #tries: AddressTry[] = [];
+  #isStopped = false;
+  #loan: Loan | undefined;
+  #opening: AbortController | undefined;
+
+  /** @param destination  as destinationName gives it */
+  constructor(request: AttemptRequest, destination: string, makings: AttemptMakings) {
+    const { nextHop, message } = request;
+    this.#request = request;
+    this.#makings = makings;
+    this.#destination = destination;
+    this.#hide = nextHop.kind === "servers" && nextHop.hide;
+    this.#helo = this.#hide ? (heloOf(message) ?? makings.hostname) : makings.hostname;
+    this.#transparentSource = this.#hide ? makings.transparentSourceOf(message) : undefined;
+    // RFC 8689 §4.2.1: nothing less than a verified certificate.
+    this.#level = message.envelope.requireTls ? "verify" : tlsLevelOf(nextHop);
+    this.#verdicts = new Verdicts(request.recipients);
+  }
+
+  async run(): Promise<AttemptResult> {
+    const request = this.#request;
+    const makings = this.#makings;
+    const startedMs = makings.now();
+    const damage = damageOf(request.message, request.body);
+    if (damage !== undefined) {
+      this.#verdicts.fail(deferred("local", "4.3.0", `the message is damaged: ${damage}`, startedMs));
+      return this.#tried(startedMs);
+    }
+    const limits = makings.limitsOf(this.#destination);
+    const waitMs = limits.rate === undefined ? 0 : await makings.slots.admit(this.#destination, limits);
+    if (waitMs > 0) {
+      const reason = `${this.#destination} has had all the messages that its rate allows for now`;
+      return { kind: "full", destination: this.#destination, reason, retryAtMs: startedMs + waitMs };
+    }
+    const key = connectionKey(request.nextHop, this.#level, this.#helo, this.#transparentSource ?? "");
+    const acquired = await makings.pool.acquire(key, this.#destination, limits, request.signal);
+    if (acquired.kind === "full") {
+      const { reason, retryAtMs } = acquired;
+      return { kind: "full", destination: this.#destination, reason, retryAtMs };
+    }
+
+    this.#loan = acquired.loan;
+    let reusable = false;
+    const stop = () => this.stop();
+    if (request.signal.aborted) this.stop();
+    else request.signal.addEventListener("abort", stop);
+    try {
+      reusable = await this.#deliver(acquired.loan);
+    } catch (error) {
+      // Whatever failed here: what has been delivered must be told, or it would be delivered again.
+      if (!this.#verdicts.hasFinal) throw error;
+      this.#verdicts.fail(deferred("local", "4.3.0", (error as Error).message, makings.now()));
+    } finally {
+      request.signal.removeEventListener("abort", stop);
+      makings.pool.giveBack(acquired.loan, reusable);
+    }
+    return this.#tried(startedMs);
+  }
+
+  /** Ends what is under way: recipients without an answer are deferred. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#opening?.abort();
+    this.#loan?.session?.connection.destroy("aborted", "the attempt was stopped");
+  }
+
+  /** @returns whether the session that is left may be used again */
+  async #deliver(loan: Loan): Promise<boolean> {
+    const usedAddresses = new Set<string>();
+    let reusable = false;
+    if (loan.session !== undefined) {
+      const used = await this.#use(loan.session, true);
+      if (used.kind === "used") usedAddresses.add(nameOf(loan.session.remote));
+      reusable = used.kind === "used" && used.reusable;
+      if (this.#isOver()) return reusable;
+    }
+    const { nextHop, message } = this.#request;
+    for await (const target of targets(nextHop, message.envelope.requireTls === true, this.#makings)) {
+      if (this.#isStopped) break;
+      if (target.kind === "failure") {
+        this.#verdicts.fail(target.failure);
+        break;
+      }
+      const { remote } = target;
+      if (usedAddresses.has(nameOf(remote))) continue;
+      this.#makings.pool.dismiss(loan);
+      reusable = false;
+      const session = await this.#open(remote);
+      if (session === undefined) continue;
+      loan.session = session;
+      // Stopped between the opening's end and here.
+      if (this.#isStopped) session.connection.destroy("aborted", "the attempt was stopped");
+      const used = await this.#use(session, false);
+      reusable = used.kind === "used" && used.reusable;
+      if (this.#isOver()) break;
+    }
+    return reusable;
+  }
+
+  async #open(remote: Remote): Promise<Session | undefined> {
+    const hasPassword = authOf(this.#request.nextHop) !== undefined;
+    const policy = tlsPolicy(this.#level, hasPassword, isLoopback(remote.address));
+    const opened = await this.#openWith(remote, policy);
+    if (opened.kind === "session") return opened.session;
+    if (!opened.tlsFailed || !policy.fallsBack || this.#isStopped) {
+      this.#verdicts.fail(this.#judgeFailure(opened));
+      return undefined;
+    }
+    // RFC 7435 §3: rather in clear text than not at all, on a connection that the failed handshake has not touched.
+    const again = await this.#openWith(remote, clearText);
+    const tlsFailure = opened.outcome.diagnosis.reason;
+    const last = this.#tries.at(-1);
+    if (last !== undefined) last.tlsFailure = tlsFailure;
+    if (again.kind === "session") return again.session;
+    this.#verdicts.fail(again.outcome);
+    return undefined;
+  }
+
+  /** RFC 8689 §4.2.1: a host without the TLS that REQUIRETLS asks for is passed over; after the last one, rejected. */
+  #judgeFailure({ outcome, tlsFailed }: Extract<Opened, { kind: "failed" }>): Failure {
+    const { diagnosis } = outcome;
+    const saysLater = diagnosis.reply !== undefined && diagnosis.reply.code < 500;
+    if (!tlsFailed || !this.#request.message.envelope.requireTls || saysLater) return outcome;
+    return { kind: "rejected", diagnosis: { ...diagnosis, status: "5.7.30", class: "5xx" } };
+  }
+
+  async #openWith(remote: Remote, policy: TlsPolicy): Promise<Opened> {
+    const startedMs = this.#makings.now();
+    this.#opening = new AbortController();
+    const wish = {
+      remote,
+      localAddress: this.#sourceFor(remote.address),
+      transparentSource: this.#transparentSource,
+      helo: this.#helo,
+      policy,
+      auth: authOf(this.#request.nextHop),
+    };
+    const opened = await openSession(wish, this.#makings, this.#opening.signal);
+    const entry: AddressTry = { ...remote, reused: false, result: "", durationMs: 0 };
+    this.#tries.push(entry);
+    if (opened.kind === "failed") {
+      entry.result = opened.outcome.diagnosis.reason;
+      entry.durationMs = this.#makings.now() - startedMs;
+    }
+    return opened;
+  }
+
+  /** Sends to all that are pending, in as many transactions as the server needs. */
+  async #use(
+    session: Session,
+    reused: boolean,
+  ): Promise<{ kind: "used"; reusable: boolean } | { kind: "untouched" }> {
+    const { message, body } = this.#request;
+    const startedMs = this.#makings.now();
+    let reusable = true;
+    let last: Outcome | undefined;
+    for (const group of this.#groups(session)) {
+      if (!reusable) this.#leaveOut(group, session.remote);
+      let todo = group;
+      while (todo.length > 0 && reusable) {
+        const wire = outgoing(message, todo, body, this.#hide);
+        const report = await transact(session, wire, todo, this.#makings.timeouts, this.#makings.now);
+        // It had been closed while it was idle: as if it had never been there.
+        if (report.untouched && reused && session.connection.loss?.kind !== "aborted") {
+          return { kind: "untouched" };
+        }
+        for (const [index, outcome] of report.outcomes) {
+          last = outcome;
+          this.#verdicts.take(index, outcome);
+        }
+        reusable = report.usable;
+        todo = report.tooMany;
+      }
+    }
+    this.#record(session, reused, last, startedMs);
+    return { kind: "used", reusable };
+  }
+
+  #leaveOut(group: number[], remote: Remote): void {
+    const reason = `the session with ${remoteName(remote)} ended before its turn`;
+    const outcome = deferred("network", "4.4.2", reason, this.#makings.now(), remote);
+    for (const index of group) this.#verdicts.take(index, outcome);
+  }
+
+  /** A server without SMTPUTF8 still takes the mail for those whose addresses do not need it. */
+  #groups(session: Session): number[][] {
+    const { pending } = this.#verdicts;
+    if (session.extensions.smtpUtf8) return [pending];
+    const { envelope } = this.#request.message;
+    const isInternational = (index: number) => {
+      const recipient = envelope.recipients[index];
+      return recipient !== undefined && needsSmtpUtf8({ ...envelope, smtputf8: false }, [recipient], false);
+    };
+    const international = pending.filter(isInternational);
+    if (international.length === 0) return [pending];
+    return [pending.filter((index) => !isInternational(index)), international];
+  }
+
+  #isOver(): boolean {
+    return this.#verdicts.isComplete || this.#isStopped;
+  }
+
+  #tried(startedMs: number): AttemptResult {
+    const { now } = this.#makings;
+    const facts = {
+      destination: this.#destination,
+      tries: this.#tries,
+      durationMs: now() - startedMs,
+    };
+    return { kind: "tried", outcomes: this.#verdicts.outcomes(() => stopped(now())), facts };
+  }
+
+  #record(session: Session, reused: boolean, last: Outcome | undefined, startedMs: number): void {
+    const result =
+      last === undefined ? "" : last.kind === "delivered" ? replyLine(last.reply) : last.diagnosis.reason;
+    const durationMs = this.#makings.now() - startedMs;
+    // The opening of this session has made an entry already.
+    const entry = reused ? undefined : this.#tries.at(-1);
+    if (entry === undefined) {
+      this.#tries.push({ ...session.remote, reused, result, durationMs, ...tlsOf(session) });
+    } else {
+      Object.assign(entry, { result, durationMs: this.#makings.now() - session.openedAtMs }, tlsOf(session));
+    }
+  }
+
+  #sourceFor(address: string): string | undefined {
+    const fitting = this.#makings.sourceAddresses.filter((source) => net.isIP(source) === net.isIP(address));
+    return fitting[Math.floor(this.#makings.random() * fitting.length)];
+  }
+}
+
+/** What a hidden delivery says in EHLO; a client that gave no sensible name must not break our session. */
+function heloOf(message: MessageMeta): string | undefined {
+  const helo = message.origin?.helo;
+  return helo !== undefined && /^[!-~]{1,255}$/.test(helo) ? helo : undefined;
+}
+
+function authOf(nextHop: NextHop): { user: string; password: string } | undefined {
+  return nextHop.kind === "relay" ? nextHop.relay.auth : undefined;
+}
+
+function tlsOf(session: Session) {
+  return session.tls === undefined ? {} : { tls: session.tls };
+}
+
+function nameOf(remote: Remote): string {
+  return `${remote.address} ${remote.port}`;
+}

@@ -1,0 +1,88 @@
+/** What a next hop is called, which limits hold for it, and which connections may be shared. Pure. */
+import type { Config } from "../config/schema.ts";
+import type { Rate } from "../config/values.ts";
+import { canonicalDomain } from "../routing/mailbox.ts";
+import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
+
+export interface DestinationLimits {
+  /** At once. */
+  connections: number;
+  messagesPerConnection: number;
+  rate?: Rate;
+}
+
+/** Where an entry of `limits.destinations` says nothing: as its default entry. */
+const usualConnections = 20;
+const usualMessagesPerConnection = 100;
+
+/** The name that limits, logs and metrics know a next hop by: the domain, the relay host, the first server. */
+export function destinationName(nextHop: NextHop): string {
+  switch (nextHop.kind) {
+    case "mx":
+      return nextHop.domain.toLowerCase();
+    case "relay":
+      return nextHop.relay.host.toLowerCase();
+    case "host":
+      return nextHop.host.host.toLowerCase();
+    case "servers":
+      return (nextHop.servers[0]?.host ?? "").toLowerCase();
+  }
+}
+
+export function tlsLevelOf(nextHop: NextHop): TlsLevel {
+  switch (nextHop.kind) {
+    case "relay":
+      return nextHop.relay.tls;
+    case "servers":
+      return nextHop.tls ?? "may";
+    case "host":
+    case "mx":
+      return "may";
+  }
+}
+
+/** Messages may share a connection when all this is equal. */
+export function connectionKey(nextHop: NextHop, level: TlsLevel, helo: string, source: string): string {
+  return `${target(nextHop)} ${level} ${helo} ${source}`;
+}
+
+function target(nextHop: NextHop): string {
+  switch (nextHop.kind) {
+    case "mx":
+      return nextHop.domain.toLowerCase();
+    case "relay": {
+      const { host, port, auth } = nextHop.relay;
+      return `${host}:${port} ${auth === undefined ? "" : JSON.stringify(auth)}`;
+    }
+    case "host":
+      return `${nextHop.host.host}:${nextHop.host.port}`;
+    case "servers":
+      return nextHop.servers.map((server) => `${server.host}:${server.port}`).join();
+  }
+}
+
+/** `limits.destinations`, made ready: the first entry that matches, be it `*`, a domain, or `*.domain` for all below it. */
+export function destinationLimits(
+  entries: Config["limits"]["destinations"],
+): (destination: string) => DestinationLimits {
+  const prepared = entries.map(({ match, connections, messages_per_connection, rate }) => ({
+    matches: matcher(match),
+    limits: {
+      connections: connections ?? usualConnections,
+      messagesPerConnection: messages_per_connection ?? usualMessagesPerConnection,
+      ...(rate === undefined ? {} : { rate }),
+    },
+  }));
+  const usual = { connections: usualConnections, messagesPerConnection: usualMessagesPerConnection };
+  return (destination) => prepared.find(({ matches }) => matches(destination))?.limits ?? usual;
+}
+
+function matcher(match: string): (destination: string) => boolean {
+  if (match === "*") return () => true;
+  if (!match.startsWith("*.")) {
+    const domain = canonicalDomain(match);
+    return (destination) => destination === domain;
+  }
+  const suffix = `.${canonicalDomain(match.slice(2))}`;
+  return (destination) => destination.endsWith(suffix);
+}

@@ -1,0 +1,75 @@
+/** What the hosts of one attempt say about its recipients, host after host, and what remains of it in the end. Pure. */
+import type { Failure } from "../smtp/diagnose.ts";
+import type { Outcome } from "../smtp/diagnosis.ts";
+
+export class Verdicts {
+  readonly #pending: Set<number>;
+  readonly #final = new Map<number, Outcome>();
+  /** The last failure of each recipient that is still pending. */
+  readonly #failures = new Map<number, Failure>();
+
+  constructor(recipients: readonly number[]) {
+    this.#pending = new Set(recipients);
+  }
+
+  /** Those that the next host is to be asked about. */
+  get pending(): number[] {
+    return [...this.#pending];
+  }
+
+  get isComplete(): boolean {
+    return this.#pending.size === 0;
+  }
+
+  /** Whether anybody has a final answer already. */
+  get hasFinal(): boolean {
+    return this.#final.size > 0;
+  }
+
+  take(recipient: number, outcome: Outcome): void {
+    if (isFinal(outcome)) {
+      this.#final.set(recipient, outcome);
+      this.#pending.delete(recipient);
+    } else if (outcome.kind !== "delivered") {
+      this.#fail(recipient, outcome);
+    }
+  }
+
+  /** For all that are pending. */
+  fail(failure: Failure): void {
+    for (const recipient of this.#pending) this.#fail(recipient, failure);
+  }
+
+  /** @param otherwise  for those that no host was even asked about */
+  outcomes(otherwise: () => Failure): Map<number, Outcome> {
+    for (const recipient of this.#pending) {
+      this.#final.set(recipient, this.#failures.get(recipient) ?? otherwise());
+    }
+    return this.#final;
+  }
+
+  /** "Not now" of one host weighs more than "not here" of another: the next attempt may reach the first. */
+  #fail(recipient: number, failure: Failure): void {
+    if (failure.kind === "rejected" && this.#failures.get(recipient)?.kind === "deferred") return;
+    this.#failures.set(recipient, failure);
+  }
+}
+
+/**
+ * Whether another host of the attempt could change nothing.
+ *
+ * RFC 5321 §5.1 wants at least two addresses tried. A host that cannot be reached, refuses the session, or answers 4xx
+ * to MAIL, RCPT, DATA or the message leaves its recipients to the next one; 2xx and 5xx to these are answers. After the
+ * final dot without a reply nobody else is tried: it could only make a second copy.
+ */
+export function isFinal(outcome: Outcome): boolean {
+  switch (outcome.kind) {
+    case "delivered":
+      return true;
+    case "rejected":
+      // Without a reply to a mail command it is that host that cannot have the message (extensions, RFC 7504 521).
+      return outcome.diagnosis.reply !== undefined && outcome.diagnosis.reply.command !== "CONNECT";
+    case "deferred":
+      return outcome.diagnosis.possiblyDelivered === true || outcome.diagnosis.class === "local";
+  }
+}

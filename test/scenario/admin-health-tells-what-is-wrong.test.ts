@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import net from "node:net";
+import { afterEach, beforeEach, test } from "node:test";
+import { startTestAdmin, type TestAdmin } from "../support/admin.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+let admin: TestAdmin;
+beforeEach(async () => {
+  admin = await startTestAdmin();
+});
+afterEach(() => admin.close());
+
+interface Health {
+  live: boolean;
+  ready: boolean;
+  reasons: string[];
+}
+
+async function health(): Promise<{ status: number; body: Health; ms: number }> {
+  const startedAt = performance.now();
+  const answer = await admin.get("/health", {});
+  const body = (await answer.json()) as Health;
+  return { status: answer.status, body, ms: performance.now() - startedAt };
+}
+
+test("ready once every service has announced itself", async () => {
+  const before = await health();
+  assert.equal(before.status, 503);
+  assert.deepEqual(before.body, {
+    live: true,
+    ready: false,
+    reasons: ["ingress", "delivery", "bounce"].map((name) => `${name}: no instance has announced itself`),
+  });
+  for (const name of ["ingress", "delivery", "bounce"]) await admin.announce(name);
+  await waitFor("readiness", async () => (await health()).status === 200);
+  assert.deepEqual((await health()).body, { live: true, ready: true, reasons: [] });
+});
+
+test("with Redis stopped or frozen health says so within two seconds, and recovers", async () => {
+  for (const name of ["ingress", "delivery", "bounce"]) await admin.announce(name);
+  await waitFor("readiness", async () => (await health()).status === 200);
+  admin.redis.freeze();
+  const frozen = await health();
+  admin.redis.thaw();
+  assert.equal(frozen.status, 503);
+  assert.match(frozen.body.reasons.join(), /Redis is out of reach/);
+  assert.ok(frozen.ms < 2000, `${frozen.ms} ms`);
+  await admin.redis.stop();
+  const stopped = await health();
+  assert.equal(stopped.status, 503);
+  assert.match(stopped.body.reasons.join(), /Redis is out of reach/);
+  assert.ok(stopped.ms < 2000, `${stopped.ms} ms`);
+  await admin.redis.restart();
+  await waitFor("readiness", async () => (await health()).status === 200);
+});
+
+test("metrics tell queue depths, the spool and the oldest message, and survive the loss of Redis", async () => {
+  await admin.accept({ receivedAtMs: Date.now() - 3_600_000 });
+  await admin.accept({ to: [["b@example.com"], ["c@example.org"]] });
+  const scrape = async () => {
+    const answer = await admin.get("/metrics", {});
+    assert.equal(answer.status, 200);
+    assert.match(String(answer.headers.get("content-type")), /^text\/plain; version=0\.0\.4/);
+    return answer.text();
+  };
+  const value = (text: string, name: string, labels = "") =>
+    Number(new RegExp(`^postern_${name}{[^}]*${labels}[^}]*} (\\S+)$`, "m").exec(text)?.[1]);
+  const oldest = await waitFor("the oldest message", async () => {
+    const seconds = value(await scrape(), "oldest_message_seconds");
+    return seconds > 0 ? seconds : undefined;
+  });
+  assert.ok(oldest >= 3599 && oldest < 3700, String(oldest));
+  const text = await scrape();
+  assert.equal(value(text, "queue_jobs", 'queue="delivery",state="waiting"'), 3);
+  assert.equal(value(text, "queue_jobs", 'queue="dead",state="dead"'), 0);
+  await waitFor("the spool's size", async () => value(await scrape(), "spool_bytes", 'kind="used"') > 0);
+  assert.equal(value(text, "redis_up"), 1);
+  assert.match(text, /^process_cpu_seconds_total/m);
+  await admin.redis.stop();
+  const without = await scrape();
+  assert.equal(value(without, "redis_up"), 0);
+  assert.ok(!/^postern_queue_jobs{/m.test(without));
+});
+
+test("the start page is there with and without Redis", async () => {
+  await admin.accept({ to: [["<b>bold</b>@example.com"]] });
+  await admin.defer("<script>alert(1)</script>");
+  const answer = await admin.get("/", {});
+  assert.equal(answer.status, 200);
+  assert.match(String(answer.headers.get("content-type")), /^text\/html/);
+  const page = await answer.text();
+  assert.ok(page.includes("&lt;script&gt;alert(1)") && !page.includes("<script"));
+  await admin.redis.stop();
+  const without = await admin.get("/", {});
+  assert.equal(without.status, 200);
+  assert.match(await without.text(), /Redis is out of reach/);
+});
+
+test("Bull Board shows the queues and changes nothing, with the token or without", async () => {
+  const { meta } = await admin.accept();
+  const page = await admin.get("/queues", {});
+  assert.equal(page.status, 200);
+  assert.match(await page.text(), /<title>Postern<\/title>/);
+  const { queues } = (await (await admin.get("/queues/api/queues?activeQueue=delivery", {})).json()) as {
+    queues: { name: string; readOnlyMode: boolean; jobs: { id: string; name: string }[] }[];
+  };
+  assert.deepEqual(
+    queues.map(({ name, readOnlyMode }) => [name, readOnlyMode]),
+    ["delivery", "delivery-slow", "bounce", "dead"].map((name) => [name, true]),
+  );
+  assert.equal(queues[0]?.jobs[0]?.name, "a@example.net → b@example.com");
+  for (const [method, path] of [
+    ["PUT", "/queues/api/queues/pause"],
+    ["PUT", `/queues/api/queues/delivery/${meta.id}-0/clean`],
+    ["PUT", "/queues/api/queues/delivery/obliterate"],
+    ["PUT", "/queues/api/queues/delivery/empty"],
+    ["POST", "/queues/api/queues/delivery/add"],
+  ]) {
+    const send = (headers: Record<string, string>) =>
+      fetch(`${admin.url}${path}`, {
+        method: String(method),
+        headers: { "content-type": "application/json", ...headers },
+        body: JSON.stringify({ name: "x", data: {}, options: {} }),
+      });
+    assert.equal((await send({})).status, 401, path);
+    await send({ authorization: "Bearer test-token-of-the-admin" });
+  }
+  const { delivery } = await admin.inspector.counts();
+  assert.equal(delivery.waiting, 1);
+  assert.match(await admin.redis.command("HEXISTS {postern}:delivery:meta paused"), /^:0/);
+  assert.equal((await admin.get("/queues/static/../../package.json", {})).status, 404);
+  assert.equal((await admin.get("/queues/static/%2e%2e/%2e%2e/package.json", {})).status, 404);
+});
+
+test("what is no HTTP is answered and closed, and does no harm", async () => {
+  const { hostname, port } = new URL(admin.url);
+  for (const octets of [
+    "EHLO me\r\n\r\n",
+    `GET / HTTP/1.1\r\nHost: x\r\nX: ${"y".repeat(20_000)}\r\n\r\n`,
+    "\0\0\0\0\r\n\r\n",
+  ]) {
+    const socket = net.connect(Number(port), hostname);
+    let answer = "";
+    socket.on("data", (chunk) => {
+      answer += chunk;
+    });
+    socket.on("error", () => {});
+    socket.write(octets);
+    await new Promise((resolve) => socket.once("close", resolve));
+    assert.match(answer, /^HTTP\/1\.1 4\d\d [\s\S]*application\/problem\+json/);
+  }
+  assert.equal((await admin.get("/health", {})).status, 503);
+});
+
+test("it closes within the grace time although a client keeps its connection open", async () => {
+  const { hostname, port } = new URL(admin.url);
+  const socket = net.connect(Number(port), hostname);
+  await new Promise((resolve) => socket.once("connect", resolve));
+  socket.write("POST /api/v1/messages/retry HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n");
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  const startedAt = performance.now();
+  await admin.admin.close(300);
+  await closed;
+  assert.ok(performance.now() - startedAt < 3000);
+  socket.destroy();
+});

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const directory = mkdtempSync(path.join(tmpdir(), "postern-cli-"));
+after(() => rmSync(directory, { recursive: true }));
+const program = fileURLToPath(new URL("../../bin/postern", import.meta.url));
+
+function postern(words: string[], env: Record<string, string> = {}) {
+  const { status, stdout, stderr } = spawnSync(program, words, {
+    cwd: directory,
+    encoding: "utf8",
+    env: { PATH: process.env.PATH ?? "", ...env },
+    timeout: 60_000,
+  });
+  return { status, stdout, stderr };
+}
+
+writeFileSync(path.join(directory, "good.yaml"), `hostname: gw\nlisteners: [{ name: a, port: \${PORT} }]\n`);
+writeFileSync(
+  path.join(directory, "bad.yaml"),
+  "hostname: gw\nlisteners:\n  - name: a\n    prot: 25\nadmin: { port: -1 }\n",
+);
+
+test("a right configuration is ok, from any directory, with the environment filled in", () => {
+  assert.deepEqual(postern(["config", "check", "-c", "good.yaml"], { PORT: "25" }), {
+    status: 0,
+    stdout: "good.yaml: ok\n",
+    stderr: "",
+  });
+  assert.equal(postern(["config", "check"], { PORT: "25", POSTERN_CONFIG: "good.yaml" }).status, 0);
+});
+
+test("every mistake stands on standard error with file, line and path, exit status 2", () => {
+  assert.deepEqual(postern(["-c", "bad.yaml", "config", "check"]), {
+    status: 2,
+    stdout: "",
+    stderr: [
+      "bad.yaml:3: listeners[0].port: is missing: give a whole number from 0 to 65535",
+      "bad.yaml:4: listeners[0].prot: is not a known key; did you mean port?",
+      "bad.yaml:5: admin.port: must be a whole number from 0 to 65535",
+      "",
+    ].join("\n"),
+  });
+  assert.deepEqual(postern(["config", "check", "-c", "good.yaml"]), {
+    status: 2,
+    stdout: "",
+    stderr: "good.yaml:2: listeners[0].port: takes the environment variable PORT, which is not set\n",
+  });
+});
+
+test("--json says the same to machines", () => {
+  const { status, stdout } = postern(["config", "check", "--json", "-c", "bad.yaml"]);
+  assert.equal(status, 2);
+  const { file, ok, mistakes } = JSON.parse(stdout);
+  assert.deepEqual([file, ok, mistakes.length], ["bad.yaml", false, 3]);
+  assert.deepEqual(mistakes[2], {
+    path: "admin.port",
+    line: 5,
+    message: "must be a whole number from 0 to 65535",
+  });
+});
+
+test("without a file it says where it looked", () => {
+  assert.deepEqual(postern(["config", "check"]), {
+    status: 2,
+    stdout: "",
+    stderr:
+      "postern.yaml: the configuration file does not exist; name another with -c FILE or $POSTERN_CONFIG\n",
+  });
+});
+
+test("every command that needs the configuration names its mistakes", () => {
+  const { status, stderr } = postern([
+    "explain",
+    "--client",
+    "::1",
+    "--server",
+    "::1",
+    "--to",
+    "a@b",
+    "-c",
+    "bad.yaml",
+  ]);
+  assert.equal(status, 2);
+  assert.equal(stderr.trimEnd().split("\n").length, 3);
+});

@@ -1,0 +1,339 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { dispatch } from "../../services/cli/dispatch.ts";
+import { health } from "../../services/cli/health.ts";
+import { queueCommands } from "../../services/cli/queue.ts";
+import { queueExport } from "../../services/cli/queue-export.ts";
+import { startTestAdmin, type TestAdmin, token } from "../support/admin.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+let admin: TestAdmin;
+let directory: string;
+let configFile: string;
+
+before(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), "cli-queue-"));
+});
+after(() => rm(directory, { recursive: true }));
+beforeEach(async () => {
+  admin = await startTestAdmin();
+  configFile = path.join(directory, "postern.yaml");
+  await writeConfig({});
+});
+afterEach(() => admin.close());
+
+async function writeConfig({
+  port = new URL(admin.url).port,
+  withToken = true,
+  redis = false,
+}): Promise<void> {
+  await writeFile(
+    configFile,
+    `hostname: gw.example.net
+data: ${directory}/data
+${redis ? `redis: { url: "${admin.redis.url}" }` : ""}
+listeners: [{ name: submission, address: 127.0.0.1, port: 0 }]
+admin: { port: ${port}${withToken ? `, token: ${token}` : ""} }
+`,
+  );
+}
+
+interface Ended {
+  status: number;
+  out: string;
+  err: string;
+}
+
+async function postern(...words: string[]): Promise<Ended> {
+  return posternIn(undefined, ...words);
+}
+
+async function posternIn(columns: number | undefined, ...words: string[]): Promise<Ended> {
+  const ended = { status: 0, out: "", err: "" };
+  ended.status = await dispatch(
+    { commands: [...queueCommands, queueExport, health], version: "0" },
+    ["-c", configFile, ...words],
+    {
+      stdout: { columns, write: (text) => (ended.out += text) },
+      stderr: { write: (text) => (ended.err += text) },
+    },
+  );
+  return ended;
+}
+
+async function statuses(): Promise<Map<string, string>> {
+  const rows = JSON.parse((await postern("queue", "list", "--json")).out) as { id: string; status: string }[];
+  return new Map(rows.map(({ id, status }) => [id, status]));
+}
+
+test("list --json is one array of all rows that match, with the columns of the contract", async () => {
+  assert.deepEqual(await postern("queue", "list", "--json"), { status: 0, out: "[]\n", err: "" });
+  const ids: string[] = [];
+  for (let n = 0; n < 3; n++) ids.push(`${(await admin.accept({ to: [["b@example.com"]] })).meta.id}-0`);
+  await admin.accept({ to: [["c@example.org"]] });
+  const { status, out } = await postern("queue", "list", "--json", "--to", "*@example.com");
+  assert.equal(status, 0);
+  const rows = JSON.parse(out) as Record<string, unknown>[];
+  assert.deepEqual(
+    rows.map(({ id }) => id),
+    ids,
+  );
+  assert.equal(
+    Object.keys(rows[0] ?? {}).join(),
+    "id,messageId,from,to,route,queue,status,attempts,nextAttemptAt,receivedAt,size,reason",
+  );
+  assert.equal(JSON.parse((await postern("queue", "list", "--json", "--limit", "2")).out).length, 2);
+});
+
+test("more rows than a page holds are all listed", async () => {
+  await Promise.all(Array.from({ length: 1100 }, () => admin.accept()));
+  const rows = JSON.parse((await postern("queue", "list", "--json")).out) as { id: string }[];
+  assert.equal(new Set(rows.map(({ id }) => id)).size, 1100);
+});
+
+test("the table fits terminals of 80 to 200 columns and keeps ids whole", async () => {
+  const { meta } = await admin.accept({
+    from: "a.very.long.local.part.indeed@mail.example.net",
+    to: [["b@example.com", "c@example.com", "d@example.com"]],
+  });
+  await admin.defer(`450 4.7.1 greylisted \u001b[31m ${"and so on ".repeat(20)}`);
+  for (const columns of [80, 120, 200]) {
+    const { out, status } = await posternIn(columns, "queue", "list");
+    assert.equal(status, 0);
+    const lines = out.trimEnd().split("\n");
+    for (const line of lines) assert.ok(line.length <= columns, `${columns}: ${line}`);
+    assert.match(lines[0] ?? "", /^ID +STATUS +AGE +TRIES +NEXT +FROM +TO +REASON/);
+    assert.ok(lines[1]?.startsWith(`${meta.id}-0  deferred`));
+    assert.ok(!out.includes("\u001b"));
+    assert.equal(lines.at(-1), "1 message: 1 deferred");
+  }
+  assert.match(
+    (await posternIn(200, "queue", "list")).out,
+    /b@example\.com \+2 +450 4\.7\.1 greylisted \\u001b/,
+  );
+  assert.equal((await postern("queue", "list", "--status", "dead")).out, "no messages\n");
+});
+
+test("show tells everything about a message but its body", async () => {
+  const { meta } = await admin.accept({ messageId: "<m1@example.net>" });
+  await admin.defer("mailbox busy", { status: "4.2.1" });
+  for (const id of [meta.id, `${meta.id}-0`, "<m1@example.net>"]) {
+    const { status, out } = await postern("queue", "show", id);
+    assert.equal(status, 0);
+    for (const text of [
+      meta.id,
+      "<m1@example.net>",
+      "From:        <a@example.net>",
+      "To:          <b@example.com> pending",
+      "\n               4.2.1 mailbox busy",
+      "mx.example.com [203.0.113.25]:25 answered RCPT: 450 4.2.1 mailbox busy",
+      "192.0.2.7:4711 (client.example.net, ESMTP)",
+      "deferred in delivery, 1 attempt, next at",
+      "Subject: a test",
+    ]) {
+      assert.ok(out.includes(text), `${text}\n${out}`);
+    }
+    assert.ok(!out.includes("secret body"));
+  }
+  const one = JSON.parse((await postern("queue", "show", meta.id, "--json")).out);
+  assert.equal(one.id, meta.id);
+  assert.equal(one.recipients[0].diagnosis.status, "4.2.1");
+  const second = await admin.accept();
+  const both = JSON.parse((await postern("queue", "show", "--all", "--json")).out) as { id: string }[];
+  assert.deepEqual(both.map(({ id }) => id).sort(), [meta.id, second.meta.id].sort());
+});
+
+test("hold, release, retry and remove take ids, queue ids, Message-IDs and filters", async () => {
+  const first = await admin.accept({ messageId: "<m1@example.net>" });
+  const second = await admin.accept({ to: [["c@example.org"]] });
+  const [one, two] = [`${first.meta.id}-0`, `${second.meta.id}-0`];
+
+  assert.deepEqual(await postern("queue", "hold", "<m1@example.net>", "--reason", "spam?", "--until", "2h"), {
+    status: 0,
+    out: "held 1 of 1\n",
+    err: "",
+  });
+  assert.deepEqual(
+    await statuses(),
+    new Map([
+      [two, "waiting"],
+      [one, "held"],
+    ]),
+  );
+  const [row] = JSON.parse((await postern("queue", "list", "--status", "held", "--json")).out);
+  assert.equal(row.reason, "spam?");
+
+  const retried = await postern("queue", "retry", "--all");
+  assert.equal(retried.status, 0);
+  assert.match(retried.out, new RegExp(`^retrying 0 of 2\n[^]*${one} is held`));
+  assert.equal((await statuses()).get(one), "held");
+
+  assert.equal((await postern("queue", "release", first.meta.id)).out, "released 1 of 1\n");
+  assert.equal((await statuses()).get(one), "deferred");
+
+  assert.equal((await postern("queue", "remove", "--to", "*@example.org")).out, "removed 1 of 1\n");
+  assert.deepEqual([...(await statuses()).keys()], [one]);
+  assert.equal((await admin.spool.states(second.meta.id, true)).get(0)?.kind, "removed");
+  const report = JSON.parse((await postern("queue", "remove", one, "--json")).out);
+  assert.deepEqual([report.matched, report.changed], [1, 1]);
+  assert.equal((await postern("queue", "remove", "--all")).out, "no message matches\n");
+});
+
+test("put-back delivers dead mail again", async () => {
+  const message = await admin.accept({ from: "" });
+  await admin.inspector.remove({ ids: [message.meta.id] });
+  await admin.bury(message, "user unknown");
+  assert.equal((await postern("queue", "put-back", "--status", "dead")).out, "put back 1 of 1\n");
+  assert.deepEqual([...(await statuses()).values()], ["waiting"]);
+});
+
+test("export writes the message with its original header fields", async () => {
+  const body = Buffer.concat([Buffer.from("Subject: \xff\r\n\r\n", "latin1"), Buffer.alloc(100_000, 0x80)]);
+  const { meta } = await admin.accept({ body });
+  const program = `
+    import { dispatch } from "./services/cli/dispatch.ts";
+    import { queueExport } from "./services/cli/queue-export.ts";
+    process.exitCode = await dispatch({ commands: [queueExport], version: "0" }, process.argv.slice(1), process);`;
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const args = [
+    "--input-type=module",
+    "-e",
+    program,
+    "--",
+    "-c",
+    configFile,
+    "queue",
+    "export",
+    `${meta.id}-0`,
+  ];
+  const out = await new Promise<Buffer>((resolve, reject) => {
+    execFile(
+      process.execPath,
+      args,
+      { cwd: root, encoding: "buffer", maxBuffer: 1e7 },
+      (error, stdout, stderr) => (error ? reject(new Error(stderr.toString())) : resolve(stdout)),
+    );
+  });
+  assert.ok(out.equals(body));
+
+  const file = path.join(directory, "one.eml");
+  assert.deepEqual(await postern("queue", "export", meta.id, "-o", file), { status: 0, out: "", err: "" });
+  assert.ok((await readFile(file)).equals(body));
+
+  await admin.accept();
+  const several = await postern("queue", "export", "--all");
+  assert.equal(several.status, 2);
+  assert.match(several.err, /needs -o DIRECTORY for 2 messages/);
+  const mails = path.join(directory, "mails");
+  assert.equal((await postern("queue", "export", "--all", "-o", mails)).status, 0);
+  assert.equal((await readdir(mails)).length, 2);
+  const nowhere = await postern("queue", "export", meta.id, "-o", "/dev/null/x");
+  assert.equal(nowhere.status, 1);
+  assert.match(nowhere.err, /^postern: cannot write \/dev\/null\/x: .*\n$/);
+});
+
+test("an unknown id is one line and exit status 1, and the others are done all the same", async () => {
+  const { meta } = await admin.accept();
+  for (const command of ["show", "retry", "hold", "release", "remove", "put-back", "export"]) {
+    const ended = await postern("queue", command, "0123456789ABCDEFGH");
+    assert.deepEqual(
+      ended,
+      { status: 1, out: "", err: "postern: no message has the id 0123456789ABCDEFGH\n" },
+      command,
+    );
+    assert.equal((await postern("queue", command, "<no@where>")).status, 1, command);
+    assert.equal((await postern("queue", command, "../../etc/passwd")).status, 1, command);
+  }
+  const mixed = await postern("queue", "hold", "0123456789ABCDEFGH", meta.id);
+  assert.equal(mixed.status, 1);
+  assert.equal(mixed.out, "held 1 of 1\n");
+});
+
+test("without ids, filters or --all nothing is changed: exit status 2", async () => {
+  await admin.accept();
+  for (const command of ["show", "retry", "hold", "release", "remove", "put-back", "export"]) {
+    for (const words of [
+      [],
+      ["X-0", "--all"],
+      ["X-0", "--to", "b@example.com"],
+      ["--nonsense"],
+      ["--to", ""],
+      ["--older", "soon", "--all"],
+    ]) {
+      const ended = await postern("queue", command, ...words);
+      assert.equal(ended.status, 2, `${command} ${words}`);
+      assert.equal(ended.err.split("\n").length, 2, ended.err);
+      assert.equal(ended.out, "");
+    }
+  }
+  for (const words of [
+    ["list", "X-0"],
+    ["list", "--limit", "0"],
+    ["list", "--status", "lost"],
+    ["list", "--queue", "bounce"],
+    ["hold", "--all", "--until", "soon"],
+    ["flush"],
+    [],
+  ]) {
+    assert.equal((await postern("queue", ...words)).status, 2, words.join(" "));
+  }
+  assert.deepEqual([...(await statuses()).values()], ["waiting"]);
+});
+
+test("with nothing running a command says so in one line: exit status 1", async () => {
+  await admin.admin.close(100);
+  for (const words of [
+    ["queue", "list"],
+    ["queue", "list", "--json"],
+    ["queue", "retry", "--all"],
+    ["health"],
+  ]) {
+    const ended = await postern(...words);
+    assert.equal(ended.status, 1);
+    assert.equal(ended.out, "");
+    assert.match(ended.err, /^postern: [^\n]*127\.0\.0\.1[^\n]*\n$/);
+  }
+});
+
+test("without the right token reads work and changes say what is missing", async () => {
+  await writeConfig({ withToken: false });
+  assert.equal((await postern("queue", "list")).status, 0);
+  const refused = await postern("queue", "retry", "--all");
+  assert.equal(refused.status, 1);
+  assert.match(refused.err, /Authorization: Bearer TOKEN/);
+});
+
+test("the token is found in the data directory where the configuration has none", async () => {
+  await writeConfig({ withToken: false });
+  const file = path.join(directory, "data", "admin.token");
+  await rm(path.dirname(file), { recursive: true, force: true });
+  await mkdir(path.dirname(file));
+  await writeFile(file, `${token}\n`);
+  assert.equal((await postern("queue", "retry", "--all")).status, 0);
+  await rm(path.dirname(file), { recursive: true });
+});
+
+test("an admin on any free port is found by its announcement", async () => {
+  await writeConfig({ port: "0", redis: true });
+  const alone = await postern("queue", "list");
+  assert.equal(alone.status, 1);
+  assert.match(alone.err, /no admin is running/);
+  await admin.announce("admin", undefined, admin.url);
+  await waitFor("the announcement", async () => (await postern("queue", "list")).status === 0);
+});
+
+test("health asks a service and says in one line what is wrong", async () => {
+  const unready = await postern("health", "admin");
+  assert.equal(unready.status, 1);
+  assert.match(unready.err, /^postern: admin is not ready: ingress: no instance has announced itself; .*\n$/);
+  await writeConfig({ redis: true });
+  for (const name of ["ingress", "delivery", "bounce"]) await admin.announce(name, undefined, admin.url);
+  await waitFor("readiness", async () => (await postern("health")).status === 0);
+  assert.deepEqual(await postern("health", "delivery"), { status: 0, out: "delivery is ready\n", err: "" });
+  assert.equal((await postern("health", "redis")).status, 2);
+});

@@ -1,0 +1,268 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Transport } from "../../shared/transport/transport.ts";
+import {
+  close,
+  reset,
+  type SmtpPeer,
+  type SmtpPeerOptions,
+  startSmtpPeer,
+  thenClose,
+} from "../support/smtp-peer.ts";
+import {
+  attempt,
+  outcomes,
+  relay,
+  servers,
+  summary,
+  type TransportSettings,
+  testMessage,
+  testTransport,
+  via,
+} from "../support/transport.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+async function withPeer(
+  options: SmtpPeerOptions,
+  settings: TransportSettings,
+  run: (peer: SmtpPeer, transport: Transport) => Promise<void>,
+): Promise<void> {
+  const peer = await startSmtpPeer(options);
+  const transport = testTransport(settings);
+  try {
+    await run(peer, transport);
+  } finally {
+    await transport.close(1000);
+    await peer.stop();
+  }
+}
+
+const limits = (entry: {
+  connections?: number;
+  messages_per_connection?: number;
+  rate?: string;
+}): TransportSettings => ({
+  config: { limits: { destinations: [{ match: "*", ...entry }] } },
+});
+
+test("messages for the same next hop share a connection, one after another", async () => {
+  await withPeer({}, {}, async (peer, transport) => {
+    for (let i = 0; i < 5; i++)
+      assert.deepEqual((await outcomes(transport, via(peer))).map(summary), ["delivered"]);
+    assert.equal(peer.connections, 1);
+    assert.equal(peer.received.length, 5);
+  });
+});
+
+test("what differs in credentials or HELO name does not share one", async () => {
+  await withPeer({ users: { a: "1", b: "2" } }, {}, async (peer, transport) => {
+    await outcomes(transport, relay(peer, { auth: { user: "a", password: "1" } }));
+    await outcomes(transport, relay(peer, { auth: { user: "b", password: "2" } }));
+    await outcomes(transport, { ...servers(peer), hide: true }, testMessage({ helo: "one.test" }));
+    await outcomes(transport, { ...servers(peer), hide: true }, testMessage({ helo: "two.test" }));
+    assert.equal(peer.connections, 4);
+    assert.deepEqual(
+      peer.received.map(({ user, helo }) => user ?? helo),
+      ["a", "b", "one.test", "two.test"],
+    );
+  });
+});
+
+test("a connection carries messages_per_connection messages, then QUIT", async () => {
+  await withPeer({}, limits({ messages_per_connection: 2 }), async (peer, transport) => {
+    for (let i = 0; i < 5; i++) await outcomes(transport, via(peer));
+    assert.deepEqual(
+      peer.received.map(({ connection }) => connection),
+      [1, 1, 2, 2, 3],
+    );
+    await waitFor("both say QUIT", () =>
+      ["1: QUIT", "2: QUIT"].every((line) => peer.commands.includes(line)),
+    );
+  });
+});
+
+test("no more than `connections` are open at once, and the rest waits its turn", async () => {
+  let most = 0;
+  const script = {
+    message: () => {
+      most = Math.max(most, peerNow?.open ?? 0);
+      return undefined;
+    },
+  };
+  let peerNow: SmtpPeer | undefined;
+  await withPeer(
+    { script },
+    limits({ connections: 3, messages_per_connection: 4 }),
+    async (peer, transport) => {
+      peerNow = peer;
+      let delivered = 0;
+      const lane = async () => {
+        for (let i = 0; i < 10; ) {
+          const result = await attempt(transport, via(peer));
+          if (result.kind === "full") await new Promise((resolve) => setTimeout(resolve, 5));
+          else {
+            assert.equal(summary(result.outcomes.get(0)), "delivered");
+            delivered++;
+            i++;
+          }
+        }
+      };
+      await Promise.all(Array.from({ length: 6 }, lane));
+      assert.equal(delivered, 60);
+      assert.equal(most, 3);
+    },
+  );
+});
+
+test("a destination that is full for long sends its jobs away, each with a time of its own", async () => {
+  let release: (() => void) | undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const script = { message: () => held.then(() => undefined) };
+  await withPeer({ script }, limits({ connections: 1 }), async (peer, transport) => {
+    const busy = outcomes(transport, via(peer));
+    await waitFor("the slot is taken", () => peer.commands.includes("1: DATA"));
+    const results = await Promise.all(Array.from({ length: 4 }, () => attempt(transport, via(peer))));
+    const times = results.map((result) => (result.kind === "full" ? result.retryAtMs : 0));
+    assert.ok(
+      times.every((time) => time > Date.now()),
+      "all were sent away",
+    );
+    assert.equal(new Set(times).size, 4, "not all to the same time");
+    assert.equal(peer.connections, 1);
+    release?.();
+    assert.deepEqual((await busy).map(summary), ["delivered"]);
+  });
+});
+
+test("a full destination does not keep another from its mail", async () => {
+  let release: (() => void) | undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const other = await startSmtpPeer({ address: "127.0.0.31" });
+  await withPeer(
+    { script: { message: () => held.then(() => undefined) } },
+    limits({ connections: 1 }),
+    async (peer, transport) => {
+      const busy = outcomes(transport, via(peer));
+      assert.deepEqual((await outcomes(transport, via(other))).map(summary), ["delivered"]);
+      release?.();
+      await busy;
+    },
+  );
+  await other.stop();
+});
+
+test("a rate that is used up sends the message away until it may go", async () => {
+  await withPeer({}, limits({ rate: "2/1h" }), async (peer, transport) => {
+    await outcomes(transport, via(peer));
+    await outcomes(transport, via(peer));
+    const result = await attempt(transport, via(peer));
+    assert.ok(result.kind === "full" && result.retryAtMs > Date.now() + 1_000_000);
+    assert.equal(peer.received.length, 2);
+  });
+});
+
+for (const [how, options] of [
+  ["closed", { script: { message: () => thenClose("250 2.0.0 ok, and bye") } }],
+  [
+    "answering 421 to the next MAIL",
+    { script: { mail: answerOnSecond(thenClose("421 4.4.2 idle too long")) } },
+  ],
+  ["closing at the next MAIL", { script: { mail: answerOnSecond(close) } }],
+  ["reset at the next MAIL", { script: { mail: answerOnSecond(reset) } }],
+] satisfies [string, SmtpPeerOptions][]) {
+  test(`a shared connection that is ${how} is replaced by a fresh one, and nothing is counted`, async () => {
+    await withPeer(options, {}, async (peer, transport) => {
+      assert.deepEqual((await outcomes(transport, via(peer))).map(summary), ["delivered"]);
+      const result = await attempt(transport, via(peer));
+      assert.ok(result.kind === "tried");
+      assert.equal(summary(result.outcomes.get(0)), "delivered");
+      assert.deepEqual(
+        result.facts.tries.map(({ reused }) => reused),
+        [false],
+      );
+      assert.equal(peer.connections, 2);
+    });
+  });
+}
+
+/** The second MAIL of the first connection gets this. */
+function answerOnSecond<T>(answer: T) {
+  let mails = 0;
+  return () => (++mails === 2 ? answer : undefined);
+}
+
+test("a refused recipient does not spoil the connection: RSET, and the next message", async () => {
+  const script = { rcpt: (address: string) => (address.startsWith("no") ? "550 5.1.1 no" : undefined) };
+  await withPeer({ script }, {}, async (peer, transport) => {
+    await outcomes(transport, via(peer), testMessage({ to: ["no@x.test"] }));
+    assert.deepEqual((await outcomes(transport, via(peer))).map(summary), ["delivered"]);
+    assert.equal(peer.connections, 1);
+    assert.ok(peer.commands.includes("1: RSET"));
+  });
+});
+
+test("a server that refuses RSET gets a fresh connection", async () => {
+  const script = {
+    rcpt: (address: string) => (address.startsWith("no") ? "550 5.1.1 no" : undefined),
+    rset: () => "500 what?",
+  };
+  await withPeer({ script }, {}, async (peer, transport) => {
+    await outcomes(transport, via(peer), testMessage({ to: ["no@x.test"] }));
+    assert.deepEqual((await outcomes(transport, via(peer))).map(summary), ["delivered"]);
+    assert.equal(peer.connections, 2);
+  });
+});
+
+test("an idle connection says QUIT after some seconds, and frees its slot", async () => {
+  let nowMs = 1_700_000_000_000;
+  await withPeer(
+    {},
+    { ...limits({ connections: 1 }), options: { now: () => nowMs } },
+    async (peer, transport) => {
+      await outcomes(transport, via(peer));
+      assert.equal(peer.open, 1);
+      nowMs += 60_000;
+      await waitFor("it is closed", () => peer.open === 0);
+      assert.ok(peer.commands.includes("1: QUIT"));
+      assert.deepEqual((await outcomes(transport, via(peer))).map(summary), ["delivered"]);
+    },
+  );
+});
+
+test("an idle connection for another purpose makes room when the slots are all taken", async () => {
+  await withPeer({}, limits({ connections: 1 }), async (peer, transport) => {
+    await outcomes(transport, { ...servers(peer), hide: true }, testMessage({ helo: "one.test" }));
+    const found = await outcomes(
+      transport,
+      { ...servers(peer), hide: true },
+      testMessage({ helo: "two.test" }),
+    );
+    assert.deepEqual(found.map(summary), ["delivered"]);
+    assert.equal(peer.connections, 2);
+  });
+});
+
+test("after a shared connection's 4xx the message goes on to the next host", async () => {
+  const second = await startSmtpPeer();
+  await withPeer(
+    { script: { rcpt: (address) => (address.startsWith("later") ? "450 4.2.1 later" : undefined) } },
+    {},
+    async (peer, transport) => {
+      const hop = servers(peer, second);
+      await outcomes(transport, hop);
+      const found = await outcomes(transport, hop, testMessage({ to: ["later@x.test"] }));
+      assert.deepEqual(found.map(summary), ["delivered"]);
+      assert.equal(second.received.length, 1);
+      assert.equal(
+        peer.commands.filter((line) => line.includes("later@x.test")).length,
+        1,
+        "the first host was asked once",
+      );
+    },
+  );
+  await second.stop();
+});

@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { TlsLevel } from "../../shared/routing/next-hop.ts";
+import type { AttemptResult } from "../../shared/transport/transport.ts";
+import { selfSignedCertificate } from "../support/certificate.ts";
+import { startDnsZone } from "../support/dns-zone.ts";
+import {
+  type Answer,
+  hang,
+  type SmtpPeer,
+  type SmtpPeerOptions,
+  startSmtpPeer,
+  thenClose,
+  usualExtensions,
+} from "../support/smtp-peer.ts";
+import {
+  attempt,
+  type MessageGiven,
+  relay,
+  summary,
+  testMessage,
+  testTransport,
+} from "../support/transport.ts";
+
+const certificate = selfSignedCertificate("mx.test");
+
+interface Case {
+  level: TlsLevel;
+  peer?: SmtpPeerOptions;
+  trusted?: boolean;
+  /** The name that the relay host is known by. */
+  host?: string;
+  auth?: { user: string; password: string };
+  message?: MessageGiven;
+}
+
+async function deliver({ level, peer: given, trusted, host = "mx.test", auth, message }: Case) {
+  const zone = await startDnsZone({ "mx.test": { A: ["127.0.0.1"] }, "other.test": { A: ["127.0.0.1"] } });
+  const peer = await startSmtpPeer(given);
+  const transport = testTransport({ dns: zone, options: trusted ? { extraCa: [certificate.cert] } : {} });
+  try {
+    const hop = relay({ address: host, port: peer.port }, { tls: level, ...(auth && { auth }) });
+    const result = await attempt(transport, hop, testMessage(message));
+    assert.ok(result.kind === "tried");
+    return { peer, result, brief: summary(result.outcomes.get(0)) };
+  } finally {
+    await transport.close(1000);
+    await Promise.all([peer.stop(), zone.stop()]);
+  }
+}
+
+const lastTry = (result: Extract<AttemptResult, { kind: "tried" }>) => result.facts.tries.at(-1);
+const wasTls = (peer: SmtpPeer) => peer.received.map((message) => message.tls);
+
+test("level none never says STARTTLS", async () => {
+  const { peer, brief } = await deliver({ level: "none", peer: { tls: certificate } });
+  assert.equal(brief, "delivered");
+  assert.deepEqual(wasTls(peer), [false]);
+});
+
+test("level may uses TLS where it is offered, whatever the certificate, and the facts say so", async () => {
+  const { peer, result } = await deliver({ level: "may", peer: { tls: certificate } });
+  assert.deepEqual(wasTls(peer), [true]);
+  const { tls } = lastTry(result) ?? {};
+  assert.ok(tls !== undefined);
+  assert.match(tls.protocol, /^TLSv1\.[23]$/);
+  assert.match(tls.cipher, /^(TLS_|ECDHE)/);
+  assert.deepEqual(
+    { level: tls.level, peerName: tls.peerName, verified: tls.verified },
+    { level: "may", peerName: "mx.test", verified: false },
+  );
+});
+
+test("level may does without TLS where it is not offered", async () => {
+  const { peer } = await deliver({ level: "may" });
+  assert.deepEqual(wasTls(peer), [false]);
+});
+
+for (const [what, answer] of [
+  ["a handshake that fails", thenClose("220 go ahead")],
+  ["a handshake that never ends", "220 go ahead"],
+] satisfies [string, Answer][]) {
+  test(`level may: ${what} is followed by a fresh connection in clear text (RFC 7435)`, async () => {
+    const peer = await startSmtpPeer({
+      extensions: [...usualExtensions, "STARTTLS"],
+      script: { starttls: () => answer },
+    });
+    const transport = testTransport({ config: { timeouts: { ehlo: "300ms" } } });
+    const result = await attempt(transport, relay(peer));
+    assert.ok(result.kind === "tried");
+    assert.equal(summary(result.outcomes.get(0)), "delivered");
+    assert.equal(peer.connections, 2);
+    assert.deepEqual(wasTls(peer), [false]);
+    assert.match(lastTry(result)?.tlsFailure ?? "", /TLS/);
+    await transport.close(1000);
+    await peer.stop();
+  });
+}
+
+test("level may: STARTTLS refused goes on in the same session (RFC 3207 §4.1)", async () => {
+  const { peer, brief } = await deliver({
+    level: "may",
+    peer: { tls: certificate, script: { starttls: () => "454 4.7.0 not now" } },
+  });
+  assert.equal(brief, "delivered");
+  assert.equal(peer.connections, 1);
+});
+
+test("level require takes any certificate, and nothing without TLS", async () => {
+  const { peer } = await deliver({ level: "require", peer: { tls: certificate } });
+  assert.deepEqual(wasTls(peer), [true]);
+  assert.equal((await deliver({ level: "require" })).brief, "deferred 4.7.4 network");
+  const refused = await deliver({
+    level: "require",
+    peer: { tls: certificate, script: { starttls: () => "454 4.7.0 not now" } },
+  });
+  assert.equal(refused.brief, "deferred 4.7.0 4xx");
+  assert.equal(refused.peer.received.length, 0);
+});
+
+test("level verify wants a certificate that is valid for the host's name", async () => {
+  const valid = await deliver({ level: "verify", trusted: true, peer: { tls: certificate } });
+  assert.equal(valid.brief, "delivered");
+  assert.equal(lastTry(valid.result)?.tls?.verified, true);
+  const unknown = await deliver({ level: "verify", peer: { tls: certificate } });
+  assert.equal(unknown.brief, "deferred 4.7.5 network");
+  const otherName = await deliver({
+    level: "verify",
+    trusted: true,
+    host: "other.test",
+    peer: { tls: certificate },
+  });
+  assert.equal(otherName.brief, "deferred 4.7.5 network");
+  assert.equal(otherName.peer.received.length + unknown.peer.received.length, 0);
+});
+
+test("what follows the reply to STARTTLS in clear text is an attack, and ends the session (RFC 3207 §5)", async () => {
+  const script = { starttls: () => ({ do: "raw", octets: "220 go\r\n250 injected\r\n" }) as const };
+  const { peer, brief } = await deliver({ level: "require", peer: { tls: certificate, script } });
+  assert.equal(brief, "deferred 4.7.5 network");
+  assert.equal(peer.received.length, 0);
+});
+
+test("EHLO is said again under TLS, and only the second reply counts (RFC 3207 §4.2)", async () => {
+  const { peer } = await deliver({ level: "may", peer: { tls: certificate } });
+  assert.deepEqual(peer.commands.slice(0, 3), [
+    "1: EHLO gw.example.net",
+    "1: STARTTLS",
+    "1: EHLO gw.example.net",
+  ]);
+});
+
+test("AUTH PLAIN, or LOGIN where that is all there is (RFC 4954)", async () => {
+  const auth = { user: "jörg", password: "pass word" };
+  const users = { jörg: "pass word" };
+  for (const authMechanisms of ["CRAM-MD5 PLAIN LOGIN", "LOGIN"]) {
+    const { peer, brief } = await deliver({
+      level: "require",
+      auth,
+      peer: { tls: certificate, users, authMechanisms },
+    });
+    assert.equal(brief, "delivered");
+    assert.equal(peer.received[0]?.user, "jörg");
+  }
+});
+
+test("AUTH that is refused or not offered defers the mail and sends none", async () => {
+  const auth = { user: "u", password: "wrong" };
+  const refused = await deliver({ level: "may", auth, peer: { users: { u: "right" } } });
+  assert.equal(refused.brief, "deferred 4.7.8 5xx");
+  const missing = await deliver({ level: "may", auth });
+  assert.equal(missing.brief, "deferred 4.7.0 network");
+  const strange = await deliver({
+    level: "may",
+    auth,
+    peer: { users: { u: "wrong" }, authMechanisms: "GSSAPI" },
+  });
+  assert.equal(strange.brief, "deferred 4.7.0 network");
+  for (const { peer } of [refused, missing, strange]) assert.equal(peer.received.length, 0);
+});
+
+test("a failed handshake never brings the password out in clear text", async () => {
+  const peer = await startSmtpPeer({
+    extensions: [...usualExtensions, "STARTTLS"],
+    users: { u: "secret" },
+    script: { starttls: (connection) => (connection === 1 ? "220 go" : hang) },
+  });
+  const transport = testTransport({ config: { timeouts: { ehlo: "300ms" } } });
+  const result = await attempt(transport, relay(peer, { auth: { user: "u", password: "secret" } }));
+  assert.equal(result.kind === "tried" && summary(result.outcomes.get(0)), "deferred 4.7.5 network");
+  assert.ok(!peer.commands.some((command) => command.includes("AUTH")));
+  await transport.close(1000);
+  await peer.stop();
+});
+
+test("REQUIRETLS goes only to a verified server that offers it, else 5.7.30 (RFC 8689 §4.2.1)", async () => {
+  const message = { requireTls: true };
+  const offering = { tls: certificate, extensions: [...usualExtensions, "REQUIRETLS"] };
+  const good = await deliver({ level: "may", trusted: true, message, peer: offering });
+  assert.equal(good.brief, "delivered");
+  assert.ok(good.peer.received[0]?.mailParameters.includes("REQUIRETLS"));
+  const bad = [
+    await deliver({ level: "may", message, peer: offering }),
+    await deliver({ level: "may", trusted: true, message, peer: { tls: certificate } }),
+    await deliver({ level: "may", trusted: true, message, peer: { extensions: usualExtensions } }),
+  ];
+  for (const { brief, peer } of bad) {
+    assert.equal(brief, "rejected 5.7.30 5xx");
+    assert.equal(peer.received.length, 0);
+  }
+});
+
+test("REQUIRETLS by MX needs a DNS answer that is validated (RFC 8689 §4.2.1)", async () => {
+  const peer = await startSmtpPeer({ tls: certificate, extensions: [...usualExtensions, "REQUIRETLS"] });
+  const records = { MX: [[10, "mx.test"]] as [number, string][] };
+  const zone = await startDnsZone({
+    "plain.test": records,
+    "signed.test": { ...records, behave: "authenticated" },
+    "mx.test": { A: ["127.0.0.1"] },
+  });
+  const options = { extraCa: [certificate.cert], mxPort: peer.port };
+  const transport = testTransport({ dns: zone, options });
+  const send = async (domain: string) => {
+    const result = await attempt(transport, { kind: "mx", domain }, testMessage({ requireTls: true }));
+    return result.kind === "tried" ? summary(result.outcomes.get(0)) : result.kind;
+  };
+  assert.equal(await send("plain.test"), "rejected 5.7.30 dns");
+  assert.equal(await send("signed.test"), "delivered");
+  await transport.close(1000);
+  await Promise.all([peer.stop(), zone.stop()]);
+});

@@ -1,0 +1,199 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { consumeDeliveries } from "../../shared/queue/consumer.ts";
+import { createHolds, type Holds } from "../../shared/queue/holds.ts";
+import { createInspector, type Inspector } from "../../shared/queue/inspector.ts";
+import { createKeeper } from "../../shared/queue/keeper.ts";
+import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import { createMemorySpool } from "../../shared/spool/memory-spool.ts";
+import { testConfig } from "../support/config.ts";
+import { startRedis, type TestRedis } from "../support/redis.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { storedMessage } from "../unit/queue/stored-message.ts";
+
+const log = createLogger("test", { write() {} });
+let redis: TestRedis;
+let directory: string;
+let producer: QueueProducer;
+const toClose: (() => Promise<void>)[] = [];
+
+before(async () => {
+  redis = await startRedis();
+  directory = await mkdtemp(path.join(tmpdir(), "holds-"));
+  producer = createProducer({ url: redis.url }, log);
+  await waitFor("the producer is connected", () =>
+    producer.requestScan().then(
+      () => true,
+      () => false,
+    ),
+  );
+});
+afterEach(async () => {
+  await Promise.all(toClose.splice(0).map((close) => close()));
+  await redis.flush();
+  await rm(path.join(directory, "holds.json"), { force: true });
+});
+after(async () => {
+  await producer?.close();
+  await redis?.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function holdsOf(file = "holds.json"): Promise<Holds> {
+  const holds = createHolds({
+    redis: { url: redis.url },
+    file: path.join(directory, file),
+    log,
+    pollMs: 100,
+  });
+  toClose.push(() => holds.close());
+  await holds.ready;
+  return holds;
+}
+
+function inspect(holds: Holds): Inspector {
+  const inspector = createInspector({ redis: { url: redis.url }, holds, log });
+  toClose.push(() => inspector.close());
+  return inspector;
+}
+
+/** A worker that delivers everything, with holds of its own as another process has them. */
+async function work(rules = 0): Promise<string[]> {
+  const holds = await holdsOf();
+  await waitFor("the worker knows the holds", () => holds.list().length === rules);
+  const delivered: string[] = [];
+  const consumer = consumeDeliveries({
+    redis: { url: redis.url },
+    log,
+    concurrency: 8,
+    holds,
+    async handle({ job }) {
+      delivered.push(...job.to);
+      return { kind: "done" };
+    },
+  });
+  toClose.push(() => consumer.close(500));
+  return delivered;
+}
+
+async function accept(...addresses: string[]): Promise<string[]> {
+  const messages = addresses.map((address) => storedMessage({ to: [address] }));
+  await producer.addDeliveries(messages.map((message) => ({ message, routes: ["mx"] })));
+  return messages.map(({ meta }) => meta.id);
+}
+
+test("a held domain's mail is parked with nothing counted, other mail goes on, release lets it go", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  await holds.add([{ kind: "destination", value: "Held.example", reason: "the site is down" }]);
+  const delivered = await work(1);
+  await accept("a@held.example", "b@free.example", "c@HELD.example");
+  await waitFor("the free one is delivered", () => delivered.includes("b@free.example"));
+  await waitFor("two are held", async () => (await inspector.counts()).delivery.held === 2);
+  const { rows } = await inspector.list({ status: "held" }, { limit: 10 });
+  assert.deepEqual(
+    rows
+      .map(({ to, status, reason, nextAttemptAt, attempts }) => [to, status, reason, nextAttemptAt, attempts])
+      .sort(),
+    [
+      [["a@held.example"], "held", "the site is down", null, 0],
+      [["c@HELD.example"], "held", "the site is down", null, 0],
+    ],
+  );
+  const spared = await inspector.retry({ filter: {} });
+  assert.deepEqual([spared.matched, spared.changed, spared.skipped[0]?.reason], [2, 0, "is held"]);
+
+  const released = await inspector.release({ filter: { to: "*@held.example" } });
+  assert.equal(released.changed, 2);
+  await waitFor("they are delivered", () => delivered.length === 3);
+  assert.deepEqual(holds.list(), []);
+});
+
+test("one message of many is held by its id, by another process, while it waits", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  const [first = ""] = await accept("a@example.org", "b@example.org");
+  const report = await inspector.hold({ ids: [first, "NOSUCHID"] }, { reason: "looks odd" });
+  assert.deepEqual(report, { matched: 1, changed: 1, skipped: [], unknown: ["NOSUCHID"] });
+  const delivered = await work(1);
+  await waitFor("the other is delivered", () => delivered.includes("b@example.org"));
+  assert.deepEqual(
+    (await inspector.find(first)).map(({ status }) => status),
+    ["held"],
+  );
+  assert.equal((await inspector.release({ ids: [`${first}-0`] })).changed, 1);
+  await waitFor("it is delivered", () => delivered.includes("a@example.org"));
+});
+
+test("holding all holds what comes later too", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  await accept("a@example.org");
+  await inspector.hold({ filter: {} });
+  const delivered = await work(1);
+  await accept("b@example.org");
+  await waitFor("both are held", async () => (await inspector.counts()).delivery.held === 2);
+  assert.deepEqual(delivered, []);
+  assert.equal((await inspector.release({ filter: {} })).changed, 2);
+  await waitFor("both are delivered", () => delivered.length === 2);
+});
+
+test("holds survive an emptied Redis, from memory and from the file", async () => {
+  const holds = await holdsOf();
+  await holds.add([{ kind: "sender", value: "*@spam.example", reason: "" }]);
+  await redis.flush();
+  await waitFor(
+    "they are in Redis again",
+    async () => (await redis.command("HEXISTS {postern}:holds sender:*@spam.example")) === ":1\r\n",
+  );
+  await holds.close();
+  await redis.flush();
+  const later = await holdsOf();
+  assert.equal(later.list()[0]?.value, "*@spam.example");
+  assert.ok(later.match({ id: "X", part: 0, from: "x@spam.example", to: [], route: "" }));
+  const elsewhere = await holdsOf("of-another-host.json");
+  assert.equal(elsewhere.list().length, 1);
+});
+
+test("a hold that expires lets its mail go by itself", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  await holds.add([{ kind: "sender", value: "ann@example.com", reason: "", untilMs: Date.now() + 4_000 }]);
+  const delivered = await work(1);
+  await accept("a@example.org");
+  await waitFor("it is held", async () => (await inspector.counts()).delivery.held === 1);
+  const keeper = createKeeper({
+    spool: createMemorySpool(),
+    redis: { url: redis.url },
+    config: testConfig(),
+    log,
+    holds,
+    describe: () => "mx",
+    timing: { tickMs: 100, reclaimMs: 0 },
+  });
+  toClose.push(() => keeper.close());
+  await waitFor("it is delivered", () => delivered.length === 1);
+  assert.deepEqual(holds.list(), []);
+});
+
+test("a worker that has not heard of a release yet asks before it parks a job", async () => {
+  const rule = { kind: "all" as const, value: "", reason: "", createdAtMs: 0 };
+  const delivered: string[] = [];
+  const consumer = consumeDeliveries({
+    redis: { url: redis.url },
+    log,
+    concurrency: 2,
+    holds: { match: () => rule, confirm: async () => undefined },
+    async handle({ jobId }) {
+      delivered.push(jobId);
+      return { kind: "done" };
+    },
+  });
+  toClose.push(() => consumer.close(500));
+  await accept("a@example.org");
+  await waitFor("it is delivered", () => delivered.length === 1);
+});

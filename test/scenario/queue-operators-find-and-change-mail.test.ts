@@ -1,0 +1,215 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { consumeDeliveries } from "../../shared/queue/consumer.ts";
+import type { DeliveryJob } from "../../shared/queue/contract.ts";
+import { makeDeliveryJob } from "../../shared/queue/delivery-job.ts";
+import { createHolds, type Holds } from "../../shared/queue/holds.ts";
+import { createInspector, type Inspector } from "../../shared/queue/inspector.ts";
+import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
+import type { QueueRow } from "../../shared/queue/rows.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import type { StoredMessage } from "../../shared/spool/spool.ts";
+import { startRedis, type TestRedis } from "../support/redis.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { busy, storedMessage } from "../unit/queue/stored-message.ts";
+
+const log = createLogger("test", { write() {} });
+const hourMs = 3_600_000;
+let redis: TestRedis;
+let directory: string;
+let producer: QueueProducer;
+let holds: Holds;
+let inspector: Inspector;
+
+before(async () => {
+  redis = await startRedis();
+  directory = await mkdtemp(path.join(tmpdir(), "inspector-"));
+  producer = createProducer({ url: redis.url }, log);
+  await waitFor("the producer is connected", () =>
+    producer.requestScan().then(
+      () => true,
+      () => false,
+    ),
+  );
+  holds = createHolds({ redis: { url: redis.url }, file: path.join(directory, "holds.json"), log });
+  inspector = createInspector({ redis: { url: redis.url }, holds, log });
+  await holds.ready;
+});
+afterEach(async () => {
+  await holds.remove(holds.list().map(({ kind, value }) => `${kind}:${value}`));
+  await redis.flush();
+});
+after(async () => {
+  await inspector?.close();
+  await holds?.close();
+  await producer?.close();
+  await redis?.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** Lets a worker defer everything to an hour from now. */
+async function deferAll(jobs: number, queue: "delivery" | "delivery-slow" = "delivery"): Promise<void> {
+  const consumer = consumeDeliveries({
+    redis: { url: redis.url },
+    log,
+    concurrency: 50,
+    async handle({ job }) {
+      const history = {
+        attempts: 2,
+        last: [{ recipients: job.to.map((_, index) => index), diagnosis: busy }],
+      };
+      return {
+        kind: "later",
+        atMs: Date.now() + hourMs,
+        queue,
+        history,
+        route: `${job.route} mx1.example.org`,
+      };
+    },
+  });
+  await waitFor("all are deferred", async () => {
+    const { deferred } = (await inspector.counts())[queue];
+    return deferred === jobs;
+  });
+  await consumer.close(1_000);
+}
+
+async function add(...messages: StoredMessage[]): Promise<void> {
+  await producer.addDeliveries(
+    messages.map((message) => ({ message, routes: message.meta.parts.map(() => "mx") })),
+  );
+}
+
+async function all(filter: Parameters<Inspector["list"]>[0], limit = 1000): Promise<QueueRow[]> {
+  const rows: QueueRow[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await inspector.list(filter, { limit, ...(cursor === undefined ? {} : { cursor }) });
+    rows.push(...page.rows);
+    cursor = page.next ?? undefined;
+  } while (cursor !== undefined);
+  return rows;
+}
+
+test("a row says what there is to know, with times as ISO 8601", async () => {
+  const receivedAtMs = Date.now() - 2 * hourMs;
+  const message = storedMessage({
+    to: ["joe@example.org", "sue@example.org"],
+    parts: [[0, 1]],
+    receivedAtMs,
+  });
+  await add(message);
+  await deferAll(1);
+  const [row] = await all({});
+  const dueAtMs = Date.parse(row?.nextAttemptAt ?? "");
+  assert.ok(Math.abs(dueAtMs - Date.now() - hourMs) < 10_000);
+  assert.deepEqual(row, {
+    id: `${message.meta.id}-0`,
+    messageId: message.meta.messageId,
+    from: "ann@example.com",
+    to: ["joe@example.org", "sue@example.org"],
+    route: "mx mx1.example.org",
+    queue: "delivery",
+    status: "deferred",
+    attempts: 2,
+    nextAttemptAt: new Date(dueAtMs).toISOString(),
+    receivedAt: new Date(receivedAtMs).toISOString(),
+    size: 2345,
+    reason: busy.reason,
+  });
+});
+
+test("filters narrow the list, alone and together", async () => {
+  const old = storedMessage({ to: ["joe@Old.example"], from: "", receivedAtMs: Date.now() - 3 * hourMs });
+  const fresh = storedMessage({ to: ["joe@new.example"], from: "bob@example.com" });
+  await add(old);
+  await deferAll(1);
+  await add(fresh);
+  const ids = async (filter: Parameters<Inspector["list"]>[0]): Promise<string[]> =>
+    (await all(filter)).map(({ id }) => (id.startsWith(old.meta.id) ? "old" : "fresh")).sort();
+  assert.deepEqual(await ids({}), ["fresh", "old"]);
+  assert.deepEqual(await ids({ to: "*@old.example" }), ["old"]);
+  assert.deepEqual(await ids({ to: "joe@*" }), ["fresh", "old"]);
+  assert.deepEqual(await ids({ from: "<>" }), ["old"]);
+  assert.deepEqual(await ids({ from: "bob@example.com" }), ["fresh"]);
+  assert.deepEqual(await ids({ status: "waiting" }), ["fresh"]);
+  assert.deepEqual(await ids({ status: "deferred" }), ["old"]);
+  assert.deepEqual(await ids({ olderMs: hourMs }), ["old"]);
+  assert.deepEqual(await ids({ error: "MAILBOX busy" }), ["old"]);
+  assert.deepEqual(await ids({ route: "mx1" }), ["old"]);
+  assert.deepEqual(await ids({ queue: "delivery-slow" }), []);
+  assert.deepEqual(await ids({ from: "<>", status: "waiting" }), []);
+  assert.deepEqual(await ids({ messageId: fresh.meta.messageId ?? "" }), ["fresh"]);
+});
+
+test("pages of a long list show every job once, over queues and statuses", async () => {
+  const messages = Array.from({ length: 1_300 }, (_, n) => storedMessage({ to: [`r${n}@example.org`] }));
+  await add(...messages.slice(0, 600));
+  await deferAll(600, "delivery-slow");
+  await add(...messages.slice(600));
+  const rows = await all({}, 190);
+  assert.equal(rows.length, 1_300);
+  assert.equal(new Set(rows.map(({ id }) => id)).size, 1_300);
+  assert.equal(rows[0]?.to[0], "r600@example.org", "what comes next comes first");
+  const counts = await inspector.counts();
+  assert.equal(counts.delivery.waiting, 700);
+  assert.equal(counts["delivery-slow"].deferred, 600);
+  await assert.rejects(inspector.list({}, { limit: 5, cursor: "nonsense" }), { name: "BadCursor" });
+});
+
+test("a job is found by its id, its message's queue id, and the Message-ID field", async () => {
+  const message = storedMessage({ to: ["a@example.org", "b@example.org", "c@example.org"] });
+  await add(message, storedMessage({}));
+  const found = async (id: string): Promise<number[]> =>
+    (await inspector.find(id)).map(({ job }) => job.part).sort();
+  assert.deepEqual(await found(`${message.meta.id}-1`), [1]);
+  assert.deepEqual(await found(message.meta.id), [0, 1, 2]);
+  assert.deepEqual(await found(message.meta.messageId ?? ""), [0, 1, 2]);
+  assert.deepEqual(await found("NOSUCH"), []);
+});
+
+test("retry makes deferred mail due now, many at once, and nothing else", async () => {
+  const messages = Array.from({ length: 700 }, () => storedMessage({ from: "retry@example.com" }));
+  await add(...messages);
+  await deferAll(700);
+  await add(storedMessage({ from: "other@example.com" }));
+  const report = await inspector.retry({ filter: { from: "*@example.com" } });
+  assert.deepEqual([report.matched, report.changed, report.skipped.length], [701, 700, 1]);
+  assert.equal(report.skipped[0]?.reason, "waits for a worker already");
+  const due = await redis.command(`ZCOUNT {postern}:delivery:delayed -inf ${Date.now() * 4096}`);
+  assert.equal(due, ":700\r\n");
+});
+
+test("removing takes jobs out wherever they wait, and spares what is being delivered", async () => {
+  const messages = Array.from({ length: 30 }, () => storedMessage({}));
+  await add(...messages.slice(0, 10));
+  await deferAll(10);
+  await add(...messages.slice(10));
+  const busyId = `${messages[10]?.meta.id}-0`;
+  await redis.command("RPOPLPUSH {postern}:delivery:wait {postern}:delivery:active");
+  await redis.command(`SET {postern}:delivery:${busyId}:lock token`);
+  const report = await inspector.remove({ filter: {} });
+  assert.deepEqual([report.matched, report.changed], [30, 29]);
+  assert.deepEqual(report.skipped, [{ id: busyId, reason: "is being delivered" }]);
+  assert.deepEqual(
+    (await all({})).map(({ id }) => id),
+    [busyId],
+  );
+});
+
+test("dead mail is listed, and can be put back", async () => {
+  const message = storedMessage({ from: "" });
+  const job = makeDeliveryJob(message, 0, "mx", false) as DeliveryJob & { history?: undefined };
+  await producer.addDead({ version: 1, job, reason: "550 5.1.1 no such user", deadAtMs: Date.now() });
+  const [row] = await all({ status: "dead" });
+  assert.deepEqual([row?.queue, row?.status, row?.reason], ["dead", "dead", "550 5.1.1 no such user"]);
+  assert.equal((await inspector.retry({ ids: [message.meta.id] })).changed, 0);
+  assert.equal((await inspector.putBack({ ids: [message.meta.id] })).changed, 1);
+  assert.deepEqual(
+    (await inspector.find(message.meta.id)).map(({ queue, status }) => [queue, status]),
+    [["delivery", "waiting"]],
+  );
+});

@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { after, afterEach, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { consumeDeliveries } from "../../shared/queue/consumer.ts";
+import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
+import type { Consumer, DeliveryTask, JobNext } from "../../shared/queue/queue.ts";
+import type { WorkerTiming } from "../../shared/queue/worker.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import { startRedis, type TestRedis } from "../support/redis.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { storedMessage } from "../unit/queue/stored-message.ts";
+
+const timing = { lockMs: 600, stalledCheckMs: 200, epochCheckMs: 100 };
+const workerProcess = fileURLToPath(new URL("../unit/queue/delivery-worker-process.ts", import.meta.url));
+const log = createLogger("test", { write() {} });
+let redis: TestRedis;
+let producer: QueueProducer;
+const toClose: Consumer[] = [];
+
+before(async () => {
+  redis = await startRedis();
+  producer = createProducer({ url: redis.url }, log);
+  await waitFor("the producer is connected", () =>
+    producer.requestScan().then(
+      () => true,
+      () => false,
+    ),
+  );
+});
+afterEach(async () => {
+  await Promise.all(toClose.splice(0).map((consumer) => consumer.close(100)));
+  await redis.flush();
+});
+after(async () => {
+  await producer?.close();
+  await redis?.close();
+});
+
+function consume(handle: (task: DeliveryTask) => Promise<JobNext>, more: Partial<WorkerTiming> = {}): void {
+  const options = { redis: { url: redis.url }, log, concurrency: 4, timing: { ...timing, ...more }, handle };
+  toClose.push(consumeDeliveries(options));
+}
+
+async function exists(key: string): Promise<boolean> {
+  return (await redis.command(`EXISTS ${key}`)) === ":1\r\n";
+}
+
+test("a job whose workers were killed again and again is still worked on", async () => {
+  const message = storedMessage({});
+  const jobId = `${message.meta.id}-0`;
+  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  for (let death = 0; death < 4; death++) {
+    const child = spawn(process.execPath, [workerProcess, redis.url], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let output = "";
+    child.stdout.on("data", (chunk) => {
+      output += chunk;
+    });
+    await waitFor("the worker has the job", () => output.includes(`took ${jobId}`));
+    child.kill("SIGKILL");
+    await new Promise((resolve) => child.once("exit", resolve));
+  }
+  const tasks: DeliveryTask[] = [];
+  consume(async (task) => {
+    tasks.push(task);
+    return { kind: "done" };
+  });
+  await waitFor("it is done", async () => tasks.length > 0 && !(await exists(`{postern}:delivery:${jobId}`)));
+  assert.equal(tasks[0]?.mayHaveRun, true);
+  assert.ok(!(await exists("{postern}:delivery:failed")));
+});
+
+test("work ends when another worker has taken the job", async () => {
+  const message = storedMessage({});
+  const lock = `{postern}:delivery:${message.meta.id}-0:lock`;
+  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  let aborted = false;
+  let started = false;
+  consume(({ signal }) => {
+    started = true;
+    return new Promise((resolve) => {
+      signal.addEventListener("abort", () => {
+        aborted = true;
+        resolve({ kind: "done" });
+      });
+    });
+  });
+  await waitFor("it started", () => started);
+  await redis.command(`SET ${lock} another-worker`);
+  await waitFor("its signal is aborted", () => aborted);
+  await waitFor("the consumer is idle", async () =>
+    (await redis.command(`GET ${lock}`)).includes("another-worker"),
+  );
+  assert.ok(await exists(`{postern}:delivery:${message.meta.id}-0`), "what it said at last is not heard");
+});
+
+test("work goes on when its lock ran out and nobody else took the job", async () => {
+  const message = storedMessage({});
+  const jobId = `${message.meta.id}-0`;
+  const lock = `{postern}:delivery:${jobId}:lock`;
+  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  let finish: () => void = () => {};
+  let aborted = false;
+  let tries = 0;
+  consume(async ({ signal }) => {
+    tries++;
+    signal.addEventListener("abort", () => {
+      aborted = true;
+    });
+    await new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    return {
+      kind: "later",
+      atMs: Date.now() + 600_000,
+      queue: "delivery",
+      history: { attempts: 1, last: [] },
+      route: "x",
+    };
+  });
+  await waitFor("it started", () => tries === 1);
+  const token = await redis.command(`GET ${lock}`);
+  await redis.command(`DEL ${lock}`);
+  await waitFor("the lock is taken again", async () => (await redis.command(`GET ${lock}`)) === token);
+  finish();
+  await waitFor(
+    "it is deferred",
+    async () =>
+      (await redis.command(`ZSCORE {postern}:delivery:delayed ${jobId}`)).includes("+") ||
+      (await redis.command(`ZCARD {postern}:delivery:delayed`)) === ":1\r\n",
+  );
+  assert.equal(tries, 1);
+  assert.equal(aborted, false);
+});
+
+test("what a worker has in hand when Redis is emptied is put back as its own, and delivered once", async () => {
+  const message = storedMessage({});
+  const jobId = `${message.meta.id}-0`;
+  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  let finish: () => void = () => {};
+  let aborted = false;
+  let tries = 0;
+  consume(async ({ signal }) => {
+    tries++;
+    signal.addEventListener("abort", () => {
+      aborted = true;
+    });
+    await new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    return { kind: "done" };
+  });
+  await waitFor("it started", () => tries === 1);
+  await redis.flush();
+  await waitFor("it is active again", async () =>
+    (await redis.command("LRANGE {postern}:delivery:active 0 -1")).includes(jobId),
+  );
+  // As the keeper would.
+  await producer.addDeliveries([{ message, routes: ["mx"], again: true }]);
+  assert.equal(await redis.command("LLEN {postern}:delivery:wait"), ":0\r\n");
+  finish();
+  await waitFor("it is done", async () => !(await exists(`{postern}:delivery:${jobId}`)));
+  assert.equal(tries, 1);
+  assert.equal(aborted, false);
+});
+
+test("an attempt that ends just after Redis was emptied is not forgotten", async () => {
+  const message = storedMessage({});
+  const jobId = `${message.meta.id}-0`;
+  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  consume(
+    async () => {
+      await redis.flush();
+      const history = { attempts: 7, last: [] };
+      return { kind: "later", atMs: Date.now() + 600_000, queue: "delivery", history, route: "mx" };
+    },
+    { epochCheckMs: 60_000, lockMs: 60_000 },
+  );
+  await waitFor(
+    "it is deferred",
+    async () => (await redis.command("ZCARD {postern}:delivery:delayed")) === ":1\r\n",
+  );
+  assert.match(await redis.command(`HGET {postern}:delivery:${jobId} data`), /"attempts":7/);
+});

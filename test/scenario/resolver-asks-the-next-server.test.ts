@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createResolver } from "../../shared/transport/dns/resolver.ts";
+import { type Behaviour, type DnsZone, startDnsZone } from "../support/dns-zone.ts";
+
+async function withTwo(run: (first: DnsZone, second: DnsZone) => Promise<void>): Promise<void> {
+  const first = await startDnsZone({ "example.org": { A: ["192.0.2.1"] } });
+  const second = await startDnsZone({
+    "example.org": { A: ["192.0.2.2"] },
+    "other.org": { A: ["192.0.2.3"] },
+  });
+  try {
+    await run(first, second);
+  } finally {
+    await Promise.all([first.stop(), second.stop()]);
+  }
+}
+
+const resolverOf = (...zones: DnsZone[]) =>
+  createResolver({ servers: zones.map(({ port }) => ({ host: "127.0.0.1", port })), timeoutMs: 150 });
+
+test("servers are asked in order: the first one's answer is taken", async () => {
+  await withTwo(async (first, second) => {
+    const answer = await resolverOf(first, second).a("example.org");
+    assert.deepEqual(answer.kind === "found" && answer.records, ["192.0.2.1"]);
+    assert.equal(second.queries.length, 0);
+  });
+});
+
+test("'no such name' from the first server is an answer", async () => {
+  await withTwo(async (first, second) => {
+    assert.equal((await resolverOf(first, second).a("other.org")).kind, "nxdomain");
+    assert.equal(second.queries.length, 0);
+  });
+});
+
+for (const behaviour of ["servfail", "refused", "silent"] satisfies Behaviour[]) {
+  test(`a first server that is ${behaviour} leaves the question to the second`, async () => {
+    await withTwo(async (first, second) => {
+      first.behave(behaviour);
+      const answer = await resolverOf(first, second).a("example.org");
+      assert.deepEqual(answer.kind === "found" && answer.records, ["192.0.2.2"]);
+    });
+  });
+}
+
+test("a server that did not answer is asked last for a while", async () => {
+  await withTwo(async (first, second) => {
+    first.behave("silent");
+    const resolver = resolverOf(first, second);
+    await resolver.a("example.org");
+    const asked = first.queries.length;
+    assert.equal((await resolver.a("other.org")).kind, "found");
+    assert.equal(first.queries.length, asked);
+  });
+});

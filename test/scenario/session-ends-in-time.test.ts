@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { openData, startQueuedSessions } from "../support/queued-sessions.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+test("a client that says nothing hears 421 4.4.2", async (t) => {
+  const gateway = await startQueuedSessions({ config: { timeouts: { client: "100ms" } } });
+  t.after(() => gateway.close());
+  const idle = await gateway.connect();
+  assert.match(await idle.untilClosed(), /^421 4\.4\.2 /);
+  const inData = await gateway.connect();
+  await openData(inData);
+  inData.write("Subject: x\r\n");
+  assert.match(await inData.untilClosed(), /^421 4\.4\.2 /);
+  assert.equal(gateway.openDrafts, 0);
+});
+
+test("a client is not idle while it waits for the storage", async (t) => {
+  const gateway = await startQueuedSessions({ config: { timeouts: { client: "50ms" } } });
+  t.after(() => gateway.close());
+  gateway.faults.onCommit = () => new Promise((resolve) => setTimeout(resolve, 300));
+  const client = await gateway.connect();
+  await openData(client);
+  client.write("Subject: x\r\n\r\nx\r\n.\r\n");
+  assert.match(await client.reply(), /^250 2\.0\.0 /);
+});
+
+test("a session ends after its time, but not before its transaction does", async (t) => {
+  const gateway = await startQueuedSessions({ config: { timeouts: { session: "150ms" } } });
+  t.after(() => gateway.close());
+  const [idle, busy] = [await gateway.connect(), await gateway.connect()];
+  await openData(busy);
+  assert.match(await idle.untilClosed(), /^421 4\.4\.2 /);
+  busy.write("Subject: x\r\n\r\nx\r\n.\r\n");
+  assert.match(await busy.untilClosed(), /^250 2\.0\.0 [^\n]*\n421 4\.4\.2 [^\n]*\n$/);
+});
+
+test("a message that trickles in is broken off", async (t) => {
+  let nowMs = Date.now();
+  let taken = 0;
+  const gateway = await startQueuedSessions({ now: () => nowMs });
+  t.after(() => gateway.close());
+  gateway.faults.onWrite = (chunk) => {
+    taken += chunk.length;
+    return undefined;
+  };
+  const client = await gateway.connect();
+  await openData(client);
+  const send = async (text: string): Promise<void> => {
+    const before = taken;
+    client.write(text);
+    await waitFor("the octets to be taken", () => taken === before + text.length);
+  };
+  await send(`${"x".repeat(6000)}\r\n`);
+  nowMs += 5 * 60_000;
+  await send("fast enough so far\r\n");
+  nowMs += 5 * 60_000;
+  client.write("too slow by now\r\n");
+  assert.match(await client.untilClosed(), /^421 4\.4\.2 /);
+  assert.equal(gateway.openDrafts, 0);
+});
+
+test("closing ends idle sessions at once and the others after their transaction", async (t) => {
+  const gateway = await startQueuedSessions();
+  t.after(() => gateway.close());
+  const [idle, between, sending] = [
+    await gateway.connect(),
+    await gateway.connect(),
+    await gateway.connect(),
+  ];
+  await between.command("EHLO x");
+  await between.command("MAIL FROM:<me@example.org>");
+  await openData(sending);
+  const closed = gateway.sessions.close(10_000);
+  assert.match(await idle.untilClosed(), /^421 4\.3\.2 /);
+  assert.match(await between.command("RCPT TO:<you@example.org>"), /^250 /);
+  between.write("RSET\r\n");
+  assert.match(await between.untilClosed(), /^250 [^\n]*\n421 4\.3\.2 /);
+  sending.write("Subject: x\r\n\r\nx\r\n.\r\n");
+  assert.match(await sending.untilClosed(), /^250 2\.0\.0 [^\n]*\n421 4\.3\.2 /);
+  for (const client of [idle, between, sending]) client.close();
+  await closed;
+});
+
+test("what is not done within the grace time is cut off", async (t) => {
+  const gateway = await startQueuedSessions();
+  t.after(() => gateway.close());
+  const client = await gateway.connect();
+  await openData(client);
+  client.write("Subject: x\r\n");
+  const startedAt = Date.now();
+  await gateway.sessions.close(100);
+  assert.ok(Date.now() - startedAt < 4000);
+  assert.match(await client.untilClosed(), /^421 4\.3\.2 /);
+  assert.equal(gateway.openDrafts, 0);
+  const late = await gateway.connect().catch((error: Error) => error.message);
+  assert.equal(typeof late, "object", "the greeting is a 421");
+});
+
+test("a client that does not close its side is not waited for", async (t) => {
+  const gateway = await startQueuedSessions();
+  t.after(() => gateway.close());
+  const client = await gateway.connect();
+  client.socket.allowHalfOpen = true;
+  await client.command("QUIT");
+  await waitFor("the session to end", () => gateway.sessions.active === 0, 8000);
+});
+
+test("a client that never reads is not read from for ever", async (t) => {
+  const gateway = await startQueuedSessions();
+  t.after(() => gateway.close());
+  const client = await gateway.connect();
+  await client.command("EHLO x");
+  await client.command("MAIL FROM:<me@example.org>");
+  client.socket.pause();
+  const commands = Buffer.from("RCPT TO:<me@example.org>\r\n".repeat(2000));
+  let taken = 0;
+  const send = (error?: Error | null): void => {
+    if (error) return;
+    taken++;
+    client.socket.write(commands, send);
+  };
+  client.socket.write(commands, send);
+  // The kernel's buffers fill up, and then nothing moves any more.
+  let before = -1;
+  await waitFor("the client to be stopped", async () => {
+    const stopped = taken === before;
+    before = taken;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return stopped;
+  });
+  assert.equal(gateway.sessions.active, 1);
+});
+
+test("a mistake of ours ends the session that met it, and no other", async (t) => {
+  let broken = false;
+  const gateway = await startQueuedSessions({
+    now: () => {
+      if (broken) throw new Error("no clock");
+      return Date.now();
+    },
+  });
+  t.after(() => gateway.close());
+  const [client, other] = [await gateway.connect(), await gateway.connect()];
+  await openData(client);
+  broken = true;
+  client.write("Subject: x\r\n");
+  assert.match(await client.untilClosed(), /^421 4\.3\.0 /);
+  broken = false;
+  assert.equal(gateway.openDrafts, 0);
+  assert.match(await other.command("NOOP"), /^250 /);
+});

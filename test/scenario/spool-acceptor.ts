@@ -1,0 +1,44 @@
+/** A process that accepts, settles and collects messages as fast as it can, and says so on standard output. */
+import { randomBytes } from "node:crypto";
+import { writeSync } from "node:fs";
+import { createFsSpool } from "../../shared/spool/fs-spool.ts";
+import { someMeta } from "../contract/spool.ts";
+
+const spool = createFsSpool({
+  directory: process.argv[2] ?? "",
+  minFreeBytes: 0,
+  segmentBytes: 200_000,
+  logBytes: 2000,
+  largeBytes: 30_000,
+  moveAfterMs: 100,
+  moveShare: 0.6,
+  deadAfterMs: 500,
+  beatMs: 50,
+});
+
+function say(line: object): void {
+  writeSync(1, `${JSON.stringify(line)}\n`);
+}
+
+async function acceptForEver(n: number): Promise<void> {
+  for (let count = 0; ; count++) {
+    const size = count % 10 === n % 10 ? 60_000 : 10 + (randomBytes(2).readUInt16LE() % 9000);
+    const meta = someMeta();
+    const draft = spool.draft();
+    await draft.write(Buffer.alloc(size, meta.id));
+    const { locator } = await draft.commit(meta);
+    say({ event: "accepted", id: meta.id, size, locator });
+    if (count % 3 === 0) continue;
+    await spool.settle([{ id: meta.id, recipients: [0], state: { kind: "delivered" } }]);
+    say({ event: "settled", id: meta.id });
+  }
+}
+
+async function collectForEver(): Promise<void> {
+  for (;;) {
+    await spool.collect();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+await Promise.all([...Array.from({ length: 8 }, (_, n) => acceptForEver(n)), collectForEver()]);

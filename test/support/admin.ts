@@ -1,0 +1,244 @@
+/** An admin service on a real Redis and a memory spool, with mail to look at. The test closes it. */
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { type AdminService, startAdmin } from "../../services/admin/admin.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { MessageMeta } from "../../shared/mail/message.ts";
+import { makeQueueId } from "../../shared/mail/queue-id.ts";
+import { consumeDeliveries } from "../../shared/queue/consumer.ts";
+import { makeDeliveryJob } from "../../shared/queue/delivery-job.ts";
+import { createHolds, type Holds } from "../../shared/queue/holds.ts";
+import { createInspector, type Inspector } from "../../shared/queue/inspector.ts";
+import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
+import type { Consumer, DeliveryTask, JobNext } from "../../shared/queue/queue.ts";
+import { announceService } from "../../shared/runtime/announcement.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import { createMetrics } from "../../shared/runtime/metrics.ts";
+import type { Health } from "../../shared/runtime/service.ts";
+import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
+import type { EnhancedStatus } from "../../shared/smtp/status.ts";
+import { createMemorySpool } from "../../shared/spool/memory-spool.ts";
+import type { Spool, StoredMessage } from "../../shared/spool/spool.ts";
+import { testConfig } from "./config.ts";
+import { startRedis, type TestRedis } from "./redis.ts";
+import { waitFor } from "./wait-for.ts";
+
+export const token = "test-token-of-the-admin";
+
+export interface GivenMail {
+  from?: string;
+  /** One job for each entry. */
+  to?: string[][];
+  route?: string;
+  receivedAtMs?: number;
+  messageId?: string;
+  body?: Buffer;
+  envelope?: Partial<MessageMeta["envelope"]>;
+}
+
+export interface TestAdmin {
+  admin: AdminService;
+  url: string;
+  config: Config;
+  redis: TestRedis;
+  spool: Spool;
+  /** Of the test's own, beside those of the admin. */
+  producer: QueueProducer;
+  holds: Holds;
+  inspector: Inspector;
+  /** What the admin has logged, oldest first. */
+  log: Record<string, unknown>[];
+  /** Accepts a message and enqueues it. */
+  accept(given?: GivenMail): Promise<StoredMessage>;
+  /** A delivery worker takes every waiting job once, and defers it for this reason. */
+  defer(reason: string, options?: { forMs?: number; status?: EnhancedStatus }): Promise<void>;
+  /** A delivery worker that keeps the jobs that it takes until it is told to let go. */
+  takeInHand(): Promise<{ jobIds: string[]; letGo(next: JobNext): Promise<void> }>;
+  /** As the bounce service leaves a message that it can return to nobody. */
+  bury(message: StoredMessage, reason: string): Promise<void>;
+  /** Other services, as if they ran. */
+  announce(name: string, health?: Health, url?: string): Promise<void>;
+  /** GET with the token unless headers say otherwise. */
+  get(pathname: string, headers?: Record<string, string>): Promise<Response>;
+  post(pathname: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
+  close(): Promise<void>;
+}
+
+export async function startTestAdmin(
+  given: Parameters<typeof testConfig>[0] = {},
+  options: { spool?: Spool; redis?: "unix" | "tcp" } = {},
+): Promise<TestAdmin> {
+  const redis = await startRedis(options.redis);
+  const data = await mkdtemp(path.join(tmpdir(), "admin-test-"));
+  const config = testConfig({ data, admin: { port: 0, token }, ...given });
+  const lines: Record<string, unknown>[] = [];
+  const log = createLogger("admin", { write: (line) => lines.push(JSON.parse(line)) });
+  const quiet = createLogger("test", { write() {} });
+  const redisConfig = { url: redis.url };
+  const spool = options.spool ?? createMemorySpool();
+  const holdsFile = path.join(data, "holds.json");
+  const producer = createProducer(redisConfig, quiet);
+  const holds = createHolds({ redis: redisConfig, file: path.join(data, "holds.json"), log: quiet });
+  const inspector = createInspector({ redis: redisConfig, holds, log: quiet });
+  const announced: { close(): Promise<void> }[] = [];
+  /** Of workers whose test failed before it was done with them. */
+  const consumers = new Set<Consumer>();
+  const consume = (handle: (task: DeliveryTask) => Promise<JobNext>): { close(): Promise<void> } => {
+    const consumer = consumeDeliveries({ redis: redisConfig, log: quiet, concurrency: 50, handle });
+    consumers.add(consumer);
+    return {
+      async close() {
+        consumers.delete(consumer);
+        await consumer.close(5000);
+      },
+    };
+  };
+  const admin = await startAdmin({
+    config,
+    redis: redisConfig,
+    log,
+    metrics: createMetrics("admin"),
+    spool,
+    holdsFile,
+  });
+
+  await waitFor("the producer's connection", () =>
+    producer.requestScan().then(
+      () => true,
+      () => false,
+    ),
+  );
+
+  const withToken = (headers: Record<string, string>) => ({ authorization: `Bearer ${token}`, ...headers });
+  return {
+    admin,
+    url: admin.url,
+    config,
+    redis,
+    spool,
+    producer,
+    holds,
+    inspector,
+    log: lines,
+    async accept(mail = {}) {
+      const message = await store(spool, mail);
+      const routes = message.meta.parts.map(() => mail.route ?? "relay mx:example.com");
+      await producer.addDeliveries([{ message, routes }]);
+      return message;
+    },
+    async defer(reason, { forMs = 600_000, status = "4.7.1" } = {}) {
+      const worker = consume(async ({ queue, job }) => {
+        const diagnosis = { ...failure(reason, status), atMs: Date.now() };
+        const recipients = job.to.map((_, index) => index);
+        const attempts = (job.history?.attempts ?? 0) + 1;
+        const history = { attempts, lastAttemptAtMs: Date.now(), last: [{ recipients, diagnosis }] };
+        return { kind: "later", atMs: Date.now() + forMs, queue, history, route: job.route };
+      });
+      await waitFor("all jobs to be deferred", async () => {
+        const { delivery } = await inspector.counts();
+        return delivery.waiting + delivery.active === 0;
+      });
+      await worker.close();
+    },
+    async takeInHand() {
+      const end = Promise.withResolvers<JobNext>();
+      const jobIds: string[] = [];
+      const worker = consume(({ jobId }) => {
+        jobIds.push(jobId);
+        return end.promise;
+      });
+      await waitFor("the jobs to be taken", async () => (await inspector.counts()).delivery.waiting === 0);
+      return {
+        jobIds,
+        async letGo(next) {
+          end.resolve(next);
+          await waitFor(
+            "the jobs to be let go",
+            async () => (await inspector.counts()).delivery.active === 0,
+          );
+          await worker.close();
+        },
+      };
+    },
+    async bury(message, reason) {
+      const diagnosis = { ...failure(reason, "5.1.1"), atMs: Date.now() };
+      const { id, parts } = message.meta;
+      const atMs = Date.now();
+      const recipients = parts.flat();
+      await spool.settle([{ id, recipients, state: { kind: "dead", diagnosis, atMs } }]);
+      for (const [part] of parts.entries()) {
+        const job = makeDeliveryJob(message, part, "relay mx:example.com", true);
+        await producer.addDead({ version: 1, job, reason, diagnosis, deadAtMs: atMs });
+      }
+    },
+    async announce(name, health = { ready: true, reasons: [] }, url) {
+      const options = { redis: redisConfig, name, url: url ?? null, log: quiet };
+      announced.push(announceService({ ...options, health: async () => health }));
+    },
+    get: (pathname, headers) => fetch(admin.url + pathname, { headers: headers ?? withToken({}) }),
+    post: (pathname, body, headers) =>
+      fetch(admin.url + pathname, {
+        method: "POST",
+        headers: headers ?? withToken({ "content-type": "application/json" }),
+        body: typeof body === "string" ? body : JSON.stringify(body),
+      }),
+    async close() {
+      await admin.close(1000);
+      await Promise.all([...consumers].map((consumer) => consumer.close(0)));
+      await Promise.all(announced.map((each) => each.close()));
+      await Promise.all([producer.close(), inspector.close(), holds.close()]);
+      await spool.close();
+      await redis.close();
+      await rm(data, { recursive: true, force: true });
+    },
+  };
+}
+
+function failure(reason: string, status: EnhancedStatus): Omit<Diagnosis, "atMs"> {
+  return {
+    status,
+    class: status.startsWith("5") ? "5xx" : "4xx",
+    reason,
+    reply: { code: status.startsWith("5") ? 550 : 450, enhanced: status, lines: [reason], command: "RCPT" },
+    remote: { host: "mx.example.com", address: "203.0.113.25", port: 25 },
+  };
+}
+
+async function store(spool: Spool, given: GivenMail): Promise<StoredMessage> {
+  const body =
+    given.body ?? Buffer.from("Subject: a test\r\nFrom: a@example.net\r\n\r\nThe secret body.\r\n");
+  const to = given.to ?? [["b@example.com"]];
+  const receivedAtMs = given.receivedAtMs ?? Date.now();
+  let next = 0;
+  const meta: MessageMeta = {
+    version: 1,
+    id: makeQueueId(receivedAtMs, randomBytes(9)),
+    receivedAtMs,
+    envelope: {
+      reversePath: given.from ?? "a@example.net",
+      recipients: to.flat().map((address) => ({ address })),
+      ...given.envelope,
+    },
+    origin: {
+      connection: {
+        id: "s1",
+        listener: "submission",
+        client: { address: "192.0.2.7", port: 4711 },
+        destination: { address: "192.0.2.1", port: 25 },
+        direction: "local",
+      },
+      helo: "client.example.net",
+      protocol: "ESMTP",
+    },
+    received: "Received: from client.example.net ([192.0.2.7]) by gw.example.net with ESMTP\r\n",
+    ...(given.messageId === undefined ? {} : { messageId: given.messageId }),
+    size: body.length,
+    has8bit: false,
+    parts: to.map((part) => part.map(() => next++)),
+  };
+  const draft = spool.draft();
+  await draft.write(body);
+  return draft.commit(meta);
+}

@@ -1,0 +1,20 @@
+/** A delivery service in a process of its own, to be killed: `node delivery-process.ts JSON`. Locks are short, so that its jobs are taken up soon. */
+import path from "node:path";
+import { pino } from "pino";
+import { startDelivery } from "../../services/delivery/delivery.ts";
+import { createFsSpool } from "../../shared/spool/fs-spool.ts";
+import { testConfig } from "./config.ts";
+
+const config = testConfig(JSON.parse(process.argv[2] ?? "{}"));
+const directory = path.join(config.data, "spool");
+const service = await startDelivery({
+  config,
+  redis: { url: config.redis?.url ?? "" },
+  log: pino({ level: "warn" }),
+  spool: createFsSpool({ directory, followMs: 50, beatMs: 200, deadAfterMs: 1_500 }),
+  holdsFile: path.join(directory, "holds.json"),
+  keeperTiming: { tickMs: 100, leaseMs: 1_000, scanEveryMs: 1_000, reclaimMs: 500 },
+  workerTiming: { lockMs: 2_000, stalledCheckMs: 300, epochCheckMs: 200 },
+});
+// It ends by SIGKILL, or with its parent.
+process.on("disconnect", () => void service.close(0).then(() => process.exit(0)));

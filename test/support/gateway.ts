@@ -1,0 +1,155 @@
+/** The whole gateway as a user runs it: `postern up` in a directory of its own. The test stops it. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { stringify } from "yaml";
+import type { z } from "zod";
+import type { configSchema } from "../../shared/config/schema.ts";
+import { waitFor } from "./wait-for.ts";
+
+const program = fileURLToPath(new URL("../../bin/postern", import.meta.url));
+
+export type ServiceName = "ingress" | "delivery" | "bounce" | "admin";
+type ConfigFile = Partial<z.input<typeof configSchema>>;
+
+export interface Gateway {
+  directory: string;
+  /** The port of the listener `submission`, on 127.0.0.1. */
+  port: number;
+  adminUrl: string;
+  /** Path of the embedded Redis' socket. */
+  redisSocket: string;
+  /** The log so far: one record for each JSON line. */
+  log(): Record<string, unknown>[];
+  /** Runs the command line with this gateway's configuration. */
+  postern(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
+  /** SIGKILL, at once; the supervisor starts it again. */
+  kill(service: ServiceName): void;
+  /** Rows of `postern queue list --json`. */
+  queue(...filters: string[]): Promise<Record<string, unknown>[]>;
+  /** Stops it gently; the command line still works, and restart() starts it again on the same data. */
+  halt(): Promise<void>;
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts it and waits until it is ready. What the test does not give has the product's defaults, with short retries.
+ * @param prefix  words before each command: `ip netns exec NAME` runs the gateway on a host of the lab
+ */
+export async function startGateway(given: ConfigFile = {}, prefix: string[] = []): Promise<Gateway> {
+  const directory = mkdtempSync(join(tmpdir(), "postern-test-"));
+  const [port, adminPort] = [await freePort(), await freePort()];
+  const file = join(directory, "postern.yaml");
+  writeFileSync(
+    file,
+    stringify({
+      hostname: "gw.example.net",
+      listeners: [{ name: "submission", address: "127.0.0.1", port, destination: "self" }],
+      queue: { retry: ["1s"], delay_warning: 0 },
+      admin: { port: adminPort },
+      ...given,
+    }),
+  );
+  const [word = program, ...words] = [...prefix, program];
+  const adminUrl = `http://127.0.0.1:${adminPort}`;
+  const lines: Record<string, unknown>[] = [];
+  let child: ChildProcess;
+
+  const postern: Gateway["postern"] = (...args) =>
+    new Promise((resolve) => {
+      execFile(
+        word,
+        [...words, ...args, "-c", file],
+        { maxBuffer: 64 * 1024 ** 2 },
+        (error, stdout, stderr) => resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
+      );
+    });
+
+  const start = async (): Promise<void> => {
+    const started = spawn(word, [...words, "up", "-c", file], { stdio: ["ignore", "pipe", "pipe"] });
+    child = started;
+    let errors = "";
+    createInterface({ input: started.stdout }).on("line", (line) => {
+      if (line.startsWith("{")) lines.push(JSON.parse(line));
+    });
+    started.stderr.on("data", (chunk) => {
+      errors += chunk;
+    });
+    await waitFor(
+      "the gateway to be ready",
+      async () => {
+        if (started.exitCode !== null) throw new Error(`postern up ended: ${errors}`);
+        return (await postern("health", "admin")).code === 0;
+      },
+      60_000,
+    ).catch((error: Error) => {
+      started.kill("SIGKILL");
+      throw new Error(
+        `${error.message}\n${lines
+          .slice(-10)
+          .map((line) => JSON.stringify(line))
+          .join("\n")}`,
+      );
+    });
+  };
+  const end = async (): Promise<void> => {
+    if (child.exitCode !== null) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    await ended;
+  };
+  await start();
+  return {
+    directory,
+    port,
+    adminUrl,
+    redisSocket: join(directory, "data", "redis", "redis.sock"),
+    log: () => lines,
+    postern,
+    kill(service) {
+      for (const pid of processesOf(service, file)) process.kill(pid, "SIGKILL");
+    },
+    async queue(...filters) {
+      const { code, stdout, stderr } = await postern("queue", "list", "--json", ...filters);
+      if (code !== 0) throw new Error(stderr);
+      return JSON.parse(stdout);
+    },
+    halt: end,
+    async restart() {
+      await end();
+      await start();
+    },
+    async stop() {
+      await end();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** By their command lines: `node …/main.ts SERVICE -c FILE …`. */
+function processesOf(service: ServiceName, configFile: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+        return words.includes(service) && words.includes(configFile) && !words.includes("up");
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+export async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as net.AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

@@ -1,0 +1,78 @@
+/** An ingress for tests, with its log kept and a spool that only says whether it was asked. The test closes it. */
+import { type RunningIngress, startIngress } from "../../services/ingress/ingress.ts";
+import type { Publisher } from "../../shared/queue/queue.ts";
+import type { Endpoint } from "../../shared/routing/connection.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import type { Metrics } from "../../shared/runtime/metrics.ts";
+import { type Spool, SpoolFull } from "../../shared/spool/spool.ts";
+import { testConfig } from "./config.ts";
+import { proxyV1 } from "./proxy-header.ts";
+import { SmtpClient } from "./smtp-client.ts";
+
+export type LogLine = Record<string, unknown> & { level: string };
+
+export interface TestIngress extends RunningIngress {
+  log: LogLine[];
+  /** Lines with this event name so far. */
+  events(name: string): LogLine[];
+  /** Messages that somebody tried to queue. */
+  readonly drafts: number;
+  port(listener?: string): number;
+  /** Connects through the transparent listener as `client`, meaning `server`. */
+  connect(server: Endpoint, client?: Endpoint): Promise<SmtpClient>;
+}
+
+export const someClient: Endpoint = { address: "192.0.2.7", port: 40_000 };
+
+/** One listener `transparent`, which believes PROXY headers from 127.0.0.1, unless others are given. */
+export async function startTestIngress(
+  given: Parameters<typeof testConfig>[0] = {},
+  options: { xclient?: "pass" | "refuse"; metrics?: Metrics } = {},
+): Promise<TestIngress> {
+  const log: LogLine[] = [];
+  let drafts = 0;
+  const spool = {
+    draft() {
+      drafts++;
+      throw new SpoolFull("nothing is queued in these tests");
+    },
+  } as unknown as Spool;
+  const publisher: Publisher = { publish() {}, backlog: 0, async close() {} };
+  const ingress = await startIngress({
+    config: testConfig({ listeners: [transparent()], ...given }),
+    log: createLogger("ingress", { write: (line) => log.push(JSON.parse(line)) }),
+    spool,
+    publisher,
+    ...options,
+  });
+  const port = (listener = "transparent") => {
+    const found = ingress.addresses.find((bound) => bound.listener === listener);
+    if (found === undefined) throw new Error(`no listener ${listener}`);
+    return found.port;
+  };
+  return {
+    ...ingress,
+    log,
+    events: (name) => log.filter((line) => line.event === name),
+    get drafts() {
+      return drafts;
+    },
+    port,
+    async connect(server, client = someClient) {
+      const connection = await SmtpClient.connect(port());
+      connection.write(proxyV1(client, server));
+      return connection;
+    },
+  };
+}
+
+export function transparent(given: object = {}) {
+  return {
+    name: "transparent",
+    address: "127.0.0.1",
+    port: 0,
+    destination: "proxy" as const,
+    trusted_proxies: ["127.0.0.1"],
+    ...given,
+  };
+}

@@ -1,0 +1,156 @@
+/** A Postfix of its own on a host of the lab: it takes mail for its domains, relays the rest, offers STARTTLS and AUTH. */
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { selfSignedCertificate } from "../certificate.ts";
+import { waitFor } from "../wait-for.ts";
+import type { LabHost } from "./network.ts";
+
+export interface LabPostfix {
+  /** The certificate that it shows, PEM. */
+  certificate: string;
+  /** Its log so far. */
+  log(): string;
+  /** The messages in the mailbox of an address, as they were stored. */
+  mailbox(address: string): string[];
+  /** Stops taking and sending mail; start() goes on with the same mailboxes. */
+  halt(): Promise<void>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface LabPostfixOptions {
+  hostname: string;
+  /** Whose mail ends here. */
+  domains: string[];
+  /** User and password for AUTH. */
+  user?: { name: string; password: string };
+  /** Which clients may relay, besides those that authenticated. */
+  relayFor?: string[];
+}
+
+export async function startLabPostfix(host: LabHost, options: LabPostfixOptions): Promise<LabPostfix> {
+  const root = mkdtempSync(join(tmpdir(), "postern-lab-postfix-"));
+  chmodSync(root, 0o755);
+  const etc = join(root, "etc");
+  for (const name of ["etc", "queue", "data", "mail"]) mkdirSync(join(root, name));
+  execFileSync("chown", ["postfix", join(root, "data")]);
+  execFileSync("chown", ["nobody", join(root, "mail")]);
+  const { cert, key } = selfSignedCertificate(options.hostname);
+  writeFileSync(join(root, "cert.pem"), cert);
+  writeFileSync(join(root, "key.pem"), key, { mode: 0o600 });
+  writeFileSync(join(etc, "main.cf"), mainCf(root, options));
+  writeFileSync(join(etc, "master.cf"), masterCf);
+  // Everybody has a mailbox but gone@….
+  writeFileSync(join(etc, "unknown"), "/^gone@/ 550 5.1.1 no such user here\n");
+  if (options.user) makeUser(host, options);
+  const start = async (): Promise<void> => {
+    const { code, output } = await host.run("postfix", "-c", etc, "start");
+    if (code !== 0) throw new Error(`postfix: ${output}`);
+    await waitFor(
+      "Postfix to listen",
+      async () => (await host.run("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/25")).code === 0,
+    );
+  };
+  const halt = async (): Promise<void> => {
+    await host.run("postfix", "-c", etc, "stop");
+  };
+  await start();
+  return {
+    certificate: cert,
+    log: () => readFileSync(join(root, "data", "log"), "utf8"),
+    mailbox(address) {
+      const directory = join(root, "mail", "all", "new");
+      if (!existsSync(directory)) return [];
+      return readdirSync(directory)
+        .map((name) => readFileSync(join(directory, name), "utf8"))
+        .filter((message) => message.includes(`\nDelivered-To: ${address}\n`));
+    },
+    halt,
+    start,
+    async stop() {
+      await halt();
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+}
+
+function mainCf(root: string, { hostname, domains, user, relayFor = [] }: LabPostfixOptions): string {
+  return `compatibility_level = 3.6
+queue_directory = ${root}/queue
+data_directory = ${root}/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = ${root}/data/log
+maillog_file_prefixes = ${root}/data
+myhostname = ${hostname}
+mydestination =
+inet_interfaces = all
+inet_protocols = all
+smtp_address_preference = ipv4
+smtp_host_lookup = dns
+mynetworks = ${["127.0.0.0/8", ...relayFor].join(", ")}
+smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination
+virtual_mailbox_domains = ${domains.join(", ")}
+virtual_mailbox_base = ${root}/mail
+virtual_mailbox_maps = static:all/
+smtpd_recipient_restrictions = check_recipient_access regexp:${root}/etc/unknown
+virtual_uid_maps = static:65534
+virtual_gid_maps = static:65534
+alias_maps =
+local_recipient_maps =
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = ${root}/cert.pem
+smtpd_tls_key_file = ${root}/key.pem
+smtpd_sasl_auth_enable = ${user ? "yes" : "no"}
+minimal_backoff_time = 1s
+maximal_backoff_time = 2s
+queue_run_delay = 1s
+`;
+}
+
+const masterCf = `smtp inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 1 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+tlsmgr unix - - n 1000? 1 tlsmgr
+postlog unix-dgram n - n - 1 postlogd
+`;
+
+/** ip netns exec lays the file over /etc/sasldb2, where Debian's SASL library looks. */
+function makeUser(host: LabHost, { hostname, user }: LabPostfixOptions): void {
+  const database = `/etc/netns/${host.namespace}/sasldb2`;
+  execFileSync("saslpasswd2", ["-p", "-c", "-f", database, "-u", hostname, user?.name ?? ""], {
+    input: user?.password,
+    env: { PATH: "/usr/sbin:/usr/bin:/bin" },
+  });
+  execFileSync("chown", ["postfix", database]);
+}

@@ -1,0 +1,116 @@
+/** Delivery and bounce service in this process, on a spool and a Redis of their own, with scripted servers around. Everything ends with the test. */
+
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { TestContext } from "node:test";
+import { pino } from "pino";
+import type { z } from "zod";
+import { startBounce } from "../../services/bounce/bounce.ts";
+import { startDelivery } from "../../services/delivery/delivery.ts";
+import type { Config, configSchema } from "../../shared/config/schema.ts";
+import type { Envelope } from "../../shared/mail/envelope.ts";
+import { makeQueueId } from "../../shared/mail/queue-id.ts";
+import { createProducer } from "../../shared/queue/producer.ts";
+import type { RunningService } from "../../shared/runtime/service.ts";
+import { createFsSpool, type FsSpool } from "../../shared/spool/fs-spool.ts";
+import type { StoredMessage } from "../../shared/spool/spool.ts";
+import { testConfig } from "./config.ts";
+import { startRedis, type TestRedis } from "./redis.ts";
+
+export interface MailFlow {
+  config: Config;
+  redis: TestRedis;
+  /** The test's own view of the spool. */
+  spool: FsSpool;
+  events: Record<string, unknown>[];
+  /** Accepts a message as the ingress would: stored, then enqueued. @param parts  absent: one job for all recipients */
+  accept(envelope: Partial<Envelope> & { to: string[] }, parts?: number[][]): Promise<StoredMessage>;
+  startDelivery(): Promise<RunningService>;
+  startBounce(): Promise<RunningService>;
+  /** States of a message's recipients, as any process sees them. */
+  kinds(id: string): Promise<string[]>;
+}
+
+/** Both services look for trouble often, so that tests do not wait for it. */
+const keeperTiming = { tickMs: 100, leaseMs: 2_000, scanEveryMs: 500, reclaimMs: 100 };
+
+export async function createMailFlow(
+  t: TestContext,
+  given: Partial<z.input<typeof configSchema>> = {},
+): Promise<MailFlow> {
+  const redis = await startRedis();
+  const directory = await mkdtemp(path.join(tmpdir(), "mail-flow-"));
+  const config = testConfig({ redis: { url: redis.url }, data: directory, ...given });
+  const redisConfig = { url: redis.url };
+  const events: Record<string, unknown>[] = [];
+  const log = pino({}, { write: (line: string) => void events.push(JSON.parse(line)) });
+  const openSpool = () => createFsSpool({ directory: path.join(directory, "spool"), followMs: 50 });
+  const spool = openSpool();
+  const producer = createProducer(redisConfig, log);
+  const running: (() => Promise<void>)[] = [];
+  t.after(async () => {
+    for (const close of running.reverse()) await close();
+    await producer.close();
+    await spool.close();
+    await redis.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  /** Each service has the spool open for itself, as a process of its own has. */
+  const run = async (start: (own: FsSpool) => Promise<RunningService>): Promise<RunningService> => {
+    const own = openSpool();
+    const service = await start(own);
+    let closed: Promise<void> | undefined;
+    const close = (graceMs: number): Promise<void> => {
+      closed ??= service.close(graceMs).then(() => own.close());
+      return closed;
+    };
+    running.push(() => close(2_000));
+    return { health: () => service.health(), close };
+  };
+
+  return {
+    config,
+    redis,
+    spool,
+    events,
+    async accept({ to, ...envelope }, parts) {
+      const recipients = envelope.recipients ?? to.map((address) => ({ address }));
+      const body = Buffer.from("Subject: hello\r\nMessage-ID: <1@example.org>\r\n\r\nHello.\r\n");
+      const draft = spool.draft();
+      await draft.write(body);
+      const stored = await draft.commit({
+        version: 1,
+        id: makeQueueId(Date.now(), randomBytes(9)),
+        receivedAtMs: Date.now(),
+        envelope: { reversePath: "alice@sender.example", ...envelope, recipients },
+        origin: null,
+        received: "",
+        messageId: "<1@example.org>",
+        size: body.length,
+        has8bit: false,
+        parts: parts ?? [recipients.map((_, index) => index)],
+      });
+      await producer.addDeliveries([{ message: stored, routes: [] }]);
+      return stored;
+    },
+    startDelivery: () =>
+      run((own) =>
+        startDelivery({
+          config,
+          redis: redisConfig,
+          log,
+          spool: own,
+          holdsFile: path.join(directory, "spool", "holds.json"),
+          keeperTiming,
+        }),
+      ),
+    startBounce: () => run((own) => startBounce({ config, redis: redisConfig, log, spool: own })),
+    async kinds(id) {
+      const states = await spool.states(id, true);
+      return [...states].sort(([a], [b]) => a - b).map(([, { kind }]) => kind);
+    },
+  };
+}

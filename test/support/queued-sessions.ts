@@ -1,0 +1,169 @@
+/** Queued sessions on a port of their own, over a spool in memory that fails when told to. The test closes them. */
+import net from "node:net";
+import type { z } from "zod";
+import { createSessions, type Sessions } from "../../services/ingress/session/sessions.ts";
+import type { configSchema } from "../../shared/config/schema.ts";
+import type { MessageMeta } from "../../shared/mail/message.ts";
+import type { Publisher } from "../../shared/queue/queue.ts";
+import { compileRouting } from "../../shared/routing/classify.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import type { Draft, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";
+import { testConfig } from "./config.ts";
+import { SmtpClient } from "./smtp-client.ts";
+
+export interface AcceptedMessage {
+  meta: MessageMeta;
+  body: string;
+}
+
+/** What a test makes the storage do; each may be changed at any time. */
+export interface StorageFaults {
+  /** Thrown by draft(). */
+  onDraft?: Error;
+  /** What write() gives, after it has taken the chunk. */
+  onWrite?: (chunk: Buffer) => Promise<void> | undefined;
+  /** Awaited by commit() before the message counts; a rejection refuses it. */
+  onCommit?: () => Promise<void>;
+}
+
+export interface QueuedSessions {
+  port: number;
+  sessions: Sessions;
+  faults: StorageFaults;
+  /** Committed, in order. */
+  accepted: AcceptedMessage[];
+  published: { message: StoredMessage; routes: string[] }[];
+  settled: Settlement[];
+  /** Drafts that have neither been committed nor discarded. */
+  readonly openDrafts: number;
+  /** Sockets whose "close" was heard by who accepted them. */
+  readonly closedSockets: number;
+  /** The log so far. */
+  log: Record<string, unknown>[];
+  /** Connects and reads the greeting. */
+  connect(): Promise<SmtpClient>;
+  close(): Promise<void>;
+}
+
+interface Given {
+  config?: Partial<z.input<typeof configSchema>>;
+  /** The client's address as the session is told. */
+  client?: string;
+  now?: () => number;
+  storageDeadlineMs?: number;
+}
+
+export async function startQueuedSessions(given: Given = {}): Promise<QueuedSessions> {
+  const config = testConfig(given.config);
+  const [listener] = config.listeners;
+  if (listener === undefined) throw new Error("the configuration has no listener");
+  const log: Record<string, unknown>[] = [];
+  const faults: StorageFaults = {};
+  const accepted: AcceptedMessage[] = [];
+  const published: QueuedSessions["published"] = [];
+  const settled: Settlement[] = [];
+  const drafts = new Set<Draft>();
+
+  const spool = {
+    draft(): Draft {
+      if (faults.onDraft !== undefined) throw faults.onDraft;
+      const chunks: Buffer[] = [];
+      let size = 0;
+      const draft: Draft = {
+        get size() {
+          return size;
+        },
+        write(chunk) {
+          chunks.push(Buffer.from(chunk));
+          size += chunk.length;
+          return faults.onWrite?.(chunk);
+        },
+        async commit(meta) {
+          drafts.delete(draft);
+          await faults.onCommit?.();
+          accepted.push({ meta, body: Buffer.concat(chunks).toString("latin1") });
+          return { meta, locator: { segment: "memory", offset: 0, length: size, checksum: 0 } };
+        },
+        async discard() {
+          drafts.delete(draft);
+        },
+      };
+      drafts.add(draft);
+      return draft;
+    },
+    async settle(settlements) {
+      settled.push(...settlements);
+    },
+  } satisfies Pick<Spool, "draft" | "settle"> as unknown as Spool;
+  const publisher: Publisher = {
+    publish: (message, routes) => published.push({ message, routes }),
+    backlog: 0,
+    close: async () => {},
+  };
+  const sessions = createSessions({
+    config,
+    spool,
+    publisher,
+    log: createLogger("test", { write: (line) => log.push(JSON.parse(line)) }),
+    routing: compileRouting(config),
+    ...(given.now === undefined ? {} : { now: given.now }),
+    ...(given.storageDeadlineMs === undefined ? {} : { storageDeadlineMs: given.storageDeadlineMs }),
+  });
+
+  let count = 0;
+  let closedSockets = 0;
+  const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => {});
+    socket.once("close", () => closedSockets++);
+    const connection = {
+      id: `test-${++count}`,
+      listener: listener.name,
+      client: { address: given.client ?? "127.0.0.1", port: socket.remotePort ?? 0 },
+      destination: { address: "127.0.0.1", port: socket.localPort ?? 0 },
+      direction: "local" as const,
+    };
+    sessions.take(socket, connection, listener);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as net.AddressInfo;
+  const clients: SmtpClient[] = [];
+  return {
+    port,
+    sessions,
+    faults,
+    accepted,
+    published,
+    settled,
+    get openDrafts() {
+      return drafts.size;
+    },
+    get closedSockets() {
+      return closedSockets;
+    },
+    log,
+    async connect() {
+      const client = await SmtpClient.connect(port);
+      clients.push(client);
+      await client.reply();
+      return client;
+    },
+    async close() {
+      for (const client of clients) client.close();
+      server.close();
+      await sessions.close(0);
+    },
+  };
+}
+
+/** Brings a client up to the point where it may send the message. */
+export async function openData(client: SmtpClient, recipient = "friend@example.org"): Promise<void> {
+  for (const line of [
+    "EHLO client.example",
+    "MAIL FROM:<me@example.org>",
+    `RCPT TO:<${recipient}>`,
+    "DATA",
+  ]) {
+    const reply = await client.command(line);
+    if (!/^[23]/.test(reply)) throw new Error(`${line} was answered ${reply}`);
+  }
+}

@@ -1,0 +1,144 @@
+/** A real redis-server of the test's own, with append-only file and noeviction. It owns the process and its directory; the test closes it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+export interface TestRedis {
+  /** `unix:///…/redis.sock`, or `redis://127.0.0.1:port/0` when TCP was asked for; the same after restart(). */
+  readonly url: string;
+  /** FLUSHALL: everything is forgotten. */
+  flush(): Promise<void>;
+  /** Sends one command without spaces in its arguments and gives the raw RESP reply. */
+  command(line: string): Promise<string>;
+  /** Stops gently; what it knew is in the append-only file. Harmless when it is stopped already. */
+  stop(): Promise<void>;
+  /** Starts again on the same address and the same files; stops first if it runs. */
+  restart(): Promise<void>;
+  /** SIGKILL: a crash. */
+  kill(): Promise<void>;
+  /** SIGSTOP: connections stay open, nothing answers. */
+  freeze(): void;
+  /** SIGCONT. */
+  thaw(): void;
+  /** Stops it for good and removes its directory. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts redis-server and waits until it answers.
+ * @param transport  `unix` (the default) is faster; `tcp` takes a free port on loopback
+ */
+export async function startRedis(transport: "unix" | "tcp" = "unix"): Promise<TestRedis> {
+  const directory = await mkdtemp(path.join(tmpdir(), "redis-test-"));
+  const socketPath = path.join(directory, "redis.sock");
+  const port = transport === "tcp" ? await freePort() : 0;
+  const where = transport === "tcp" ? { host: "127.0.0.1", port } : { path: socketPath };
+  let child: ChildProcess | undefined;
+  let closed = false;
+
+  const killAtExit = (): void => {
+    child?.kill("SIGKILL");
+  };
+  process.on("exit", killAtExit);
+
+  const start = async (): Promise<void> => {
+    if (closed) throw new Error("this test's Redis is closed");
+    const started = spawn(
+      "redis-server",
+      [
+        ["--port", String(port), "--bind", "127.0.0.1"],
+        transport === "unix" ? ["--unixsocket", socketPath] : [],
+        ["--dir", directory, "--appendonly", "yes", "--appendfsync", "everysec"],
+        ["--maxmemory-policy", "noeviction", "--save", "", "--daemonize", "no", "--loglevel", "warning"],
+      ].flat(),
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
+    let output = "";
+    started.stdout.on("data", (chunk) => {
+      output += chunk;
+    });
+    started.stderr.on("data", (chunk) => {
+      output += chunk;
+    });
+    started.on("error", (error) => {
+      output += error.message;
+    });
+    child = started;
+    const deadline = Date.now() + 20_000;
+    for (;;) {
+      const reply = await ask(where, "PING").catch(() => "");
+      if (reply.startsWith("+PONG")) return;
+      if (hasEnded(started) || started.pid === undefined || Date.now() > deadline) {
+        started.kill("SIGKILL");
+        throw new Error(`redis-server did not start: ${output}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    const running = child;
+    child = undefined;
+    if (running === undefined || hasEnded(running)) return;
+    running.kill("SIGCONT");
+    running.kill(signal);
+    await new Promise((resolve) => running.once("exit", resolve));
+  };
+
+  await start();
+  return {
+    url: transport === "tcp" ? `redis://127.0.0.1:${port}/0` : `unix://${socketPath}`,
+    async flush() {
+      await ask(where, "FLUSHALL");
+    },
+    command: (line) => ask(where, line),
+    stop: () => end("SIGTERM"),
+    async restart() {
+      await end("SIGTERM");
+      await start();
+    },
+    kill: () => end("SIGKILL"),
+    freeze() {
+      child?.kill("SIGSTOP");
+    },
+    thaw() {
+      child?.kill("SIGCONT");
+    },
+    async close() {
+      closed = true;
+      await end("SIGKILL");
+      process.off("exit", killAtExit);
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+/** One inline command on a connection of its own; QUIT makes the server close after the reply. */
+async function ask(where: net.NetConnectOpts, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let reply = "";
+    const socket = net.connect(where);
+    socket.setTimeout(10_000, () => socket.destroy(new Error("Redis does not answer")));
+    socket.on("data", (chunk) => {
+      reply += chunk.toString("utf8");
+    });
+    socket.on("error", reject);
+    socket.on("close", () => resolve(reply.replace(/\+OK\r\n$/, (ok) => (reply === ok ? ok : ""))));
+    socket.write(`${command}\r\nQUIT\r\n`);
+  });
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}

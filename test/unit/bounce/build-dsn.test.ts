@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { adviceFor } from "../../../services/bounce/advice.ts";
+import { buildDsn } from "../../../services/bounce/build-dsn.ts";
+import type { Dsn } from "../../../services/bounce/dsn.ts";
+import { field, phrase, readable } from "../../../services/bounce/mime.ts";
+import { cutToFields, fieldValue, headerSection } from "../../../services/bounce/original.ts";
+import { sampleDsns } from "./sample-dsns.ts";
+
+function sample(name: string): Dsn {
+  const dsn = sampleDsns[name];
+  assert.ok(dsn);
+  return dsn;
+}
+const textOf = (dsn: Dsn) => buildDsn(dsn).bytes.toString("utf8");
+
+describe("every notification, hostile ones too", () => {
+  for (const [name, dsn] of Object.entries(sampleDsns)) {
+    test(`${name}: CRLF line ends only, lines within 998 octets (RFC 5322 §2.1.1), no NUL`, () => {
+      const { bytes } = buildDsn(dsn);
+      const text = bytes.toString("latin1");
+      assert.doesNotMatch(text, /\r(?!\n)|(?<!\r)\n|\0/);
+      for (const line of text.split("\r\n")) assert.ok(line.length <= 998, `${line.length} octets`);
+    });
+
+    test(`${name}: its header has the fields that we write, each once, and ends where we end it`, () => {
+      const header = headerSection(buildDsn(dsn).bytes).toString();
+      const names = header
+        .split(/\r\n(?![ \t])/)
+        .flatMap((line) => (line === "" ? [] : [line.split(":")[0]]));
+      assert.equal(new Set(names).size, names.length);
+      const known = [
+        "Date",
+        "From",
+        "To",
+        "Subject",
+        "Message-ID",
+        "In-Reply-To",
+        "References",
+        "Auto-Submitted",
+        "MIME-Version",
+        "Content-Type",
+        "Content-Transfer-Encoding",
+      ];
+      for (const each of names) assert.ok(known.includes(each ?? ""), each);
+    });
+
+    test(`${name}: has8bit and smtputf8 say what is in it (RFC 6152, RFC 6531)`, () => {
+      const { bytes, has8bit, smtputf8 } = buildDsn(dsn);
+      assert.equal(
+        has8bit,
+        bytes.some((octet) => octet > 127),
+      );
+      assert.equal(
+        smtputf8,
+        headerSection(bytes).some((octet) => octet > 127),
+      );
+    });
+  }
+
+  test("whatever stands in any text, no line of it becomes a line of the notification", () => {
+    const evil = "x\r\nX-Injected: yes\r\n\r\n--report-1HZ8C4T00JHGFEDCBA\r\n\n\rX-Injected: again";
+    const base = sample("failed-one");
+    const [bob] = base.recipients;
+    assert.ok(bob);
+    const remote = { host: evil, address: evil, port: 25 };
+    const reply = { code: 550, lines: [evil, evil], command: "RCPT" as const };
+    const evils: Partial<Dsn>[] = [
+      { to: evil },
+      { from: { name: evil, address: evil } },
+      { original: { ...base.original, envid: evil, client: { helo: evil, address: evil } } },
+      {
+        original: {
+          ...base.original,
+          attach: false,
+          header: Buffer.from(`Subject: ${evil.replaceAll("\r\n", "\r\n ")}\r\n`),
+        },
+      },
+      { recipients: [{ ...bob, address: evil, orcpt: `rfc822;${evil}` }] },
+      { recipients: [{ ...bob, report: { ...bob.report, remote, reply, reason: evil } }] },
+    ];
+    for (const over of evils) assert.doesNotMatch(textOf({ ...base, ...over }), /^X-Injected/m);
+  });
+});
+
+test("an original with bare line ends goes back as its header alone, with proper ones (RFC 5322 §2.3)", () => {
+  const dsn = sample("failed-one");
+  const bare = Buffer.from("Subject: x\nX-Bare: y\r\n\r\nbody\r\n");
+  const { bytes } = buildDsn({
+    ...dsn,
+    original: { ...dsn.original, full: bare, header: headerSection(bare) },
+  });
+  assert.doesNotMatch(bytes.toString("latin1"), /\r(?!\n)|(?<!\r)\n/);
+  assert.match(bytes.toString(), /text\/rfc822-headers/);
+});
+
+describe("the status part, RFC 3464", () => {
+  test("§2.3.7: Remote-MTA is a name, or an address in brackets", () => {
+    assert.match(textOf(sample("failed-one")), /^Remote-MTA: dns; mx1\.example\.com\r$/m);
+    assert.match(textOf(sample("failed-several")), /^Remote-MTA: dns; \[192\.0\.2\.77\]\r$/m);
+    assert.match(textOf(sample("delivered")), /^Remote-MTA: dns; \[IPv6:2001:db8::25\]\r$/m);
+  });
+
+  test("§2.3.6: what no server said is not called an SMTP reply", () => {
+    assert.match(textOf(sample("failed-several")), /^Diagnostic-Code: X-Postern; the domain no-such-domain/m);
+    assert.match(textOf(sample("failed-one")), /^Diagnostic-Code: smtp; 550 5\.1\.1 /m);
+  });
+
+  test("§2.2: no Received-From-MTA for what the gateway made itself", () => {
+    const dsn = sample("failed-one");
+    const { client: _, ...original } = dsn.original;
+    assert.doesNotMatch(textOf({ ...dsn, original }), /^Received-From-MTA/m);
+  });
+
+  test("RFC 6533 §3: type utf-8 only for addresses that need it", () => {
+    assert.match(textOf(sample("failed-international")), /^Final-Recipient: utf-8; jürgen@exämple\.com\r$/m);
+    assert.match(textOf(sample("failed-one")), /^Final-Recipient: rfc822; bob@example\.com\r$/m);
+  });
+
+  test("words of a server beyond ASCII do not make an ordinary report international", () => {
+    const dsn = sample("failed-one");
+    const [bob] = dsn.recipients;
+    assert.ok(bob);
+    const reply = { code: 550, lines: ["kein Empfänger"], command: "RCPT" as const };
+    const text = textOf({ ...dsn, recipients: [{ ...bob, report: { ...bob.report, reply } }] });
+    assert.match(text, /^Content-Type: message\/delivery-status\r$/m);
+    assert.match(text, /^Diagnostic-Code: smtp; 550 kein Empf\?nger\r$/m);
+    assert.match(text, /550 kein Empf=C3=A4nger/);
+  });
+});
+
+describe("the text for people", () => {
+  test("recipients with the same news share a paragraph", () => {
+    const text = textOf(sample("failed-several"));
+    assert.equal(text.match(/no such user here\r\n\r\nWhat you can do/g)?.length, 1);
+  });
+
+  test("a thousand recipients do not make a thousand lines", () => {
+    const dsn = sample("failed-one");
+    const [bob] = dsn.recipients;
+    assert.ok(bob);
+    const recipients = Array.from({ length: 1000 }, (_, n) => ({ ...bob, address: `user${n}@example.com` }));
+    const text = textOf({ ...dsn, recipients });
+    assert.match(text, /and 950 more, who are named in the attached report/);
+    assert.equal(text.match(/^Final-Recipient/gm)?.length, 1000);
+  });
+
+  test("whoever may have received it is not told to send it again", () => {
+    const text = textOf(sample("failed-possibly-delivered"));
+    assert.match(text, /Ask the recipient before you send it again/);
+    assert.doesNotMatch(text, /If the message still matters, send it again/);
+  });
+
+  test("advice fits the status, and what we found out ourselves is not blamed on a server", () => {
+    assert.match(adviceFor("5.2.2", true), /full/);
+    assert.match(adviceFor("5.2.99", true), /mailbox cannot take/);
+    assert.match(adviceFor("5.1.10", false), /receives no mail at all/);
+    assert.match(adviceFor("5.7.26", true), /could not verify/);
+    assert.doesNotMatch(adviceFor("5.7.0", false), /server refused/);
+  });
+});
+
+describe("header fields", () => {
+  test("are folded at spaces, and inside what is too long to stay whole", () => {
+    assert.equal(field("A", "b c"), "A: b c\r\n");
+    const folded = field("Diagnostic-Code", `${"word ".repeat(40)}${"x".repeat(3000)}`);
+    for (const line of folded.trimEnd().split("\r\n")) assert.ok(line.length <= 250);
+    assert.ok(
+      folded
+        .trimEnd()
+        .split("\r\n")
+        .slice(1)
+        .every((line) => line.startsWith(" ")),
+    );
+  });
+
+  test("display names are quoted or encoded as they need it", () => {
+    assert.equal(phrase("Mail Delivery System"), "Mail Delivery System");
+    assert.equal(phrase('The "Post", Ltd.'), '"The \\"Post\\", Ltd."');
+    assert.match(phrase("Postzustellung für alle"), /^=\?UTF-8\?B\?/);
+  });
+
+  test("encoded words are read in any charset that is known (RFC 2047)", () => {
+    assert.equal(readable("=?utf-8?B?TWl0dGFn?= =?iso-8859-1?Q?_f=FCr_alle?="), "Mittag für alle");
+    assert.equal(readable("=?no-such-charset?Q?x?="), "=?no-such-charset?Q?x?=");
+  });
+
+  test("the original's header ends at the empty line, and is cut between fields", () => {
+    const message = Buffer.from("A: 1\r\nB: 2\r\n folded\r\nC: 3\r\n\r\nbody: no\r\n");
+    const section = headerSection(message);
+    assert.equal(section.toString(), "A: 1\r\nB: 2\r\n folded\r\nC: 3\r\n");
+    assert.equal(cutToFields(section, 14).toString(), "A: 1\r\n");
+    assert.equal(cutToFields(section, 24).toString(), "A: 1\r\nB: 2\r\n folded\r\n");
+    assert.equal(fieldValue(section, "b"), "2 folded");
+    assert.equal(fieldValue(section, "body"), undefined);
+    assert.equal(headerSection(Buffer.from("\r\nbody\r\n")).length, 0);
+  });
+});

@@ -1,0 +1,360 @@
+import assert from "node:assert/strict";
+import { describe, type TestContext, test } from "node:test";
+import { pino } from "pino";
+import { createBounceMetrics } from "../../../services/bounce/bounce-metrics.ts";
+import { createNotifier } from "../../../services/bounce/notifier.ts";
+import type { Envelope } from "../../../shared/mail/envelope.ts";
+import type { MessageMeta } from "../../../shared/mail/message.ts";
+import type { BounceJob, DeadJob } from "../../../shared/queue/contract.ts";
+import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
+import { createMemorySpool } from "../../../shared/spool/memory-spool.ts";
+import {
+  type RecipientState,
+  SpoolCorrupt,
+  SpoolFull,
+  type StoredMessage,
+} from "../../../shared/spool/spool.ts";
+import { testConfig } from "../../support/config.ts";
+
+const receivedAtMs = 1_800_000_000_000;
+const nowMs = receivedAtMs + 60_000;
+const id = "1HZ8C4S30ABCDEFGHJ";
+const refusal: Diagnosis = {
+  status: "5.1.1",
+  class: "5xx",
+  reason: "no such user",
+  reply: { code: 550, enhanced: "5.1.1", lines: ["no such user"], command: "RCPT" },
+  remote: { host: "mx.example.com", address: "192.0.2.25", port: 25 },
+  atMs: receivedAtMs + 1000,
+};
+const failed: RecipientState = { kind: "failed", diagnosis: refusal };
+const bob = { address: "bob@example.com" };
+const carol = { address: "carol@example.com" };
+
+interface Given {
+  envelope?: Partial<Envelope>;
+  states?: [number, RecipientState][];
+  body?: string;
+  config?: Parameters<typeof testConfig>[0];
+}
+
+/** A stored message, and the notifier over its spool. */
+async function given(t: TestContext, { envelope, states = [], body, config }: Given) {
+  const spool = createMemorySpool();
+  t.after(() => spool.close());
+  const recipients = envelope?.recipients ?? [bob];
+  const meta: MessageMeta = {
+    version: 1,
+    id,
+    receivedAtMs,
+    envelope: { reversePath: "alice@example.org", ...envelope, recipients },
+    origin: null,
+    received: "",
+    size: 0,
+    has8bit: false,
+    parts: [recipients.map((_, index) => index)],
+  };
+  const bytes = Buffer.from(
+    body ?? "Subject: hello\r\nMessage-ID: <1@example.org>\r\n\r\nthe secret body\r\n",
+  );
+  meta.size = bytes.length;
+  const draft = spool.draft();
+  await draft.write(bytes);
+  const stored = await draft.commit(meta);
+  await spool.settle(states.map(([index, state]) => ({ id, recipients: [index], state })));
+  const published: { message: StoredMessage; routes: string[] }[] = [];
+  const dead: DeadJob[] = [];
+  const events: Record<string, unknown>[] = [];
+  let serial = 0;
+  const handle = createNotifier({
+    config: testConfig(config),
+    log: pino({}, { write: (line: string) => void events.push(JSON.parse(line)) }),
+    metrics: createBounceMetrics(),
+    spool,
+    publish: (message, routes) => void published.push({ message, routes }),
+    addDead: async (job) => void dead.push(job),
+    describeRoute: (of) => `relay via mx ${of.envelope.recipients[0]?.address.split("@")[1]}`,
+    now: () => nowMs,
+    random: () => new Uint8Array(9).fill(serial++),
+  });
+  const run = (job: Partial<BounceJob> = {}) =>
+    handle({
+      jobId: `${id}-failed`,
+      job: { version: 1, kind: "failed", id, locator: stored.locator, ...job } as BounceJob,
+      signal: new AbortController().signal,
+    });
+  const kinds = async () => [...(await spool.states(id)).values()].map(({ kind }) => kind);
+  const textOf = async (index: number) => {
+    const message = published[index]?.message;
+    const found = await spool.read(message?.meta.id ?? "", message?.locator);
+    return found?.body.kind === "buffer" ? found.body.bytes.toString("utf8") : "";
+  };
+  return { spool, run, published, dead, events, kinds, textOf };
+}
+
+describe("failures", () => {
+  test("one notification names all recipients that failed so far, and settles them with its own record", async (t) => {
+    const { run, published, kinds, textOf } = await given(t, {
+      envelope: { recipients: [bob, carol, { address: "dave@example.com" }] },
+      states: [
+        [0, failed],
+        [1, failed],
+        [2, { kind: "delivered" }],
+      ],
+    });
+    assert.deepEqual(await run(), { kind: "done" });
+    assert.equal(published.length, 1);
+    assert.deepEqual(await kinds(), ["bounced", "bounced", "delivered"]);
+    const text = await textOf(0);
+    assert.match(text, /Final-Recipient: rfc822; bob@example.com/);
+    assert.match(text, /Final-Recipient: rfc822; carol@example.com/);
+    assert.doesNotMatch(text, /dave/);
+  });
+
+  test("RFC 5321 §4.5.5: a notification is from <> to the sender, and routed as any mail to them", async (t) => {
+    const { run, published } = await given(t, { states: [[0, failed]] });
+    await run();
+    assert.partialDeepStrictEqual(published[0]?.message.meta, {
+      receivedAtMs: nowMs,
+      envelope: { reversePath: "", recipients: [{ address: "alice@example.org" }] },
+      origin: null,
+      received: "",
+      parts: [[0]],
+    });
+    assert.deepEqual(published[0]?.routes, ["relay via mx example.org"]);
+  });
+
+  test("run again after a crash, the job finds nothing owed and makes no second notification", async (t) => {
+    const { run, published } = await given(t, { states: [[0, failed]] });
+    await run();
+    assert.deepEqual(await run(), { kind: "done" });
+    assert.equal(published.length, 1);
+  });
+
+  test("when the spool takes no notification, the failure stays owed", async (t) => {
+    const { spool, run, kinds, published } = await given(t, { states: [[0, failed]] });
+    spool.draft = () => {
+      throw new SpoolFull("full");
+    };
+    await assert.rejects(run(), SpoolFull);
+    assert.deepEqual(await kinds(), ["failed"]);
+    assert.deepEqual(published, []);
+  });
+
+  test("RFC 3461 §4.1: recipients without FAILURE in their NOTIFY are settled in silence", async (t) => {
+    const recipients = [
+      { ...bob, notify: [] },
+      { ...carol, notify: ["SUCCESS" as const, "DELAY" as const] },
+    ];
+    const { run, published, kinds, events } = await given(t, {
+      envelope: { recipients },
+      states: [
+        [0, failed],
+        [1, failed],
+      ],
+    });
+    await run();
+    assert.deepEqual(published, []);
+    assert.deepEqual(await kinds(), ["bounced", "bounced"]);
+    assert.deepEqual(
+      events.map(({ event }) => event),
+      ["message.settled"],
+    );
+  });
+
+  test("a mixed message names only those who asked", async (t) => {
+    const { run, kinds, textOf } = await given(t, {
+      envelope: {
+        recipients: [
+          { ...bob, notify: [] },
+          { ...carol, notify: ["FAILURE"] },
+        ],
+      },
+      states: [
+        [0, failed],
+        [1, failed],
+      ],
+    });
+    await run();
+    assert.deepEqual(await kinds(), ["bounced", "bounced"]);
+    assert.doesNotMatch(await textOf(0), /bob@example.com/);
+  });
+
+  for (const reversePath of ["", "root", "alice@example.org>\r\nBcc: <v@example.org"]) {
+    test(`nothing can be returned to <${JSON.stringify(reversePath)}>: its failures go to dead`, async (t) => {
+      const { run, published, dead, kinds, events } = await given(t, {
+        envelope: { reversePath },
+        states: [[0, failed]],
+      });
+      await run();
+      assert.deepEqual(published, []);
+      assert.deepEqual(await kinds(), ["dead"]);
+      assert.equal(dead[0]?.diagnosis?.status, "5.1.1");
+      assert.deepEqual(dead[0]?.job.to, ["bob@example.com"]);
+      assert.equal(events[0]?.event, "message.dead");
+    });
+  }
+
+  test("a damaged record goes to dead with a loud word", async (t) => {
+    const { spool, run, dead, kinds, events } = await given(t, { states: [[0, failed]] });
+    spool.read = () => Promise.reject(new SpoolCorrupt("bad checksum"));
+    assert.deepEqual(await run(), { kind: "done" });
+    assert.deepEqual(await kinds(), ["dead"]);
+    assert.match(dead[0]?.reason ?? "", /bad checksum/);
+    assert.equal(events[0]?.level, 50);
+  });
+
+  test("dsn.made and message.settled are logged", async (t) => {
+    const { run, events } = await given(t, { states: [[0, failed]] });
+    await run();
+    assert.partialDeepStrictEqual(events[0], {
+      event: "dsn.made",
+      id,
+      kind: "failed",
+      to: "alice@example.org",
+      recipients: ["bob@example.com"],
+      statuses: ["5.1.1"],
+    });
+    assert.partialDeepStrictEqual(events[1], { event: "message.settled", id });
+  });
+});
+
+describe("what of the original goes back", () => {
+  const cases: [string, Given, { body: boolean; header: boolean }][] = [
+    ["dsn.attach headers, the default", {}, { body: false, header: true }],
+    ["dsn.attach full", { config: { dsn: { attach: "full" } } }, { body: true, header: true }],
+    ["dsn.attach none", { config: { dsn: { attach: "none" } } }, { body: false, header: false }],
+    ["RFC 3461 §4.3 RET=FULL", { envelope: { ret: "FULL" } }, { body: true, header: true }],
+    [
+      "RET=HDRS above dsn.attach full",
+      { envelope: { ret: "HDRS" }, config: { dsn: { attach: "full" } } },
+      { body: false, header: true },
+    ],
+    [
+      "RET=FULL of a message above dsn.max_attach",
+      { envelope: { ret: "FULL" }, config: { dsn: { max_attach: "62B" } } },
+      { body: false, header: true },
+    ],
+    [
+      "RFC 8689 §5: REQUIRETLS, whatever else is said",
+      { envelope: { ret: "FULL", requireTls: true } },
+      { body: false, header: false },
+    ],
+  ];
+  for (const [name, setting, expected] of cases) {
+    test(name, async (t) => {
+      const { run, textOf } = await given(t, { ...setting, states: [[0, failed]] });
+      await run();
+      const text = await textOf(0);
+      assert.equal(text.includes("the secret body"), expected.body);
+      assert.equal(/^Message-ID: <1@example.org>/m.test(text), expected.header);
+    });
+  }
+
+  test("Original-Envelope-Id comes from ENVID only, Original-Recipient from ORCPT only", async (t) => {
+    const without = await given(t, { states: [[0, failed]] });
+    await without.run();
+    assert.doesNotMatch(await without.textOf(0), /^Original-/m);
+    const envelope = { envid: "QQ3", recipients: [{ ...bob, orcpt: "rfc822;robert@example.com" }] };
+    const with_ = await given(t, { envelope, states: [[0, failed]] });
+    await with_.run();
+    const text = await with_.textOf(0);
+    assert.match(text, /^Original-Envelope-Id: QQ3\r$/m);
+    assert.match(text, /^Original-Recipient: rfc822;robert@example.com\r$/m);
+  });
+
+  test("a header section without end is cut between fields to dsn.max_attach", async (t) => {
+    const body = `Subject: hello\r\n${"X-Long: y\r\n".repeat(20_000)}`;
+    const { run, published } = await given(t, { body, states: [[0, failed]] });
+    await run();
+    assert.ok((published[0]?.message.meta.size ?? 0) < 64 * 1024 + 4096);
+  });
+});
+
+describe("delays and successes", () => {
+  const delayed = (recipients: number[]): Partial<BounceJob> => ({
+    kind: "delayed",
+    recipients: recipients.map((recipient) => ({ recipient, diagnosis: { ...refusal, status: "4.4.1" } })),
+    willRetryUntilMs: receivedAtMs + 432_000_000,
+  });
+  const good = (kind: "relayed" | "delivered", recipients: number[]): Partial<BounceJob> => ({
+    kind,
+    recipients: recipients.map((recipient) => ({
+      recipient,
+      reply: { code: 250, lines: ["queued"], command: "DOT" },
+      remote: { host: "mx.example.com", address: "192.0.2.25", port: 25 },
+      atMs: nowMs,
+    })),
+  });
+
+  test("a delay warning says until when we try, settles nothing, and carries no body even with RET=FULL", async (t) => {
+    const { run, textOf, kinds } = await given(t, { envelope: { ret: "FULL" } });
+    await run(delayed([0]));
+    const text = await textOf(0);
+    assert.match(text, /^Action: delayed\r$/m);
+    assert.match(text, /^Will-Retry-Until: /m);
+    assert.doesNotMatch(text, /secret body/);
+    assert.deepEqual(await kinds(), []);
+  });
+
+  test("a recipient that was delivered or failed meanwhile is not warned about", async (t) => {
+    const { run, published } = await given(t, {
+      envelope: { recipients: [bob, carol] },
+      states: [
+        [0, { kind: "delivered" }],
+        [1, failed],
+      ],
+    });
+    await run(delayed([0, 1]));
+    assert.deepEqual(published, []);
+  });
+
+  test("RFC 3461 §4.1: a warning is only for NOTIFY=DELAY, or where nothing was said", async (t) => {
+    const recipients = [
+      { ...bob, notify: ["FAILURE" as const] },
+      { ...carol, notify: ["DELAY" as const] },
+    ];
+    const { run, textOf } = await given(t, { envelope: { recipients } });
+    await run(delayed([0, 1]));
+    assert.doesNotMatch(await textOf(0), /bob@example.com/);
+  });
+
+  for (const kind of ["relayed", "delivered"] as const) {
+    test(`RFC 3461 §5.2: a ${kind} report is only for NOTIFY=SUCCESS`, async (t) => {
+      const recipients = [bob, { ...carol, notify: ["SUCCESS" as const] }];
+      const { run, textOf, published } = await given(t, { envelope: { recipients } });
+      await run(good(kind, [0, 1]));
+      const text = await textOf(0);
+      assert.match(text, new RegExp(`^Action: ${kind}\\r$`, "m"));
+      assert.match(text, /^Status: 2\.0\.0\r$/m);
+      assert.doesNotMatch(text, /bob@example.com/);
+      assert.equal(published.length, 1);
+    });
+  }
+
+  test("nobody is told anything about mail of the null sender", async (t) => {
+    const recipients = [{ ...bob, notify: ["SUCCESS" as const, "DELAY" as const] }];
+    const { run, published } = await given(t, { envelope: { reversePath: "", recipients } });
+    await run(delayed([0]));
+    await run(good("relayed", [0]));
+    assert.deepEqual(published, []);
+  });
+});
+
+test("RFC 6531: a notification to a sender with a UTF-8 address asks for SMTPUTF8 and 8BITMIME, others are plain", async (t) => {
+  const plain = await given(t, { states: [[0, failed]] });
+  await plain.run();
+  assert.deepEqual(Object.keys(plain.published[0]?.message.meta.envelope ?? {}), [
+    "reversePath",
+    "recipients",
+  ]);
+  const utf8 = await given(t, {
+    envelope: { reversePath: "älice@example.org", smtputf8: true },
+    states: [[0, failed]],
+  });
+  await utf8.run();
+  assert.partialDeepStrictEqual(utf8.published[0]?.message.meta, {
+    has8bit: true,
+    envelope: { smtputf8: true, body: "8BITMIME" },
+  });
+});

@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Command, CommandFailed, defineCommand, UsageError } from "../../../services/cli/args.ts";
+import { dispatch } from "../../../services/cli/dispatch.ts";
+
+const send = defineCommand({
+  name: "mail send",
+  summary: "Send mail",
+  usage: "--to ADDRESS... [--size N] [--dry] FILE",
+  options: {
+    to: { type: "string", required: true, multiple: true, value: "ADDRESS", help: "a recipient" },
+    size: { type: "string", short: "s", value: "N", help: "octets" },
+    dry: { type: "boolean", help: "say only what would be done" },
+  },
+  positionals: { min: 1, max: 1 },
+  async run({ stdout, configFile }, values, positionals) {
+    stdout.write(
+      JSON.stringify([configFile ?? null, values.to, values.size ?? null, values.dry, positionals]),
+    );
+    return 0;
+  },
+});
+
+const raw: Command = {
+  name: "raw",
+  summary: "Reads its own words",
+  help: "usage: postern raw WORDS",
+  async run({ stdout, configFile }, words) {
+    if (words[0] === "fail") throw new CommandFailed("nothing answers at 127.0.0.1:8025");
+    if (words[0] === "mistakes") throw new UsageError("mistakes", ["a.yaml:1: one", "a.yaml:2: two"]);
+    if (words[0] === "bug") throw new TypeError("a bug");
+    stdout.write(JSON.stringify([configFile ?? null, words]));
+    return 7;
+  },
+};
+
+async function postern(...words: string[]): Promise<{ status: number; out: string; err: string }> {
+  let out = "";
+  let err = "";
+  const status = await dispatch({ commands: [send, raw], version: "1.2.3" }, words, {
+    stdout: { write: (text) => (out += text) },
+    stderr: { write: (text) => (err += text) },
+  });
+  return { status, out, err };
+}
+
+test("options and positionals come typed, in any order", async () => {
+  const expected = '[null,["a@b.example","c@d.example"],"5",true,["file"]]';
+  assert.deepEqual(
+    await postern("mail", "send", "--to", "a@b.example", "file", "--dry", "-s", "5", "--to=c@d.example"),
+    {
+      status: 0,
+      out: expected,
+      err: "",
+    },
+  );
+  assert.equal(
+    (await postern("mail", "send", "--to=-x", "--", "--file")).out,
+    '[null,["-x"],null,false,["--file"]]',
+  );
+});
+
+test("-c stands before or after the command, in every form", async () => {
+  for (const words of [
+    ["-c", "f.yaml", "raw", "a"],
+    ["raw", "-c", "f.yaml", "a"],
+    ["raw", "a", "-cf.yaml"],
+    ["--config", "f.yaml", "raw", "a"],
+    ["raw", "--config=f.yaml", "a"],
+  ]) {
+    assert.deepEqual(await postern(...words), { status: 7, out: '["f.yaml",["a"]]', err: "" });
+  }
+  assert.equal((await postern("raw", "--", "-c", "f.yaml")).out, '[null,["--","-c","f.yaml"]]');
+});
+
+const wrongUse: [words: string[], line: string][] = [
+  [["mial"], "postern has no command 'mial'; did you mean mail?; see 'postern --help'"],
+  [["mail"], "postern mail needs one of: send; see 'postern --help'"],
+  [["mail", "list"], "postern mail has no 'list', only: send; see 'postern --help'"],
+  [["--frob"], "postern has no option --frob; see 'postern --help'"],
+  [["raw", "-c"], "postern needs a value for -c: FILE; see 'postern --help'"],
+  [["-c", "a", "raw", "-c", "b"], "postern takes -c only once; see 'postern --help'"],
+  [["mail", "send", "f"], "postern mail send needs --to ADDRESS; see 'postern mail send --help'"],
+  [
+    ["mail", "send", "--tp", "x"],
+    "postern mail send has no option --tp; did you mean --to?; see 'postern mail send --help'",
+  ],
+  [
+    ["mail", "send", "--to", "--dry", "f"],
+    "postern mail send needs a value for --to: ADDRESS; see 'postern mail send --help'",
+  ],
+  [
+    ["mail", "send", "--to"],
+    "postern mail send needs a value for --to: ADDRESS; see 'postern mail send --help'",
+  ],
+  [
+    ["mail", "send", "--dry=yes"],
+    "postern mail send takes no value for --dry; see 'postern mail send --help'",
+  ],
+  [
+    ["mail", "send", "--size", "1", "--size", "2"],
+    "postern mail send takes --size only once; see 'postern mail send --help'",
+  ],
+  [
+    ["mail", "send", "--to", "a", "f", "g"],
+    "postern mail send does not know what to do with 'g'; see 'postern mail send --help'",
+  ],
+  [
+    ["mail", "send", "--to", "a"],
+    "postern mail send needs more than that: --to ADDRESS... [--size N] [--dry] FILE; see 'postern mail send --help'",
+  ],
+  [
+    ["mail", "send", "--constructor"],
+    "postern mail send has no option --constructor; see 'postern mail send --help'",
+  ],
+];
+
+for (const [words, line] of wrongUse) {
+  test(`wrong use is one line and exit status 2: postern ${words.join(" ")}`, async () => {
+    assert.deepEqual(await postern(...words), { status: 2, out: "", err: `${line}\n` });
+  });
+}
+
+test("mistakes of a configuration stand on lines of their own, exit status 2", async () => {
+  assert.deepEqual(await postern("raw", "mistakes"), {
+    status: 2,
+    out: "",
+    err: "a.yaml:1: one\na.yaml:2: two\n",
+  });
+});
+
+test("what fails is one line and exit status 1; a bug is not hidden", async () => {
+  const err = "postern: nothing answers at 127.0.0.1:8025\n";
+  assert.deepEqual(await postern("raw", "fail"), { status: 1, out: "", err });
+  await assert.rejects(postern("raw", "bug"), TypeError);
+});
+
+test("help: of the program, of a command, of a group; without a command on standard error", async () => {
+  for (const words of [["--help"], ["-h"], ["help"]]) {
+    const { status, out } = await postern(...words);
+    assert.equal(status, 0);
+    assert.match(out, /^usage: postern /);
+    assert.match(out, / {2}mail send {2}Send mail\n/);
+  }
+  const help = (await postern("help", "mail", "send")).out;
+  assert.match(help, /^usage: postern mail send --to ADDRESS/);
+  assert.match(help, /\n {2}-s, --size N {5} +octets\n/);
+  assert.equal((await postern("mail", "send", "--help")).out, help);
+  assert.equal((await postern("help", "mail")).out, help);
+  assert.equal((await postern("raw", "x", "-h")).out, "usage: postern raw WORDS\n");
+  const { status, out, err } = await postern();
+  assert.deepEqual([status, out], [2, ""]);
+  assert.match(err, /^usage: postern /);
+  assert.equal((await postern("help", "nothing")).status, 2);
+});
+
+test("--version prints it", async () => {
+  assert.deepEqual(await postern("--version"), { status: 0, out: "postern 1.2.3\n", err: "" });
+});

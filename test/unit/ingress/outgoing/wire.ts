@@ -1,0 +1,66 @@
+/** A dialogue with nothing at its ends: what passes is kept to be looked at. */
+import { Dialogue, type OpaqueReason } from "../../../../services/ingress/outgoing/dialogue.ts";
+import type { ProxyRules } from "../../../../services/ingress/outgoing/rules.ts";
+import type { Transaction } from "../../../../services/ingress/outgoing/transaction.ts";
+
+export class Wire {
+  readonly dialogue: Dialogue;
+  readonly transactions: Transaction[] = [];
+  opaque: OpaqueReason | undefined;
+  broken: string | undefined;
+  #toServer = "";
+  #toClient = "";
+
+  constructor(rules: Partial<ProxyRules> = {}) {
+    this.dialogue = new Dialogue(
+      { starttls: "pass", requireAuth: false, xclient: "pass", ...rules },
+      {
+        toServer: (octets) => {
+          this.#toServer += octets.toString("latin1");
+        },
+        toClient: (octets) => {
+          this.#toClient += octets.toString("latin1");
+        },
+        transaction: (transaction) => this.transactions.push(transaction),
+        opaque: (reason) => {
+          this.opaque = reason;
+        },
+        serverBroken: (reason) => {
+          this.broken = reason;
+        },
+      },
+    );
+  }
+
+  /** @param text  lines are joined by "\n" and end in CRLF; octets go as they are */
+  client(text: string | Buffer): this {
+    this.dialogue.fromClient(typeof text === "string" ? wired(text) : text);
+    return this;
+  }
+
+  server(text: string | Buffer): this {
+    this.dialogue.fromServer(typeof text === "string" ? wired(text) : text);
+    return this;
+  }
+
+  /** What went to the server since the last time, CRLF as "\n", without the last one. */
+  atServer(): string {
+    const text = this.#toServer;
+    this.#toServer = "";
+    return unwired(text);
+  }
+
+  atClient(): string {
+    const text = this.#toClient;
+    this.#toClient = "";
+    return unwired(text);
+  }
+}
+
+function wired(text: string): Buffer {
+  return Buffer.from(`${text.replaceAll("\n", "\r\n")}\r\n`, "latin1");
+}
+
+function unwired(text: string): string {
+  return text.replaceAll("\r\n", "\n").replace(/\n$/, "");
+}

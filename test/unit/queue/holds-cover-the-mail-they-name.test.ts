@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ruleFor } from "../../../shared/queue/changes.ts";
+import { type Holdable, HoldMatcher, type HoldRule, holdRuleId } from "../../../shared/queue/hold-rules.ts";
+
+const nowMs = 1_700_000_000_000;
+const job: Holdable = {
+  id: "0GX7",
+  part: 1,
+  from: "Ann@Example.com",
+  to: ["joe@example.org", "sue@mail.Example.NET"],
+  route: "relay isp smtp.isp.example:587",
+};
+
+function rule(kind: HoldRule["kind"], value: string, untilMs?: number): HoldRule {
+  return {
+    kind,
+    value,
+    reason: "",
+    createdAtMs: nowMs - 1_000,
+    ...(untilMs === undefined ? {} : { untilMs }),
+  };
+}
+
+function holds(...rules: HoldRule[]): boolean {
+  return new HoldMatcher(rules, nowMs).match(job) !== undefined;
+}
+
+test("a rule holds the mail that it names and no other", () => {
+  assert.ok(!holds());
+  assert.ok(holds(rule("all", "")));
+  assert.ok(holds(rule("message", "0GX7")));
+  assert.ok(holds(rule("message", "0GX7-1")));
+  assert.ok(!holds(rule("message", "0GX7-0")));
+  assert.ok(holds(rule("sender", "ann@example.com")));
+  assert.ok(holds(rule("sender", "*@example.com")));
+  assert.ok(!holds(rule("sender", "<>")));
+  assert.ok(holds(rule("destination", "EXAMPLE.org")));
+  assert.ok(holds(rule("destination", "*.example.net")));
+  assert.ok(!holds(rule("destination", "example.net")));
+  assert.ok(!holds(rule("destination", "*.example.org")));
+});
+
+test("a destination may be the next hop, by name or by host", () => {
+  assert.ok(holds(rule("destination", "isp")));
+  assert.ok(holds(rule("destination", "smtp.isp.example")));
+  assert.ok(holds(rule("destination", "smtp.isp.example:587")));
+  assert.ok(!holds(rule("destination", "smtp.isp.example:25")));
+});
+
+test("a rule that has expired holds nothing, and the matcher says until when it is right", () => {
+  assert.ok(!holds(rule("all", "", nowMs)));
+  const matcher = new HoldMatcher([rule("all", "", nowMs + 10), rule("sender", "x@y", nowMs + 5)], nowMs);
+  assert.ok(matcher.match(job));
+  assert.equal(matcher.validUntilMs, nowMs + 5);
+});
+
+test("a rule is known by its kind and value, whatever the case of domains", () => {
+  assert.equal(holdRuleId(rule("destination", "Example.ORG")), "destination:example.org");
+  assert.equal(holdRuleId(rule("message", "0GX7")), "message:0GX7");
+  assert.equal(holdRuleId(rule("all", "whatever")), "all:");
+});
+
+test("selections that one rule expresses are held by that rule", () => {
+  assert.deepEqual(ruleFor({ filter: {} }), { kind: "all", value: "" });
+  assert.deepEqual(ruleFor({ filter: { from: "<>" } }), { kind: "sender", value: "<>" });
+  assert.deepEqual(ruleFor({ filter: { to: "*@Example.org" } }), {
+    kind: "destination",
+    value: "example.org",
+  });
+  assert.equal(ruleFor({ filter: { to: "joe@example.org" } }), undefined);
+  assert.equal(ruleFor({ filter: { to: "*@example.org", from: "<>" } }), undefined);
+  assert.equal(ruleFor({ filter: { olderMs: 5 } }), undefined);
+  assert.equal(ruleFor({ ids: ["0GX7"] }), undefined);
+});

@@ -1,0 +1,82 @@
+/** A file system for the spool that fails, stops or counts where a test wants it to, and knows what is left open. */
+import { closeSync } from "node:fs";
+import { type FileError, nodeFiles, type SpoolFiles } from "../../../shared/spool/files.ts";
+
+export type Call = keyof SpoolFiles;
+/** What becomes of a call: nothing special, an error, or no answer until thaw(). */
+export type Verdict = "do" | "freeze" | FileError;
+
+export interface FaultyFiles {
+  files: SpoolFiles;
+  /** Decides about each call; replace it at any time. */
+  judge: (call: Call, args: unknown[]) => Verdict;
+  /** Descriptors that are open. */
+  open: Set<number>;
+  counts: Map<Call, number>;
+  /** Does what was frozen, and goes on. */
+  thaw(): void;
+  /** Closes what a frozen spool has left open. */
+  release(): void;
+}
+
+export function failure(code: string): FileError {
+  return Object.assign(new Error(`${code}: injected`), { code });
+}
+
+/** Calls that change something on disk. */
+export function changes(call: Call, args: unknown[]): boolean {
+  if (call === "open") return args[1] !== "r";
+  return [
+    "write",
+    "writev",
+    "fdatasync",
+    "fsync",
+    "ftruncate",
+    "unlink",
+    "rename",
+    "mkdir",
+    "rmdir",
+  ].includes(call);
+}
+
+type Callback = (error: FileError | null, value?: unknown) => void;
+
+export function faultyFiles(): FaultyFiles {
+  const frozen: (() => void)[] = [];
+  const faulty: FaultyFiles = {
+    files: nodeFiles,
+    judge: () => "do",
+    open: new Set(),
+    counts: new Map(),
+    thaw() {
+      faulty.judge = () => "do";
+      for (const go of frozen.splice(0)) go();
+    },
+    release() {
+      for (const fd of faulty.open) closeSync(fd);
+      faulty.open.clear();
+    },
+  };
+  const wrap =
+    (call: Call) =>
+    (...args: unknown[]): void => {
+      faulty.counts.set(call, (faulty.counts.get(call) ?? 0) + 1);
+      const done = args.at(-1) as Callback;
+      const go = (): void => {
+        const real = nodeFiles[call] as (...all: unknown[]) => void;
+        const ended: Callback = (error, value) => {
+          if (call === "open" && !error) faulty.open.add(value as number);
+          if (call === "close" && !error) faulty.open.delete(args[0] as number);
+          done(error, value);
+        };
+        real(...args.slice(0, -1), ended);
+      };
+      const verdict = faulty.judge(call, args);
+      if (verdict === "do") go();
+      else if (verdict === "freeze") frozen.push(go);
+      else setImmediate(() => done(verdict));
+    };
+  const calls = Object.keys(nodeFiles) as Call[];
+  faulty.files = Object.fromEntries(calls.map((call) => [call, wrap(call)])) as unknown as SpoolFiles;
+  return faulty;
+}

@@ -1,0 +1,39 @@
+/** A directory for a test's spools, which are closed and removed with the test. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import type { FsSpoolOptions } from "../../../shared/spool/fs-options.ts";
+import { createFsSpool, type FsSpool } from "../../../shared/spool/fs-spool.ts";
+import type { SpoolTrouble } from "../../../shared/spool/trouble.ts";
+
+export interface Room {
+  directory: string;
+  troubles: SpoolTrouble[];
+  open(options?: Partial<FsSpoolOptions>): FsSpool;
+}
+
+export function makeRoom(t: TestContext, defaults: Partial<FsSpoolOptions> = {}): Room {
+  const directory = mkdtempSync(join(tmpdir(), "postern-spool-"));
+  const spools: FsSpool[] = [];
+  const troubles: SpoolTrouble[] = [];
+  t.after(async () => {
+    await Promise.all(spools.map((spool) => spool.close()));
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return {
+    directory,
+    troubles,
+    open(options = {}) {
+      const spool = createFsSpool({
+        directory,
+        minFreeBytes: 0,
+        onTrouble: (trouble) => troubles.push(trouble),
+        ...defaults,
+        ...options,
+      });
+      spools.push(spool);
+      return spool;
+    },
+  };
+}

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { FsSpool } from "../../../shared/spool/fs-spool.ts";
+import type { RecipientState, StoredMessage } from "../../../shared/spool/spool.ts";
+import { someDiagnosis, someMeta, store, unsettledIds } from "../../contract/spool.ts";
+import { waitFor } from "../../support/wait-for.ts";
+import { failure, faultyFiles } from "./faulty-files.ts";
+import { makeRoom } from "./room.ts";
+
+const failed: RecipientState = { kind: "failed", diagnosis: someDiagnosis };
+const quick = { beatMs: 20, deadAfterMs: 400, followMs: 20 };
+
+const stateOf = async (spool: FsSpool, { meta }: StoredMessage) => (await spool.states(meta.id)).get(0)?.kind;
+
+const settles = ({ meta }: StoredMessage) => ({
+  id: meta.id,
+  recipients: [0],
+  state: { kind: "bounced" as const },
+});
+
+/** A message whose only recipient has failed, in a segment that is finished. */
+async function failedMessage(open: () => FsSpool): Promise<StoredMessage> {
+  const spool = open();
+  const message = await store(spool, "x");
+  await spool.settle([{ id: message.meta.id, recipients: [0], state: failed }]);
+  await spool.close();
+  return message;
+}
+
+test("a notification's record counts before its process could note it in a log, and frees nothing while that lives", async (t) => {
+  const faulty = faultyFiles();
+  t.after(() => faulty.release());
+  const room = makeRoom(t, quick);
+  const reported = await failedMessage(room.open);
+  const dying = room.open({ files: faulty.files });
+  faulty.judge = (call, args) => (call === "open" && String(args[0]).endsWith(".log") ? "freeze" : "do");
+  const notification = someMeta();
+  void store(dying, "a notification", notification, settles(reported)).catch(() => {});
+  const other = room.open();
+  await waitFor("the record to count", async () => (await stateOf(other, reported)) === "bounced");
+  assert.deepEqual(await unsettledIds(other), [notification.id]);
+  // A process that starts now knows it from the first moment.
+  assert.equal(await stateOf(room.open(), reported), "bounced");
+  assert.equal((await other.collect()).segmentsRemoved, 0);
+  faulty.judge = () => "freeze";
+  await waitFor("the dead process", () => readdirSync(join(room.directory, "writers")).length <= 1);
+  await waitFor("the space", async () => (await other.collect()).segmentsRemoved === 1);
+  assert.equal(await stateOf(other, reported), "bounced");
+  faulty.thaw();
+});
+
+test("a record that its writer had to take back settles nothing any more", async (t) => {
+  const faulty = faultyFiles();
+  const room = makeRoom(t, quick);
+  const reported = await failedMessage(room.open);
+  const spool = room.open({ files: faulty.files });
+  const before = await store(spool, "before", someMeta(), { id: "Other", recipients: [0], state: failed });
+  const other = room.open();
+  faulty.judge = (call) => (call === "fdatasync" ? "freeze" : "do");
+  const taken = store(spool, "a notification", someMeta(), settles(reported));
+  taken.catch(() => {});
+  await waitFor("the record to be seen", async () => (await stateOf(other, reported)) === "bounced");
+  // The fdatasync under way ends well, then the sign of life cannot be looked for.
+  faulty.thaw();
+  faulty.judge = (call) => (call === "stat" ? failure("EIO") : "do");
+  await assert.rejects(taken, { name: "SpoolUnavailable" });
+  faulty.judge = () => "do";
+  await waitFor("the failure to be owed again", async () => (await stateOf(other, reported)) === "failed");
+  assert.equal((await other.states("Other")).get(0)?.kind, "failed", "what stands before it still counts");
+  assert.deepEqual((await unsettledIds(other)).toSorted(), [before.meta.id, reported.meta.id].toSorted());
+  const again = await store(spool, "a notification", someMeta(), settles(reported));
+  assert.equal((await other.states(reported.meta.id, true)).get(0)?.kind, "bounced");
+  assert.notEqual(again.locator.segment, before.locator.segment);
+});
+
+test("records that replace others which were taken back are seen, too", async (t) => {
+  const room = makeRoom(t, quick);
+  const [a, b] = [await failedMessage(room.open), await failedMessage(room.open)];
+  const spool = room.open();
+  await store(spool, "first", someMeta(), { id: "Other", recipients: [0], state: failed });
+  const segments = join(room.directory, "segments");
+  const other = room.open();
+  await other.states("x");
+  const settled = join(room.directory, "settled");
+  // The log is kept from the other process, so that only the records speak.
+  const hidden = join(room.directory, "hidden");
+  mkdirSync(hidden);
+  const hide = (): void => {
+    for (const name of readdirSync(settled)) renameSync(join(settled, name), join(hidden, name));
+  };
+  const one = await store(spool, "one", someMeta(), settles(a));
+  hide();
+  await waitFor("the first record", async () => (await stateOf(other, a)) === "bounced");
+  const path = join(segments, `${one.locator.segment}.seg`);
+  const octets = readFileSync(path).subarray(0, one.locator.offset);
+  const two = await store(spool, "two", someMeta(), settles(b));
+  const record = readFileSync(path).subarray(two.locator.offset);
+  writeFileSync(path, Buffer.concat([octets, record]));
+  await waitFor("the second record", async () => (await stateOf(other, b)) === "bounced");
+  await waitFor("the first to be dropped", async () => (await stateOf(other, a)) !== "bounced");
+});

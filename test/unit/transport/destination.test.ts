@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { NextHop } from "../../../shared/routing/next-hop.ts";
+import { connectionKey, destinationLimits, destinationName } from "../../../shared/transport/destination.ts";
+import { testConfig } from "../../support/config.ts";
+
+test("the first entry of limits.destinations that matches holds", () => {
+  const config = testConfig({
+    limits: {
+      destinations: [
+        { match: "gmail.com", connections: 10, rate: "600/1m" },
+        { match: "*.example.com", messages_per_connection: 5 },
+        { match: "*", connections: 3, messages_per_connection: 7 },
+      ],
+    },
+  });
+  const limitsOf = destinationLimits(config.limits.destinations);
+  assert.deepEqual(limitsOf("gmail.com"), {
+    connections: 10,
+    messagesPerConnection: 100,
+    rate: { count: 600, periodMs: 60_000 },
+  });
+  assert.deepEqual(limitsOf("mx.example.com"), { connections: 20, messagesPerConnection: 5 });
+  assert.deepEqual(limitsOf("example.com"), { connections: 3, messagesPerConnection: 7 });
+});
+
+test("a destination is called by domain, relay host or first server", () => {
+  const hops: [NextHop, string][] = [
+    [{ kind: "mx", domain: "Example.org" }, "example.org"],
+    [
+      { kind: "relay", relay: { name: "isp", host: "smtp.isp.test", port: 587, tls: "may" } },
+      "smtp.isp.test",
+    ],
+    [{ kind: "host", host: { host: "192.0.2.1", port: 25 } }, "192.0.2.1"],
+    [{ kind: "servers", servers: [{ host: "192.0.2.9", port: 25 }], hide: false }, "192.0.2.9"],
+  ];
+  for (const [hop, name] of hops) assert.equal(destinationName(hop), name);
+});
+
+test("a connection is shared only where next hop, TLS, credentials, HELO name and source are equal", () => {
+  const relay = (auth?: { user: string; password: string }): NextHop => ({
+    kind: "relay",
+    relay: { name: "isp", host: "smtp.isp.test", port: 587, tls: "may", ...(auth && { auth }) },
+  });
+  const keys = [
+    connectionKey({ kind: "mx", domain: "a.test" }, "may", "gw", ""),
+    connectionKey({ kind: "mx", domain: "b.test" }, "may", "gw", ""),
+    connectionKey({ kind: "mx", domain: "a.test" }, "verify", "gw", ""),
+    connectionKey({ kind: "mx", domain: "a.test" }, "may", "client", ""),
+    connectionKey({ kind: "mx", domain: "a.test" }, "may", "gw", "192.0.2.7"),
+    connectionKey(relay(), "may", "gw", ""),
+    connectionKey(relay({ user: "a", password: "b c" }), "may", "gw", ""),
+    connectionKey(relay({ user: "a b", password: "c" }), "may", "gw", ""),
+  ];
+  assert.equal(new Set(keys).size, keys.length);
+});
