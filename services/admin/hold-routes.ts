@@ -41,7 +41,9 @@ export function holdRoutes({ holds, redis, log, now }: AdminDependencies): Route
         const parked = await ask(parkHeld(redis, holds));
         log.info({ event: "admin.hold", by: request.ip, hold: holdRuleId(rule), reason, until, parked });
         reply.code(201);
-        return { hold: describeHold(rule), parked };
+        // As it is kept, with the time that it was given there.
+        const kept = holds.list().find((each) => holdRuleId(each) === holdRuleId(rule)) ?? rule;
+        return { hold: describeHold(kept), parked };
       },
     }),
     defineRoute({

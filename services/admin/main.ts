@@ -2,6 +2,7 @@
 import path from "node:path";
 import { type RunOptions, runService } from "../../shared/runtime/run-service.ts";
 import { createFsSpool } from "../../shared/spool/fs-spool.ts";
+import { describeTrouble, troubleFields } from "../../shared/spool/trouble.ts";
 import { startAdmin } from "./admin.ts";
 
 /** Runs until a signal ends the process. */
@@ -14,7 +15,7 @@ export function main(options: RunOptions): Promise<void> {
       const directory = path.join(config.data, "spool");
       const spool = createFsSpool({
         directory,
-        onTrouble: (trouble) => log.error(trouble, "trouble in the spool"),
+        onTrouble: (trouble) => log.error(troubleFields(trouble), describeTrouble(trouble)),
       });
       const holdsFile = path.join(directory, "holds.json");
       const service = await startAdmin({ config, redis: config.redis, log, metrics, spool, holdsFile });

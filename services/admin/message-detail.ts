@@ -65,7 +65,10 @@ export const messageDetail = z.object({
     z.object({
       address: z.string(),
       state: z.enum(["pending", "delivered", "failed", "bounced", "removed", "dead"]),
-      job: z.string().describe("The job that carries it, or carried it."),
+      job: z
+        .string()
+        .optional()
+        .describe("The job that carries it, or carried it; none where inline delivery settled it."),
       notify: z.array(z.string()).optional(),
       orcpt: z.string().optional(),
       diagnosis: diagnosis.optional().describe("Of the last attempt."),
@@ -107,7 +110,7 @@ export function describeMessage(
       return {
         address,
         state: state.kind,
-        job: deliveryJobId(meta.id, part),
+        ...(part < 0 ? {} : { job: deliveryJobId(meta.id, part) }),
         ...(notify === undefined ? {} : { notify }),
         ...(orcpt === undefined ? {} : { orcpt }),
         ...(why === undefined || state.kind === "delivered" ? {} : { diagnosis: describeDiagnosis(why) }),

@@ -51,7 +51,7 @@ export async function removeMessages(
   };
 }
 
-/** Dead messages are delivered again, with a schedule as for new ones. Their time to expire has not changed. */
+/** Dead messages are delivered again, with a schedule and a time to expire as for new ones. */
 export async function putBackMessages(
   deps: AdminDependencies,
   selection: JobSelection,
@@ -137,7 +137,7 @@ function removedDiagnosis(nowMs: number): Diagnosis {
   return {
     status: "5.7.0",
     class: "local",
-    reason: "The administrator of the gateway removed the message from the queue",
+    reason: "The administrator of this mail system removed the message before it could be delivered",
     atMs: nowMs,
   };
 }

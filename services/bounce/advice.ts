@@ -46,6 +46,12 @@ const advice: Record<string, string> = {
     "You asked for the message to travel over protected connections only, and the receiving server does not offer one. Send it without that wish, or in some other way.",
 };
 
+/** What this gateway itself decided; the same status from a server would mean something else. */
+const ownAdvice: Record<string, string> = {
+  "7.0":
+    "If you do not know why, ask your mail administrator and show them this notice. Sending the message again unchanged may end the same way.",
+};
+
 /** RFC 7372, RFC 7489 and the registry: the receiver could not verify who sent it. */
 const unverifiedSender = new Set([
   "7.20",
@@ -67,6 +73,7 @@ export function adviceFor(status: EnhancedStatus, spoken: boolean): string {
     return "The receiving server could not verify that the message really comes from your address. This is for the administrator of your mail domain: please show this notice to them.";
   }
   return (
+    (spoken ? undefined : ownAdvice[`${subject}.${detail}`]) ??
     advice[`${subject}.${detail}`] ??
     (spoken || subject === "4" ? advice[subject] : undefined) ??
     "The words above are all that is known. Reach the recipient in some other way, or show this notice to your mail administrator."

@@ -8,6 +8,9 @@ import { field, oneAsciiLine, oneLine } from "./mime.ts";
 
 /** A server's many words are in the text part too; programs want the beginning. */
 const maxDiagnosticCode = 1000;
+/** Characters of all Diagnostic-Code fields together: with very many recipients each gets less. */
+const allDiagnosticCodes = 100_000;
+const minDiagnosticCode = 100;
 
 /** RFC 6533 §3: addresses beyond ASCII need the international form; everything else stays readable for older programs. */
 export function needsGlobalStatus(dsn: Dsn): boolean {
@@ -55,7 +58,8 @@ function recipientFields(
   if (remote !== undefined) fields += field("Remote-MTA", `dns; ${mtaName(remote.host, remote.address)}`);
   // RFC 3464 §2.3.6: type smtp is for replies that a server gave; what we found out ourselves has our own type.
   const words = reply === undefined ? `X-Postern; ${reason}` : `smtp; ${describeReply(reply)}`;
-  fields += field("Diagnostic-Code", clip(clean(words)));
+  const most = Math.min(maxDiagnosticCode, Math.floor(allDiagnosticCodes / dsn.recipients.length));
+  fields += field("Diagnostic-Code", clip(clean(words), Math.max(minDiagnosticCode, most)));
   fields += field("Last-Attempt-Date", rfc5322Date(atMs));
   if (dsn.kind === "delayed" && dsn.willRetryUntilMs !== undefined) {
     fields += field("Will-Retry-Until", rfc5322Date(dsn.willRetryUntilMs));
@@ -77,6 +81,6 @@ function mtaName(host: string, address: string): string {
   return ip.includes(":") ? `[IPv6:${ip}]` : `[${ip}]`;
 }
 
-function clip(text: string): string {
-  return text.length > maxDiagnosticCode ? `${text.slice(0, maxDiagnosticCode)} ...` : text;
+function clip(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most)} ...` : text;
 }

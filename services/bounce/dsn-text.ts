@@ -10,6 +10,8 @@ import { fieldValue } from "./original.ts";
 const width = 72;
 /** More addresses than anybody reads; all of them are in the report that follows. */
 const maxListed = 50;
+/** And more different reasons: a message to a thousand must not come back as a book. */
+const maxGroups = 20;
 const maxSubject = 100;
 /** Servers that send whole pages say the important thing first. */
 const maxQuote = 2000;
@@ -41,9 +43,16 @@ function headline(dsn: Dsn, who: string): string {
 /** The text, lines ending in CRLF. */
 export function dsnText(dsn: Dsn): string {
   const groups = groupAlike(dsn.recipients);
-  const paragraphs = groups.flatMap((group) => groupParagraphs(dsn, group));
-  const [first = "", ...rest] = paragraphs;
-  return `${[first, ...rest, aboutTheMessage(dsn), signature(dsn)].join("\n\n").replaceAll("\n", "\r\n")}\r\n`;
+  const paragraphs = groups.slice(0, maxGroups).flatMap((group) => groupParagraphs(dsn, group));
+  const untold = groups.slice(maxGroups).flat().length;
+  if (untold > 0) {
+    paragraphs.push(
+      wrap(
+        `The same happened, for other reasons, with ${untold} more recipients. The attached report names each of them and its reason.`,
+      ),
+    );
+  }
+  return `${[...paragraphs, aboutTheMessage(dsn), signature(dsn)].join("\n\n").replaceAll("\n", "\r\n")}\r\n`;
 }
 
 /** Recipients with the same news share a paragraph. */

@@ -60,7 +60,7 @@ export async function sendNotification(
     ...(original.job.kind === "delayed" ? { willRetryUntilMs: original.job.willRetryUntilMs } : {}),
   };
   const built = buildDsn(dsn);
-  const meta = notificationMeta(dsn, built);
+  const meta = notificationMeta(dsn, built, original.meta.envelope.requireTls === true);
   const draft = spool.draft();
   let stored: StoredMessage;
   try {
@@ -85,7 +85,7 @@ export async function sendNotification(
 }
 
 /** The record that the notification gets in the spool: mail of the null sender (RFC 5321 §4.5.5) to the original's sender. */
-function notificationMeta(dsn: Dsn, built: BuiltDsn): MessageMeta {
+function notificationMeta(dsn: Dsn, built: BuiltDsn, requireTls: boolean): MessageMeta {
   return {
     version: 1,
     id: dsn.id,
@@ -93,8 +93,10 @@ function notificationMeta(dsn: Dsn, built: BuiltDsn): MessageMeta {
     envelope: {
       reversePath: "",
       recipients: [{ address: dsn.to }],
-      ...(built.has8bit ? { body: "8BITMIME" as const } : {}),
+      // BODY is not declared: a server that does not offer 8BITMIME would then never hear the news. has8bit says enough.
       ...(built.smtputf8 ? { smtputf8: true } : {}),
+      // RFC 8689 §5: the wish travels with the news of the message.
+      ...(requireTls ? { requireTls } : {}),
     },
     origin: null,
     received: "",
@@ -117,7 +119,7 @@ async function describeOriginal(
     body,
     attach === "full" ? config.max_attach : Math.max(config.max_attach, 16_384),
   );
-  const section = envelope.requireTls === true ? Buffer.alloc(0) : headerSection(start);
+  const section = headerSection(start);
   return {
     id: meta.id,
     receivedAtMs: meta.receivedAtMs,

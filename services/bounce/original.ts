@@ -6,7 +6,7 @@ import type { DsnKind } from "./dsn.ts";
 /**
  * How much of the original goes back.
  * RFC 3461 §4.3: RET is about failures; other notifications carry the header at most. RFC 8689 §5: a message that
- * had to travel over TLS comes back over paths that may have none, hence nothing of it is shown.
+ * had to travel over TLS may come back over paths that have none, hence always as if RET=HDRS had been said.
  * @param size  of the original, in octets
  */
 export function attachmentFor(
@@ -15,8 +15,8 @@ export function attachmentFor(
   size: number,
   { attach, max_attach }: Pick<Config["dsn"], "attach" | "max_attach">,
 ): "none" | "headers" | "full" {
-  if (requireTls === true) return "none";
-  const wanted = ret === "FULL" ? "full" : ret === "HDRS" ? "headers" : attach;
+  const asked = requireTls === true ? "HDRS" : ret;
+  const wanted = asked === "FULL" ? "full" : asked === "HDRS" ? "headers" : attach;
   return wanted === "full" && (kind !== "failed" || size > max_attach) ? "headers" : wanted;
 }
 

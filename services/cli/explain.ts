@@ -1,4 +1,5 @@
 /** `postern explain`: what the routing table says to a connection and its recipients, without any mail. */
+import net from "node:net";
 import os from "node:os";
 import { canonicalAddress, parseEndpoint } from "../../shared/config/network.ts";
 import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
@@ -10,8 +11,9 @@ import {
   type Routing,
 } from "../../shared/routing/classify.ts";
 import type { Direction, Endpoint } from "../../shared/routing/connection.ts";
-import type { NextHop } from "../../shared/routing/next-hop.ts";
+import type { HostPort, NextHop } from "../../shared/routing/next-hop.ts";
 import { describeNextHop, formatHostPort, type Row } from "../../shared/routing/route.ts";
+import { whyNotHidden } from "../../shared/transport/hiding.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { type Context, defineCommand, UsageError } from "./args.ts";
 import { requireConfig } from "./configuration.ts";
@@ -37,6 +39,8 @@ export interface Explanation {
   reply?: string;
   /** Whether the far server is tried while the client waits. */
   inline?: boolean;
+  /** Why a next hop with `hide` would see this machine's address all the same. */
+  cannotHide?: string;
   /** On a listener with `shadow`: how it would be handled without. */
   instead?: { row: Row | null; handler: Handler; setting: string };
 }
@@ -90,7 +94,9 @@ export const explain = defineCommand({
     };
     const { config } = requireConfig(context);
     const listener = chooseListener(config, values.listener);
-    const explanations = explainAll(compileRouting(config), listener, question, ownAddresses());
+    const explanations = explainAll(compileRouting(config), listener, question, ownAddresses()).map(
+      withHiding,
+    );
     if (values.json) {
       const [only, ...others] = explanations;
       context.stdout.write(`${JSON.stringify(others.length === 0 ? only : explanations, null, 2)}\n`);
@@ -146,6 +152,17 @@ function explainAll(
       inline,
     };
   });
+}
+
+/** Hiding takes more than the configuration: this process must be allowed to, and interception be up on this machine. */
+function withHiding(explanation: Explanation): Explanation {
+  if (explanation.nextHop?.hide !== true) return explanation;
+  const { servers } = explanation.nextHop as { servers?: HostPort[] };
+  const otherFamily = net.isIPv6(explanation.client) ? 4 : 6;
+  const obstacle = servers?.every(({ host }) => net.isIP(host) === otherFamily)
+    ? `no server has an IPv${otherFamily === 4 ? 6 : 4} address, which the client has`
+    : whyNotHidden(explanation.client);
+  return obstacle === undefined ? explanation : { ...explanation, cannotHide: obstacle };
 }
 
 function explainConnection({ row, handler, nextHop, setting, instead }: ConnectionDecision) {
@@ -205,6 +222,10 @@ function print({ stdout }: Context, listener: ListenerConfig, explanations: Expl
     Number.POSITIVE_INFINITY,
   );
   stdout.write(`${table.join("\n")}\n`);
+  const { cannotHide } = explanations.find((explanation) => explanation.cannotHide !== undefined) ?? first;
+  if (cannotHide !== undefined) {
+    stdout.write(`\nhide cannot be done from here, the server sees this machine's address: ${cannotHide}\n`);
+  }
   if (first.instead !== undefined) {
     const { row, handler, setting } = first.instead;
     stdout.write(`\nwithout shadow: ${row ?? "the routing table"}, ${handler}, by ${setting}\n`);

@@ -21,12 +21,12 @@ const backupWay: WayChoice = { kind: "backup" };
  */
 export function chooseWay(
   last: Diagnosis | undefined,
-  receivedAtMs: number,
+  sinceMs: number,
   policy: BackupPolicy | undefined,
   nowMs: number,
 ): WayChoice {
   if (policy === undefined || last === undefined || !takesOver(last, policy)) return ownWay;
-  const fromMs = receivedAtMs + policy.after;
+  const fromMs = sinceMs + policy.after;
   if (nowMs >= fromMs) return backupWay;
   // RFC 5321 §4.2.1: what a 5xx refused is not tried unchanged again.
   return isRefusal(last) ? { kind: "wait", untilMs: fromMs } : ownWay;

@@ -12,7 +12,8 @@ export type RetryPolicy = Pick<
 >;
 
 export interface FinishedAttempt {
-  receivedAtMs: number;
+  /** From when the schedule counts: the message's acceptance, unless operators kept it back. Epoch milliseconds. */
+  sinceMs: number;
   /** The reverse-path is `<>`: no warnings, its own expiry. */
   nullSender: boolean;
   /** As of before this attempt; `undefined` for the first. */
@@ -62,10 +63,10 @@ export function decideNext(
 ): NextStep {
   const step: NextStep = { delivered: [], failed: [], warn: [] };
   const pending = new Map<number, Diagnosis>();
-  const { receivedAtMs } = attempt;
+  const { sinceMs } = attempt;
   const endMs = expiresAtMs(attempt, policy);
   const attempts = (attempt.history?.attempts ?? 0) + 1;
-  const backupFromMs = backup === undefined ? Number.POSITIVE_INFINITY : receivedAtMs + backup.after;
+  const backupFromMs = backup === undefined ? Number.POSITIVE_INFINITY : sinceMs + backup.after;
   let atMs = Number.POSITIVE_INFINITY;
   let deferred = false;
   const mayGoByBackup = (diagnosis: Diagnosis): boolean =>
@@ -84,7 +85,7 @@ export function decideNext(
         break;
       case "deferred":
         if (nowMs >= endMs) {
-          step.failed.push({ recipient, diagnosis: expired(outcome.diagnosis, receivedAtMs, nowMs) });
+          step.failed.push({ recipient, diagnosis: expired(outcome.diagnosis, sinceMs, nowMs) });
           break;
         }
         pending.set(recipient, outcome.diagnosis);
@@ -100,12 +101,12 @@ export function decideNext(
   if (pending.size === 0) return step;
 
   if (deferred) atMs = Math.min(atMs, nowMs + waitMs(attempts, policy, jitter));
-  const warnAtMs = receivedAtMs + policy.delay_warning;
+  const warnAtMs = sinceMs + policy.delay_warning;
   const warns = policy.delay_warning > 0 && !attempt.nullSender;
   if (warns && warnAtMs > nowMs) atMs = Math.min(atMs, warnAtMs);
   if (endMs > nowMs) atMs = Math.min(atMs, endMs);
   // The first attempt after the warning's time warns; every later one sees that there was an earlier one.
-  if (warns && warnAtMs <= nowMs && (attempt.history?.lastAttemptAtMs ?? receivedAtMs) < warnAtMs) {
+  if (warns && warnAtMs <= nowMs && (attempt.history?.lastAttemptAtMs ?? sinceMs) < warnAtMs) {
     step.warn = [...pending].map(([recipient, diagnosis]) => ({ recipient, diagnosis }));
   }
   step.retry = {

@@ -4,7 +4,7 @@ import { describeNextHop } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import type { SmtpReply } from "../../shared/smtp/status.ts";
-import type { AttemptFacts } from "../../shared/transport/transport.ts";
+import type { AttemptFacts, TlsFacts } from "../../shared/transport/transport.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import type { Leg } from "./plan.ts";
 
@@ -48,6 +48,8 @@ export function logOutcomes(
     ms: Math.round(facts.durationMs),
     delayMs: nowMs - meta.receivedAtMs,
     ...describeTls(facts),
+    // Nothing was tried: the diagnosis is of the attempt that found out.
+    ...(facts.remembered === true ? { remembered: true } : {}),
   };
   for (const [recipient, outcome] of outcomes) {
     const to = meta.envelope.recipients[recipient]?.address;
@@ -112,7 +114,23 @@ function describeRemote({ host, address, port }: { host: string; address: string
 /** Of the address that was tried last. */
 function describeTls({ tries }: AttemptFacts) {
   const last = tries.at(-1);
-  if (last?.tls === undefined) return last?.tlsFailure === undefined ? {} : { tlsFailure: last.tlsFailure };
-  const { protocol, cipher, level, peerName, verified } = last.tls;
-  return { tls: { protocol, cipher, policy: level, peer: peerName, verified } };
+  if (last === undefined) return {};
+  const { policy, tls, tlsFailure, stsFailure } = last;
+  return {
+    // In clear text there is nothing but the policy that allowed it.
+    tls: tls === undefined ? { policy } : describeSession(tls),
+    ...(tlsFailure === undefined ? {} : { tlsFailure }),
+    ...(stsFailure === undefined ? {} : { stsFailure }),
+  };
+}
+
+function describeSession({ protocol, cipher, level, peerName, verified, tlsa }: TlsFacts) {
+  return {
+    protocol,
+    cipher,
+    policy: level,
+    peer: peerName,
+    verified,
+    ...(tlsa === undefined ? {} : { tlsa }),
+  };
 }

@@ -10,6 +10,8 @@ export interface DeliveryMetrics {
   dead(recipients: number): void;
   /** An attempt was not made because the destination is at its limits. */
   full(): void;
+  /** Mail was deferred without an attempt, since no host of its destination answered lately. */
+  remembered(): void;
   /** Jobs being worked on. */
   active(change: 1 | -1): void;
 }
@@ -26,7 +28,8 @@ const delayBuckets = [
 
 /** @param metrics  of the process; absent: nothing is exported */
 export function createDeliveryMetrics(metrics?: Metrics): DeliveryMetrics {
-  if (metrics === undefined) return { outcome() {}, attempt() {}, dead() {}, full() {}, active() {} };
+  if (metrics === undefined)
+    return { outcome() {}, attempt() {}, dead() {}, full() {}, remembered() {}, active() {} };
   let active = 0;
   const outcomes = metrics.counter(
     "delivery_outcomes_total",
@@ -53,6 +56,12 @@ export function createDeliveryMetrics(metrics?: Metrics): DeliveryMetrics {
   const full = metrics
     .counter("delivery_full_total", "Attempts put off because the destination was at its limits.")
     .with();
+  const remembered = metrics
+    .counter(
+      "delivery_remembered_total",
+      "Attempts saved because no host of the destination had answered lately; the mail is deferred all the same.",
+    )
+    .with();
   metrics.gauge("delivery_active", "Delivery jobs being worked on now.", () => active);
   return {
     outcome(outcome, delayMs) {
@@ -64,6 +73,7 @@ export function createDeliveryMetrics(metrics?: Metrics): DeliveryMetrics {
     attempt: (durationMs) => duration.observe(durationMs / 1000),
     dead: (recipients) => dead.add(recipients),
     full: () => full.add(),
+    remembered: () => remembered.add(),
     active: (change) => {
       active += change;
     },

@@ -4,9 +4,14 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import { consumeDeliveries, type DeliveryConsumerOptions } from "../../shared/queue/consumer.ts";
+import {
+  consumeDeliveries,
+  type DeliveryConsumerOptions,
+  deliveryShares,
+} from "../../shared/queue/consumer.ts";
 import { createHolds } from "../../shared/queue/holds.ts";
 import { createKeeper, type KeeperTiming } from "../../shared/queue/keeper.ts";
+import { createLeases } from "../../shared/queue/leases.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import type { Consumer } from "../../shared/queue/queue.ts";
 import { compileRouting, describeRoute, type Routing } from "../../shared/routing/classify.ts";
@@ -14,10 +19,10 @@ import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/service.ts";
-import { whyNotTransparent } from "../../shared/runtime/socket.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createTransport } from "../../shared/transport/create-transport.ts";
-import { isLoopback } from "../../shared/transport/loopback.ts";
+import { transparentSource } from "../../shared/transport/hidden-source.ts";
+import { silencePolicy } from "../../shared/transport/silence.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
 import { createDeliveryMetrics } from "./delivery-metrics.ts";
 import type { Router } from "./plan.ts";
@@ -37,30 +42,15 @@ export interface DeliveryOptions {
   workerTiming?: DeliveryConsumerOptions["timing"];
 }
 
-/**
- * With `hide`, the protected server sees the client's own address. A worker that may not take it, since it does not run
- * on the gateway or has no CAP_NET_ADMIN, delivers from its own, and says so once.
- */
-function transparentSource(config: Config, log: Logger): (message: MessageMeta) => string | undefined {
-  if (!config.protected.some(({ hide }) => hide)) return () => undefined;
-  const obstacle = whyNotTransparent();
-  if (obstacle !== undefined) {
-    log.warn(`protected[].hide: protected servers see this worker's address: ${obstacle}`);
-    return () => undefined;
-  }
-  return ({ origin }) => {
-    const client = origin?.connection.client.address;
-    return client === undefined || isLoopback(client) ? undefined : client;
-  };
-}
-
 /** @throws Error when the configuration names what cannot be had: certificate files, name servers */
 export async function startDelivery(options: DeliveryOptions): Promise<RunningService> {
   const { config, redis, log, spool } = options;
   const routing = compileRouting(config);
   const router = createRouter(routing);
+  const slots = createLeases({ redis, log, silence: silencePolicy(config) });
   const transport =
-    options.transport ?? createTransport(config, { transparentSourceOf: transparentSource(config, log) });
+    options.transport ??
+    createTransport(config, { slots, transparentSourceOf: transparentSource(config, log) });
   const watched = createRedis(redis, "plain", log);
   const producer = createProducer(redis, log);
   const holds = createHolds({ redis, file: options.holdsFile, log });
@@ -71,6 +61,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     spool,
     producer,
     transport,
+    shares: deliveryShares(config.delivery.concurrency),
     router,
     now: Date.now,
     jitter: Math.random,
@@ -111,6 +102,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       await Promise.all([consumer?.close(graceMs), keeper.close()]);
       // Attempts have ended; what is left are idle connections, which get their QUIT.
       await transport.close(Math.min(graceMs, config.timeouts.quit));
+      await slots.close();
       await Promise.all([holds.close(), producer.close()]);
       watched.disconnect();
     },

@@ -5,23 +5,24 @@ import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
 /**
  * The moment after which no attempt follows, in epoch milliseconds.
  * RFC 5321 §4.5.4.1: give up after 4-5 days. Mail of the null sender, which nobody waits for, may have less.
+ * @param message  `sinceMs`: from when its time counts, in epoch milliseconds
  */
 export function expiresAtMs(
-  message: { receivedAtMs: number; nullSender: boolean },
+  message: { sinceMs: number; nullSender: boolean },
   policy: Pick<Config["queue"], "expire" | "dsn_expire">,
 ): number {
-  return message.receivedAtMs + (message.nullSender ? policy.dsn_expire : policy.expire);
+  return message.sinceMs + (message.nullSender ? policy.dsn_expire : policy.expire);
 }
 
 /**
  * The diagnosis of a recipient that we give up on. RFC 3463 §3.5: X.4.7 is "delivery time expired". The last
  * real reply and the server that gave it stay, so that the sender reads what the trouble was and not only that it lasted.
  */
-export function expired(last: Diagnosis, receivedAtMs: number, nowMs: number): Diagnosis {
+export function expired(last: Diagnosis, sinceMs: number, nowMs: number): Diagnosis {
   return {
     ...last,
     status: "5.4.7",
-    reason: `delivery time expired after ${describeSpan(nowMs - receivedAtMs)}; the last trouble: ${last.reason}`,
+    reason: `delivery time expired after ${describeSpan(nowMs - sinceMs)}; the last trouble: ${last.reason}`,
   };
 }
 

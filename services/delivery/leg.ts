@@ -1,6 +1,8 @@
 /** One attempt at one next hop: made, decided, recorded, in this order. */
+import type { DeliveryQueueName } from "../../shared/queue/contract.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import { type Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import type { Lane } from "../../shared/transport/lane-shares.ts";
 import type { AttemptFacts, AttemptResult } from "../../shared/transport/transport.ts";
 import { decideNext, type NextStep, type Untried } from "./decide-next.ts";
 import { logAttempt, logOutcomes } from "./delivery-log.ts";
@@ -22,12 +24,11 @@ const nobody: ReadonlyMap<number, never> = new Map<number, never>();
 /** @throws SpoolUnavailable, or what the queues throw */
 export async function runLeg(deps: WorkerDependencies, work: Work, leg: Leg): Promise<LegEnd> {
   const { config, log, metrics, spool } = deps;
-  const { task, meta } = work;
+  const { task, meta, sinceMs } = work;
   const { history } = task.job;
   const nullSender = meta.envelope.reversePath === "";
+  const endMs = expiresAtMs({ sinceMs, nullSender }, config.queue);
   const context = { jobId: task.jobId, meta, leg, attempt: (history?.attempts ?? 0) + 1 };
-  logAttempt(log, context);
-
   let result: AttemptResult;
   try {
     result = await deps.transport.attempt({
@@ -36,6 +37,9 @@ export async function runLeg(deps: WorkerDependencies, work: Work, leg: Leg): Pr
       recipients: leg.recipients,
       body: work.body,
       signal: task.signal,
+      ...(deps.shares === undefined ? {} : { lane: laneOf(task.queue, deps.shares) }),
+      isLast: deps.now() >= endMs,
+      begun: () => logAttempt(log, context),
     });
   } catch (error) {
     if (error instanceof SpoolCorrupt) return buryDamaged(deps, work, leg, error);
@@ -43,19 +47,13 @@ export async function runLeg(deps: WorkerDependencies, work: Work, leg: Leg): Pr
     log.error({ err: error, id: meta.id, job: task.jobId }, "an attempt failed by our own fault");
     result = { kind: "tried", outcomes: new Map(), facts: noFacts };
   }
-  const { tried, untried } = sift(
-    deps,
-    work,
-    leg,
-    result,
-    expiresAtMs({ ...meta, nullSender }, config.queue),
-  );
+  const { tried, untried } = sift(deps, work, leg, result, endMs);
   if (tried.size === 0) return { untried };
 
   const nowMs = deps.now();
   const step = decideNext(
     {
-      receivedAtMs: meta.receivedAtMs,
+      sinceMs,
       nullSender,
       history,
       outcomes: tried,
@@ -72,7 +70,8 @@ export async function runLeg(deps: WorkerDependencies, work: Work, leg: Leg): Pr
   const facts = result.kind === "tried" ? result.facts : noFacts;
   const final = withExpiries(tried, step);
   logOutcomes(log, context, final, facts, nowMs, step.retry?.atMs);
-  metrics.attempt(facts.durationMs);
+  if (facts.remembered === true) metrics.remembered();
+  else metrics.attempt(facts.durationMs);
   for (const outcome of tried.values()) metrics.outcome(outcome, nowMs - meta.receivedAtMs);
   await afterSettling(deps, work, tried, settlements);
   return { step, untried };
@@ -81,7 +80,7 @@ export async function runLeg(deps: WorkerDependencies, work: Work, leg: Leg): Pr
 /** Tells who was really tried. */
 function sift(
   { metrics, now }: WorkerDependencies,
-  { task }: Work,
+  { task, sinceMs }: Work,
   leg: Leg,
   result: AttemptResult,
   endMs: number,
@@ -94,7 +93,9 @@ function sift(
   };
   if (result.kind === "full") {
     metrics.full();
-    if (nowMs < endMs) {
+    // Mail that gets one attempt only (`dsn_expire: 0`) has no time that could run out before it.
+    const isOwedOne = task.job.history === undefined && endMs <= sinceMs;
+    if (nowMs < endMs || isOwedOne) {
       return { tried: nobody, untried: new Map(leg.recipients.map((r) => [r, wait(r, result.retryAtMs)])) };
     }
     // Too old to wait for a place any longer. RFC 3463 §3.5, X.4.5: congestion.
@@ -119,6 +120,10 @@ function sift(
     } else tried.set(recipient, outcome ?? ownFault(nowMs));
   }
   return { tried, untried };
+}
+
+function laneOf(queue: DeliveryQueueName, shares: Record<DeliveryQueueName, number>): Lane {
+  return { name: queue, jobs: shares[queue], isSlow: queue === "delivery-slow" };
 }
 
 function ownFault(nowMs: number): Outcome {

@@ -51,20 +51,28 @@ export async function repeatOwed(
   if (dead?.kind === "dead") await addDead(deps, work, dead);
 }
 
-/** One warning for the job, to whom it may concern: RFC 3461 §4.1, DELAY asked for or nothing said. */
+/**
+ * One warning for the job, to whom it may concern: RFC 3461 §4.1, DELAY asked for or nothing said. The spool remembers
+ * it, so that a Redis that forgot the job's history does not lead to a second one.
+ */
 export async function warnOfDelay(
-  { config, producer }: WorkerDependencies,
-  { task, meta }: Work,
+  { config, producer, spool }: WorkerDependencies,
+  { task, meta, sinceMs }: Work,
   pending: readonly { recipient: number; diagnosis: Diagnosis }[],
+  states: ReadonlyMap<number, RecipientState>,
 ): Promise<void> {
   const recipients = pending.filter(({ recipient }) => {
     const notify = meta.envelope.recipients[recipient]?.notify;
-    return notify === undefined || notify.includes("DELAY");
+    const state = states.get(recipient);
+    const isWarned = state?.kind === "pending" && state.warned === true;
+    return !isWarned && (notify === undefined || notify.includes("DELAY"));
   });
   if (recipients.length === 0) return;
-  const willRetryUntilMs = expiresAtMs({ receivedAtMs: meta.receivedAtMs, nullSender: false }, config.queue);
+  const willRetryUntilMs = expiresAtMs({ sinceMs, nullSender: false }, config.queue);
   const { id, locator } = task.job;
   await producer.addBounce({ version: 1, kind: "delayed", id, locator, recipients, willRetryUntilMs }, 0);
+  const warned = recipients.map(({ recipient }) => recipient);
+  await spool.settle([{ id, recipients: warned, state: { kind: "pending", warned: true } }]);
 }
 
 /** The record cannot be read at all. What the spool cannot read it does not offer to the keeper either: the dead queue keeps the trace. */
@@ -129,5 +137,8 @@ async function addDead(
   { task }: Work,
   { diagnosis, atMs }: RecipientState & { kind: "dead" },
 ): Promise<void> {
-  await producer.addDead({ version: 1, job: task.job, reason: diagnosis.reason, diagnosis, deadAtMs: atMs });
+  // What the job knew before its last attempt, and this one: operators see how often it was tried.
+  const history = { ...(task.job.history ?? { last: [] }), attempts: (task.job.history?.attempts ?? 0) + 1 };
+  const job = { ...task.job, history: { ...history, lastAttemptAtMs: diagnosis.atMs } };
+  await producer.addDead({ version: 1, job, reason: diagnosis.reason, diagnosis, deadAtMs: atMs });
 }

@@ -29,11 +29,14 @@ export interface Plan {
   untried: Map<number, Untried>;
 }
 
-/** @param pending  indexes of recipients */
+/**
+ * @param pending  indexes of recipients
+ * @param past     since when it is tried (epoch milliseconds), and how that went
+ */
 export function planAttempts(
   meta: MessageMeta,
   pending: readonly number[],
-  history: AttemptHistory | undefined,
+  { sinceMs, history }: { sinceMs: number; history: AttemptHistory | undefined },
   router: Router,
   backup: BackupPolicy | undefined,
   nowMs: number,
@@ -49,7 +52,7 @@ export function planAttempts(
     let withoutBackup = !usable;
     if (usable && last !== undefined) {
       const diagnosis = last.get(recipient);
-      const way = chooseWay(diagnosis, meta.receivedAtMs, backup, nowMs);
+      const way = chooseWay(diagnosis, sinceMs, backup, nowMs);
       if (way.kind === "wait") {
         untried.set(recipient, { untilMs: way.untilMs, ...(diagnosis ? { last: diagnosis } : {}) });
         continue;

@@ -1,6 +1,7 @@
 /** What works on one delivery job, and what is worked on. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
+import type { DeliveryQueueName } from "../../shared/queue/contract.ts";
 import type { DeliveryTask, Producer } from "../../shared/queue/queue.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Body, Spool } from "../../shared/spool/spool.ts";
@@ -15,6 +16,8 @@ export interface WorkerDependencies {
   spool: Pick<Spool, "read" | "states" | "settle">;
   producer: Pick<Producer, "addBounce" | "addDead">;
   transport: Pick<Transport, "attempt">;
+  /** Jobs of each queue at once in this process; one destination has a part of them. Absent: it may have all. */
+  shares?: Record<DeliveryQueueName, number>;
   router: Router;
   /** Epoch milliseconds. */
   now(): number;
@@ -27,4 +30,6 @@ export interface Work {
   task: DeliveryTask;
   meta: MessageMeta;
   body: Body;
+  /** Epoch milliseconds from which its schedule counts: its acceptance, put off by holds; or when it was put back. */
+  sinceMs: number;
 }

@@ -9,8 +9,8 @@
  * 3. `failed` in the spool is the durable record that a notification is owed. The bounce job comes after it; a crash
  *    between them leaves the record, and the job's next run, or the keeper, enqueues the bounce job for it.
  * 4. `dead` likewise: recorded first, shown in the dead queue second.
- * 5. The delay warning is enqueued before the job is put back. A crash between them warns again at worst, and its
- *    job id makes that the same warning as long as the first has not been sent.
+ * 5. The delay warning is enqueued, then noted in the spool, then the job is put back. A crash before the note warns
+ *    again at worst, and its job id makes that the same warning as long as the first has not been sent.
  * 6. Only then is the job done or put back. A crash before it runs the job again, which finds in the spool what is left.
  */
 import type { DeliveryTask, JobNext } from "../../shared/queue/queue.ts";
@@ -46,7 +46,12 @@ async function load(deps: WorkerDependencies, task: DeliveryTask): Promise<Work 
   const { job, jobId } = task;
   try {
     const found = await deps.spool.read(job.id, job.locator);
-    if (found !== undefined) return { task, meta: found.meta, body: found.body };
+    if (found !== undefined) {
+      const { meta, body } = found;
+      // What an operator kept back has its whole time all the same: a hold spends no schedule.
+      const sinceMs = (job.revivedAtMs ?? meta.receivedAtMs) + (job.heldMs ?? 0);
+      return { task, meta, body, sinceMs };
+    }
     deps.log.info({ id: job.id, job: jobId }, "nothing to deliver: the spool has no such message any more");
   } catch (error) {
     if (!(error instanceof SpoolCorrupt)) throw error;
@@ -56,7 +61,7 @@ async function load(deps: WorkerDependencies, task: DeliveryTask): Promise<Work 
 }
 
 async function deliver(deps: WorkerDependencies, work: Work): Promise<JobNext> {
-  const { task, meta } = work;
+  const { task, meta, sinceMs } = work;
   const { job } = task;
   const part = meta.parts[job.part] ?? [];
   // A job that runs for the first time has nothing settled by others but what was settled before it was enqueued.
@@ -67,14 +72,21 @@ async function deliver(deps: WorkerDependencies, work: Work): Promise<JobNext> {
   const [first] = pending;
   if (first === undefined) return done;
 
-  const plan = planAttempts(meta, pending, job.history, deps.router, deps.config.relay.backup, deps.now());
+  const plan = planAttempts(
+    meta,
+    pending,
+    { sinceMs, history: job.history },
+    deps.router,
+    deps.config.relay.backup,
+    deps.now(),
+  );
   const { steps, untried } = await runLegs(deps, work, plan.legs, plan.untried);
   // Nothing was tried: the destination is full, the backup's time has not come, or we were told to stop.
   if (steps.length === 0) {
     return { kind: "postponed", atMs: Math.min(...[...untried.values()].map(({ untilMs }) => untilMs)) };
   }
   const next = joinSteps(steps, untried, { queue: task.queue, history: job.history }, deps.now());
-  if (next.warn.length > 0) await warnOfDelay(deps, work, next.warn);
+  if (next.warn.length > 0) await warnOfDelay(deps, work, next.warn, states);
   if (next.retry !== undefined) {
     return {
       kind: "later",

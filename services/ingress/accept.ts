@@ -1,14 +1,14 @@
 /** Takes responsibility for a message: its record, on stable storage; then its jobs. 250 may be said only after that. */
 import { randomFillSync } from "node:crypto";
 import type { Envelope } from "../../shared/mail/envelope.ts";
-import type { MessageMeta } from "../../shared/mail/message.ts";
+import type { MessageMeta, Origin } from "../../shared/mail/message.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import { formatReceived, protocolKeyword, type TlsFacts } from "../../shared/mail/received.ts";
 import type { Publisher } from "../../shared/queue/queue.ts";
 import { describeRoute, groupByNextHop, type Route } from "../../shared/routing/classify.ts";
 import type { Connection } from "../../shared/routing/connection.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
-import type { Draft, Spool, StoredMessage } from "../../shared/spool/spool.ts";
+import type { Draft, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";
 
 /** What a session knows of a message that was received whole. */
 export interface ReceivedMessage {
@@ -24,47 +24,73 @@ export interface ReceivedMessage {
   messageId: string | undefined;
   size: number;
   has8bit: boolean;
+  /** Recipients who have the message already, by index; they have no route, and stand behind those who have one. */
+  delivered?: number[];
+}
+
+/** What a message is known by, and what the gateway writes on it. */
+export interface Stamp {
+  /** The queue id. */
+  id: string;
+  /** When it was received, epoch milliseconds. */
+  atMs: number;
+  /** The Received field. */
+  received: string;
 }
 
 export interface AcceptedRecord {
   meta: MessageMeta;
+  /** What the record itself settles: who has the message already. */
+  settles?: Settlement;
   /** What to show as the route of each of `meta.parts`. */
   routes: string[];
 }
 
-/** The record of a message. Pure. @param id  its queue id */
-export function makeRecord(message: ReceivedMessage, id: string, nowMs: number): AcceptedRecord {
-  const { connection, envelope, tls, messageId } = message;
+type Sender = Pick<ReceivedMessage, "connection" | "helo" | "ehlo" | "tls" | "envelope">;
+
+export function originOf({ connection, helo, ehlo, tls, envelope }: Sender): Origin {
+  const protocol = protocolKeyword({ ehlo, tls: tls !== undefined, smtputf8: envelope.smtputf8 === true });
+  return { connection, helo, protocol };
+}
+
+/** Pure. @param id  the queue id that the message gets */
+export function makeStamp(message: Sender & { hostname: string }, id: string, atMs: number): Stamp {
+  const { connection, envelope, helo, hostname, tls } = message;
   const [only, ...others] = envelope.recipients;
-  const protocol = protocolKeyword({
-    ehlo: message.ehlo,
-    tls: tls !== undefined,
-    smtputf8: envelope.smtputf8 === true,
+  const received = formatReceived({
+    helo,
+    clientAddress: connection.client.address,
+    hostname,
+    protocol: originOf(message).protocol,
+    id,
+    atMs,
+    ...(tls === undefined ? {} : { tls }),
+    ...(only === undefined || others.length > 0 ? {} : { recipient: only.address }),
   });
+  return { id, atMs, received };
+}
+
+/** The record of a message. Pure. */
+export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Stamp): AcceptedRecord {
+  const { envelope, messageId, delivered = [] } = message;
   const groups = groupByNextHop(message.routes);
   return {
     meta: {
       version: 1,
       id,
-      receivedAtMs: nowMs,
+      receivedAtMs: atMs,
       envelope,
-      origin: { connection, helo: message.helo, protocol },
-      received: formatReceived({
-        helo: message.helo,
-        clientAddress: connection.client.address,
-        hostname: message.hostname,
-        protocol,
-        id,
-        atMs: nowMs,
-        ...(tls === undefined ? {} : { tls }),
-        ...(only === undefined || others.length > 0 ? {} : { recipient: only.address }),
-      }),
+      origin: originOf(message),
+      received,
       ...(messageId === undefined ? {} : { messageId }),
       size: message.size,
       has8bit: message.has8bit,
       parts: groups.map((group) => group.recipients),
     },
     routes: groups.map((group) => describeRoute(group.route)),
+    ...(delivered.length === 0
+      ? {}
+      : { settles: { id, recipients: delivered, state: { kind: "delivered" } } }),
   };
 }
 
@@ -110,7 +136,7 @@ export function accept(draft: Draft, record: AcceptedRecord, acceptor: Acceptor)
       late = true;
       resolve({ kind: "late" });
     }, acceptor.deadlineMs);
-    draft.commit(record.meta).then(
+    draft.commit(record.meta, record.settles).then(
       (message) => {
         clearTimeout(timer);
         if (late) {
@@ -130,6 +156,7 @@ export function accept(draft: Draft, record: AcceptedRecord, acceptor: Acceptor)
 
 /** Whatever becomes of it: the message is stored, and the keeper finds what no queue has. */
 function publish(message: StoredMessage, routes: string[], { publisher, log }: Acceptor): void {
+  if (routes.length === 0) return;
   try {
     publisher.publish(message, routes);
   } catch (error) {

@@ -3,15 +3,21 @@
  * Owns all of these; the spool, the publisher and the log are the caller's.
  */
 import { randomBytes } from "node:crypto";
+import type net from "node:net";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Publisher } from "../../shared/queue/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
+import type { Connection } from "../../shared/routing/connection.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import type { RunningService } from "../../shared/runtime/service.ts";
-import { whyNotTransparent } from "../../shared/runtime/socket.ts";
+import { whyNoOriginalDestination } from "../../shared/runtime/socket.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
+import { createHiding } from "../../shared/transport/hiding.ts";
+import { createLocalSlots, type Slots } from "../../shared/transport/slots.ts";
+import { createClientLimits } from "./client-limits.ts";
 import { type ConnectTo, connectTo } from "./connect-to.ts";
+import type { InlineMeans } from "./inline/inline.ts";
 import { type Handlers, Listener } from "./listener.ts";
 import { IngressMetrics } from "./metrics.ts";
 import { createOutgoingProxy } from "./outgoing/outgoing-proxy.ts";
@@ -26,8 +32,10 @@ export interface IngressOptions {
   metrics?: Metrics;
   spool: Spool;
   publisher: Publisher;
-  /** XCLIENT and XFORWARD of clients of the outgoing proxy; passed when absent. */
-  xclient?: "pass" | "refuse";
+  /** Absent: all queued mail waits in the queue. */
+  inline?: InlineMeans;
+  /** Where clients are counted (`limits.clients`); absent: in this process alone. */
+  slots?: Slots;
 }
 
 export interface RunningIngress extends RunningService {
@@ -44,12 +52,20 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   const metrics = new IngressMetrics(options.metrics);
   const routing = compileRouting(config);
   const connect = withHiding(config, log);
+  tellWhatCannotBe(config, log);
+  const clientLimits = createClientLimits({
+    limits: config.limits.clients,
+    slots: options.slots ?? createLocalSlots(),
+    log,
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+  });
+  const mailLimit = clientLimits?.mail === undefined ? {} : { mailLimit: clientLimits.mail };
   const outgoingProxy = createOutgoingProxy({
     config,
+    ...mailLimit,
     connectTo: connect,
     log,
     metrics,
-    ...(options.xclient === undefined ? {} : { xclient: options.xclient }),
   });
   const passThrough = createPassThrough({ timeouts: config.timeouts, connectTo: connect, log, metrics });
   const rejections = createRejections(config.hostname);
@@ -60,12 +76,33 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
     log,
     routing,
     now: Date.now,
+    ...mailLimit,
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+    ...(options.inline === undefined ? {} : { inline: options.inline }),
   });
+  const counted = (
+    socket: net.Socket,
+    connection: Connection,
+    handOn: () => void,
+    turnAway: () => void,
+  ): void =>
+    clientLimits === undefined ? handOn() : clientLimits.connect(socket, connection, handOn, turnAway);
   const handlers: Handlers = {
-    outgoingProxy: (socket, connection) => outgoingProxy.take(socket, connection),
-    queue: (socket, connection, listener) => sessions.take(socket, connection, listener),
-    tunnel: (socket, connection) => passThrough.take(socket, connection),
+    outgoingProxy: (socket, connection) =>
+      counted(
+        socket,
+        connection,
+        () => outgoingProxy.take(socket, connection),
+        () => outgoingProxy.turnAway(socket),
+      ),
+    queue: (socket, connection, listener) =>
+      counted(
+        socket,
+        connection,
+        () => sessions.take(socket, connection, listener),
+        () => sessions.turnAway(socket),
+      ),
+    tunnel: (socket, connection, hide) => passThrough.take(socket, connection, hide),
     reject: (socket) => rejections.take(socket),
   };
   const ownAddresses = createOwnAddresses();
@@ -95,6 +132,7 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
     },
     async close(graceMs) {
       await closeListeners();
+      clientLimits?.close();
       rejections.close();
       await Promise.all([sessions.close(graceMs), outgoingProxy.close(graceMs), passThrough.close(graceMs)]);
     },
@@ -110,9 +148,20 @@ function sessionIds(): () => string {
 
 /** Where the process may not take a client's address, the far server sees ours: mail goes on, and the log says so once. */
 function withHiding(config: Config, log: Logger): ConnectTo {
-  if (!config.outgoing.hide) return connectTo;
-  const obstacle = whyNotTransparent();
-  if (obstacle === undefined) return connectTo;
-  log.warn(`outgoing.hide: far servers see the gateway's address: ${obstacle}`);
-  return (server, { timeoutMs }) => connectTo(server, { timeoutMs });
+  if (!config.outgoing.hide && !config.protected.some(({ hide }) => hide)) return connectTo;
+  const canHide = createHiding("hide", log);
+  return (server, { timeoutMs, source }) =>
+    connectTo(server, { timeoutMs, ...(source !== undefined && canHide(source) ? { source } : {}) });
+}
+
+/** What the configuration asks for and cannot have here; mail goes on all the same. */
+function tellWhatCannotBe(config: Config, log: Logger): void {
+  if (config.outgoing.require_auth && config.outgoing.starttls === "pass") {
+    log.warn("outgoing.require_auth: what is said after a STARTTLS that is passed cannot be held to it");
+  }
+  for (const { name, destination } of config.listeners) {
+    const obstacle = destination === "redirect" ? whyNoOriginalDestination() : undefined;
+    if (obstacle !== undefined)
+      log.warn(`listener ${name} takes every connection for a local one: ${obstacle}`);
+  }
 }

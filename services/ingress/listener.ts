@@ -21,7 +21,8 @@ import type { OwnAddresses } from "./own-addresses.ts";
 export interface Handlers {
   outgoingProxy(socket: net.Socket, connection: Connection): void;
   queue(socket: net.Socket, connection: Connection, listener: ListenerConfig): void;
-  tunnel(socket: net.Socket, connection: Connection): void;
+  /** @param hide  the server is to see the client's own address */
+  tunnel(socket: net.Socket, connection: Connection, hide: boolean): void;
   reject(socket: net.Socket): void;
 }
 
@@ -84,7 +85,8 @@ export class Listener {
         server.once("error", reject);
         server.once("listening", resolve);
         if (destination === "tproxy") server.listen({ fd: transparentListener(address, port), backlog });
-        else server.listen({ host: address, port, backlog });
+        // Several ingress processes may share a port: the kernel spreads the connections (SO_REUSEPORT).
+        else server.listen({ host: address, port, backlog, reusePort: process.platform === "linux" });
       });
     } catch (error) {
       const why = (error as NodeJS.ErrnoException).code ?? "";
@@ -169,7 +171,7 @@ export class Listener {
     this.#handOn(socket, { id, listener: listener.name, client, destination, direction }, decision);
   }
 
-  #handOn(socket: net.Socket, connection: Connection, { handler }: ConnectionDecision): void {
+  #handOn(socket: net.Socket, connection: Connection, { handler, nextHop }: ConnectionDecision): void {
     const { handlers, listener } = this.#options;
     switch (handler) {
       case "outgoing-proxy":
@@ -179,7 +181,7 @@ export class Listener {
         handlers.queue(socket, connection, listener);
         break;
       case "tunnel":
-        handlers.tunnel(socket, connection);
+        handlers.tunnel(socket, connection, nextHop?.hide === true);
         break;
       case "reject":
         handlers.reject(socket);

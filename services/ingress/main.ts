@@ -1,19 +1,32 @@
 /** The ingress service as a process of its own. It owns the connection to the queue, and the publisher on it. */
+import { createLeases } from "../../shared/queue/leases.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
 import { formatHostPort } from "../../shared/routing/route.ts";
 import type { RunOptions } from "../../shared/runtime/run-service.ts";
 import { runWithSpool } from "../../shared/runtime/run-with-spool.ts";
 import { startIngress } from "./ingress.ts";
+import { createInlineMeans } from "./inline/inline-means.ts";
 
 /** Runs until a signal ends the process. */
 export function main(options: RunOptions): Promise<void> {
   return runWithSpool(
     "ingress",
-    async ({ config, redis, log, metrics, spool }) => {
+    async ({ config, redis, log, metrics, spool, holdsFile }) => {
       const producer = createProducer(redis, log);
       const publisher = createPublisher(producer, log);
-      const ingress = await startIngress({ config, log, metrics, spool, publisher });
+      const inline = createInlineMeans({ config, redis, holdsFile, log, producer });
+      const { connections, rate } = config.limits.clients;
+      const slots = (connections ?? rate) === undefined ? undefined : createLeases({ redis, log });
+      const ingress = await startIngress({
+        config,
+        log,
+        metrics,
+        spool,
+        publisher,
+        ...(slots === undefined ? {} : { slots }),
+        ...(inline === undefined ? {} : { inline }),
+      });
       return {
         ...ingress,
         listening: ingress.addresses.map(
@@ -21,6 +34,8 @@ export function main(options: RunOptions): Promise<void> {
         ),
         async close(graceMs) {
           await ingress.close(graceMs);
+          await inline?.close();
+          await slots?.close();
           await publisher.close(Math.min(graceMs, publishGraceMs));
           await producer.close();
         },

@@ -9,7 +9,8 @@ import type { IngressMetrics } from "./metrics.ts";
 import { Tunnel } from "./tunnel.ts";
 
 export interface PassThrough {
-  take(client: net.Socket, connection: Connection): void;
+  /** @param hide  the server is to see the client's own address */
+  take(client: net.Socket, connection: Connection, hide: boolean): void;
   /** What passes is not known, so neither is when it is over: all get `graceMs` to end by themselves. */
   close(graceMs: number): Promise<void>;
 }
@@ -32,7 +33,7 @@ export function createPassThrough({ timeouts, connectTo, log, metrics }: PassThr
     if (open.size === 0) allGone?.();
   }
 
-  async function pass(client: net.Socket, connection: Connection): Promise<void> {
+  async function pass(client: net.Socket, connection: Connection, hide: boolean): Promise<void> {
     const startedAtMs = performance.now();
     const { id, destination } = connection;
     const facts = {
@@ -42,7 +43,10 @@ export function createPassThrough({ timeouts, connectTo, log, metrics }: PassThr
       server: formatEndpoint(destination),
     };
     open.set(client, () => client.destroy());
-    const connected = await connectTo(destination, { timeoutMs: timeouts.connect });
+    const connected = await connectTo(destination, {
+      timeoutMs: timeouts.connect,
+      ...(hide ? { source: connection.client.address } : {}),
+    });
     if (connected.kind === "unreachable" || isClosing || client.destroyed) {
       if (connected.kind === "connected") connected.socket.destroy();
       const reason =
@@ -73,8 +77,8 @@ export function createPassThrough({ timeouts, connectTo, log, metrics }: PassThr
   }
 
   return {
-    take(client, connection) {
-      void pass(client, connection);
+    take(client, connection, hide) {
+      void pass(client, connection, hide);
     },
     async close(graceMs) {
       isClosing = true;

@@ -144,6 +144,12 @@ export class Tunnel {
     this.#server.destroy();
   }
 
+  /** What the watcher held has gone on, though neither side has sent anything since. */
+  goOn(): void {
+    this.#steer();
+    if (this.#clientHasEnded) this.#passClientEnd();
+  }
+
   #steer(): void {
     const watcher = this.#options.watcher;
     const isClientHeld =

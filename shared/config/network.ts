@@ -49,6 +49,13 @@ export function canonicalAddress(text: string): string | undefined {
   return parseAddress(text)?.toString();
 }
 
+/** The network of so many bits that an IPv6 address is in: `2001:db8::/64`. Other text is given back as it is. */
+export function ipv6Network(address: string, bits: 48 | 56 | 64): string {
+  const parsed = parseAddress(address);
+  if (parsed === undefined || parsed.kind() === "ipv4") return address;
+  return `${ipaddr.IPv6.networkAddressFromCIDR(`${parsed.toString()}/${bits}`).toString()}/${bits}`;
+}
+
 /** `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`; `undefined` when it is none of them. */
 export function parseEndpoint(text: string, defaultPort: number): Endpoint | undefined {
   const bare = canonicalAddress(text);

@@ -1,6 +1,6 @@
 /** How mail waits, is retried, limited and returned: queue, DSNs, limits, delivery, time-outs. */
 import { z } from "zod";
-import { destinationPattern, duration, rate, size, text } from "./values.ts";
+import { destinationPattern, duration, mxTlsLevel, rate, size, text } from "./values.ts";
 
 export const queue = z.strictObject({
   retry: z
@@ -51,15 +51,35 @@ export const limits = z.strictObject({
     .describe("Received fields; a message with more is in a loop: 554 5.4.6 (RFC 5321 §6.3)."),
   clients: z
     .strictObject({
-      connections: z.int().min(1).optional().describe("Connections at once. Absent: no limit."),
-      rate: rate.optional().describe("Connections in a time. Absent: no limit."),
+      connections: z
+        .int()
+        .min(1)
+        .optional()
+        .describe("Connections at once; more: 421 4.7.0 in place of the greeting. Absent: no limit."),
+      rate: rate
+        .optional()
+        .describe("Messages (MAIL commands) in a time; more: 450 4.7.1. Absent: no limit."),
     })
     .prefault({})
-    .describe("Per client address, cluster-wide."),
+    .describe(
+      "Per client address, an IPv6 network of /64 counting as one, cluster-wide; for queued sessions and the outgoing proxy.",
+    ),
   destinations: z
     .array(destination)
     .prefault([{ match: "*", connections: 20, messages_per_connection: 100 }])
     .describe("Per destination, cluster-wide; first match wins."),
+  dead_destination: duration
+    .prefault("1m")
+    .describe(
+      "How long a destination is left alone after no host of it answered, while its other messages are deferred with what the one found out; doubles with each probe that fails, up to ten times this, and never exceeds half of the waits of `queue.retry`; 0: each message is a try of its own.",
+    ),
+});
+
+const mxTls = z.strictObject({
+  match: destinationPattern.describe("The recipients' domain, `*.domain` for all below it, or `*`."),
+  policy: mxTlsLevel.describe(
+    "`none`: never. `may`: if offered, no certificate check; in clear text when TLS fails. `require`: or defer. `verify`: with a certificate that is valid for the MX host's name, or DANE where it is published. `dane`: with DANE (RFC 7672), or defer. `mta-sts`: as the domain's MTA-STS policy (RFC 8461) says, be its mode `enforce` or `testing`, or with DANE, or defer.",
+  ),
 });
 
 export const delivery = z.strictObject({
@@ -73,6 +93,24 @@ export const delivery = z.strictObject({
     .array(text)
     .default([])
     .describe("Local IP addresses to deliver from, IPv4 and IPv6. Absent: the system's choice."),
+  tls: z
+    .array(mxTls)
+    .prefault([])
+    .describe(
+      "TLS towards the MX hosts of domains; first match wins; without a match: `may`. What a domain publishes by DANE or MTA-STS comes on top of every policy but `none`. Relay hosts and protected servers have a `tls` of their own.",
+    ),
+  dane: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Hold to the TLSA records that hosts publish (RFC 7672). Only what a validating resolver on this machine vouches for counts: with other name servers nothing is looked up.",
+    ),
+  mta_sts: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Hold to the MTA-STS policies that domains publish (RFC 8461); they are kept in `data/mta-sts`. DANE comes first.",
+    ),
 });
 
 export const timeouts = z.strictObject({
@@ -85,6 +123,11 @@ export const timeouts = z.strictObject({
   body: duration.prefault("3m").describe("For each block of the message."),
   dot: duration.prefault("10m").describe("For the reply to the final dot."),
   quit: duration.prefault("10s").describe("For the reply to QUIT."),
+  inline: duration
+    .prefault("10s")
+    .describe(
+      "What a client waits for the far server at each command when mail is delivered inline, and the longest pause of such a client; beyond it the queue takes over. The final dot has `dot`, 5m at most: giving up there would make a second copy.",
+    ),
   client: duration.prefault("5m").describe("A client that says nothing."),
   session: duration.prefault("1h").describe("A client's session as a whole; transactions under way finish."),
   tunnel: duration.prefault("2h").describe("A tunnel without traffic."),

@@ -1,6 +1,15 @@
 /** Where mail goes: protected domains, the outgoing proxy's policy, relay hosts and routes. */
 import { z } from "zod";
-import { addressPattern, domainPattern, duration, network, port, server, text, tlsLevel } from "./values.ts";
+import {
+  addressPattern,
+  domainPattern,
+  duration,
+  hostTlsLevel,
+  network,
+  port,
+  server,
+  text,
+} from "./values.ts";
 
 export const protectedEntry = z.strictObject({
   domains: z
@@ -26,11 +35,13 @@ export const protectedEntry = z.strictObject({
   hide: z
     .boolean()
     .default(false)
-    .describe("The server sees the client's own address and HELO name, and no Received is added."),
-  tls: tlsLevel
+    .describe(
+      "The server sees the client's own address and HELO name, and no Received is added. Servers of the client's address family are tried first. The address needs `postern intercept up` and CAP_NET_ADMIN where the connection is opened; elsewhere the log and `postern explain` say that it is not hidden.",
+    ),
+  tls: hostTlsLevel
     .default("may")
     .describe(
-      "TLS towards the servers. `none`: never. `may`: if offered, no certificate check. `require`: or defer. `verify`: with a valid certificate.",
+      "TLS towards the servers. `none`: never. `may`: if offered, no certificate check. `require`: or defer. `verify`: with a certificate that is valid for the host's name, or DANE where it is published. `dane`: with DANE (RFC 7672), or defer. But for `none`, `delivery.dane` holds here too.",
     ),
 });
 
@@ -59,8 +70,24 @@ export const outgoing = z.strictObject({
     .enum(["pass", "strip"])
     .default("pass")
     .describe("`pass`: the session is opaque from then on. `strip`: not offered, refused with 502 5.5.1."),
-  require_auth: z.boolean().default(false).describe("No MAIL before the server has accepted AUTH."),
-  hide: z.boolean().default(false).describe("The far server sees the client's own address."),
+  require_auth: z
+    .boolean()
+    .default(false)
+    .describe(
+      "No MAIL before the server has accepted AUTH: 530 5.7.0. Inside the TLS of a STARTTLS that is passed nobody can see that, so it takes `starttls: strip` to hold every session to it.",
+    ),
+  xclient: z
+    .enum(["pass", "refuse"])
+    .default("pass")
+    .describe(
+      "XCLIENT and XFORWARD, by which clients that the server trusts name another client. `refuse`: not offered, answered 502 5.5.1.",
+    ),
+  hide: z
+    .boolean()
+    .default(false)
+    .describe(
+      "The far server sees the client's own address; through tunnels (`pickup: pass`, `shadow`, `pass_ports`) too. Needs `postern intercept up` and CAP_NET_ADMIN.",
+    ),
   exceptions: z
     .array(exception)
     .prefault([])
@@ -72,10 +99,10 @@ export const outgoing = z.strictObject({
 const relayHost = z.strictObject({
   host: text.describe("Host name or IP address."),
   port: port.default(25).describe("TCP port."),
-  tls: tlsLevel
+  tls: hostTlsLevel
     .default("may")
     .describe(
-      "`none`: never. `may`: if offered, no certificate check. `require`: or defer. `verify`: with a valid certificate.",
+      "`none`: never. `may`: if offered, no certificate check. `require`: or defer. `verify`: with a certificate that is valid for the host's name, or DANE where it is published. `dane`: with DANE (RFC 7672), or defer. But for `none`, `delivery.dane` holds here too. A password goes out under TLS only, unless this says `none` or the host is this machine.",
     ),
   auth: z
     .strictObject({

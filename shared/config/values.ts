@@ -112,7 +112,11 @@ export const server = z
   })
   .meta({ format: "server", jsonSchema: { type: "string" } });
 
-export const tlsLevel = z.enum(["none", "may", "require", "verify"]);
+/** For configured hosts: MTA-STS speaks of a domain's MX hosts only. */
+export const hostTlsLevel = z.enum(["none", "may", "require", "verify", "dane"]);
+
+/** For the MX hosts of domains. */
+export const mxTlsLevel = z.enum(["none", "may", "require", "verify", "dane", "mta-sts"]);
 
 /** `host:port` or `[v6]:port`. */
 export function parseHostPort(text: string, defaultPort?: number): HostPort | undefined {

@@ -27,3 +27,15 @@ export interface Envelope {
   /** RFC 3461 §4.4, decoded from xtext. */
   envid?: string;
 }
+
+/**
+ * Whether the message goes over verified TLS or not at all (RFC 8689 §4.2.1).
+ * A notification is never lost for it: with the null reverse-path REQUIRETLS is passed on where it is offered, and
+ * stops nothing (RFC 8689 §5).
+ */
+export function mustHaveTls({
+  requireTls,
+  reversePath,
+}: Pick<Envelope, "requireTls" | "reversePath">): boolean {
+  return requireTls === true && reversePath !== "";
+}

@@ -4,7 +4,8 @@ import { jobName, jobOptions } from "./delivery-job.ts";
 import { type HoldRule, holdRuleId } from "./hold-rules.ts";
 import type { Holds } from "./holds.ts";
 import { type ListedQueue, listedQueues } from "./jobs.ts";
-import { parkedAtMs, queueBase } from "./keys.ts";
+import { parkedAtMs, queueBase, voidSilencesKey } from "./keys.ts";
+import { voidSilences } from "./lease-scripts.ts";
 import { moveJobs } from "./parking.ts";
 import { type InspectedJob, type JobStatus, jobIdOf } from "./rows.ts";
 import { addJobs, removeJobs } from "./scripts.ts";
@@ -28,6 +29,8 @@ export interface HoldTerms {
 }
 
 const maxSkipped = 1000;
+/** Longer than any silence is remembered. */
+const silencesVoidMs = 7 * 86_400_000;
 
 export class JobChanges {
   readonly #redis: RedisConnection;
@@ -40,7 +43,9 @@ export class JobChanges {
     this.#finder = finder;
   }
 
-  retry(selection: JobSelection): Promise<ChangeReport> {
+  async retry(selection: JobSelection): Promise<ChangeReport> {
+    // Who says "now" wants a real attempt, also where nobody answered lately.
+    await voidSilences.run(this.#redis, [voidSilencesKey], [silencesVoidMs]);
     return this.#change(selection, whyNotRetried, (queue, jobs) =>
       moveJobs(this.#redis, queue, jobs.map(jobIdOf), Date.now(), false),
     );
@@ -94,9 +99,10 @@ export class JobChanges {
       selection,
       ({ status }) => (status === "dead" ? undefined : "is not dead"),
       async (_, jobs) => {
+        const revivedAtMs = Date.now();
         const flat = jobs.flatMap((job) => {
-          const { history: __, ...rest } = job.job;
-          return [jobIdOf(job), JSON.stringify({ ...rest, again: true })];
+          const { history: __, heldMs: ___, ...rest } = job.job;
+          return [jobIdOf(job), JSON.stringify({ ...rest, again: true, revivedAtMs })];
         });
         const keys = [queueBase("delivery"), queueBase("delivery-slow")];
         await addJobs.run(this.#redis, keys, [Date.now(), 0, jobName, jobOptions, 0, ...flat]);

@@ -45,11 +45,7 @@ const newerVersionMs = 60_000;
 
 /** Consumes `delivery` and `delivery-slow` with separate shares, so that fresh mail never waits behind slow mail. */
 export function consumeDeliveries(options: DeliveryConsumerOptions): Consumer {
-  const slow = Math.max(1, Math.round(options.concurrency * (options.slowShare ?? 0.25)));
-  const shares: Record<DeliveryQueueName, number> = {
-    delivery: Math.max(1, options.concurrency - slow),
-    "delivery-slow": slow,
-  };
+  const shares = deliveryShares(options.concurrency, options.slowShare);
   const workers = (["delivery", "delivery-slow"] as const).map((queue) =>
     startWorker({
       queue,
@@ -65,6 +61,12 @@ export function consumeDeliveries(options: DeliveryConsumerOptions): Consumer {
       await Promise.all(workers.map((worker) => worker.close(graceMs)));
     },
   };
+}
+
+/** How many jobs of each queue a process works on at once. */
+export function deliveryShares(concurrency: number, slowShare = 0.25): Record<DeliveryQueueName, number> {
+  const slow = Math.max(1, Math.round(concurrency * slowShare));
+  return { delivery: Math.max(1, concurrency - slow), "delivery-slow": slow };
 }
 
 export function consumeBounces(options: BounceConsumerOptions): Consumer {

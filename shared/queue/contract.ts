@@ -51,7 +51,7 @@ const replySchema = z.object({
   ]),
 });
 
-const diagnosisSchema = z.object({
+export const diagnosisSchema = z.object({
   status: z.custom<EnhancedStatus>(isEnhancedStatus),
   class: z.enum(["dns", "connect", "network", "4xx", "5xx", "local"]),
   reason: z.string().min(1),
@@ -100,6 +100,10 @@ export const deliveryJobSchema = z.object({
   receivedAtMs: z.number(),
   /** It was added more than once, or after Redis forgot it: recipients may be settled already. */
   again: z.literal(true).optional(),
+  /** Put back from the dead at this time: its time to expire counts from here. */
+  revivedAtMs: z.number().optional(),
+  /** How long holds have kept it: time that does not count towards its expiry. Written by `moveDue`. */
+  heldMs: z.number().optional(),
   history: historySchema.optional(),
 });
 export type DeliveryJob = Omit<z.infer<typeof deliveryJobSchema>, "history"> & { history?: AttemptHistory };

@@ -2,7 +2,7 @@
  * What we do to jobs inside Redis in one step, where BullMQ's own calls would need several or one per job.
  * The layout is BullMQ's (pinned in package.json); a contract test holds each script against what BullMQ itself writes.
  */
-import { delayedScoreFactor } from "./keys.ts";
+import { delayedScoreFactor, parkedEpochMs, parkedFromMs } from "./keys.ts";
 import { Script } from "./script.ts";
 
 const wakeWorkers = `
@@ -154,17 +154,35 @@ return lost
 
 /**
  * Makes delayed jobs due at another time, held ones included. Lists are searched from the head, from where
- * operations on many jobs go through them: what they look for is near.
+ * operations on many jobs go through them: what they look for is near. A job that is held twice is held since the
+ * first time; one that is let go has how long that was added to its payload, as `heldMs`. The payload is not decoded
+ * for it (cjson makes objects of empty arrays); inside its strings quotes are escaped, so that no sender can write one.
  * KEYS: base of the queue. ARGV: due (ms), 1: also those that wait for a worker, then ids.
  * Returns how many it moved.
  */
 export const moveDue = new Script(`${wakeWorkers}
 local base, moved = KEYS[1], 0
-local score = tonumber(ARGV[1]) * ${delayedScoreFactor}
+local due = tonumber(ARGV[1])
+local score = due * ${delayedScoreFactor}
+local function countHeld(job, sinceMs)
+  local data = redis.call("HGET", job, "data")
+  if not data or string.sub(data, -1) ~= "}" then return end
+  local before = string.match(data, ',"heldMs":(%d+)') or "0"
+  data = string.gsub(data, ',"heldMs":%d+', "", 1)
+  local heldMs = math.max(0, due - sinceMs) + tonumber(before)
+  redis.call("HSET", job, "data", string.sub(data, 1, -2) .. string.format(',"heldMs":%.0f}', heldMs))
+end
 for i = 3, #ARGV do
   local id = ARGV[i]
-  if redis.call("ZSCORE", base .. "delayed", id) then
-    redis.call("ZADD", base .. "delayed", score, id)
+  local old = redis.call("ZSCORE", base .. "delayed", id)
+  if old then
+    local parked = tonumber(old) / ${delayedScoreFactor} - ${parkedFromMs}
+    if parked < 0 then
+      redis.call("ZADD", base .. "delayed", score, id)
+    elseif due < ${parkedFromMs} then
+      redis.call("ZADD", base .. "delayed", score, id)
+      countHeld(base .. id, ${parkedEpochMs} + parked * 1000)
+    end
     moved = moved + 1
   elseif ARGV[2] == "1" and redis.call("LREM", base .. "wait", 1, id) == 1 then
     redis.call("ZADD", base .. "delayed", score, id)

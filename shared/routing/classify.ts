@@ -136,7 +136,7 @@ export function compileRouting(config: Config): Routing {
     const protectedRoute = domains.find(recipient.domain);
     if (protectedRoute !== undefined) return protectedRoute;
     if (origin?.direction === "incoming") {
-      const ownServer = servers.get(endpointKey(origin.destination));
+      const ownServer = servers.get(endpointKey(origin.destination))?.route;
       if (ownServer !== undefined) return ownServer;
     }
     return relay(relayRoutes, hostname, reversePath, recipient);
@@ -153,15 +153,19 @@ export function compileRouting(config: Config): Routing {
         destination: facts.destination,
         client: facts.client,
       };
+      const hide =
+        direction === "incoming"
+          ? servers.get(endpointKey(facts.destination))?.hide === true
+          : direction === "outgoing" && config.outgoing.hide;
       // A local connection has no other server that it could be tunnelled to.
       if (found.listener.shadow && direction !== "local") {
-        const nextHop = chosenServer(facts.destination, false);
+        const nextHop = chosenServer(facts.destination, hide);
         const setting = `listeners[${found.index}].shadow`;
         return { ...decision, handler: "tunnel", row: null, setting, nextHop, instead: handling };
       }
       const nextHop =
         handling.handler === "outgoing-proxy" || handling.handler === "tunnel"
-          ? chosenServer(facts.destination, handling.handler === "outgoing-proxy" && config.outgoing.hide)
+          ? chosenServer(facts.destination, hide)
           : null;
       return { ...decision, ...handling, nextHop };
     },

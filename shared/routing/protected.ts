@@ -6,15 +6,21 @@ import type { NextHop } from "./next-hop.ts";
 import { DomainTable } from "./patterns.ts";
 import type { Route } from "./route.ts";
 
+export interface ProtectedServer {
+  /** The domain-server route of its entry, where that is set. */
+  route: Route | undefined;
+  /** An entry hides the gateway from it. */
+  hide: boolean;
+}
+
 /** By endpointKey. */
-export type ProtectedServers = ReadonlyMap<string, Route | undefined>;
+export type ProtectedServers = ReadonlyMap<string, ProtectedServer>;
 
 /**
- * The servers of protected domains by address and port, each with the domain-server route of its entry where that is
- * set. Host names are looked up at delivery only: a connection is to an address.
+ * The servers of protected domains by address and port. Host names are looked up at delivery only: a connection is to an address.
  */
 export function compileProtectedServers(config: Config): ProtectedServers {
-  const table = new Map<string, Route | undefined>();
+  const table = new Map<string, ProtectedServer>();
   for (const [index, entry] of config.protected.entries()) {
     for (const server of entry.servers) {
       const address = canonicalAddress(server.host);
@@ -32,7 +38,11 @@ export function compileProtectedServers(config: Config): ProtectedServers {
         inline: entry.inline,
       };
       // Of several entries with this server, the first with the setting counts.
-      table.set(key, table.get(key) ?? (entry.use_server_for_outgoing ? route : undefined));
+      const before = table.get(key);
+      table.set(key, {
+        route: before?.route ?? (entry.use_server_for_outgoing ? route : undefined),
+        hide: before?.hide === true || entry.hide,
+      });
     }
   }
   return table;

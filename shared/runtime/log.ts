@@ -1,5 +1,6 @@
 /** The log: pino JSON on standard output, one event name per fact. Owns nothing; standard output is closed by the process. */
 import { type Logger, pino } from "pino";
+import { createLogOutput } from "./log-output.ts";
 
 export type { Logger } from "pino";
 
@@ -19,6 +20,7 @@ export type EventName =
   | "dsn.made"
   | "message.settled"
   | "message.dead"
+  | "spool.trouble"
   | "admin.change"
   | "admin.hold"
   | "admin.unhold"
@@ -32,5 +34,5 @@ export function createLogger(service: string, destination?: { write(line: string
     formatters: { level: (label: string) => ({ level: label }) },
     messageKey: "message",
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  return pino(options, destination ?? createLogOutput());
 }

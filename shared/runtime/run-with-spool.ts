@@ -2,6 +2,7 @@
 import path from "node:path";
 import { createFsSpool } from "../spool/fs-spool.ts";
 import type { Spool } from "../spool/spool.ts";
+import { describeTrouble, troubleFields } from "../spool/trouble.ts";
 import type { RedisConfig } from "./redis.ts";
 import { type RunOptions, runService, type ServiceContext } from "./run-service.ts";
 import type { RunningService } from "./service.ts";
@@ -27,7 +28,7 @@ export function runWithSpool(
       const directory = path.join(config.data, "spool");
       const spool = createFsSpool({
         directory,
-        onTrouble: (trouble) => log.error(trouble, "trouble in the spool"),
+        onTrouble: (trouble) => log.error(troubleFields(trouble), describeTrouble(trouble)),
       });
       const holdsFile = path.join(directory, "holds.json");
       const service = await start({ ...context, redis: config.redis, spool, holdsFile });

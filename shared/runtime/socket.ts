@@ -30,6 +30,7 @@ const IPV6_TRANSPARENT = 75;
 const IP6T_SO_ORIGINAL_DST = 80;
 const EPERM = 1;
 const EACCES = 13;
+const ENOPROTOOPT = 92;
 
 /** The kernel or this process' privileges do not allow it; the message is one sentence for the operator. */
 export class SocketNotPermitted extends Error {
@@ -132,6 +133,24 @@ export function whyNotTransparent(): string | undefined {
   try {
     closeSync(open("0.0.0.0", makeTransparent));
     return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/**
+ * Tries whether this kernel tells where redirected connections were going.
+ * @returns undefined when it does, else one sentence that says why not
+ */
+export function whyNoOriginalDestination(): string | undefined {
+  try {
+    const fd = open("0.0.0.0", () => {});
+    const failed = libc().getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, Buffer.alloc(16), [16]) !== 0;
+    const errno = failed ? koffi.errno() : 0;
+    closeSync(fd);
+    // Of a socket without a connection it knows nothing (ENOENT, ENOTCONN); without the module there is no such option.
+    if (errno !== ENOPROTOOPT) return undefined;
+    return "this kernel tracks no connections yet (nf_conntrack), as it does once a redirect rule is there";
   } catch (error) {
     return (error as Error).message;
   }

@@ -59,15 +59,22 @@ export type Unfit =
   | { status: "5.6.3"; reason: string }
   | { status: "5.3.4"; reason: string };
 
-export function unfitFor(traits: MessageTraits, offered: Extensions): Unfit | undefined {
+export function unfitFor(
+  envelope: Pick<Envelope, "body">,
+  traits: MessageTraits,
+  offered: Extensions,
+): Unfit | undefined {
   if (traits.needsSmtpUtf8 && !offered.smtpUtf8) {
     return {
       status: "5.6.7",
       reason: "it does not accept internationalised addresses or headers (SMTPUTF8)",
     };
   }
+  // Who declared 8BITMIME is promised it, or a refusal (RFC 6152 §3). Who sent 8-bit octets without a word was promised
+  // nothing and is better served by having them sent on: servers that do not say 8BITMIME take them all the same.
+  const isPromised = traits.has8bit && envelope.body === "8BITMIME";
   // SMTPUTF8 brings 8BITMIME with it (RFC 6531 §3.1).
-  if (traits.has8bit && !offered.eightBitMime && !offered.smtpUtf8) {
+  if (isPromised && !offered.eightBitMime && !offered.smtpUtf8) {
     return { status: "5.6.3", reason: "it does not accept 8-bit content (8BITMIME)" };
   }
   if (offered.maxOctets !== undefined && traits.octets > offered.maxOctets) {

@@ -5,7 +5,8 @@
  *     <id> <state><recipients>[ <diagnosis as JSON>]\n
  *     …
  *
- * States: p pending, d delivered, b bounced, r removed, f failed, x dead. Recipients: `0`, `0,3`, `0-99,105`.
+ * States: p pending, w pending and its sender warned of the delay, d delivered, b bounced, r removed, f failed,
+ * x dead. Recipients: `0`, `0,3`, `0-99,105`.
  * A batch counts whole or not at all: a line that was damaged into another valid one would lose mail, while a
  * settlement that is lost only delivers twice.
  */
@@ -15,6 +16,7 @@ import type { RecipientState, Settlement } from "./spool.ts";
 import type { Mark } from "./stamp.ts";
 
 const pending: RecipientState = { kind: "pending" };
+const warned: RecipientState = { kind: "pending", warned: true };
 const delivered: RecipientState = { kind: "delivered" };
 const bounced: RecipientState = { kind: "bounced" };
 const removed: RecipientState = { kind: "removed" };
@@ -26,7 +28,7 @@ export function formatLine({ id, recipients, state }: Settlement): string {
 function formatState(state: RecipientState, recipients: string): string {
   switch (state.kind) {
     case "pending":
-      return `p${recipients}`;
+      return `${state.warned === true ? "w" : "p"}${recipients}`;
     case "delivered":
       return `d${recipients}`;
     case "bounced":
@@ -172,6 +174,8 @@ function parseState(letter: string, json: string): RecipientState | undefined {
   switch (letter) {
     case "p":
       return pending;
+    case "w":
+      return warned;
     case "d":
       return delivered;
     case "b":

@@ -19,7 +19,8 @@ export interface Locator {
 
 /** What became of one recipient. Only `pending` is tried; `failed` owes the sender a DSN. */
 export type RecipientState =
-  | { kind: "pending" }
+  /** `warned`: its sender has been told that it takes longer. */
+  | { kind: "pending"; warned?: true }
   | { kind: "delivered" }
   | { kind: "failed"; diagnosis: Diagnosis }
   /** A DSN about it stands in the spool, or none was wanted. */
@@ -55,6 +56,7 @@ export interface Draft {
   /**
    * Appends to the body. Small bodies stay in memory, larger ones go to a file of their own.
    * A returned promise is back-pressure: wait for it before the next write.
+   * The draft keeps the chunk: it must not be changed afterwards.
    * @throws SpoolFull, SpoolUnavailable (also through the promise)
    */
   write(chunk: Buffer): Promise<void> | undefined;
@@ -80,7 +82,9 @@ export interface Spool {
   read(id: string, locator?: Locator): Promise<{ meta: MessageMeta; body: Body } | undefined>;
   /**
    * Records what became of recipients. When it resolves, every process that shares the spool can see it;
-   * it is on stable storage at most a second later.
+   * it is on stable storage at most a second later. When it rejects, this process knows it all the same, and goes
+   * on trying to record it.
+   * @throws SpoolFull, SpoolUnavailable
    */
   settle(settlements: Settlement[]): Promise<void>;
   /**
@@ -95,7 +99,7 @@ export interface Spool {
   unsettled(): AsyncIterable<StoredMessage & { states: ReadonlyMap<number, RecipientState> }>;
   /** Frees the space of what is settled, and moves what has waited long out of otherwise settled segments. */
   collect(): Promise<CollectReport>;
-  /** Octets free and used, messages not settled as far as known; for metrics and readiness. */
+  /** Octets free and used; for metrics and readiness. */
   status(): Promise<SpoolStatus>;
   /** Flushes and closes; drafts that are still open are discarded. */
   close(): Promise<void>;

@@ -1,26 +1,33 @@
 /** One attempt at one message: session after session, until every recipient has an answer or the hosts are used up. */
 import net from "node:net";
+import { mustHaveTls } from "../mail/envelope.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
 import { deferred, type Failure, type Remote, remoteName, replyLine } from "../smtp/diagnose.ts";
-import type { Outcome } from "../smtp/diagnosis.ts";
+import type { Diagnosis, Outcome } from "../smtp/diagnosis.ts";
 import { needsSmtpUtf8 } from "../smtp/mail-commands.ts";
-import { connectionKey, type DestinationLimits, tlsLevelOf } from "./destination.ts";
+import { type AdmissionMakings, admit, pathOf } from "./admission.ts";
+import { connectionKey, type DestinationLimits } from "./destination.ts";
 import { isLoopback } from "./loopback.ts";
 import { damageOf, outgoing } from "./outgoing.ts";
-import type { Loan, Pool } from "./pool.ts";
+import type { Loan } from "./pool.ts";
 import { type Opened, openSession, type Session, type SessionMakings } from "./session.ts";
-import type { Slots } from "./slots.ts";
 import { stopped, type TargetMakings, targets } from "./targets.ts";
-import { clearText, type TlsPolicy, tlsPolicy } from "./tls-policy.ts";
-import { transact } from "./transaction.ts";
+import {
+  clearText,
+  type HostTls,
+  levelForRequireTls,
+  type TlsPolicy,
+  testingFailure,
+  tlsPolicy,
+} from "./tls-policy.ts";
+import { type TransactionReport, transact } from "./transaction.ts";
 import type { AddressTry, AttemptRequest, AttemptResult } from "./transport.ts";
 import { Verdicts } from "./verdicts.ts";
 
-export interface AttemptMakings extends SessionMakings, TargetMakings {
-  pool: Pool;
-  slots: Slots;
+export interface AttemptMakings extends SessionMakings, TargetMakings, AdmissionMakings {
   limitsOf: (destination: string) => DestinationLimits;
+  tlsLevelOf: (nextHop: NextHop) => TlsLevel;
   /** Local addresses to deliver from; empty: the system's choice. */
   sourceAddresses: string[];
   /** For hidden deliveries: the client's address to come from, where the network is made for it. */
@@ -38,8 +45,13 @@ export class Attempt {
   readonly #verdicts: Verdicts;
   readonly #tries: AddressTry[] = [];
   #isStopped = false;
+  #isConcluded = false;
   #loan: Loan | undefined;
   #opening: AbortController | undefined;
+  /** A host spoke to us. */
+  #isAnswered = false;
+  /** How the last host that did not say a word failed. */
+  #silence: Diagnosis | undefined;
 
   /** @param destination  as destinationName gives it */
   constructor(request: AttemptRequest, destination: string, makings: AttemptMakings) {
@@ -50,8 +62,8 @@ export class Attempt {
     this.#hide = nextHop.kind === "servers" && nextHop.hide;
     this.#helo = this.#hide ? (heloOf(message) ?? makings.hostname) : makings.hostname;
     this.#transparentSource = this.#hide ? makings.transparentSourceOf(message) : undefined;
-    // RFC 8689 §4.2.1: nothing less than a verified certificate.
-    this.#level = message.envelope.requireTls ? "verify" : tlsLevelOf(nextHop);
+    const level = makings.tlsLevelOf(nextHop);
+    this.#level = mustHaveTls(message.envelope) ? levelForRequireTls(level) : level;
     this.#verdicts = new Verdicts(request.recipients);
   }
 
@@ -64,33 +76,34 @@ export class Attempt {
       this.#verdicts.fail(deferred("local", "4.3.0", `the message is damaged: ${damage}`, startedMs));
       return this.#tried(startedMs);
     }
+    const source = this.#transparentSource ?? "";
+    const path = pathOf(request.nextHop, source);
+    const key = connectionKey(request.nextHop, this.#level, this.#helo, source);
     const limits = makings.limitsOf(this.#destination);
-    const waitMs = limits.rate === undefined ? 0 : await makings.slots.admit(this.#destination, limits);
-    if (waitMs > 0) {
-      const reason = `${this.#destination} has had all the messages that its rate allows for now`;
-      return { kind: "full", destination: this.#destination, reason, retryAtMs: startedMs + waitMs };
+    const admission = await admit({ request, destination: this.#destination, limits, key, path }, makings);
+    if (admission.kind === "full") return { ...admission, destination: this.#destination };
+    if (admission.kind === "silent") {
+      this.#verdicts.fail({ kind: "deferred", diagnosis: admission.diagnosis });
+      return this.#tried(startedMs, true);
     }
-    const key = connectionKey(request.nextHop, this.#level, this.#helo, this.#transparentSource ?? "");
-    const acquired = await makings.pool.acquire(key, this.#destination, limits, request.signal);
-    if (acquired.kind === "full") {
-      const { reason, retryAtMs } = acquired;
-      return { kind: "full", destination: this.#destination, reason, retryAtMs };
-    }
-
-    this.#loan = acquired.loan;
+    const { loan } = admission;
+    request.begun?.();
+    const begunMs = makings.now();
+    this.#loan = loan;
     let reusable = false;
     const stop = () => this.stop();
     if (request.signal.aborted) this.stop();
     else request.signal.addEventListener("abort", stop);
     try {
-      reusable = await this.#deliver(acquired.loan);
+      reusable = await this.#deliver(loan);
     } catch (error) {
       // Whatever failed here: what has been delivered must be told, or it would be delivered again.
       if (!this.#verdicts.hasFinal) throw error;
       this.#verdicts.fail(deferred("local", "4.3.0", (error as Error).message, makings.now()));
     } finally {
       request.signal.removeEventListener("abort", stop);
-      makings.pool.giveBack(acquired.loan, reusable);
+      this.#tellWhetherAnswered(path, startedMs, begunMs);
+      makings.pool.giveBack(loan, reusable);
     }
     return this.#tried(startedMs);
   }
@@ -100,6 +113,15 @@ export class Attempt {
     this.#isStopped = true;
     this.#opening?.abort();
     this.#loan?.session?.connection.destroy("aborted", "the attempt was stopped");
+  }
+
+  /** What one attempt learns of the destination, all others need not find out for themselves. */
+  #tellWhetherAnswered(path: string, startedMs: number, begunMs: number): void {
+    const { slots, now } = this.#makings;
+    if (this.#isAnswered) slots.answered(this.#destination, path, Math.max(1, now() - begunMs));
+    else if (this.#silence !== undefined && !this.#isStopped) {
+      slots.unanswered(this.#destination, path, this.#silence, startedMs);
+    }
   }
 
   /** @returns whether the session that is left may be used again */
@@ -113,8 +135,14 @@ export class Attempt {
       if (this.#isOver()) return reusable;
     }
     const { nextHop, message } = this.#request;
-    for await (const target of targets(nextHop, message.envelope.requireTls === true, this.#makings)) {
+    const wish = { level: this.#level, requireTls: mustHaveTls(message.envelope) };
+    for await (const target of targets(nextHop, wish, this.#makings, this.#transparentSource)) {
       if (this.#isStopped) break;
+      if (target.kind === "refused") {
+        this.#verdicts.fail(target.failure);
+        this.#doubtSts();
+        continue;
+      }
       if (target.kind === "failure") {
         this.#verdicts.fail(target.failure);
         break;
@@ -123,9 +151,10 @@ export class Attempt {
       if (usedAddresses.has(nameOf(remote))) continue;
       this.#makings.pool.dismiss(loan);
       reusable = false;
-      const session = await this.#open(remote);
+      const session = await this.#open(remote, target.tls);
       if (session === undefined) continue;
       loan.session = session;
+      this.#makings.pool.opened(loan);
       // Stopped between the opening's end and here.
       if (this.#isStopped) session.connection.destroy("aborted", "the attempt was stopped");
       const used = await this.#use(session, false);
@@ -135,11 +164,20 @@ export class Attempt {
     return reusable;
   }
 
-  async #open(remote: Remote): Promise<Session | undefined> {
+  async #open(remote: Remote, tls: HostTls): Promise<Session | undefined> {
+    const session = await this.#openAs(remote, tls);
+    if (session === undefined || tls.stsTesting === undefined) return session;
+    const stsFailure = testingFailure(tls.stsTesting, session.tls);
+    if (stsFailure !== undefined) session.stsFailure = stsFailure;
+    return session;
+  }
+
+  async #openAs(remote: Remote, tls: HostTls): Promise<Session | undefined> {
     const hasPassword = authOf(this.#request.nextHop) !== undefined;
-    const policy = tlsPolicy(this.#level, hasPassword, isLoopback(remote.address));
+    const policy = tlsPolicy(tls, hasPassword, isLoopback(remote.address));
     const opened = await this.#openWith(remote, policy);
     if (opened.kind === "session") return opened.session;
+    if (opened.tlsFailed && policy.level === "mta-sts") this.#doubtSts();
     if (!opened.tlsFailed || !policy.fallsBack || this.#isStopped) {
       this.#verdicts.fail(this.#judgeFailure(opened));
       return undefined;
@@ -158,8 +196,14 @@ export class Attempt {
   #judgeFailure({ outcome, tlsFailed }: Extract<Opened, { kind: "failed" }>): Failure {
     const { diagnosis } = outcome;
     const saysLater = diagnosis.reply !== undefined && diagnosis.reply.code < 500;
-    if (!tlsFailed || !this.#request.message.envelope.requireTls || saysLater) return outcome;
+    if (!tlsFailed || !mustHaveTls(this.#request.message.envelope) || saysLater) return outcome;
     return { kind: "rejected", diagnosis: { ...diagnosis, status: "5.7.30", class: "5xx" } };
+  }
+
+  /** RFC 8461 §5: before mail is returned for it, the domain is asked whether it has another policy by now. */
+  #doubtSts(): void {
+    const { nextHop } = this.#request;
+    if (nextHop.kind === "mx") this.#makings.sts.doubt(nextHop.domain);
   }
 
   async #openWith(remote: Remote, policy: TlsPolicy): Promise<Opened> {
@@ -174,8 +218,17 @@ export class Attempt {
       auth: authOf(this.#request.nextHop),
     };
     const opened = await openSession(wish, this.#makings, this.#opening.signal);
-    const entry: AddressTry = { ...remote, reused: false, result: "", durationMs: 0 };
+    const entry: AddressTry = {
+      ...remote,
+      reused: false,
+      policy: policy.level,
+      result: "",
+      durationMs: 0,
+    };
     this.#tries.push(entry);
+    if (opened.kind === "session") this.#isAnswered = true;
+    else if (opened.isSilent) this.#silence = opened.outcome.diagnosis;
+    else if (opened.outcome.diagnosis.class !== "local") this.#isAnswered = true;
     if (opened.kind === "failed") {
       entry.result = opened.outcome.diagnosis.reason;
       entry.durationMs = this.#makings.now() - startedMs;
@@ -188,7 +241,6 @@ export class Attempt {
     session: Session,
     reused: boolean,
   ): Promise<{ kind: "used"; reusable: boolean } | { kind: "untouched" }> {
-    const { message, body } = this.#request;
     const startedMs = this.#makings.now();
     let reusable = true;
     let last: Outcome | undefined;
@@ -196,8 +248,7 @@ export class Attempt {
       if (!reusable) this.#leaveOut(group, session.remote);
       let todo = group;
       while (todo.length > 0 && reusable) {
-        const wire = outgoing(message, todo, body, this.#hide);
-        const report = await transact(session, wire, todo, this.#makings.timeouts, this.#makings.now);
+        const report = await this.#transact(session, todo);
         // It had been closed while it was idle: as if it had never been there.
         if (report.untouched && reused && session.connection.loss?.kind !== "aborted") {
           return { kind: "untouched" };
@@ -208,10 +259,19 @@ export class Attempt {
         }
         reusable = report.usable;
         todo = report.tooMany;
+        this.#isConcluded = report.isConcluded === true;
       }
     }
+    this.#isAnswered = true;
     this.#record(session, reused, last, startedMs);
     return { kind: "used", reusable };
+  }
+
+  #transact(session: Session, recipients: number[]): Promise<TransactionReport> {
+    const { message, body, conduct } = this.#request;
+    if (conduct !== undefined) return conduct(session);
+    const wire = outgoing(message, recipients, body, this.#hide);
+    return transact(session, wire, recipients, this.#makings.timeouts, this.#makings.now);
   }
 
   #leaveOut(group: number[], remote: Remote): void {
@@ -235,15 +295,17 @@ export class Attempt {
   }
 
   #isOver(): boolean {
-    return this.#verdicts.isComplete || this.#isStopped;
+    return this.#verdicts.isComplete || this.#isStopped || this.#isConcluded;
   }
 
-  #tried(startedMs: number): AttemptResult {
+  /** @param remembered  nothing was tried, since nobody answered lately */
+  #tried(startedMs: number, remembered = false): AttemptResult {
     const { now } = this.#makings;
     const facts = {
       destination: this.#destination,
       tries: this.#tries,
       durationMs: now() - startedMs,
+      ...(remembered ? { remembered } : {}),
     };
     return { kind: "tried", outcomes: this.#verdicts.outcomes(() => stopped(now())), facts };
   }
@@ -255,7 +317,8 @@ export class Attempt {
     // The opening of this session has made an entry already.
     const entry = reused ? undefined : this.#tries.at(-1);
     if (entry === undefined) {
-      this.#tries.push({ ...session.remote, reused, result, durationMs, ...tlsOf(session) });
+      const { remote, policy } = session;
+      this.#tries.push({ ...remote, reused, policy, result, durationMs, ...tlsOf(session) });
     } else {
       Object.assign(entry, { result, durationMs: this.#makings.now() - session.openedAtMs }, tlsOf(session));
     }
@@ -277,8 +340,8 @@ function authOf(nextHop: NextHop): { user: string; password: string } | undefine
   return nextHop.kind === "relay" ? nextHop.relay.auth : undefined;
 }
 
-function tlsOf(session: Session) {
-  return session.tls === undefined ? {} : { tls: session.tls };
+function tlsOf({ tls, stsFailure }: Session) {
+  return { ...(tls === undefined ? {} : { tls }), ...(stsFailure === undefined ? {} : { stsFailure }) };
 }
 
 function nameOf(remote: Remote): string {

@@ -1,16 +1,22 @@
-/** The SMTP client side of the delivery service, put together. It owns every connection to a server; close() ends them. */
+/** The SMTP client side of delivery and of inline delivery, put together. It owns every connection to a server; close() ends them. */
+import path from "node:path";
 import tls from "node:tls";
 import type { Config } from "../config/schema.ts";
 import type { MessageMeta } from "../mail/message.ts";
-import { Attempt } from "./attempt.ts";
+import { Attempt, type AttemptMakings } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
-import { destinationLimits, destinationName } from "./destination.ts";
+import { destinationLimits, destinationName, tlsLevels } from "./destination.ts";
 import { createResolver, type Resolver } from "./dns/resolver.ts";
 import { HostsFile, nameServers } from "./dns/system.ts";
+import { type InlineTransport, inlineTimeouts, openInline } from "./inline.ts";
 import { Pool } from "./pool.ts";
+import { silencePolicy } from "./silence.ts";
 import { createLocalSlots, type Slots } from "./slots.ts";
+import { fetchPolicy } from "./sts/fetch-policy.ts";
+import { createStsPolicies } from "./sts/policies.ts";
+import { PolicyFiles } from "./sts/policy-files.ts";
 import { smtpPort } from "./targets.ts";
-import type { Transport } from "./transport.ts";
+import type { AttemptRequest, AttemptResult, Transport } from "./transport.ts";
 
 export interface TransportOptions {
   /** Absent: over `config.dns`. */
@@ -23,6 +29,8 @@ export interface TransportOptions {
   random?: () => number;
   /** Where the hosts of `mx` listen; for tests. */
   mxPort?: number;
+  /** Where MTA-STS policy hosts listen, and how long one may take; for tests. */
+  policyHosts?: { port: number; timeoutMs?: number };
   /** Certificate authorities to believe besides the system's, PEM; for tests. */
   extraCa?: string[];
   /** The address that a hidden delivery comes from; absent: the gateway's own. */
@@ -30,12 +38,35 @@ export interface TransportOptions {
   hostsFile?: HostsFile;
 }
 
+const httpsPort = 443;
+/** RFC 8461 §3.3 suggests a minute; a worker does not stand still for so long. */
+const policyTimeoutMs = 15_000;
+
 /** @throws Error when `dns.servers` names something that is no address */
-export function createTransport(config: Config, options: TransportOptions = {}): Transport {
+export function createTransport(config: Config, options: TransportOptions = {}): Transport & InlineTransport {
   const now = options.now ?? Date.now;
-  const slots = options.slots ?? createLocalSlots(now);
+  const random = options.random ?? Math.random;
+  const slots = options.slots ?? createLocalSlots({ silence: silencePolicy(config), now, random });
   const pool = new Pool({ slots, quitTimeoutMs: config.timeouts.quit, now });
-  let secureContext: tls.SecureContext | undefined;
+  const resolver = options.resolver ?? createResolver({ servers: nameServers(config.dns?.servers) });
+  let context: tls.SecureContext | undefined;
+  // Made once: reading the authorities takes longer than a handshake.
+  const secureContext = () => {
+    context ??= tls.createSecureContext({ ca: authorities(options.extraCa) });
+    return context;
+  };
+  const policyServers = {
+    resolver,
+    secureContext,
+    port: options.policyHosts?.port ?? httpsPort,
+    timeoutMs: options.policyHosts?.timeoutMs ?? policyTimeoutMs,
+  };
+  const sts = createStsPolicies({
+    txt: resolver.txt,
+    fetch: (domain, signal) => fetchPolicy(domain, policyServers, signal),
+    files: new PolicyFiles(path.join(config.data, "mta-sts")),
+    now,
+  });
   const makings = {
     pool,
     slots,
@@ -44,34 +75,46 @@ export function createTransport(config: Config, options: TransportOptions = {}):
     transparentSourceOf: options.transparentSourceOf ?? (() => undefined),
     timeouts: config.timeouts,
     quit: (connection: Connection) => void pool.quit(connection),
-    // Made once: reading the authorities takes longer than a handshake.
-    secureContext: () => {
-      secureContext ??= tls.createSecureContext({ ca: authorities(options.extraCa) });
-      return secureContext;
-    },
-    resolver: options.resolver ?? createResolver({ servers: nameServers(config.dns?.servers) }),
+    tlsLevelOf: tlsLevels(config.delivery.tls),
+    secureContext,
+    resolver,
+    sts,
+    published: { dane: config.delivery.dane, mtaSts: config.delivery.mta_sts },
     hostsFile: options.hostsFile ?? new HostsFile(),
     hostname: config.hostname,
     mxPort: options.mxPort ?? smtpPort,
-    random: options.random ?? Math.random,
+    random,
     now,
   };
+  const stepMs = config.timeouts.inline;
+  const inlineMakings = { ...makings, timeouts: inlineTimeouts(config.timeouts, stepMs) };
   const running = new Set<Attempt>();
 
+  async function run(request: AttemptRequest, withMakings: AttemptMakings): Promise<AttemptResult> {
+    const attempt = new Attempt(request, destinationName(request.nextHop), withMakings);
+    running.add(attempt);
+    try {
+      return await attempt.run();
+    } finally {
+      running.delete(attempt);
+    }
+  }
+
   return {
-    async attempt(request) {
-      const attempt = new Attempt(request, destinationName(request.nextHop), makings);
-      running.add(attempt);
-      try {
-        return await attempt.run();
-      } finally {
-        running.delete(attempt);
-      }
-    },
-    close: (graceMs) =>
-      pool.close(graceMs, () => {
-        for (const attempt of running) attempt.stop();
+    attempt: (request) => run(request, makings),
+    openInline: (request) =>
+      openInline(request, (attempt) => run(attempt, inlineMakings), {
+        stepMs,
+        dotMs: inlineMakings.timeouts.dot,
+        now,
       }),
+    async close(graceMs) {
+      await pool.close(graceMs, () => {
+        sts.close();
+        for (const attempt of running) attempt.stop();
+      });
+      sts.close();
+    },
   };
 }
 

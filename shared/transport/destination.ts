@@ -29,19 +29,29 @@ export function destinationName(nextHop: NextHop): string {
   }
 }
 
-export function tlsLevelOf(nextHop: NextHop): TlsLevel {
-  switch (nextHop.kind) {
-    case "relay":
-      return nextHop.relay.tls;
-    case "servers":
-      return nextHop.tls ?? "may";
-    case "host":
-    case "mx":
-      return "may";
-  }
+/** The operator's TLS level for a next hop: its own, or for MX the first entry of `delivery.tls` that matches. */
+export function tlsLevels(entries: Config["delivery"]["tls"]): (nextHop: NextHop) => TlsLevel {
+  const prepared = entries.map(({ match, policy }) => ({ matches: matcher(match), policy }));
+  return (nextHop) => {
+    switch (nextHop.kind) {
+      case "relay":
+        return nextHop.relay.tls;
+      case "servers":
+        return nextHop.tls ?? "may";
+      case "host":
+        return "may";
+      case "mx": {
+        const domain = destinationName(nextHop);
+        return prepared.find(({ matches }) => matches(domain))?.policy ?? "may";
+      }
+    }
+  };
 }
 
-/** Messages may share a connection when all this is equal. */
+/**
+ * Messages may share a connection when all this is equal.
+ * @param level  what the sessions had to show at least
+ */
 export function connectionKey(nextHop: NextHop, level: TlsLevel, helo: string, source: string): string {
   return `${target(nextHop)} ${level} ${helo} ${source}`;
 }

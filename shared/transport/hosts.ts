@@ -1,4 +1,5 @@
 /** Which hosts to try for a next hop, and in which order: decisions over what the DNS said (RFC 5321 §5.1). Pure. */
+import net from "node:net";
 import { canonicalAddress } from "../config/network.ts";
 import { asTemporary, deferred, type Failure, rejected } from "../smtp/diagnose.ts";
 import type { DnsAnswer, MxRecord } from "./dns/answer.ts";
@@ -117,6 +118,21 @@ export function decideAddresses(
   if (a.kind === "unavailable") return { kind: "unavailable", reason: a.reason };
   if (aaaa.kind === "unavailable") return { kind: "unavailable", reason: aaaa.reason };
   return { kind: "none" };
+}
+
+/**
+ * Addresses of the other family go to the end, all else keeps its order: names too, whose addresses are not known yet.
+ * @param source  the address that the connection is to come from; absent: any, and the order stays
+ */
+export function sameFamilyFirst<T>(
+  items: readonly T[],
+  source: string | undefined,
+  addressOf: (item: T) => string,
+): T[] {
+  if (source === undefined) return [...items];
+  const otherFamily = net.isIPv6(source) ? 4 : 6;
+  const isOther = (item: T) => net.isIP(addressOf(item)) === otherFamily;
+  return [...items.filter((item) => !isOther(item)), ...items.filter(isOther)];
 }
 
 /** Takes from both in turn, from the first list first. */

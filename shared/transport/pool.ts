@@ -2,10 +2,12 @@
  * Open sessions that wait for the next message, and the permissions to open more. It owns every session that is lent
  * out or idle; close() ends them all.
  */
+import type { Diagnosis } from "../smtp/diagnosis.ts";
 import type { Connection } from "./connection.ts";
 import type { DestinationLimits } from "./destination.ts";
+import { type Lane, LaneShares } from "./lane-shares.ts";
 import type { Session } from "./session.ts";
-import type { Slot, Slots } from "./slots.ts";
+import type { Slot, Slots, Taken } from "./slots.ts";
 
 /** How long a session waits for another message: servers dislike idle clients, and other workers may need the slot. */
 const idleMs = 5000;
@@ -15,25 +17,59 @@ const maxAgeMs = 300_000;
 const maxWaitMs = 1000;
 /** When a destination is full, its jobs come back one after another as it can take them, within these bounds. */
 const minRetryMs = 500;
-const maxRetryMs = 30_000;
+const maxRetryMs = 300_000;
+/** What is known since a second says little about the next five minutes: turns reach twice as far ahead as back. */
+const firstHorizonMs = 1_000;
+/** A loan takes so long, where nobody knows yet. */
+const guessedBusyMs = 200;
+/** A destination that has not answered yet is asked on so few connections at once: it may not be there at all. */
+const firstOpenings = 5;
+/** A destination whose loans take longer on average may not fill a lane with jobs that wait for it. */
+const slowMs = 1000;
+/** How often it is seen whether other processes have made room. */
+const pollMs = 50;
 /** Share of the newest observation in the average time that a loan takes. */
 const newestShare = 0.2;
 
 /** A slot of a destination, with an open session in it or room for one. */
 export interface Loan {
-  readonly key: string;
+  key: string;
   readonly shelf: Shelf;
   readonly slot: Slot;
   session: Session | undefined;
+  /** Whose jobs have it. */
+  lane: Lane | undefined;
   /** When it was lent or put back. */
   sinceMs: number;
 }
 
-export type Acquired = { kind: "loan"; loan: Loan } | { kind: "full"; retryAtMs: number; reason: string };
+export type Acquired =
+  | { kind: "loan"; loan: Loan }
+  | { kind: "full"; retryAtMs: number; reason: string }
+  /** No host answered lately: how that attempt ended. */
+  | { kind: "silent"; diagnosis: Diagnosis };
+
+/** What is wanted of the pool. */
+export interface LoanWish {
+  /** What must be equal for a session to be shared. */
+  key: string;
+  destination: string;
+  /** As pathOf() names it. */
+  path: string;
+  limits: DestinationLimits;
+  /** Of the destination's connections, as many as this message may have a part in. */
+  connections: number;
+  /** Ask even where nobody answered lately. */
+  regardless: boolean;
+  lane: Lane | undefined;
+  /** The line that it stands in when the destination is full. */
+  line: string;
+  signal: AbortSignal;
+}
 
 interface Waiter {
-  key: string;
-  resolve(acquired: Acquired): void;
+  wish: LoanWish;
+  resolve(acquired: Acquired | Promise<Acquired>): void;
 }
 
 /** What the pool knows of one destination. */
@@ -44,10 +80,18 @@ interface Shelf {
   waiters: Waiter[];
   /** Loans that are out, and requests that wait for the answer to whether there is a slot. */
   users: number;
+  /** Loans that are over, and whose connection is not closed yet. */
+  leaving: number;
+  /** A session was opened since it is known here. */
+  isProven: boolean;
+  /** When it became known here, or was proven. */
+  knownSinceMs: number;
   /** Average time of a loan; undefined until one has ended. */
   busyMs: number | undefined;
-  /** Up to when returning jobs have been given their times. */
-  promisedMs: number;
+  /** The same of other processes, as of when they had all slots. */
+  othersBusyMs: number | undefined;
+  /** While nobody here has a slot that could come free, and some wait for one of other processes. */
+  poll: NodeJS.Timeout | undefined;
 }
 
 export interface PoolOptions {
@@ -60,6 +104,7 @@ export class Pool {
   readonly #options: PoolOptions;
   readonly #shelves = new Map<string, Shelf>();
   readonly #lent = new Set<Loan>();
+  readonly #lanes = new LaneShares();
   readonly #quitting = new Set<Promise<void>>();
   #sweeper: NodeJS.Timeout | undefined;
   #isClosing = false;
@@ -69,34 +114,35 @@ export class Pool {
     this.#options = options;
   }
 
-  /**
-   * A session to go on with, or a slot to open one in. Waits for a short time when that promises to help.
-   * @param key  what must be equal for a session to be shared
-   */
-  async acquire(
-    key: string,
-    destination: string,
-    limits: DestinationLimits,
-    signal: AbortSignal,
-  ): Promise<Acquired> {
-    const shelf = this.#shelf(destination, limits);
-    if (this.#isClosing) return this.#full(shelf);
-    const idle = takeLast(shelf.idle, key);
-    if (idle !== undefined) return this.#lend(idle);
-    if (shelf.waiters.length === 0) {
-      const slot = await this.#takeSlot(shelf);
-      if (slot !== undefined) return this.#lend({ key, shelf, slot, session: undefined, sinceMs: 0 });
+  /** A session to go on with, or a slot to open one in. Waits for a short time when that promises to help. */
+  async acquire(wish: LoanWish): Promise<Acquired> {
+    const shelf = this.#shelf(wish.destination, wish.limits);
+    if (this.#isClosing) return this.#full(shelf, wish);
+    const idle = takeLast(shelf.idle, wish.key);
+    if (idle !== undefined) return this.#lend(idle, wish);
+    if (shelf.waiters.length === 0 && this.#mayOpen(shelf, wish)) {
+      const acquired = await this.#takeSlot(shelf, wish);
+      if (acquired !== undefined) return acquired;
     }
-    if (!this.#isWorthWaiting(shelf)) return this.#full(shelf);
-    return this.#wait(key, shelf, signal);
+    if (!this.#isWorthWaiting(shelf, wish)) return this.#full(shelf, wish);
+    return this.#wait(shelf, wish);
+  }
+
+  /** The session of a loan is open: the destination lives, and bears more. */
+  opened({ shelf }: Loan): void {
+    if (shelf.isProven) return;
+    shelf.isProven = true;
+    shelf.knownSinceMs = this.#options.now();
+    for (let waiting = shelf.waiters.length; waiting > 0; waiting--) void this.#serve(shelf);
   }
 
   /** @param reusable  whether the session takes another transaction */
   giveBack(loan: Loan, reusable: boolean): void {
     const { shelf, session } = loan;
     const nowMs = this.#options.now();
-    this.#observe(shelf, nowMs - loan.sinceMs);
+    if (nowMs > loan.sinceMs) this.#observe(shelf, nowMs - loan.sinceMs);
     this.#lent.delete(loan);
+    this.#lanes.leave(loan.lane, shelf.destination);
     shelf.users--;
     const mayStay =
       reusable &&
@@ -104,13 +150,14 @@ export class Pool {
       session.connection.loss === undefined &&
       session.transactions < shelf.limits.messagesPerConnection &&
       nowMs - session.openedAtMs < maxAgeMs &&
+      !this.#options.slots.yields(shelf.destination) &&
       !this.#isClosing;
     if (!mayStay) {
       this.#retire(loan);
     } else {
-      const waiting = shelf.waiters.findIndex((waiter) => waiter.key === loan.key);
+      const waiting = shelf.waiters.findIndex((waiter) => waiter.wish.key === loan.key);
       const [waiter] = waiting < 0 ? [] : shelf.waiters.splice(waiting, 1);
-      if (waiter !== undefined) waiter.resolve(this.#lend(loan));
+      if (waiter !== undefined) waiter.resolve(this.#lend(loan, waiter.wish));
       else if (shelf.waiters.length > 0) this.#retire(loan);
       else this.#putAside(loan, session, nowMs);
     }
@@ -142,7 +189,7 @@ export class Pool {
     this.#isClosing = true;
     clearInterval(this.#sweeper);
     for (const shelf of this.#shelves.values()) {
-      for (const waiter of shelf.waiters.splice(0)) waiter.resolve(this.#full(shelf));
+      for (const waiter of shelf.waiters.splice(0)) waiter.resolve(this.#full(shelf, waiter.wish));
       for (const loan of shelf.idle.splice(0)) this.#retire(loan);
     }
     if (this.#lent.size > 0) {
@@ -155,23 +202,36 @@ export class Pool {
     await Promise.all(this.#quitting);
   }
 
-  async #takeSlot(shelf: Shelf): Promise<Slot | undefined> {
-    const { slots } = this.#options;
+  /** @returns `undefined` when the destination has all that it may have */
+  async #takeSlot(
+    shelf: Shelf,
+    wish: LoanWish,
+  ): Promise<Extract<Acquired, { kind: "loan" | "silent" }> | undefined> {
+    const { key, destination, path, connections, regardless } = wish;
     // The shelf must not be forgotten meanwhile.
     shelf.users++;
+    let taken: Taken;
     try {
-      const slot = await slots.take(shelf.destination, shelf.limits);
-      if (slot !== undefined) return slot;
-      // An idle session for another purpose may be in the way: its slot goes to who waits by then.
-      const other = shelf.idle.shift();
-      if (other !== undefined) this.#retire(other);
-      return undefined;
+      taken = await this.#options.slots.take({ destination, connections, path, regardless });
     } finally {
       shelf.users--;
     }
+    if (taken.kind === "slot") {
+      const loan: Loan = { key, shelf, slot: taken.slot, session: undefined, lane: undefined, sinceMs: 0 };
+      return this.#lend(loan, wish);
+    }
+    if (taken.kind === "silent") return taken;
+    shelf.othersBusyMs = taken.busyMs;
+    // An idle session for another purpose may be in the way: its slot goes to who waits by then.
+    const other = shelf.idle.shift();
+    if (other !== undefined) this.#retire(other);
+    return undefined;
   }
 
-  #lend(loan: Loan): Extract<Acquired, { kind: "loan" }> {
+  #lend(loan: Loan, { key, lane }: LoanWish): Extract<Acquired, { kind: "loan" }> {
+    loan.key = key;
+    loan.lane = lane;
+    this.#lanes.enter(lane, loan.shelf.destination);
     loan.sinceMs = this.#options.now();
     loan.shelf.users++;
     this.#lent.add(loan);
@@ -212,7 +272,9 @@ export class Pool {
   /** The slot is free when the connection is closed: the server counts it until then. */
   #retire(loan: Loan): void {
     const { session, shelf, slot } = loan;
+    shelf.leaving++;
     const free = () => {
+      shelf.leaving--;
       slot.release();
       void this.#serve(shelf);
     };
@@ -220,29 +282,47 @@ export class Pool {
     else void this.quit(session.connection).then(free);
   }
 
-  /** Gives a slot that came free to who waits first. */
+  /** Gives a slot that came free to who waits first; who waits for hosts that do not answer is told so. */
   async #serve(shelf: Shelf): Promise<void> {
-    if (shelf.waiters.length === 0) return;
-    const slot = await this.#options.slots.take(shelf.destination, shelf.limits);
-    if (slot === undefined) return;
-    const waiter = shelf.waiters.shift();
-    if (waiter === undefined) slot.release();
-    else waiter.resolve(this.#lend({ key: waiter.key, shelf, slot, session: undefined, sinceMs: 0 }));
+    for (;;) {
+      const [first] = shelf.waiters;
+      if (first === undefined || !this.#mayOpen(shelf, first.wish)) return;
+      const acquired = await this.#takeSlot(shelf, first.wish);
+      if (acquired === undefined) return;
+      if (acquired.kind === "silent") {
+        const { path } = first.wish;
+        const told = shelf.waiters.filter(({ wish }) => wish.path === path && !wish.regardless);
+        if (told.length === 0) return;
+        shelf.waiters = shelf.waiters.filter((waiter) => !told.includes(waiter));
+        for (const waiter of told) waiter.resolve(acquired);
+        continue;
+      }
+      // Who asked may have left meanwhile; then the slot is free again, and the next in line may ask for it.
+      const at = shelf.waiters.indexOf(first);
+      if (at < 0) {
+        this.giveBack(acquired.loan, false);
+        return;
+      }
+      shelf.waiters.splice(at, 1);
+      first.resolve(acquired);
+      return;
+    }
   }
 
-  #wait(key: string, shelf: Shelf, signal: AbortSignal): Promise<Acquired> {
+  #wait(shelf: Shelf, wish: LoanWish): Promise<Acquired> {
+    const { signal } = wish;
     return new Promise((resolve) => {
       const leave = () => {
         const at = shelf.waiters.indexOf(waiter);
         if (at < 0) return;
         shelf.waiters.splice(at, 1);
-        this.#observe(shelf, maxWaitMs);
-        waiter.resolve(this.#full(shelf));
+        if (shelf.isProven) this.#observe(shelf, maxWaitMs);
+        waiter.resolve(this.#full(shelf, wish));
       };
       const timer = setTimeout(leave, maxWaitMs);
       signal.addEventListener("abort", leave);
       const waiter: Waiter = {
-        key,
+        wish,
         resolve(acquired) {
           clearTimeout(timer);
           signal.removeEventListener("abort", leave);
@@ -250,26 +330,58 @@ export class Pool {
         },
       };
       shelf.waiters.push(waiter);
+      if (shelf.users + shelf.leaving === 0) this.#poll(shelf);
     });
   }
 
-  /** Whether a session is likely to come free within the time that a message may wait. */
-  #isWorthWaiting(shelf: Shelf): boolean {
+  #poll(shelf: Shelf): void {
+    shelf.poll ??= setInterval(() => {
+      if (shelf.waiters.length > 0 && shelf.users + shelf.leaving === 0) {
+        void this.#serve(shelf);
+        return;
+      }
+      clearInterval(shelf.poll);
+      shelf.poll = undefined;
+    }, pollMs);
+  }
+
+  #mayOpen(shelf: Shelf, { lane }: LoanWish): boolean {
+    if (!shelf.isProven && shelf.users >= firstOpenings) return false;
+    return this.#lanes.hasRoom(lane, shelf.destination);
+  }
+
+  /** Whether a slot is likely to come free within the time that a message may wait. */
+  #isWorthWaiting(shelf: Shelf, { lane }: LoanWish): boolean {
     const { connections } = shelf.limits;
-    if (shelf.busyMs === undefined) return shelf.waiters.length < connections;
-    return ((shelf.waiters.length + 1) * shelf.busyMs) / connections <= maxWaitMs;
+    const ours = Math.min(shelf.users + shelf.leaving, connections);
+    const busyMs = shelf.busyMs ?? shelf.othersBusyMs;
+    // A fast destination empties a lane as quickly as it fills it; any other one may not have all of it.
+    if (busyMs === undefined || busyMs > slowMs) {
+      const waiting = shelf.waiters.filter(({ wish }) => wish.lane?.name === lane?.name).length;
+      if (!this.#lanes.hasRoom(lane, shelf.destination, waiting + 1)) return false;
+    }
+    // As soon as the first session is open, all connections may be.
+    if (busyMs === undefined) {
+      return ours > 0 && shelf.waiters.length < (shelf.isProven ? ours : connections);
+    }
+    const supply = ours > 0 ? ours : shelf.othersBusyMs === undefined ? 0 : connections;
+    return supply > 0 && (shelf.waiters.length + 1) * busyMs <= maxWaitMs * supply;
   }
 
   /** Jobs that come back at once would only be sent away again: each gets a time of its own. */
-  #full(shelf: Shelf): Acquired {
-    const nowMs = this.#options.now();
-    const eachMs = (shelf.busyMs ?? maxWaitMs) / shelf.limits.connections;
-    shelf.promisedMs = Math.max(shelf.promisedMs, nowMs + minRetryMs) + eachMs;
-    if (shelf.promisedMs > nowMs + maxRetryMs) shelf.promisedMs = nowMs + minRetryMs;
-    const reason = this.#isClosing
-      ? "the gateway stops"
-      : `${shelf.destination} has all of its ${shelf.limits.connections} connections in use`;
-    return { kind: "full", retryAtMs: Math.ceil(shelf.promisedMs), reason };
+  async #full(shelf: Shelf, { line }: LoanWish): Promise<Acquired> {
+    const { slots, now } = this.#options;
+    if (this.#isClosing) return { kind: "full", retryAtMs: now() + minRetryMs, reason: "the gateway stops" };
+    const { connections } = shelf.limits;
+    const isKnown = shelf.isProven || shelf.othersBusyMs !== undefined;
+    const busyMs = isKnown ? (shelf.busyMs ?? shelf.othersBusyMs ?? maxWaitMs) : guessedBusyMs;
+    const retryAtMs = await slots.turn(line, {
+      eachMs: busyMs / connections,
+      earliestMs: minRetryMs,
+      horizonMs: Math.min(maxRetryMs, firstHorizonMs + 2 * (now() - shelf.knownSinceMs)),
+    });
+    const reason = `${shelf.destination} has all of its ${connections} connections in use`;
+    return { kind: "full", retryAtMs, reason };
   }
 
   #observe(shelf: Shelf, busyMs: number): void {
@@ -279,16 +391,26 @@ export class Pool {
   #shelf(destination: string, limits: DestinationLimits): Shelf {
     let shelf = this.#shelves.get(destination);
     if (shelf === undefined) {
-      shelf = { destination, limits, idle: [], waiters: [], users: 0, busyMs: undefined, promisedMs: 0 };
+      shelf = {
+        destination,
+        limits,
+        idle: [],
+        waiters: [],
+        users: 0,
+        leaving: 0,
+        isProven: false,
+        knownSinceMs: this.#options.now(),
+        busyMs: undefined,
+        othersBusyMs: undefined,
+        poll: undefined,
+      };
       this.#shelves.set(destination, shelf);
     }
     return shelf;
   }
 
   #forgetIdle(shelf: Shelf): void {
-    if (shelf.idle.length > 0 || shelf.waiters.length > 0 || shelf.users > 0) return;
-    // What was promised must be remembered until it is due.
-    if (shelf.promisedMs > this.#options.now()) return;
+    if (shelf.idle.length > 0 || shelf.waiters.length > 0 || shelf.users > 0 || shelf.leaving > 0) return;
     this.#shelves.delete(shelf.destination);
   }
 }

@@ -2,7 +2,7 @@
 
 import net from "node:net";
 import tls from "node:tls";
-import { domainToASCII } from "node:url";
+import type { TlsLevel } from "../routing/next-hop.ts";
 import {
   deferRefusal,
   deferred,
@@ -16,7 +16,8 @@ import type { SmtpReply } from "../smtp/status.ts";
 import { Connection } from "./connection.ts";
 import { dial } from "./dial.ts";
 import { type Loss, outcomeOfLoss } from "./loss.ts";
-import type { TlsPolicy } from "./tls-policy.ts";
+import { asciiName, judge, presentedBy } from "./server-proof.ts";
+import type { Proof, TlsPolicy } from "./tls-policy.ts";
 import type { TlsFacts } from "./transport.ts";
 
 /** RFC 5321 §4.5.3.2, in milliseconds. */
@@ -46,8 +47,12 @@ export interface Session {
   connection: Connection;
   remote: Remote;
   extensions: Extensions;
+  /** The TLS policy that was followed. */
+  policy: TlsLevel;
   /** Absent: in clear text. */
   tls?: TlsFacts;
+  /** What an MTA-STS policy in mode testing would have refused it for. */
+  stsFailure?: string;
   /** Transactions that were begun. */
   transactions: number;
   openedAtMs: number;
@@ -60,6 +65,8 @@ export type Opened =
       outcome: Failure;
       /** TLS was the trouble: a connection in clear text may do where the policy allows. */
       tlsFailed: boolean;
+      /** Not even a greeting came: there may be nobody. */
+      isSilent: boolean;
     };
 
 export interface SessionMakings {
@@ -84,9 +91,9 @@ export async function openSession(
   );
   if (!(socket instanceof net.Socket)) {
     const reason = `cannot connect to ${remoteName(remote)} port ${remote.port}: ${socket.reason}`;
-    return failed(
-      deferred(socket.kind === "aborted" ? "local" : "connect", "4.4.1", reason, makings.now(), remote),
-    );
+    const isOurs = socket.kind === "aborted";
+    const outcome = deferred(isOurs ? "local" : "connect", "4.4.1", reason, makings.now(), remote);
+    return { kind: "failed", outcome, tlsFailed: false, isSilent: !isOurs };
   }
   const connection = new Connection(socket);
   const onAbort = () => connection.destroy("aborted", "the attempt was stopped");
@@ -97,10 +104,6 @@ export async function openSession(
     makings.quit(connection);
   }
   return opened;
-}
-
-function failed(outcome: Failure, tlsFailed = false): Opened {
-  return { kind: "failed", outcome, tlsFailed };
 }
 
 /** What a step of the opening came to: nothing, or the end. */
@@ -129,6 +132,7 @@ class Opening {
     const session: Session = {
       connection: this.#connection,
       remote: this.#wish.remote,
+      policy: this.#wish.policy.level,
       extensions: this.#extensions,
       transactions: 0,
       openedAtMs: this.#makings.now(),
@@ -139,7 +143,16 @@ class Opening {
 
   async #greeting(): Promise<Step> {
     const heard = await this.#connection.hear("CONNECT", this.#makings.timeouts.greeting);
-    if (heard.kind === "lost") return this.#lost(heard.loss, "before its greeting");
+    if (heard.kind === "lost") {
+      const { kind } = heard.loss;
+      const outcome = outcomeOfLoss(
+        heard.loss,
+        this.#wish.remote,
+        "before its greeting",
+        this.#makings.now(),
+      );
+      return { kind: "failed", outcome, tlsFailed: false, isSilent: kind === "closed" || kind === "timeout" };
+    }
     const { reply } = heard;
     if (isPositive(reply)) return undefined;
     // RFC 7504 §3: 521 says that this host never takes mail. Any other refusal of the connection concerns us, or this
@@ -186,28 +199,28 @@ class Opening {
     const secure = await this.#connection.upgrade(
       {
         secureContext: this.#makings.secureContext(),
-        // SNI carries names only (RFC 6066 §3); against an address, the certificate is checked for that address.
-        ...(net.isIP(remote.host) === 0 ? { servername: sniName(remote.host) } : { host: remote.host }),
+        ...sni(policy.proof, remote.host),
         // Judged below, so that `may` and `require` can take any certificate and still log what it was.
         rejectUnauthorized: false,
+        checkServerIdentity: () => undefined,
       },
       this.#makings.timeouts.ehlo,
     );
     if (!(secure instanceof tls.TLSSocket)) {
       return this.#lost(secure, "during the TLS handshake", true);
     }
+    const { proof } = policy;
+    const judgement = judge(proof, presentedBy(secure), remote.host, this.#makings.now());
     this.#tls = {
       protocol: secure.getProtocol() ?? "TLS",
       cipher: secure.getCipher().name,
       level: policy.level,
-      peerName: remote.host,
-      verified: secure.authorized,
+      peerName: proof.kind === "dane" ? proof.names[0] : remote.host,
+      verified: judgement.kind === "proven",
+      ...(judgement.kind === "unproven" ? { failure: judgement.reason } : {}),
+      ...(judgement.kind === "proven" && judgement.tlsa !== undefined ? { tlsa: judgement.tlsa } : {}),
     };
-    if (policy.verifies && !secure.authorized) {
-      // Declared an Error, yet it is a code such as CERT_HAS_EXPIRED.
-      const why = String(secure.authorizationError);
-      return this.#tlsFailed("4.7.5", `its certificate is not valid for ${remote.host}: ${why}`);
-    }
+    if (policy.verifies && judgement.kind === "unproven") return this.#tlsFailed("4.7.5", judgement.reason);
     // RFC 3207 §4.2: what was known before TLS is forgotten.
     return this.#hello();
   }
@@ -257,7 +270,7 @@ class Opening {
   }
 
   #failed(outcome: Failure, tlsFailed = false): Step {
-    return { kind: "failed", outcome, tlsFailed };
+    return { kind: "failed", outcome, tlsFailed, isSilent: false };
   }
 }
 
@@ -265,8 +278,10 @@ export function isPositive(reply: SmtpReply): boolean {
   return reply.code >= 200 && reply.code < 300;
 }
 
-function sniName(host: string): string {
-  return domainToASCII(host) || host;
+/** RFC 7672 §8.1: under DANE, the name at which the TLSA records stand. RFC 6066 §3: names only, no addresses. */
+function sni(proof: Proof, host: string): { servername?: string } {
+  if (proof.kind === "dane") return { servername: proof.names[0] };
+  return net.isIP(host) === 0 ? { servername: asciiName(host) } : {};
 }
 
 function base64(text: string): string {

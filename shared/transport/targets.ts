@@ -1,7 +1,8 @@
 /** The addresses to try for a next hop, looked up host by host as they are needed: a good first host costs no more. */
 import { canonicalAddress } from "../config/network.ts";
-import type { HostPort, NextHop } from "../routing/next-hop.ts";
+import type { HostPort, NextHop, TlsLevel } from "../routing/next-hop.ts";
 import { deferred, type Failure, type Remote, rejected } from "../smtp/diagnose.ts";
+import { type DaneFinding, findTlsa, type HostAnswers } from "./dane/find-tlsa.ts";
 import type { Resolver } from "./dns/resolver.ts";
 import type { HostsFile } from "./dns/system.ts";
 import {
@@ -12,16 +13,25 @@ import {
   maxAddresses,
   maxHosts,
   noAddress,
+  sameFamilyFirst,
 } from "./hosts.ts";
+import type { FoundPolicy, StsPolicies } from "./sts/policies.ts";
+import { listsHost } from "./sts/policy.ts";
+import { decideHost, type HostTls, looksFor, type StsFinding } from "./tls-policy.ts";
 
 /** RFC 5321 §4.5.1: where servers listen for mail. */
 export const smtpPort = 25;
 /** So that one host with many addresses leaves some tries to the next. */
 const maxAddressesPerHost = 4;
+/** Hosts that are looked at, those without an address and those that a TLS policy refuses too. */
+const maxLookups = 20;
 
 export interface TargetMakings {
   resolver: Resolver;
   hostsFile: HostsFile;
+  sts: StsPolicies;
+  /** Whether to hold to what destinations publish. */
+  published: { dane: boolean; mtaSts: boolean };
   /** The gateway's own name. */
   hostname: string;
   /** Where the hosts of `mx` listen: 25, but for tests. */
@@ -30,75 +40,165 @@ export interface TargetMakings {
   now: () => number;
 }
 
-export type Target = { kind: "address"; remote: Remote } | { kind: "failure"; failure: Failure };
+/** What the message and the operator ask of every host. */
+export interface TlsWish {
+  level: TlsLevel;
+  /** REQUIRETLS: the way to the hosts must be known for sure too (RFC 8689 §4.2.1). */
+  requireTls: boolean;
+}
+
+export type Target =
+  | { kind: "address"; remote: Remote; tls: HostTls }
+  /** A TLS policy says that this host gets nothing now; there may be others. */
+  | { kind: "refused"; failure: Failure }
+  /** There is nobody to try. */
+  | { kind: "failure"; failure: Failure };
+
+/** What holds for all hosts of a next hop. */
+interface Way {
+  /** For people. */
+  name: string;
+  how: "mx" | "implicit" | "configured";
+  wish: TlsWish;
+  /** Whether the hosts' names are known for sure: configured, or DNSSEC vouches for them. */
+  isSure: boolean;
+  /** What else a certificate of a DANE trust anchor may be for (RFC 7672 §3.2.3). */
+  names: string[];
+  stsOf: (host: string) => StsFinding;
+}
 
 /**
  * Every address to try, in order; or one failure, when there is none.
- * @param requireTls  REQUIRETLS: the way to the hosts must be DNSSEC-validated too (RFC 8689 §4.2.1)
+ * @param source  the client's address, when the delivery comes from it (`hide`): it can show itself only to servers of
+ *                its own family, so that these come first
  */
-export async function* targets(
+export function targets(
   nextHop: NextHop,
-  requireTls: boolean,
+  wish: TlsWish,
   makings: TargetMakings,
+  source?: string,
 ): AsyncGenerator<Target> {
   switch (nextHop.kind) {
     case "relay":
-      return yield* configured([nextHop.relay], makings);
+      return configured([nextHop.relay], wish, makings);
     case "host":
-      return yield* configured([nextHop.host], makings);
+      return configured([nextHop.host], wish, makings);
     case "servers":
-      return yield* configured(nextHop.servers, makings);
+      return configured(
+        sameFamilyFirst(nextHop.servers, source, ({ host }) => host),
+        wish,
+        makings,
+        source,
+      );
     case "mx":
-      return yield* byMx(nextHop.domain, requireTls, makings);
+      return byMx(nextHop.domain, wish, makings);
   }
 }
 
-async function* byMx(domain: string, requireTls: boolean, makings: TargetMakings): AsyncGenerator<Target> {
-  const { resolver, mxPort, hostname, random, now } = makings;
+async function* byMx(domain: string, wish: TlsWish, makings: TargetMakings): AsyncGenerator<Target> {
+  const { resolver, sts, published, mxPort, hostname, random, now } = makings;
   const literal = addressLiteral(domain);
   if (literal === "invalid") {
     const reason = `${domain} is not an address literal that can be reached`;
     return yield { kind: "failure", failure: rejected("dns", "5.1.2", reason, now()) };
   }
   if (literal !== undefined) {
-    const { address } = literal;
-    return yield { kind: "address", remote: { host: address, address, port: mxPort } };
+    return yield* configured([{ host: literal.address, port: mxPort }], wish, makings);
   }
-  const decision = decideMx(domain, await resolver.mx(domain), hostname, random, now());
+  const [answer, policy] = await Promise.all([
+    resolver.mx(domain),
+    looksFor(wish.level, published).mtaSts ? sts.find(domain) : unasked,
+  ]);
+  const decision = decideMx(domain, answer, hostname, random, now());
   if (decision.kind !== "hosts") return yield { kind: "failure", failure: decision };
-  if (requireTls && !decision.authenticated) {
-    const reason = `REQUIRETLS: the mail servers of ${domain} cannot be trusted without DNSSEC`;
+  const isSure = decision.authenticated;
+  if (wish.requireTls && !isSure && !(policy.kind === "policy" && policy.policy.mode === "enforce")) {
+    const reason = `REQUIRETLS: the mail servers of ${domain} cannot be trusted without DNSSEC or MTA-STS`;
     return yield { kind: "failure", failure: rejected("dns", "5.7.30", reason, now()) };
   }
   const hosts = decision.hosts.map(({ name }) => ({ host: name, port: mxPort }));
-  yield* addressesOf(hosts, domain, decision.implicit ? "implicit" : "mx", makings, false);
+  const alias = answer.kind === "found" && answer.alias !== undefined ? [answer.alias] : [];
+  const how = decision.implicit ? "implicit" : "mx";
+  const way: Way = { name: domain, how, wish, isSure, names: [domain, ...alias], stsOf: stsOf(policy) };
+  yield* addressesOf(hosts, way, makings);
 }
 
-function configured(hosts: HostPort[], makings: TargetMakings): AsyncGenerator<Target> {
+const unasked: FoundPolicy = { kind: "none", reason: "it is switched off" };
+
+function stsOf(found: FoundPolicy): (host: string) => StsFinding {
+  if (found.kind === "none") return () => found;
+  const { policy } = found;
+  const { mode } = policy;
+  // RFC 8461 §5: mode none is as if there were no policy.
+  if (mode === "none") return () => ({ kind: "none", reason: "the domain has ended its policy" });
+  return (host) => ({ kind: "policy", mode, listsHost: listsHost(policy, host) });
+}
+
+function configured(
+  hosts: HostPort[],
+  wish: TlsWish,
+  makings: TargetMakings,
+  source?: string,
+): AsyncGenerator<Target> {
   const name = hosts.map(({ host }) => host).join(", ");
-  return addressesOf(hosts, name, "configured", makings, true);
+  const stsOf = (): StsFinding => ({ kind: "none", reason: "it speaks of the MX hosts of a domain only" });
+  const way: Way = { name, how: "configured", wish, isSure: true, names: [], stsOf };
+  return addressesOf(hosts, way, makings, source);
 }
 
 async function* addressesOf(
   hosts: HostPort[],
-  name: string,
-  how: "mx" | "implicit" | "configured",
+  way: Way,
   makings: TargetMakings,
-  isConfigured: boolean,
+  source?: string,
 ): AsyncGenerator<Target> {
+  const { now } = makings;
   let tried = 0;
+  let triedHosts = 0;
+  let isRefused = false;
   const reasons: string[] = [];
-  for (const { host, port } of hosts.slice(0, maxHosts)) {
-    const found = await addresses(host, isConfigured, makings);
+  for (const { host, port } of hosts.slice(0, maxLookups)) {
+    if (triedHosts === maxHosts) break;
+    const { found, answers } = await addresses(host, way.how === "configured", makings);
     if (found.kind === "unavailable") reasons.push(found.reason);
     if (found.kind !== "addresses") continue;
-    for (const address of found.addresses.slice(0, maxAddressesPerHost)) {
+    const dane = await daneOf(host, port, answers, way, makings);
+    const decision = decideHost(way.wish.level, { dane, sts: way.stsOf(host) }, way.names);
+    if (decision.kind === "refused") {
+      isRefused = true;
+      const { status, cannotTell } = decision;
+      const reason = `${host}: ${decision.reason}`;
+      // RFC 8689 §4.2.1: a host that cannot be trusted will not be later either.
+      const failure =
+        way.wish.requireTls && !cannotTell
+          ? rejected("5xx", "5.7.30", reason, now())
+          : deferred(cannotTell ? "dns" : "network", status, reason, now());
+      yield { kind: "refused", failure };
+      continue;
+    }
+    triedHosts++;
+    const inOrder = sameFamilyFirst(found.addresses, source, (address) => address);
+    for (const address of inOrder.slice(0, maxAddressesPerHost)) {
       if (tried === maxAddresses) return;
       tried++;
-      yield { kind: "address", remote: { host, address, port } };
+      yield { kind: "address", remote: { host, address, port }, tls: decision.tls };
     }
   }
-  if (tried === 0) yield { kind: "failure", failure: noAddress(name, how, reasons, makings.now()) };
+  if (tried > 0 || isRefused) return;
+  yield { kind: "failure", failure: noAddress(way.name, way.how, reasons, now()) };
+}
+
+async function daneOf(
+  host: string,
+  port: number,
+  answers: HostAnswers | undefined,
+  { wish, isSure }: Way,
+  { resolver, published }: TargetMakings,
+): Promise<DaneFinding> {
+  if (!looksFor(wish.level, published).dane) return { kind: "none", reason: "it is switched off" };
+  if (!isSure) return { kind: "none", reason: "DNSSEC does not vouch for the MX records" };
+  if (answers === undefined) return { kind: "none", reason: "its address is not from the DNS" };
+  return findTlsa(host, port, answers, resolver);
 }
 
 /** Only what the configuration names may be an address or stand in the hosts file: an MX names a host in the DNS. */
@@ -106,15 +206,15 @@ async function addresses(
   host: string,
   isConfigured: boolean,
   { resolver, hostsFile, random, now }: TargetMakings,
-): Promise<HostAddresses> {
+): Promise<{ found: HostAddresses; answers?: HostAnswers }> {
   if (isConfigured) {
     const address = canonicalAddress(host);
-    if (address !== undefined) return { kind: "addresses", addresses: [address] };
+    if (address !== undefined) return { found: { kind: "addresses", addresses: [address] } };
     const listed = hostsFile.addresses(host, now());
-    if (listed.length > 0) return { kind: "addresses", addresses: listed };
+    if (listed.length > 0) return { found: { kind: "addresses", addresses: listed } };
   }
   const [a, aaaa] = await Promise.all([resolver.a(host), resolver.aaaa(host)]);
-  return decideAddresses(a, aaaa, random);
+  return { found: decideAddresses(a, aaaa, random), answers: { a, aaaa } };
 }
 
 /** A failure that only tells why the tries are over. */

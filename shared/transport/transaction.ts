@@ -1,8 +1,12 @@
 /** One mail transaction in an open session (RFC 5321 §3.3): MAIL, RCPT, DATA, and an outcome for every recipient. */
+
+import { mustHaveTls } from "../mail/envelope.ts";
 import {
   deferRefusal,
   deferred,
+  type Failure,
   outcomeOfRefusal,
+  type Remote,
   rejected,
   remoteName,
   replyLine,
@@ -24,6 +28,8 @@ export interface TransactionReport {
   usable: boolean;
   /** The session ended before MAIL was answered: nothing happened in it. */
   untouched: boolean;
+  /** No other host is to be asked, whatever the outcome: inline delivery, once a server has taken MAIL. */
+  isConcluded?: true;
 }
 
 /** @param recipients  indexes into the envelope, at least one */
@@ -81,14 +87,14 @@ class Transaction {
   /** Whether this server cannot have this message at all. */
   #isUnfit(): boolean {
     const { extensions, remote, tls } = this.#session;
-    const unfit = unfitFor(this.#message.traits, extensions);
+    const unfit = unfitFor(this.#message.envelope, this.#message.traits, extensions);
     if (unfit !== undefined) {
       const reason = `${remoteName(remote)}: ${unfit.reason}`;
       this.#settle(this.#recipients, rejected("5xx", unfit.status, reason, this.#now(), remote));
       return true;
     }
     // RFC 8689 §4.2.1: a verified certificate, and a server that promises to go on likewise.
-    if (this.#message.envelope.requireTls && !(tls?.verified && extensions.requireTls)) {
+    if (mustHaveTls(this.#message.envelope) && !(tls?.verified && extensions.requireTls)) {
       const lack = tls?.verified
         ? "it does not offer REQUIRETLS"
         : "TLS with a valid certificate is required";
@@ -232,22 +238,13 @@ class Transaction {
   /** Whom the end of the session leaves without an answer is deferred. @returns false: nothing came to its end */
   #end(end: SessionEnd, when: string, unsettled: number[]): false {
     this.#usable = false;
-    const { remote } = this.#session;
-    const outcome =
-      end.kind === "lost"
-        ? outcomeOfLoss(end.loss, remote, when, this.#now())
-        : outcomeOfRefusal(end.reply, remote, this.#now());
-    this.#settle(unsettled, outcome);
+    this.#settle(unsettled, outcomeOfEnd(end, this.#session.remote, when, this.#now()));
     return false;
   }
 
   #refusal(reply: SmtpReply): Outcome {
-    const { remote } = this.#session;
-    if (reply.code >= 400) return outcomeOfRefusal(reply, remote, this.#now());
-    // 2xx or 3xx where it makes no sense: the server is confused, so the mail waits.
-    this.#usable = false;
-    const reason = `${remoteName(remote)} answered ${reply.command} out of order: ${replyLine(reply)}`;
-    return deferred("network", "4.5.0", reason, this.#now(), remote);
+    if (reply.code < 400) this.#usable = false;
+    return outcomeOfReply(reply, this.#session.remote, this.#now());
   }
 
   #settle(recipients: number[], outcome: Outcome): void {
@@ -256,17 +253,32 @@ class Transaction {
 }
 
 /** A loss, or 421 (RFC 5321 §3.8): the server is going away, whatever it was asked. */
-type SessionEnd = { kind: "lost"; loss: Loss } | { kind: "reply"; reply: SmtpReply & { code: 421 } };
+export type SessionEnd = { kind: "lost"; loss: Loss } | { kind: "reply"; reply: SmtpReply & { code: 421 } };
 
-function isOver(heard: Heard): heard is SessionEnd {
+export function isOver(heard: Heard): heard is SessionEnd {
   return heard.kind === "lost" || heard.reply.code === 421;
+}
+
+/** For whom the end of the session leaves without an answer. @param when  "while sending RCPT TO" */
+export function outcomeOfEnd(end: SessionEnd, remote: Remote, when: string, atMs: number): Failure {
+  return end.kind === "lost"
+    ? outcomeOfLoss(end.loss, remote, when, atMs)
+    : outcomeOfRefusal(end.reply, remote, atMs);
+}
+
+/** What a reply other than the one that was hoped for means. */
+export function outcomeOfReply(reply: SmtpReply, remote: Remote, atMs: number): Failure {
+  if (reply.code >= 400) return outcomeOfRefusal(reply, remote, atMs);
+  // 2xx or 3xx where it makes no sense: the server is confused, so the mail waits.
+  const reason = `${remoteName(remote)} answered ${reply.command} out of order: ${replyLine(reply)}`;
+  return deferred("network", "4.5.0", reason, atMs, remote);
 }
 
 /**
  * RFC 5321 §4.5.3.1.10: 452, or 552 of older servers, for a recipient too many. The same codes say that a mailbox is
  * full; the enhanced status tells (RFC 3463 X.5.3), and without one, that others were accepted before.
  */
-function isTooMany(reply: SmtpReply, othersAccepted: boolean): boolean {
+export function isTooMany(reply: SmtpReply, othersAccepted: boolean): boolean {
   if (reply.code !== 452 && reply.code !== 552) return false;
   return reply.enhanced === undefined ? othersAccepted : reply.enhanced.endsWith(".5.3");
 }

@@ -3,6 +3,9 @@ import type { MessageMeta } from "../mail/message.ts";
 import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";
 import type { Body } from "../spool/spool.ts";
+import type { Lane } from "./lane-shares.ts";
+import type { Session } from "./session.ts";
+import type { TransactionReport } from "./transaction.ts";
 
 export interface AttemptRequest {
   /** Says too whether to hide (no Received field, the client's HELO name) and which TLS to use. */
@@ -13,6 +16,17 @@ export interface AttemptRequest {
   body: Body;
   /** Aborting it closes the connection; recipients without an answer are then deferred. */
   signal: AbortSignal;
+  /** Which part of the process it takes up; absent: it is not counted against its destination's share. */
+  lane?: Lane;
+  /** No attempt follows this one: it is made even where nobody answered lately. */
+  isLast?: boolean;
+  /** Called when the attempt is really made, no limit and no memory being in its way. */
+  begun?(): void;
+  /**
+   * Conducts the mail transaction in place of the usual one, which has a whole message to send: inline delivery. Its
+   * report has one outcome, that of recipient 0, which stands for the whole transaction.
+   */
+  conduct?: (session: Session) => Promise<TransactionReport>;
 }
 
 export type AttemptResult =
@@ -29,6 +43,8 @@ export interface AttemptFacts {
   tries: AddressTry[];
   /** From the request to the last answer. */
   durationMs: number;
+  /** No host answered lately, and this attempt relied on that: the diagnosis is of the one that found out. */
+  remembered?: true;
 }
 
 export interface AddressTry {
@@ -37,10 +53,14 @@ export interface AddressTry {
   port: number;
   /** Whether an open connection was used again. */
   reused: boolean;
+  /** The TLS policy that was followed. */
+  policy: TlsLevel;
   /** Absent: in clear text. */
   tls?: TlsFacts;
   /** Why TLS was not used although the policy tried it (level `may`). */
   tlsFailure?: string;
+  /** What an MTA-STS policy in mode testing would have refused it for (RFC 8461 §5). */
+  stsFailure?: string;
   /** How it ended: one line. */
   result: string;
   durationMs: number;
@@ -56,6 +76,10 @@ export interface TlsFacts {
   /** The name that the certificate was checked against, and whether it is valid for it. */
   peerName: string;
   verified: boolean;
+  /** Why it is not valid. */
+  failure?: string;
+  /** The kind of the TLSA record that it matched: `3 1 1`. */
+  tlsa?: string;
 }
 
 export interface Transport {

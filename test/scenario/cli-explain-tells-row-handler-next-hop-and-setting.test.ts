@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
@@ -28,13 +28,21 @@ relay:
 `,
 );
 
-async function explain(...words: string[]) {
+function explain(...words: string[]) {
+  return explainWith(file, ...words);
+}
+
+async function explainWith(configFile: string, ...words: string[]) {
   let stdout = "";
   let stderr = "";
-  const status = await dispatch({ commands: [command], version: "0" }, ["-c", file, "explain", ...words], {
-    stdout: { write: (text) => (stdout += text) },
-    stderr: { write: (text) => (stderr += text) },
-  });
+  const status = await dispatch(
+    { commands: [command], version: "0" },
+    ["-c", configFile, "explain", ...words],
+    {
+      stdout: { write: (text) => (stdout += text) },
+      stderr: { write: (text) => (stderr += text) },
+    },
+  );
   return { status, stdout, stderr };
 }
 
@@ -65,6 +73,23 @@ test("client-server: the server that the client chose, by the listener for inter
     from: null,
     to: "ann@else.example",
   });
+});
+
+test("hide that cannot be done from here says why, and who is seen in the client's place", async () => {
+  const hiding = readFileSync(file, "utf8").replace("outgoing:\n", "outgoing:\n  hide: true\n");
+  const hidingFile = path.join(directory, "hiding.yaml");
+  writeFileSync(hidingFile, hiding);
+  const words = [...client, "--server", "192.0.2.1", "--to", "ann@else.example"];
+  // Neither root nor CAP_NET_ADMIN helps where no interception leads the replies back.
+  const { nextHop, cannotHide } = JSON.parse((await explainWith(hidingFile, "--json", ...words)).stdout);
+  assert.equal(nextHop.hide, true);
+  assert.match(
+    cannotHide,
+    /^transparent sockets need |^replies to a client's IPv4 address do not come back /,
+  );
+  const { stdout } = await explainWith(hidingFile, ...words);
+  assert.match(stdout, /\nhide cannot be done from here, the server sees this machine's address: \w/);
+  assert.equal((await explainJson(...words)).cannotHide, undefined);
 });
 
 test("to-protected, domain-server, relay and denied, each with what decided", async () => {

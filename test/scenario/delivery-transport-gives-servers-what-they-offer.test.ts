@@ -68,7 +68,7 @@ test("one internationalised recipient does not keep the mail from the others", a
   );
 });
 
-test("8-bit content is announced where 8BITMIME is offered, and 5.6.3 where it is not (RFC 6152 §3)", async () => {
+test("8-bit content that the client declared is announced where 8BITMIME is offered, and 5.6.3 where it is not (RFC 6152 §3)", async () => {
   const given = { body: "8BITMIME", content: "Subject: x\r\n\r\nGrüße\r\n" } as const;
   const offered = await deliver(without("SMTPUTF8"), given);
   assert.deepEqual(offered.brief, ["delivered"]);
@@ -76,6 +76,18 @@ test("8-bit content is announced where 8BITMIME is offered, and 5.6.3 where it i
   assert.deepEqual((await deliver(without("SMTPUTF8", "8BITMIME"), given)).brief, ["rejected 5.6.3 5xx"]);
   const ascii = { body: "8BITMIME", content: "Subject: x\r\n\r\nHello\r\n" } as const;
   assert.deepEqual((await deliver(without("SMTPUTF8", "8BITMIME"), ascii)).brief, ["delivered"]);
+});
+
+test("8-bit content that no client declared is labelled where 8BITMIME is offered, and sent as it came where it is not", async () => {
+  for (const said of [{}, { body: "7BIT" as const }]) {
+    const given = { ...said, content: "Subject: x\r\n\r\nGrüße\r\n" };
+    const offered = await deliver(without("SMTPUTF8"), given);
+    assert.ok(offered.peer.received[0]?.mailParameters.includes("BODY=8BITMIME"));
+    const { peer, brief } = await deliver(without("SMTPUTF8", "8BITMIME"), given);
+    assert.deepEqual(brief, ["delivered"]);
+    assert.ok(!peer.received[0]?.mailParameters.some((parameter) => parameter.startsWith("BODY")));
+    assert.ok(peer.received[0]?.data.toString().endsWith("\r\n\r\nGrüße\r\n"), "octet for octet");
+  }
 });
 
 test("a message that is too large for the server's SIZE is 5.3.4 without being sent (RFC 1870 §6.1)", async () => {

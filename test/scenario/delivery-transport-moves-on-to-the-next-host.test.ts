@@ -48,6 +48,8 @@ const refusals: [string, SmtpScript][] = [
   ["a connection reset before the greeting", { connect: () => reset }],
   ["EHLO and HELO refused", { ehlo: () => "550 5.7.1 no", helo: () => "550 5.7.1 no" }],
   ["4xx to EHLO", { ehlo: () => "450 4.3.2 later" }],
+  ["421 to EHLO", { ehlo: () => thenClose("421 4.3.2 going down") }],
+  ["421 to HELO", { ehlo: () => "502 5.5.1 what?", helo: () => thenClose("421 4.3.2 going down") }],
   ["no answer to EHLO", { ehlo: () => hang }],
   ["4xx to MAIL", { mail: () => "451 4.7.1 greylisted" }],
   ["421 to MAIL", { mail: () => thenClose("421 4.3.2 going down") }],
@@ -58,6 +60,8 @@ const refusals: [string, SmtpScript][] = [
   ["a connection lost at RCPT", { rcpt: () => close }],
   ["4xx to DATA", { data: () => "451 4.3.0 later" }],
   ["421 to DATA", { data: () => thenClose("421 4.3.2 going down") }],
+  ["421 in the middle of the message", { body: () => thenClose("421 4.3.2 going down") }],
+  ["421 to the message", { message: () => thenClose("421 4.3.2 going down") }],
   ["2xx to DATA", { data: () => "250 fine" }],
   ["4xx to the message", { message: () => "451 4.3.0 scanner is down" }],
 ];

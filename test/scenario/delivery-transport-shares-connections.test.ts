@@ -120,7 +120,8 @@ test("a destination that is full for long sends its jobs away, each with a time 
     release = resolve;
   });
   const script = { message: () => held.then(() => undefined) };
-  await withPeer({ script }, limits({ connections: 1 }), async (peer, transport) => {
+  const settings = { ...limits({ connections: 1 }), options: { random: Math.random } };
+  await withPeer({ script }, settings, async (peer, transport) => {
     const busy = outcomes(transport, via(peer));
     await waitFor("the slot is taken", () => peer.commands.includes("1: DATA"));
     const results = await Promise.all(Array.from({ length: 4 }, () => attempt(transport, via(peer))));

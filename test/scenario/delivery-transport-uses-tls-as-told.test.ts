@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { TlsLevel } from "../../shared/routing/next-hop.ts";
+import type { HostTlsLevel } from "../../shared/routing/next-hop.ts";
 import type { AttemptResult } from "../../shared/transport/transport.ts";
 import { selfSignedCertificate } from "../support/certificate.ts";
 import { startDnsZone } from "../support/dns-zone.ts";
@@ -25,7 +25,7 @@ import {
 const certificate = selfSignedCertificate("mx.test");
 
 interface Case {
-  level: TlsLevel;
+  level: HostTlsLevel;
   peer?: SmtpPeerOptions;
   trusted?: boolean;
   /** The name that the relay host is known by. */
@@ -79,6 +79,7 @@ test("level may does without TLS where it is not offered", async () => {
 for (const [what, answer] of [
   ["a handshake that fails", thenClose("220 go ahead")],
   ["a handshake that never ends", "220 go ahead"],
+  ["421 to STARTTLS", thenClose("421 4.3.2 going down")],
 ] satisfies [string, Answer][]) {
   test(`level may: ${what} is followed by a fresh connection in clear text (RFC 7435)`, async () => {
     const peer = await startSmtpPeer({
@@ -208,6 +209,17 @@ test("REQUIRETLS goes only to a verified server that offers it, else 5.7.30 (RFC
     assert.equal(brief, "rejected 5.7.30 5xx");
     assert.equal(peer.received.length, 0);
   }
+});
+
+test("a notification is never lost for REQUIRETLS, and passes it on where it is offered (RFC 8689 §5)", async () => {
+  const message = { requireTls: true, reversePath: "" };
+  const offering = { tls: certificate, extensions: [...usualExtensions, "REQUIRETLS"] };
+  const told = await deliver({ level: "may", message, peer: offering });
+  assert.equal(told.brief, "delivered");
+  assert.ok(told.peer.received[0]?.mailParameters.includes("REQUIRETLS"));
+  const plain = await deliver({ level: "may", message, peer: { extensions: usualExtensions } });
+  assert.equal(plain.brief, "delivered");
+  assert.ok(!plain.peer.received[0]?.mailParameters.includes("REQUIRETLS"));
 });
 
 test("REQUIRETLS by MX needs a DNS answer that is validated (RFC 8689 §4.2.1)", async () => {

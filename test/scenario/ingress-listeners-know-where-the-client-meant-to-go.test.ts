@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { someClient, startTestIngress, type TestIngress, transparent } from "../support/ingress.ts";
 import { extension, proxyV1, proxyV2 } from "../support/proxy-header.ts";
+import { startRawServer } from "../support/raw-server.ts";
 import { SmtpClient } from "../support/smtp-client.ts";
 import { type SmtpPeer, startSmtpPeer } from "../support/smtp-peer.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -136,14 +137,39 @@ test("a listener that is meant itself needs no header, and :: takes IPv4 clients
 });
 
 test("all listeners start or none does, and the reason is one sentence", async (t) => {
-  const taken = await startTestIngress();
-  t.after(() => taken.close(0));
-  const port = taken.port();
+  const other = await startRawServer({ address: "127.0.0.1" });
+  t.after(() => other.stop());
   await assert.rejects(
-    startTestIngress({ listeners: [transparent(), transparent({ name: "second", port })] }),
+    startTestIngress({ listeners: [transparent(), transparent({ name: "second", port: other.port })] }),
     /^Error: listener second cannot listen on 127\.0\.0\.1:\d+: the port is taken by another program$/,
   );
-  assert.deepEqual(await taken.health(), { ready: true, reasons: [] });
-  await taken.close(0);
-  assert.deepEqual(await taken.health(), { ready: false, reasons: ["listener transparent does not listen"] });
+  const ingress = await startTestIngress();
+  assert.deepEqual(await ingress.health(), { ready: true, reasons: [] });
+  await ingress.close(0);
+  assert.deepEqual(await ingress.health(), {
+    ready: false,
+    reasons: ["listener transparent does not listen"],
+  });
+});
+
+test("two ingress processes share a port, and one goes on when the other has ended", async (t) => {
+  const submission = { name: "submission", address: "127.0.0.1", destination: "self" as const };
+  const first = await startTestIngress({ listeners: [{ ...submission, port: 0 }] });
+  t.after(() => first.close(0));
+  const port = first.port("submission");
+  const second = await startTestIngress({ listeners: [{ ...submission, port }] });
+  t.after(() => second.close(0));
+  const count = (gateway: TestIngress) => gateway.events("session.open").length;
+  const greet = async () => {
+    const client = await SmtpClient.connect(port);
+    assert.match(await client.reply(), /^220 /);
+    client.close();
+  };
+  // The kernel chooses by a hash of the client's port: that all of forty go to one of two is once in 10^11.
+  for (let i = 0; i < 40; i++) await greet();
+  assert.ok(count(first) > 0 && count(second) > 0, `${count(first)} and ${count(second)}`);
+  await first.close(0);
+  const before = count(second);
+  for (let i = 0; i < 10; i++) await greet();
+  assert.equal(count(second) - before, 10);
 });

@@ -137,6 +137,37 @@ test("with STARTTLS stripped it is neither offered nor reached", async (t) => {
   assert.ok(!server.commands.some((line) => line.includes("STARTTLS")));
 });
 
+test("with xclient: refuse the server's XCLIENT is neither offered nor reached, otherwise it passes", async (t) => {
+  for (const [xclient, shown, answer] of [
+    ["refuse", "250-peer.test at your service\n250 SIZE 1000", /^502 5\.5\.1/],
+    ["pass", "250-peer.test at your service\n250-SIZE 1000\n250 XCLIENT NAME ADDR", /^5/],
+  ] as const) {
+    const { gateway, server } = await behindGateway(
+      t,
+      { xclient },
+      { extensions: ["SIZE 1000", "XCLIENT NAME ADDR"] },
+    );
+    const client = await gateway.connect(server);
+    await client.reply();
+    assert.equal(await client.command("EHLO client.example"), shown);
+    assert.match(await client.command("XCLIENT ADDR=192.0.2.1"), answer);
+    client.close();
+    assert.equal(
+      server.commands.some((line) => line.includes("XCLIENT")),
+      xclient === "pass",
+    );
+  }
+});
+
+test("the log says at the start what require_auth cannot see", async (t) => {
+  const warnings = (gateway: TestIngress) =>
+    gateway.log.filter(({ message }) => `${message}`.startsWith("outgoing.require_auth: ")).length;
+  const { gateway } = await behindGateway(t, { require_auth: true });
+  assert.equal(warnings(gateway), 1);
+  const stripping = await behindGateway(t, { require_auth: true, starttls: "strip" });
+  assert.equal(warnings(stripping.gateway), 0);
+});
+
 test("with insist the same client is greeted by the gateway, and the server sees nothing", async (t) => {
   const { gateway, server } = await behindGateway(t, { client_server: "insist" });
   const client = await gateway.connect(server);

@@ -7,8 +7,10 @@ import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import { createHolds, type Holds } from "../../shared/queue/holds.ts";
 import { createInspector, type Inspector } from "../../shared/queue/inspector.ts";
 import { createKeeper } from "../../shared/queue/keeper.ts";
+import { delayedScoreFactor, parkedAtMs, queueKey } from "../../shared/queue/keys.ts";
 import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
+import { createRedis } from "../../shared/runtime/redis.ts";
 import { createMemorySpool } from "../../shared/spool/memory-spool.ts";
 import { testConfig } from "../support/config.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
@@ -196,4 +198,36 @@ test("a worker that has not heard of a release yet asks before it parks a job", 
   toClose.push(() => consumer.close(500));
   await accept("a@example.org");
   await waitFor("it is delivered", () => delivered.length === 1);
+});
+
+test("how long a job was held is counted when it is let go, over several holds, and not a moment twice", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  const [id = ""] = await accept("a@example.org");
+  const hourMs = 3_600_000;
+  const client = createRedis({ url: redis.url }, "plain", log);
+  toClose.push(async () => client.disconnect());
+  /** As if it had been parked an hour earlier. */
+  const longAgo = () =>
+    client.zadd(
+      queueKey("delivery", "delayed"),
+      (parkedAtMs(Date.now()) - 3600) * delayedScoreFactor,
+      `${id}-0`,
+    );
+  const heldMs = async () => (await inspector.find(id))[0]?.job.heldMs ?? 0;
+
+  await inspector.hold({ ids: [id] }, { reason: 'says ,"heldMs":99999999}' });
+  await longAgo();
+  // Held once more, by another rule: it is held since the first one.
+  await inspector.hold({ filter: {} }, {});
+  await inspector.release({ filter: {} });
+  assert.ok((await heldMs()) >= hourMs && (await heldMs()) < hourMs + 60_000, `${await heldMs()}`);
+  assert.equal((await inspector.find(id))[0]?.status, "deferred");
+
+  await inspector.hold({ ids: [id] }, {});
+  await longAgo();
+  await inspector.release({ ids: [id] });
+  assert.ok((await heldMs()) >= 2 * hourMs && (await heldMs()) < 2 * hourMs + 60_000, `${await heldMs()}`);
+  const [found] = await inspector.find(id);
+  assert.deepEqual(found?.job.to, ["a@example.org"], "the rest of the payload is as it was");
 });

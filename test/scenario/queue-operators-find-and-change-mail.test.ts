@@ -212,4 +212,6 @@ test("dead mail is listed, and can be put back", async () => {
     (await inspector.find(message.meta.id)).map(({ queue, status }) => [queue, status]),
     [["delivery", "waiting"]],
   );
+  const [revived] = await inspector.find(message.meta.id);
+  assert.ok(Date.now() - (revived?.job.revivedAtMs ?? 0) < 60_000, "its time to expire counts from now");
 });

@@ -29,6 +29,7 @@ async function acceptForEver(n: number): Promise<void> {
     const { locator } = await draft.commit(meta);
     say({ event: "accepted", id: meta.id, size, locator });
     if (count % 3 === 0) continue;
+    say({ event: "settling", id: meta.id });
     await spool.settle([{ id: meta.id, recipients: [0], state: { kind: "delivered" } }]);
     say({ event: "settled", id: meta.id });
   }

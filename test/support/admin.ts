@@ -149,7 +149,11 @@ export async function startTestAdmin(
         jobIds.push(jobId);
         return end.promise;
       });
-      await waitFor("the jobs to be taken", async () => (await inspector.counts()).delivery.waiting === 0);
+      // Taken in Redis is not yet in the handler's hands.
+      await waitFor("the jobs to be taken", async () => {
+        const { waiting, active } = (await inspector.counts()).delivery;
+        return waiting === 0 && jobIds.length >= active;
+      });
       return {
         jobIds,
         async letGo(next) {

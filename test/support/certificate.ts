@@ -1,37 +1,108 @@
 /** Certificates made by the tests, with openssl, in a directory of their own that is gone afterwards. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createHash, X509Certificate } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
 export interface Certificate {
-  /** PEM; it is its own issuer, so giving it as `ca` makes it valid. */
+  /** PEM; behind the first one may stand its issuers. */
   cert: string;
   key: string;
 }
 
 const made = new Map<string, Certificate>();
 
-/** Self-signed, for these DNS names; made once a process for the same names. */
+/** Self-signed, for these DNS names, so that giving it as `ca` makes it valid; made once a process for the same names. */
 export function selfSignedCertificate(...names: [string, ...string[]]): Certificate {
-  const known = made.get(names.join());
+  return once(names.join(), (directory) => {
+    const extensions = ["-addext", `subjectAltName=${namesOf(names)}`];
+    return make(directory, ["-x509", ...ofDays(2), ...subject(names[0]), ...extensions]);
+  });
+}
+
+/** Self-signed, with a common name and no subject alternative name. */
+export function commonNameCertificate(name: string): Certificate {
+  return once(`CN ${name}`, (directory) => make(directory, ["-x509", ...ofDays(2), ...subject(name)]));
+}
+
+/** An authority that can issue certificates. @param key  another one makes another authority of the same name */
+export function certificateAuthority(name: string, key = 1): Certificate {
+  return once(`CA ${name} ${key}`, (directory) => make(directory, ["-x509", ...ofDays(2), ...subject(name)]));
+}
+
+export interface Issue {
+  names: [string, ...string[]];
+  /** It may issue certificates itself. */
+  isAuthority?: boolean;
+  /** The extended key usage: `clientAuth`. */
+  purpose?: string;
+  /** It does not say which key has signed it, only whose. */
+  hidesIssuerKey?: boolean;
+}
+
+/** A certificate that the authority has signed. */
+export function issuedBy(authority: Certificate, issue: Issue): Certificate {
+  return once(`${authority.cert} ${JSON.stringify(issue)}`, (directory) => {
+    const ca = path.join(directory, "ca.pem");
+    const caKey = path.join(directory, "ca-key.pem");
+    writeFileSync(ca, authority.cert);
+    writeFileSync(caKey, authority.key);
+    const { names, isAuthority, purpose, hidesIssuerKey } = issue;
+    // biome-ignore format: one option and its value a line
+    return make(directory, [
+      "-x509", "-CA", ca, "-CAkey", caKey, ...ofDays(2), ...subject(names[0]),
+      "-addext", `subjectAltName=${namesOf(names)}`,
+      "-addext", `basicConstraints=critical,CA:${isAuthority === true ? "TRUE" : "FALSE"}`,
+      ...(purpose === undefined ? [] : ["-addext", `extendedKeyUsage=${purpose}`]),
+      ...(hidesIssuerKey === true ? ["-addext", "authorityKeyIdentifier=none"] : []),
+    ]);
+  });
+}
+
+/** The TLSA record's text for a certificate: usage, selector, matching type (RFC 6698 §2.2). */
+export function tlsaOf({ cert }: Certificate, usage: number, selector: number, matching: number): string {
+  const certificate = new X509Certificate(cert);
+  const octets =
+    selector === 0 ? certificate.raw : certificate.publicKey.export({ type: "spki", format: "der" });
+  const data =
+    matching === 0
+      ? octets
+      : createHash(matching === 1 ? "sha256" : "sha512")
+          .update(octets)
+          .digest();
+  return `${usage} ${selector} ${matching} ${data.toString("hex")}`;
+}
+
+function once(key: string, build: (directory: string) => Certificate): Certificate {
+  const known = made.get(key);
   if (known !== undefined) return known;
   const directory = mkdtempSync(path.join(tmpdir(), "postern-certificate-"));
   try {
-    const key = path.join(directory, "key.pem");
-    const cert = path.join(directory, "cert.pem");
-    const san = `subjectAltName=${names.map((name) => `DNS:${name}`).join()}`;
-    execFileSync(
-      "openssl",
-      // biome-ignore format: one option and its value a line
-      ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-        "-keyout", key, "-out", cert, "-subj", `/CN=${names[0]}`, "-addext", san],
-      { stdio: "ignore" },
-    );
-    const certificate = { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
-    made.set(names.join(), certificate);
+    const certificate = build(directory);
+    made.set(key, certificate);
     return certificate;
   } finally {
     rmSync(directory, { recursive: true });
   }
+}
+
+function make(directory: string, options: string[]): Certificate {
+  const key = path.join(directory, "key.pem");
+  const cert = path.join(directory, "cert.pem");
+  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key];
+  execFileSync("openssl", ["req", ...newKey, "-out", cert, ...options], { stdio: "ignore" });
+  return { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
+}
+
+function ofDays(days: number): string[] {
+  return ["-days", `${days}`];
+}
+
+function subject(name: string): string[] {
+  return ["-subj", `/CN=${name}`];
+}
+
+function namesOf(names: string[]): string {
+  return names.map((name) => `DNS:${name}`).join();
 }

@@ -33,6 +33,8 @@ export interface ZoneName {
   MX?: [number, string][];
   CNAME?: string;
   TXT?: string[];
+  /** `3 1 1 0a1b…`, as in a zone file. */
+  TLSA?: string[];
   /** Seconds; 300 when absent. */
   ttl?: number;
   /** For every type, or by type. */
@@ -156,6 +158,9 @@ export async function startDnsZone(
   };
 }
 
+/** RFC 6698 §7.1; the codec does not know it. */
+const tlsaType = 52;
+
 type Resource = InstanceType<typeof Packet.Resource>;
 type UdpServer = ReturnType<typeof DNS.createUDPServer> & dgram.Socket;
 type TcpServer = ReturnType<typeof DNS.createTCPServer> & net.Server;
@@ -248,6 +253,12 @@ function rdata(known: ZoneName, type: string): object[] {
       return (known.MX ?? []).map(([priority, exchange]) => ({ priority, exchange }));
     case "TXT":
       return (known.TXT ?? []).map((data) => ({ data }));
+    case "TLSA":
+      return (known.TLSA ?? []).map((text) => {
+        const [usage, selector, matching, data = ""] = text.split(" ");
+        const head = [usage, selector, matching].map(Number);
+        return { data: Buffer.concat([Buffer.from(head), Buffer.from(data, "hex")]) };
+      });
     case "CNAME":
       return known.CNAME === undefined ? [] : [{ domain: known.CNAME }];
     default:
@@ -260,5 +271,6 @@ function record(name: string, type: number, ttl: number, fields: object): Resour
 }
 
 function typeName(type: number): string {
+  if (type === tlsaType) return "TLSA";
   return Packet.TYPE_NAME[type] ?? `TYPE${type}`;
 }

@@ -18,6 +18,7 @@ type ConfigFile = Partial<z.input<typeof configSchema>>;
 
 export interface Gateway {
   directory: string;
+  configFile: string;
   /** The port of the listener `submission`, on 127.0.0.1. */
   port: number;
   adminUrl: string;
@@ -40,9 +41,14 @@ export interface Gateway {
 /**
  * Starts it and waits until it is ready. What the test does not give has the product's defaults, with short retries.
  * @param prefix  words before each command: `ip netns exec NAME` runs the gateway on a host of the lab
+ * @param parent  where it makes its directory
  */
-export async function startGateway(given: ConfigFile = {}, prefix: string[] = []): Promise<Gateway> {
-  const directory = mkdtempSync(join(tmpdir(), "postern-test-"));
+export async function startGateway(
+  given: ConfigFile = {},
+  prefix: string[] = [],
+  parent: string = tmpdir(),
+): Promise<Gateway> {
+  const directory = mkdtempSync(join(parent, "postern-test-"));
   const [port, adminPort] = [await freePort(), await freePort()];
   const file = join(directory, "postern.yaml");
   writeFileSync(
@@ -84,6 +90,9 @@ export async function startGateway(given: ConfigFile = {}, prefix: string[] = []
       "the gateway to be ready",
       async () => {
         if (started.exitCode !== null) throw new Error(`postern up ended: ${errors}`);
+        // Asking costs a process, which would only keep the services from starting.
+        if (!lines.some(({ service, message }) => service === "up" && /^listening: /.test(`${message}`)))
+          return false;
         return (await postern("health", "admin")).code === 0;
       },
       60_000,
@@ -106,6 +115,7 @@ export async function startGateway(given: ConfigFile = {}, prefix: string[] = []
   await start();
   return {
     directory,
+    configFile: file,
     port,
     adminUrl,
     redisSocket: join(directory, "data", "redis", "redis.sock"),

@@ -5,6 +5,7 @@ import type { Endpoint } from "../../shared/routing/connection.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { type Spool, SpoolFull } from "../../shared/spool/spool.ts";
+import type { Slots } from "../../shared/transport/slots.ts";
 import { testConfig } from "./config.ts";
 import { proxyV1 } from "./proxy-header.ts";
 import { SmtpClient } from "./smtp-client.ts";
@@ -27,7 +28,7 @@ export const someClient: Endpoint = { address: "192.0.2.7", port: 40_000 };
 /** One listener `transparent`, which believes PROXY headers from 127.0.0.1, unless others are given. */
 export async function startTestIngress(
   given: Parameters<typeof testConfig>[0] = {},
-  options: { xclient?: "pass" | "refuse"; metrics?: Metrics } = {},
+  options: { metrics?: Metrics; slots?: Slots } = {},
 ): Promise<TestIngress> {
   const log: LogLine[] = [];
   let drafts = 0;

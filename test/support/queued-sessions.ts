@@ -1,19 +1,25 @@
 /** Queued sessions on a port of their own, over a spool in memory that fails when told to. The test closes them. */
 import net from "node:net";
 import type { z } from "zod";
+import type { InlineMeans } from "../../services/ingress/inline/inline.ts";
 import { createSessions, type Sessions } from "../../services/ingress/session/sessions.ts";
 import type { configSchema } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
+import type { BounceJob } from "../../shared/queue/contract.ts";
 import type { Publisher } from "../../shared/queue/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
+import type { Connection } from "../../shared/routing/connection.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import type { Draft, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";
+import { createTransport, type TransportOptions } from "../../shared/transport/create-transport.ts";
 import { testConfig } from "./config.ts";
 import { SmtpClient } from "./smtp-client.ts";
 
 export interface AcceptedMessage {
   meta: MessageMeta;
   body: string;
+  /** What the record settles by itself. */
+  settles?: Settlement;
 }
 
 /** What a test makes the storage do; each may be changed at any time. */
@@ -34,6 +40,8 @@ export interface QueuedSessions {
   accepted: AcceptedMessage[];
   published: { message: StoredMessage; routes: string[] }[];
   settled: Settlement[];
+  /** Success reports that were asked for. */
+  notices: BounceJob[];
   /** Drafts that have neither been committed nor discarded. */
   readonly openDrafts: number;
   /** Sockets whose "close" was heard by who accepted them. */
@@ -51,6 +59,10 @@ interface Given {
   client?: string;
   now?: () => number;
   storageDeadlineMs?: number;
+  /** How the client came; absent: to the gateway itself. */
+  connection?: Partial<Pick<Connection, "direction" | "destination">>;
+  /** Deliver inline where the configuration says so; without it all mail is queued. */
+  inline?: TransportOptions & { isHeld?: InlineMeans["isHeld"] };
 }
 
 export async function startQueuedSessions(given: Given = {}): Promise<QueuedSessions> {
@@ -78,10 +90,11 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
           size += chunk.length;
           return faults.onWrite?.(chunk);
         },
-        async commit(meta) {
+        async commit(meta, settles) {
           drafts.delete(draft);
           await faults.onCommit?.();
-          accepted.push({ meta, body: Buffer.concat(chunks).toString("latin1") });
+          const body = Buffer.concat(chunks).toString("latin1");
+          accepted.push({ meta, body, ...(settles === undefined ? {} : { settles }) });
           return { meta, locator: { segment: "memory", offset: 0, length: size, checksum: 0 } };
         },
         async discard() {
@@ -100,12 +113,20 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
     backlog: 0,
     close: async () => {},
   };
+  const notices: BounceJob[] = [];
+  const transport = given.inline === undefined ? undefined : createTransport(config, given.inline);
+  const inline: InlineMeans | undefined = transport && {
+    transport,
+    isHeld: given.inline?.isHeld ?? (() => false),
+    notices: { publish: (job) => notices.push(job), close() {} },
+  };
   const sessions = createSessions({
     config,
     spool,
     publisher,
     log: createLogger("test", { write: (line) => log.push(JSON.parse(line)) }),
     routing: compileRouting(config),
+    ...(inline === undefined ? {} : { inline }),
     ...(given.now === undefined ? {} : { now: given.now }),
     ...(given.storageDeadlineMs === undefined ? {} : { storageDeadlineMs: given.storageDeadlineMs }),
   });
@@ -121,6 +142,7 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
       client: { address: given.client ?? "127.0.0.1", port: socket.remotePort ?? 0 },
       destination: { address: "127.0.0.1", port: socket.localPort ?? 0 },
       direction: "local" as const,
+      ...given.connection,
     };
     sessions.take(socket, connection, listener);
   });
@@ -134,6 +156,7 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
     accepted,
     published,
     settled,
+    notices,
     get openDrafts() {
       return drafts.size;
     },
@@ -151,6 +174,7 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
       for (const client of clients) client.close();
       server.close();
       await sessions.close(0);
+      await transport?.close(0);
     },
   };
 }

@@ -58,6 +58,8 @@ export interface ReceivedMessage {
   /** Without the dots that were stuffed, up to and including the CRLF before the final dot. */
   data: Buffer;
   tls: boolean;
+  /** The name that the client asked for in the handshake (SNI). */
+  servername?: string;
   /** Who authenticated. */
   user?: string;
   /** The client's address. */
@@ -181,7 +183,9 @@ class Session {
   }
 
   reset(): void {
-    this.#raw.resetAndDestroy();
+    // libuv refuses to reset a socket that is shutting down, and Node then never closes it.
+    if (this.#raw.writableEnded) this.#raw.destroy();
+    else this.#raw.resetAndDestroy();
   }
 
   async run(): Promise<void> {
@@ -275,6 +279,7 @@ class Session {
       to: this.#to,
       data,
       tls: this.#socket !== this.#raw,
+      ...sniOf(this.#socket),
       ...(this.#user === undefined ? {} : { user: this.#user }),
       clientAddress: this.#raw.remoteAddress ?? "",
     };
@@ -419,6 +424,11 @@ class Session {
     this.#from = undefined;
     this.#to = [];
   }
+}
+
+function sniOf(socket: net.Socket): { servername?: string } {
+  const name = socket instanceof tls.TLSSocket ? socket.servername : undefined;
+  return typeof name === "string" ? { servername: name } : {};
 }
 
 function isPositive(said: Said): boolean {

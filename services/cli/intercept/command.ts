@@ -1,5 +1,4 @@
 /** `postern intercept up | down | show` on the command line. */
-import type { Config } from "../../../shared/config/schema.ts";
 import { CommandFailed, defineCommand } from "../args.ts";
 import { requireConfig } from "../configuration.ts";
 import { interceptDown, interceptStatus, interceptUp } from "./intercept.ts";
@@ -12,7 +11,8 @@ export const interceptCommands = [
     usage: "",
     options: {},
     async run(context) {
-      const plan = attempt(requireConfig(context).config, interceptUp);
+      const { config } = requireConfig(context);
+      const plan = attempt(() => interceptUp(config));
       for (const warning of plan.warnings) context.stderr.write(`postern: ${warning}\n`);
       context.stdout.write(`${describePlan(plan)}\n`);
       return 0;
@@ -23,8 +23,8 @@ export const interceptCommands = [
     summary: "Take the rules away, and put routes and sysctls back as they were",
     usage: "",
     options: {},
-    async run(context) {
-      attempt(requireConfig(context).config, interceptDown);
+    async run() {
+      attempt(interceptDown);
       return 0;
     },
   }),
@@ -34,7 +34,8 @@ export const interceptCommands = [
     usage: "[--json]",
     options: { json: { type: "boolean", help: "print { isUp, missing, plan, wanted, table, sysctls }" } },
     async run(context, { json }) {
-      const status = attempt(requireConfig(context).config, interceptStatus);
+      const { config } = requireConfig(context);
+      const status = attempt(() => interceptStatus(config));
       if (json) {
         context.stdout.write(`${JSON.stringify(status, null, 2)}\n`);
         return status.isUp ? 0 : 1;
@@ -54,15 +55,16 @@ export const interceptCommands = [
 ];
 
 function describePlan({ targets, ports, interfaces, fail }: Plan): string {
+  if (targets.length === 0) return "no port is intercepted; replies to hidden sessions are led back";
   const to = targets.map(
     ({ family, how, listener }) => `${family === "ip" ? "IPv4" : "IPv6"} to ${listener} (${how})`,
   );
   return `TCP ports ${ports.join(", ")} from ${interfaces?.join(", ") ?? "all interfaces but loopback"}: ${to.join(", ")}; fail ${fail}`;
 }
 
-function attempt<T>(config: Config, action: (config: Config) => T): T {
+function attempt<T>(action: () => T): T {
   try {
-    return action(config);
+    return action();
   } catch (error) {
     throw new CommandFailed((error as Error).message);
   }

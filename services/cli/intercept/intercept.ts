@@ -1,38 +1,23 @@
 /**
  * `postern intercept up | down | show`: the kernel's part of transparent interception, put up and taken down again.
- * Owns one nftables table, a policy rule and a route table for each address family, and the sysctls that it changed,
- * whose former values stand in `intercept.json` in the data directory until `down` puts them back.
+ * Owns one nftables table, a policy rule and a route for each address family, and the sysctls that it changed.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Config } from "../../../shared/config/schema.ts";
-import {
-  type Family,
-  mark,
-  type Plan,
-  planInterception,
-  routeTable,
-  rulePriority,
-  tableName,
-} from "./plan.ts";
+import { type Family, type Plan, planInterception, routeTable, rulePriority, tableName } from "./plan.ts";
 import { downScript, ruleset, upScript } from "./ruleset.ts";
+import { changedSysctls, forgetSysctls, restoreSysctls, setSysctls } from "./sysctls.ts";
 import {
-  bootId,
-  hasRoutes,
-  ipCommand,
+  addRoute,
+  addRule,
+  deleteRoute,
+  deleteRule,
+  hasRoute,
+  hasRule,
   listInterfaces,
-  listRules,
   listTable,
   nft,
-  readSysctl,
-  writeSysctl,
+  requireNetAdmin,
 } from "./system.ts";
-
-interface Saved {
-  bootId: string;
-  /** Names under /proc/sys/net with the values that `up` found. */
-  sysctls: Record<string, string>;
-}
 
 export interface InterceptionStatus {
   isUp: boolean;
@@ -45,56 +30,51 @@ export interface InterceptionStatus {
   sysctls: Record<string, string>;
 }
 
-/** Idempotent: a second `up` replaces the rules and keeps the sysctl values that the first one found. */
+const families = ["ip", "ip6"] as const;
+
+/**
+ * Idempotent: a second `up` replaces the rules and keeps the sysctl values that the first one found. One that fails
+ * leaves nothing behind, or what was up before.
+ * @returns the plan, with warnings for the operator
+ * @throws Error with one sentence for the operator
+ */
 export function interceptUp(config: Config): Plan {
   const plan = planInterception(config);
-  saveSysctls(config, plan);
-  for (const family of tproxyFamilies(plan)) {
-    if (!hasRule(family)) {
-      ipCommand(
-        family,
-        "rule",
-        "add",
-        "fwmark",
-        `${mark}/0xffff`,
-        "lookup",
-        String(routeTable),
-        "priority",
-        String(rulePriority),
-      );
-    }
-    ipCommand(family, "route", "replace", "local", "default", "dev", "lo", "table", String(routeTable));
+  requireNetAdmin();
+  const wasUp = isAnythingUp();
+  if (!wasUp) forgetSysctls();
+  try {
+    const warnings = [...plan.warnings, ...absentInterfaces(plan), ...setSysctls(plan)];
+    for (const family of families) setRouting(family, plan.foreign.includes(family));
+    nft(upScript(plan));
+    return { ...plan, warnings };
+  } catch (error) {
+    if (!wasUp) tryToTakeDown();
+    throw error;
   }
-  nft(upScript(plan));
-  return plan;
 }
 
-/** Idempotent, and complete whatever the configuration has become since `up`. */
-export function interceptDown(config: Config): void {
-  if (listTable(tableName) !== undefined) nft(downScript());
-  for (const family of ["ip", "ip6"] as const) {
-    while (hasRule(family)) ipCommand(family, "rule", "del", "priority", String(rulePriority));
-    if (hasRoutes(family, routeTable)) ipCommand(family, "route", "flush", "table", String(routeTable));
-  }
-  const saved = readSaved(config);
-  for (const [name, value] of Object.entries(saved?.sysctls ?? {})) {
-    // The interface may be gone by now.
-    if (readSysctl(name) !== undefined) writeSysctl(name, value);
-  }
-  rmSync(savedFile(config), { force: true });
+/**
+ * Idempotent, and complete whatever the configuration has become since `up`: it does not ask it.
+ * @throws Error with one sentence for the operator
+ */
+export function interceptDown(): void {
+  requireNetAdmin();
+  takeDown();
 }
 
+/** @throws Error with one sentence for the operator */
 export function interceptStatus(config: Config): InterceptionStatus {
   const plan = planInterception(config);
-  const table = listTable(tableName);
-  const families = tproxyFamilies(plan);
+  requireNetAdmin();
+  const table = listTable();
   const missing = [
     ...(table === undefined ? [`table inet ${tableName}`] : []),
-    ...families
+    ...plan.foreign
       .filter((family) => !hasRule(family))
       .map((family) => `the ${family} rule with priority ${rulePriority}`),
-    ...families
-      .filter((family) => !hasRoutes(family, routeTable))
+    ...plan.foreign
+      .filter((family) => !hasRoute(family))
       .map((family) => `the ${family} route in table ${routeTable}`),
   ];
   return {
@@ -103,58 +83,58 @@ export function interceptStatus(config: Config): InterceptionStatus {
     plan,
     wanted: ruleset(plan),
     ...(table === undefined ? {} : { table }),
-    sysctls: readSaved(config)?.sysctls ?? {},
+    sysctls: changedSysctls(),
   };
 }
 
-function tproxyFamilies(plan: Plan): Family[] {
-  return plan.targets.filter(({ how }) => how === "tproxy").map(({ family }) => family);
+function isAnythingUp(): boolean {
+  return listTable() !== undefined || families.some((family) => hasRule(family) || hasRoute(family));
 }
 
-function hasRule(family: Family): boolean {
-  return listRules(family).some(
-    ({ priority, fwmark }) => priority === rulePriority && Number(fwmark) === mark,
-  );
+function setRouting(family: Family, isWanted: boolean): void {
+  if (isWanted) {
+    addRoute(family);
+    if (!hasRule(family)) addRule(family);
+  } else clearRouting(family);
 }
 
-/**
- * A gateway forwards; and strict reverse path filtering (rp_filter 1) would throw away the far server's replies to a
- * connection that has the client's address, wherever routes are not symmetric. Loose (2) still refuses unroutable sources.
- */
-function wantedSysctls(plan: Plan): Record<string, string> {
-  const wanted: Record<string, string> = {};
-  for (const { family } of plan.targets) {
-    wanted[family === "ip" ? "ipv4/ip_forward" : "ipv6/conf/all/forwarding"] = "1";
+function clearRouting(family: Family): void {
+  while (hasRule(family)) deleteRule(family);
+  if (hasRoute(family)) deleteRoute(family);
+}
+
+/** Every part is tried, so that one that fails does not keep the others up. @throws the first failure */
+function takeDown(): void {
+  const failures: unknown[] = [];
+  const parts = [
+    () => {
+      if (listTable() !== undefined) nft(downScript());
+    },
+    ...families.map((family) => () => clearRouting(family)),
+    restoreSysctls,
+  ];
+  for (const part of parts) {
+    try {
+      part();
+    } catch (error) {
+      failures.push(error);
+    }
   }
-  for (const name of listInterfaces()) {
-    const filter = `ipv4/conf/${name}/rp_filter`;
-    if (readSysctl(filter) === "1") wanted[filter] = "2";
+  if (failures.length > 0) throw failures[0];
+}
+
+/** After a failure, which is told rather than those that follow from it. */
+function tryToTakeDown(): void {
+  try {
+    takeDown();
+  } catch {
+    // `show` tells what is left.
   }
-  return wanted;
 }
 
-/** The former values are on disk before the first one changes, so that `down` can always put them back. */
-function saveSysctls(config: Config, plan: Plan): void {
-  const saved = readSaved(config) ?? { bootId: bootId(), sysctls: {} };
-  const changes = Object.entries(wantedSysctls(plan)).filter(([name, value]) => {
-    const found = readSysctl(name);
-    if (found === undefined || found === value) return false;
-    saved.sysctls[name] ??= found;
-    return true;
-  });
-  mkdirSync(config.data, { recursive: true });
-  const file = savedFile(config);
-  writeFileSync(`${file}.new`, `${JSON.stringify(saved, null, 2)}\n`);
-  renameSync(`${file}.new`, file);
-  for (const [name, value] of changes) writeSysctl(name, value);
-}
-
-function readSaved(config: Config): Saved | undefined {
-  if (!existsSync(savedFile(config))) return undefined;
-  const saved = JSON.parse(readFileSync(savedFile(config), "utf8")) as Saved;
-  return saved.bootId === bootId() ? saved : undefined;
-}
-
-function savedFile(config: Config): string {
-  return join(config.data, "intercept.json");
+function absentInterfaces({ interfaces = [] }: Plan): string[] {
+  const present = new Set(listInterfaces());
+  return interfaces
+    .filter((name) => !present.has(name))
+    .map((name) => `there is no interface ${name} now; its sessions are intercepted once there is`);
 }

@@ -1,13 +1,15 @@
 /** What interception needs of the kernel, decided from the configuration alone. Pure. */
 import type { Config, ListenerConfig } from "../../../shared/config/schema.ts";
 
-/** Marks packets for local delivery; "po". Others' marks are left alone: only these 16 bits are looked at. */
+/** Marks packets for local delivery; "po". Others' marks in the upper 16 bits are left as they are. */
 export const mark = 0x706f;
+export const markMask = 0xffff;
 export const routeTable = 28_783;
 export const rulePriority = 28_783;
 export const tableName = "postern";
 
 export type Family = "ip" | "ip6";
+const families = ["ip", "ip6"] as const;
 
 export interface Target {
   family: Family;
@@ -19,7 +21,13 @@ export interface Target {
 }
 
 export interface Plan {
+  /** None: nothing is intercepted, only the replies to hidden sessions are led back. */
   targets: Target[];
+  /**
+   * Families with packets for addresses that are not the gateway's own: intercepted ones (tproxy), and replies to
+   * sessions that left with a client's address (`hide`).
+   */
+  foreign: Family[];
   /** Intercepted TCP destination ports, the tunnelled ones too. */
   ports: number[];
   /** Absent: all but loopback. */
@@ -32,28 +40,37 @@ export interface Plan {
 /** @throws Error with one clear sentence when the configuration has nothing to intercept for */
 export function planInterception(config: Config): Plan {
   const { intercept } = config;
-  const targets = (["ip", "ip6"] as const).flatMap((family) => targetFor(family, config.listeners));
-  if (targets.length === 0) {
+  const targets = families.flatMap((family) => targetFor(family, config.listeners));
+  const hides = config.outgoing.hide || config.protected.some(({ hide }) => hide);
+  if (targets.length === 0 && !hides) {
     throw new Error("no listener has destination: tproxy or redirect, so there is nothing to intercept for");
-  }
-  const warnings: string[] = [];
-  if (intercept.fail === "open" && targets.some(({ how }) => how === "redirect")) {
-    warnings.push("a redirect listener cannot fail open: while no ingress listens, its sessions are refused");
-  }
-  for (const family of ["ip", "ip6"] as const) {
-    if (!targets.some((target) => target.family === family)) {
-      warnings.push(
-        `no listener takes ${family === "ip" ? "IPv4" : "IPv6"}, so its sessions are not intercepted`,
-      );
-    }
   }
   return {
     targets,
+    foreign: families.filter(
+      (family) => hides || targets.some((target) => target.family === family && target.how === "tproxy"),
+    ),
     ports: [...new Set([...intercept.ports, ...intercept.pass_ports])].sort((a, b) => a - b),
     ...(intercept.interfaces ? { interfaces: intercept.interfaces } : {}),
     fail: intercept.fail,
-    warnings,
+    warnings: warningsFor(targets, intercept.fail),
   };
+}
+
+function warningsFor(targets: Target[], fail: Plan["fail"]): string[] {
+  if (targets.length === 0) {
+    return ["no listener has destination: tproxy or redirect: only replies to hidden sessions are led back"];
+  }
+  const warnings: string[] = [];
+  if (fail === "open" && targets.some(({ how }) => how === "redirect")) {
+    warnings.push("a redirect listener cannot fail open: while no ingress listens, its sessions are refused");
+  }
+  for (const family of families) {
+    if (targets.some((target) => target.family === family)) continue;
+    const name = family === "ip" ? "IPv4" : "IPv6";
+    warnings.push(`no listener takes ${name}, so its sessions are not intercepted`);
+  }
+  return warnings;
 }
 
 /** The first listener of the kind that can take the family. */

@@ -1,5 +1,5 @@
 /** The nftables rules of a plan, as text for `nft -f`: one table of our own, replaced as a whole. Pure. */
-import { mark, type Plan, type Target, tableName } from "./plan.ts";
+import { mark, markMask, type Plan, type Target, tableName } from "./plan.ts";
 
 /** Adding before deleting makes the deletion succeed whether or not the table is there; nft applies the file atomically. */
 export function upScript(plan: Plan): string {
@@ -14,7 +14,7 @@ export function ruleset(plan: Plan): string {
   const lines = [
     `table inet ${tableName} {`,
     ...chain("divert", "type filter hook prerouting priority mangle; policy accept;", divertRules(plan)),
-    ...chain("redirect", "type nat hook prerouting priority dstnat; policy accept;", redirectRules(plan)),
+    ...chain("lead", "type nat hook prerouting priority dstnat; policy accept;", redirectRules(plan)),
     "}",
   ];
   return `${lines.join("\n")}\n`;
@@ -34,25 +34,32 @@ function chain(name: string, head: string, rules: string[]): string[] {
  * a SYN that reuses the ports of a connection in TIME_WAIT is for tproxy to sort out. A SYN for which nothing listens
  * falls through the tproxy statement: to the server with `fail: open`, to the last rule with `fail: closed`.
  *
- * The socket rule takes the rest of our connections, on both sides. It leaves out the listener's own port: the
- * listener's socket takes any address, so that it would match everybody's connections to that port elsewhere.
+ * The socket rule takes the rest of our connections: of intercepted clients, and the replies to sessions that left
+ * with a client's address, by whatever interface. It leaves out the listener's own port: the listener's socket takes
+ * any address, so that it would match everybody's connections to that port elsewhere.
  */
 function divertRules(plan: Plan): string[] {
+  if (plan.foreign.length === 0) return [];
   const targets = plan.targets.filter(({ how }) => how === "tproxy");
-  if (targets.length === 0) return [];
+  const listening = [...new Set(targets.map(({ port }) => port))];
+  const notListening = listening.length === 0 ? "" : `tcp dport != { ${listening.join(", ")} } `;
   const syn = "tcp flags & (fin | syn | rst | ack) == syn";
   const ports = `tcp dport { ${plan.ports.join(", ")} }`;
   return [
     ...targets.map(
       (target) =>
-        `${from(plan)} ${protocol(target)} ${ports} ${syn} tproxy ${target.family} to ${socketOf(target)} meta mark set ${mark} accept`,
+        `${from(plan)} ${protocol(target)} ${ports} ${syn} tproxy ${target.family} to ${socketOf(target)} ${setMark} accept`,
     ),
-    `tcp dport != { ${[...new Set(targets.map(({ port }) => port))].join(", ")} } socket transparent 1 meta mark set ${mark} accept`,
+    `meta l4proto tcp ${notListening}socket transparent 1 ${setMark} accept`,
     ...(plan.fail === "closed"
       ? targets.map((target) => `${from(plan)} ${protocol(target)} ${ports} ${syn} reject with tcp reset`)
       : []),
   ];
 }
+
+const hex = (bits: number): string => `0x${bits.toString(16).padStart(8, "0")}`;
+/** Only our 16 bits change: the upper ones may be somebody's policy routing. */
+const setMark = `meta mark set meta mark & ${hex(0xffff_ffff - markMask)} | ${hex(mark)}`;
 
 function redirectRules(plan: Plan): string[] {
   return plan.targets

@@ -1,13 +1,26 @@
-/** The programs and files that interception talks to: nft, ip, /proc/sys. Owns nothing. */
+/** The programs and files that interception talks to: nft, ip, /proc. Owns nothing. */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Family } from "./plan.ts";
+import { type Family, mark, markMask, routeTable, rulePriority, tableName } from "./plan.ts";
 
 const searchPath = "/usr/sbin:/sbin:/usr/bin:/bin";
 
+/** capability.h. */
+const capNetAdmin = 12n;
+
+/** @throws Error with one sentence when this process may not change the network */
+export function requireNetAdmin(): void {
+  if (process.platform !== "linux")
+    throw new Error(`interception needs Linux, and this is ${process.platform}`);
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+  if (((BigInt(`0x${effective}`) >> capNetAdmin) & 1n) === 0n) {
+    throw new Error("interception needs the capability CAP_NET_ADMIN: run it as root");
+  }
+}
+
 /** @throws Error with the program's own first line of complaint */
-function run(program: string, args: string[], input?: string): string {
+function run(program: "nft" | "ip", args: string[], input?: string): string {
   try {
     return execFileSync(program, args, {
       encoding: "utf8",
@@ -29,39 +42,62 @@ export function nft(script: string): void {
   run("nft", ["-f", "-"], script);
 }
 
-/** The table as the kernel has it; undefined when it is not there. */
-export function listTable(name: string): string | undefined {
+/** Our table as the kernel has it; undefined when it is not there. */
+export function listTable(): string | undefined {
   const tables = JSON.parse(run("nft", ["-j", "list", "tables"])) as {
     nftables: { table?: { family: string; name: string } }[];
   };
-  const there = tables.nftables.some(({ table }) => table?.family === "inet" && table.name === name);
-  return there ? run("nft", ["list", "table", "inet", name]) : undefined;
+  const isThere = tables.nftables.some(({ table }) => table?.family === "inet" && table.name === tableName);
+  return isThere ? run("nft", ["list", "table", "inet", tableName]) : undefined;
 }
 
 const familyFlag = { ip: "-4", ip6: "-6" } as const;
 
-export interface RoutingRule {
-  priority: number;
-  fwmark?: string;
-  table?: string;
+function ip(family: Family, ...args: string[]): string {
+  return run("ip", [familyFlag[family], ...args]);
 }
 
-export function listRules(family: Family): RoutingRule[] {
-  const output = run("ip", [familyFlag[family], "-N", "-j", "rule", "show"]);
-  return output.trim() === "" ? [] : (JSON.parse(output) as RoutingRule[]);
+/** Ours in full: with a priority or a mark alone, `del` would take another's. */
+const rule = [
+  ...["fwmark", `0x${mark.toString(16)}/0x${markMask.toString(16)}`],
+  ...["lookup", String(routeTable), "priority", String(rulePriority)],
+];
+
+export function hasRule(family: Family): boolean {
+  const output = ip(family, "-N", "-j", "rule", "show");
+  const rules = output.trim() === "" ? [] : JSON.parse(output);
+  return (rules as { priority: number; fwmark?: string; table?: string }[]).some(
+    ({ priority, fwmark, table }) =>
+      priority === rulePriority && Number(fwmark) === mark && Number(table) === routeTable,
+  );
 }
 
-export function ipCommand(family: Family, ...args: string[]): void {
-  run("ip", [familyFlag[family], ...args]);
+export function addRule(family: Family): void {
+  ip(family, "rule", "add", ...rule);
 }
 
-/** Whether the table has a route; a table that was never used is none. */
-export function hasRoutes(family: Family, table: number): boolean {
+export function deleteRule(family: Family): void {
+  ip(family, "rule", "del", ...rule);
+}
+
+/** Whatever has our mark is for this host. */
+const route = ["local", "default", "dev", "lo", "table", String(routeTable)];
+
+export function hasRoute(family: Family): boolean {
   try {
-    return run("ip", [familyFlag[family], "route", "show", "table", String(table)]).trim() !== "";
+    return /^local default dev lo\b/m.test(ip(family, "route", "show", "table", String(routeTable)));
   } catch {
+    // A table that was never used is none.
     return false;
   }
+}
+
+export function addRoute(family: Family): void {
+  ip(family, "route", "replace", ...route);
+}
+
+export function deleteRoute(family: Family): void {
+  ip(family, "route", "del", ...route);
 }
 
 const sysctlRoot = "/proc/sys/net";
@@ -76,6 +112,7 @@ export function writeSysctl(name: string, value: string): void {
   writeFileSync(join(sysctlRoot, name), `${value}\n`);
 }
 
+/** Also `all`, which stands for every interface. */
 export function listInterfaces(): string[] {
   return readdirSync(join(sysctlRoot, "ipv4/conf")).filter((name) => name !== "default");
 }
@@ -83,4 +120,9 @@ export function listInterfaces(): string[] {
 /** Changes with every boot, and with it the rules, routes and sysctls are gone. */
 export function bootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+}
+
+/** The network namespace that this process is in: a number. */
+export function networkNamespace(): string {
+  return readlinkSync("/proc/self/ns/net").replace(/\D/g, "");
 }

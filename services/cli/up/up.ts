@@ -27,11 +27,13 @@ export interface UpOptions {
 export async function up(options: UpOptions): Promise<number> {
   const { config, graceMs } = options;
   const colour = options.log === "text" && process.stdout.isTTY === true;
-  const print = (line: string): void => {
-    const text = options.log === "json" ? line : readableLine(line.trimEnd(), colour);
-    process.stdout.write(`${text.trimEnd()}\n`);
-  };
-  const log = createLogger("up", { write: print });
+  const print =
+    options.log === "json"
+      ? undefined
+      : (line: string): void => {
+          process.stdout.write(`${readableLine(line.trimEnd(), colour)}\n`);
+        };
+  const log = createLogger("up", print && { write: print });
 
   const data = resolve(config.data);
   mkdirSync(data, { recursive: true });

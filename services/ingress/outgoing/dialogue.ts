@@ -18,6 +18,10 @@ export interface DialogueSink {
   toServer(octets: Buffer): void;
   toClient(octets: Buffer): void;
   transaction(transaction: Transaction): void;
+  /** Whether the client may begin another message; asked where the rules limit that. */
+  admitMail(): boolean | Promise<boolean>;
+  /** What was held for the answer to that has gone on. */
+  wentOn(): void;
   /** From here on nothing is understood, only passed. */
   opaque(reason: OpaqueReason): void;
   /** The server said what cannot be passed under the rules: as good as gone. */
@@ -45,7 +49,11 @@ export class Dialogue {
   readonly #replies = new ReplyReader();
   readonly #dataEnd = new DataEnd();
   readonly #expected = new ExpectedReplies();
-  readonly #facts: ServerFacts = { isAuthenticated: false, offersChunking: false };
+  readonly #facts: ServerFacts = {
+    isAuthenticated: false,
+    offersChunking: false,
+    isOverRate: false,
+  };
   #mode: ClientMode = "command";
   /** What comes after the end of a long line. */
   #modeAfterLine: ClientMode = "command";
@@ -61,6 +69,9 @@ export class Dialogue {
   #isEditing = false;
   #maySeeSaslLayer = false;
   #isClosing = false;
+  #hasEnded = false;
+  /** What was answered for the MAIL that is read next. */
+  #mailVerdict: boolean | undefined;
 
   constructor(rules: ProxyRules, sink: DialogueSink) {
     this.#sink = sink;
@@ -118,6 +129,7 @@ export class Dialogue {
 
   /** When either connection is gone. */
   ended(): void {
+    this.#hasEnded = true;
     const unanswered = this.#expected.chunkOctets - (this.#isPassing ? this.#chunkLeft : 0);
     this.#transactions.connectionEnded((this.#message?.octets ?? 0) + Math.max(0, unanswered));
   }
@@ -152,13 +164,49 @@ export class Dialogue {
         this.#pass(chunk, start, at);
         return;
       }
+      if (this.#rules.limitsMail === true && !this.#isAdmitted(taken.line)) {
+        this.#pass(chunk, start, at);
+        this.#held.push(
+          wasInLine ? Buffer.concat([taken.line, chunk.subarray(taken.next)]) : chunk.subarray(at),
+        );
+        return;
+      }
       const isForServer = this.#readCommand(taken.line, taken.ended);
+      this.#mailVerdict = undefined;
+      this.#facts.isOverRate = false;
       if (wasInLine && isForServer) this.#sink.toServer(taken.line);
       if (!wasInLine && !isForServer) this.#pass(chunk, start, at);
       at = taken.next;
       if (wasInLine || !isForServer) start = at;
     }
     this.#pass(chunk, start, chunk.length);
+  }
+
+  /** @returns false when the answer is still to come: the line is to be read again then */
+  #isAdmitted(line: Buffer): boolean {
+    const command = parseCommandLine(line);
+    // What is refused anyway does not count.
+    const isBegun = command.kind === "mail" && refusal(command, line, this.#rules, this.#facts) === undefined;
+    if (!isBegun || this.#mailVerdict !== undefined) return true;
+    const verdict = this.#sink.admitMail();
+    if (typeof verdict === "boolean") {
+      this.#judgeMail(verdict);
+      return true;
+    }
+    this.#mode = "waiting";
+    void verdict.then((isAdmitted) => {
+      if (this.#hasEnded) return;
+      this.#judgeMail(isAdmitted);
+      this.#mode = "command";
+      this.#release();
+      this.#sink.wentOn();
+    });
+    return false;
+  }
+
+  #judgeMail(isAdmitted: boolean): void {
+    this.#mailVerdict = isAdmitted;
+    this.#facts.isOverRate = !isAdmitted;
   }
 
   #pass(chunk: Buffer, start: number, end: number): void {

@@ -7,6 +7,7 @@ import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Connection } from "../../../shared/routing/connection.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
+import { type MailLimit, turnAway } from "../client-limits.ts";
 import type { ConnectTo } from "../connect-to.ts";
 import { formatEndpoint } from "../format-endpoint.ts";
 import type { IngressMetrics } from "../metrics.ts";
@@ -19,25 +20,25 @@ export interface OutgoingProxyOptions {
   connectTo: ConnectTo;
   log: Logger;
   metrics: IngressMetrics;
-  /** XCLIENT and XFORWARD of the client. */
-  xclient?: ProxyRules["xclient"];
+  /** Absent: a client may send as many messages as it likes. */
+  mailLimit?: MailLimit;
 }
 
 export interface OutgoingProxy {
   take(socket: net.Socket, connection: Connection): void;
+  /** Likewise, for a client that has too many connections. */
+  turnAway(socket: net.Socket): void;
   /** Idle sessions end at once, others when their transaction has, all after `graceMs`. Resolves when all have. */
   close(graceMs: number): Promise<void>;
 }
-
-/** RFC 5321 §4.5.3.2 would have a client wait for minutes; one that only hears 421 has no reason to stay. */
-const farewellMs = 10_000;
 
 export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProxy {
   const { config, connectTo, log, metrics } = options;
   const rules: ProxyRules = {
     starttls: config.outgoing.starttls,
     requireAuth: config.outgoing.require_auth,
-    xclient: options.xclient ?? "pass",
+    xclient: config.outgoing.xclient,
+    limitsMail: options.mailLimit !== undefined,
   };
   const sessions = new Set<ProxySession>();
   /** Clients whose server is being connected to, or who hear why not. */
@@ -57,14 +58,16 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
       server: formatEndpoint(connection.destination),
       reason,
     });
+    sayGoodbye(client, replies.serverUnreachable.octets);
+  }
+
+  /** In place of the server's greeting. */
+  function sayGoodbye(client: net.Socket, reply: Buffer): void {
     if (config.outgoing.on_failure === "drop" || isClosing) {
       client.destroy();
       return;
     }
-    client.setTimeout(farewellMs, () => client.destroy());
-    client.end(replies.serverUnreachable.octets);
-    // What it sends is not wanted, but unread octets would turn our FIN into a reset, and the reply would be lost.
-    client.resume();
+    turnAway(client, reply);
   }
 
   async function connect(client: net.Socket, connection: Connection): Promise<void> {
@@ -91,6 +94,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
       idleMs: config.timeouts.tunnel,
       log,
       metrics,
+      ...(options.mailLimit === undefined ? {} : { mailLimit: options.mailLimit }),
       ended() {
         sessions.delete(session);
         checkGone();
@@ -104,6 +108,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
     take(socket, connection) {
       void connect(socket, connection);
     },
+    turnAway: (socket) => sayGoodbye(socket, replies.tooManyConnections.octets),
     async close(graceMs) {
       isClosing = true;
       for (const client of waiting) client.destroy();

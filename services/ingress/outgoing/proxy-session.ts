@@ -2,6 +2,7 @@
 import type net from "node:net";
 import type { Connection } from "../../../shared/routing/connection.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
+import type { MailLimit } from "../client-limits.ts";
 import { formatEndpoint } from "../format-endpoint.ts";
 import type { IngressMetrics } from "../metrics.ts";
 import { Tunnel, type TunnelEnd } from "../tunnel.ts";
@@ -17,6 +18,8 @@ export interface ProxySessionOptions {
   idleMs: number;
   log: Logger;
   metrics: IngressMetrics;
+  /** Absent: a client may send as many messages as it likes. */
+  mailLimit?: MailLimit;
   ended(): void;
 }
 
@@ -76,6 +79,29 @@ export class ProxySession implements DialogueSink {
   stop(): void {
     this.#reason = "stopping";
     this.#tunnel.stop("stopped");
+  }
+
+  admitMail(): boolean | Promise<boolean> {
+    const verdict = this.#options.mailLimit?.(this.#connection) ?? true;
+    const tell = (isAdmitted: boolean): boolean => {
+      if (!isAdmitted) {
+        const { id, client, destination } = this.#connection;
+        this.#options.log.info({
+          event: "message.refused",
+          session: id,
+          client: client.address,
+          server: formatEndpoint(destination),
+          stage: "MAIL",
+          reply: replies.tooManyMessages.octets.toString("latin1").trimEnd(),
+        });
+      }
+      return isAdmitted;
+    };
+    return typeof verdict === "boolean" ? tell(verdict) : verdict.then(tell);
+  }
+
+  wentOn(): void {
+    this.#tunnel.goOn();
   }
 
   toServer(octets: Buffer): void {

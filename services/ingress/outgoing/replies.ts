@@ -14,6 +14,12 @@ export const replies = {
   clientFactsRefused: asReceived(makeReply(502, "5.5.1", "The command is not available here")),
   chunkingNotOffered: asReceived(makeReply(503, "5.5.1", "CHUNKING was not offered")),
   notOneLine: asReceived(makeReply(500, "5.5.2", "A command has a bare CR or a NUL")),
+  tooManyConnections: asReceived(
+    makeReply(421, "4.7.0", "Too many connections from your address, try again later"),
+  ),
+  tooManyMessages: asReceived(
+    makeReply(450, "4.7.1", "Too many messages from your address, try again later"),
+  ),
   serverUnreachable: asReceived(makeReply(421, "4.4.1", "The server cannot be reached, try again later")),
   serverLost: asReceived(makeReply(421, "4.4.1", "The server went away, try again later")),
   closing: asReceived(makeReply(421, "4.3.2", "Service is shutting down")),

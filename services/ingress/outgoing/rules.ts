@@ -10,6 +10,8 @@ export interface ProxyRules {
   requireAuth: boolean;
   /** XCLIENT and XFORWARD of Postfix. */
   xclient: "pass" | "refuse";
+  /** `limits.clients.rate`: the sink is asked before each MAIL. What a STARTTLS that is passed hides is not counted. */
+  limitsMail?: boolean;
 }
 
 /** What the server has said so far. */
@@ -18,6 +20,8 @@ export interface ServerFacts {
   isAuthenticated: boolean;
   /** CHUNKING stood in the last EHLO reply. */
   offersChunking: boolean;
+  /** The client has sent its messages for now. */
+  isOverRate: boolean;
 }
 
 /** Keywords that must not be seen in an EHLO reply. */
@@ -42,6 +46,7 @@ export function refusal(
     // A server that ends lines at CR would see a second command where we see none.
     if (!isOneLine(line)) return replies.notOneLine;
   }
+  if (command.kind === "mail" && facts.isOverRate) return replies.tooManyMessages;
   // A server without CHUNKING would take the chunk for commands, and these would pass unseen.
   const isEnforcing = rules.starttls === "strip" || rules.xclient === "refuse";
   if (isEnforcing && command.kind === "bdat" && !facts.offersChunking) return replies.chunkingNotOffered;

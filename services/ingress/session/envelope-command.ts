@@ -9,6 +9,8 @@ export interface MailCommand {
   kind: "mail";
   /** "" is the null reverse-path. */
   reversePath: string;
+  /** RFC 1870 SIZE. */
+  declaredOctets?: number;
   body?: "7BIT" | "8BITMIME";
   smtputf8?: boolean;
   ret?: "FULL" | "HDRS";
@@ -73,7 +75,8 @@ function mailParameter(
   switch (name) {
     case "SIZE":
       if (value === undefined || !/^\d{1,20}$/.test(value)) return replies.badParameter;
-      return maxMessageBytes > 0 && Number(value) > maxMessageBytes ? replies.tooLarge : undefined;
+      command.declaredOctets = Number(value);
+      return maxMessageBytes > 0 && command.declaredOctets > maxMessageBytes ? replies.tooLarge : undefined;
     case "BODY": {
       const body = value?.toUpperCase();
       if (body !== "7BIT" && body !== "8BITMIME") return replies.badParameter;

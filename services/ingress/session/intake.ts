@@ -2,6 +2,10 @@
 import type { TlsFacts } from "../../../shared/mail/received.ts";
 import type { Connection } from "../../../shared/routing/connection.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
+import { makeStamp, nextQueueId, type ReceivedMessage, type Stamp } from "../accept.ts";
+import { type FinishedInline, finishInline } from "../inline/finish-inline.ts";
+import type { InlineLeg } from "../inline/inline-leg.ts";
+import { logInline } from "../inline/inline-log.ts";
 import type { SessionInput } from "./input.ts";
 import { addresses, type Journal, type Stage } from "./journal.ts";
 import type { SessionProfile } from "./profile.ts";
@@ -35,12 +39,19 @@ export interface OpenMessage {
   tls: TlsFacts | undefined;
 }
 
+/** The far server's part in the message at hand. */
+interface InlinePart {
+  leg: InlineLeg;
+  stamp: Stamp;
+}
+
 export class Intake {
   readonly #session: IntakeSession;
   readonly #profile: SessionProfile;
   readonly #journal: Journal;
   #message: OpenMessage | undefined;
   #reception: Reception | undefined;
+  #inline: InlinePart | undefined;
   /** The final dot has come, and the reply has not gone. */
   isStoring = false;
 
@@ -54,7 +65,9 @@ export class Intake {
   open(message: OpenMessage): Reply {
     const { acceptor, reception, now } = this.#profile;
     try {
-      this.#reception = new Reception(acceptor.spool.draft(), reception, now());
+      const draft = acceptor.spool.draft();
+      this.#inline = this.#beginInline(message);
+      this.#reception = new Reception(draft, reception, now(), this.#inline?.leg);
     } catch (error) {
       acceptor.log.error({ session: this.#session.connection.id, err: error }, "the spool takes no message");
       return this.#refused("DATA", message, storageReply(error));
@@ -69,6 +82,8 @@ export class Intake {
     const reception = this.#reception;
     if (reception === undefined) return 0;
     const end = reception.push(chunk);
+    // The far server must not get what we refuse.
+    if (reception.refusal !== undefined) this.#inline?.leg.abandon();
     if (end >= 0) this.#finish(reception);
     else if (reception.isAbsurd) this.#breakOff(replies.tooLarge);
     else if (reception.isTooSlow(this.#profile.now())) this.#breakOff(replies.tooSlow);
@@ -80,8 +95,26 @@ export class Intake {
   abandon(): void {
     if (this.isStoring) return;
     this.#reception?.abandon();
-    this.#reception = undefined;
-    this.#message = undefined;
+    this.#inline?.leg.abandon();
+    this.#forget();
+  }
+
+  /** The id and the Received field are made here: the far server gets them before the record, if there will be one. */
+  #beginInline(message: OpenMessage): InlinePart | undefined {
+    const { leg, envelope } = message.transaction;
+    if (leg === undefined) return undefined;
+    if (leg.recipients.length === 0) {
+      leg.abandon();
+      // Its recipients are the queue's; the log will tell why.
+      if (leg.deferred.size === 0) return undefined;
+    }
+    const { hostname, now } = this.#profile;
+    const { connection } = this.#session;
+    const { helo, ehlo, tls } = message;
+    const atMs = now();
+    const stamp = makeStamp({ connection, hostname, helo, ehlo, tls, envelope }, nextQueueId(atMs), atMs);
+    leg.startData(stamp.received);
+    return { leg, stamp };
   }
 
   #finish(reception: Reception): void {
@@ -91,7 +124,7 @@ export class Intake {
       this.#conclude(message, reception, { kind: "refused", reply: reception.refusal });
       return;
     }
-    const { acceptor, hostname, now } = this.#profile;
+    const { hostname } = this.#profile;
     const { connection, input } = this.#session;
     const { transaction, ...client } = message;
     const { envelope, routes } = transaction;
@@ -99,18 +132,37 @@ export class Intake {
     const facts = { connection, hostname, ...client, envelope, routes, messageId, size, has8bit };
     input.wait();
     this.isStoring = true;
-    storeMessage(reception, facts, acceptor, now())
-      .then((stored) => {
+    this.#carry(facts, reception)
+      .then(({ stored, inline }) => {
         this.isStoring = false;
-        this.#conclude(message, reception, stored);
+        this.#conclude(message, reception, stored, inline);
         input.resumeInput();
         this.#session.flush();
       })
       .catch((error: unknown) => this.#session.inputFailed(error));
   }
 
-  #conclude(message: OpenMessage, reception: Reception, stored: Stored): void {
+  /** To the far server, if there is one, and to the spool, for whom that leaves. */
+  async #carry(
+    facts: ReceivedMessage,
+    reception: Reception,
+  ): Promise<{ stored: Stored; inline?: FinishedInline }> {
+    const { acceptor, inline, now } = this.#profile;
+    const part = this.#inline;
+    if (part === undefined || inline === undefined || reception.refusal !== undefined) {
+      const atMs = now();
+      const stamp = part?.stamp ?? makeStamp(facts, nextQueueId(atMs), atMs);
+      return { stored: await storeMessage(reception, facts, acceptor, stamp) };
+    }
+    const finished = await finishInline(part, reception, facts, acceptor, inline);
+    return { stored: finished.stored, inline: finished };
+  }
+
+  #conclude(message: OpenMessage, reception: Reception, stored: Stored, inline?: FinishedInline): void {
     if (stored.kind === "accepted") {
+      const ms = this.#profile.now() - reception.startedAtMs;
+      const leg = this.#inline?.leg;
+      const isDelivered = inline?.end.outcome.kind === "delivered";
       this.#journal.accepted({
         id: stored.id,
         helo: message.helo,
@@ -118,17 +170,28 @@ export class Intake {
         messageId: reception.messageId,
         size: reception.size,
         rows: stored.rows,
-        ms: this.#profile.now() - reception.startedAtMs,
+        ms,
         unheard: this.#session.isGone,
+        ...(leg === undefined ? {} : { inline: isDelivered ? leg.recipients.length : 0 }),
       });
-      this.#session.reply(queuedReply(stored.id));
+      if (leg !== undefined && inline !== undefined) {
+        const { envelope } = message.transaction;
+        const { end, isSettled } = inline;
+        logInline(this.#profile.acceptor.log, { id: stored.id, envelope, leg, end, ms, isSettled });
+      }
+      this.#session.reply(stored.reply ?? queuedReply(stored.id));
     } else {
       reception.abandon();
       this.#session.reply(this.#refused("DOT", message, stored.reply));
     }
-    this.#reception = undefined;
-    this.#message = undefined;
+    this.#forget();
     this.#session.transactionOver(stored.kind === "accepted");
+  }
+
+  #forget(): void {
+    this.#reception = undefined;
+    this.#inline = undefined;
+    this.#message = undefined;
   }
 
   /** In the middle of the data. */

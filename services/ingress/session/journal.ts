@@ -42,8 +42,10 @@ export class Journal {
     ms: number;
     /** The client went away before it could hear of it. */
     unheard: boolean;
+    /** Recipients who have it already; absent where none was to be delivered inline. */
+    inline?: number;
   }): void {
-    const { id, helo, envelope, messageId, size, rows, ms, unheard } = facts;
+    const { id, helo, envelope, messageId, size, rows, ms, unheard, inline } = facts;
     const count = envelope.recipients.length;
     this.#accepted++;
     this.#recipients += count;
@@ -62,6 +64,7 @@ export class Journal {
       messageId,
       rows,
       ms,
+      ...(inline === undefined ? {} : { inline }),
       ...(unheard ? { unheard } : {}),
     });
   }

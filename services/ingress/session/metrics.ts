@@ -13,7 +13,9 @@ export class SessionMetrics {
   /** @param metrics  of the process; none: nothing is counted */
   constructor(metrics?: Metrics) {
     this.#opened = metrics?.counter("sessions_total", "Queued sessions opened.").with();
-    this.#accepted = metrics?.counter("messages_accepted_total", "Messages accepted into the spool.").with();
+    this.#accepted = metrics
+      ?.counter("messages_accepted_total", "Messages accepted: into the spool, or by the far server inline.")
+      .with();
     this.#octets = metrics?.counter("accepted_octets_total", "Octets of accepted messages.").with();
     this.#recipients = metrics
       ?.counter("accepted_recipients_total", "Recipients of accepted messages.")

@@ -3,6 +3,8 @@ import type { SMTPServer } from "smtp-server";
 import type { Routing } from "../../../shared/routing/classify.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import type { Acceptor } from "../accept.ts";
+import type { MailLimit } from "../client-limits.ts";
+import type { Inline } from "../inline/inline.ts";
 import type { SessionMetrics } from "./metrics.ts";
 import type { ReceptionLimits } from "./reception.ts";
 
@@ -16,6 +18,10 @@ export interface SessionProfile {
   routing: Routing;
   acceptor: Acceptor;
   metrics: SessionMetrics;
+  /** Absent: no mail is delivered inline. */
+  inline: Inline | undefined;
+  /** Absent: a client may send as many messages as it likes. */
+  mailLimit: MailLimit | undefined;
   reception: ReceptionLimits;
   /** In each message. */
   maxRecipients: number;

@@ -13,6 +13,12 @@ export interface ReceptionLimits {
   normaliseNewlines: boolean;
 }
 
+/** Where the message goes besides: a far server, while the client waits. */
+export interface FarSide {
+  /** @returns what to wait for before the next octets; it never rejects */
+  write(bytes: Buffer): Promise<void> | undefined;
+}
+
 /** A refused message is read to its end, so that the client can hear why; but not for ever. */
 const patienceBytes = 64 * 1024 * 1024;
 /** A sender slower than this over a whole window holds a session for nothing. Dial-up was thirty times as fast. */
@@ -24,21 +30,23 @@ export class Reception {
   readonly startedAtMs: number;
   /** Why the message will be refused at its end. */
   refusal: Reply | undefined;
-  /** What the storage said, when that is why. */
+  /** What the storage said, when it failed. With a far side, which may have the message all the same, no refusal yet. */
   storageError: unknown;
-  /** Set by push() when the storage asks to wait before the next one. Never rejects. */
+  /** Set by push() when the storage or the far side asks to wait before the next one. Never rejects. */
   pressure: Promise<void> | undefined;
   /** Octets of the message so far. */
   size = 0;
   readonly #limits: ReceptionLimits;
   readonly #scanner: DataScanner;
   readonly #headers = new HeaderScan();
+  readonly #far: FarSide | undefined;
   #windowStartMs: number;
   #windowBytes = 0;
 
-  constructor(draft: Draft, limits: ReceptionLimits, nowMs: number) {
+  constructor(draft: Draft, limits: ReceptionLimits, nowMs: number, far?: FarSide) {
     this.draft = draft;
     this.#limits = limits;
+    this.#far = far;
     this.#scanner = new DataScanner(limits.normaliseNewlines);
     this.startedAtMs = nowMs;
     this.#windowStartMs = nowMs;
@@ -95,16 +103,24 @@ export class Reception {
 
   /** At most once in each push(), as the draft may ask to wait. */
   #write(bytes: Buffer): void {
-    try {
-      this.pressure = this.draft.write(bytes)?.catch((error: unknown) => this.#fail(error));
-    } catch (error) {
-      this.#fail(error);
+    if (this.storageError === undefined) {
+      try {
+        this.pressure = this.draft.write(bytes)?.catch((error: unknown) => this.#fail(error));
+      } catch (error) {
+        this.#fail(error);
+      }
     }
+    const farPressure = this.#far?.write(bytes);
+    if (farPressure === undefined) return;
+    const { pressure } = this;
+    this.pressure =
+      pressure === undefined ? farPressure : Promise.all([pressure, farPressure]).then(() => undefined);
   }
 
   #fail(error: unknown): void {
     this.storageError = error;
-    this.#refuse(storageReply(error));
+    if (this.#far === undefined) this.#refuse(storageReply(error));
+    else this.abandon();
   }
 
   #refuse(reply: Reply): void {

@@ -50,6 +50,8 @@ export const replies = {
   idle: makeReply(421, "4.4.2", "Nothing was sent for too long"),
   sessionTooLong: makeReply(421, "4.4.2", "The session has lasted too long"),
   tooSlow: makeReply(421, "4.4.2", "The message comes too slowly"),
+  tooManyConnections: makeReply(421, "4.7.0", "Too many connections from your address, try again later"),
+  tooManyMessages: makeReply(450, "4.7.1", "Too many messages from your address, try again later"),
   tooManyErrors: makeReply(421, "4.7.0", "Too many errors"),
   notHttp: makeReply(421, "4.7.0", "This is a mail server"),
   earlyTalker: makeReply(554, "5.5.1", "You must wait for the greeting"),

@@ -5,8 +5,11 @@ import type { TlsFacts } from "../../../shared/mail/received.ts";
 import type { Connection } from "../../../shared/routing/connection.ts";
 import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
+import { originOf } from "../accept.ts";
+import type { InlineSender } from "../inline/inline.ts";
+import { type PassedOn, passOn } from "../inline/pass-on.ts";
 import { splitCommand } from "./command.ts";
-import { parseMail, parseRcpt } from "./envelope-command.ts";
+import { type MailCommand, parseMail, parseRcpt } from "./envelope-command.ts";
 import type { LineFault } from "./input.ts";
 import { Intake } from "./intake.ts";
 import { Journal } from "./journal.ts";
@@ -19,7 +22,7 @@ import { Transaction } from "./transaction.ts";
 const maxErrors = 20;
 /** Commands that move no mail (NOOP, RSET, VRFY, …) before each counts as an error. */
 const maxIdleCommands = 100;
-/** Who is denied that many recipients without having one message accepted is looking for an open relay. */
+/** Who is denied that many recipients without having one message accepted is looking for an open relay, or for addresses. */
 const maxDenied = 100;
 /** RFC 5321 §4.5.3.1.2. */
 const maxHelo = 255;
@@ -34,6 +37,8 @@ export class QueuedSession extends SessionSocket {
   #isEhlo = false;
   #tls: TlsFacts | undefined;
   #transaction: Transaction | undefined;
+  /** A recipient has been passed on to a far server, which has not answered. */
+  #asksFarServer = false;
   #errors = 0;
   #idleCommands = 0;
   #denied = 0;
@@ -57,7 +62,7 @@ export class QueuedSession extends SessionSocket {
   }
 
   protected override get isBusy(): boolean {
-    return this.#intake.isStoring;
+    return this.#intake.isStoring || this.#asksFarServer;
   }
 
   override takeLine(line: string): void {
@@ -168,7 +173,7 @@ export class QueuedSession extends SessionSocket {
     return this.#idle(verb === "HELO" ? heloReply : this.secure ? ehloReplyOverTls : ehloReply);
   }
 
-  #mail(line: string): Reply {
+  #mail(line: string): Reply | undefined {
     if (this.#helo === "") return this.#bad(replies.heloFirst);
     if (this.#transaction !== undefined) return this.#bad(replies.mailAlready);
     const command = parseMail(line, this.#profile.reception.maxMessageBytes);
@@ -176,11 +181,31 @@ export class QueuedSession extends SessionSocket {
       this.#journal.refused("MAIL", command.reply, { helo: this.#helo, what: line });
       return this.#bad(command.reply);
     }
+    const admitted = this.#profile.mailLimit?.(this.connection) ?? true;
+    if (typeof admitted === "boolean") return this.#begin(command, admitted);
+    this.input.wait();
+    admitted
+      .then((isAdmitted) => {
+        if (!this.isGone) this.reply(this.#begin(command, isAdmitted));
+        this.#afterCommand();
+        this.input.resumeInput();
+        this.flush();
+      })
+      .catch((error: unknown) => this.inputFailed(error));
+    return undefined;
+  }
+
+  #begin(command: MailCommand, isAdmitted: boolean): Reply {
+    if (!isAdmitted) {
+      const reply = replies.tooManyMessages;
+      this.#journal.refused("MAIL", reply, { helo: this.#helo, from: command.reversePath });
+      return this.#bad(reply);
+    }
     this.#transaction = new Transaction(command);
     return replies.mailOk;
   }
 
-  #rcpt(line: string): Reply {
+  #rcpt(line: string): Reply | undefined {
     const transaction = this.#transaction;
     if (transaction === undefined) return this.#bad(this.#missing());
     const { reversePath, smtputf8 } = transaction.envelope;
@@ -205,8 +230,44 @@ export class QueuedSession extends SessionSocket {
       this.#denied++;
       return this.#refuseRecipient(transaction, recipient.address, makeReply(code, status, text));
     }
-    transaction.add({ ...recipient, address: decision.address }, decision);
-    return replies.rcptOk;
+    const taken = { ...recipient, address: decision.address };
+    const { inline } = this.#profile;
+    const passed = inline && passOn(inline, () => this.#sender(transaction), transaction, taken, decision);
+    if (passed === undefined) {
+      transaction.add(taken, decision);
+      return replies.rcptOk;
+    }
+    this.#awaitFarServer(transaction, taken.address, passed);
+    return undefined;
+  }
+
+  /** What the far server is told of the client, besides the recipients. */
+  #sender({ envelope, declaredOctets }: Transaction): InlineSender {
+    const client = { connection: this.connection, helo: this.#helo, ehlo: this.#isEhlo, tls: this.#tls };
+    return { envelope, declaredOctets, origin: originOf({ ...client, envelope }) };
+  }
+
+  /** The client waits for the far server's answer. */
+  #awaitFarServer(transaction: Transaction, recipient: string, passed: Promise<PassedOn>): void {
+    this.input.wait();
+    this.#asksFarServer = true;
+    passed
+      .then((answer) => {
+        this.#asksFarServer = false;
+        // Unless the client went away meanwhile.
+        if (this.#transaction === transaction) this.reply(this.#answered(transaction, recipient, answer));
+        this.#afterCommand();
+        this.input.resumeInput();
+        this.flush();
+      })
+      .catch((error: unknown) => this.inputFailed(error));
+  }
+
+  #answered(transaction: Transaction, recipient: string, answer: PassedOn): Reply {
+    if (answer.kind === "taken") return replies.rcptOk;
+    // Who names a hundred in vain guesses addresses.
+    this.#denied++;
+    return this.#refuseRecipient(transaction, recipient, answer.reply);
   }
 
   #refuseRecipient(transaction: Transaction, recipient: string, reply: Reply): Reply {
@@ -246,6 +307,7 @@ export class QueuedSession extends SessionSocket {
   /** Gives up the transaction; a message that is being stored goes on. */
   #reset(): void {
     this.#intake.abandon();
+    if (!this.#intake.isStoring) this.#transaction?.leg?.abandon();
     this.#transaction = undefined;
   }
 

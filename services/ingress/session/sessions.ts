@@ -9,6 +9,9 @@ import type { Connection } from "../../../shared/routing/connection.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import type { Spool } from "../../../shared/spool/spool.ts";
+import { type MailLimit, turnAway } from "../client-limits.ts";
+import type { Inline, InlineMeans } from "../inline/inline.ts";
+import { InlineMetrics } from "../inline/inline-metrics.ts";
 import { SessionMetrics } from "./metrics.ts";
 import type { SessionProfile } from "./profile.ts";
 import { ehloReply, greeting, heloReply, replies } from "./replies.ts";
@@ -22,6 +25,10 @@ export interface SessionsOptions {
   routing: Routing;
   /** Of the process; absent: nothing is exported. */
   metrics?: Metrics;
+  /** Absent: all mail goes through the queue. */
+  inline?: InlineMeans;
+  /** Absent: a client may send as many messages as it likes. */
+  mailLimit?: MailLimit;
   /** Epoch milliseconds. */
   now?: () => number;
   /** How long a client waits for the storage before it hears 451. */
@@ -34,6 +41,8 @@ export interface Sessions {
    * The socket belongs to the session from then on.
    */
   take(socket: net.Socket, connection: Connection, listener: ListenerConfig): void;
+  /** Likewise, for a client that has too many connections. */
+  turnAway(socket: net.Socket): void;
   /** Sessions that are open. */
   readonly active: number;
   /**
@@ -50,8 +59,15 @@ const defaultStorageDeadlineMs = 2 * 60_000;
 export function createSessions(options: SessionsOptions): Sessions {
   const open = new Set<QueuedSession>();
   const metrics = new SessionMetrics(options.metrics);
+  const inline =
+    options.inline === undefined
+      ? undefined
+      : { ...options.inline, metrics: new InlineMetrics(options.metrics) };
   const profiles = new Map(
-    options.config.listeners.map((listener) => [listener.name, makeProfile(options, listener, metrics)]),
+    options.config.listeners.map((listener) => [
+      listener.name,
+      makeProfile(options, listener, metrics, inline),
+    ]),
   );
   let closing = false;
   let allClosed: (() => void) | undefined;
@@ -74,6 +90,7 @@ export function createSessions(options: SessionsOptions): Sessions {
       open.add(session);
       session.init();
     },
+    turnAway: (socket) => turnAway(socket, replies.tooManyConnections.wire),
     get active() {
       return open.size;
     },
@@ -93,9 +110,10 @@ export function createSessions(options: SessionsOptions): Sessions {
 }
 
 function makeProfile(
-  { config, spool, publisher, log, routing, now = Date.now, storageDeadlineMs }: SessionsOptions,
+  { config, spool, publisher, log, routing, mailLimit, now = Date.now, storageDeadlineMs }: SessionsOptions,
   listener: ListenerConfig,
   metrics: SessionMetrics,
+  inline: Inline | undefined,
 ): SessionProfile {
   const { hostname, limits, timeouts } = config;
   const tls = listener.tls ?? config.tls;
@@ -111,11 +129,13 @@ function makeProfile(
     routing,
     acceptor: { spool, publisher, log, deadlineMs: storageDeadlineMs ?? defaultStorageDeadlineMs },
     metrics,
+    inline,
     reception: {
       maxMessageBytes: limits.message,
       maxHops: limits.hops,
       normaliseNewlines: listener.bare_newline === "normalise",
     },
+    mailLimit,
     maxRecipients: limits.recipients,
     toleratesBareNewline: listener.bare_newline === "normalise",
     greeting: greeting(hostname),

@@ -1,30 +1,40 @@
 /** From the final dot to the reply: waits for the storage, in bounded time, and says what the client is to hear. */
 import type { Reply } from "../../../shared/smtp/reply.ts";
-import { type Acceptor, accept, makeRecord, nextQueueId, type ReceivedMessage } from "../accept.ts";
+import type { StoredMessage } from "../../../shared/spool/spool.ts";
+import { type Acceptor, accept, makeRecord, type ReceivedMessage, type Stamp } from "../accept.ts";
 import { type Reception, storageReply } from "./reception.ts";
 
-export type Stored = { kind: "accepted"; id: string; rows: string[] } | { kind: "refused"; reply: Reply };
+export type Stored =
+  | {
+      kind: "accepted";
+      id: string;
+      rows: string[];
+      /** In the spool; absent: it need not be there, everybody has it. */
+      message?: StoredMessage;
+      /** What the far server said, where the client is to hear that. */
+      reply?: Reply;
+    }
+  | { kind: "refused"; reply: Reply };
 
 /** Never rejects. The draft has ended, or been given up, when it resolves. */
 export async function storeMessage(
   reception: Reception,
   message: ReceivedMessage,
   acceptor: Acceptor,
-  nowMs: number,
+  stamp: Stamp,
 ): Promise<Stored> {
-  const id = nextQueueId(nowMs);
+  const { id } = stamp;
   try {
     if (reception.pressure !== undefined && !(await settlesWithin(reception.pressure, acceptor.deadlineMs)))
       throw new Error("the storage did not answer in time");
-    if (reception.refusal !== undefined) {
-      if (reception.storageError !== undefined) throw reception.storageError;
-      return { kind: "refused", reply: reception.refusal };
-    }
-    const record = makeRecord(message, id, nowMs);
+    if (reception.storageError !== undefined) throw reception.storageError;
+    if (reception.refusal !== undefined) return { kind: "refused", reply: reception.refusal };
+    const record = makeRecord(message, stamp);
     const acceptance = await accept(reception.draft, record, acceptor);
     if (acceptance.kind === "failed") throw acceptance.error;
     if (acceptance.kind === "late") throw new Error("the storage did not answer in time");
-    return { kind: "accepted", id, rows: [...new Set(message.routes.map((route) => route.row))] };
+    const rows = [...new Set(message.routes.map((route) => route.row))];
+    return { kind: "accepted", id, rows, message: acceptance.message };
   } catch (error) {
     // The storage's trouble or our own bug: either way the client keeps the message.
     acceptor.log.error({ session: message.connection.id, id, err: error }, "cannot store a message");

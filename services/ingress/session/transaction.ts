@@ -1,6 +1,7 @@
 /** A mail transaction from MAIL to the final dot: the envelope, and where each recipient goes. */
 import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
 import type { Route } from "../../../shared/routing/classify.ts";
+import type { InlineLeg } from "../inline/inline-leg.ts";
 import type { MailCommand } from "./envelope-command.ts";
 
 export class Transaction {
@@ -8,9 +9,14 @@ export class Transaction {
   /** In the order of the envelope's recipients. */
   readonly routes: Route[] = [];
   refusedRecipients = 0;
+  /** SIZE as the client declared it. */
+  readonly declaredOctets: number | undefined;
+  /** The far server that some of the recipients go to while the client waits. */
+  leg: InlineLeg | undefined;
   readonly #known = new Set<string>();
 
-  constructor({ kind: _, reversePath, ...parameters }: MailCommand) {
+  constructor({ kind: _, reversePath, declaredOctets, ...parameters }: MailCommand) {
+    this.declaredOctets = declaredOctets;
     this.envelope = { reversePath, recipients: [], ...parameters };
   }
 

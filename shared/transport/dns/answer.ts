@@ -1,4 +1,5 @@
 /** What the DNS says about a name and type, and how a reply turns into it. Pure. */
+import type { TlsaRecord } from "../dane/tlsa.ts";
 
 /**
  * The four things that mail must tell apart (RFC 5321 §5.1): there are records, there are none of this type, there is
@@ -13,6 +14,8 @@ export type DnsAnswer<T> =
       ttl: number;
       /** The AD bit of a validating resolver on this machine (RFC 6840 §5.8): DNSSEC-validated. */
       authenticated: boolean;
+      /** Where CNAMEs led to the records: the name that they stand at. */
+      alias?: string;
     }
   | { kind: "nodata"; authenticated: boolean }
   | { kind: "nxdomain"; authenticated: boolean }
@@ -25,18 +28,19 @@ export interface MxRecord {
   exchange: string;
 }
 
-export type RecordType = "A" | "AAAA" | "MX" | "TXT";
+export type RecordType = "A" | "AAAA" | "MX" | "TXT" | "TLSA" | "CNAME";
 
 /** One resource record of a reply, names in lower case. `data` is undefined for types that we do not ask for. */
 export interface ReplyRecord {
   name: string;
-  type: RecordType | "CNAME" | "SOA" | "other";
+  type: RecordType | "SOA" | "other";
   ttl: number;
   /** A, AAAA: the address. CNAME: the target. */
   text?: string;
   mx?: MxRecord;
   /** TXT: the strings of the record, joined (RFC 7208 §3.3). */
   txt?: string;
+  tlsa?: TlsaRecord;
   /** SOA: seconds that a negative answer holds at most (RFC 2308 §4). */
   minimum?: number;
 }
@@ -50,7 +54,8 @@ export interface DnsReply {
 
 /** What one reply means for the question. */
 export type Reading =
-  | { kind: "records"; records: ReplyRecord[]; ttl: number }
+  /** `owner`: the name at which they stand, after any CNAMEs. */
+  | { kind: "records"; records: ReplyRecord[]; ttl: number; owner: string }
   /** The server stopped at a CNAME: ask again for its target. */
   | { kind: "alias"; target: string; ttl: number }
   /** `ttl` undefined: without an SOA it is not to be cached (RFC 2308 §5). */
@@ -77,7 +82,8 @@ export function readReply(name: string, type: RecordType, reply: DnsReply): Read
   let owner = name;
   let ttl = Number.POSITIVE_INFINITY;
   const seen = new Set([name]);
-  for (;;) {
+  // Who asks for the CNAME itself does not want it followed.
+  while (type !== "CNAME") {
     const alias = reply.answers.find((record) => record.type === "CNAME" && record.name === owner);
     if (alias === undefined) break;
     owner = alias.text ?? "";
@@ -88,7 +94,7 @@ export function readReply(name: string, type: RecordType, reply: DnsReply): Read
   const records = reply.answers.filter((record) => record.type === type && record.name === owner);
   if (records.length > 0) {
     for (const record of records) ttl = Math.min(ttl, record.ttl);
-    return { kind: "records", records, ttl };
+    return { kind: "records", records, ttl, owner };
   }
   // RFC 2308 §5: the lesser of the SOA's own TTL and its minimum field.
   const soa = reply.authorities.find((record) => record.type === "SOA");

@@ -6,6 +6,7 @@
 import { domainToASCII } from "node:url";
 import { Packet } from "dns2";
 import type { HostPort } from "../../routing/next-hop.ts";
+import { parseTlsa, type TlsaRecord } from "../dane/tlsa.ts";
 import { isLoopback } from "../loopback.ts";
 import {
   type DnsAnswer,
@@ -28,6 +29,10 @@ export interface Resolver {
   aaaa(host: string): Promise<DnsAnswer<string>>;
   /** Each record's strings joined. */
   txt(name: string): Promise<DnsAnswer<string>>;
+  /** RFC 6698; records that cannot be read are among them, as unusable ones. */
+  tlsa(name: string): Promise<DnsAnswer<TlsaRecord>>;
+  /** The alias itself, not followed. */
+  cname(name: string): Promise<DnsAnswer<string>>;
 }
 
 export interface ResolverOptions {
@@ -56,8 +61,18 @@ const failureTtlMs = 5000;
 /** A server that did not answer is asked last for so long. */
 const silentServerMs = 30_000;
 
+/** IANA's numbers; the codec has none for TLSA (RFC 6698 §7.1). */
+const typeNumbers: Record<RecordType, number> = {
+  A: Packet.TYPE.A,
+  AAAA: Packet.TYPE.AAAA,
+  MX: Packet.TYPE.MX,
+  TXT: Packet.TYPE.TXT,
+  CNAME: Packet.TYPE.CNAME,
+  TLSA: 52,
+};
+
 type Kept =
-  | { kind: "found"; records: ReplyRecord[]; authenticated: boolean }
+  | { kind: "found"; records: ReplyRecord[]; authenticated: boolean; alias?: string }
   | { kind: "nodata" | "nxdomain"; authenticated: boolean }
   | { kind: "unavailable"; reason: string };
 interface CacheEntry {
@@ -94,7 +109,8 @@ export function createResolver(options: ResolverOptions): Resolver {
     if (kept.kind !== "found") return kept;
     const records = kept.records.map(take).filter((record) => record !== undefined);
     const ttl = Math.max(0, Math.ceil((entry.expiresAtMs - now()) / 1000));
-    return { kind: "found", records, ttl, authenticated: kept.authenticated };
+    const { authenticated, alias } = kept;
+    return { kind: "found", records, ttl, authenticated, ...(alias === undefined ? {} : { alias }) };
   }
 
   /** Follows CNAMEs over several questions, and keeps the end under the first name. */
@@ -109,7 +125,8 @@ export function createResolver(options: ResolverOptions): Resolver {
       const { reading } = asked;
       switch (reading.kind) {
         case "records": {
-          const found = { kind: "found", records: reading.records, authenticated } as const;
+          const alias = reading.owner === name ? {} : { alias: reading.owner };
+          const found = { kind: "found", records: reading.records, authenticated, ...alias } as const;
           return keep(name, type, found, Math.min(ttl, reading.ttl) * 1000);
         }
         case "alias":
@@ -192,6 +209,8 @@ export function createResolver(options: ResolverOptions): Resolver {
     a: (host) => lookup(host, "A", (record) => record.text),
     aaaa: (host) => lookup(host, "AAAA", (record) => record.text),
     txt: (name) => lookup(name, "TXT", (record) => record.txt),
+    tlsa: (name) => lookup(name, "TLSA", (record) => record.tlsa),
+    cname: (name) => lookup(name, "CNAME", (record) => record.text),
   };
 }
 
@@ -199,7 +218,7 @@ function makeQuery(name: string, type: RecordType, edns: boolean) {
   const packet = new Packet();
   // RFC 6840 §5.7: AD in a query asks for AD in the answer, without the signatures.
   Object.assign(packet.header, { id: Packet.uuid(), rd: 1, ad: 1 });
-  packet.questions.push(new Packet.Question(name, Packet.TYPE[type], Packet.CLASS.IN));
+  packet.questions.push(new Packet.Question(name, typeNumbers[type], Packet.CLASS.IN));
   if (edns) packet.additionals.push(Packet.Resource.EDNS([], { udpPayloadSize: udpPayloadOctets }));
   const { id } = packet.header;
   return {
@@ -231,7 +250,7 @@ function recogniseReply(
   } else if (
     questions.length !== 1 ||
     question.name.toLowerCase() !== name ||
-    question.type !== Packet.TYPE[type] ||
+    question.type !== typeNumbers[type] ||
     question.class !== Packet.CLASS.IN
   ) {
     return undefined;
@@ -270,6 +289,9 @@ function readRecord(record: InstanceType<typeof Packet.Resource>): ReplyRecord {
     }
     case Packet.TYPE.SOA:
       return { name, type: "SOA", ttl, minimum: record.minimum ?? 0 };
+    case typeNumbers.TLSA:
+      // RFC 3597 §5: what the codec does not know, it leaves as it came.
+      return { name, type: "TLSA", ttl, tlsa: parseTlsa(record.data) };
     default:
       return { name, type: "other", ttl };
   }

@@ -1,15 +1,22 @@
 /**
  * The branch office's lab, complete: hosts, name server, a Postfix as protected server and one on the internet.
- * Owns all of it; down() takes it down, also after a failure half-way up.
+ * Owns all of it; down() takes it down, and so does the end of this process.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { stringify } from "yaml";
 import type { ZoneRecords } from "../dns-zone.ts";
 import { type Gateway, startGateway } from "../gateway.ts";
-import { unlessInstalled } from "../programs.ts";
-import { addresses, buildNetwork, type HostName, type LabHost, unlessNamespaces } from "./network.ts";
+import { type Ended, unlessInstalled } from "../programs.ts";
+import {
+  addresses,
+  buildNetwork,
+  type HostName,
+  type LabHost,
+  type LabNetwork,
+  unlessNamespaces,
+} from "./network.ts";
 import { type LabPostfix, startLabPostfix } from "./postfix.ts";
 
 export interface Lab {
@@ -18,8 +25,10 @@ export interface Lab {
   protectedServer: LabPostfix;
   /** mail.one.example: takes mail for one.example, and relays for anna, who authenticates with `secret`. */
   internetServer: LabPostfix;
-  /** Starts the gateway on its host; down() stops it. */
+  /** Starts the gateway on its host; down() ends it. */
   startGateway(given: Parameters<typeof startGateway>[0]): Promise<Gateway>;
+  /** For files of the hosts; it goes with the lab. */
+  directory: string;
   down(): Promise<void>;
 }
 
@@ -40,52 +49,59 @@ const zone: ZoneRecords = {
   "mail.two.example": { A: [addresses.internet2.ipv4], AAAA: [addresses.internet2.ipv6] },
 };
 
-export async function buildLab(): Promise<Lab> {
-  const directory = mkdtempSync(join(tmpdir(), "postern-lab-"));
-  const network = buildNetwork();
-  const { hosts } = network;
-  const stops: (() => Promise<void>)[] = [];
-  const down = async (): Promise<void> => {
-    for (const stop of stops.reverse()) await stop().catch(() => {});
-    await network.down();
-    rmSync(directory, { recursive: true, force: true });
-  };
+/** @param tag  begins the names of namespaces and directory; absent: one that nobody else has */
+export async function buildLab(tag?: string): Promise<Lab> {
+  const { hosts, directory, down } = buildNetwork(tag);
   try {
-    const zoneFile = join(directory, "zone.json");
-    writeFileSync(zoneFile, JSON.stringify(zone));
-    const script = fileURLToPath(new URL("name-server.ts", import.meta.url));
-    const nameServer = hosts.dns.spawn(process.execPath, script, "::", "53", zoneFile);
-    await new Promise((resolve, reject) => {
-      nameServer.stdout?.once("data", resolve);
-      nameServer.once("exit", () => reject(new Error(`the name server ended: ${nameServer.stderr?.read()}`)));
-    });
-    const protectedServer = await startLabPostfix(hosts.protected, {
-      hostname: "mail.protected.example",
-      domains: ["protected.example"],
-    });
-    stops.push(protectedServer.stop);
-    const internetServer = await startLabPostfix(hosts.internet1, {
-      hostname: "mail.one.example",
-      domains: ["one.example"],
-      user: anna,
-    });
-    stops.push(internetServer.stop);
+    const [protectedServer, internetServer] = await Promise.all([
+      startLabPostfix(hosts.protected, directory, {
+        hostname: "mail.protected.example",
+        domains: ["protected.example"],
+      }),
+      startLabPostfix(hosts.internet1, directory, {
+        hostname: "mail.one.example",
+        domains: ["one.example"],
+        user: anna,
+      }),
+      startNameServer(hosts.dns, directory),
+    ]);
     return {
       hosts,
       protectedServer,
       internetServer,
-      async startGateway(given) {
-        const gateway = await startGateway(
-          { dns: { servers: [addresses.dns.ipv4] }, ...given },
-          hosts.gateway.prefix,
-        );
-        stops.push(gateway.stop);
-        return gateway;
-      },
+      directory,
+      startGateway: (given) =>
+        startGateway({ dns: { servers: [addresses.dns.ipv4] }, ...given }, hosts.gateway.prefix, directory),
       down,
     };
   } catch (error) {
     await down();
     throw error;
   }
+}
+
+/** bin/postern. */
+export const program = fileURLToPath(new URL("../../../bin/postern", import.meta.url));
+
+/** Runs the command line on the gateway's host, with a configuration of its own: of the one that runs, only what differs counts. */
+export function posternOn(
+  lab: LabNetwork | Lab,
+  config: Record<string, unknown>,
+  ...args: string[]
+): Promise<Ended> {
+  return lab.hosts.gateway.run(program, ...args, "-c", writeConfig(lab, config));
+}
+
+/** @returns the file; the next one takes its place */
+export function writeConfig(lab: LabNetwork | Lab, config: Record<string, unknown>): string {
+  const file = join(lab.directory, "postern.yaml");
+  writeFileSync(file, stringify({ hostname: "gw.example.net", ...config }));
+  return file;
+}
+
+async function startNameServer(host: LabHost, directory: string): Promise<void> {
+  const zoneFile = join(directory, "zone.json");
+  writeFileSync(zoneFile, JSON.stringify(zone));
+  const script = fileURLToPath(new URL("name-server.ts", import.meta.url));
+  await host.serve(process.execPath, script, "::", "53", zoneFile);
 }

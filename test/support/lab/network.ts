@@ -1,8 +1,12 @@
 /**
  * Hosts of the lab as network namespaces: a client, the gateway between everything, a protected server, two internet
- * servers and a name server, with documentation addresses. Owns the namespaces and every process in them; down() ends both.
+ * servers and a name server, with documentation addresses. Owns the namespaces, every process in them and a directory;
+ * down() ends all of it, and so does the end of this process, however it ends.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { chmodSync, mkdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Ended, run, unlessInstalled, unlessRoot } from "../programs.ts";
 
 export type HostName = "client" | "gateway" | "protected" | "internet1" | "internet2" | "dns";
@@ -23,10 +27,14 @@ export interface LabHost {
   prefix: string[];
   run(program: string, ...args: string[]): Promise<Ended>;
   spawn(program: string, ...args: string[]): ChildProcess;
+  /** A server in the background, ended with the lab. @returns when it has printed something: that it is ready */
+  serve(program: string, ...args: string[]): Promise<ChildProcess>;
 }
 
 export interface LabNetwork {
   hosts: Record<HostName, LabHost>;
+  /** For whatever the hosts keep; it goes with the network. */
+  directory: string;
   down(): Promise<void>;
 }
 
@@ -35,8 +43,10 @@ export function unlessNamespaces(): false | string {
   const missing = unlessRoot() || unlessInstalled("ip", "nft", "sysctl");
   if (missing) return missing;
   try {
-    execFileSync("ip", ["netns", "add", "postern-probe"], { stdio: "ignore", env: { PATH: searchPath } });
-    execFileSync("ip", ["netns", "del", "postern-probe"], { stdio: "ignore", env: { PATH: searchPath } });
+    const probe = `postern-${process.pid}-probe`;
+    for (const action of ["add", "del"]) {
+      execFileSync("ip", ["netns", action, probe], { stdio: "ignore", env: { PATH: searchPath } });
+    }
     return false;
   } catch {
     return "network namespaces are not permitted here";
@@ -54,27 +64,33 @@ const networkOf = {
   dns: { ipv4: "192.0.2", ipv6: "2001:db8:2" },
 } as const;
 
-export function buildNetwork(): LabNetwork {
-  const tag = `postern-${process.pid}-${Math.floor(Math.random() * 46_656).toString(36)}`;
+/** @param tag  begins the names of namespaces and directory; absent: one that nobody else has */
+export function buildNetwork(tag = uniqueTag()): LabNetwork {
   const namespaceOf = (name: HostName): string => `${tag}-${name}`;
   const names: HostName[] = ["client", "gateway", "protected", "internet1", "internet2", "dns"];
   const hosts = Object.fromEntries(names.map((name) => [name, labHost(namespaceOf(name))])) as Record<
     HostName,
     LabHost
   >;
-  const down = async (): Promise<void> => {
-    for (const name of names) await removeNamespace(namespaceOf(name));
-  };
+  const directory = join(tmpdir(), tag);
+  mkdirSync(directory);
+  // Servers that give up root must reach what is theirs.
+  chmodSync(directory, 0o755);
+  const sweeper = startSweeper(directory, names.map(namespaceOf));
   try {
     execFileSync("sh", ["-euc", buildScript(namespaceOf, names)], {
       stdio: "pipe",
       env: { PATH: searchPath },
     });
   } catch (error) {
-    void down();
+    void sweeper.sweep();
     throw new Error(`the lab could not be built: ${(error as { stderr?: Buffer }).stderr}`);
   }
-  return { hosts, down };
+  return { hosts, directory, down: sweeper.sweep };
+}
+
+function uniqueTag(): string {
+  return `postern-${process.pid}-${Math.floor(Math.random() * 46_656).toString(36)}`;
 }
 
 function buildScript(namespaceOf: (name: HostName) => string, names: HostName[]): string {
@@ -117,30 +133,63 @@ function buildScript(namespaceOf: (name: HostName) => string, names: HostName[])
 function labHost(namespace: string): LabHost {
   const prefix = ["ip", "netns", "exec", namespace];
   const [ip = "ip", ...words] = prefix;
+  const spawnHere = (program: string, ...args: string[]): ChildProcess =>
+    spawn(ip, [...words, program, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, PATH: `${process.env.PATH}:${searchPath}` },
+    });
   return {
     namespace,
     prefix,
-    run: (program, ...args) => run(ip, [...words, program, ...args]),
-    spawn: (program, ...args) =>
-      spawn(ip, [...words, program, ...args], {
-        stdio: ["ignore", "pipe", "pipe"],
-        env: { ...process.env, PATH: `${process.env.PATH}:${searchPath}` },
-      }),
+    // Without a limit of time: a test has its own, and the sweeper ends what is left.
+    run: (program, ...args) => run(ip, [...words, program, ...args], 0),
+    spawn: spawnHere,
+    async serve(program, ...args) {
+      const child = spawnHere(program, ...args);
+      await new Promise((resolve, reject) => {
+        child.stdout?.once("data", resolve);
+        child.once("exit", () => reject(new Error(`${program} ended: ${child.stderr?.read()}`)));
+      });
+      return child;
+    },
   };
 }
 
-/** Whatever still runs in the namespace is the lab's: it ends with it. */
-async function removeNamespace(namespace: string): Promise<void> {
-  const { output } = await run("ip", ["netns", "pids", namespace]);
-  for (const pid of output.split("\n").map(Number)) {
-    if (pid > 1) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // It ended by itself.
-      }
-    }
-  }
-  await run("ip", ["netns", "del", namespace]);
-  await run("rm", ["-rf", `/etc/netns/${namespace}`]);
+/**
+ * Takes the namespaces away when its standard input ends: when it is told to, and when this process is gone, killed or
+ * not. Whatever runs in a namespace is the lab's and ends with it.
+ */
+const sweeping = `
+cat >/dev/null
+directory=$1
+shift
+for namespace; do
+  for round in 1 2 3; do
+    pids=$(ip netns pids "$namespace" 2>/dev/null)
+    [ -z "$pids" ] || kill -9 $pids
+  done
+  number=$(ip netns exec "$namespace" readlink /proc/self/ns/net | tr -dc 0-9)
+  [ -z "$number" ] || rm -f "/run/postern/intercept-$number.json"
+  ip netns del "$namespace"
+  rm -rf "/etc/netns/$namespace"
+done
+rm -rf "$directory"
+`;
+
+function startSweeper(directory: string, namespaces: string[]): { sweep(): Promise<void> } {
+  // In a session of its own: the Ctrl-C that ends a lab must not end its sweeper.
+  const sweeper = spawn("sh", ["-c", sweeping, "sweep", directory, ...namespaces], {
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"],
+    env: { PATH: searchPath },
+  });
+  sweeper.unref();
+  const ended = new Promise<void>((resolve) => sweeper.once("exit", () => resolve()));
+  return {
+    sweep() {
+      sweeper.ref();
+      sweeper.stdin?.end();
+      return ended;
+    },
+  };
 }

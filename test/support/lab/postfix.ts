@@ -1,16 +1,6 @@
 /** A Postfix of its own on a host of the lab: it takes mail for its domains, relays the rest, offers STARTTLS and AUTH. */
 import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { selfSignedCertificate } from "../certificate.ts";
 import { waitFor } from "../wait-for.ts";
@@ -23,10 +13,9 @@ export interface LabPostfix {
   log(): string;
   /** The messages in the mailbox of an address, as they were stored. */
   mailbox(address: string): string[];
-  /** Stops taking and sending mail; start() goes on with the same mailboxes. */
+  /** Stops taking and sending mail, as a power failure does; start() goes on with the same mailboxes. */
   halt(): Promise<void>;
   start(): Promise<void>;
-  stop(): Promise<void>;
 }
 
 export interface LabPostfixOptions {
@@ -39,9 +28,14 @@ export interface LabPostfixOptions {
   relayFor?: string[];
 }
 
-export async function startLabPostfix(host: LabHost, options: LabPostfixOptions): Promise<LabPostfix> {
-  const root = mkdtempSync(join(tmpdir(), "postern-lab-postfix-"));
-  chmodSync(root, 0o755);
+/** @param directory  where it makes one of its own; the lab clears it away, and ends the processes */
+export async function startLabPostfix(
+  host: LabHost,
+  directory: string,
+  options: LabPostfixOptions,
+): Promise<LabPostfix> {
+  const root = join(directory, options.hostname);
+  mkdirSync(root);
   const etc = join(root, "etc");
   for (const name of ["etc", "queue", "data", "mail"]) mkdirSync(join(root, name));
   execFileSync("chown", ["postfix", join(root, "data")]);
@@ -55,16 +49,18 @@ export async function startLabPostfix(host: LabHost, options: LabPostfixOptions)
   writeFileSync(join(etc, "unknown"), "/^gone@/ 550 5.1.1 no such user here\n");
   if (options.user) makeUser(host, options);
   const start = async (): Promise<void> => {
-    const { code, output } = await host.run("postfix", "-c", etc, "start");
+    // -w: returns once the master process has opened its sockets. `postfix start` checks every file first, for seconds.
+    const { code, output } = await host.run("/usr/lib/postfix/sbin/master", "-c", etc, "-w");
     if (code !== 0) throw new Error(`postfix: ${output}`);
-    await waitFor(
-      "Postfix to listen",
-      async () => (await host.run("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/25")).code === 0,
-    );
   };
   const halt = async (): Promise<void> => {
-    await host.run("postfix", "-c", etc, "stop");
+    // The master leads a process group, and all of Postfix is in it.
+    const group = -Number(readFileSync(join(root, "queue", "pid", "master.pid"), "utf8"));
+    process.kill(group, "SIGKILL");
+    await waitFor("Postfix to be gone", () => !isThere(group));
   };
+  const made = await host.run("postfix", "-c", etc, "check");
+  if (made.code !== 0) throw new Error(`postfix: ${made.output}`);
   await start();
   return {
     certificate: cert,
@@ -78,11 +74,15 @@ export async function startLabPostfix(host: LabHost, options: LabPostfixOptions)
     },
     halt,
     start,
-    async stop() {
-      await halt();
-      rmSync(root, { recursive: true, force: true });
-    },
   };
+}
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 function mainCf(root: string, { hostname, domains, user, relayFor = [] }: LabPostfixOptions): string {
@@ -122,6 +122,7 @@ queue_run_delay = 1s
 }
 
 const masterCf = `smtp inet n - n - - smtpd
+smtps inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 1 1 qmgr

@@ -145,6 +145,22 @@ describe("the text for people", () => {
     assert.equal(text.match(/^Final-Recipient/gm)?.length, 1000);
   });
 
+  test("a thousand recipients with a thousand long reasons make a notification of bounded size", () => {
+    const dsn = sample("failed-one");
+    const [bob] = dsn.recipients;
+    const reply = bob?.report.reply;
+    assert.ok(bob && reply);
+    const recipients = Array.from({ length: 1000 }, (_, n) => ({
+      address: `user${n}@example.com`,
+      report: { ...bob.report, reply: { ...reply, lines: [`${n} ${"words ".repeat(500)}`] } },
+    }));
+    const { bytes } = buildDsn({ ...dsn, recipients });
+    const text = bytes.toString("utf8");
+    assert.ok(bytes.length < 512 * 1024, `${bytes.length}`);
+    assert.equal(text.match(/^Final-Recipient/gm)?.length, 1000);
+    assert.match(text, /with 980\s+more\s+recipients/);
+  });
+
   test("whoever may have received it is not told to send it again", () => {
     const text = textOf(sample("failed-possibly-delivered"));
     assert.match(text, /Ask the recipient before you send it again/);
@@ -156,7 +172,8 @@ describe("the text for people", () => {
     assert.match(adviceFor("5.2.99", true), /mailbox cannot take/);
     assert.match(adviceFor("5.1.10", false), /receives no mail at all/);
     assert.match(adviceFor("5.7.26", true), /could not verify/);
-    assert.doesNotMatch(adviceFor("5.7.0", false), /server refused/);
+    assert.match(adviceFor("5.7.0", true), /server refused/);
+    assert.match(adviceFor("5.7.0", false), /ask your mail administrator/);
   });
 });
 

@@ -60,6 +60,7 @@ test("Sisimai reads every notification that it knows the form of", {
     "failed-possibly-delivered": [
       { recipient: "bob@example.com", deliverystatus: "5.4.7", reason: "expired" },
     ],
+    "failed-removed": [{ recipient: "bob@example.com", action: "failed", deliverystatus: "5.7.0" }],
     // Sisimai prefers the enhanced code of the last real reply to the Status field.
     expired: [{ recipient: "bob@example.com", action: "failed", deliverystatus: "4.7.1" }],
     delayed: [

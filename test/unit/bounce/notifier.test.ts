@@ -236,9 +236,9 @@ describe("what of the original goes back", () => {
       { body: false, header: true },
     ],
     [
-      "RFC 8689 §5: REQUIRETLS, whatever else is said",
-      { envelope: { ret: "FULL", requireTls: true } },
-      { body: false, header: false },
+      "RFC 8689 §5: REQUIRETLS is as RET=HDRS, whatever else is said",
+      { envelope: { ret: "FULL", requireTls: true }, config: { dsn: { attach: "none" } } },
+      { body: false, header: true },
     ],
   ];
   for (const [name, setting, expected] of cases) {
@@ -341,7 +341,13 @@ describe("delays and successes", () => {
   });
 });
 
-test("RFC 6531: a notification to a sender with a UTF-8 address asks for SMTPUTF8 and 8BITMIME, others are plain", async (t) => {
+test("RFC 8689 §5: the notification about a message with REQUIRETLS asks for it too", async (t) => {
+  const { run, published } = await given(t, { envelope: { requireTls: true }, states: [[0, failed]] });
+  await run();
+  assert.equal(published[0]?.message.meta.envelope.requireTls, true);
+});
+
+test("RFC 6531: a notification to a sender with a UTF-8 address asks for SMTPUTF8 and is 8-bit, others are plain", async (t) => {
   const plain = await given(t, { states: [[0, failed]] });
   await plain.run();
   assert.deepEqual(Object.keys(plain.published[0]?.message.meta.envelope ?? {}), [
@@ -355,6 +361,6 @@ test("RFC 6531: a notification to a sender with a UTF-8 address asks for SMTPUTF
   await utf8.run();
   assert.partialDeepStrictEqual(utf8.published[0]?.message.meta, {
     has8bit: true,
-    envelope: { smtputf8: true, body: "8BITMIME" },
+    envelope: { smtputf8: true },
   });
 });

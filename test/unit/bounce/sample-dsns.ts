@@ -122,6 +122,18 @@ export const sampleDsns: Record<string, Dsn> = {
       },
     ],
   }),
+  "failed-removed": dsn({
+    recipients: [
+      {
+        address: "bob@example.com",
+        report: {
+          status: "5.7.0",
+          reason: "The administrator of this mail system removed the message before it could be delivered",
+          atMs: receivedAtMs + 2 * hour,
+        },
+      },
+    ],
+  }),
   expired: dsn({
     madeAtMs: receivedAtMs + 120 * hour + 5000,
     recipients: [

@@ -31,7 +31,7 @@ const delivered: Outcome = {
 
 function finished(outcomes: Record<number, Outcome>, over: Partial<FinishedAttempt> = {}): FinishedAttempt {
   return {
-    receivedAtMs,
+    sinceMs: receivedAtMs,
     nullSender: false,
     history: undefined,
     outcomes: new Map(Object.entries(outcomes).map(([index, outcome]) => [Number(index), outcome])),

@@ -143,6 +143,7 @@ export async function runJob(given: Given): Promise<Ran> {
       async attempt(request) {
         step("attempt");
         ran.attempts.push(request);
+        request.begun?.();
         if (typeof answers === "function") return answers(request);
         const outcomes = new Map<number, Outcome>();
         for (const index of request.recipients) {

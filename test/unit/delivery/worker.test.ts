@@ -153,6 +153,7 @@ describe("mail that has no sender, and senders who do not want to hear", () => {
     assert.deepEqual(ran.next, { kind: "done" });
     assert.equal(ran.settled[0]?.state.kind, "dead");
     assert.equal(ran.dead[0]?.diagnosis?.status, "5.1.1");
+    assert.equal(ran.dead[0]?.job.history?.attempts, 1, "operators see that it was tried");
     assert.deepEqual(ran.bounces, []);
     assert.ok(eventsOf(ran).includes("message.dead"));
   });
@@ -187,6 +188,30 @@ describe("expiry", () => {
   });
 });
 
+describe("what operators kept back has its whole time all the same", () => {
+  const answers = { "*": deferred() };
+
+  test("time under a hold counts neither towards the expiry nor towards the delay warning", async () => {
+    const ran = await runJob({ ageMs: 6 * day, job: { heldMs: 6 * day - hour }, answers });
+    assert.equal(ran.next?.kind, "later");
+    assert.deepEqual(ran.bounces, []);
+    const later = await runJob({ ageMs: 6 * day, job: { heldMs: day }, answers });
+    assert.partialDeepStrictEqual(later.settled[0]?.state, {
+      kind: "failed",
+      diagnosis: { status: "5.4.7" },
+    });
+  });
+
+  test("mail that was put back from the dead is tried as long as new mail", async () => {
+    const job = { revivedAtMs: receivedAtMs + 14 * day };
+    const envelope = { reversePath: "" };
+    const ran = await runJob({ ageMs: 14 * day + hour, job, answers, envelope });
+    assert.equal(ran.next?.kind, "later");
+    const end = await runJob({ ageMs: 19 * day, job, answers, envelope });
+    assert.equal(end.settled[0]?.state.kind, "dead");
+  });
+});
+
 describe("the delay warning", () => {
   const job = { history: { attempts: 7, lastAttemptAtMs: receivedAtMs + 3.5 * hour, last: [] } };
   const answers = { "*": deferred() };
@@ -218,6 +243,27 @@ describe("the delay warning", () => {
   test("never for the null sender", async () => {
     const ran = await runJob({ ageMs: 4 * hour, job, answers, envelope: { reversePath: "" } });
     assert.deepEqual(ran.bounces, []);
+  });
+
+  test("is noted in the spool, so that none follows when Redis has forgotten the first", async () => {
+    const recipients = [
+      { address: "a@example.com" },
+      { address: "b@example.com", notify: ["FAILURE" as const] },
+    ];
+    const first = await runJob({ ageMs: 4 * hour, job, answers, envelope: { recipients } });
+    assert.ok(first.steps.indexOf("bounce delayed") < first.steps.lastIndexOf("settle"));
+    assert.deepEqual([...first.states], [[0, { kind: "pending", warned: true }]]);
+    const states = [...first.states];
+    const again = await runJob({
+      ageMs: 5 * hour,
+      answers,
+      envelope: { recipients },
+      states,
+      mayHaveRun: true,
+    });
+    assert.deepEqual(again.bounces, []);
+    assert.equal(again.next?.kind, "later");
+    assert.deepEqual(again.attempts[0]?.recipients, [0, 1], "who was warned is still tried");
   });
 
   test("when it cannot be enqueued the job is not put back without it", async () => {

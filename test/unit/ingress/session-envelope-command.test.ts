@@ -16,6 +16,7 @@ test("MAIL gives the reverse-path and its parameters", () => {
   assert.deepEqual(mail("mail from:<Me@Example.com> size=900 body=8bitmime RET=HDRS ENVID=QQ+2B1 SMTPUTF8"), {
     kind: "mail",
     reversePath: "Me@Example.com",
+    declaredOctets: 900,
     body: "8BITMIME",
     ret: "HDRS",
     envid: "QQ+1",
@@ -64,6 +65,7 @@ test("without a size limit every size is accepted", () => {
   assert.deepEqual(mail("MAIL FROM:<me@example.com> SIZE=99999999999", 0), {
     kind: "mail",
     reversePath: "me@example.com",
+    declaredOctets: 99_999_999_999,
   });
 });
 

@@ -295,6 +295,16 @@ test("connection: shadow says how it would have been handled", () => {
   });
 });
 
+test("connection: tunnels hide the gateway where the outgoing proxy, or the protected entry, does", () => {
+  const hides = (given: Partial<Given>, server: string) =>
+    connect({ ...transparent({ shadow: true }), ...given }, client, server).nextHop?.hide;
+  const hidden = { protected: base.protected.map((entry) => ({ ...entry, hide: true })) };
+  assert.equal(hides({ outgoing: { hide: true } }, unprotectedServer), true);
+  assert.equal(hides({ outgoing: { hide: true } }, protectedServer), false);
+  assert.equal(hides(hidden, protectedServer), true);
+  assert.equal(hides(hidden, unprotectedServer), false);
+});
+
 test("connection: the outgoing proxy hides the gateway where that is configured", () => {
   assert.equal(connect({ outgoing: { hide: true } }, client, unprotectedServer).nextHop?.hide, true);
   assert.equal(connect({}, client, unprotectedServer).nextHop?.hide, false);

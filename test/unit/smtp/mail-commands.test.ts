@@ -64,11 +64,21 @@ test("SMTPUTF8 is needed for addresses and headers beyond ASCII, not because the
   assert.equal(needsSmtpUtf8(envelope({ reversePath: "jörg@example.com" }), ascii, false), true);
 });
 
-test("a server is unfit for what it does not offer", () => {
-  assert.equal(unfitFor(plain, noExtensions), undefined);
-  assert.equal(unfitFor({ ...plain, needsSmtpUtf8: true }, noExtensions)?.status, "5.6.7");
-  assert.equal(unfitFor({ ...plain, has8bit: true }, noExtensions)?.status, "5.6.3");
-  assert.equal(unfitFor({ ...plain, has8bit: true }, all), undefined);
-  assert.equal(unfitFor(plain, { ...all, maxOctets: 99 })?.status, "5.3.4");
-  assert.equal(unfitFor(plain, { ...all, maxOctets: 100 }), undefined);
+test("a server is unfit for what it does not offer (RFC 6531 §3.5, RFC 1870 §6.1)", () => {
+  const silent = envelope();
+  assert.equal(unfitFor(silent, plain, noExtensions), undefined);
+  assert.equal(unfitFor(silent, { ...plain, needsSmtpUtf8: true }, noExtensions)?.status, "5.6.7");
+  assert.equal(unfitFor(silent, plain, { ...all, maxOctets: 99 })?.status, "5.3.4");
+  assert.equal(unfitFor(silent, plain, { ...all, maxOctets: 100 }), undefined);
+});
+
+test("a server without 8BITMIME is unfit for 8-bit content that was declared, and for no other (RFC 6152 §3)", () => {
+  const eightBit = { ...plain, has8bit: true };
+  const declared = envelope({ body: "8BITMIME" });
+  assert.equal(unfitFor(declared, eightBit, noExtensions)?.status, "5.6.3");
+  assert.equal(unfitFor(declared, plain, noExtensions), undefined);
+  assert.equal(unfitFor(declared, eightBit, all), undefined);
+  for (const undeclared of [envelope(), envelope({ body: "7BIT" })]) {
+    assert.equal(unfitFor(undeclared, eightBit, noExtensions), undefined);
+  }
 });

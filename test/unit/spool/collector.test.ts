@@ -5,6 +5,7 @@ import { test } from "node:test";
 import type { Spool, StoredMessage } from "../../../shared/spool/spool.ts";
 import { SpoolCorrupt } from "../../../shared/spool/spool.ts";
 import { someDiagnosis, someMeta, store, textOf, unsettledIds } from "../../contract/spool.ts";
+import { waitFor } from "../../support/wait-for.ts";
 import { makeRoom } from "./room.ts";
 
 const list = (directory: string, place: string) => readdirSync(join(directory, place)).sort();
@@ -126,6 +127,19 @@ test("settlements are kept until their messages have been gone for a while, then
   // Everybody else forgets them too.
   for (let n = 0; n < 3; n++) await careful.states("x", true);
   assert.equal((await careful.states(all[0]?.meta.id ?? "")).size, 0);
+});
+
+test("a log that is still written is left alone when its process has closed its segments", async (t) => {
+  const room = makeRoom(t, { segmentBytes: 1, forgetAfterMs: 0 });
+  const [writing, other] = [room.open(), room.open()];
+  const message = await store(writing, "x");
+  await settle(writing, message);
+  await store(writing, "a second segment, so that the first is known to be closed");
+  await waitFor("the segment to go", async () => (await other.collect()).segmentsRemoved > 0);
+  for (let n = 0; n < 3; n++) await other.collect();
+  assert.equal(list(room.directory, "settled").length, 1);
+  await writing.settle([{ id: "late", recipients: [0], state: { kind: "delivered" } }]);
+  assert.equal((await other.states("late", true)).size, 1);
 });
 
 test("of a log that is mostly obsolete the rest is written again, and says the same", async (t) => {

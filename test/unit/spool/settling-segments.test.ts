@@ -31,7 +31,7 @@ async function failedMessage(open: () => FsSpool): Promise<StoredMessage> {
 
 test("a notification's record counts before its process could note it in a log, and frees nothing while that lives", async (t) => {
   const faulty = faultyFiles();
-  t.after(() => faulty.release());
+  t.after(() => faulty.thaw());
   const room = makeRoom(t, quick);
   const reported = await failedMessage(room.open);
   const dying = room.open({ files: faulty.files });

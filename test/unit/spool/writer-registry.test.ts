@@ -11,7 +11,7 @@ const quick = { beatMs: 20, deadAfterMs: 500, followMs: 20 };
 
 test("a writer that falls silent is taken for dead, one that shows itself is not", async (t) => {
   const faulty = faultyFiles();
-  t.after(() => faulty.release());
+  t.after(() => faulty.thaw());
   const room = makeRoom(t, quick);
   const [silent, living, watching] = [room.open({ files: faulty.files }), room.open(), room.open()];
   await Promise.all([store(silent, "x"), store(living, "x")]);

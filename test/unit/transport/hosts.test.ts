@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DnsAnswer, MxRecord } from "../../../shared/transport/dns/answer.ts";
-import { addressLiteral, decideAddresses, decideMx, noAddress } from "../../../shared/transport/hosts.ts";
+import {
+  addressLiteral,
+  decideAddresses,
+  decideMx,
+  noAddress,
+  sameFamilyFirst,
+} from "../../../shared/transport/hosts.ts";
 
 const found = <T>(...records: T[]): DnsAnswer<T> => ({
   kind: "found",
@@ -113,4 +119,30 @@ test("address literals are addresses (RFC 5321 §4.1.3)", () => {
   for (const bad of ["[2001:db8::1]", "[IPv6:192.0.2.1]", "[192.0.2]", "[example.org]", "[192.0.2.1"]) {
     assert.equal(addressLiteral(bad), "invalid", bad);
   }
+});
+
+test("a delivery in the client's name goes to servers of its own family first, otherwise in their order", () => {
+  const servers = [
+    "203.0.113.25",
+    "2001:db8:113::25",
+    "mail.example.com",
+    "203.0.113.26",
+    "2001:db8:113::26",
+  ];
+  const order = (source?: string) => sameFamilyFirst(servers, source, (server) => server);
+  assert.deepEqual(order("2001:db8::1"), [
+    "2001:db8:113::25",
+    "mail.example.com",
+    "2001:db8:113::26",
+    "203.0.113.25",
+    "203.0.113.26",
+  ]);
+  assert.deepEqual(order("192.0.2.1"), [
+    "203.0.113.25",
+    "mail.example.com",
+    "203.0.113.26",
+    "2001:db8:113::25",
+    "2001:db8:113::26",
+  ]);
+  assert.deepEqual(order(), servers);
 });

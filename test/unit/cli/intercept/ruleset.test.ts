@@ -68,6 +68,17 @@ describe("the rules for interception", () => {
     assert.match(script, /^table inet postern \{ \}\ndelete table inet postern\ntable inet postern \{/);
   });
 
+  test("lead replies to hidden sessions back, whatever the listener", () => {
+    const socketRule = /socket transparent 1 meta mark set meta mark & 0xffff0000 \| 0x0000706f accept/;
+    const redirect = [listener("0.0.0.0", "redirect")];
+    assert.match(rules({ listeners: redirect, outgoing: { hide: true } }), socketRule);
+    assert.doesNotMatch(rules({ listeners: redirect }), socketRule);
+    const byProxy = { ...listener("127.0.0.1", "self"), destination: "proxy" as const };
+    const listeners = [{ ...byProxy, trusted_proxies: ["127.0.0.1"] }];
+    assert.match(rules({ listeners, outgoing: { hide: true } }), socketRule);
+    assert.doesNotMatch(rules({ listeners, outgoing: { hide: true } }), /dport/);
+  });
+
   test("need a listener that takes intercepted connections", () => {
     assert.throws(
       () => rules({ listeners: [listener("127.0.0.1", "self", 2525)] }),

@@ -38,6 +38,8 @@ function talk(random: Random): Talk {
       server.take(octets);
     },
     toClient: (octets) => heard.client.push(octets),
+    admitMail: () => true,
+    wentOn() {},
     transaction: (transaction) => seen.push(asSeen(transaction)),
     opaque: (reason) => assert.equal(reason, "sasl-layer"),
     serverBroken: (reason) => assert.fail(reason),

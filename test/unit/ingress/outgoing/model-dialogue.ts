@@ -271,14 +271,15 @@ const pieces = [
   "250 ok\r\n",
 ];
 
-function randomOctets(random: Random, isLong: boolean): Buffer {
+export function randomOctets(random: Random, isLong: boolean): Buffer {
   let text = "";
   for (let i = Math.floor(random() ** 2 * 60); i > 0; i--) text += pick(random, pieces);
   if (isLong && random() < 0.1) text += "z".repeat(70_000);
   return Buffer.from(text, "latin1");
 }
 
-function framedBody(random: Random, isLong: boolean): Buffer {
+/** A message as it follows DATA, dots stuffed and the final one sent, of octets that confuse careless readers. */
+export function framedBody(random: Random, isLong: boolean): Buffer {
   let body = `\r\n${randomOctets(random, isLong).toString("latin1")}`;
   if (!body.endsWith("\r\n")) body += "\r\n";
   while (body.includes("\r\n.\r\n")) body = body.replace("\r\n.\r\n", "\r\n..\r\n");

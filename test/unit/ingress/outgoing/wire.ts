@@ -8,6 +8,9 @@ export class Wire {
   readonly transactions: Transaction[] = [];
   opaque: OpaqueReason | undefined;
   broken: string | undefined;
+  /** With the rule `limitsMail`: what is answered before each MAIL. */
+  admitMail: () => boolean | Promise<boolean> = () => true;
+  wentOn = 0;
   #toServer = "";
   #toClient = "";
 
@@ -20,6 +23,10 @@ export class Wire {
         },
         toClient: (octets) => {
           this.#toClient += octets.toString("latin1");
+        },
+        admitMail: () => this.admitMail(),
+        wentOn: () => {
+          this.wentOn++;
         },
         transaction: (transaction) => this.transactions.push(transaction),
         opaque: (reason) => {

@@ -22,13 +22,20 @@ const read = (given: Partial<DnsReply>) => readReply("x.test", "A", reply(given)
 
 test("records are found with the least of their TTLs", () => {
   const answers = [a("x.test", "192.0.2.1", 300), a("x.test", "192.0.2.2", 60)];
-  assert.deepEqual(read({ answers }), { kind: "records", records: answers, ttl: 60 });
+  assert.deepEqual(read({ answers }), { kind: "records", records: answers, ttl: 60, owner: "x.test" });
 });
 
 test("CNAMEs are followed within the reply, and their TTL counts", () => {
   const end = a("z.test", "192.0.2.1");
   const answers = [cname("x.test", "y.test", 10), cname("y.test", "z.test"), end];
-  assert.deepEqual(read({ answers }), { kind: "records", records: [end], ttl: 10 });
+  assert.deepEqual(read({ answers }), { kind: "records", records: [end], ttl: 10, owner: "z.test" });
+});
+
+test("who asks for a CNAME gets it, not what it leads to", () => {
+  const alias = cname("x.test", "y.test", 10);
+  const answers = [alias, a("y.test", "192.0.2.1")];
+  const reading = readReply("x.test", "CNAME", reply({ answers }));
+  assert.deepEqual(reading, { kind: "records", records: [alias], ttl: 10, owner: "x.test" });
 });
 
 test("records of another name are no answer", () => {

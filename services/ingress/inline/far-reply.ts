@@ -1,0 +1,29 @@
+/** The far server's replies as the client gets them: its code, its enhanced status and its text, on one line. Pure. */
+import { statusOf } from "../../../shared/smtp/diagnose.ts";
+import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
+import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
+import type { EnhancedStatus, SmtpReply } from "../../../shared/smtp/status.ts";
+
+/** RFC 5321 §4.5.3.1.5: 512 octets with code, status and CRLF. */
+const maxText = 480;
+
+/** RFC 2034 §4: we offer enhanced codes, so every reply has one, also where the far server gave none. */
+export function passedOn(reply: SmtpReply): Reply {
+  const text = reply.lines.join(" ").replace(/\s+/g, " ").trim();
+  return makeReply(reply.code, statusOf(reply), text === "" ? "No reason was given" : clip(text));
+}
+
+/** A refusal that the far server said, or that it would say: it lacks what the message needs. */
+export function refusalOf({ reply, status, reason }: Diagnosis): Reply {
+  return reply === undefined ? makeReply(codeOf(status), status, clip(reason)) : passedOn(reply);
+}
+
+/** RFC 1870 §6.1, RFC 6531 §3.5, else RFC 5321 §4.2.2. */
+function codeOf(status: EnhancedStatus): number {
+  if (status === "5.3.4") return 552;
+  return status === "5.6.7" ? 553 : 554;
+}
+
+function clip(text: string): string {
+  return text.length > maxText ? `${text.slice(0, maxText - 3)}...` : text;
+}

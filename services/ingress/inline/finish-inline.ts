@@ -1,0 +1,128 @@
+/** From the final dot to the reply, for a message that also went to a far server: its word first, then the spool. */
+import type { BounceJob } from "../../../shared/queue/contract.ts";
+import type { Outcome } from "../../../shared/smtp/diagnosis.ts";
+import type { StoredMessage } from "../../../shared/spool/spool.ts";
+import type { InlineEnd } from "../../../shared/transport/inline-transaction.ts";
+import type { Acceptor, ReceivedMessage, Stamp } from "../accept.ts";
+import type { Reception } from "../session/reception.ts";
+import { type Stored, storeMessage } from "../session/store.ts";
+import { type AfterInline, afterInline } from "./after-inline.ts";
+import { passedOn, refusalOf } from "./far-reply.ts";
+import type { Inline } from "./inline.ts";
+import type { InlineLeg } from "./inline-leg.ts";
+
+export interface InlineMessage {
+  leg: InlineLeg;
+  /** Id, time and Received field as the far server has got them. */
+  stamp: Stamp;
+}
+
+export interface FinishedInline {
+  stored: Stored;
+  end: InlineEnd;
+  /** Everybody has the message, and nothing is left to do. */
+  isSettled: boolean;
+}
+
+/** Never rejects. The draft has ended, or been given up, when it resolves. */
+export async function finishInline(
+  { leg, stamp }: InlineMessage,
+  reception: Reception,
+  message: ReceivedMessage,
+  acceptor: Acceptor,
+  inline: Inline,
+): Promise<FinishedInline> {
+  const end = await leg.finish();
+  const { outcome } = end;
+  const next = afterInline(message.envelope, leg.recipients, outcome);
+  count(inline, leg, outcome, next);
+  switch (next.kind) {
+    case "refused":
+      return { stored: { kind: "refused", reply: refusalOf(next.diagnosis) }, end, isSettled: false };
+    case "delivered":
+      reception.abandon();
+      return { stored: accepted(stamp, message, outcome), end, isSettled: true };
+    case "stored": {
+      const kept = keep(message, next);
+      const stored = await storeMessage(reception, kept, acceptor, stamp);
+      if (stored.kind === "accepted" && stored.message !== undefined) {
+        report(stored.message, next, leg, outcome, inline);
+      }
+      // Everybody has it. That the report cannot be made is no reason to have the client send it all again.
+      if (stored.kind === "refused" && next.queued.length === 0) {
+        acceptor.log.error(
+          { id: stamp.id },
+          "delivered inline, but the success report that is owed cannot be stored",
+        );
+        return { stored: accepted(stamp, message, outcome), end, isSettled: true };
+      }
+      const rows = rowsOf(message);
+      if (stored.kind === "refused") return { stored, end, isSettled: false };
+      const isSettled = next.queued.length === 0;
+      return { stored: isSettled ? accepted(stamp, message, outcome) : { ...stored, rows }, end, isSettled };
+    }
+  }
+}
+
+/** The far 250 is the client's 250. */
+function accepted({ id }: Stamp, message: ReceivedMessage, outcome: Outcome): Stored {
+  const rows = rowsOf(message);
+  return outcome.kind === "delivered"
+    ? { kind: "accepted", id, rows, reply: passedOn(outcome.reply) }
+    : { kind: "accepted", id, rows };
+}
+
+function rowsOf({ routes }: ReceivedMessage): string[] {
+  return [...new Set(routes.map(({ row }) => row))];
+}
+
+/** Only who still needs it is in the record, so that nobody who has it can ever be tried again. */
+function keep(
+  message: ReceivedMessage,
+  { queued, reported }: AfterInline & { kind: "stored" },
+): ReceivedMessage {
+  const { envelope, routes } = message;
+  const pick = <T>(list: readonly T[], indexes: number[]): T[] =>
+    indexes.flatMap((index) => list[index] ?? []);
+  return {
+    ...message,
+    // Who is only reported comes last, has no route, and is in no part: there is nothing to deliver.
+    envelope: { ...envelope, recipients: pick(envelope.recipients, [...queued, ...reported]) },
+    routes: pick(routes, queued),
+    delivered: reported.map((_, position) => queued.length + position),
+  };
+}
+
+/**
+ * RFC 3461 §5.2: SUCCESS was asked for, and the far server will not report it. A domain's own server is where the mail
+ * was to go: delivered. Any other passes it on: relayed (RFC 3464 §2.3.3).
+ */
+function report(
+  { meta, locator }: StoredMessage,
+  { queued, reported }: AfterInline & { kind: "stored" },
+  { route }: InlineLeg,
+  outcome: Outcome,
+  { notices }: Inline,
+): void {
+  if (outcome.kind !== "delivered" || reported.length === 0) return;
+  const { reply, remote } = outcome;
+  const job: BounceJob = {
+    version: 1,
+    kind: route.row === "to-protected" ? "delivered" : "relayed",
+    id: meta.id,
+    locator,
+    recipients: reported.map((_, position) => ({
+      recipient: queued.length + position,
+      reply,
+      remote,
+      atMs: Date.now(),
+    })),
+  };
+  notices.publish(job);
+}
+
+function count({ metrics }: Inline, leg: InlineLeg, outcome: Outcome, next: AfterInline): void {
+  if (outcome.kind === "delivered") metrics.count("delivered", leg.recipients.length);
+  else metrics.count(next.kind === "refused" ? "rejected" : "queued", leg.recipients.length);
+  metrics.count("queued", leg.deferred.size);
+}

@@ -1,0 +1,84 @@
+/** The lines that tell how an accepted message went inline; the same events and fields as the delivery service's. */
+import type { MessageMeta } from "../../../shared/mail/message.ts";
+import { describeNextHop } from "../../../shared/routing/route.ts";
+import type { EventName, Logger } from "../../../shared/runtime/log.ts";
+import { replyLine } from "../../../shared/smtp/diagnose.ts";
+import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
+import type { InlineEnd } from "../../../shared/transport/inline-transaction.ts";
+import type { InlineLeg } from "./inline-leg.ts";
+
+/** A message that the client was told to be accepted. */
+export interface InlineStory {
+  id: string;
+  envelope: MessageMeta["envelope"];
+  leg: InlineLeg;
+  end: InlineEnd;
+  /** Since DATA. */
+  ms: number;
+  /** Nothing is left to do. */
+  isSettled: boolean;
+}
+
+export function logInline(log: Logger, { id, envelope, leg, end, ms, isSettled }: InlineStory): void {
+  const { row, nextHop } = leg.route;
+  const shared = {
+    id,
+    inline: true,
+    from: envelope.reversePath,
+    row,
+    nextHop: describeNextHop(nextHop),
+    ms,
+    ...describeTls(end),
+  };
+  const addressOf = (index: number) => envelope.recipients[index]?.address;
+  const { outcome } = end;
+  for (const index of leg.recipients) {
+    const to = addressOf(index);
+    if (outcome.kind === "delivered") {
+      log.info({
+        event: "delivery.delivered" satisfies EventName,
+        ...shared,
+        to,
+        remote: describeRemote(outcome.remote),
+        status: outcome.reply.enhanced ?? "2.0.0",
+        reply: replyLine(outcome.reply),
+        delayMs: ms,
+      });
+    } else logDeferred(log, shared, to, outcome.diagnosis);
+  }
+  for (const [index, diagnosis] of leg.deferred) logDeferred(log, shared, addressOf(index), diagnosis);
+  if (!isSettled) return;
+  log.info({
+    event: "message.settled" satisfies EventName,
+    id,
+    recipients: envelope.recipients.length,
+    delayMs: ms,
+  });
+}
+
+/** Refused after others were accepted is deferred too: the queue gets the refusal again, and makes the notification. */
+function logDeferred(log: Logger, shared: object, to: string | undefined, diagnosis: Diagnosis): void {
+  const { status, reason, reply, remote, possiblyDelivered } = diagnosis;
+  log.info({
+    event: "delivery.deferred" satisfies EventName,
+    ...shared,
+    to,
+    status,
+    class: diagnosis.class,
+    reason,
+    ...(reply === undefined ? {} : { reply: replyLine(reply), command: reply.command }),
+    ...(remote === undefined ? {} : { remote: describeRemote(remote) }),
+    ...(possiblyDelivered === true ? { possiblyDelivered } : {}),
+  });
+}
+
+/** `mx.example.com[192.0.2.25]:25` */
+function describeRemote({ host, address, port }: { host: string; address: string; port: number }): string {
+  return host === address ? `[${address}]:${port}` : `${host}[${address}]:${port}`;
+}
+
+function describeTls({ tls }: InlineEnd) {
+  if (tls === undefined) return {};
+  const { protocol, cipher, level, peerName, verified } = tls;
+  return { tls: { protocol, cipher, policy: level, peer: peerName, verified } };
+}

@@ -1,0 +1,57 @@
+/** Inline delivery as the sessions see it: whether a recipient may go that way, and the far transaction for it. */
+import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
+import { mustHaveTls } from "../../../shared/mail/envelope.ts";
+import type { Origin } from "../../../shared/mail/message.ts";
+import { describeRoute, type Route } from "../../../shared/routing/route.ts";
+import type { InlineTransport } from "../../../shared/transport/inline.ts";
+import { InlineLeg } from "./inline-leg.ts";
+import type { InlineMetrics } from "./inline-metrics.ts";
+import type { Notices } from "./notices.ts";
+
+/** What inline delivery needs of the process. */
+export interface InlineMeans {
+  transport: InlineTransport;
+  /** Whether an operator holds this mail (design "Queues"): it must not get past the queue then. */
+  isHeld(mail: { from: string; to: string; route: string }): boolean;
+  notices: Notices;
+}
+
+export interface Inline extends InlineMeans {
+  metrics: InlineMetrics;
+}
+
+/** Who sends, as far as it is known before the data. */
+export interface InlineSender {
+  envelope: Envelope;
+  origin: Origin;
+  declaredOctets: number | undefined;
+}
+
+/** Whether this recipient's mail may be delivered while the client waits. */
+export function mayGoInline(
+  inline: Pick<InlineMeans, "isHeld">,
+  { envelope }: Pick<InlineSender, "envelope">,
+  { address }: Recipient,
+  route: Route,
+): boolean {
+  // Whether REQUIRETLS can be honoured takes every host of the next hop to tell: the queue has the time.
+  if (!route.inline || mustHaveTls(envelope)) return false;
+  return !inline.isHeld({ from: envelope.reversePath, to: address, route: describeRoute(route) });
+}
+
+export function openLeg(
+  { transport }: Pick<InlineMeans, "transport">,
+  sender: InlineSender,
+  route: Route,
+): InlineLeg {
+  const { envelope, origin, declaredOctets } = sender;
+  return new InlineLeg(
+    route,
+    transport.openInline({
+      nextHop: route.nextHop,
+      envelope,
+      origin,
+      ...(declaredOctets === undefined ? {} : { declaredOctets }),
+    }),
+  );
+}

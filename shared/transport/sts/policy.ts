@@ -1,0 +1,69 @@
+/** An MTA-STS policy (RFC 8461 §3.2): strictly read, since it comes from anybody. Pure. */
+
+export interface StsPolicy {
+  mode: "enforce" | "testing" | "none";
+  /** Patterns in lower case: `mx.example.com`, or `*.example.com` for one label more. Never empty but in mode none. */
+  mx: string[];
+  maxAgeSeconds: number;
+}
+
+export type ParsedPolicy = { kind: "policy"; policy: StsPolicy } | { kind: "invalid"; reason: string };
+
+/** RFC 8461 §3.2: about a year. More is taken for this. */
+const maxMaxAgeSeconds = 31_557_600;
+/** No domain has so many; the policy of one that says so is no policy. */
+const maxMxPatterns = 500;
+
+const label = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?";
+const mxPattern = new RegExp(`^(?:\\*\\.)?(?:${label}\\.)*${label}$`);
+/** RFC 8461 §3.2, sts-policy-ext-name and its delimiter; the value up to the end of the line. */
+const line = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31}):[ \t]*(\P{Cc}*)$/u;
+
+/** @param text  the body of the HTTPS response */
+export function parseStsPolicy(text: string): ParsedPolicy {
+  const fields = new Map<string, string>();
+  const mx = new Set<string>();
+  for (const raw of text.split(/\r?\n/)) {
+    const trimmed = raw.replace(/[ \t]+$/, "");
+    // Not in the grammar, yet editors leave an empty line behind.
+    if (trimmed === "") continue;
+    const match = line.exec(trimmed);
+    const [, name = "", value = ""] = match ?? [];
+    if (match === null) return invalid('a line is no "name: value"');
+    if (name === "mx") {
+      const pattern = value.toLowerCase().replace(/\.$/, "");
+      if (pattern.length > 253 || !mxPattern.test(pattern))
+        return invalid("an mx is not a host name or *.name");
+      mx.add(pattern);
+      if (mx.size > maxMxPatterns) return invalid(`it has more than ${maxMxPatterns} mx`);
+    } else if (!fields.has(name)) {
+      // RFC 8461 §3.2: of fields that stand more than once, the first counts.
+      fields.set(name, value);
+    }
+  }
+  if (fields.get("version") !== "STSv1") return invalid("its version is not STSv1");
+  const mode = fields.get("mode");
+  if (mode !== "enforce" && mode !== "testing" && mode !== "none") {
+    return invalid("its mode is not enforce, testing or none");
+  }
+  const maxAge = fields.get("max_age") ?? "";
+  if (!/^\d{1,10}$/.test(maxAge)) return invalid("its max_age is not a number of seconds");
+  if (mx.size === 0 && mode !== "none") return invalid("it has no mx");
+  const maxAgeSeconds = Math.min(Number(maxAge), maxMaxAgeSeconds);
+  return { kind: "policy", policy: { mode, mx: [...mx], maxAgeSeconds } };
+}
+
+/**
+ * RFC 8461 §4.1: case does not count, and a wildcard stands for exactly one label, the leftmost.
+ * @param host  the MX host name in A-labels
+ */
+export function listsHost(policy: StsPolicy, host: string): boolean {
+  const name = host.toLowerCase().replace(/\.$/, "");
+  const dot = name.indexOf(".");
+  const wildcard = dot > 0 ? `*${name.slice(dot)}` : undefined;
+  return policy.mx.some((pattern) => pattern === name || pattern === wildcard);
+}
+
+function invalid(reason: string): ParsedPolicy {
+  return { kind: "invalid", reason };
+}

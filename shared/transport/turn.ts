@@ -1,0 +1,39 @@
+/** When those come back who cannot go now: one after another, as the destination can take them, never all at once. */
+import type { TurnRequest } from "./slots.ts";
+
+/** Lines known before those that are empty are forgotten. */
+const sweepAt = 10_000;
+
+/** The turns of one process. */
+export function localTurn(
+  now: () => number,
+  random: () => number,
+): (line: string, request: TurnRequest) => number {
+  /** Up to when turns have been given away. */
+  const lines = new Map<string, number>();
+  return (line, request) => {
+    const nowMs = now();
+    if (lines.size >= sweepAt) {
+      for (const [name, promisedMs] of lines) if (promisedMs <= nowMs) lines.delete(name);
+    }
+    const { delayMs, promisedMs } = nextTurn((lines.get(line) ?? 0) - nowMs, request, random());
+    lines.set(line, nowMs + promisedMs);
+    return Math.ceil(nowMs + delayMs);
+  };
+}
+
+/**
+ * The next free time of a line, relative to now like all times here. Beyond the horizon nothing is promised: who comes
+ * back then may have to wait once more, and they come spread over half of it.
+ * @param promisedMs  up to when turns have been given away
+ * @param random      0..1
+ */
+export function nextTurn(
+  promisedMs: number,
+  { eachMs, earliestMs, horizonMs }: TurnRequest,
+  random: number,
+): { delayMs: number; promisedMs: number } {
+  const next = Math.max(promisedMs, earliestMs) + eachMs;
+  if (next <= Math.max(horizonMs, earliestMs + eachMs)) return { delayMs: next, promisedMs: next };
+  return { delayMs: horizonMs * (1 + random / 2), promisedMs };
+}

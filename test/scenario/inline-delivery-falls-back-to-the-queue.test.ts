@@ -1,0 +1,358 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SpoolUnavailable } from "../../shared/spool/spool.ts";
+import {
+  deliveredRecipients,
+  greeted,
+  message,
+  queuedRecipients,
+  send,
+  startInlineFlow,
+} from "../support/inline.ts";
+import {
+  close,
+  deaf,
+  hang,
+  reset,
+  type SmtpScript,
+  startSmtpPeer,
+  thenClose,
+  usualExtensions,
+} from "../support/smtp-peer.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const queued = /^250 2\.0\.0 Ok: queued as /;
+const once = (answer: ReturnType<NonNullable<SmtpScript["data"]>>) => () => answer;
+
+for (const [name, script] of [
+  ["451 in the greeting", { connect: once("451 4.3.0 later") }],
+  ["554 in the greeting", { connect: once("554 5.7.1 not you") }],
+  ["no greeting", { connect: once(hang) }],
+  ["EHLO without an answer", { ehlo: once(hang) }],
+  ["451 at MAIL", { mail: once("451 4.3.0 later") }],
+  ["421 at MAIL", { mail: once(thenClose("421 4.3.2 going down")) }],
+  ["no answer to MAIL", { mail: once(hang) }],
+  ["a connection lost at MAIL", { mail: once(reset) }],
+  ["450 at RCPT", { rcpt: once("450 4.2.0 greylisted") }],
+  ["552 too many at RCPT", { rcpt: once("552 5.5.3 too many") }],
+  ["421 at RCPT", { rcpt: once(thenClose("421 4.3.2 going down")) }],
+  ["nonsense at RCPT", { rcpt: once("354 what") }],
+  ["no answer to RCPT", { rcpt: once(hang) }],
+  ["a connection lost at RCPT", { rcpt: once(close) }],
+  ["452 at DATA", { data: once("452 4.3.1 full") }],
+  ["no answer to DATA", { data: once(hang) }],
+  ["a connection lost at DATA", { data: once(reset) }],
+  ["451 in the middle of the message", { body: once(thenClose("451 4.3.0 later")) }],
+  ["451 at the dot", { message: once("451 4.3.0 later") }],
+  ["421 at the dot", { message: once(thenClose("421 4.3.2 going down")) }],
+] as [string, SmtpScript][]) {
+  test(`${name}: the client hears 250 from the queue, which has the message for all`, async (t) => {
+    const { peer, sessions } = await startInlineFlow(
+      t,
+      { script },
+      { config: { timeouts: { inline: "500ms" } } },
+    );
+    const sent = await send(await greeted(sessions), ["<a@example.com>", "<b@example.com>"]);
+    assert.deepEqual(sent.rcpt, ["250 2.1.5 Ok", "250 2.1.5 Ok"]);
+    assert.match(sent.dot ?? "", queued);
+    assert.equal(peer.received.length, 0);
+    assert.equal(sessions.accepted.length, 1);
+    assert.equal(sessions.published.length, 1);
+    assert.deepEqual(queuedRecipients(sessions), ["a@example.com", "b@example.com"]);
+    assert.equal(sessions.accepted[0]?.body, message);
+    assert.equal(sessions.openDrafts, 0);
+    const deferred = sessions.log.filter(({ event }) => event === "delivery.deferred");
+    assert.deepEqual(
+      deferred.map(({ to, inline }) => [to, inline]),
+      [
+        ["a@example.com", true],
+        ["b@example.com", true],
+      ],
+    );
+    assert.equal(deferred[0]?.possiblyDelivered, undefined);
+  });
+}
+
+test("a server that cannot be reached leaves the mail to the queue, and the next client does not wait for it", async (t) => {
+  const gone = await startSmtpPeer();
+  await gone.stop();
+  const { sessions } = await startInlineFlow(t, {}, { entry: { servers: [`127.0.0.1:${gone.port}`] } });
+  const client = await greeted(sessions);
+  for (const to of ["<a@example.com>", "<b@example.com>"])
+    assert.match((await send(client, [to])).dot ?? "", queued);
+  assert.deepEqual(queuedRecipients(sessions), ["a@example.com", "b@example.com"]);
+});
+
+test("the second server takes the mail while the client waits when the first is down", async (t) => {
+  const gone = await startSmtpPeer();
+  await gone.stop();
+  const second = await startSmtpPeer();
+  t.after(() => second.stop());
+  const { sessions } = await startInlineFlow(
+    t,
+    {},
+    {
+      entry: { servers: [`127.0.0.1:${gone.port}`, `127.0.0.1:${second.port}`] },
+    },
+  );
+  await send(await greeted(sessions), ["<a@example.com>"]);
+  assert.deepEqual(deliveredRecipients(second), ["a@example.com"]);
+  assert.equal(sessions.accepted.length, 0);
+});
+
+test("a server that stops reading in the middle of a large message cannot keep the client waiting", async (t) => {
+  const { peer, sessions } = await startInlineFlow(
+    t,
+    { script: { body: once(deaf) } },
+    { config: { timeouts: { inline: "500ms" } } },
+  );
+  const text = `Subject: large\r\n\r\n${`${"x".repeat(998)}\r\n`.repeat(20_000)}`;
+  const sent = await send(await greeted(sessions), ["<a@example.com>"], text);
+  assert.match(sent.dot ?? "", queued);
+  assert.equal(sessions.accepted[0]?.body.length, text.length);
+  assert.equal(peer.received.length, 0);
+});
+
+test("a server lost after the dot without a word: queued, and logged as possibly delivered", async (t) => {
+  const { peer, sessions } = await startInlineFlow(t, { script: { message: once(reset) } });
+  const sent = await send(await greeted(sessions), ["<a@example.com>"]);
+  assert.match(sent.dot ?? "", queued);
+  assert.deepEqual(queuedRecipients(sessions), ["a@example.com"]);
+  assert.equal(peer.received.length, 0);
+  const deferred = sessions.log.find(({ event }) => event === "delivery.deferred");
+  assert.equal(deferred?.possiblyDelivered, true);
+});
+
+test("a client that pauses too long loses the far server, not its mail", async (t) => {
+  const { peer, sessions } = await startInlineFlow(t, {}, { config: { timeouts: { inline: "100ms" } } });
+  const client = await greeted(sessions);
+  await client.command("MAIL FROM:<me@example.org>");
+  await client.command("RCPT TO:<a@example.com>");
+  await waitFor("the far transaction to be given up", () => peer.commands.includes("1: RSET"));
+  assert.match(await client.command("DATA"), /^354/);
+  client.write(`${message.replace(/^\./gm, "..")}.\r\n`);
+  assert.match(await client.reply(), queued);
+  assert.deepEqual(queuedRecipients(sessions), ["a@example.com"]);
+  assert.equal(peer.received.length, 0);
+});
+
+test("each recipient of one transaction ends right: delivered, deferred, refused, of another next hop, held, not inline", async (t) => {
+  const script: SmtpScript = {
+    rcpt: (address) =>
+      address.startsWith("later") ? "450 4.2.0 later" : address.startsWith("no") ? "550 5.1.1 no" : undefined,
+  };
+  const { peer, sessions } = await startInlineFlow(
+    t,
+    { script },
+    {
+      inline: { isHeld: ({ to }) => to.startsWith("held") },
+    },
+  );
+  const sent = await send(await greeted(sessions), [
+    "<yes@example.com>",
+    "<later@example.com>",
+    "<no@example.com>",
+    "<friend@elsewhere.example>",
+    "<held@example.com>",
+    "<also@example.com>",
+  ]);
+  assert.deepEqual(
+    sent.rcpt.map((reply) => reply.slice(0, 9)),
+    ["250 2.1.5", "250 2.1.5", "550 5.1.1", "250 2.1.5", "250 2.1.5", "250 2.1.5"],
+  );
+  assert.match(sent.dot ?? "", queued);
+  assert.deepEqual(deliveredRecipients(peer), ["yes@example.com", "also@example.com"]);
+  assert.equal(sessions.accepted.length, 1);
+  const meta = sessions.accepted[0]?.meta;
+  // Who has it is not in the record at all: nothing can try him again.
+  assert.deepEqual(
+    meta?.envelope.recipients.map(({ address }) => address),
+    ["later@example.com", "friend@elsewhere.example", "held@example.com"],
+  );
+  assert.deepEqual(meta?.parts, [[0, 2], [1]]);
+  // One Received field for both ways, which names nobody, since there were several.
+  assert.ok(peer.received[0]?.data.toString("latin1").startsWith(meta?.received ?? "none"));
+  assert.doesNotMatch(meta?.received ?? "", /for </);
+  assert.equal(sent.dot, `250 2.0.0 Ok: queued as ${meta?.id}`);
+});
+
+test("of two next hops the first goes inline and the second to the queue", async (t) => {
+  const second = await startSmtpPeer();
+  t.after(() => second.stop());
+  const first = await startSmtpPeer();
+  t.after(() => first.stop());
+  const { sessions } = await startInlineFlow(
+    t,
+    {},
+    {
+      config: {
+        protected: [
+          { domains: ["one.example"], servers: [`127.0.0.1:${first.port}`] },
+          { domains: ["two.example"], servers: [`127.0.0.1:${second.port}`] },
+        ],
+      },
+    },
+  );
+  const sent = await send(await greeted(sessions), ["<a@one.example>", "<b@two.example>", "<c@one.example>"]);
+  assert.match(sent.dot ?? "", queued);
+  assert.deepEqual(deliveredRecipients(first), ["a@one.example", "c@one.example"]);
+  assert.equal(second.connections, 0);
+  assert.deepEqual(queuedRecipients(sessions), ["b@two.example"]);
+});
+
+test("a 5xx to the dot with others in the queue: all are queued, and the delivery worker makes the DSN", async (t) => {
+  const { sessions } = await startInlineFlow(t, { script: { message: once("554 5.7.1 no spam") } });
+  const sent = await send(await greeted(sessions), ["<a@example.com>", "<friend@elsewhere.example>"]);
+  assert.match(sent.dot ?? "", queued);
+  assert.deepEqual(queuedRecipients(sessions), ["a@example.com", "friend@elsewhere.example"]);
+});
+
+test("a full destination leaves the mail to the queue", async (t) => {
+  const { peer, sessions } = await startInlineFlow(
+    t,
+    {},
+    {
+      config: { limits: { destinations: [{ match: "*", connections: 1 }] } },
+    },
+  );
+  const holder = await greeted(sessions);
+  await holder.command("MAIL FROM:<me@example.org>");
+  await holder.command("RCPT TO:<slow@example.com>");
+  const sent = await send(await greeted(sessions), ["<a@example.com>"]);
+  assert.match(sent.dot ?? "", queued);
+  assert.equal(peer.connections, 1);
+  assert.deepEqual(queuedRecipients(sessions), ["a@example.com"]);
+});
+
+test("storage that fails is no trouble where the far server takes the message; where it does not, the client hears 451", async (t) => {
+  let verdict = "250 2.0.0 taken";
+  const { peer, sessions } = await startInlineFlow(t, { script: { message: () => verdict } });
+  sessions.faults.onWrite = () => Promise.reject(new SpoolUnavailable("the disk is gone"));
+  const client = await greeted(sessions);
+  assert.equal((await send(client, ["<a@example.com>"])).dot, "250 2.0.0 taken");
+  verdict = "451 4.3.0 later";
+  assert.match((await send(client, ["<b@example.com>"])).dot ?? "", /^451 4\.3\.0 /);
+  assert.deepEqual(deliveredRecipients(peer), ["a@example.com"]);
+  assert.equal(sessions.openDrafts, 0);
+});
+
+test("the record that is stored for the rest must be stored: a commit that fails is 451 for the whole transaction", async (t) => {
+  const { sessions } = await startInlineFlow(t);
+  sessions.faults.onCommit = () => Promise.reject(new SpoolUnavailable("the disk is gone"));
+  const sent = await send(await greeted(sessions), ["<a@example.com>", "<friend@elsewhere.example>"]);
+  assert.match(sent.dot ?? "", /^451 4\.3\.0 /);
+  assert.equal(sessions.accepted.length, 0);
+});
+
+test("the far server gets nothing to its end that we refuse: a bare newline, a message too large for us", async (t) => {
+  const { peer, sessions } = await startInlineFlow(
+    t,
+    {},
+    { config: { limits: { message: "1KB" }, timeouts: { inline: "1h" } } },
+  );
+  const client = await greeted(sessions);
+  const smuggled = await send(client, ["<a@example.com>"], "Subject: x\r\n\r\nx\n.\nMAIL FROM:<x@x>\r\n");
+  assert.match(smuggled.dot ?? "", /^550 5\.6\.11 /);
+  const large = await send(client, ["<a@example.com>"], `Subject: x\r\n\r\n${"x".repeat(3000)}\r\n`);
+  assert.match(large.dot ?? "", /^552 5\.3\.4 /);
+  await waitFor("the far connections to end", () => peer.open === 0);
+  assert.equal(peer.received.length, 0);
+  assert.equal(sessions.accepted.length, 0);
+});
+
+test("a client that goes away in the middle of its message leaves nothing behind", async (t) => {
+  const { peer, sessions } = await startInlineFlow(t);
+  const client = await greeted(sessions);
+  await client.command("MAIL FROM:<me@example.org>");
+  await client.command("RCPT TO:<a@example.com>");
+  await client.command("DATA");
+  client.write("Subject: half\r\n\r\nof a mess");
+  await waitFor("DATA to reach the far server", () => peer.commands.includes("1: DATA"));
+  client.close();
+  await waitFor("the far connection to end", () => peer.open === 0);
+  assert.equal(peer.received.length, 0);
+  assert.equal(sessions.openDrafts, 0);
+});
+
+test("a client that goes away while the far server is asked about its recipient leaves nothing behind", async (t) => {
+  const { peer, sessions } = await startInlineFlow(t, { script: { rcpt: once(hang) } });
+  const client = await greeted(sessions);
+  await client.command("MAIL FROM:<me@example.org>");
+  client.write("RCPT TO:<a@example.com>\r\n");
+  await waitFor("RCPT to reach the far server", () => peer.commands.some((line) => line.includes("RCPT")));
+  client.close();
+  await waitFor("the far connection to end", () => peer.open === 0);
+  await waitFor("the session to end", () => sessions.sessions.active === 0);
+});
+
+test("a client that is gone before its 250: delivered all the same, and logged as unheard", async (t) => {
+  let answer: ((reply: string) => void) | undefined;
+  const { peer, sessions } = await startInlineFlow(t, {
+    script: {
+      message: () =>
+        new Promise<string>((resolve) => {
+          answer = resolve;
+        }),
+    },
+  });
+  const client = await greeted(sessions);
+  await client.command("MAIL FROM:<me@example.org>");
+  await client.command("RCPT TO:<a@example.com>");
+  await client.command("DATA");
+  client.write(`${message}.\r\n`);
+  const say = await waitFor("the message to arrive", () => answer);
+  client.socket.resetAndDestroy();
+  await waitFor("the session to notice", () => sessions.closedSockets === 1);
+  say("250 2.0.0 taken");
+  const accepted = await waitFor("the log line", () =>
+    sessions.log.find(({ event }) => event === "message.accepted"),
+  );
+  assert.equal(accepted.unheard, true);
+  assert.deepEqual(deliveredRecipients(peer), ["a@example.com"]);
+  assert.equal(sessions.accepted.length, 0);
+});
+
+test("SUCCESS that the far server does not report: recorded as delivered, and a report is asked for (RFC 3461 §5.2)", async (t) => {
+  const { sessions } = await startInlineFlow(t, {
+    extensions: usualExtensions.filter((word) => word !== "DSN"),
+    script: { message: once("250 2.0.0 taken") },
+  });
+  const client = await greeted(sessions);
+  const sent = await send(client, ["<a@example.com> NOTIFY=SUCCESS", "<b@example.com>"]);
+  assert.equal(sent.dot, "250 2.0.0 taken");
+  const [record] = sessions.accepted;
+  assert.deepEqual(record?.meta.envelope.recipients, [{ address: "a@example.com", notify: ["SUCCESS"] }]);
+  // It is in no part, and settled by the record itself: nothing can try it again.
+  assert.deepEqual(record?.meta.parts, []);
+  assert.deepEqual(record?.settles?.recipients, [0]);
+  assert.equal(record?.settles?.state.kind, "delivered");
+  assert.equal(sessions.published.length, 0);
+  const [notice] = sessions.notices;
+  assert.equal(notice?.kind, "delivered");
+  assert.equal(notice?.id, record?.meta.id);
+  // The null sender is never told (RFC 5321 §4.5.5).
+  await send(client, ["<a@example.com> NOTIFY=SUCCESS"], message, "<>");
+  assert.equal(sessions.notices.length, 1);
+});
+
+test("SUCCESS beside somebody who is queued: one record for both, one report", async (t) => {
+  const { sessions } = await startInlineFlow(t, { extensions: ["PIPELINING"] });
+  await send(await greeted(sessions), ["<a@example.com> NOTIFY=SUCCESS", "<friend@elsewhere.example>"]);
+  const [record] = sessions.accepted;
+  assert.deepEqual(
+    record?.meta.envelope.recipients.map(({ address }) => address),
+    ["friend@elsewhere.example", "a@example.com"],
+  );
+  assert.deepEqual(record?.meta.parts, [[0]]);
+  assert.deepEqual(record?.settles?.recipients, [1]);
+  const [notice] = sessions.notices;
+  assert.ok(notice?.kind === "delivered" && notice.recipients[0]?.recipient === 1);
+});
+
+test("a server without pipelining is spoken to step by step", async (t) => {
+  const { peer, sessions } = await startInlineFlow(t, { extensions: [] });
+  const sent = await send(await greeted(sessions), ["<a@example.com>", "<b@example.com>"]);
+  assert.match(sent.dot ?? "", /^250 2\.0\.0 queued/);
+  assert.equal(peer.mostUnread, 0);
+  assert.deepEqual(deliveredRecipients(peer), ["a@example.com", "b@example.com"]);
+});

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { type Gateway, startGateway } from "../support/gateway.ts";
+import { message, send } from "../support/inline.ts";
+import { SmtpClient } from "../support/smtp-client.ts";
+import { type SmtpPeer, startSmtpPeer } from "../support/smtp-peer.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+let isBusy = false;
+let peer: SmtpPeer;
+let elsewhere: SmtpPeer;
+let gateway: Gateway;
+
+before(async () => {
+  peer = await startSmtpPeer({
+    extensions: ["PIPELINING", "8BITMIME"],
+    script: {
+      rcpt: (address) =>
+        address.startsWith("no") ? "550 5.1.1 no such user" : isBusy ? "450 4.2.0 later" : undefined,
+      message: () => "250 2.0.0 taken",
+    },
+  });
+  elsewhere = await startSmtpPeer();
+  gateway = await startGateway({
+    protected: [{ domains: ["example.com"], servers: [`127.0.0.1:${peer.port}`] }],
+    relay: { routes: [{ to: "*", via: `127.0.0.1:${elsewhere.port}` }] },
+  });
+});
+after(async () => {
+  await gateway.stop();
+  await peer.stop();
+  await elsewhere.stop();
+});
+
+async function client(): Promise<SmtpClient> {
+  const connected = await SmtpClient.connect(gateway.port);
+  await connected.reply();
+  await connected.command("EHLO client.example");
+  return connected;
+}
+
+const copiesOf = (address: string) =>
+  peer.received.filter(({ to }) => to.some((recipient) => recipient.address === address)).length;
+
+test("inline: the far 250 and the far 550 are the client's, and the queue stays empty", async () => {
+  const connected = await client();
+  // The hold rules are known a moment after the start; until then mail is queued.
+  await waitFor("inline delivery", async () => {
+    const sent = await send(connected, ["<no@example.com>", "<warm@example.com>"]);
+    assert.equal(sent.rcpt[0] === "250 2.1.5 Ok" || sent.rcpt[0] === "550 5.1.1 no such user", true);
+    return sent.dot === "250 2.0.0 taken";
+  });
+  const sent = await send(connected, ["<no@example.com>", "<a@example.com>"]);
+  connected.close();
+  assert.deepEqual(sent.rcpt, ["550 5.1.1 no such user", "250 2.1.5 Ok"]);
+  assert.equal(sent.dot, "250 2.0.0 taken");
+  assert.equal(copiesOf("a@example.com"), 1);
+});
+
+test("what the far server could not take inline is delivered by the queue, once", async () => {
+  isBusy = true;
+  const connected = await client();
+  const sent = await send(connected, ["<later@example.com>"]);
+  connected.close();
+  assert.match(sent.dot ?? "", /^250 2\.0\.0 Ok: queued/);
+  isBusy = false;
+  await waitFor("the queue to deliver", () => copiesOf("later@example.com") === 1);
+  await waitFor(
+    "the queue to be empty",
+    async () => (await gateway.queue("--to", "later@example.com")).length === 0,
+  );
+  assert.equal(copiesOf("later@example.com"), 1);
+});
+
+test("NOTIFY=SUCCESS: delivered inline once, and the sender is told", async () => {
+  const connected = await client();
+  const sent = await send(
+    connected,
+    ["<s@example.com> NOTIFY=SUCCESS", "<friend@elsewhere.example>"],
+    message,
+    "<me@sender.example> ENVID=QQ7",
+  );
+  connected.close();
+  assert.match(sent.dot ?? "", /^250 2\.0\.0 Ok: queued/);
+  const dsn = await waitFor("the report", () => elsewhere.received.find(({ from }) => from === ""));
+  const text = dsn.data.toString("latin1");
+  assert.match(text, /^Final-Recipient: rfc822; s@example\.com\r\nAction: delivered\r\n/m);
+  assert.match(text, /^Original-Envelope-Id: QQ7\r$/m);
+  await waitFor("the friend's copy", () =>
+    elsewhere.received.some(({ from }) => from === "me@sender.example"),
+  );
+  assert.equal(copiesOf("s@example.com"), 1);
+});
+
+test("a held destination gets nothing inline until it is released", async () => {
+  assert.equal((await gateway.postern("queue", "hold", "--to", "*@example.com", "--reason", "test")).code, 0);
+  const connected = await client();
+  const sent = await waitFor("the ingress to know the rule", async () => {
+    const each = await send(connected, ["<held@example.com>"]);
+    return each.dot?.includes("queued as") ? each : undefined;
+  });
+  assert.ok(sent);
+  const before = copiesOf("held@example.com");
+  await send(connected, ["<held@example.com>"]);
+  connected.close();
+  assert.equal(copiesOf("held@example.com"), before);
+  const held = await gateway.queue("--to", "held@example.com");
+  assert.equal(held.length, 2);
+});

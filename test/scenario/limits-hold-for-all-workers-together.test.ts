@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { JobChanges } from "../../shared/queue/changes.ts";
+import { type ClusterSlots, createLeases, type LeaseOptions } from "../../shared/queue/leases.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import { createRedis } from "../../shared/runtime/redis.ts";
+import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
+import type { Slot, Taken } from "../../shared/transport/slots.ts";
+import { startRedis, type TestRedis } from "../support/redis.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const log = createLogger("test", { write() {} });
+const wish = { destination: "example.org", connections: 3, path: "mx example.org" };
+const refused: Diagnosis = { status: "4.4.1", class: "connect", reason: "connection refused", atMs: 1 };
+
+/** Workers that share a Redis, as those of several machines do. */
+async function workers(
+  t: { after(end: () => Promise<void>): void },
+  count: number,
+  options: Partial<LeaseOptions> = {},
+): Promise<{ redis: TestRedis; workers: ClusterSlots[] }> {
+  const redis = await startRedis();
+  const all = Array.from({ length: count }, () =>
+    createLeases({ redis: { url: redis.url }, log, ...options }),
+  );
+  t.after(async () => {
+    await Promise.all(all.map((worker) => worker.close()));
+    await redis.close();
+  });
+  return { redis, workers: all };
+}
+
+function slotOf(taken: Taken): Slot {
+  assert.equal(taken.kind, "slot");
+  return (taken as Extract<Taken, { kind: "slot" }>).slot;
+}
+
+test("two workers together open no more connections than the destination bears", async (t) => {
+  const { workers: all } = await workers(t, 2);
+  const [a, b] = all as [ClusterSlots, ClusterSlots];
+  const taken = await Promise.all([a, b, a, b, a, b].map((worker) => worker.take(wish)));
+  const given = taken.filter(({ kind }) => kind === "slot");
+  assert.equal(given.length, 3);
+  assert.equal((await a.take({ ...wish, destination: "other.example" })).kind, "slot");
+  slotOf(given[0] as Taken).release();
+  await waitFor("the other worker gets what was released", async () => {
+    const again = await Promise.all([a.take(wish), b.take(wish)]);
+    return again.some(({ kind }) => kind === "slot");
+  });
+});
+
+test("a worker that has more than its part makes room as soon as another wants some", async (t) => {
+  const { workers: all } = await workers(t, 2);
+  const [a, b] = all as [ClusterSlots, ClusterSlots];
+  const slots: Slot[] = [];
+  for (let i = 0; i < 3; i++) slots.push(slotOf(await a.take(wish)));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.ok(!a.yields(wish.destination), "alone it may have all");
+  await waitFor("it hears of the other's wish", async () => {
+    assert.equal((await b.take(wish)).kind, "full");
+    return a.yields(wish.destination);
+  });
+  slots.pop()?.release();
+  assert.ok(!a.yields(wish.destination), "two of three are its part");
+  await waitFor("the other gets it", async () => (await b.take(wish)).kind === "slot");
+});
+
+test("a worker that died keeps nothing; one that lives keeps what it has for as long as it needs it", async (t) => {
+  const leaseMs = 600;
+  const { redis, workers: all } = await workers(t, 1, { leaseMs });
+  const [living] = all as [ClusterSlots];
+  slotOf(await living.take(wish));
+  // Its field stays in Redis as that of a process that was killed does: nobody renews it.
+  await redis.command(`HSET {postern}:slots:example.org killed "2 ${Date.now() + leaseMs} 0 0"`);
+  const newcomer = createLeases({ redis: { url: redis.url }, log, leaseMs });
+  t.after(() => newcomer.close());
+  assert.equal((await newcomer.take(wish)).kind, "full");
+  const slots: Slot[] = [];
+  await waitFor("the lease of the dead runs out", async () => {
+    const taken = await newcomer.take(wish);
+    if (taken.kind === "slot") slots.push(taken.slot);
+    return slots.length === 2;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 2 * leaseMs));
+  assert.equal((await newcomer.take(wish)).kind, "full", "the living one still has its connection");
+});
+
+test("a rate is one for all workers, and costs no question for each message", async (t) => {
+  const { redis, workers: all } = await workers(t, 2);
+  const rate = { count: 1000, periodMs: 3_600_000 };
+  const fast = { count: 1000, periodMs: 1000 };
+  let admitted = 0;
+  while (admitted < 1500) {
+    const waits = await Promise.all(all.map((worker) => worker.admit("slow", rate)));
+    const gone = waits.filter((waitMs) => waitMs === 0).length;
+    if (gone === 0) break;
+    admitted += gone;
+  }
+  assert.equal(admitted, 1000);
+  const before = await calls(redis);
+  for (let i = 0; i < 500; i++) await all[0]?.admit("fast", fast);
+  assert.ok((await calls(redis)) - before <= 5, "500 messages, a handful of questions");
+});
+
+test("what was reserved and not used goes back", async (t) => {
+  const { workers: all } = await workers(t, 2);
+  const [a, b] = all as [ClusterSlots, ClusterSlots];
+  const rate = { count: 8, periodMs: 1_200 };
+  assert.equal(await a.admit("x", rate), 0);
+  a.refund("x", rate);
+  await a.close();
+  for (let i = 0; i < 7; i++) assert.equal(await b.admit("x", rate), 0);
+});
+
+test("one worker finds out that a destination is dead, the others need not; the first answer is news to all", async (t) => {
+  const { workers: all } = await workers(t, 3, { silence: { firstMs: 400, mostMs: 800 } });
+  const [a, b, c] = all as [ClusterSlots, ClusterSlots, ClusterSlots];
+  const first = slotOf(await a.take(wish));
+  a.unanswered(wish.destination, wish.path, refused, Date.now());
+  first.release();
+  await waitFor("the others hear of it", async () => {
+    const taken = await b.take(wish);
+    if (taken.kind === "slot") taken.slot.release();
+    return taken.kind === "silent" && taken.diagnosis.reason === refused.reason;
+  });
+  let probes: Taken[] = [];
+  await waitFor("its time is over", async () => {
+    probes = (await Promise.all([a, b, c].map((worker) => worker.take(wish)))).filter(
+      ({ kind }) => kind === "slot",
+    );
+    return probes.length > 0;
+  });
+  assert.equal(probes.length, 1, "one of them asks");
+  assert.equal((await c.take({ ...wish, regardless: true })).kind, "slot", "a last attempt is a real one");
+  for (const worker of all) worker.answered(wish.destination, wish.path, 10);
+  await waitFor("all may ask again", async () => {
+    const kinds = await Promise.all([a, b, c].map(async (worker) => (await worker.take(wish)).kind));
+    return !kinds.includes("silent");
+  });
+});
+
+test("an operator's retry is a real attempt, whatever is remembered", async (t) => {
+  const { redis, workers: all } = await workers(t, 1, { silence: { firstMs: 60_000, mostMs: 60_000 } });
+  const [a] = all as [ClusterSlots];
+  slotOf(await a.take(wish)).release();
+  a.unanswered(wish.destination, wish.path, refused, Date.now());
+  await waitFor("it is remembered", async () => (await a.take(wish)).kind === "silent");
+  const connection = createRedis({ url: redis.url }, "plain", log);
+  const nothing = { find: async () => ({ jobs: [], unknown: [] }) };
+  await new JobChanges(connection, {} as never, nothing as never)
+    .retry({ all: true } as never)
+    .catch(() => undefined);
+  connection.disconnect();
+  assert.equal((await a.take(wish)).kind, "slot");
+});
+
+test("while Redis is away each worker keeps the limits for itself, and nothing waits for Redis", async (t) => {
+  const { redis, workers: all } = await workers(t, 2, { silence: { firstMs: 60_000, mostMs: 60_000 } });
+  const [a, b] = all as [ClusterSlots, ClusterSlots];
+  const held = slotOf(await a.take(wish));
+  await redis.stop();
+  const kinds = async (worker: ClusterSlots) =>
+    (await Promise.all([1, 2, 3, 4].map(() => worker.take(wish)))).map(({ kind }) => kind);
+  assert.deepEqual(await kinds(b), ["slot", "slot", "slot", "full"]);
+  assert.deepEqual(await kinds(a), ["slot", "slot", "full", "full"]);
+  a.unanswered(wish.destination, "mx dead.example", refused, Date.now());
+  const dead = { destination: "dead.example", connections: 3, path: "mx dead.example" };
+  assert.equal((await a.take(dead)).kind, "silent");
+  assert.equal(await a.admit("x", { count: 1, periodMs: 60_000 }), 0);
+  assert.ok(((await a.admit("x", { count: 1, periodMs: 60_000 })) as number) > 0);
+  assert.ok((await a.turn("line", { eachMs: 10, earliestMs: 100, horizonMs: 1000 })) > Date.now());
+  await redis.restart();
+  held.release();
+  await waitFor("Redis knows again what they hold", async () =>
+    /2 \d+[\s\S]*3 \d+|3 \d+[\s\S]*2 \d+/.test(await redis.command("HVALS {postern}:slots:example.org")),
+  );
+  assert.equal((await b.take(wish)).kind, "full");
+});
+
+test("those who are sent away come back one after another, whichever worker sent them", async (t) => {
+  const { workers: all } = await workers(t, 2);
+  const request = { eachMs: 50, earliestMs: 500, horizonMs: 10_000 };
+  const startMs = Date.now();
+  const turns = await Promise.all(
+    Array.from({ length: 40 }, (_, i) => all[i % 2]?.turn("line", request) ?? 0),
+  );
+  const sorted = [...turns].sort((x, y) => x - y);
+  assert.ok((sorted[0] ?? 0) >= startMs + 500);
+  assert.ok((sorted[39] ?? 0) >= startMs + 500 + 39 * 50, "forty turns of 50 ms");
+});
+
+async function calls(redis: TestRedis): Promise<number> {
+  return [...(await redis.command("INFO commandstats")).matchAll(/cmdstat_evalsha?:calls=(\d+)/g)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  );
+}
