@@ -63,8 +63,10 @@ function reasonList(reasons: string[]): Html {
 }
 
 function tiles(view: PageView, queues: NonNullable<PageView["queues"]>): Html {
+  // A notification that waits to be made is no message; once made it is one.
+  const ofMessages = queues.counts.filter(({ name }) => name !== "bounce");
   const sum = (pick: (counts: QueueCounts) => number): number =>
-    queues.counts.reduce((total, counts) => total + pick(counts), 0);
+    ofMessages.reduce((total, counts) => total + pick(counts), 0);
   const tile = (name: string, value: string, note: string): Html =>
     html`<div><dt>${name}</dt><dd>${value} <small>${note}</small></dd></div>`;
   return html`<dl class="tiles">

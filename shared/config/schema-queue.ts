@@ -27,7 +27,7 @@ export const dsn = z.strictObject({
     .default("headers")
     .describe("What of the original a DSN carries when the sender did not say (RET)."),
   max_attach: size.prefault("64KB").describe("A larger original is cut down to its headers."),
-  wave: duration.prefault("5s").describe("Failures of one message that come within this time share one DSN."),
+  wave: duration.prefault("1s").describe("Failures of one message that come within this time share one DSN."),
 });
 
 const destination = z.strictObject({

@@ -67,7 +67,7 @@ describe("one message, one attempt", () => {
     assert.deepEqual(ran.next, { kind: "done" });
     assert.deepEqual(ran.steps, ["states", "attempt", "settle", "bounce failed", "states fresh"]);
     assert.equal(ran.settled[0]?.state.kind, "failed");
-    assert.equal(ran.bounces[0]?.delayMs, 5000);
+    assert.equal(ran.bounces[0]?.delayMs, 1000);
     assert.ok(!eventsOf(ran).includes("message.settled"));
   });
 
