@@ -101,7 +101,7 @@ async function reportProgress(
   if (recipients.length > 0) await sendNotification(deps, original, job.kind, recipients);
 }
 
-/** Nothing can be said to anybody: kept for the operators (design "Queues"). */
+/** Nothing can be said to anybody: kept for the operators. */
 async function bury(
   deps: NotifierDependencies,
   original: Original,

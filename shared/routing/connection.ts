@@ -6,7 +6,7 @@ export interface Endpoint {
   port: number;
 }
 
-/** Whose server the client meant: design "Routing". */
+/** Whose server the client meant. */
 export type Direction = "incoming" | "outgoing" | "local";
 
 export interface Connection {

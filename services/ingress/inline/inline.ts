@@ -11,7 +11,7 @@ import type { Notices } from "./notices.ts";
 /** What inline delivery needs of the process. */
 export interface InlineMeans {
   transport: InlineTransport;
-  /** Whether an operator holds this mail (design "Queues"): it must not get past the queue then. */
+  /** Whether an operator holds this mail: it must not get past the queue then. */
   isHeld(mail: { from: string; to: string; route: string }): boolean;
   notices: Notices;
 }
