@@ -6,7 +6,7 @@ import type { FastifyInstance } from "fastify";
 import type { BoardQueues } from "../../shared/queue/board.ts";
 import type { QueueName } from "../../shared/queue/contract.ts";
 
-export const boardPath = "/queues";
+const boardPath = "/queues";
 
 const descriptions: Record<QueueName, string> = {
   delivery: "Mail on its way: waiting, active, or delayed until the next attempt",

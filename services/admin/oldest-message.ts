@@ -60,7 +60,7 @@ async function findOldest(redis: RedisConnection): Promise<number | undefined> {
 }
 
 /** The first nine characters of a queue id are epoch milliseconds in base 32 (shared/mail/queue-id.ts). */
-export function queueIdTimeMs(id: string): number {
+function queueIdTimeMs(id: string): number {
   const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
   let ms = 0;
   for (const character of id.slice(0, 9)) ms = ms * 32 + Math.max(0, alphabet.indexOf(character));

@@ -6,7 +6,7 @@ import { queueNames } from "../../shared/queue/contract.ts";
 const timestamp = z.iso.datetime().describe("UTC, ISO 8601.");
 const text = z.string().min(1).max(1000);
 
-export const messageStatus = z.enum(["waiting", "active", "deferred", "held", "dead"]);
+const messageStatus = z.enum(["waiting", "active", "deferred", "held", "dead"]);
 const deliveryQueue = z.enum(queueNames.filter((name) => name !== "bounce"));
 
 /** One delivery job: one message for one next hop. */
@@ -40,7 +40,7 @@ const filterFields = {
 export const filter = z.strictObject(filterFields);
 export type Filter = z.infer<typeof filter>;
 
-export const maxPage = 1000;
+const maxPage = 1000;
 export const listQuery = z.strictObject({
   ...filterFields,
   limit: z.coerce
@@ -65,7 +65,7 @@ export const idParams = z.object({
   id: text.describe("A job's id, a message's queue id, or a <Message-ID>."),
 });
 
-export const selectionLimits = { ids: 10_000 };
+const selectionLimits = { ids: 10_000 };
 /** Which messages to change: exactly one of the three. */
 const selectionFields = {
   ids: z.array(text).min(1).max(selectionLimits.ids).optional(),
@@ -115,7 +115,7 @@ export const removeReport = changeReport.extend({
 });
 
 const holdKind = z.enum(["message", "destination", "sender", "all"]);
-export const holdRule = z.object({
+const holdRule = z.object({
   id: z.string(),
   kind: holdKind,
   value: z.string(),
@@ -149,7 +149,7 @@ export const holdRemoved = z.object({
   stillHeld: z.int().describe("Jobs that another rule holds."),
 });
 
-export const queueCounts = z.object({
+const queueCounts = z.object({
   name: z.enum(queueNames),
   waiting: z.int(),
   active: z.int(),
@@ -166,7 +166,7 @@ export const queueOverview = z.object({
     .describe("Age of the oldest message to deliver, as of the last look; null when there is none."),
 });
 
-export const serviceRow = z.object({
+const serviceRow = z.object({
   name: z.string(),
   host: z.string(),
   pid: z.int(),

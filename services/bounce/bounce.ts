@@ -4,11 +4,11 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { MessageMeta } from "../../shared/mail/message.ts";
 import { type BounceConsumerOptions, consumeBounces } from "../../shared/queue/consumer.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
-import { compileRouting, describeRoute } from "../../shared/routing/classify.ts";
+import { compileRouting, routeOf } from "../../shared/routing/classify.ts";
+import { describeRoute } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
@@ -42,14 +42,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
     spool,
     publish: (message, routes) => publisher.publish(message, routes),
     addDead: (job) => producer.addDead(job),
-    describeRoute: ({ origin, envelope }: MessageMeta) =>
-      describeRoute(
-        routing.routeRecipient(
-          origin?.connection ?? null,
-          envelope.reversePath,
-          envelope.recipients[0]?.address ?? "",
-        ),
-      ),
+    describeRoute: (meta) => describeRoute(routeOf(routing, meta, 0)),
     now: Date.now,
     random: () => randomBytes(9),
   });

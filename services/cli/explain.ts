@@ -1,6 +1,5 @@
 /** `postern explain`: what the routing table says to a connection and its recipients, without any mail. */
 import net from "node:net";
-import os from "node:os";
 import { canonicalAddress, parseEndpoint } from "../../shared/config/network.ts";
 import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
 import { parsePath } from "../../shared/mail/address.ts";
@@ -13,6 +12,7 @@ import {
 import type { Direction, Endpoint } from "../../shared/routing/connection.ts";
 import type { HostPort, NextHop } from "../../shared/routing/next-hop.ts";
 import { describeNextHop, formatHostPort, type Row } from "../../shared/routing/route.ts";
+import { interfaceAddresses } from "../../shared/runtime/interface-addresses.ts";
 import { whyNotHidden } from "../../shared/transport/hiding.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { type Context, defineCommand, UsageError } from "./args.ts";
@@ -94,9 +94,7 @@ export const explain = defineCommand({
     };
     const { config } = requireConfig(context);
     const listener = chooseListener(config, values.listener);
-    const explanations = explainAll(compileRouting(config), listener, question, ownAddresses()).map(
-      withHiding,
-    );
+    const explanations = explainAll(compileRouting(config), listener, question).map(withHiding);
     if (values.json) {
       const [only, ...others] = explanations;
       context.stdout.write(`${JSON.stringify(others.length === 0 ? only : explanations, null, 2)}\n`);
@@ -108,17 +106,13 @@ export const explain = defineCommand({
 /** Stands for a sender that was not said: no rule but `*` is for it. */
 const someSender = "sender@sender.invalid";
 
-function explainAll(
-  routing: Routing,
-  listener: ListenerConfig,
-  question: Question,
-  own: ReadonlySet<string>,
-): Explanation[] {
+function explainAll(routing: Routing, listener: ListenerConfig, question: Question): Explanation[] {
   const connection = routing.classifyConnection({
     client: question.client,
     destination: question.server,
     listener: listener.name,
-    ownAddresses: own,
+    // This machine is taken for the gateway.
+    ownAddresses: new Set(interfaceAddresses()),
   });
   return question.to.map(({ address, sourceRoute }) => {
     const facts = {
@@ -270,10 +264,4 @@ function readMailbox(option: string, text: string): { address: string; sourceRou
       return unreachable(parsed);
   }
   throw new UsageError(`needs a mail address for ${option}, not '${text}'`);
-}
-
-/** Those on the interfaces of this machine, which is taken for the gateway. */
-function ownAddresses(): ReadonlySet<string> {
-  const all = Object.values(os.networkInterfaces()).flatMap((entries) => entries ?? []);
-  return new Set(all.flatMap(({ address }) => canonicalAddress(address.replace(/%.*/, "")) ?? []));
 }

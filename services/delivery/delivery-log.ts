@@ -2,9 +2,10 @@
 import type { MessageMeta } from "../../shared/mail/message.ts";
 import { describeNextHop } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
-import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
-import type { SmtpReply } from "../../shared/smtp/status.ts";
-import type { AttemptFacts, TlsFacts } from "../../shared/transport/transport.ts";
+import { replyLine } from "../../shared/smtp/diagnose.ts";
+import type { Outcome } from "../../shared/smtp/diagnosis.ts";
+import { diagnosisFields, remoteField, tlsFields } from "../../shared/transport/log-fields.ts";
+import type { AttemptFacts } from "../../shared/transport/transport.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import type { Leg } from "./plan.ts";
 
@@ -59,9 +60,9 @@ export function logOutcomes(
           event: "delivery.delivered",
           ...shared,
           to,
-          remote: describeRemote(outcome.remote),
+          remote: remoteField(outcome.remote),
           status: outcome.reply.enhanced ?? "2.0.0",
-          reply: describeReply(outcome.reply),
+          reply: replyLine(outcome.reply),
         });
         break;
       case "deferred":
@@ -69,12 +70,12 @@ export function logOutcomes(
           event: "delivery.deferred",
           ...shared,
           to,
-          ...describeDiagnosis(outcome.diagnosis),
+          ...diagnosisFields(outcome.diagnosis),
           ...(nextAtMs === undefined ? {} : { nextAttemptAt: new Date(nextAtMs).toISOString() }),
         });
         break;
       case "rejected":
-        log.info({ event: "delivery.rejected", ...shared, to, ...describeDiagnosis(outcome.diagnosis) });
+        log.info({ event: "delivery.rejected", ...shared, to, ...diagnosisFields(outcome.diagnosis) });
         break;
       default:
         unreachable(outcome);
@@ -91,26 +92,6 @@ export function logSettled(log: Logger, meta: MessageMeta, nowMs: number): void 
   });
 }
 
-function describeDiagnosis({ status, reason, reply, remote, possiblyDelivered, ...rest }: Diagnosis) {
-  return {
-    status,
-    class: rest.class,
-    reason,
-    ...(reply === undefined ? {} : { reply: describeReply(reply), command: reply.command }),
-    ...(remote === undefined ? {} : { remote: describeRemote(remote) }),
-    ...(possiblyDelivered === true ? { possiblyDelivered } : {}),
-  };
-}
-
-function describeReply({ code, enhanced, lines }: SmtpReply): string {
-  return `${code} ${enhanced === undefined ? "" : `${enhanced} `}${lines.join(" ")}`;
-}
-
-/** `mx.example.com[192.0.2.25]:25` */
-function describeRemote({ host, address, port }: { host: string; address: string; port: number }): string {
-  return host === address ? `[${address}]:${port}` : `${host}[${address}]:${port}`;
-}
-
 /** Of the address that was tried last. */
 function describeTls({ tries }: AttemptFacts) {
   const last = tries.at(-1);
@@ -118,19 +99,8 @@ function describeTls({ tries }: AttemptFacts) {
   const { policy, tls, tlsFailure, stsFailure } = last;
   return {
     // In clear text there is nothing but the policy that allowed it.
-    tls: tls === undefined ? { policy } : describeSession(tls),
+    tls: tls === undefined ? { policy } : tlsFields(tls),
     ...(tlsFailure === undefined ? {} : { tlsFailure }),
     ...(stsFailure === undefined ? {} : { stsFailure }),
-  };
-}
-
-function describeSession({ protocol, cipher, level, peerName, verified, tlsa }: TlsFacts) {
-  return {
-    protocol,
-    cipher,
-    policy: level,
-    peer: peerName,
-    verified,
-    ...(tlsa === undefined ? {} : { tlsa }),
   };
 }

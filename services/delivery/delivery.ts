@@ -3,7 +3,6 @@
  * Owns these and their connections to Redis; the spool, the log and the metrics are its caller's.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { MessageMeta } from "../../shared/mail/message.ts";
 import {
   consumeDeliveries,
   type DeliveryConsumerOptions,
@@ -14,7 +13,8 @@ import { createKeeper, type KeeperTiming } from "../../shared/queue/keeper.ts";
 import { createLeases } from "../../shared/queue/leases.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import type { Consumer } from "../../shared/queue/queue.ts";
-import { compileRouting, describeRoute, type Routing } from "../../shared/routing/classify.ts";
+import { compileRouting, type Routing, routeOf } from "../../shared/routing/classify.ts";
+import { describeRoute } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
@@ -111,15 +111,9 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
 
 /** Routing for messages of the spool: by the facts of the connection that they came by. */
 function createRouter(routing: Routing): Router {
-  const addressOf = (meta: MessageMeta, recipient: number): string =>
-    meta.envelope.recipients[recipient]?.address ?? "";
   return {
-    route: (meta, recipient) =>
-      routing.routeRecipient(
-        meta.origin?.connection ?? null,
-        meta.envelope.reversePath,
-        addressOf(meta, recipient),
-      ),
-    backup: (meta, recipient) => routing.backupRoute(addressOf(meta, recipient))?.nextHop,
+    route: (meta, recipient) => routeOf(routing, meta, recipient),
+    backup: ({ envelope }, recipient) =>
+      routing.backupRoute(envelope.recipients[recipient]?.address ?? "")?.nextHop,
   };
 }

@@ -27,7 +27,7 @@ export function expired(last: Diagnosis, sinceMs: number, nowMs: number): Diagno
 }
 
 /** `5 days`, `4 hours`, `1 minute`: the largest unit that fits, rounded down. */
-export function describeSpan(ms: number): string {
+function describeSpan(ms: number): string {
   const units = [
     ["day", 86_400_000],
     ["hour", 3_600_000],

@@ -5,8 +5,8 @@ import type { MessageMeta, Origin } from "../../shared/mail/message.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import { formatReceived, protocolKeyword, type TlsFacts } from "../../shared/mail/received.ts";
 import type { Publisher } from "../../shared/queue/queue.ts";
-import { describeRoute, groupByNextHop, type Route } from "../../shared/routing/classify.ts";
 import type { Connection } from "../../shared/routing/connection.ts";
+import { describeRoute, groupByNextHop, type Route } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Draft, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";
 

@@ -111,7 +111,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
 }
 
 /** A host has a whole /64 of IPv6 addresses to itself (RFC 7934): it is counted as one client. */
-export function clientName({ client }: Pick<Connection, "client">): string {
+function clientName({ client }: Pick<Connection, "client">): string {
   return client.address.includes(":") ? ipv6Network(client.address, 64) : client.address;
 }
 

@@ -5,8 +5,9 @@ import { createPublisher } from "../../shared/queue/publisher.ts";
 import { formatHostPort } from "../../shared/routing/route.ts";
 import type { RunOptions } from "../../shared/runtime/run-service.ts";
 import { runWithSpool } from "../../shared/runtime/run-with-spool.ts";
+import { silencePolicy } from "../../shared/transport/silence.ts";
 import { startIngress } from "./ingress.ts";
-import { createInlineMeans } from "./inline/inline-means.ts";
+import { createInlineMeans, usesInline } from "./inline/inline-means.ts";
 
 /** Runs until a signal ends the process. */
 export function main(options: RunOptions): Promise<void> {
@@ -15,9 +16,16 @@ export function main(options: RunOptions): Promise<void> {
     async ({ config, redis, log, metrics, spool, holdsFile }) => {
       const producer = createProducer(redis, log);
       const publisher = createPublisher(producer, log);
-      const inline = createInlineMeans({ config, redis, holdsFile, log, producer });
       const { connections, rate } = config.limits.clients;
-      const slots = (connections ?? rate) === undefined ? undefined : createLeases({ redis, log });
+      // Clients and the destinations of inline delivery are counted by the same leases.
+      const slots =
+        usesInline(config) || (connections ?? rate) !== undefined
+          ? createLeases({ redis, log, silence: silencePolicy(config) })
+          : undefined;
+      const inline =
+        slots !== undefined && usesInline(config)
+          ? createInlineMeans({ config, redis, holdsFile, log, producer, slots })
+          : undefined;
       const ingress = await startIngress({
         config,
         log,

@@ -1,6 +1,5 @@
 /** The gateway's own addresses: those on its interfaces. They decide which connections are local. */
-import os from "node:os";
-import { canonicalAddress } from "../../shared/config/network.ts";
+import { interfaceAddresses } from "../../shared/runtime/interface-addresses.ts";
 
 /** Addresses come and go with links and leases; asking the kernel for every connection would cost more than that. */
 const maxAgeMs = 10_000;
@@ -26,11 +25,4 @@ export function createOwnAddresses(
       return addresses;
     },
   };
-}
-
-function interfaceAddresses(): string[] {
-  return Object.values(os.networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .map(({ address }) => canonicalAddress(address))
-    .filter((address) => address !== undefined);
 }

@@ -28,7 +28,7 @@ export interface LoadOptions {
 }
 
 /** `-c FILE`, else `$POSTERN_CONFIG`, else `./postern.yaml`. */
-export function findConfigFile({ file, env = process.env }: LoadOptions): string {
+function findConfigFile({ file, env = process.env }: LoadOptions): string {
   return file ?? (env.POSTERN_CONFIG || "postern.yaml");
 }
 

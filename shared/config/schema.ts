@@ -42,4 +42,3 @@ export const configSchema = z.strictObject({
 /** The configuration after parsing. Every duration is in milliseconds, every size in octets. */
 export type Config = z.infer<typeof configSchema>;
 export type ListenerConfig = Config["listeners"][number];
-export type ProtectedConfig = Config["protected"][number];

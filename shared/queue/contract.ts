@@ -73,7 +73,7 @@ const locatorSchema = z.object({
 });
 
 /** What the attempts so far came to. It lives in the payload, since BullMQ's own counter does not survive a move. */
-export const historySchema = z.object({
+const historySchema = z.object({
   attempts: z.int().min(0),
   lastAttemptAtMs: z.number().optional(),
   /** The last diagnosis of each recipient that was tried and is still pending, equal ones together. */

@@ -21,7 +21,6 @@ export const holdRuleSchema = z.object({
   untilMs: z.number().optional(),
 });
 export type HoldRule = z.infer<typeof holdRuleSchema>;
-export type HoldKind = HoldRule["kind"];
 
 /** One rule for each kind and value. */
 export function holdRuleId(rule: Pick<HoldRule, "kind" | "value">): string {

@@ -15,6 +15,18 @@ local function wakeForWaiting(base)
 end
 `;
 
+/** Takes an active job out of its worker's hands; nil when the worker may do that, else what to return. */
+const letGoOfJobs = `
+local function letGo(base, id, token)
+  local lock = redis.call("GET", base .. id .. ":lock")
+  if lock ~= token then return lock and -6 or -2 end
+  if redis.call("EXISTS", base .. id) == 0 then return -1 end
+  if redis.call("LREM", base .. "active", -1, id) == 0 then return -3 end
+  redis.call("DEL", base .. id .. ":lock")
+  redis.call("SREM", base .. "stalled", id)
+end
+`;
+
 /**
  * Adds jobs that exist in neither of two queues. BullMQ's addBulk runs one script per job; this runs one for all.
  * No priority is stored: none is the same as 0 to BullMQ, and each field of a hash costs some 80 octets a job.
@@ -56,15 +68,11 @@ return added
  * ARGV: id, lock token, due (ms), data (JSON) or "", failures to count in `atm` ("" leaves them), now.
  * Returns 0; -1 the job is gone; -2 the lock is gone; -6 another has the lock; -3 it is not active.
  */
-export const rescheduleJob = new Script(`${wakeWorkers}
+export const rescheduleJob = new Script(`${wakeWorkers}${letGoOfJobs}
 local from, to, id = KEYS[1], KEYS[2], ARGV[1]
 local job = from .. id
-local lock = redis.call("GET", job .. ":lock")
-if lock ~= ARGV[2] then return lock and -6 or -2 end
-if redis.call("EXISTS", job) == 0 then return -1 end
-if redis.call("LREM", from .. "active", -1, id) == 0 then return -3 end
-redis.call("DEL", job .. ":lock")
-redis.call("SREM", from .. "stalled", id)
+local refusal = letGo(from, id, ARGV[2])
+if refusal then return refusal end
 if from ~= to then
   if redis.call("EXISTS", to .. id) == 1 then
     redis.call("DEL", job)
@@ -91,15 +99,11 @@ return 0
  * KEYS: base of its queue. ARGV: id, lock token, due (ms) if there is more.
  * Returns 0 ended, 1 due once more; negative as rescheduleJob.
  */
-export const finishJob = new Script(`${wakeWorkers}
+export const finishJob = new Script(`${wakeWorkers}${letGoOfJobs}
 local base, id = KEYS[1], ARGV[1]
 local job = base .. id
-local lock = redis.call("GET", job .. ":lock")
-if lock ~= ARGV[2] then return lock and -6 or -2 end
-if redis.call("EXISTS", job) == 0 then return -1 end
-if redis.call("LREM", base .. "active", -1, id) == 0 then return -3 end
-redis.call("DEL", job .. ":lock")
-redis.call("SREM", base .. "stalled", id)
+local refusal = letGo(base, id, ARGV[2])
+if refusal then return refusal end
 if redis.call("HDEL", job, "more") == 1 then
   redis.call("ZADD", base .. "delayed", tonumber(ARGV[3]) * ${delayedScoreFactor}, id)
   wakeForDelayed(base)

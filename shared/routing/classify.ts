@@ -3,6 +3,7 @@
  * `postern explain`, the delivery workers and the tests of the table all ask here.
  */
 import type { Config, ListenerConfig } from "../config/schema.ts";
+import type { MessageMeta } from "../mail/message.ts";
 import type { EnhancedStatus } from "../smtp/status.ts";
 import type { Connection, Direction, Endpoint } from "./connection.ts";
 import { type Mailbox, readMailbox } from "./mailbox.ts";
@@ -15,8 +16,6 @@ import {
 } from "./protected.ts";
 import { compileRelayRoutes, type RelayRoute, type RelayRoutes } from "./relay-routes.ts";
 import type { Route } from "./route.ts";
-
-export { describeRoute, groupByNextHop, type Route } from "./route.ts";
 
 export type Handler =
   /** Both ways to the client's own server, no queue. */
@@ -190,6 +189,16 @@ export function compileRouting(config: Config): Routing {
       return relayRoutes.findBackup(readMailbox(recipient, hostname));
     },
   };
+}
+
+/** The way of one recipient of a stored message, by the configuration of now. */
+export function routeOf(
+  routing: Pick<Routing, "routeRecipient">,
+  { origin, envelope }: Pick<MessageMeta, "origin" | "envelope">,
+  recipient: number,
+): Route {
+  const address = envelope.recipients[recipient]?.address ?? "";
+  return routing.routeRecipient(origin?.connection ?? null, envelope.reversePath, address);
 }
 
 function relay(routes: RelayRoutes, hostname: string, reversePath: string, recipient: Mailbox): Route {

@@ -49,7 +49,7 @@ export const nodeFiles: SpoolFiles = {
 };
 
 /** Mail is private: only the gateway's own user reads the spool. */
-export const fileMode = 0o600;
+const fileMode = 0o600;
 export const directoryMode = 0o700;
 
 /** The promise of one call; for everything that does not happen once per message. */

@@ -29,7 +29,7 @@ export function silencePolicy(config: Pick<Config, "limits" | "queue">): Silence
 }
 
 /** How long to leave it alone after another failed probe. @param beforeMs  the last interval; 0 for the first */
-export function nextIntervalMs(beforeMs: number, { firstMs, mostMs }: SilencePolicy): number {
+function nextIntervalMs(beforeMs: number, { firstMs, mostMs }: SilencePolicy): number {
   return Math.max(firstMs, Math.min(mostMs, beforeMs * 2));
 }
 

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { startDnsZone } from "../support/dns-zone.ts";
-import { freePort, type Gateway, startGateway } from "../support/gateway.ts";
+import { freePort } from "../support/free-port.ts";
+import { type Gateway, startGateway } from "../support/gateway.ts";
 import { unlessInstalled, unlessRoot } from "../support/programs.ts";
 import { SmtpClient } from "../support/smtp-client.ts";
 import { startSmtpPeer } from "../support/smtp-peer.ts";

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, test } from "node:test";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import { createKeeper, type Keeper, type KeeperOptions } from "../../shared/queue/keeper.ts";
-import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
+import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createMemorySpool } from "../../shared/spool/memory-spool.ts";
 import type { RecipientState, Spool } from "../../shared/spool/spool.ts";
 import { testConfig } from "../support/config.ts";
+import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { accept, busy, storedMessage } from "../unit/queue/stored-message.ts";
@@ -31,13 +32,7 @@ beforeEach(async () => {
   redis ??= await startRedis();
   spool = createMemorySpool();
   scans = [];
-  producer = createProducer({ url: redis.url }, log);
-  await waitFor("the producer is connected", () =>
-    producer.requestScan().then(
-      () => true,
-      () => false,
-    ),
-  );
+  producer = await connectedProducer(redis, log);
 });
 afterEach(async () => {
   await Promise.all(keepers.splice(0).map((keeper) => keeper.close()));

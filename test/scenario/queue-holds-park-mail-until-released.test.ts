@@ -8,11 +8,12 @@ import { createHolds, type Holds } from "../../shared/queue/holds.ts";
 import { createInspector, type Inspector } from "../../shared/queue/inspector.ts";
 import { createKeeper } from "../../shared/queue/keeper.ts";
 import { delayedScoreFactor, parkedAtMs, queueKey } from "../../shared/queue/keys.ts";
-import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
+import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
 import { createMemorySpool } from "../../shared/spool/memory-spool.ts";
 import { testConfig } from "../support/config.ts";
+import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { storedMessage } from "../unit/queue/stored-message.ts";
@@ -26,13 +27,7 @@ const toClose: (() => Promise<void>)[] = [];
 before(async () => {
   redis = await startRedis();
   directory = await mkdtemp(path.join(tmpdir(), "holds-"));
-  producer = createProducer({ url: redis.url }, log);
-  await waitFor("the producer is connected", () =>
-    producer.requestScan().then(
-      () => true,
-      () => false,
-    ),
-  );
+  producer = await connectedProducer(redis, log);
 });
 afterEach(async () => {
   await Promise.all(toClose.splice(0).map((close) => close()));

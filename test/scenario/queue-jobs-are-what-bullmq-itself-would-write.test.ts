@@ -5,10 +5,11 @@ import { openBoardQueues } from "../../shared/queue/board.ts";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import { makeDeliveryJob } from "../../shared/queue/delivery-job.ts";
 import { delayedScoreFactor } from "../../shared/queue/keys.ts";
-import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
+import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { removeJobs } from "../../shared/queue/scripts.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis, type RedisConnection } from "../../shared/runtime/redis.ts";
+import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { storedMessage } from "../unit/queue/stored-message.ts";
@@ -21,15 +22,9 @@ let board: ReturnType<typeof openBoardQueues>;
 
 before(async () => {
   redis = await startRedis();
-  producer = createProducer({ url: redis.url }, log);
+  producer = await connectedProducer(redis, log);
   plain = createRedis({ url: redis.url }, "plain", log);
   board = openBoardQueues({ url: redis.url }, log);
-  await waitFor("the producer is connected", () =>
-    producer.requestScan().then(
-      () => true,
-      () => false,
-    ),
-  );
 });
 after(async () => {
   await board?.close();

@@ -5,9 +5,10 @@ import {
   consumeDeliveries,
   type DeliveryConsumerOptions,
 } from "../../shared/queue/consumer.ts";
-import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
+import type { QueueProducer } from "../../shared/queue/producer.ts";
 import type { BounceTask, Consumer, DeliveryTask, JobNext } from "../../shared/queue/queue.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
+import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { busy, storedMessage } from "../unit/queue/stored-message.ts";
@@ -20,13 +21,7 @@ const toClose: Consumer[] = [];
 
 before(async () => {
   redis = await startRedis();
-  producer = createProducer({ url: redis.url }, log);
-  await waitFor("the producer is connected", () =>
-    producer.requestScan().then(
-      () => true,
-      () => false,
-    ),
-  );
+  producer = await connectedProducer(redis, log);
 });
 afterEach(async () => {
   await Promise.all(toClose.splice(0).map((consumer) => consumer.close(1_000)));

@@ -8,10 +8,11 @@ import type { DeliveryJob } from "../../shared/queue/contract.ts";
 import { makeDeliveryJob } from "../../shared/queue/delivery-job.ts";
 import { createHolds, type Holds } from "../../shared/queue/holds.ts";
 import { createInspector, type Inspector } from "../../shared/queue/inspector.ts";
-import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
+import type { QueueProducer } from "../../shared/queue/producer.ts";
 import type { QueueRow } from "../../shared/queue/rows.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
+import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { busy, storedMessage } from "../unit/queue/stored-message.ts";
@@ -27,13 +28,7 @@ let inspector: Inspector;
 before(async () => {
   redis = await startRedis();
   directory = await mkdtemp(path.join(tmpdir(), "inspector-"));
-  producer = createProducer({ url: redis.url }, log);
-  await waitFor("the producer is connected", () =>
-    producer.requestScan().then(
-      () => true,
-      () => false,
-    ),
-  );
+  producer = await connectedProducer(redis, log);
   holds = createHolds({ redis: { url: redis.url }, file: path.join(directory, "holds.json"), log });
   inspector = createInspector({ redis: { url: redis.url }, holds, log });
   await holds.ready;

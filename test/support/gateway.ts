@@ -1,7 +1,6 @@
 /** The whole gateway as a user runs it: `postern up` in a directory of its own. The test stops it. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -9,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
 import type { z } from "zod";
 import type { configSchema } from "../../shared/config/schema.ts";
+import { freePort } from "./free-port.ts";
 import { waitFor } from "./wait-for.ts";
 
 const program = fileURLToPath(new URL("../../bin/postern", import.meta.url));
@@ -154,12 +154,4 @@ function processesOf(service: ServiceName, configFile: string): number[] {
       }
     })
     .map(Number);
-}
-
-export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

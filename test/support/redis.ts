@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { freePort } from "./free-port.ts";
 
 export interface TestRedis {
   /** `unix:///…/redis.sock`, or `redis://127.0.0.1:port/0` when TCP was asked for; the same after restart(). */
@@ -132,13 +133,4 @@ async function ask(where: net.NetConnectOpts, command: string): Promise<string> 
     socket.on("close", () => resolve(reply.replace(/\+OK\r\n$/, (ok) => (reply === ok ? ok : ""))));
     socket.write(`${command}\r\nQUIT\r\n`);
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }

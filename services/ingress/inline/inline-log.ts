@@ -5,6 +5,7 @@ import type { EventName, Logger } from "../../../shared/runtime/log.ts";
 import { replyLine } from "../../../shared/smtp/diagnose.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import type { InlineEnd } from "../../../shared/transport/inline-transaction.ts";
+import { diagnosisFields, remoteField, tlsFields } from "../../../shared/transport/log-fields.ts";
 import type { InlineLeg } from "./inline-leg.ts";
 
 /** A message that the client was told to be accepted. */
@@ -28,7 +29,7 @@ export function logInline(log: Logger, { id, envelope, leg, end, ms, isSettled }
     row,
     nextHop: describeNextHop(nextHop),
     ms,
-    ...describeTls(end),
+    ...(end.tls === undefined ? {} : { tls: tlsFields(end.tls) }),
   };
   const addressOf = (index: number) => envelope.recipients[index]?.address;
   const { outcome } = end;
@@ -39,7 +40,7 @@ export function logInline(log: Logger, { id, envelope, leg, end, ms, isSettled }
         event: "delivery.delivered" satisfies EventName,
         ...shared,
         to,
-        remote: describeRemote(outcome.remote),
+        remote: remoteField(outcome.remote),
         status: outcome.reply.enhanced ?? "2.0.0",
         reply: replyLine(outcome.reply),
         delayMs: ms,
@@ -58,27 +59,10 @@ export function logInline(log: Logger, { id, envelope, leg, end, ms, isSettled }
 
 /** Refused after others were accepted is deferred too: the queue gets the refusal again, and makes the notification. */
 function logDeferred(log: Logger, shared: object, to: string | undefined, diagnosis: Diagnosis): void {
-  const { status, reason, reply, remote, possiblyDelivered } = diagnosis;
   log.info({
     event: "delivery.deferred" satisfies EventName,
     ...shared,
     to,
-    status,
-    class: diagnosis.class,
-    reason,
-    ...(reply === undefined ? {} : { reply: replyLine(reply), command: reply.command }),
-    ...(remote === undefined ? {} : { remote: describeRemote(remote) }),
-    ...(possiblyDelivered === true ? { possiblyDelivered } : {}),
+    ...diagnosisFields(diagnosis),
   });
-}
-
-/** `mx.example.com[192.0.2.25]:25` */
-function describeRemote({ host, address, port }: { host: string; address: string; port: number }): string {
-  return host === address ? `[${address}]:${port}` : `${host}[${address}]:${port}`;
-}
-
-function describeTls({ tls }: InlineEnd) {
-  if (tls === undefined) return {};
-  const { protocol, cipher, level, peerName, verified } = tls;
-  return { tls: { protocol, cipher, policy: level, peer: peerName, verified } };
 }

@@ -1,16 +1,15 @@
 /**
- * What the process lends to inline delivery: connections within the cluster's limits, the hold rules, the way to the
- * bounce queue. Owns the first two; close() ends them.
+ * What the process lends to inline delivery: connections to far servers, the hold rules, the way to the bounce queue.
+ * Owns the first two; close() ends them.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import { createHolds } from "../../../shared/queue/holds.ts";
-import { createLeases } from "../../../shared/queue/leases.ts";
 import type { Producer } from "../../../shared/queue/queue.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { RedisConfig } from "../../../shared/runtime/redis.ts";
 import { createTransport } from "../../../shared/transport/create-transport.ts";
 import { transparentSource } from "../../../shared/transport/hidden-source.ts";
-import { silencePolicy } from "../../../shared/transport/silence.ts";
+import type { Slots } from "../../../shared/transport/slots.ts";
 import type { InlineMeans } from "./inline.ts";
 import { createNotices } from "./notices.ts";
 
@@ -19,17 +18,21 @@ export interface OwnedInlineMeans extends InlineMeans {
   close(): Promise<void>;
 }
 
-/** @returns `undefined` where nothing is to be delivered inline */
+/** Whether anything is to be delivered inline. */
+export function usesInline(config: Config): boolean {
+  return config.protected.some(({ inline }) => inline);
+}
+
 export function createInlineMeans(options: {
   config: Config;
   redis: RedisConfig;
   holdsFile: string;
   log: Logger;
   producer: Pick<Producer, "addBounce">;
-}): OwnedInlineMeans | undefined {
-  const { config, redis, holdsFile, log, producer } = options;
-  if (!config.protected.some(({ inline }) => inline)) return undefined;
-  const slots = createLeases({ redis, log, silence: silencePolicy(config) });
+  /** The caller's: who may have how many connections, in the whole cluster. */
+  slots: Slots;
+}): OwnedInlineMeans {
+  const { config, redis, holdsFile, log, producer, slots } = options;
   const transport = createTransport(config, { slots, transparentSourceOf: transparentSource(config, log) });
   const holds = createHolds({ redis, file: holdsFile, log });
   const notices = createNotices(producer, log);
@@ -46,7 +49,7 @@ export function createInlineMeans(options: {
     async close() {
       await transport.close(0);
       notices.close();
-      await Promise.all([holds.close(), slots.close()]);
+      await holds.close();
     },
   };
 }

@@ -183,15 +183,7 @@ export class QueuedSession extends SessionSocket {
     }
     const admitted = this.#profile.mailLimit?.(this.connection) ?? true;
     if (typeof admitted === "boolean") return this.#begin(command, admitted);
-    this.input.wait();
-    admitted
-      .then((isAdmitted) => {
-        if (!this.isGone) this.reply(this.#begin(command, isAdmitted));
-        this.#afterCommand();
-        this.input.resumeInput();
-        this.flush();
-      })
-      .catch((error: unknown) => this.inputFailed(error));
+    this.#answerWhen(admitted, (isAdmitted) => (this.isGone ? undefined : this.#begin(command, isAdmitted)));
     return undefined;
   }
 
@@ -249,13 +241,20 @@ export class QueuedSession extends SessionSocket {
 
   /** The client waits for the far server's answer. */
   #awaitFarServer(transaction: Transaction, recipient: string, passed: Promise<PassedOn>): void {
-    this.input.wait();
     this.#asksFarServer = true;
-    passed
-      .then((answer) => {
-        this.#asksFarServer = false;
-        // Unless the client went away meanwhile.
-        if (this.#transaction === transaction) this.reply(this.#answered(transaction, recipient, answer));
+    this.#answerWhen(passed, (answer) => {
+      this.#asksFarServer = false;
+      return this.#transaction === transaction ? this.#answered(transaction, recipient, answer) : undefined;
+    });
+  }
+
+  /** Takes no further command before this one is answered. @param answer  `undefined` when the client went away meanwhile */
+  #answerWhen<T>(pending: Promise<T>, answer: (value: T) => Reply | undefined): void {
+    this.input.wait();
+    pending
+      .then((value) => {
+        const reply = answer(value);
+        if (reply !== undefined) this.reply(reply);
         this.#afterCommand();
         this.input.resumeInput();
         this.flush();

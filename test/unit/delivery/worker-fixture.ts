@@ -70,7 +70,7 @@ export interface Ran {
   events: Record<string, unknown>[];
 }
 
-export function metaOf(given: Given): MessageMeta {
+function metaOf(given: Given): MessageMeta {
   const recipients = given.envelope?.recipients ?? [{ address: "bob@example.com" }];
   return {
     version: 1,
