@@ -1,21 +1,13 @@
 /** End to end against tuned Postfix at equal durability: from smtp-source through the gateway until smtp-sink has counted all. */
-import { startPostern } from "./peers/postern.ts";
-import { startPostfix } from "./peers/postfix.ts";
-import { run } from "./peers/program.ts";
-import { startSink } from "./peers/sink.ts";
-import type { Row } from "./report.ts";
+import type { BenchOptions } from "./options.ts";
+import { type Postern, startPostern } from "./peers/postern.ts";
+import { type Postfix, startPostfix } from "./peers/postfix.ts";
+import { type Sink, startSink } from "./peers/sink.ts";
+import type { Section } from "./report.ts";
+import { type Side, sideBySide } from "./side-by-side.ts";
+import { type Load, sendLoad } from "./smtp-source.ts";
 
-export interface Load {
-  name: string;
-  sessions: number;
-  messages: number;
-  bytes: number;
-  /** Many messages on one connection, or a connection for each. */
-  reuse: boolean;
-  target: number;
-}
-
-export const loads: Load[] = [
+const loads: (Load & { target: number })[] = [
   { name: "4 KiB, 1 session", sessions: 1, messages: 1000, bytes: 4096, reuse: true, target: 1.0 },
   { name: "4 KiB, 20 sessions", sessions: 20, messages: 10_000, bytes: 4096, reuse: true, target: 3.0 },
   { name: "4 KiB, 100 sessions", sessions: 100, messages: 10_000, bytes: 4096, reuse: true, target: 4.0 },
@@ -31,62 +23,50 @@ export const loads: Load[] = [
   { name: "10 MiB, 5 sessions", sessions: 5, messages: 40, bytes: 10_485_760, reuse: true, target: 1.0 },
 ];
 
-interface Figures {
-  /** Messages per second until the client had its last 250. */
-  accepted: number;
-  /** Messages per second until the sink had counted all. */
-  endToEnd: number;
+/** Load from smtp-source to a gateway, counted at its sink. */
+export function loadedSide(gateway: Postern | Postfix, sink: Sink, load: Load): Side {
+  return {
+    cpu: () => gateway.cpu(),
+    async measure(messages) {
+      const before = sink.messages();
+      const startMs = performance.now();
+      const seconds = () => (performance.now() - startMs) / 1000;
+      await sendLoad(`127.0.0.1:${gateway.port}`, { ...load, messages });
+      const acceptedSeconds = seconds();
+      await sink.untilMessages(before + messages, 120_000);
+      return { accepted: messages / acceptedSeconds, endToEnd: messages / seconds() };
+    },
+  };
 }
 
-export async function measure(
-  port: number,
-  sink: { messages(): number; untilMessages(n: number, ms: number): Promise<void> },
-  load: Load,
-  messages: number,
-): Promise<Figures> {
-  const before = sink.messages();
-  const start = performance.now();
-  const seconds = () => (performance.now() - start) / 1000;
-  await run("smtp-source", [
-    ...(load.reuse ? ["-d"] : []),
-    ...["-s", String(load.sessions), "-m", String(messages), "-l", String(load.bytes)],
-    ...["-f", "sender@bench.example.net", "-t", "recipient@example.com", `127.0.0.1:${port}`],
-  ]);
-  const acceptedSeconds = seconds();
-  await sink.untilMessages(before + messages, 120_000);
-  return { accepted: messages / acceptedSeconds, endToEnd: messages / seconds() };
-}
-
-/** A B A B …, after one warm-up of each; every side keeps its process and its sink for all rounds. */
-export async function endToEnd(rounds: number, chosen: Load[], say: (line: string) => void): Promise<Row[]> {
+/** @param only  loads whose name contains it */
+export async function endToEnd(options: BenchOptions, only = ""): Promise<Section> {
   const [ourSink, theirSink] = [await startSink(), await startSink()];
-  const ours = await startPostern(`127.0.0.1:${ourSink.port}`);
-  const theirs = await startPostfix(theirSink.port);
+  const ours = await startPostern({
+    config: { relay: { routes: [{ to: "*", via: `127.0.0.1:${ourSink.port}` }] } },
+  });
+  const theirs = await startPostfix({ relayhost: `[127.0.0.1]:${theirSink.port}` });
+  const section: Section = {
+    title: "End to end against Postfix",
+    about:
+      "From smtp-source through the gateway until smtp-sink has counted all; both answer 250 when the message is on " +
+      "stable storage.",
+    rows: [],
+  };
   try {
-    const rows: Row[] = [];
-    for (const load of chosen) {
-      const endToEnd: Row = {
-        name: `end to end: ${load.name}`,
-        unit: "msg/s",
-        pairs: [],
-        target: load.target,
-      };
-      const accepted: Row = { name: `accepted: ${load.name}`, unit: "msg/s", pairs: [] };
-      const warm = Math.max(load.sessions, Math.ceil(load.messages / 5));
-      await measure(ours.port, ourSink, load, warm);
-      await measure(theirs.port, theirSink, load, warm);
-      for (let round = 0; round < rounds; round++) {
-        const a = await measure(ours.port, ourSink, load, load.messages);
-        const b = await measure(theirs.port, theirSink, load, load.messages);
-        endToEnd.pairs.push({ ours: a.endToEnd, theirs: b.endToEnd });
-        accepted.pairs.push({ ours: a.accepted, theirs: b.accepted });
-        say(
-          `${load.name}: ${Math.round(a.endToEnd)} against ${Math.round(b.endToEnd)} msg/s (accepted ${Math.round(a.accepted)} against ${Math.round(b.accepted)})`,
-        );
-      }
-      rows.push(endToEnd, accepted);
+    for (const load of loads.filter(({ name }) => name.includes(only))) {
+      const count = Math.ceil(load.messages * options.scale);
+      const rows = await sideBySide(
+        load.name,
+        { count, warmUp: Math.max(load.sessions, Math.ceil(count / 5)) },
+        [loadedSide(ours, ourSink, load), loadedSide(theirs, theirSink, load)],
+        "Postfix",
+        { kind: "ratio-at-least", value: load.target },
+        options,
+      );
+      section.rows.push(...rows);
     }
-    return rows;
+    return section;
   } finally {
     await ours.stop();
     await theirs.stop();

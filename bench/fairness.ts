@@ -1,16 +1,43 @@
 /**
- * `node bench/fairness.ts [messages] [workers] [rounds]`: what a dead destination costs a healthy one. The same number of
- * messages for each, the dead one's first in the queue, delivered by worker processes; and the healthy one's alone.
+ * What a dead destination costs a healthy one: the same number of messages for each, the dead one's first in the queue,
+ * delivered by two worker processes; and the healthy one's alone.
  */
 import net from "node:net";
+import type { BenchOptions } from "./options.ts";
 import { startSink } from "./peers/sink.ts";
 import { createWorkerBench } from "./peers/workers.ts";
-import { median } from "./report.ts";
+import type { Section } from "./report.ts";
 
-const [messages = 5000, workers = 2, rounds = 5] = process.argv.slice(2).map(Number);
+const workers = 2;
+
+export async function fairness({ rounds, scale, say }: BenchOptions): Promise<Section> {
+  const messages = Math.round(5000 * scale);
+  const [alone, beside]: [number[], number[]] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    alone.push((await measure(messages, false)).perSecond);
+    const { perSecond, probes } = await measure(messages, true);
+    beside.push(perSecond);
+    say(
+      `fairness: ${alone.at(-1)?.toFixed(0)} msg/s alone, ${perSecond.toFixed(0)} beside a dead destination, which saw ${probes} connections`,
+    );
+  }
+  return {
+    title: "A dead destination beside a healthy one",
+    about: `${messages} messages for each, the dead one's first, ${workers} workers. The dead one takes connections and says nothing.`,
+    rows: [
+      {
+        name: "throughput of the healthy destination",
+        unit: "msg/s",
+        ours: beside,
+        theirs: { name: "alone", values: alone },
+        target: { kind: "ratio-at-least", value: 0.8 },
+      },
+    ],
+  };
+}
 
 /** @returns messages a second to the healthy destination, and the connections that the dead one saw */
-async function measure(withDead: boolean): Promise<{ perSecond: number; probes: number }> {
+async function measure(messages: number, withDead: boolean): Promise<{ perSecond: number; probes: number }> {
   const sink = await startSink();
   let probes = 0;
   // It takes connections and says nothing, as a black hole does where packets vanish.
@@ -42,15 +69,3 @@ async function measure(withDead: boolean): Promise<{ perSecond: number; probes: 
   await sink.stop();
   return { perSecond: messages / seconds, probes };
 }
-
-console.log(`${messages} messages for each destination, ${workers} workers`);
-const shares: number[] = [];
-for (let round = 1; round <= rounds; round++) {
-  const alone = await measure(false);
-  const beside = await measure(true);
-  shares.push(beside.perSecond / alone.perSecond);
-  console.log(
-    `round ${round}: alone ${alone.perSecond.toFixed(0)} msg/s, beside a dead one ${beside.perSecond.toFixed(0)} msg/s, ${beside.probes} probes`,
-  );
-}
-console.log(`median: ${(100 * median(shares)).toFixed(0)} % of what it has alone`);

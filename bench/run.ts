@@ -1,8 +1,11 @@
 /**
  * `npm run bench`: side-by-side measurements against real peers, in one run, interleaved.
- *   --rounds N    pairs of each measurement (5)
- *   --only TEXT   loads whose name contains the text
- *   --out DIR     where results.json and results.md go (bench/results)
+ *   --rounds N      pairs of each measurement (5)
+ *   --only A,B      these sections alone; see `sections`
+ *   --load TEXT     end to end: loads whose name contains the text
+ *   --scale X       the load, times X: 0.1 for a quick look (1)
+ *   --out DIR       where results.json and results.md go (bench/results)
+ *   --profile       instead of measuring: where each service spends its time and memory, under 20 sessions
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -10,40 +13,106 @@ import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { endToEnd, loads } from "./end-to-end.ts";
-import { isInstalled } from "./peers/program.ts";
-import { markdownTable } from "./report.ts";
+import { unlessNamespaces } from "../test/support/lab/network.ts";
+import { unlessInstalled, unlessRoot } from "../test/support/programs.ts";
+import { endToEnd } from "./end-to-end.ts";
+import { fairness } from "./fairness.ts";
+import { inline } from "./inline.ts";
+import { million } from "./million.ts";
+import { mix } from "./mix.ts";
+import type { BenchOptions } from "./options.ts";
+import { outgoing } from "./outgoing.ts";
+import { profile } from "./profile/profile.ts";
+import { markdown, type Section } from "./report.ts";
+import { scaling } from "./scaling.ts";
+import { several } from "./several.ts";
 
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "5" },
-    only: { type: "string", default: "" },
+    only: { type: "string" },
+    load: { type: "string", default: "" },
+    scale: { type: "string", default: "1" },
     out: { type: "string", default: fileURLToPath(new URL("results", import.meta.url)) },
+    profile: { type: "boolean", default: false },
   },
 });
-const only = values.only;
 
-const missing = ["postfix", "smtp-source", "smtp-sink"].filter((program) => !isInstalled(program));
-if (missing.length > 0) {
-  console.log(`skipped: end to end against Postfix, since ${missing.join(", ")} is not installed`);
-} else {
-  const machine = {
-    date: new Date().toISOString(),
-    processor: `${cpus().length} × ${cpus()[0]?.model.trim()}`,
-    memoryGiB: Math.round(totalmem() / 1024 ** 3),
-    kernel: release(),
-    node: process.version,
-    postfix: execFileSync("postconf", ["-d", "-h", "mail_version"]).toString().trim(),
-  };
-  console.log(machine);
-  const rows = await endToEnd(
-    Number(values.rounds),
-    loads.filter((load) => load.name.includes(only)),
-    (line) => console.log(line),
-  );
-  const table = markdownTable(rows, "Postern", `Postfix ${machine.postfix}`);
-  mkdirSync(values.out, { recursive: true });
-  writeFileSync(join(values.out, "results.json"), `${JSON.stringify({ machine, rows }, null, 2)}\n`);
-  writeFileSync(join(values.out, "results.md"), table);
-  console.log(`\n${table}`);
+const withPostfix = () => unlessRoot() || unlessInstalled("postfix", "smtp-source", "smtp-sink");
+const withSource = () => unlessInstalled("smtp-source", "smtp-sink", "redis-server");
+const withRedis = () => unlessInstalled("redis-server");
+
+/** In the order in which they run; `unless` says why one cannot run here. */
+const sections: Record<
+  string,
+  { unless(): false | string; measure(options: BenchOptions): Promise<Section> }
+> = {
+  "end-to-end": { unless: withPostfix, measure: (options) => endToEnd(options, values.load) },
+  inline: { unless: withPostfix, measure: inline },
+  mix: { unless: withPostfix, measure: mix },
+  outgoing: {
+    unless: () => unlessNamespaces() || unlessInstalled("haproxy", "ss") || withSource(),
+    measure: outgoing,
+  },
+  several: { unless: withSource, measure: several },
+  scaling: { unless: withRedis, measure: scaling },
+  fairness: { unless: withSource, measure: fairness },
+  million: { unless: withRedis, measure: million },
+};
+
+/** The first line of what a program says of itself, or that it is not here. */
+function version(program: string, ...args: string[]): string {
+  try {
+    const PATH = `${process.env.PATH}:/usr/sbin`;
+    const said = execFileSync(program, args, { stdio: ["ignore", "pipe", "ignore"], env: { PATH } });
+    return said.toString().split("\n")[0]?.trim() ?? "";
+  } catch {
+    return "not installed";
+  }
 }
+
+mkdirSync(values.out, { recursive: true });
+if (values.profile) {
+  await profile(values.out, (line) => console.log(line));
+  process.exit(0);
+}
+
+const chosen = values.only?.split(",") ?? Object.keys(sections);
+const unknown = chosen.filter((name) => !(name in sections));
+if (unknown.length > 0) {
+  console.error(`no such section: ${unknown.join(", ")}; there are: ${Object.keys(sections).join(", ")}`);
+  process.exit(2);
+}
+const machine = {
+  date: new Date().toISOString(),
+  processor: `${cpus().length} × ${cpus()[0]?.model.trim()}`,
+  memoryGiB: Math.round(totalmem() / 1024 ** 3),
+  kernel: release(),
+  node: process.version,
+  redis: version("redis-server", "--version"),
+  postfix: version("postconf", "-d", "-h", "mail_version"),
+  haproxy: version("haproxy", "-v"),
+};
+console.log(machine);
+const options: BenchOptions = {
+  rounds: Number(values.rounds),
+  scale: Number(values.scale),
+  say: (line) => console.log(line),
+};
+const results: Section[] = [];
+const skipped: Record<string, string> = {};
+for (const name of chosen) {
+  const section = sections[name];
+  const why = section?.unless();
+  if (why) {
+    skipped[name] = why;
+    console.log(`${name}: skipped: ${why}`);
+  } else if (section !== undefined) results.push(await section.measure(options));
+}
+const table = markdown(results);
+writeFileSync(
+  join(values.out, "results.json"),
+  `${JSON.stringify({ machine, rounds: options.rounds, scale: options.scale, skipped, sections: results }, null, 2)}\n`,
+);
+writeFileSync(join(values.out, "results.md"), table);
+console.log(`\n${table}`);

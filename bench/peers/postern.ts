@@ -1,55 +1,104 @@
-/** Postern as a user runs it: `postern up` with its own Redis, in a temporary directory, everything relayed to one port. */
-import { spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+/** Postern as a user runs it: `postern up` with its own Redis, in a temporary directory. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { end, freePort, untilGreets } from "./program.ts";
+import { stringify } from "yaml";
+import type { z } from "zod";
+import type { configSchema } from "../../shared/config/schema.ts";
+import { freePort } from "../../test/support/free-port.ts";
+import { run as runQuietly } from "../../test/support/programs.ts";
+import { waitFor } from "../../test/support/wait-for.ts";
+import { type CpuSeconds, childrenOf, cpuSeconds, type ProcessName } from "../processes.ts";
+import { end } from "./program.ts";
+
+export const program = fileURLToPath(new URL("../../bin/postern", import.meta.url));
 
 export interface Postern {
+  /** Of the listener `bench`, unless the configuration has listeners of its own. */
   port: number;
   directory: string;
+  configFile: string;
+  /** Where the services write their log, and a debugger's address if they have one. */
+  logFile: string;
+  processes(): ProcessName[];
+  cpu(): CpuSeconds;
   stop(): Promise<void>;
 }
 
-/** @param via  `host:port` that everything is relayed to */
-export async function startPostern(via: string): Promise<Postern> {
+export interface PosternOptions {
+  /** What is not given has the product's defaults. */
+  config: Partial<z.input<typeof configSchema>>;
+  /** Words before each command: `ip netns exec NAME`. */
+  prefix?: string[];
+  /** Beside the one of each that `postern up` runs. */
+  more?: Partial<Record<"ingress" | "delivery", number>>;
+  /** For Node itself, in every service. */
+  nodeOptions?: string;
+}
+
+export async function startPostern(options: PosternOptions): Promise<Postern> {
   const directory = mkdtempSync(join(tmpdir(), "postern-bench-"));
   const [port, adminPort] = [await freePort(), await freePort()];
-  const file = join(directory, "postern.yaml");
+  const configFile = join(directory, "postern.yaml");
+  const data = join(directory, "data");
   writeFileSync(
-    file,
-    `hostname: bench.example.net
-data: ./data
-listeners:
-  - { name: bench, address: 127.0.0.1, port: ${port}, destination: self }
-relay:
-  routes: [{ to: "*", via: "${via}" }]
-admin: { port: ${adminPort} }
-`,
+    configFile,
+    stringify({
+      hostname: "bench.example.net",
+      data,
+      listeners: [{ name: "bench", address: "127.0.0.1", port, destination: "self" }],
+      admin: { port: adminPort },
+      ...options.config,
+    }),
   );
-  const log = openSync(join(directory, "log"), "w");
-  const program = fileURLToPath(new URL("../../bin/postern", import.meta.url));
-  const child = spawn(program, ["up", "-c", file], { stdio: ["ignore", log, log] });
-  closeSync(log);
-  await untilGreets(port);
-  await untilReady(adminPort);
+  const logFile = join(directory, "log");
+  const started: { name: string; child: ChildProcess }[] = [];
+  const [word = program, ...words] = [...(options.prefix ?? []), program];
+  const start = (...args: string[]): ChildProcess => {
+    const log = openSync(logFile, "a");
+    const env =
+      options.nodeOptions === undefined ? process.env : { ...process.env, NODE_OPTIONS: options.nodeOptions };
+    const child = spawn(word, [...words, ...args, "-c", configFile], { stdio: ["ignore", log, log], env });
+    closeSync(log);
+    started.push({ name: args[0] ?? "", child });
+    return child;
+  };
+  const up = start("up");
+  const isReady = (service: string) => async (): Promise<boolean> => {
+    if (up.exitCode !== null)
+      throw new Error(`postern up ended: ${readFileSync(logFile, "utf8").slice(-2000)}`);
+    return (await runQuietly(word, [...words, "health", service, "-c", configFile])).code === 0;
+  };
+  await waitFor("postern up to be ready", isReady("admin"), 60_000);
+  const redis = ["--redis", `unix://${join(data, "redis", "redis.sock")}`, "--health-port", "0"];
+  for (const service of ["ingress", "delivery"] as const) {
+    for (let n = 0; n < (options.more?.[service] ?? 0); n++) {
+      const child = start(service, ...redis);
+      await waitFor(`another ${service} to run`, () => hasStarted(logFile, child.pid), 60_000);
+    }
+  }
+  const processes = (): ProcessName[] => [
+    ...childrenOf(up.pid ?? 0),
+    ...started.slice(1).map(({ name, child }) => ({ name, pid: child.pid ?? 0 })),
+  ];
   return {
     port,
     directory,
+    configFile,
+    logFile,
+    processes,
+    cpu: () => cpuSeconds(processes()),
     async stop() {
-      await end(child);
+      for (const { child } of started.reverse()) await end(child);
       rmSync(directory, { recursive: true, force: true });
     },
   };
 }
 
-async function untilReady(adminPort: number): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    const response = await fetch(`http://127.0.0.1:${adminPort}/health`).catch(() => undefined);
-    if (response?.status === 200) return;
-    if (Date.now() > deadline) throw new Error("postern up is not ready after 30 s");
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+function hasStarted(logFile: string, pid: number | undefined): boolean {
+  return readFileSync(logFile, "utf8")
+    .split("\n")
+    .some((line) => line.includes(`"pid":${pid}`) && line.includes('"running"'));
 }

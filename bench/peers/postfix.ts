@@ -1,12 +1,15 @@
 /** A tuned Postfix of its own, in a temporary directory, that relays everything to one port of 127.0.0.1. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, run, untilGreets } from "./program.ts";
+import { freePort } from "../../test/support/free-port.ts";
+import { postfixServices } from "../../test/support/postfix-services.ts";
+import { type CpuSeconds, childrenOf, cpuSeconds } from "../processes.ts";
+import { run, untilGreets } from "./program.ts";
 
 /** What a Postfix administrator would set for throughput, durability untouched (250 after fsync). */
-function mainCf(root: string, sinkPort: number): string {
+function mainCf(root: string, relayhost: string): string {
   return `compatibility_level = 3.6
 queue_directory = ${root}/queue
 data_directory = ${root}/data
@@ -21,7 +24,8 @@ inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_recipient_restrictions =
-relayhost = [127.0.0.1]:${sinkPort}
+relayhost = ${relayhost}
+transport_maps = texthash:${root}/etc/transport
 alias_maps =
 local_recipient_maps =
 in_flow_delay = 0
@@ -44,52 +48,36 @@ queue_run_delay = 1s
 `;
 }
 
-function masterCf(port: number): string {
-  const internal = [
-    "pickup unix n - n 60 1 pickup",
-    "cleanup unix n - n - 0 cleanup",
-    "qmgr unix n - n 300 1 qmgr",
-    "rewrite unix - - n - - trivial-rewrite",
-    "bounce unix - - n - 0 bounce",
-    "defer unix - - n - 0 bounce",
-    "trace unix - - n - 0 bounce",
-    "verify unix - - n - 1 verify",
-    "flush unix n - n 1000? 0 flush",
-    "proxymap unix - - n - - proxymap",
-    "smtp unix - - n - - smtp",
-    "relay unix - - n - - smtp",
-    "showq unix n - n - - showq",
-    "error unix - - n - - error",
-    "retry unix - - n - - error",
-    "discard unix - - n - - discard",
-    "anvil unix - - n - 1 anvil",
-    "scache unix - - n - 1 scache",
-  ];
-  return [`127.0.0.1:${port} inet n - n - - smtpd`, ...internal, ""].join("\n");
+export interface PostfixOptions {
+  /** `[127.0.0.1]:25`. */
+  relayhost: string;
+  /** Lines of transport(5). */
+  transports?: string[];
 }
 
 export interface Postfix {
   port: number;
-  version: string;
+  cpu(): CpuSeconds;
   stop(): Promise<void>;
 }
 
 /** Needs root, as Postfix does. */
-export async function startPostfix(sinkPort: number): Promise<Postfix> {
+export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
   const root = mkdtempSync(join(tmpdir(), "postern-bench-postfix-"));
   chmodSync(root, 0o755);
   const port = await freePort();
   const etc = join(root, "etc");
   for (const directory of [etc, join(root, "queue"), join(root, "data")]) mkdirSync(directory);
   execFileSync("chown", ["postfix", join(root, "data")]);
-  writeFileSync(join(etc, "main.cf"), mainCf(root, sinkPort));
-  writeFileSync(join(etc, "master.cf"), masterCf(port));
+  writeFileSync(join(etc, "main.cf"), mainCf(root, options.relayhost));
+  writeFileSync(join(etc, "master.cf"), `127.0.0.1:${port} inet n - n - - smtpd\n${postfixServices(300)}`);
+  writeFileSync(join(etc, "transport"), `${(options.transports ?? []).join("\n")}\n`);
   await run("postfix", ["-c", etc, "start"]);
   await untilGreets(port);
-  const version = execFileSync("postconf", ["-d", "-h", "mail_version"]).toString().trim();
+  const master = Number(readFileSync(join(root, "queue", "pid", "master.pid"), "utf8"));
   return {
     port,
-    version,
+    cpu: () => cpuSeconds(childrenOf(master), master),
     async stop() {
       await run("postfix", ["-c", etc, "stop"]);
       rmSync(root, { recursive: true, force: true });

@@ -1,31 +1,15 @@
 /** Third-party programs under measurement: started in directories of their own, ended by the benchmark that started them. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import net from "node:net";
 
-export function isInstalled(program: string): boolean {
-  try {
-    execFileSync("sh", ["-c", `PATH=$PATH:/usr/sbin:/sbin command -v ${program}`], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** A free port of 127.0.0.1, as of now. */
-export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+const path = `${process.env.PATH}:/usr/sbin:/sbin`;
 
 /** @throws Error when nothing greets on the port within 30 s */
-export async function untilGreets(port: number): Promise<void> {
+export async function untilGreets(port: number, host = "127.0.0.1"): Promise<void> {
   const deadline = Date.now() + 30_000;
   for (;;) {
     const greeted = await new Promise<boolean>((resolve) => {
-      const socket = net.connect({ port, host: "127.0.0.1" });
+      const socket = net.connect({ port, host });
       socket.once("data", () => {
         socket.end("QUIT\r\n");
         resolve(true);
@@ -49,13 +33,24 @@ export async function end(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM
   await ended;
 }
 
-/** Runs a program to its end; its exit status must be 0. */
-export async function run(program: string, args: string[]): Promise<void> {
-  const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
+/**
+ * Runs a program to its end; its exit status must be 0.
+ * @returns what it wrote to standard output
+ */
+export async function run(program: string, args: string[]): Promise<string> {
+  const child = spawn(program, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, PATH: path },
+  });
+  let output = "";
   let errors = "";
+  child.stdout.on("data", (chunk) => {
+    output += chunk;
+  });
   child.stderr.on("data", (chunk) => {
     errors += chunk;
   });
   const code = await new Promise((resolve, reject) => child.once("close", resolve).once("error", reject));
   if (code !== 0) throw new Error(`${program} ${args.join(" ")}: exit ${code}: ${errors.slice(0, 500)}`);
+  return output;
 }

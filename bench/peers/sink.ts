@@ -1,7 +1,9 @@
 /** Postfix's smtp-sink: takes everything and counts it. */
 import { spawn } from "node:child_process";
 import { userInfo } from "node:os";
-import { end, freePort, untilGreets } from "./program.ts";
+import { freePort } from "../../test/support/free-port.ts";
+import { waitFor } from "../../test/support/wait-for.ts";
+import { end, run } from "./program.ts";
 
 export interface Sink {
   port: number;
@@ -12,12 +14,20 @@ export interface Sink {
   stop(): Promise<void>;
 }
 
-/** @param delaySeconds  the time that each reply to the final dot takes */
-export async function startSink(extra: string[] = []): Promise<Sink> {
-  const port = await freePort();
+/**
+ * @param extra  options of smtp-sink's own
+ * @param where  absent: a free port of 127.0.0.1; `prefix`: words before the command, as `ip netns exec NAME`
+ */
+export async function startSink(
+  extra: string[] = [],
+  where: { address?: string; port?: number; prefix?: string[] } = {},
+): Promise<Sink> {
+  const { address = "127.0.0.1", port = await freePort(), prefix = [] } = where;
   const user = userInfo().uid === 0 ? ["-u", "nobody"] : [];
-  const child = spawn("smtp-sink", [...user, "-c", ...extra, `127.0.0.1:${port}`, "1000"], {
+  const [word = "smtp-sink", ...words] = [...prefix, "smtp-sink"];
+  const child = spawn(word, [...words, ...user, "-c", ...extra, `${address}:${port}`, "1000"], {
     stdio: ["ignore", "pipe", "ignore"],
+    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
   });
   let messages = 0;
   let wake: (() => void) | undefined;
@@ -26,7 +36,13 @@ export async function startSink(extra: string[] = []): Promise<Sink> {
     messages = Number(counts.at(-1)?.[1] ?? messages);
     wake?.();
   });
-  await untilGreets(port);
+  const [ask = "", ...askWords] = [...prefix, "bash", "-c", `exec 3<>/dev/tcp/${address}/${port}`];
+  await waitFor("smtp-sink", () =>
+    run(ask, askWords).then(
+      () => true,
+      () => false,
+    ),
+  );
   return {
     port,
     messages: () => messages,

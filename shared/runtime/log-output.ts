@@ -1,6 +1,7 @@
 /**
- * Standard output for a log: the lines of one turn of the event loop go out together. A system call for each line would
- * cost more than making the line. Owns nothing but what it has not written yet: that of the current turn.
+ * Standard output for a log: lines that come close together go out together. A system call for each line would cost
+ * more than making the line. Owns nothing but what it has not written yet, which a process that ends by itself still
+ * writes; SIGKILL takes the last few milliseconds with it.
  */
 import { writeSync } from "node:fs";
 
@@ -16,16 +17,22 @@ export interface LogOutput {
  * several services may share one.
  */
 const atomicOctets = 4096;
+/** How long a line may wait for others. */
+const gatherMs = 5;
+/** So many characters do not wait. */
+const gatherAtMost = 64 * 1024;
 /** While whoever reads the log is slow. */
 const fullPipePauseMs = 5;
 
 /** @param fd  1 but in tests */
 export function createLogOutput(fd = 1): LogOutput {
   let waiting: string[] = [];
+  let characters = 0;
 
   const flushSync = (): void => {
     const lines = waiting;
     waiting = [];
+    characters = 0;
     let start = 0;
     let octets = 0;
     for (let end = 0; end < lines.length; end++) {
@@ -43,7 +50,9 @@ export function createLogOutput(fd = 1): LogOutput {
   process.on("exit", flushSync);
   return {
     write(line) {
-      if (waiting.push(line) === 1) setImmediate(flushSync);
+      characters += line.length;
+      if (waiting.push(line) === 1) setTimeout(flushSync, gatherMs).unref();
+      else if (characters > gatherAtMost) flushSync();
     },
     flushSync,
   };

@@ -47,7 +47,7 @@ export function createTransport(config: Config, options: TransportOptions = {}):
   const now = options.now ?? Date.now;
   const random = options.random ?? Math.random;
   const slots = options.slots ?? createLocalSlots({ silence: silencePolicy(config), now, random });
-  const pool = new Pool({ slots, quitTimeoutMs: config.timeouts.quit, now });
+  const pool = new Pool({ slots, quitTimeoutMs: config.timeouts.quit, now, random });
   const resolver = options.resolver ?? createResolver({ servers: nameServers(config.dns?.servers) });
   let context: tls.SecureContext | undefined;
   // Made once: reading the authorities takes longer than a handshake.

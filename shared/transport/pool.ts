@@ -18,9 +18,12 @@ const maxWaitMs = 1000;
 /** When a destination is full, its jobs come back one after another as it can take them, within these bounds. */
 const minRetryMs = 500;
 const maxRetryMs = 300_000;
-/** What is known since a second says little about the next five minutes: turns reach twice as far ahead as back. */
+/** What is known since a second says little about the next five minutes: turns reach so many times as far ahead as back. */
 const firstHorizonMs = 1_000;
-/** A loan takes so long, where nobody knows yet. */
+const reach = 1;
+/** Of a destination that has not answered anybody: each of its jobs that comes back costs the others, and gets nothing. */
+const unansweredReach = 5;
+/** A message takes so long where others have all connections, so that it lives, and have not told yet. */
 const guessedBusyMs = 200;
 /** A destination that has not answered yet is asked on so few connections at once: it may not be there at all. */
 const firstOpenings = 5;
@@ -98,6 +101,7 @@ export interface PoolOptions {
   slots: Slots;
   quitTimeoutMs: number;
   now: () => number;
+  random: () => number;
 }
 
 export class Pool {
@@ -221,7 +225,7 @@ export class Pool {
       return this.#lend(loan, wish);
     }
     if (taken.kind === "silent") return taken;
-    shelf.othersBusyMs = taken.busyMs;
+    shelf.othersBusyMs = taken.busyMs ?? guessedBusyMs;
     // An idle session for another purpose may be in the way: its slot goes to who waits by then.
     const other = shelf.idle.shift();
     if (other !== undefined) this.#retire(other);
@@ -355,31 +359,36 @@ export class Pool {
     const { connections } = shelf.limits;
     const ours = Math.min(shelf.users + shelf.leaving, connections);
     const busyMs = shelf.busyMs ?? shelf.othersBusyMs;
-    // A fast destination empties a lane as quickly as it fills it; any other one may not have all of it.
-    if (busyMs === undefined || busyMs > slowMs) {
+    // A fast destination empties a lane as quickly as it fills it, if it is ours to do so; any other one may not have all of it.
+    if (busyMs === undefined || busyMs > slowMs || ours === 0) {
       const waiting = shelf.waiters.filter(({ wish }) => wish.lane?.name === lane?.name).length;
       if (!this.#lanes.hasRoom(lane, shelf.destination, waiting + 1)) return false;
     }
-    // As soon as the first session is open, all connections may be.
-    if (busyMs === undefined) {
-      return ours > 0 && shelf.waiters.length < (shelf.isProven ? ours : connections);
-    }
+    // Soon more is known.
+    if (busyMs === undefined) return ours > 0;
     const supply = ours > 0 ? ours : shelf.othersBusyMs === undefined ? 0 : connections;
     return supply > 0 && (shelf.waiters.length + 1) * busyMs <= maxWaitMs * supply;
   }
 
   /** Jobs that come back at once would only be sent away again: each gets a time of its own. */
   async #full(shelf: Shelf, { line }: LoanWish): Promise<Acquired> {
-    const { slots, now } = this.#options;
+    const { slots, now, random } = this.#options;
     if (this.#isClosing) return { kind: "full", retryAtMs: now() + minRetryMs, reason: "the gateway stops" };
     const { connections } = shelf.limits;
-    const isKnown = shelf.isProven || shelf.othersBusyMs !== undefined;
-    const busyMs = isKnown ? (shelf.busyMs ?? shelf.othersBusyMs ?? maxWaitMs) : guessedBusyMs;
-    const retryAtMs = await slots.turn(line, {
-      eachMs: busyMs / connections,
-      earliestMs: minRetryMs,
-      horizonMs: Math.min(maxRetryMs, firstHorizonMs + 2 * (now() - shelf.knownSinceMs)),
-    });
+    const busyMs = shelf.busyMs ?? shelf.othersBusyMs;
+    const sinceMs = now() - shelf.knownSinceMs;
+    let retryAtMs: number;
+    if (busyMs === undefined) {
+      // Nobody knows how fast it is: promises would keep its mail from it for longer than it needs.
+      const spreadMs = firstHorizonMs + unansweredReach * sinceMs;
+      retryAtMs = Math.ceil(now() + minRetryMs + Math.min(maxRetryMs, spreadMs) * random());
+    } else {
+      retryAtMs = await slots.turn(line, {
+        eachMs: busyMs / connections,
+        earliestMs: minRetryMs,
+        horizonMs: Math.min(maxRetryMs, firstHorizonMs + reach * sinceMs),
+      });
+    }
     const reason = `${shelf.destination} has all of its ${connections} connections in use`;
     return { kind: "full", retryAtMs, reason };
   }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createLocalSlots } from "../../shared/transport/slots.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
 import {
+  type Answer,
   close,
   reset,
   type SmtpPeer,
@@ -206,17 +208,25 @@ test("a refused recipient does not spoil the connection: RSET, and the next mess
   });
 });
 
-test("a server that refuses RSET gets a fresh connection", async () => {
-  const script = {
-    rcpt: (address: string) => (address.startsWith("no") ? "550 5.1.1 no" : undefined),
-    rset: () => "500 what?",
-  };
-  await withPeer({ script }, {}, async (peer, transport) => {
-    await outcomes(transport, via(peer), testMessage({ to: ["no@x.test"] }));
-    assert.deepEqual((await outcomes(transport, via(peer))).map(summary), ["delivered"]);
-    assert.equal(peer.connections, 2);
+for (const [what, answer] of [
+  ["500", "500 what?"],
+  ["421", "421 4.3.2 going down"],
+  ["421, and closes,", thenClose("421 4.3.2 going down")],
+] satisfies [string, Answer][]) {
+  test(`a server that says ${what} to RSET gets a fresh connection, and the old one is closed`, async () => {
+    const script = {
+      rcpt: (address: string) => (address.startsWith("no") ? "550 5.1.1 no" : undefined),
+      rset: () => answer,
+    };
+    await withPeer({ script }, {}, async (peer, transport) => {
+      const found = await outcomes(transport, via(peer), testMessage({ to: ["no@x.test"] }));
+      assert.deepEqual(found.map(summary), ["rejected 5.1.1 5xx"]);
+      await waitFor("the connection to be closed", () => peer.open === 0);
+      assert.deepEqual((await outcomes(transport, via(peer))).map(summary), ["delivered"]);
+      assert.equal(peer.connections, 2);
+    });
   });
-});
+}
 
 test("an idle connection says QUIT after some seconds, and frees its slot", async () => {
   let nowMs = 1_700_000_000_000;
@@ -266,4 +276,49 @@ test("after a shared connection's 4xx the message goes on to the next host", asy
     },
   );
   await second.stop();
+});
+
+test("while a destination has not answered anybody, its messages come back ever later, spread; none stands in line", async () => {
+  let clockMs = 1_000_000;
+  const lane = { name: "fresh", jobs: 2, isSlow: false };
+  const script = { connect: () => new Promise<undefined>(() => {}) };
+  const settings = { options: { now: () => clockMs, random: () => 0.5 } };
+  await withPeer({ script }, settings, async (peer, transport) => {
+    const stop = new AbortController();
+    const send = () =>
+      transport.attempt({
+        nextHop: via(peer),
+        ...{ message: testMessage().meta, body: testMessage().body, recipients: [0] },
+        ...{ lane, signal: stop.signal },
+      });
+    // Half of a lane is all that one destination gets: this one is it.
+    const probe = send();
+    await waitFor("the probe", () => peer.connections === 1);
+    const comesBackAfter = async () => {
+      const result = await send();
+      assert.equal(result.kind, "full");
+      return result.kind === "full" ? result.retryAtMs - clockMs : 0;
+    };
+    assert.equal(await comesBackAfter(), 1000);
+    assert.equal(await comesBackAfter(), 1000, "not behind the one before");
+    clockMs += 10_000;
+    assert.equal(await comesBackAfter(), 26_000);
+    clockMs += 3_600_000;
+    assert.equal(await comesBackAfter(), 150_500, "at most five minutes");
+    stop.abort();
+    await probe;
+  });
+});
+
+test("a process that has no connection of a destination, because others have all, waits for its part", async () => {
+  const slots = createLocalSlots();
+  const settings = { ...limits({ connections: 1 }), options: { slots } };
+  await withPeer({}, settings, async (peer, transport) => {
+    const other = testTransport(settings);
+    await outcomes(other, via(peer));
+    // The other one's idle connection says QUIT after five seconds at most, or when it closes.
+    const waiting = outcomes(transport, via(peer));
+    await other.close(0);
+    assert.deepEqual((await waiting).map(summary), ["delivered"]);
+  });
 });

@@ -67,7 +67,7 @@ export async function startRedis(transport: "unix" | "tcp" = "unix"): Promise<Te
       output += error.message;
     });
     child = started;
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 120_000;
     for (;;) {
       const reply = await ask(where, "PING").catch(() => "");
       if (reply.startsWith("+PONG")) return;

@@ -8,7 +8,8 @@ import { createLogOutput } from "../../../shared/runtime/log-output.ts";
 
 const module = new URL("../../../shared/runtime/log-output.ts", import.meta.url).href;
 
-test("the lines of one turn are written in order at its end", async (t) => {
+test("lines that come close together are written together, in order, and many at once do not wait", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const directory = mkdtempSync(join(tmpdir(), "postern-log-"));
   const file = join(directory, "log");
   const fd = openSync(file, "a");
@@ -20,12 +21,16 @@ test("the lines of one turn are written in order at its end", async (t) => {
   output.write("one\n");
   output.write("two\n");
   assert.equal(readFileSync(file, "utf8"), "");
-  await new Promise((resolve) => setImmediate(resolve));
-  await new Promise((resolve) => setImmediate(resolve));
+  t.mock.timers.tick(5);
   assert.equal(readFileSync(file, "utf8"), "one\ntwo\n");
+  const line = `${"x".repeat(999)}\n`;
+  for (let n = 0; n < 70; n++) output.write(line);
+  assert.ok(readFileSync(file, "utf8").length > 64 * 1024);
+  t.mock.timers.tick(5);
+  assert.equal(readFileSync(file, "utf8"), `one\ntwo\n${line.repeat(70)}`);
 });
 
-test("a process that exits in the same turn loses no line", () => {
+test("a process that exits at once loses no line", () => {
   const script = `const { createLogOutput } = await import("${module}"); createLogOutput().write("last\\n"); process.exit(3);`;
   assert.throws(
     () => execFileSync(process.execPath, ["--input-type=module", "-e", script], { stdio: "pipe" }),

@@ -1,0 +1,239 @@
+/** A million deferred messages: what they cost in Redis, whether the queue stays as fast as with a thousand, and how long it takes to come back after a loss. */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { makeQueueId } from "../shared/mail/queue-id.ts";
+import { consumeDeliveries } from "../shared/queue/consumer.ts";
+import { createKeeper } from "../shared/queue/keeper.ts";
+import { createProducer, type QueueProducer } from "../shared/queue/producer.ts";
+import type { JobNext } from "../shared/queue/queue.ts";
+import { createFsSpool } from "../shared/spool/fs-spool.ts";
+import type { Spool, StoredMessage } from "../shared/spool/spool.ts";
+import { testConfig } from "../test/support/config.ts";
+import { startRedis, type TestRedis } from "../test/support/redis.ts";
+import type { BenchOptions } from "./options.ts";
+import type { Row, Section } from "./report.ts";
+
+const log = pino({ level: "error" });
+const sampleSize = 10_000;
+const batch = 1000;
+const route = "relay mx";
+
+export async function million({ rounds, scale, say }: BenchOptions): Promise<Section> {
+  const [few, many] = [1000, Math.round(1_000_000 * scale)];
+  const redis = await startRedis();
+  // As `postern up` and deploy/redis.conf set it.
+  await redis.command("CONFIG SET hash-max-listpack-value 2048");
+  const data = mkdtempSync(join(tmpdir(), "postern-bench-million-"));
+  const spool = createFsSpool({ directory: join(data, "spool") });
+  const producer = createProducer({ url: redis.url }, log);
+  try {
+    const rates = { few: emptyRates(), many: emptyRates() };
+    const emptyBytes = await usedMemory(redis);
+    const sample = async (into: Rates): Promise<void> => {
+      for (let round = -1; round < rounds; round++) {
+        const { enqueue, dequeue } = await throughQueue(redis, producer, spool);
+        if (round < 0) continue;
+        into.enqueue.push(enqueue);
+        into.dequeue.push(dequeue);
+        say(`a million deferred: ${enqueue.toFixed(0)} enqueued and ${dequeue.toFixed(0)} dequeued a second`);
+      }
+    };
+    await defer(redis, producer, spool, few);
+    await sample(rates.few);
+    const startMs = performance.now();
+    await defer(redis, producer, spool, many - few);
+    const deferredPerSecond = (many - few) / ((performance.now() - startMs) / 1000);
+    const bytes = ((await usedMemory(redis)) - emptyBytes) / many;
+    say(
+      `a million deferred: ${many} are there, ${deferredPerSecond.toFixed(0)} a second, ${bytes.toFixed(0)} octets each`,
+    );
+    await sample(rates.many);
+    const restartSeconds = await restart(redis);
+    say(`a million deferred: Redis, killed and started again, answers after ${restartSeconds.toFixed(1)} s`);
+    const recovery = await recover(redis, spool);
+    say(
+      `a million deferred: from the spool ${recovery.messages} are back after ${recovery.seconds.toFixed(1)} s`,
+    );
+
+    const pair = (kind: keyof Rates): Row => ({
+      name: `${kind}, with ${many} deferred`,
+      unit: "msg/s",
+      ours: rates.many[kind],
+      theirs: { name: "with a thousand", values: rates.few[kind] },
+      target: { kind: "ratio-at-least", value: 0.83 },
+    });
+    return {
+      title: `${many} deferred messages`,
+      about:
+        `Each tried once and deferred with 450, one recipient. Rates with ${sampleSize} more messages that are enqueued, and ` +
+        "then taken and ended by one worker.",
+      rows: [
+        {
+          name: "Redis memory for each",
+          unit: "octets",
+          ours: [bytes],
+          target: { kind: "at-most", value: 1536 },
+        },
+        pair("enqueue"),
+        pair("dequeue"),
+        { name: "stored, enqueued, taken and deferred", unit: "msg/s", ours: [deferredPerSecond] },
+        { name: "Redis killed: until it answers again", unit: "s", ours: [restartSeconds] },
+        {
+          name: "Redis emptied: until all are enqueued again from the spool",
+          unit: "s",
+          ours: [recovery.seconds],
+        },
+      ],
+    };
+  } finally {
+    await producer.close();
+    await spool.close();
+    await redis.close();
+    rmSync(data, { recursive: true, force: true });
+  }
+}
+
+interface Rates {
+  enqueue: number[];
+  dequeue: number[];
+}
+
+function emptyRates(): Rates {
+  return { enqueue: [], dequeue: [] };
+}
+
+/** @returns messages a second in and out, by themselves */
+async function throughQueue(
+  redis: TestRedis,
+  producer: QueueProducer,
+  spool: Spool,
+): Promise<{ enqueue: number; dequeue: number }> {
+  const messages = await store(spool, sampleSize);
+  const startMs = performance.now();
+  for (let start = 0; start < messages.length; start += batch) {
+    await enqueue(producer, messages.slice(start, start + batch));
+  }
+  const enqueuedMs = performance.now();
+  let firstMs = 0;
+  await consume(redis, sampleSize, () => {
+    firstMs ||= performance.now();
+    return { kind: "done" };
+  });
+  const dequeuedMs = performance.now();
+  await spool.settle(
+    messages.map(({ meta }) => ({ id: meta.id, recipients: [0], state: { kind: "removed" as const } })),
+  );
+  return {
+    enqueue: sampleSize / ((enqueuedMs - startMs) / 1000),
+    dequeue: sampleSize / ((dequeuedMs - firstMs) / 1000),
+  };
+}
+
+/** Messages into the spool and the queue, each taken once and deferred for longer than this runs. */
+async function defer(redis: TestRedis, producer: QueueProducer, spool: Spool, count: number): Promise<void> {
+  const atMs = Date.now() + 3_600_000 * 5;
+  const history = {
+    attempts: 1,
+    lastAttemptAtMs: Date.now(),
+    last: [
+      {
+        recipients: [0],
+        diagnosis: {
+          status: "4.2.0" as const,
+          class: "4xx" as const,
+          reason: "450 4.2.0 Come again later",
+          reply: {
+            code: 450,
+            enhanced: "4.2.0" as const,
+            lines: ["4.2.0 Come again later"],
+            command: "RCPT" as const,
+          },
+          remote: { host: "mx.example.com", address: "192.0.2.25", port: 25 },
+          atMs: Date.now(),
+        },
+      },
+    ],
+  };
+  // In turn with the worker, which keeps what waits short.
+  const handled = consume(redis, count, () => ({ kind: "later", atMs, queue: "delivery", history, route }));
+  for (let start = 0; start < count; start += batch) {
+    await enqueue(producer, await store(spool, Math.min(batch, count - start)));
+  }
+  await handled;
+}
+
+/** Resolves when so many jobs have been handled, and the worker has ended. */
+async function consume(redis: TestRedis, count: number, handle: () => JobNext): Promise<void> {
+  let handled = 0;
+  const all = Promise.withResolvers<void>();
+  const consumer = consumeDeliveries({
+    redis: { url: redis.url },
+    log,
+    concurrency: 100,
+    async handle() {
+      if (++handled === count) all.resolve();
+      return handle();
+    },
+  });
+  await all.promise;
+  await consumer.close(10_000);
+}
+
+async function store(spool: Spool, count: number): Promise<StoredMessage[]> {
+  return Promise.all(
+    Array.from({ length: count }, async () => {
+      const body = Buffer.from("Subject: hello\r\n\r\nhello\r\n");
+      const draft = spool.draft();
+      await draft.write(body);
+      return draft.commit({
+        version: 1,
+        id: makeQueueId(Date.now(), randomBytes(9)),
+        receivedAtMs: Date.now(),
+        envelope: {
+          reversePath: "sender@bench.example.net",
+          recipients: [{ address: "recipient@example.com" }],
+        },
+        origin: null,
+        received: "",
+        size: body.length,
+        has8bit: false,
+        parts: [[0]],
+      });
+    }),
+  );
+}
+
+async function enqueue(producer: QueueProducer, messages: StoredMessage[]): Promise<void> {
+  await producer.addDeliveries(messages.map((message) => ({ message, routes: [route] })));
+}
+
+async function usedMemory(redis: TestRedis): Promise<number> {
+  return Number(/used_memory:(\d+)/.exec(await redis.command("INFO memory"))?.[1]);
+}
+
+async function restart(redis: TestRedis): Promise<number> {
+  await redis.kill();
+  const startMs = performance.now();
+  await redis.restart();
+  return (performance.now() - startMs) / 1000;
+}
+
+async function recover(redis: TestRedis, spool: Spool): Promise<{ seconds: number; messages: number }> {
+  await redis.flush();
+  const startMs = performance.now();
+  const scanned = Promise.withResolvers<number>();
+  const keeper = createKeeper({
+    spool,
+    redis: { url: redis.url },
+    config: testConfig(),
+    log,
+    describe: () => route,
+    onScan: ({ deliveries }) => scanned.resolve(deliveries),
+  });
+  const messages = await scanned.promise;
+  await keeper.close();
+  return { seconds: (performance.now() - startMs) / 1000, messages };
+}

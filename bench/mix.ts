@@ -1,0 +1,87 @@
+/**
+ * What mail is really like, against Postfix: 50 destinations, of every hundred recipients 8 are deferred with 450 and
+ * taken on the next try, 2 are refused with 550 and their DSNs are delivered to the sender.
+ */
+import type { BenchOptions } from "./options.ts";
+import { type Postern, startPostern } from "./peers/postern.ts";
+import { type Postfix, startPostfix } from "./peers/postfix.ts";
+import { type ScriptedSink, startScriptedSink } from "./peers/scripted-sink.ts";
+import type { Section } from "./report.ts";
+import { type Side, sideBySide } from "./side-by-side.ts";
+import { sendLoad } from "./smtp-source.ts";
+
+const domains = Array.from({ length: 50 }, (_, n) => ({
+  domain: `d${n}.example`,
+  address: `127.0.1.${n + 1}`,
+}));
+const messagesForEach = 200;
+
+export async function mix(options: BenchOptions): Promise<Section> {
+  const behaviour = {
+    // The senders' own server is one more.
+    addresses: ["127.0.0.1", ...domains.map(({ address }) => address)],
+    deferredPercent: 8,
+    refusedPercent: 2,
+  };
+  const [ourSink, theirSink] = [await startScriptedSink(behaviour), await startScriptedSink(behaviour)];
+  const ours = await startPostern({
+    config: {
+      relay: {
+        routes: [
+          ...domains.map(({ domain, address }) => ({ to: `*@${domain}`, via: `${address}:${ourSink.port}` })),
+          { to: "*", via: `127.0.0.1:${ourSink.port}` },
+        ],
+      },
+      queue: { retry: ["1s"] },
+    },
+  });
+  const theirs = await startPostfix({
+    relayhost: `[127.0.0.1]:${theirSink.port}`,
+    transports: domains.map(({ domain, address }) => `${domain} smtp:[${address}]:${theirSink.port}`),
+  });
+  try {
+    const count = messagesForEach * domains.length;
+    const rows = await sideBySide(
+      "50 destinations, 8 % deferred, 2 % refused",
+      { count: Math.ceil(count * options.scale), warmUp: Math.ceil((count * options.scale) / 5) },
+      [mixedSide(ours, ourSink), mixedSide(theirs, theirSink)],
+      "Postfix",
+      { kind: "ratio-at-least", value: 2.5 },
+      options,
+    );
+    return {
+      title: "A realistic mix against Postfix",
+      about:
+        "50 sessions, one to each of 50 destination domains, each message to one recipient; 4 KiB. Until every message is " +
+        "delivered or its DSN is. Both try again after a second.",
+      rows,
+    };
+  } finally {
+    await ours.stop();
+    await theirs.stop();
+    await ourSink.stop();
+    await theirSink.stop();
+  }
+}
+
+function mixedSide(gateway: Postern | Postfix, sink: ScriptedSink): Side {
+  return {
+    cpu: () => gateway.cpu(),
+    async measure(messages) {
+      const forEach = Math.ceil(messages / domains.length);
+      const all = forEach * domains.length;
+      const before = sink.counts().messages;
+      const startMs = performance.now();
+      const seconds = () => (performance.now() - startMs) / 1000;
+      const load = { sessions: 1, messages: forEach, bytes: 4096, reuse: true };
+      const target = `127.0.0.1:${gateway.port}`;
+      await Promise.all(
+        domains.map(({ domain }) => sendLoad(target, load, { recipient: `user@${domain}`, extra: ["-N"] })),
+      );
+      const acceptedSeconds = seconds();
+      // A refused message comes back as a DSN: as many as were sent arrive.
+      await sink.untilMessages(before + all, 180_000);
+      return { accepted: all / acceptedSeconds, endToEnd: all / seconds() };
+    },
+  };
+}

@@ -1,0 +1,75 @@
+/** Postern and Postfix under the same load, A B A B …, after one warm-up of each. */
+import type { BenchOptions } from "./options.ts";
+import { type CpuSeconds, cpuBetween } from "./processes.ts";
+import type { Row, Target } from "./report.ts";
+
+export interface Figures {
+  /** Messages per second until the client had its last 250. */
+  accepted: number;
+  /** Messages per second until the far side had counted all. */
+  endToEnd: number;
+}
+
+/** One of the two, with its load and its sink. */
+export interface Side {
+  cpu(): CpuSeconds;
+  /** Sends so many messages, and waits for them at the other end. */
+  measure(messages: number): Promise<Figures>;
+}
+
+/** @returns a row for the whole way, and one for the acceptance */
+export async function sideBySide(
+  name: string,
+  messages: { count: number; warmUp: number },
+  [ours, theirs]: [Side, Side],
+  peer: string,
+  target: Target | undefined,
+  { rounds, say }: BenchOptions,
+): Promise<Row[]> {
+  const figures: Record<"ours" | "theirs", Figures[]> = { ours: [], theirs: [] };
+  const cpu: Record<"ours" | "theirs", Record<string, number>[]> = { ours: [], theirs: [] };
+  const sides = [["ours", ours] as const, ["theirs", theirs] as const];
+  for (const [, side] of sides) await side.measure(messages.warmUp);
+  for (let round = 0; round < rounds; round++) {
+    for (const [which, side] of sides) {
+      const before = side.cpu();
+      figures[which].push(await side.measure(messages.count));
+      const used = cpuBetween(before, side.cpu());
+      cpu[which].push(perMessage(used, messages.count));
+    }
+    const [a, b] = [figures.ours.at(-1), figures.theirs.at(-1)];
+    const text = (figure: number | undefined) => Math.round(figure ?? Number.NaN);
+    say(
+      `${name}: ${text(a?.endToEnd)} against ${text(b?.endToEnd)} msg/s (accepted ${text(a?.accepted)} against ${text(b?.accepted)})`,
+    );
+  }
+  const row = (figure: keyof Figures) => ({
+    unit: "msg/s",
+    ours: figures.ours.map((value) => value[figure]),
+    theirs: { name: peer, values: figures.theirs.map((value) => value[figure]) },
+  });
+  return [
+    {
+      name: `end to end: ${name}`,
+      ...row("endToEnd"),
+      ...(target === undefined ? {} : { target }),
+      cpu: { ours: mean(cpu.ours), theirs: mean(cpu.theirs) },
+    },
+    { name: `accepted: ${name}`, ...row("accepted") },
+  ];
+}
+
+function perMessage(used: Record<string, number>, messages: number): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(used).map(([name, seconds]) => [name, (seconds * 1000) / messages]),
+  );
+}
+
+function mean(readings: Record<string, number>[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const reading of readings) {
+    for (const [name, value] of Object.entries(reading))
+      sums[name] = (sums[name] ?? 0) + value / readings.length;
+  }
+  return sums;
+}
