@@ -30,9 +30,22 @@ export type EventName =
 export function createLogger(service: string, destination?: { write(line: string): void }): Logger {
   const options = {
     base: { service, pid: process.pid },
-    timestamp: pino.stdTimeFunctions.isoTime,
+    timestamp: isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
     messageKey: "message",
   };
   return pino(options, destination ?? createLogOutput());
+}
+
+let timeMs = 0;
+let timeText = "";
+
+/** Several lines of a millisecond share the text of their time. */
+function isoTime(): string {
+  const nowMs = Date.now();
+  if (nowMs !== timeMs) {
+    timeMs = nowMs;
+    timeText = `,"time":"${new Date(nowMs).toISOString()}"`;
+  }
+  return timeText;
 }

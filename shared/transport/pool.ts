@@ -4,6 +4,7 @@
  */
 import type { Diagnosis } from "../smtp/diagnosis.ts";
 import type { Connection } from "./connection.ts";
+import { isWorthWaiting, maxWaitMs, minRetryMs, returnOf } from "./crowd.ts";
 import type { DestinationLimits } from "./destination.ts";
 import { type Lane, LaneShares } from "./lane-shares.ts";
 import type { Session } from "./session.ts";
@@ -13,22 +14,10 @@ import type { Slot, Slots, Taken } from "./slots.ts";
 const idleMs = 5000;
 /** A session is not used for ever: servers move, and certificates and policies change. */
 const maxAgeMs = 300_000;
-/** A message waits for its turn in this process at most so long; then its job makes room for others. */
-const maxWaitMs = 1000;
-/** When a destination is full, its jobs come back one after another as it can take them, within these bounds. */
-const minRetryMs = 500;
-const maxRetryMs = 300_000;
-/** What is known since a second says little about the next five minutes: turns reach so many times as far ahead as back. */
-const firstHorizonMs = 1_000;
-const reach = 1;
-/** Of a destination that has not answered anybody: each of its jobs that comes back costs the others, and gets nothing. */
-const unansweredReach = 5;
 /** A message takes so long where others have all connections, so that it lives, and have not told yet. */
 const guessedBusyMs = 200;
 /** A destination that has not answered yet is asked on so few connections at once: it may not be there at all. */
 const firstOpenings = 5;
-/** A destination whose loans take longer on average may not fill a lane with jobs that wait for it. */
-const slowMs = 1000;
 /** How often it is seen whether other processes have made room. */
 const pollMs = 50;
 /** Share of the newest observation in the average time that a loan takes. */
@@ -354,41 +343,27 @@ export class Pool {
     return this.#lanes.hasRoom(lane, shelf.destination);
   }
 
-  /** Whether a slot is likely to come free within the time that a message may wait. */
   #isWorthWaiting(shelf: Shelf, { lane }: LoanWish): boolean {
+    const { waiters, busyMs, othersBusyMs } = shelf;
     const { connections } = shelf.limits;
     const ours = Math.min(shelf.users + shelf.leaving, connections);
-    const busyMs = shelf.busyMs ?? shelf.othersBusyMs;
-    // A fast destination empties a lane as quickly as it fills it, if it is ours to do so; any other one may not have all of it.
-    if (busyMs === undefined || busyMs > slowMs || ours === 0) {
-      const waiting = shelf.waiters.filter(({ wish }) => wish.lane?.name === lane?.name).length;
-      if (!this.#lanes.hasRoom(lane, shelf.destination, waiting + 1)) return false;
-    }
-    // Soon more is known.
-    if (busyMs === undefined) return ours > 0;
-    const supply = ours > 0 ? ours : shelf.othersBusyMs === undefined ? 0 : connections;
-    return supply > 0 && (shelf.waiters.length + 1) * busyMs <= maxWaitMs * supply;
+    return isWorthWaiting({ connections, ours, waiting: waiters.length, busyMs, othersBusyMs }, () => {
+      const ofLane = waiters.filter(({ wish }) => wish.lane?.name === lane?.name).length;
+      return this.#lanes.hasRoom(lane, shelf.destination, ofLane + 1);
+    });
   }
 
   /** Jobs that come back at once would only be sent away again: each gets a time of its own. */
   async #full(shelf: Shelf, { line }: LoanWish): Promise<Acquired> {
     const { slots, now, random } = this.#options;
     if (this.#isClosing) return { kind: "full", retryAtMs: now() + minRetryMs, reason: "the gateway stops" };
+    const { busyMs, othersBusyMs } = shelf;
     const { connections } = shelf.limits;
-    const busyMs = shelf.busyMs ?? shelf.othersBusyMs;
-    const sinceMs = now() - shelf.knownSinceMs;
-    let retryAtMs: number;
-    if (busyMs === undefined) {
-      // Nobody knows how fast it is: promises would keep its mail from it for longer than it needs.
-      const spreadMs = firstHorizonMs + unansweredReach * sinceMs;
-      retryAtMs = Math.ceil(now() + minRetryMs + Math.min(maxRetryMs, spreadMs) * random());
-    } else {
-      retryAtMs = await slots.turn(line, {
-        eachMs: busyMs / connections,
-        earliestMs: minRetryMs,
-        horizonMs: Math.min(maxRetryMs, firstHorizonMs + reach * sinceMs),
-      });
-    }
+    const back = returnOf({ connections, busyMs, othersBusyMs }, now() - shelf.knownSinceMs);
+    const retryAtMs =
+      back.kind === "turn"
+        ? await slots.turn(line, back)
+        : Math.ceil(now() + back.earliestMs + (back.latestMs - back.earliestMs) * random());
     const reason = `${shelf.destination} has all of its ${connections} connections in use`;
     return { kind: "full", retryAtMs, reason };
   }

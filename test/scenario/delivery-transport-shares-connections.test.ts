@@ -218,7 +218,8 @@ for (const [what, answer] of [
       rcpt: (address: string) => (address.startsWith("no") ? "550 5.1.1 no" : undefined),
       rset: () => answer,
     };
-    await withPeer({ script }, {}, async (peer, transport) => {
+    // Time stands still: no connection ends for being idle.
+    await withPeer({ script }, { options: { now: () => 1_700_000_000_000 } }, async (peer, transport) => {
       const found = await outcomes(transport, via(peer), testMessage({ to: ["no@x.test"] }));
       assert.deepEqual(found.map(summary), ["rejected 5.1.1 5xx"]);
       await waitFor("the connection to be closed", () => peer.open === 0);
