@@ -31,8 +31,9 @@ export interface ClusterSlots extends Slots {
 type TakeAnswer = [given: 0 | 1, fair: number, more: number] | [silent: 2, diagnosis: string];
 
 const usualLeaseMs = 15_000;
-/** How often workers see whether others want connections of theirs. */
+/** How often workers see whether others want connections of theirs; and those that have all that there are. */
 const lookMs = 1_000;
+const lookWithAllMs = 200;
 /** Share of the newest observation in the average time that a message takes. */
 const newestShare = 0.2;
 /** How often what is not needed any more is given back; until then the next connection may have it. */
@@ -185,7 +186,7 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
       const [destination, account] = entry;
       const isBusyNews = account.used > 0 && account.toldBusyMs === 0 && account.busyMs > 0;
       const isNews = (account.granted !== account.used && account.asking === 0) || isBusyNews;
-      const everyMs = Math.min(leaseMs / 3, account.used > 1 ? lookMs : leaseMs);
+      const everyMs = Math.min(leaseMs / 3, lookEveryMs(account) ?? leaseMs);
       const isDue = nowMs - account.toldMs >= everyMs && (account.used > 0 || account.granted > 0);
       if (isNews || isDue) due.push(entry);
       else if (account.used + account.granted + account.asking === 0) accounts.delete(destination);
@@ -199,7 +200,9 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
       if (redis.starting !== undefined) return redis.starting.then(() => this.take(wish));
       const account = accountOf(wish.destination);
       if (!redis.isThere) return takeHere(wish, account);
-      const mayReuse = wish.path === undefined || account.heardMs > account.unheardMs;
+      const mayReuse =
+        // What is more than a fair part goes back, that others may have it.
+        account.used < account.fair && (wish.path === undefined || account.heardMs > account.unheardMs);
       if (account.granted > account.used && account.used < wish.connections && mayReuse) {
         return { kind: "slot", slot: slotOf(account) };
       }
@@ -262,6 +265,12 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
       redis.connection.disconnect();
     },
   };
+}
+
+/** Undefined: there is nothing that others could want of it. */
+function lookEveryMs({ used, connections }: Account): number | undefined {
+  if (used <= 1) return undefined;
+  return used >= connections ? lookWithAllMs : lookMs;
 }
 
 function heardAgo(account: Account): number {

@@ -18,8 +18,9 @@ const maxAgeMs = 300_000;
 const guessedBusyMs = 200;
 /** A destination that has not answered yet is asked on so few connections at once: it may not be there at all. */
 const firstOpenings = 5;
-/** How often it is seen whether other processes have made room. */
+/** How often it is seen whether other processes have made room: while we have no connection at all, and otherwise. */
 const pollMs = 50;
+const pollWithSomeMs = 250;
 /** Share of the newest observation in the average time that a loan takes. */
 const newestShare = 0.2;
 
@@ -82,7 +83,7 @@ interface Shelf {
   busyMs: number | undefined;
   /** The same of other processes, as of when they had all slots. */
   othersBusyMs: number | undefined;
-  /** While nobody here has a slot that could come free, and some wait for one of other processes. */
+  /** While some wait: other processes may make room, and nobody tells. */
   poll: NodeJS.Timeout | undefined;
 }
 
@@ -215,6 +216,12 @@ export class Pool {
     }
     if (taken.kind === "silent") return taken;
     shelf.othersBusyMs = taken.busyMs ?? guessedBusyMs;
+    if (shelf.users + shelf.leaving === 0 && shelf.waiters.length > 0) {
+      // Those who wait thought that we would get some.
+      clearTimeout(shelf.poll);
+      shelf.poll = undefined;
+      this.#poll(shelf);
+    }
     // An idle session for another purpose may be in the way: its slot goes to who waits by then.
     const other = shelf.idle.shift();
     if (other !== undefined) this.#retire(other);
@@ -323,19 +330,18 @@ export class Pool {
         },
       };
       shelf.waiters.push(waiter);
-      if (shelf.users + shelf.leaving === 0) this.#poll(shelf);
+      this.#poll(shelf);
     });
   }
 
   #poll(shelf: Shelf): void {
-    shelf.poll ??= setInterval(() => {
-      if (shelf.waiters.length > 0 && shelf.users + shelf.leaving === 0) {
-        void this.#serve(shelf);
-        return;
-      }
-      clearInterval(shelf.poll);
+    const everyMs = shelf.users + shelf.leaving === 0 ? pollMs : pollWithSomeMs;
+    shelf.poll ??= setTimeout(() => {
       shelf.poll = undefined;
-    }, pollMs);
+      if (shelf.waiters.length === 0) return;
+      void this.#serve(shelf);
+      this.#poll(shelf);
+    }, everyMs);
   }
 
   #mayOpen(shelf: Shelf, { lane }: LoanWish): boolean {

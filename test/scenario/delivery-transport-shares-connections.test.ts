@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLocalSlots } from "../../shared/transport/slots.ts";
+import { createLocalSlots, type Slots } from "../../shared/transport/slots.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
 import {
   type Answer,
@@ -321,5 +321,44 @@ test("a process that has no connection of a destination, because others have all
     const waiting = outcomes(transport, via(peer));
     await other.close(0);
     assert.deepEqual((await waiting).map(summary), ["delivered"]);
+  });
+});
+
+test("who waits while others are asking for connections in vain goes on waiting, and gets what comes free", async () => {
+  const local = createLocalSlots();
+  const answers = Promise.withResolvers<void>();
+  let asked = 0;
+  const slots: Slots = {
+    ...local,
+    // As over a network: the answer is what is true when it is given.
+    take: async (wish) => {
+      asked++;
+      await answers.promise;
+      const taken = local.take(wish);
+      return taken.kind === "full" ? { ...taken, busyMs: 2000 } : taken;
+    },
+  };
+  const lane = { name: "fresh", jobs: 10, isSlow: false };
+  const settings = { ...limits({ connections: 1 }), options: { slots } };
+  await withPeer({}, settings, async (peer, transport) => {
+    const destination = peer.address;
+    const others = local.take({ destination, connections: 1 });
+    assert.equal(others.kind, "slot");
+    const { meta, body } = testMessage();
+    const signal = new AbortController().signal;
+    // Five ask, as long as nobody has answered; five wait, which is all of the lane that a slow destination may have.
+    const results = Promise.all(
+      Array.from({ length: 10 }, () =>
+        transport.attempt({ nextHop: via(peer), message: meta, recipients: [0], body, lane, signal }),
+      ),
+    );
+    await waitFor("five ask", () => asked === 5);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    answers.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    if (others.kind === "slot") others.slot.release();
+    const kinds = (await results).map(({ kind }) => kind);
+    assert.deepEqual(kinds.sort(), [...Array(5).fill("full"), ...Array(5).fill("tried")]);
+    assert.equal(peer.received.length, 5);
   });
 });

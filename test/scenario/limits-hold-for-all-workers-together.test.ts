@@ -65,6 +65,27 @@ test("a worker that has more than its part makes room as soon as another wants s
   await waitFor("the other gets it", async () => (await b.take(wish)).kind === "slot");
 });
 
+test("nobody gets more than a fair part while others have or want some, and what is above it goes back", async (t) => {
+  const { workers: all } = await workers(t, 2);
+  const [a, b] = all as [ClusterSlots, ClusterSlots];
+  const four = { ...wish, connections: 4 };
+  const slots: Slot[] = [];
+  for (let i = 0; i < 4; i++) slots.push(slotOf(await a.take(four)));
+  a.answered(four.destination, four.path, 10);
+  await waitFor("it hears of the other's wish", async () => {
+    assert.equal((await b.take(four)).kind, "full");
+    return a.yields(four.destination);
+  });
+  slots.pop()?.release();
+  assert.equal((await a.take(four)).kind, "full", "what was released is for the other");
+  await waitFor("the other gets it", async () => (await b.take(four)).kind === "slot");
+  slots.pop()?.release();
+  slots.pop()?.release();
+  await waitFor("Redis knows", async () => (await b.take(four)).kind === "slot");
+  assert.equal((await b.take(four)).kind, "full", "two of four are its part, though one is free");
+  slotOf(await a.take(four));
+});
+
 test("a worker that died keeps nothing; one that lives keeps what it has for as long as it needs it", async (t) => {
   const leaseMs = 600;
   const { redis, workers: all } = await workers(t, 1, { leaseMs });
