@@ -48,6 +48,8 @@ const advice: Record<string, string> = {
 
 /** What this gateway itself decided; the same status from a server would mean something else. */
 const ownAdvice: Record<string, string> = {
+  "7.10":
+    "You asked for the message to travel over protected connections only, and no protected connection to the receiving server could be made. Send it without that wish, or in some other way.",
   "7.0":
     "If you do not know why, ask your mail administrator and show them this notice. Sending the message again unchanged may end the same way.",
 };

@@ -65,6 +65,7 @@ function headerFields(dsn: Dsn, statusType: string, boundary: string, has8bit: b
     originalId === undefined ? "" : field("In-Reply-To", originalId) + field("References", originalId),
     // RFC 3834 §5: no vacation program answers it.
     field("Auto-Submitted", "auto-replied"),
+    dsn.tlsOptional === true ? field("TLS-Required", "No") : "",
     field("MIME-Version", "1.0"),
     field("Content-Type", `multipart/report; report-type=${statusType}; boundary="${boundary}"`),
     has8bit ? field("Content-Transfer-Encoding", "8bit") : "",

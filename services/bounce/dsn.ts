@@ -17,6 +17,8 @@ export interface Dsn {
   to: string;
   original: DsnOriginal;
   recipients: DsnRecipient[];
+  /** It says `TLS-Required: No`, as the original did (RFC 8689 §6). */
+  tlsOptional?: true;
   /** Of kind `delayed`: epoch milliseconds after which we give up. */
   willRetryUntilMs?: number;
 }

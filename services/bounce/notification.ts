@@ -57,6 +57,8 @@ export async function sendNotification(
     to: sender,
     original: await describeOriginal(original, kind, config.dsn),
     recipients,
+    // RFC 8689 §6: a report about a server's broken TLS must not get stuck on the same.
+    ...(original.meta.tlsOptional === true ? { tlsOptional: true } : {}),
     ...(original.job.kind === "delayed" ? { willRetryUntilMs: original.job.willRetryUntilMs } : {}),
   };
   const built = buildDsn(dsn);
@@ -101,6 +103,7 @@ function notificationMeta(dsn: Dsn, built: BuiltDsn, requireTls: boolean): Messa
     origin: null,
     received: "",
     messageId: built.messageId,
+    ...(dsn.tlsOptional === true ? { tlsOptional: true } : {}),
     size: built.bytes.length,
     has8bit: built.has8bit,
     parts: [[0]],

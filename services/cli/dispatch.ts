@@ -24,8 +24,13 @@ export async function dispatch(
       io.stdout.write(`postern ${program.version}\n`);
       return 0;
     }
-    if (first === "--help" || first === "-h" || first === "help") {
+    if (isHelp(first)) {
       io.stdout.write(`${helpFor(program, others)}\n`);
+      return 0;
+    }
+    // `postern queue --help`, where no command stands before it that could answer.
+    if (isHelp(others[0]) && membersOf(program, first).length > 0) {
+      io.stdout.write(`${helpFor(program, [first, ...others.slice(1)])}\n`);
       return 0;
     }
     if (first === "") {
@@ -76,6 +81,10 @@ function takeConfigFile(words: readonly string[]): { configFile: string | undefi
   return { configFile, rest };
 }
 
+function isHelp(word: string | undefined): boolean {
+  return word === "--help" || word === "-h" || word === "help";
+}
+
 function asksForHelp(words: readonly string[]): boolean {
   const end = words.indexOf("--");
   return words.slice(0, end < 0 ? undefined : end).some((word) => word === "--help" || word === "-h");
@@ -108,9 +117,17 @@ function helpFor(program: Program, words: readonly string[]): string {
   const [first] = words;
   if (first === undefined) return programHelp(program);
   const members = words.length === 1 ? membersOf(program, first) : [];
-  return members.length > 0
-    ? members.map((command) => command.help).join("\n\n")
-    : findCommand(program, words).help;
+  return members.length > 0 ? groupHelp(first, members) : findCommand(program, words).help;
+}
+
+function groupHelp(group: string, members: readonly Command[]): string {
+  return [
+    `usage: postern ${group} COMMAND [OPTIONS]`,
+    "",
+    ...columns(members.map(({ name, summary }) => [name, summary] as const)),
+    "",
+    `'postern ${group} COMMAND --help' tells how to use one of them.`,
+  ].join("\n");
 }
 
 function programHelp(program: Program): string {

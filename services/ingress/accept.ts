@@ -24,6 +24,8 @@ export interface ReceivedMessage {
   messageId: string | undefined;
   size: number;
   has8bit: boolean;
+  /** The header says `TLS-Required: No`. */
+  tlsOptional?: boolean;
   /** Recipients who have the message already, by index; they have no route, and stand behind those who have one. */
   delivered?: number[];
 }
@@ -73,6 +75,8 @@ export function makeStamp(message: Sender & { hostname: string }, id: string, at
 /** The record of a message. Pure. */
 export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Stamp): AcceptedRecord {
   const { envelope, messageId, delivered = [] } = message;
+  // RFC 8689 §4.1: beside REQUIRETLS the field is not heeded.
+  const tlsOptional = message.tlsOptional === true && envelope.requireTls !== true;
   const groups = groupByNextHop(message.routes);
   return {
     meta: {
@@ -83,6 +87,7 @@ export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Sta
       origin: originOf(message),
       received,
       ...(messageId === undefined ? {} : { messageId }),
+      ...(tlsOptional ? { tlsOptional } : {}),
       size: message.size,
       has8bit: message.has8bit,
       parts: groups.map((group) => group.recipients),

@@ -1,4 +1,7 @@
-/** Reads the header section of a message while it streams by: Received fields, Message-ID. Cheap, and bounded whatever comes. */
+/**
+ * Reads the header section of a message while it streams by: Received fields, Message-ID, TLS-Required. Cheap, and bounded
+ * whatever comes.
+ */
 
 /** A header section longer than this is not looked at any further. */
 const maxHeaderBytes = 256 * 1024;
@@ -14,9 +17,12 @@ export class HeaderScan {
   #seen = 0;
   /** The start of a line whose end has not come yet. */
   #partial = "";
-  /** The Message-ID field's value as far as it came. */
+  /** The values of fields as far as they came; TLS-Required with its colon. */
   #messageId: string | undefined;
-  #inMessageId = false;
+  #tlsRequired: string | undefined;
+  #tlsRequiredFields = 0;
+  /** The field that the next line continues, if it begins with white space. */
+  #at: "message-id" | "tls-required" | undefined;
 
   /** Takes the next octets of the message, dot-unstuffed. */
   push(chunk: Buffer): void {
@@ -38,6 +44,11 @@ export class HeaderScan {
   /** The Message-ID with its angle brackets (RFC 5322 §3.6.4); `undefined` when there is none worth the name. */
   get messageId(): string | undefined {
     return /<[^\s<>\p{Cc}]{1,990}>/u.exec(this.#messageId ?? "")?.[0];
+  }
+
+  /** Whether the header says `TLS-Required: No`, once (RFC 8689 §3). */
+  get tlsOptional(): boolean {
+    return this.#tlsRequiredFields === 1 && /^[ \t]*:[ \t]*no[ \t]*$/i.test(this.#tlsRequired ?? "");
   }
 
   #keepPartial(chunk: Buffer, at: number): void {
@@ -62,7 +73,8 @@ export class HeaderScan {
     if (end === start) {
       this.open = false;
     } else if (first === 32 || first === 9) {
-      if (this.#inMessageId) this.#extendMessageId(bytes, start, end);
+      if (this.#at === "message-id") this.#extendMessageId(bytes, start, end);
+      else if (this.#at === "tls-required") this.#extendTlsRequired(bytes, start, end);
     } else {
       this.#field(bytes, start, end, first | 32);
     }
@@ -70,21 +82,31 @@ export class HeaderScan {
 
   /** @param initial  the field name's first letter in lower case */
   #field(bytes: Buffer, start: number, end: number, initial: number): void {
-    this.#inMessageId = false;
+    this.#at = undefined;
     if (initial === 114 /* r */) {
       if (fieldIs(bytes, start, end, "received")) this.receivedFields++;
     } else if (initial === 109 /* m */ && this.#messageId === undefined) {
       if (fieldIs(bytes, start, end, "message-id")) {
         this.#messageId = "";
-        this.#inMessageId = true;
+        this.#at = "message-id";
         this.#extendMessageId(bytes, start + "message-id".length, end);
       }
+    } else if (initial === 116 /* t */ && fieldIs(bytes, start, end, "tls-required")) {
+      this.#tlsRequiredFields++;
+      this.#tlsRequired = "";
+      this.#at = "tls-required";
+      this.#extendTlsRequired(bytes, start + "tls-required".length, end);
     }
   }
 
   #extendMessageId(bytes: Buffer, start: number, end: number): void {
     const room = maxKeptLine - (this.#messageId?.length ?? 0);
     if (room > 0) this.#messageId += bytes.toString("utf8", start, Math.min(end, start + room));
+  }
+
+  #extendTlsRequired(bytes: Buffer, start: number, end: number): void {
+    const room = maxKeptLine - (this.#tlsRequired?.length ?? 0);
+    if (room > 0) this.#tlsRequired += bytes.toString("latin1", start, Math.min(end, start + room));
   }
 }
 

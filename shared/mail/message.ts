@@ -27,6 +27,8 @@ export interface MessageMeta {
   received: string;
   /** The Message-ID field's value with its angle brackets; absent when the message has none. */
   messageId?: string;
+  /** The header says `TLS-Required: No` (RFC 8689 §3), and MAIL did not say REQUIRETLS, which would come before it. */
+  tlsOptional?: true;
   /** Octets of the body as received: dot-unstuffed, CRLF line ends. */
   size: number;
   /** Whether the body has octets above 127. */

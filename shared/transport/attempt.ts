@@ -12,12 +12,12 @@ import { isLoopback } from "./loopback.ts";
 import { damageOf, outgoing } from "./outgoing.ts";
 import type { Loan } from "./pool.ts";
 import { type Opened, openSession, type Session, type SessionMakings } from "./session.ts";
-import { stopped, type TargetMakings, targets } from "./targets.ts";
+import { stopped, type Target, type TargetMakings, targets } from "./targets.ts";
 import {
   clearText,
-  type HostTls,
   levelForRequireTls,
   type TlsPolicy,
+  type TlsWish,
   testingFailure,
   tlsPolicy,
 } from "./tls-policy.ts";
@@ -34,13 +34,15 @@ export interface AttemptMakings extends SessionMakings, TargetMakings, Admission
   transparentSourceOf: (message: MessageMeta) => string | undefined;
 }
 
+type AddressTarget = Extract<Target, { kind: "address" }>;
+
 export class Attempt {
   readonly #request: AttemptRequest;
   readonly #makings: AttemptMakings;
   readonly #destination: string;
   readonly #hide: boolean;
   readonly #helo: string;
-  readonly #level: TlsLevel;
+  readonly #wish: TlsWish;
   readonly #transparentSource: string | undefined;
   readonly #verdicts: Verdicts;
   readonly #tries: AddressTry[] = [];
@@ -63,7 +65,12 @@ export class Attempt {
     this.#helo = this.#hide ? (heloOf(message) ?? makings.hostname) : makings.hostname;
     this.#transparentSource = this.#hide ? makings.transparentSourceOf(message) : undefined;
     const level = makings.tlsLevelOf(nextHop);
-    this.#level = mustHaveTls(message.envelope) ? levelForRequireTls(level) : level;
+    const requireTls = mustHaveTls(message.envelope);
+    this.#wish = {
+      level: requireTls ? levelForRequireTls(level) : level,
+      requireTls,
+      ignoresPublished: message.tlsOptional === true,
+    };
     this.#verdicts = new Verdicts(request.recipients);
   }
 
@@ -78,7 +85,7 @@ export class Attempt {
     }
     const source = this.#transparentSource ?? "";
     const path = pathOf(request.nextHop, source);
-    const key = connectionKey(request.nextHop, this.#level, this.#helo, source);
+    const key = connectionKey(request.nextHop, this.#wish, this.#helo, source);
     const limits = makings.limitsOf(this.#destination);
     const admission = await admit({ request, destination: this.#destination, limits, key, path }, makings);
     if (admission.kind === "full") return { ...admission, destination: this.#destination };
@@ -134,9 +141,8 @@ export class Attempt {
       reusable = used.kind === "used" && used.reusable;
       if (this.#isOver()) return reusable;
     }
-    const { nextHop, message } = this.#request;
-    const wish = { level: this.#level, requireTls: mustHaveTls(message.envelope) };
-    for await (const target of targets(nextHop, wish, this.#makings, this.#transparentSource)) {
+    const { nextHop } = this.#request;
+    for await (const target of targets(nextHop, this.#wish, this.#makings, this.#transparentSource)) {
       if (this.#isStopped) break;
       if (target.kind === "refused") {
         this.#verdicts.fail(target.failure);
@@ -151,7 +157,7 @@ export class Attempt {
       if (usedAddresses.has(nameOf(remote))) continue;
       this.#makings.pool.dismiss(loan);
       reusable = false;
-      const session = await this.#open(remote, target.tls);
+      const session = await this.#open(target);
       if (session === undefined) continue;
       loan.session = session;
       this.#makings.pool.opened(loan);
@@ -164,18 +170,19 @@ export class Attempt {
     return reusable;
   }
 
-  async #open(remote: Remote, tls: HostTls): Promise<Session | undefined> {
-    const session = await this.#openAs(remote, tls);
+  async #open(target: AddressTarget): Promise<Session | undefined> {
+    const { tls } = target;
+    const session = await this.#openAs(target);
     if (session === undefined || tls.stsTesting === undefined) return session;
     const stsFailure = testingFailure(tls.stsTesting, session.tls);
     if (stsFailure !== undefined) session.stsFailure = stsFailure;
     return session;
   }
 
-  async #openAs(remote: Remote, tls: HostTls): Promise<Session | undefined> {
+  async #openAs(target: AddressTarget): Promise<Session | undefined> {
     const hasPassword = authOf(this.#request.nextHop) !== undefined;
-    const policy = tlsPolicy(tls, hasPassword, isLoopback(remote.address));
-    const opened = await this.#openWith(remote, policy);
+    const policy = tlsPolicy(target.tls, hasPassword, isLoopback(target.remote.address));
+    const opened = await this.#openWith(target, policy);
     if (opened.kind === "session") return opened.session;
     if (opened.tlsFailed && policy.level === "mta-sts") this.#doubtSts();
     if (!opened.tlsFailed || !policy.fallsBack || this.#isStopped) {
@@ -183,7 +190,7 @@ export class Attempt {
       return undefined;
     }
     // RFC 7435 §3: rather in clear text than not at all, on a connection that the failed handshake has not touched.
-    const again = await this.#openWith(remote, clearText);
+    const again = await this.#openWith(target, clearText);
     const tlsFailure = opened.outcome.diagnosis.reason;
     const last = this.#tries.at(-1);
     if (last !== undefined) last.tlsFailure = tlsFailure;
@@ -192,12 +199,15 @@ export class Attempt {
     return undefined;
   }
 
-  /** RFC 8689 §4.2.1: a host without the TLS that REQUIRETLS asks for is passed over; after the last one, rejected. */
+  /**
+   * RFC 8689 §4.2.1: a host without the TLS that REQUIRETLS asks for is passed over; after the last one the mail is
+   * rejected, "Encryption needed".
+   */
   #judgeFailure({ outcome, tlsFailed }: Extract<Opened, { kind: "failed" }>): Failure {
     const { diagnosis } = outcome;
     const saysLater = diagnosis.reply !== undefined && diagnosis.reply.code < 500;
-    if (!tlsFailed || !mustHaveTls(this.#request.message.envelope) || saysLater) return outcome;
-    return { kind: "rejected", diagnosis: { ...diagnosis, status: "5.7.30", class: "5xx" } };
+    if (!tlsFailed || !this.#wish.requireTls || saysLater) return outcome;
+    return { kind: "rejected", diagnosis: { ...diagnosis, status: "5.7.10", class: "5xx" } };
   }
 
   /** RFC 8461 §5: before mail is returned for it, the domain is asked whether it has another policy by now. */
@@ -206,13 +216,14 @@ export class Attempt {
     if (nextHop.kind === "mx") this.#makings.sts.doubt(nextHop.domain);
   }
 
-  async #openWith(remote: Remote, policy: TlsPolicy): Promise<Opened> {
+  async #openWith({ remote, isNameSure }: AddressTarget, policy: TlsPolicy): Promise<Opened> {
     const startedMs = this.#makings.now();
     this.#opening = new AbortController();
     const wish = {
       remote,
       localAddress: this.#sourceFor(remote.address),
       transparentSource: this.#transparentSource,
+      isNameSure,
       helo: this.#helo,
       policy,
       auth: authOf(this.#request.nextHop),

@@ -3,6 +3,7 @@ import type { Config } from "../config/schema.ts";
 import type { Rate } from "../config/values.ts";
 import { canonicalDomain } from "../routing/mailbox.ts";
 import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
+import type { TlsWish } from "./tls-policy.ts";
 
 export interface DestinationLimits {
   /** At once. */
@@ -50,10 +51,13 @@ export function tlsLevels(entries: Config["delivery"]["tls"]): (nextHop: NextHop
 
 /**
  * Messages may share a connection when all this is equal.
- * @param level  what the sessions had to show at least
+ * @param wish  what the sessions had to show: those with REQUIRETLS were led there by names that are sure, and those that
+ *              ignored what is published do for no other mail
  */
-export function connectionKey(nextHop: NextHop, level: TlsLevel, helo: string, source: string): string {
-  return `${target(nextHop)} ${level} ${helo} ${source}`;
+export function connectionKey(nextHop: NextHop, wish: TlsWish, helo: string, source: string): string {
+  const { level, requireTls, ignoresPublished } = wish;
+  const tls = `${level}${requireTls ? "+requiretls" : ""}${ignoresPublished ? "+ignores" : ""}`;
+  return `${target(nextHop)} ${tls} ${helo} ${source}`;
 }
 
 function target(nextHop: NextHop): string {

@@ -37,6 +37,8 @@ export interface SessionWish {
   remote: Remote;
   localAddress: string | undefined;
   transparentSource: string | undefined;
+  /** Whether the host's name is known for sure (RFC 8689 §2). */
+  isNameSure: boolean;
   /** The EHLO argument. */
   helo: string;
   policy: TlsPolicy;
@@ -46,6 +48,7 @@ export interface SessionWish {
 export interface Session {
   connection: Connection;
   remote: Remote;
+  /** What may be made use of: REQUIRETLS only where the session is what it asks for. */
   extensions: Extensions;
   /** The TLS policy that was followed. */
   policy: TlsLevel;
@@ -129,11 +132,13 @@ class Opening {
       (await this.#startTls()) ??
       (await this.#authenticate());
     if (end !== undefined) return end;
+    // RFC 8689 §2: it may be said only under TLS, to a server whose name and certificate are proven.
+    const requireTls = this.#extensions.requireTls && this.#wish.isNameSure && this.#tls?.verified === true;
     const session: Session = {
       connection: this.#connection,
       remote: this.#wish.remote,
       policy: this.#wish.policy.level,
-      extensions: this.#extensions,
+      extensions: { ...this.#extensions, requireTls },
       transactions: 0,
       openedAtMs: this.#makings.now(),
       ...(this.#tls === undefined ? {} : { tls: this.#tls }),

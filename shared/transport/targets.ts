@@ -1,6 +1,6 @@
 /** The addresses to try for a next hop, looked up host by host as they are needed: a good first host costs no more. */
 import { canonicalAddress } from "../config/network.ts";
-import type { HostPort, NextHop, TlsLevel } from "../routing/next-hop.ts";
+import type { HostPort, NextHop } from "../routing/next-hop.ts";
 import { deferred, type Failure, type Remote, rejected } from "../smtp/diagnose.ts";
 import { type DaneFinding, findTlsa, type HostAnswers } from "./dane/find-tlsa.ts";
 import type { Resolver } from "./dns/resolver.ts";
@@ -17,7 +17,7 @@ import {
 } from "./hosts.ts";
 import type { FoundPolicy, StsPolicies } from "./sts/policies.ts";
 import { listsHost } from "./sts/policy.ts";
-import { decideHost, type HostTls, looksFor, type StsFinding } from "./tls-policy.ts";
+import { decideHost, type HostTls, looksFor, type StsFinding, type TlsWish } from "./tls-policy.ts";
 
 /** RFC 5321 §4.5.1: where servers listen for mail. */
 export const smtpPort = 25;
@@ -40,15 +40,14 @@ export interface TargetMakings {
   now: () => number;
 }
 
-/** What the message and the operator ask of every host. */
-export interface TlsWish {
-  level: TlsLevel;
-  /** REQUIRETLS: the way to the hosts must be known for sure too (RFC 8689 §4.2.1). */
-  requireTls: boolean;
-}
-
 export type Target =
-  | { kind: "address"; remote: Remote; tls: HostTls }
+  | {
+      kind: "address";
+      remote: Remote;
+      tls: HostTls;
+      /** Whether the host's name is known for sure: configured, or vouched for by DNSSEC or an enforced MTA-STS policy. */
+      isNameSure: boolean;
+    }
   /** A TLS policy says that this host gets nothing now; there may be others. */
   | { kind: "refused"; failure: Failure }
   /** There is nobody to try. */
@@ -107,7 +106,7 @@ async function* byMx(domain: string, wish: TlsWish, makings: TargetMakings): Asy
   }
   const [answer, policy] = await Promise.all([
     resolver.mx(domain),
-    looksFor(wish.level, published).mtaSts ? sts.find(domain) : unasked,
+    looksFor(wish, published).mtaSts ? sts.find(domain) : unasked,
   ]);
   const decision = decideMx(domain, answer, hostname, random, now());
   if (decision.kind !== "hosts") return yield { kind: "failure", failure: decision };
@@ -163,7 +162,8 @@ async function* addressesOf(
     if (found.kind === "unavailable") reasons.push(found.reason);
     if (found.kind !== "addresses") continue;
     const dane = await daneOf(host, port, answers, way, makings);
-    const decision = decideHost(way.wish.level, { dane, sts: way.stsOf(host) }, way.names);
+    const sts = way.stsOf(host);
+    const decision = decideHost(way.wish.level, { dane, sts }, way.names);
     if (decision.kind === "refused") {
       isRefused = true;
       const { status, cannotTell } = decision;
@@ -177,11 +177,12 @@ async function* addressesOf(
       continue;
     }
     triedHosts++;
+    const isNameSure = way.isSure || (sts.kind === "policy" && sts.mode === "enforce" && sts.listsHost);
     const inOrder = sameFamilyFirst(found.addresses, source, (address) => address);
     for (const address of inOrder.slice(0, maxAddressesPerHost)) {
       if (tried === maxAddresses) return;
       tried++;
-      yield { kind: "address", remote: { host, address, port }, tls: decision.tls };
+      yield { kind: "address", remote: { host, address, port }, tls: decision.tls, isNameSure };
     }
   }
   if (tried > 0 || isRefused) return;
@@ -195,7 +196,7 @@ async function daneOf(
   { wish, isSure }: Way,
   { resolver, published }: TargetMakings,
 ): Promise<DaneFinding> {
-  if (!looksFor(wish.level, published).dane) return { kind: "none", reason: "it is switched off" };
+  if (!looksFor(wish, published).dane) return { kind: "none", reason: "it is switched off" };
   if (!isSure) return { kind: "none", reason: "DNSSEC does not vouch for the MX records" };
   if (answers === undefined) return { kind: "none", reason: "its address is not from the DNS" };
   return findTlsa(host, port, answers, resolver);

@@ -4,6 +4,15 @@ import type { EnhancedStatus } from "../smtp/status.ts";
 import type { DaneFinding } from "./dane/find-tlsa.ts";
 import type { TlsaRecord } from "./dane/tlsa.ts";
 
+/** What the message and the operator ask of every host. */
+export interface TlsWish {
+  level: TlsLevel;
+  /** REQUIRETLS: the way to the hosts must be known for sure too (RFC 8689 §4.2.1). */
+  requireTls: boolean;
+  /** `TLS-Required: No`: as if nothing were published; the operator's level holds (RFC 8689 §3, §8.4). */
+  ignoresPublished: boolean;
+}
+
 /** How a server shows who it is. */
 export type Proof =
   /**
@@ -54,12 +63,16 @@ export type HostDecision =
 
 const byName: Proof = { kind: "pkix", dnsIdOnly: false };
 
-/** Which published policies a level asks for. */
-export function looksFor(level: TlsLevel, switches: { dane: boolean; mtaSts: boolean }) {
+/** Which published policies are asked for. */
+export function looksFor(
+  { level, ignoresPublished }: Pick<TlsWish, "level" | "ignoresPublished">,
+  switches: { dane: boolean; mtaSts: boolean },
+) {
+  const mayLook = level !== "none" && !ignoresPublished;
   return {
-    dane: level === "dane" || (switches.dane && level !== "none"),
+    dane: level === "dane" || (switches.dane && mayLook),
     // Nothing but DANE will do for level dane.
-    mtaSts: level === "mta-sts" || (switches.mtaSts && level !== "none" && level !== "dane"),
+    mtaSts: level === "mta-sts" || (switches.mtaSts && mayLook && level !== "dane"),
   };
 }
 

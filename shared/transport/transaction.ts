@@ -86,19 +86,16 @@ class Transaction {
 
   /** Whether this server cannot have this message at all. */
   #isUnfit(): boolean {
-    const { extensions, remote, tls } = this.#session;
+    const { extensions, remote } = this.#session;
     const unfit = unfitFor(this.#message.envelope, this.#message.traits, extensions);
     if (unfit !== undefined) {
       const reason = `${remoteName(remote)}: ${unfit.reason}`;
       this.#settle(this.#recipients, rejected("5xx", unfit.status, reason, this.#now(), remote));
       return true;
     }
-    // RFC 8689 §4.2.1: a verified certificate, and a server that promises to go on likewise.
-    if (mustHaveTls(this.#message.envelope) && !(tls?.verified && extensions.requireTls)) {
-      const lack = tls?.verified
-        ? "it does not offer REQUIRETLS"
-        : "TLS with a valid certificate is required";
-      const reason = `${remoteName(remote)}: ${lack}`;
+    // RFC 8689 §4.2.1: a server that promises to go on likewise. Its certificate was judged when the session was opened.
+    if (mustHaveTls(this.#message.envelope) && !extensions.requireTls) {
+      const reason = `${remoteName(remote)}: it does not offer REQUIRETLS`;
       this.#settle(this.#recipients, rejected("5xx", "5.7.30", reason, this.#now(), remote));
       return true;
     }

@@ -284,6 +284,21 @@ test("delivery.dane: false and policy none look for nothing", async () => {
   assert.ok(!wasAsked());
 });
 
+test("TLS-Required: No gets past usable TLSA records that do not match, for that message alone (RFC 8689 §4.2.2)", async () => {
+  const mx = await peer({ tls: other });
+  publish(mx.port, [tlsaOf(own, 3, 1, 1)]);
+  const transport = testTransport({ config: { data }, dns: zone, options: { mxPort: mx.port } });
+  transports.push(transport);
+  const briefly = async (message?: MessageGiven) => {
+    const result = await attempt(transport, toDomain, testMessage(message));
+    return result.kind === "tried" ? summary(result.outcomes.get(0)) : result.kind;
+  };
+  assert.equal(await briefly({ tlsOptional: true }), "delivered");
+  assert.equal(mx.received[0]?.tls, true);
+  assert.equal(await briefly(), "deferred 4.7.5 network");
+  assert.equal(mx.received.length, 1);
+});
+
 test("REQUIRETLS is satisfied by DANE (RFC 8689 §4.2.1)", async () => {
   const extensions = [...usualExtensions, "REQUIRETLS"];
   const good = await peer({ tls: own, extensions });
@@ -293,7 +308,7 @@ test("REQUIRETLS is satisfied by DANE (RFC 8689 §4.2.1)", async () => {
   assert.ok(good.received[0]?.mailParameters.includes("REQUIRETLS"));
   const bad = await peer({ tls: other, extensions });
   publish(bad.port, [tlsaOf(own, 3, 1, 1)]);
-  assert.match((await send(bad, { message })).brief, /^rejected 5\.7\.30/);
+  assert.match((await send(bad, { message })).brief, /^rejected 5\.7\.10/);
   const untold = await peer({ tls: own, extensions });
   publish(untold.port, [], { [`_${untold.port}._tcp.mx.test`]: { behave: "servfail" } });
   assert.equal((await send(untold, { message })).brief, "deferred 4.4.3 dns");

@@ -304,11 +304,31 @@ test("policy mta-sts: without a policy of the domain the mail waits; one in test
   assert.match(reason, /no MTA-STS record/);
 });
 
+test("TLS-Required: No gets past an enforced policy, by TLS or without, but not past the operator's own (RFC 8689 §4.2.2)", async () => {
+  const message = { tlsOptional: true } as const;
+  for (const options of [{}, { tls: issuedBy(authority, { names: ["other.test"] }) }]) {
+    const mx = await peer(options);
+    const transport = transportFor({ mxPort: mx.port });
+    assert.equal((await send(transport, message)).brief, "delivered");
+    assert.equal(mx.received[0]?.tls, "tls" in options);
+    assert.match((await send(transport)).brief, /^deferred 4\.7\.[45] /);
+  }
+  const mx = await peer({});
+  const config = { delivery: { tls: [{ match: "*", policy: "require" as const }] } };
+  assert.equal(
+    (await send(transportFor({ config, mxPort: mx.port }), message)).brief,
+    "deferred 4.7.4 network",
+  );
+});
+
 test("REQUIRETLS needs no DNSSEC where an enforced policy lists the host (RFC 8689 §4.2.1)", async () => {
   const extensions = [...usualExtensions, "REQUIRETLS"];
   const mx = await peer({ tls: forMx, extensions });
-  assert.equal((await send(transportFor({ mxPort: mx.port }), { requireTls: true })).brief, "delivered");
-  assert.ok(mx.received[0]?.mailParameters.includes("REQUIRETLS"));
+  const transport = transportFor({ mxPort: mx.port });
+  for (const reversePath of ["alice@example.com", ""]) {
+    assert.equal((await send(transport, { requireTls: true, reversePath })).brief, "delivered");
+    assert.ok(mx.received.at(-1)?.mailParameters.includes("REQUIRETLS"), `from <${reversePath}>`);
+  }
 });
 
 test("REQUIRETLS and a policy in testing, or one that does not list the host: 5.7.30 (RFC 8689 §4.2.1)", async () => {

@@ -11,6 +11,7 @@ import {
   thenClose,
 } from "../support/smtp-peer.ts";
 import { attempt, servers, summary, testMessage, testTransport } from "../support/transport.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 interface Result {
   first: SmtpPeer;
@@ -71,6 +72,33 @@ for (const [what, script] of refusals) {
     const { second, outcomes } = await deliver(script);
     assert.deepEqual(outcomes, ["delivered"]);
     assert.equal(second.received.length, 1);
+  });
+}
+
+const bye = "421 4.3.2 going down";
+
+for (const [what, script] of [
+  ["the connection", { connect: () => bye }],
+  ["EHLO", { ehlo: () => bye }],
+  ["HELO", { ehlo: () => "502 5.5.1 what?", helo: () => bye }],
+  ["MAIL", { mail: () => bye }],
+  ["RCPT", { rcpt: () => bye }],
+  ["DATA", { data: () => bye }],
+  ["the middle of the message", { body: () => bye }],
+  ["the message", { message: () => bye }],
+] satisfies [string, SmtpScript][]) {
+  test(`after 421 to ${what} the connection is closed, though the server keeps its end open (RFC 5321 §3.8)`, async (t) => {
+    const peer = await startSmtpPeer({ script });
+    // Time stands still: no connection ends for being idle.
+    const transport = testTransport({ options: { now: () => 1_700_000_000_000 } });
+    t.after(async () => {
+      await transport.close(1000);
+      await peer.stop();
+    });
+    const result = await attempt(transport, servers(peer));
+    assert.equal(result.kind === "tried" && summary(result.outcomes.get(0)), "deferred 4.3.2 4xx");
+    await waitFor("the connection to be closed", () => peer.open === 0);
+    assert.equal(peer.connections, 1);
   });
 }
 

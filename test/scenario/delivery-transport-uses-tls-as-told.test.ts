@@ -9,6 +9,7 @@ import {
   hang,
   type SmtpPeer,
   type SmtpPeerOptions,
+  type SmtpScript,
   startSmtpPeer,
   thenClose,
   usualExtensions,
@@ -21,6 +22,7 @@ import {
   testMessage,
   testTransport,
 } from "../support/transport.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 const certificate = selfSignedCertificate("mx.test");
 
@@ -180,6 +182,64 @@ test("AUTH that is refused or not offered defers the mail and sends none", async
   for (const { peer } of [refused, missing, strange]) assert.equal(peer.received.length, 0);
 });
 
+const goingDown = "421 4.3.2 going down";
+
+/** Extensions in clear text, and 421 to the EHLO that is said again under TLS: the second of each connection. */
+function ehloUnderTls(): SmtpScript {
+  let said = 0;
+  return { ehlo: () => (++said % 2 === 0 ? goingDown : undefined) };
+}
+
+for (const [what, level, script, more] of [
+  ["STARTTLS", "require", { starttls: () => goingDown }, {}],
+  ["EHLO under TLS", "may", ehloUnderTls(), {}],
+  ["EHLO under TLS, which is required", "require", ehloUnderTls(), {}],
+  ["AUTH PLAIN", "require", { auth: () => goingDown }, {}],
+  ["AUTH LOGIN", "require", { challenge: () => goingDown }, { authMechanisms: "LOGIN" }],
+  [
+    "the name in AUTH LOGIN",
+    "require",
+    { challenge: (_, step) => (step === 2 ? goingDown : undefined) },
+    { authMechanisms: "LOGIN" },
+  ],
+  ["the password in AUTH LOGIN", "require", { auth: () => goingDown }, { authMechanisms: "LOGIN" }],
+] satisfies [string, HostTlsLevel, SmtpScript, SmtpPeerOptions][]) {
+  test(`421 to ${what} is for now: the connection is closed, and the next host is asked (RFC 5321 §3.8)`, async (t) => {
+    const users = { u: "secret" };
+    const first = await startSmtpPeer({ tls: certificate, users, script, ...more });
+    const zone = await startDnsZone({ "mx.test": { A: ["127.0.0.1", "127.0.0.32"] } });
+    const transport = testTransport({ dns: zone });
+    t.after(async () => {
+      await transport.close(1000);
+      await Promise.all([first.stop(), zone.stop()]);
+    });
+    const hop = relay(
+      { address: "mx.test", port: first.port },
+      { tls: level, auth: { user: "u", password: "secret" } },
+    );
+    const briefly = async () => {
+      const result = await attempt(transport, hop);
+      return result.kind === "tried" ? summary(result.outcomes.get(0)) : result.kind;
+    };
+    assert.match(await briefly(), /^deferred 4\.(3\.2 4xx|4\.1 connect)$/);
+    // It keeps its end open: closing is left to us.
+    await waitFor("the connection to be closed", () => first.open === 0);
+    assert.ok(!first.commands.some((command) => / MAIL /.test(command)));
+    const second = await startSmtpPeer({ address: "127.0.0.32", port: first.port, tls: certificate, users });
+    t.after(() => second.stop());
+    assert.equal(await briefly(), "delivered");
+    assert.equal(second.received.length, 1);
+  });
+}
+
+test("421 to AUTH from the only host is told as such, though others say 535 for good", async () => {
+  const auth = { user: "u", password: "secret" };
+  const script = { auth: () => "421 4.7.0 too many failures" };
+  const { peer, brief } = await deliver({ level: "may", auth, peer: { users: { u: "secret" }, script } });
+  assert.equal(brief, "deferred 4.7.0 4xx");
+  assert.equal(peer.received.length, 0);
+});
+
 test("a failed handshake never brings the password out in clear text", async () => {
   const peer = await startSmtpPeer({
     extensions: [...usualExtensions, "STARTTLS"],
@@ -194,35 +254,56 @@ test("a failed handshake never brings the password out in clear text", async () 
   await peer.stop();
 });
 
-test("REQUIRETLS goes only to a verified server that offers it, else 5.7.30 (RFC 8689 §4.2.1)", async () => {
+test("REQUIRETLS goes only to a verified server that offers it: else 5.7.30, without TLS 5.7.10 (RFC 8689 §4.2.1)", async () => {
   const message = { requireTls: true };
   const offering = { tls: certificate, extensions: [...usualExtensions, "REQUIRETLS"] };
   const good = await deliver({ level: "may", trusted: true, message, peer: offering });
   assert.equal(good.brief, "delivered");
   assert.ok(good.peer.received[0]?.mailParameters.includes("REQUIRETLS"));
-  const bad = [
-    await deliver({ level: "may", message, peer: offering }),
-    await deliver({ level: "may", trusted: true, message, peer: { tls: certificate } }),
-    await deliver({ level: "may", trusted: true, message, peer: { extensions: usualExtensions } }),
+  const bad: [string, Case][] = [
+    ["5.7.10", { level: "may", message, peer: offering }],
+    ["5.7.10", { level: "none", trusted: true, message, peer: { extensions: usualExtensions } }],
+    [
+      "5.7.10",
+      { level: "may", trusted: true, message, peer: { extensions: [...usualExtensions, "REQUIRETLS"] } },
+    ],
+    ["5.7.30", { level: "may", trusted: true, message, peer: { tls: certificate } }],
   ];
-  for (const { brief, peer } of bad) {
-    assert.equal(brief, "rejected 5.7.30 5xx");
+  for (const [status, given] of bad) {
+    const { brief, peer } = await deliver(given);
+    assert.equal(brief, `rejected ${status} 5xx`);
     assert.equal(peer.received.length, 0);
+    assert.ok(peer.commands.includes("1: QUIT"));
   }
 });
 
-test("a notification is never lost for REQUIRETLS, and passes it on where it is offered (RFC 8689 §5)", async () => {
+test("a notification is never lost for REQUIRETLS, and says it where that may be said (RFC 8689 §2, §5)", async () => {
   const message = { requireTls: true, reversePath: "" };
-  const offering = { tls: certificate, extensions: [...usualExtensions, "REQUIRETLS"] };
-  const told = await deliver({ level: "may", message, peer: offering });
+  const extensions = [...usualExtensions, "REQUIRETLS"];
+  const told = await deliver({
+    level: "may",
+    trusted: true,
+    message,
+    peer: { tls: certificate, extensions },
+  });
   assert.equal(told.brief, "delivered");
   assert.ok(told.peer.received[0]?.mailParameters.includes("REQUIRETLS"));
-  const plain = await deliver({ level: "may", message, peer: { extensions: usualExtensions } });
-  assert.equal(plain.brief, "delivered");
-  assert.ok(!plain.peer.received[0]?.mailParameters.includes("REQUIRETLS"));
+  const untold: [string, Case][] = [
+    ["not offered", { level: "may", trusted: true, message, peer: { tls: certificate } }],
+    ["offered in clear text", { level: "may", message, peer: { extensions } }],
+    [
+      "a certificate that nobody vouches for",
+      { level: "may", message, peer: { tls: certificate, extensions } },
+    ],
+  ];
+  for (const [what, given] of untold) {
+    const { brief, peer } = await deliver(given);
+    assert.equal(brief, "delivered", what);
+    assert.ok(!peer.received[0]?.mailParameters.includes("REQUIRETLS"), what);
+  }
 });
 
-test("REQUIRETLS by MX needs a DNS answer that is validated (RFC 8689 §4.2.1)", async () => {
+test("REQUIRETLS by MX needs a DNS answer that is validated (RFC 8689 §4.2.1)", async (t) => {
   const peer = await startSmtpPeer({ tls: certificate, extensions: [...usualExtensions, "REQUIRETLS"] });
   const records = { MX: [[10, "mx.test"]] as [number, string][] };
   const zone = await startDnsZone({
@@ -231,13 +312,26 @@ test("REQUIRETLS by MX needs a DNS answer that is validated (RFC 8689 §4.2.1)",
     "mx.test": { A: ["127.0.0.1"] },
   });
   const options = { extraCa: [certificate.cert], mxPort: peer.port };
-  const transport = testTransport({ dns: zone, options });
-  const send = async (domain: string) => {
-    const result = await attempt(transport, { kind: "mx", domain }, testMessage({ requireTls: true }));
+  const config = { delivery: { tls: [{ match: "*", policy: "verify" as const }] } };
+  const transport = testTransport({ dns: zone, options, config });
+  t.after(async () => {
+    await transport.close(1000);
+    await Promise.all([peer.stop(), zone.stop()]);
+  });
+  const send = async (domain: string, message: MessageGiven) => {
+    const result = await attempt(transport, { kind: "mx", domain }, testMessage(message));
     return result.kind === "tried" ? summary(result.outcomes.get(0)) : result.kind;
   };
-  assert.equal(await send("plain.test"), "rejected 5.7.30 dns");
-  assert.equal(await send("signed.test"), "delivered");
-  await transport.close(1000);
-  await Promise.all([peer.stop(), zone.stop()]);
+  const saidIt = () => peer.received.at(-1)?.mailParameters.includes("REQUIRETLS");
+  // The session that other mail leaves open was led there by an answer that anybody may have made.
+  assert.equal(await send("plain.test", {}), "delivered");
+  assert.equal(await send("plain.test", { requireTls: true }), "rejected 5.7.30 dns");
+  assert.equal(await send("signed.test", {}), "delivered");
+  assert.equal(await send("signed.test", { requireTls: true }), "delivered");
+  assert.equal(saidIt(), true);
+  const notification = { requireTls: true, reversePath: "" };
+  assert.equal(await send("plain.test", notification), "delivered");
+  assert.equal(saidIt(), false);
+  assert.equal(await send("signed.test", notification), "delivered");
+  assert.equal(saidIt(), true);
 });

@@ -176,3 +176,30 @@ test("RFC 3461 §5.2.2: NOTIFY=SUCCESS through a server without DSN is answered 
   assert.equal(home.received.length, 1);
   assert.match(home.received[0]?.data.toString() ?? "", /Action: relayed\r\nStatus: 2\.0\.0\r\n/);
 });
+
+test("RFC 3461 §5.2.2: what the queue brings to a protected server without DSN is reported as relayed too", async (t) => {
+  const own = await startSmtpPeer({ extensions: ["8BITMIME"] });
+  t.after(() => own.stop());
+  const { home, flow } = await world(
+    t,
+    {},
+    { protected: [{ domains: ["own.example"], servers: [`127.0.0.1:${own.port}`] }] },
+  );
+  const recipients = [{ address: "bob@own.example", notify: ["SUCCESS" as const] }];
+  await flow.accept({ to: [], recipients });
+  const report = await waitFor("the report", () => home.received[0]?.data.toString());
+  assert.equal(own.received.length, 1);
+  assert.match(report, /Final-Recipient: rfc822; bob@own\.example\r\nAction: relayed\r\nStatus: 2\.0\.0\r\n/);
+  assert.equal(home.received.length, 1);
+});
+
+test("RFC 8689 §4.2.1, §5: REQUIRETLS that cannot be kept comes back at once, with the header only", async (t) => {
+  const { far, home, flow } = await world(t, {});
+  const { meta } = await flow.accept({ to: ["bob@example.com"], requireTls: true, ret: "FULL" });
+  const report = await waitFor("the notification", () => home.received[0]?.data.toString());
+  assert.equal(far.received.length, 0);
+  assert.match(report, /Action: failed\r\nStatus: 5\.7\.10\r\n/);
+  assert.match(report, /\r\nContent-Type: text\/rfc822-headers\r\n/);
+  assert.doesNotMatch(report, /Hello\./);
+  await waitFor("it to be settled", async () => (await flow.kinds(meta.id)).join() === "bounced");
+});

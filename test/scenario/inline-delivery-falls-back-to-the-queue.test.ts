@@ -27,6 +27,8 @@ const once = (answer: ReturnType<NonNullable<SmtpScript["data"]>>) => () => answ
 for (const [name, script] of [
   ["451 in the greeting", { connect: once("451 4.3.0 later") }],
   ["554 in the greeting", { connect: once("554 5.7.1 not you") }],
+  ["421 in the greeting", { connect: once("421 4.3.2 going down") }],
+  ["421 at EHLO", { ehlo: once("421 4.3.2 going down") }],
   ["no greeting", { connect: once(hang) }],
   ["EHLO without an answer", { ehlo: once(hang) }],
   ["451 at MAIL", { mail: once("451 4.3.0 later") }],
@@ -40,9 +42,11 @@ for (const [name, script] of [
   ["no answer to RCPT", { rcpt: once(hang) }],
   ["a connection lost at RCPT", { rcpt: once(close) }],
   ["452 at DATA", { data: once("452 4.3.1 full") }],
+  ["421 at DATA", { data: once("421 4.3.2 going down") }],
   ["no answer to DATA", { data: once(hang) }],
   ["a connection lost at DATA", { data: once(reset) }],
   ["451 in the middle of the message", { body: once(thenClose("451 4.3.0 later")) }],
+  ["421 in the middle of the message", { body: once(thenClose("421 4.3.2 going down")) }],
   ["451 at the dot", { message: once("451 4.3.0 later") }],
   ["421 at the dot", { message: once(thenClose("421 4.3.2 going down")) }],
 ] as [string, SmtpScript][]) {
@@ -333,6 +337,23 @@ test("SUCCESS that the far server does not report: recorded as delivered, and a 
   // The null sender is never told (RFC 5321 §4.5.5).
   await send(client, ["<a@example.com> NOTIFY=SUCCESS"], message, "<>");
   assert.equal(sessions.notices.length, 1);
+});
+
+test("SUCCESS through a domain's server that passes the mail on and does not report: relayed, not delivered (RFC 3464 §2.3.3)", async (t) => {
+  const destination = { address: "127.0.0.1", port: 0 };
+  const { peer, sessions } = await startInlineFlow(
+    t,
+    { extensions: ["PIPELINING"] },
+    { connection: { direction: "incoming", destination }, entry: { use_server_for_outgoing: true } },
+  );
+  destination.port = peer.port;
+  await send(await greeted(sessions), ["<friend@elsewhere.example> NOTIFY=SUCCESS"]);
+  // RFC 3461 §5.2.2 (a): nothing of it to a server that does not offer DSN.
+  assert.deepEqual(peer.received[0]?.to, [{ address: "friend@elsewhere.example", parameters: [] }]);
+  assert.deepEqual(
+    sessions.notices.map(({ kind }) => kind),
+    ["relayed"],
+  );
 });
 
 test("SUCCESS beside somebody who is queued: one record for both, one report", async (t) => {

@@ -76,6 +76,29 @@ test("mail comes over TLS, and Received says so", async (t) => {
   await waitFor("the listener to hear of the end", () => gateway.closedSockets === 1);
 });
 
+test("REQUIRETLS is offered under TLS, and stays with the message; it comes before the header's TLS-Required (RFC 8689 §2, §4.1)", async (t) => {
+  const gateway = await startTlsGateway(t);
+  const plain = await gateway.connect();
+  assert.doesNotMatch(await plain.command("EHLO client.example"), /REQUIRETLS/);
+  assert.match(await plain.command("MAIL FROM:<me@example.org> REQUIRETLS"), /^555 5\.5\.4 /);
+  const { client } = await upgrade(t, plain);
+  assert.match(await client.command("EHLO client.example"), /\n250-REQUIRETLS\n/);
+  for (const parameter of [" REQUIRETLS", ""]) {
+    assert.match(await client.command(`MAIL FROM:<me@example.org>${parameter}`), /^250 /);
+    assert.match(await client.command("RCPT TO:<friend@example.org>"), /^250 /);
+    assert.match(await client.command("DATA"), /^354 /);
+    client.write("Subject: x\r\nTLS-Required: No\r\n\r\nx\r\n.\r\n");
+    assert.match(await client.reply(), /^250 2\.0\.0 /);
+  }
+  assert.deepEqual(
+    gateway.accepted.map(({ meta }) => [meta.envelope.requireTls, meta.tlsOptional]),
+    [
+      [true, undefined],
+      [undefined, true],
+    ],
+  );
+});
+
 test("the certificate is the one of the name that the client asks for", async (t) => {
   const gateway = await startTlsGateway(t);
   for (const name of ["gw.example.net", "other.example.net"]) {

@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import { pino } from "pino";
 import type { z } from "zod";
 import { startBounce } from "../../services/bounce/bounce.ts";
-import { startDelivery } from "../../services/delivery/delivery.ts";
+import { type DeliveryOptions, startDelivery } from "../../services/delivery/delivery.ts";
 import type { Config, configSchema } from "../../shared/config/schema.ts";
 import type { Envelope } from "../../shared/mail/envelope.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
@@ -27,7 +27,8 @@ export interface MailFlow {
   events: Record<string, unknown>[];
   /** Accepts a message as the ingress would: stored, then enqueued. @param parts  absent: one job for all recipients */
   accept(envelope: Partial<Envelope> & { to: string[] }, parts?: number[][]): Promise<StoredMessage>;
-  startDelivery(): Promise<RunningService>;
+  /** @param more  its name stands in its events as `worker` */
+  startDelivery(more?: Pick<DeliveryOptions, "workerTiming"> & { name?: string }): Promise<RunningService>;
   startBounce(): Promise<RunningService>;
   /** States of a message's recipients, as any process sees them. */
   kinds(id: string): Promise<string[]>;
@@ -96,12 +97,13 @@ export async function createMailFlow(
       await producer.addDeliveries([{ message: stored, routes: [] }]);
       return stored;
     },
-    startDelivery: () =>
+    startDelivery: ({ name, ...more } = {}) =>
       run((own) =>
         startDelivery({
+          ...more,
           config,
           redis: redisConfig,
-          log,
+          log: name === undefined ? log : log.child({ worker: name }),
           spool: own,
           holdsFile: path.join(directory, "spool", "holds.json"),
           keeperTiming,

@@ -34,6 +34,8 @@ export interface SmtpScript {
   ehlo?(argument: string, connection: number): Said | Promise<Said>;
   helo?(argument: string, connection: number): Said | Promise<Said>;
   starttls?(connection: number): Said | Promise<Said>;
+  /** In place of a challenge. @param step  1 for the first */
+  challenge?(mechanism: string, step: number): Said | Promise<Said>;
   auth?(mechanism: string, user: string, password: string): Said | Promise<Said>;
   mail?(address: string, parameters: string[], connection: number): Said | Promise<Said>;
   rcpt?(address: string, parameters: string[], connection: number): Said | Promise<Said>;
@@ -296,7 +298,11 @@ class Session {
       const response = initial ?? (await this.#challenge(""));
       [, user = "", password = ""] = fromBase64(response).split("\0");
     } else if (mechanism.toUpperCase() === "LOGIN") {
+      const first = await this.#script.challenge?.(mechanism, 1);
+      if (first !== undefined) return this.#answer(first, "");
       user = fromBase64(initial ?? (await this.#challenge("VXNlcm5hbWU6")));
+      const second = await this.#script.challenge?.(mechanism, 2);
+      if (second !== undefined) return this.#answer(second, "");
       password = fromBase64(await this.#challenge("UGFzc3dvcmQ6"));
     } else return this.#answer("504 5.5.4 mechanism not known", "");
     const right = this.#options.users?.[user] === password;

@@ -48,13 +48,15 @@ export interface MessageGiven extends Partial<Omit<Envelope, "recipients">> {
   to?: (string | Envelope["recipients"][number])[];
   content?: string | Buffer;
   helo?: string;
+  /** The header said `TLS-Required: No`. */
+  tlsOptional?: true;
 }
 
 export const receivedField =
   "Received: from client.test ([192.0.2.7])\r\n\tby gw.example.net with ESMTP id 0TEST; Mon, 1 Jan 2024 00:00:00 +0000\r\n";
 
 export function testMessage(given: MessageGiven = {}): { meta: MessageMeta; body: Body } {
-  const { to = ["bob@example.org"], content, helo, ...envelope } = given;
+  const { to = ["bob@example.org"], content, helo, tlsOptional, ...envelope } = given;
   const text = content ?? "Subject: test\r\n\r\nHello.\r\n";
   const bytes = typeof text === "string" ? Buffer.from(text, "utf8") : text;
   const recipients = to.map((entry) => (typeof entry === "string" ? { address: entry } : entry));
@@ -72,6 +74,7 @@ export function testMessage(given: MessageGiven = {}): { meta: MessageMeta; body
     envelope: { reversePath: "alice@example.com", ...envelope, recipients },
     origin: helo === undefined ? null : { connection, helo, protocol: "ESMTP" },
     received: receivedField,
+    ...(tlsOptional === undefined ? {} : { tlsOptional }),
     size: bytes.length,
     has8bit: bytes.some((octet) => octet > 127),
     parts: [recipients.map((_, index) => index)],

@@ -13,6 +13,7 @@ export interface MailCommand {
   declaredOctets?: number;
   body?: "7BIT" | "8BITMIME";
   smtputf8?: boolean;
+  requireTls?: boolean;
   ret?: "FULL" | "HDRS";
   envid?: string;
 }
@@ -35,16 +36,21 @@ const rcptPrefix = /RCPT[ \t]+TO:[ \t]*/iy;
 const maxEnvid = 100;
 const maxOrcpt = 500;
 
-/** @param maxMessageBytes  0: no limit */
-export function parseMail(line: string, maxMessageBytes: number): MailCommand | RefusedCommand {
+/** What a session offers that MAIL may ask for. */
+export interface MailOffer {
+  /** 0: no limit. */
+  maxMessageBytes: number;
+  /** RFC 8689 §2: the session runs under TLS. */
+  requireTls: boolean;
+}
+
+export function parseMail(line: string, offer: MailOffer): MailCommand | RefusedCommand {
   mailPrefix.lastIndex = 0;
   if (!mailPrefix.test(line)) return refused(replies.mailSyntax);
   const path = parsePath(line, mailPrefix.lastIndex);
   if (path.kind === "invalid" || path.kind === "unqualified") return refused(replies.badSender);
   const command: MailCommand = { kind: "mail", reversePath: path.kind === "null" ? "" : path.address };
-  const bad = eachParameter(line, path.end, (name, value) =>
-    mailParameter(command, name, value, maxMessageBytes),
-  );
+  const bad = eachParameter(line, path.end, (name, value) => mailParameter(command, name, value, offer));
   if (bad !== undefined) return refused(bad);
   if (path.kind === "mailbox" && !path.ascii && command.smtputf8 !== true) return refused(replies.utf8Needed);
   return command;
@@ -70,7 +76,7 @@ function mailParameter(
   command: MailCommand,
   name: string,
   value: string | undefined,
-  maxMessageBytes: number,
+  { maxMessageBytes, requireTls }: MailOffer,
 ): Reply | undefined {
   switch (name) {
     case "SIZE":
@@ -86,6 +92,11 @@ function mailParameter(
     case "SMTPUTF8":
       if (value !== undefined) return replies.badParameter;
       command.smtputf8 = true;
+      return undefined;
+    case "REQUIRETLS":
+      if (!requireTls) return replies.unknownParameter;
+      if (value !== undefined) return replies.badParameter;
+      command.requireTls = true;
       return undefined;
     case "RET": {
       const ret = value?.toUpperCase();

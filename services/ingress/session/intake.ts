@@ -128,8 +128,9 @@ export class Intake {
     const { connection, input } = this.#session;
     const { transaction, ...client } = message;
     const { envelope, routes } = transaction;
-    const { size, has8bit, messageId } = reception;
-    const facts = { connection, hostname, ...client, envelope, routes, messageId, size, has8bit };
+    const { size, has8bit, messageId, tlsOptional } = reception;
+    const content = { messageId, size, has8bit, tlsOptional };
+    const facts = { connection, hostname, ...client, envelope, routes, ...content };
     input.wait();
     this.isStoring = true;
     this.#carry(facts, reception)

@@ -28,7 +28,7 @@ export interface SessionProfile {
   greeting: Reply;
   heloReply: Reply;
   ehloReply: Reply;
-  /** Without STARTTLS in it. */
+  /** With REQUIRETLS in place of STARTTLS. */
   ehloReplyOverTls: Reply;
   clientTimeoutMs: number;
   sessionTimeoutMs: number;

@@ -60,6 +60,10 @@ export class Reception {
     return this.#headers.messageId;
   }
 
+  get tlsOptional(): boolean {
+    return this.#headers.tlsOptional;
+  }
+
   /** Takes the next octets. @returns index behind the end of the message, -1 while it has not come */
   push(chunk: Buffer): number {
     this.pressure = undefined;

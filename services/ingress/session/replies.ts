@@ -66,13 +66,17 @@ export function heloReply(hostname: string): Reply {
   return makeReply(250, undefined, hostname);
 }
 
-/** What is honoured, and nothing else. @param maxMessageBytes  0: no fixed maximum (RFC 1870 §4) */
-export function ehloReply(hostname: string, offer: { maxMessageBytes: number; startTls: boolean }): Reply {
+/**
+ * What is honoured, and nothing else.
+ * @param maxMessageBytes  0: no fixed maximum (RFC 1870 §4)
+ * @param more             keywords of this session besides
+ */
+export function ehloReply(hostname: string, maxMessageBytes: number, more: readonly string[]): Reply {
   return makeEhloReply([
     hostname,
     "PIPELINING",
-    `SIZE ${offer.maxMessageBytes}`,
-    ...(offer.startTls ? ["STARTTLS"] : []),
+    `SIZE ${maxMessageBytes}`,
+    ...more,
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
     "DSN",

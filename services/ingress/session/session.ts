@@ -176,7 +176,8 @@ export class QueuedSession extends SessionSocket {
   #mail(line: string): Reply | undefined {
     if (this.#helo === "") return this.#bad(replies.heloFirst);
     if (this.#transaction !== undefined) return this.#bad(replies.mailAlready);
-    const command = parseMail(line, this.#profile.reception.maxMessageBytes);
+    const { maxMessageBytes } = this.#profile.reception;
+    const command = parseMail(line, { maxMessageBytes, requireTls: this.secure });
     if (command.kind === "refused") {
       this.#journal.refused("MAIL", command.reply, { helo: this.#helo, what: line });
       return this.#bad(command.reply);

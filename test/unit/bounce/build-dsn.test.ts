@@ -174,6 +174,9 @@ describe("the text for people", () => {
     assert.match(adviceFor("5.7.26", true), /could not verify/);
     assert.match(adviceFor("5.7.0", true), /server refused/);
     assert.match(adviceFor("5.7.0", false), /ask your mail administrator/);
+    // RFC 8689 §4.2.1: ours says that the sender asked for it; a server's, that it does.
+    assert.match(adviceFor("5.7.10", false), /protected connections only/);
+    assert.match(adviceFor("5.7.10", true), /server refused/);
   });
 });
 

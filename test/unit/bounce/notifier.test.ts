@@ -33,13 +33,14 @@ const carol = { address: "carol@example.com" };
 
 interface Given {
   envelope?: Partial<Envelope>;
+  tlsOptional?: true;
   states?: [number, RecipientState][];
   body?: string;
   config?: Parameters<typeof testConfig>[0];
 }
 
 /** A stored message, and the notifier over its spool. */
-async function given(t: TestContext, { envelope, states = [], body, config }: Given) {
+async function given(t: TestContext, { envelope, states = [], body, config, ...more }: Given) {
   const spool = createMemorySpool();
   t.after(() => spool.close());
   const recipients = envelope?.recipients ?? [bob];
@@ -53,6 +54,7 @@ async function given(t: TestContext, { envelope, states = [], body, config }: Gi
     size: 0,
     has8bit: false,
     parts: [recipients.map((_, index) => index)],
+    ...more,
   };
   const bytes = Buffer.from(
     body ?? "Subject: hello\r\nMessage-ID: <1@example.org>\r\n\r\nthe secret body\r\n",
@@ -346,6 +348,19 @@ test("RFC 8689 §5: the notification about a message with REQUIRETLS asks for it
   await run();
   assert.equal(published[0]?.message.meta.envelope.requireTls, true);
 });
+
+test("RFC 8689 §6: the notification about a message with TLS-Required: No has the field too, others have none", async (t) => {
+  const { run, published, textOf } = await given(t, { tlsOptional: true, states: [[0, failed]] });
+  await run();
+  assert.equal(published[0]?.message.meta.tlsOptional, true);
+  assert.match(headerOf(await textOf(0)), /^TLS-Required: No$/m);
+  const other = await given(t, { states: [[0, failed]] });
+  await other.run();
+  assert.equal(other.published[0]?.message.meta.tlsOptional, undefined);
+  assert.doesNotMatch(headerOf(await other.textOf(0)), /TLS-Required/);
+});
+
+const headerOf = (text: string): string => text.split("\r\n\r\n")[0]?.replaceAll("\r\n", "\n") ?? "";
 
 test("RFC 6531: a notification to a sender with a UTF-8 address asks for SMTPUTF8 and is 8-bit, others are plain", async (t) => {
   const plain = await given(t, { states: [[0, failed]] });

@@ -146,12 +146,39 @@ test("help: of the program, of a command, of a group; without a command on stand
   assert.match(help, /^usage: postern mail send --to ADDRESS/);
   assert.match(help, /\n {2}-s, --size N {5} +octets\n/);
   assert.equal((await postern("mail", "send", "--help")).out, help);
-  assert.equal((await postern("help", "mail")).out, help);
   assert.equal((await postern("raw", "x", "-h")).out, "usage: postern raw WORDS\n");
   const { status, out, err } = await postern();
   assert.deepEqual([status, out], [2, ""]);
   assert.match(err, /^usage: postern /);
   assert.equal((await postern("help", "nothing")).status, 2);
+});
+
+test("help of a group names its commands, however it is asked for", async () => {
+  const expected = {
+    status: 0,
+    out: [
+      "usage: postern mail COMMAND [OPTIONS]",
+      "",
+      "  mail send  Send mail",
+      "",
+      "'postern mail COMMAND --help' tells how to use one of them.",
+      "",
+    ].join("\n"),
+    err: "",
+  };
+  for (const words of [
+    "help mail",
+    "--help mail",
+    "mail --help",
+    "mail -h",
+    "mail help",
+    "-c f.yaml mail --help",
+  ]) {
+    assert.deepEqual(await postern(...words.split(" ")), expected, words);
+  }
+  const { out } = await postern("help", "mail", "send");
+  assert.equal((await postern("mail", "--help", "send")).out, out);
+  assert.equal((await postern("mail", "list", "--help")).status, 2);
 });
 
 test("--version prints it", async () => {

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseMail, parseRcpt } from "../../../services/ingress/session/envelope-command.ts";
 
-function mail(line: string, maxMessageBytes = 1000) {
-  const command = parseMail(line, maxMessageBytes);
+function mail(line: string, maxMessageBytes = 1000, requireTls = false) {
+  const command = parseMail(line, { maxMessageBytes, requireTls });
   return command.kind === "refused" ? command.reply.wire.slice(0, 9) : command;
 }
 
@@ -54,11 +54,21 @@ test("MAIL is refused with the code that says why", () => {
     ["MAIL FROM:<me@example.com> SMTPUTF8=YES", "501 5.5.4"],
     ["MAIL FROM:<me@example.com> =1", "501 5.5.4"],
     ["MAIL FROM:<me@example.com> AUTH=<>", "555 5.5.4"],
+    // RFC 8689 §2: it is offered under TLS only.
     ["MAIL FROM:<me@example.com> REQUIRETLS", "555 5.5.4"],
     ["MAIL FROM:<me@example.com> XYZZY=1", "555 5.5.4"],
     ["MAIL FROM:<m\u00e9@example.com>", "553 5.6.7"],
   ] as const)
     assert.equal(mail(line), reply, line);
+});
+
+test("REQUIRETLS is taken under TLS, and has no value (RFC 8689 §2)", () => {
+  assert.deepEqual(mail("MAIL FROM:<me@example.com> requiretls", 0, true), {
+    kind: "mail",
+    reversePath: "me@example.com",
+    requireTls: true,
+  });
+  assert.equal(mail("MAIL FROM:<me@example.com> REQUIRETLS=YES", 0, true), "501 5.5.4");
 });
 
 test("without a size limit every size is accepted", () => {

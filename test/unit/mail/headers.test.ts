@@ -42,6 +42,39 @@ test("a Message-ID with hostile contents is none", () => {
   assert.equal(scan(`Message-ID: ${"\r\n x".repeat(100_000)}\r\n\r\n`).messageId, undefined);
 });
 
+test("TLS-Required: No is found, folded or not, in any case; anything else is not (RFC 8689 §3)", () => {
+  const asks = (message: string): boolean => {
+    const each = [[message], [...message]].map((pieces) => {
+      const headers = new HeaderScan();
+      for (const piece of pieces) if (headers.open) headers.push(Buffer.from(piece));
+      return headers.tlsOptional;
+    });
+    assert.equal(each[0], each[1]);
+    return each[0] === true;
+  };
+  for (const field of [
+    "TLS-Required: No",
+    "tls-required:no ",
+    "TLS-Required : NO",
+    "TLS-Required:\r\n\tNo",
+  ]) {
+    assert.ok(asks(`To: a@b\r\n${field}\r\nSubject: x\r\n\tno\r\n\r\n`), field);
+  }
+  for (const fields of [
+    "TLS-Required: Yes",
+    "TLS-Required: No, really",
+    "TLS-Required:",
+    "TLS-Required: No\r\n body",
+    "X-TLS-Required: No",
+    `TLS-Required: ${" ".repeat(5000)}No`,
+    // §3 forbids several: which one would hold?
+    "TLS-Required: No\r\nTLS-Required: No",
+    "Subject: x\r\n\r\nTLS-Required: No",
+  ]) {
+    assert.ok(!asks(`${fields}\r\n\r\n`), fields);
+  }
+});
+
 test("a header section without end is given up", () => {
   const headers = new HeaderScan();
   const block = Buffer.from("X-Filler: nothing\r\n".repeat(1000));

@@ -37,20 +37,24 @@ test("a destination is called by domain, relay host or first server", () => {
   for (const [hop, name] of hops) assert.equal(destinationName(hop), name);
 });
 
+const may = { level: "may", requireTls: false, ignoresPublished: false } as const;
+
 test("a connection is shared only where next hop, TLS, credentials, HELO name and source are equal", () => {
   const relay = (auth?: { user: string; password: string }): NextHop => ({
     kind: "relay",
     relay: { name: "isp", host: "smtp.isp.test", port: 587, tls: "may", ...(auth && { auth }) },
   });
   const keys = [
-    connectionKey({ kind: "mx", domain: "a.test" }, "may", "gw", ""),
-    connectionKey({ kind: "mx", domain: "b.test" }, "may", "gw", ""),
-    connectionKey({ kind: "mx", domain: "a.test" }, "verify", "gw", ""),
-    connectionKey({ kind: "mx", domain: "a.test" }, "may", "client", ""),
-    connectionKey({ kind: "mx", domain: "a.test" }, "may", "gw", "192.0.2.7"),
-    connectionKey(relay(), "may", "gw", ""),
-    connectionKey(relay({ user: "a", password: "b c" }), "may", "gw", ""),
-    connectionKey(relay({ user: "a b", password: "c" }), "may", "gw", ""),
+    connectionKey({ kind: "mx", domain: "a.test" }, may, "gw", ""),
+    connectionKey({ kind: "mx", domain: "b.test" }, may, "gw", ""),
+    connectionKey({ kind: "mx", domain: "a.test" }, { ...may, level: "verify" }, "gw", ""),
+    connectionKey({ kind: "mx", domain: "a.test" }, { ...may, level: "verify", requireTls: true }, "gw", ""),
+    connectionKey({ kind: "mx", domain: "a.test" }, { ...may, ignoresPublished: true }, "gw", ""),
+    connectionKey({ kind: "mx", domain: "a.test" }, may, "client", ""),
+    connectionKey({ kind: "mx", domain: "a.test" }, may, "gw", "192.0.2.7"),
+    connectionKey(relay(), may, "gw", ""),
+    connectionKey(relay({ user: "a", password: "b c" }), may, "gw", ""),
+    connectionKey(relay({ user: "a b", password: "c" }), may, "gw", ""),
   ];
   assert.equal(new Set(keys).size, keys.length);
 });

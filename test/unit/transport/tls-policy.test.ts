@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { TlsLevel } from "../../../shared/routing/next-hop.ts";
 import { isLoopback } from "../../../shared/transport/loopback.ts";
 import {
   decideHost,
@@ -135,13 +136,17 @@ test("MTA-STS wants the name in a subject alternative name, verify takes the com
 test("what is published is looked for under every level but none, unless it is switched off", () => {
   const on = { dane: true, mtaSts: true };
   const off = { dane: false, mtaSts: false };
-  assert.deepEqual(looksFor("none", on), off);
+  const wish = (level: TlsLevel, ignoresPublished = false) => ({ level, ignoresPublished });
+  assert.deepEqual(looksFor(wish("none"), on), off);
   for (const level of ["may", "require", "verify"] as const) {
-    assert.deepEqual(looksFor(level, on), on);
-    assert.deepEqual(looksFor(level, off), off);
+    assert.deepEqual(looksFor(wish(level), on), on);
+    assert.deepEqual(looksFor(wish(level), off), off);
   }
-  assert.deepEqual(looksFor("dane", off), { dane: true, mtaSts: false });
-  assert.deepEqual(looksFor("mta-sts", off), { dane: false, mtaSts: true });
+  assert.deepEqual(looksFor(wish("dane"), off), { dane: true, mtaSts: false });
+  assert.deepEqual(looksFor(wish("mta-sts"), off), { dane: false, mtaSts: true });
+  // RFC 8689 §8.4: as if we knew neither; what the operator insists on stays.
+  assert.deepEqual(looksFor(wish("may", true), on), off);
+  assert.deepEqual(looksFor(wish("dane", true), on), { dane: true, mtaSts: false });
 });
 
 test("REQUIRETLS asks for proof whatever the level (RFC 8689 §4.2.1)", () => {
