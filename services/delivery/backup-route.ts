@@ -34,7 +34,7 @@ export function chooseWay(
 
 /**
  * Whether a failure is of a class that the backup is for. A definite refusal that no server spoke (no such domain,
- * a null MX, REQUIRETLS that cannot be kept) is none: another way out does not change it, and the sender should hear at once.
+ * a null MX, MX records that REQUIRETLS may not trust) is none: the sender should hear at once.
  */
 export function takesOver(diagnosis: Diagnosis, policy: BackupPolicy): boolean {
   if (diagnosis.class === "local") return false;
