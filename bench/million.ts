@@ -1,10 +1,8 @@
 /** A million deferred messages: what they cost in Redis, whether the queue stays as fast as with a thousand, and how long it takes to come back after a loss. */
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import { makeQueueId } from "../shared/mail/queue-id.ts";
 import { consumeDeliveries } from "../shared/queue/consumer.ts";
 import { createKeeper } from "../shared/queue/keeper.ts";
 import { createProducer, type QueueProducer } from "../shared/queue/producer.ts";
@@ -14,12 +12,15 @@ import type { Spool, StoredMessage } from "../shared/spool/spool.ts";
 import { testConfig } from "../test/support/config.ts";
 import { startRedis, type TestRedis } from "../test/support/redis.ts";
 import type { BenchOptions } from "./options.ts";
+import { storeMessages } from "./peers/stored-messages.ts";
 import type { Row, Section } from "./report.ts";
 
 const log = pino({ level: "error" });
 const sampleSize = 10_000;
 const batch = 1000;
 const route = "relay mx";
+const domain = "example.com";
+const octets = 200;
 
 export async function million({ rounds, scale, say }: BenchOptions): Promise<Section> {
   const [few, many] = [1000, Math.round(1_000_000 * scale)];
@@ -111,7 +112,7 @@ async function throughQueue(
   producer: QueueProducer,
   spool: Spool,
 ): Promise<{ enqueue: number; dequeue: number }> {
-  const messages = await store(spool, sampleSize);
+  const messages = await storeMessages(spool, domain, sampleSize, octets);
   const startMs = performance.now();
   for (let start = 0; start < messages.length; start += batch) {
     await enqueue(producer, messages.slice(start, start + batch));
@@ -160,7 +161,7 @@ async function defer(redis: TestRedis, producer: QueueProducer, spool: Spool, co
   // In turn with the worker, which keeps what waits short.
   const handled = consume(redis, count, () => ({ kind: "later", atMs, queue: "delivery", history, route }));
   for (let start = 0; start < count; start += batch) {
-    await enqueue(producer, await store(spool, Math.min(batch, count - start)));
+    await enqueue(producer, await storeMessages(spool, domain, Math.min(batch, count - start), octets));
   }
   await handled;
 }
@@ -180,30 +181,6 @@ async function consume(redis: TestRedis, count: number, handle: () => JobNext): 
   });
   await all.promise;
   await consumer.close(10_000);
-}
-
-async function store(spool: Spool, count: number): Promise<StoredMessage[]> {
-  return Promise.all(
-    Array.from({ length: count }, async () => {
-      const body = Buffer.from("Subject: hello\r\n\r\nhello\r\n");
-      const draft = spool.draft();
-      await draft.write(body);
-      return draft.commit({
-        version: 1,
-        id: makeQueueId(Date.now(), randomBytes(9)),
-        receivedAtMs: Date.now(),
-        envelope: {
-          reversePath: "sender@bench.example.net",
-          recipients: [{ address: "recipient@example.com" }],
-        },
-        origin: null,
-        received: "",
-        size: body.length,
-        has8bit: false,
-        parts: [[0]],
-      });
-    }),
-  );
 }
 
 async function enqueue(producer: QueueProducer, messages: StoredMessage[]): Promise<void> {

@@ -14,7 +14,7 @@ const domains = Array.from({ length: 50 }, (_, n) => ({
   domain: `d${n}.example`,
   address: `127.0.1.${n + 1}`,
 }));
-const messagesForEach = 200;
+const messagesForEach = 300;
 
 export async function mix(options: BenchOptions): Promise<Section> {
   const behaviour = {

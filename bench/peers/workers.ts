@@ -1,16 +1,15 @@
 /** Delivery worker processes over a spool and a Redis of their own, filled by hand: what delivery alone can do. close() ends it all. */
 import { type ChildProcess, fork } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
-import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createFsSpool } from "../../shared/spool/fs-spool.ts";
 import type { testConfig } from "../../test/support/config.ts";
 import { startRedis } from "../../test/support/redis.ts";
+import { storeMessages } from "./stored-messages.ts";
 
 const worker = fileURLToPath(new URL("../../test/support/delivery-process.ts", import.meta.url));
 
@@ -29,28 +28,11 @@ export async function createWorkerBench(given: Parameters<typeof testConfig>[0])
   const producer = createProducer({ url: redis.url }, pino({ level: "warn" }));
   const running: ChildProcess[] = [];
 
-  const acceptOne = async (domain: string) => {
-    const body = Buffer.from(`Subject: hello\r\n\r\n${"x".repeat(2000)}\r\n`);
-    const draft = spool.draft();
-    await draft.write(body);
-    return draft.commit({
-      version: 1,
-      id: makeQueueId(Date.now(), randomBytes(9)),
-      receivedAtMs: Date.now(),
-      envelope: { reversePath: "sender@bench.example", recipients: [{ address: `user@${domain}` }] },
-      origin: null,
-      received: "",
-      size: body.length,
-      has8bit: false,
-      parts: [[0]],
-    });
-  };
-
   return {
     async accept(domain, messages) {
       for (let start = 0; start < messages; start += 100) {
         const count = Math.min(100, messages - start);
-        const stored = await Promise.all(Array.from({ length: count }, () => acceptOne(domain)));
+        const stored = await storeMessages(spool, domain, count, 2000);
         await producer.addDeliveries(stored.map((message) => ({ message, routes: [] })));
       }
     },
