@@ -134,8 +134,13 @@ describe("mail sent to the gateway", { skip }, () => {
     const id = /queued as (\w+)/.exec(sent.output)?.[1];
     assert.ok(id, sent.output);
     const events = await waitFor("the message to be settled", () => {
-      const story = gateway.log().filter((record) => record.id === id);
-      return story.some(({ event }) => event === "message.settled") && story.map(({ event }) => event);
+      // Each service writes its lines a few milliseconds late.
+      const story = gateway
+        .log()
+        .filter((record) => record.id === id)
+        .sort((a, b) => `${a.time}`.localeCompare(`${b.time}`))
+        .map(({ event }) => event);
+      return story.includes("message.accepted") && story.includes("message.settled") && story;
     });
     assert.deepEqual(
       events.filter((event) => event !== "delivery.attempt"),

@@ -78,15 +78,21 @@ describe("behind the gateway", { skip }, () => {
     );
     assert.equal(code, 0, output);
   };
+  let linesBefore = 0;
   /** swaks on a host, to the server of that address. */
-  const swaks = (from: HostName, server: string, to: string, ...extra: string[]): Promise<Ended> =>
-    lab.hosts[from].run(
+  const swaks = (from: HostName, server: string, to: string, ...extra: string[]): Promise<Ended> => {
+    linesBefore = gateway.log().length;
+    return lab.hosts[from].run(
       ...(["swaks", "--server", server, "--from", "anna@client.example", "--to", to] as const),
       ...["--helo", "pc.client.example", ...extra],
     );
-  /** Whether the last session of the log went this way. */
-  const lastSession = (event = "session.classified"): Record<string, unknown> =>
-    gateway.log().findLast((line) => line.event === event) ?? {};
+  };
+  /** What the log says of the session of the last swaks: lines come a few milliseconds late. */
+  const lastSession = async (event = "session.classified"): Promise<Record<string, unknown>> => {
+    const find = () => gateway.log().findLast((line, at) => at >= linesBefore && line.event === event);
+    await waitFor(`${event} in the log`, () => find() !== undefined);
+    return find() ?? {};
+  };
   const seenBy = (server: Lab["internetServer"], address: string): RegExpMatchArray[] => [
     ...server.log().matchAll(new RegExp(`client=unknown\\[${address}\\]`, "g")),
   ];
@@ -107,7 +113,8 @@ describe("behind the gateway", { skip }, () => {
         assert.match(sent.output, /235 2\.7\.0 Authentication successful/);
         const withLogin = new RegExp(`client=unknown\\[${client}\\], sasl_method=CRAM-MD5`);
         assert.match(lab.internetServer.log(), withLogin);
-        assert.deepEqual([lastSession().row, lastSession().client], ["client-server", client]);
+        const session = await lastSession();
+        assert.deepEqual([session.row, session.client], ["client-server", client]);
         assert.deepEqual(await gateway.queue(), []);
       });
 
@@ -162,7 +169,7 @@ describe("behind the gateway", { skip }, () => {
         const own = family === "ipv4" ? "198.51.100.1" : "2001:db8:51::1";
         const sent = await swaks("client", own, "bert@one.example", "--quit-after", "EHLO");
         assert.match(sent.output, /220 gw\.example\.net /);
-        assert.equal(lastSession().direction, "local");
+        assert.equal((await lastSession()).direction, "local");
       });
 
       test("a port of pass_ports is tunnelled, never read", async () => {
@@ -170,7 +177,7 @@ describe("behind the gateway", { skip }, () => {
         const sent = await swaks("client", server, "bert@one.example", ...onConnect);
         assert.equal(sent.code, 0, sent.output);
         assert.match(sent.output, /TLS peer DN="\/CN=mail\.one\.example"/);
-        const { handler, setting } = lastSession();
+        const { handler, setting } = await lastSession();
         assert.deepEqual([handler, setting], ["tunnel", "intercept.pass_ports"]);
       });
 
@@ -181,7 +188,7 @@ describe("behind the gateway", { skip }, () => {
           const sent = await swaks("client", server, "bert@one.example");
           assert.equal(sent.code, 0, sent.output);
           assert.match(sent.output, /220 mail\.one\.example ESMTP Postfix/);
-          const { listener, row } = lastSession();
+          const { listener, row } = await lastSession();
           assert.deepEqual([listener, row], ["redirected", "client-server"]);
           assert.equal(seenBy(lab.internetServer, client).length, before + 1);
         } finally {
@@ -198,7 +205,7 @@ describe("behind the gateway", { skip }, () => {
           const sent = await swaks("client", server, "bert@one.example");
           assert.equal(sent.code, 0, sent.output);
           assert.match(sent.output, /220 mail\.one\.example ESMTP Postfix/);
-          const { listener, proxy, destination } = lastSession("session.open");
+          const { listener, proxy, destination } = await lastSession("session.open");
           const expected = family === "ipv4" ? `${server}:25` : `[${server}]:25`;
           assert.deepEqual([listener, proxy, destination], ["behind-haproxy", "127.0.0.1", expected]);
           assert.equal(seenBy(lab.internetServer, client).length, before + 1);
@@ -214,7 +221,7 @@ describe("behind the gateway", { skip }, () => {
           const sent = await swaks("internet1", addresses.protected[family], "bert@protected.example");
           assert.equal(sent.code, 0, sent.output);
           assert.match(sent.output, /220 mail\.protected\.example ESMTP Postfix/);
-          const { handler, instead } = lastSession();
+          const { handler, instead } = await lastSession();
           assert.deepEqual([handler, (instead as { handler: string }).handler], ["tunnel", "queue"]);
           assert.equal(seenBy(lab.protectedServer, server).length, before + 1);
         } finally {
