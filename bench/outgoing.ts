@@ -3,14 +3,14 @@
  * namespaces; the kernel hands the client's connections to the one or the other, and both go on with the client's address.
  */
 import { fileURLToPath } from "node:url";
+import { startHaproxy, toOriginal } from "../test/support/lab/haproxy.ts";
 import { posternOn } from "../test/support/lab/lab.ts";
 import { addresses, buildNetwork, type LabNetwork } from "../test/support/lab/network.ts";
 import type { BenchOptions } from "./options.ts";
-import { startHaproxy } from "./peers/haproxy.ts";
 import { startPostern } from "./peers/postern.ts";
-import { run } from "./peers/program.ts";
+import { end, run } from "./peers/program.ts";
 import { startSink } from "./peers/sink.ts";
-import { type CpuSeconds, cpuBetween } from "./processes.ts";
+import { type CpuSeconds, cpuPerMessage, cpuSeconds, meanCpu } from "./processes.ts";
 import type { Row, Section } from "./report.ts";
 import { sendLoad } from "./smtp-source.ts";
 
@@ -32,10 +32,10 @@ export async function outgoing({ rounds, say, scale }: BenchOptions): Promise<Se
     const sink = await startSink([], { address: server, port: 25, prefix: internet1.prefix });
     const config = { listeners: [listeners.postern], outgoing: { hide: true } };
     const postern = await startPostern({ config, prefix: gateway.prefix });
-    const haproxy = await startHaproxy(listeners.haproxy.port, network.directory, gateway.prefix);
+    const haproxy = await startHaproxy(gateway, network.directory, listeners.haproxy.port, toOriginal);
     const cpuOf: Record<Way, () => CpuSeconds> = {
       direct: () => new Map(),
-      haproxy: haproxy.cpu,
+      haproxy: () => cpuSeconds([{ name: "haproxy", pid: haproxy.pid ?? 0 }]),
       postern: postern.cpu,
     };
     const rows: Row[] = [];
@@ -46,7 +46,7 @@ export async function outgoing({ rounds, say, scale }: BenchOptions): Promise<Se
       const rates: Record<Way, number[]> = { direct: [], haproxy: [], postern: [] };
       const p50: Record<Way, number[]> = { direct: [], haproxy: [], postern: [] };
       const p99: Record<Way, number[]> = { direct: [], haproxy: [], postern: [] };
-      const cpu: Record<Way, Record<string, number>> = { direct: {}, haproxy: {}, postern: {} };
+      const cpu: Record<Way, Record<string, number>[]> = { direct: [], haproxy: [], postern: [] };
       for (let round = -1; round < rounds; round++) {
         const isWarmUp = round < 0;
         const count = isWarmUp ? Math.ceil(messages / 5) : messages;
@@ -56,12 +56,10 @@ export async function outgoing({ rounds, say, scale }: BenchOptions): Promise<Se
           const startMs = performance.now();
           await sendLoad(`${server}:25`, { ...load, messages: count }, { prefix: client.prefix });
           const seconds = (performance.now() - startMs) / 1000;
-          const used = cpuBetween(before, cpuOf[way]());
+          const used = cpuPerMessage(before, cpuOf[way](), count);
           const times = await latencies(client.prefix, sessions, count);
           if (isWarmUp) continue;
-          cpu[way] = Object.fromEntries(
-            Object.entries(used).map(([process, s]) => [process, (s * 1000) / count]),
-          );
+          cpu[way].push(used);
           rates[way].push(count / seconds);
           p50[way].push(quantile(times, 0.5));
           p99[way].push(quantile(times, 0.99));
@@ -78,7 +76,7 @@ export async function outgoing({ rounds, say, scale }: BenchOptions): Promise<Se
           ours: rates.postern,
           theirs: { name: "HAProxy", values: rates.haproxy },
           target: { kind: "ratio-at-least", value: 0.9 },
-          cpu: { ours: cpu.postern, theirs: cpu.haproxy },
+          cpu: { ours: meanCpu(cpu.postern), theirs: meanCpu(cpu.haproxy) },
         },
         {
           name: `messages a second, ${name}`,
@@ -107,7 +105,7 @@ export async function outgoing({ rounds, say, scale }: BenchOptions): Promise<Se
         },
       );
     }
-    await haproxy.stop();
+    await end(haproxy);
     await postern.stop();
     await sink.stop();
     return {

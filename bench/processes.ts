@@ -33,10 +33,25 @@ export function cpuSeconds(processes: ProcessName[], parent?: number): CpuSecond
   return seconds;
 }
 
-/** What was used between two readings, by name; what used nothing is left out. */
-export function cpuBetween(before: CpuSeconds, after: CpuSeconds): Record<string, number> {
+/** CPU milliseconds a message between two readings, by name; what used nothing is left out. */
+export function cpuPerMessage(
+  before: CpuSeconds,
+  after: CpuSeconds,
+  messages: number,
+): Record<string, number> {
   const used = [...after].map(([name, seconds]) => [name, seconds - (before.get(name) ?? 0)] as const);
-  return Object.fromEntries(used.filter(([, seconds]) => seconds > 0));
+  return Object.fromEntries(
+    used.filter(([, seconds]) => seconds > 0).map(([name, seconds]) => [name, (seconds * 1000) / messages]),
+  );
+}
+
+/** Of several rounds. */
+export function meanCpu(rounds: Record<string, number>[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const round of rounds) {
+    for (const [name, value] of Object.entries(round)) sums[name] = (sums[name] ?? 0) + value / rounds.length;
+  }
+  return sums;
 }
 
 function nameOf(pid: number): string {

@@ -17,7 +17,7 @@ export interface Row {
   /** Another side of the same rounds, pair by pair: a peer, or ourselves in other circumstances. */
   theirs?: { name: string; values: number[] };
   target?: Target;
-  /** CPU milliseconds a message by process, in the median round. */
+  /** CPU milliseconds a message by process, the mean of the rounds. */
   cpu?: { ours: Record<string, number>; theirs?: Record<string, number> };
 }
 

@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { unlessNamespaces } from "../test/support/lab/network.ts";
-import { unlessInstalled, unlessRoot } from "../test/support/programs.ts";
+import { searchPath, unlessInstalled, unlessRoot } from "../test/support/programs.ts";
 import { endToEnd } from "./end-to-end.ts";
 import { fairness } from "./fairness.ts";
 import { inline } from "./inline.ts";
@@ -63,8 +63,10 @@ const sections: Record<
 /** The first line of what a program says of itself, or that it is not here. */
 function version(program: string, ...args: string[]): string {
   try {
-    const PATH = `${process.env.PATH}:/usr/sbin`;
-    const said = execFileSync(program, args, { stdio: ["ignore", "pipe", "ignore"], env: { PATH } });
+    const said = execFileSync(program, args, {
+      stdio: ["ignore", "pipe", "ignore"],
+      env: { PATH: searchPath },
+    });
     return said.toString().split("\n")[0]?.trim() ?? "";
   } catch {
     return "not installed";

@@ -1,6 +1,6 @@
 /** Postern and Postfix under the same load, A B A B …, after one warm-up of each. */
 import type { BenchOptions } from "./options.ts";
-import { type CpuSeconds, cpuBetween } from "./processes.ts";
+import { type CpuSeconds, cpuPerMessage, meanCpu } from "./processes.ts";
 import type { Row, Target } from "./report.ts";
 
 export interface Figures {
@@ -34,8 +34,7 @@ export async function sideBySide(
     for (const [which, side] of sides) {
       const before = side.cpu();
       figures[which].push(await side.measure(messages.count));
-      const used = cpuBetween(before, side.cpu());
-      cpu[which].push(perMessage(used, messages.count));
+      cpu[which].push(cpuPerMessage(before, side.cpu(), messages.count));
     }
     const [a, b] = [figures.ours.at(-1), figures.theirs.at(-1)];
     const text = (figure: number | undefined) => Math.round(figure ?? Number.NaN);
@@ -53,23 +52,8 @@ export async function sideBySide(
       name: `end to end: ${name}`,
       ...row("endToEnd"),
       ...(target === undefined ? {} : { target }),
-      cpu: { ours: mean(cpu.ours), theirs: mean(cpu.theirs) },
+      cpu: { ours: meanCpu(cpu.ours), theirs: meanCpu(cpu.theirs) },
     },
     { name: `accepted: ${name}`, ...row("accepted") },
   ];
-}
-
-function perMessage(used: Record<string, number>, messages: number): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(used).map(([name, seconds]) => [name, (seconds * 1000) / messages]),
-  );
-}
-
-function mean(readings: Record<string, number>[]): Record<string, number> {
-  const sums: Record<string, number> = {};
-  for (const reading of readings) {
-    for (const [name, value] of Object.entries(reading))
-      sums[name] = (sums[name] ?? 0) + value / readings.length;
-  }
-  return sums;
 }

@@ -1,8 +1,7 @@
 /** Third-party programs under measurement: started in directories of their own, ended by the benchmark that started them. */
 import { type ChildProcess, spawn } from "node:child_process";
 import net from "node:net";
-
-const path = `${process.env.PATH}:/usr/sbin:/sbin`;
+import { searchPath } from "../../test/support/programs.ts";
 
 /** @throws Error when nothing greets on the port within 30 s */
 export async function untilGreets(port: number, host = "127.0.0.1"): Promise<void> {
@@ -40,7 +39,7 @@ export async function end(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM
 export async function run(program: string, args: string[]): Promise<string> {
   const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, PATH: path },
+    env: { ...process.env, PATH: searchPath },
   });
   let output = "";
   let errors = "";

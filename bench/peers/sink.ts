@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { userInfo } from "node:os";
 import { freePort } from "../../test/support/free-port.ts";
+import { searchPath } from "../../test/support/programs.ts";
 import { waitFor } from "../../test/support/wait-for.ts";
 import { end, run } from "./program.ts";
 
@@ -27,7 +28,7 @@ export async function startSink(
   const [word = "smtp-sink", ...words] = [...prefix, "smtp-sink"];
   const child = spawn(word, [...words, ...user, "-c", ...extra, `${address}:${port}`, "1000"], {
     stdio: ["ignore", "pipe", "ignore"],
-    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
+    env: { ...process.env, PATH: searchPath },
   });
   let messages = 0;
   let wake: (() => void) | undefined;

@@ -108,13 +108,13 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
     };
   };
 
-  /** Without Redis: what this process alone may have. */
   const suspect = (path: string): void => {
     // Whoever probes a path after its time is told that it is one.
     if (suspects.size >= mostSuspects) suspects.clear();
     suspects.add(path);
   };
 
+  /** Without Redis: what this process alone may have. */
   const takeHere = (wish: SlotWish, account: Account): Taken => {
     if (account.used >= wish.connections) return { kind: "full" };
     const taken = local.take({ ...wish, connections: Number.POSITIVE_INFINITY });

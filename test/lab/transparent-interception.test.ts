@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Gateway } from "../support/gateway.ts";
-import { startHaproxy } from "../support/lab/haproxy.ts";
+import { startHaproxy, toPostern } from "../support/lab/haproxy.ts";
 import { anna, annasLogin, buildLab, type Lab, posternOn, program, unlessLab } from "../support/lab/lab.ts";
 import { addresses, type HostName } from "../support/lab/network.ts";
 import { type Ended, unlessInstalled } from "../support/programs.ts";
@@ -198,7 +198,7 @@ describe("behind the gateway", { skip }, () => {
 
       test("behind HAProxy, a PROXY v2 header says who the client is and where it meant to go", async () => {
         if (family === "ipv4")
-          await startHaproxy(lab.hosts.gateway, lab.directory, haproxyPort, "127.0.0.1:10027");
+          await startHaproxy(lab.hosts.gateway, lab.directory, haproxyPort, toPostern("127.0.0.1:10027"));
         await leadTo("haproxy");
         try {
           const before = seenBy(lab.internetServer, client).length;

@@ -5,13 +5,14 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { waitFor } from "./wait-for.ts";
 
-const path = `${process.env.PATH}:/usr/sbin:/sbin`;
+/** Where Debian keeps servers and network tools too, whatever PATH the user has. */
+export const searchPath = `${process.env.PATH}:/usr/sbin:/sbin`;
 
 /** @returns `false`, or why the test is skipped; as node:test's `skip` takes it */
 export function unlessInstalled(...programs: string[]): false | string {
   const missing = programs.filter((program) => {
     try {
-      execFileSync("sh", ["-c", `command -v ${program}`], { stdio: "ignore", env: { PATH: path } });
+      execFileSync("sh", ["-c", `command -v ${program}`], { stdio: "ignore", env: { PATH: searchPath } });
       return false;
     } catch {
       return true;
@@ -36,7 +37,7 @@ export function run(program: string, args: string[], timeoutMs = 60_000): Promis
     execFile(
       program,
       args,
-      { timeout: timeoutMs, env: { ...process.env, PATH: path } },
+      { timeout: timeoutMs, env: { ...process.env, PATH: searchPath } },
       (error, stdout, stderr) =>
         resolve({ code: error ? Number(error.code ?? 1) : 0, output: stdout + stderr }),
     );
@@ -59,7 +60,7 @@ export async function startSmtpSink(address: string, ...extra: string[]): Promis
   const child: ChildProcess = spawn(
     "smtp-sink",
     [...user, ...extra, "-c", "-R", directory, "-d", "%Y%m%d%H%M.", address, "100"],
-    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, PATH: path } },
+    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, PATH: searchPath } },
   );
   let messages = 0;
   child.stdout?.on("data", (chunk: Buffer) => {

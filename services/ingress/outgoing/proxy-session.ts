@@ -28,6 +28,8 @@ export class ProxySession implements DialogueSink {
   readonly #options: ProxySessionOptions;
   readonly #dialogue: Dialogue;
   readonly #tunnel: Tunnel;
+  /** Whose session it is, for the log. */
+  readonly #named: { session: string; client: string; server: string };
   readonly #startedAtMs = performance.now();
   readonly #results: Partial<Record<TransactionResult, number>> = {};
   #opaqueReason: OpaqueReason | undefined;
@@ -38,6 +40,8 @@ export class ProxySession implements DialogueSink {
   /** Both sockets are connected; the session owns them from here on. */
   constructor(client: net.Socket, server: net.Socket, connection: Connection, options: ProxySessionOptions) {
     this.#connection = connection;
+    const { id, client: from, destination } = connection;
+    this.#named = { session: id, client: from.address, server: formatEndpoint(destination) };
     this.#options = options;
     this.#dialogue = new Dialogue(options.rules, this);
     const dialogue = this.#dialogue;
@@ -85,12 +89,9 @@ export class ProxySession implements DialogueSink {
     const verdict = this.#options.mailLimit?.(this.#connection) ?? true;
     const tell = (isAdmitted: boolean): boolean => {
       if (!isAdmitted) {
-        const { id, client, destination } = this.#connection;
         this.#options.log.info({
           event: "message.refused",
-          session: id,
-          client: client.address,
-          server: formatEndpoint(destination),
+          ...this.#named,
           stage: "MAIL",
           reply: replies.tooManyMessages.octets.toString("latin1").trimEnd(),
         });
@@ -118,12 +119,9 @@ export class ProxySession implements DialogueSink {
     const { result } = transaction;
     this.#results[result] = (this.#results[result] ?? 0) + 1;
     this.#options.metrics.transaction(result);
-    const { id, client, destination } = this.#connection;
     this.#options.log.info({
       event: "proxy.transaction",
-      session: id,
-      client: client.address,
-      server: formatEndpoint(destination),
+      ...this.#named,
       ...transaction,
     });
   }
@@ -148,12 +146,9 @@ export class ProxySession implements DialogueSink {
 
   #ended(how: TunnelEnd): void {
     this.#dialogue.ended();
-    const { id, client, destination } = this.#connection;
     this.#options.log.info({
       event: "session.close",
-      session: id,
-      client: client.address,
-      server: formatEndpoint(destination),
+      ...this.#named,
       how,
       reason: this.#reason,
       octetsToServer: this.#tunnel.octetsToServer,

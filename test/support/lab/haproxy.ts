@@ -1,36 +1,45 @@
-/** HAProxy on a host of the lab, where it takes intercepted connections and tells whose they are by PROXY v2. */
+/** HAProxy in TCP mode on a host of the lab, where it takes intercepted connections. */
+import type { ChildProcess } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { waitFor } from "../wait-for.ts";
 import type { LabHost } from "./network.ts";
 
+/** For startHaproxy: tells by PROXY v2 whose connections they are. @param target  `127.0.0.1:10027`, a listener with `destination: proxy` */
+export const toPostern = (target: string): string => `postern ${target} send-proxy-v2`;
+/** For startHaproxy: on to where each connection was going, from the client's own address. */
+export const toOriginal = "original 0.0.0.0 source 0.0.0.0 usesrc clientip";
+
 /**
  * Runs until the lab ends.
  * @param port    where it listens transparently, for IPv4 and IPv6
- * @param target  `127.0.0.1:10027`, a listener with `destination: proxy`
+ * @param server  the words of its `server` line
  */
 export async function startHaproxy(
   host: LabHost,
   directory: string,
   port: number,
-  target: string,
-): Promise<void> {
+  server: string,
+): Promise<ChildProcess> {
   const file = join(directory, "haproxy.cfg");
   writeFileSync(
     file,
     `defaults
   mode tcp
   timeout connect 10s
-  timeout client 1m
-  timeout server 1m
+  timeout client 5m
+  timeout server 5m
+  option splice-auto
 listen smtp
   bind :::${port} v4v6 transparent
-  server postern ${target} send-proxy-v2
+  server ${server}
 `,
   );
   const child = host.spawn("haproxy", "-db", "-f", file);
   await waitFor("HAProxy to listen", async () => {
     if (child.exitCode !== null) throw new Error(`haproxy ended: ${child.stderr?.read()}`);
-    return (await host.run("bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/${port}`)).code === 0;
+    // Not by a connection: it would go on to where it was going, which is HAProxy itself.
+    return (await host.run("ss", "-Hltn", `sport = :${port}`)).output.includes(String(port));
   });
+  return child;
 }
