@@ -25,12 +25,6 @@ export interface ServiceUp {
   listening: string[];
 }
 
-/**
- * More room for what lives as long as one message: fewer and cheaper collections for a service that makes thousands of
- * short-lived objects a second.
- */
-const execArgv = ["--max-semi-space-size=32"];
-
 /** @param onLine  each line of the child's standard output and error; absent: they go where ours go */
 export function superviseChild(
   program: string,
@@ -52,7 +46,6 @@ export function superviseChild(
     const started = fork(program, args, {
       stdio: ["ignore", output, output, "ipc"],
       detached: true,
-      execArgv,
     });
     child = started;
     for (const stream of [started.stdout, started.stderr]) {

@@ -282,6 +282,11 @@ export class Dialogue {
   #readServer(chunk: Buffer): void {
     let start = 0;
     let at = 0;
+    // The client need not wait until we have read it.
+    if (this.#held.length === 0 && this.#expected.arePlain) {
+      this.#sink.toClient(chunk);
+      start = chunk.length;
+    }
     const pass = () => {
       if (at > start) this.#sink.toClient(at - start === chunk.length ? chunk : chunk.subarray(start, at));
       start = at;

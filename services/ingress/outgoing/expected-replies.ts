@@ -14,6 +14,8 @@ const maxOutstanding = 1000;
 export class ExpectedReplies {
   /** A connection owes its greeting before all. */
   readonly #queue: Expected[] = [{ answered: { kind: "connect" } }];
+  /** How many are ours, or the server's to EHLO. */
+  #special = 0;
 
   get isEmpty(): boolean {
     return this.#queue.length === 0;
@@ -28,6 +30,11 @@ export class ExpectedReplies {
     return this.#queue.length <= maxOutstanding / 2;
   }
 
+  /** Whatever the server says now reaches the client as it is: none of ours comes in between, and no EHLO reply is read. */
+  get arePlain(): boolean {
+    return this.#special === 0;
+  }
+
   /** What the server's next reply answers; `undefined`: it was not asked anything. */
   get next(): Answered | undefined {
     return this.#queue[0]?.answered;
@@ -35,16 +42,20 @@ export class ExpectedReplies {
 
   fromServer(answered: Answered): void {
     this.#queue.push({ answered });
+    if (answered.kind === "hello") this.#special++;
   }
 
   fromUs(answered: Answered, ours: WholeReply): void {
     this.#queue.push({ answered, ours });
+    this.#special++;
   }
 
   /** Takes the head, the server having replied to it; `undefined`: it replied to nothing. */
   take(): Answered | undefined {
     if (this.#queue[0]?.ours !== undefined) return undefined;
-    return this.#queue.shift()?.answered;
+    const answered = this.#queue.shift()?.answered;
+    if (answered?.kind === "hello") this.#special--;
+    return answered;
   }
 
   /** Ours has to follow the server's next reply at once. */
@@ -57,6 +68,7 @@ export class ExpectedReplies {
     const head = this.#queue[0];
     if (head?.ours === undefined) return undefined;
     this.#queue.shift();
+    this.#special--;
     return { answered: head.answered, ours: head.ours };
   }
 
