@@ -32,6 +32,7 @@ const loads: AimedLoad[] = [
 export function loadedSide(gateway: Postern | Postfix, sink: Sink, load: Load): Side {
   return {
     cpu: () => gateway.cpu(),
+    queued: () => gateway.queued(),
     async measure(messages) {
       const before = sink.messages();
       const startMs = performance.now();

@@ -67,6 +67,7 @@ export async function mix(options: BenchOptions): Promise<Section> {
 function mixedSide(gateway: Postern | Postfix, sink: ScriptedSink): Side {
   return {
     cpu: () => gateway.cpu(),
+    queued: () => gateway.queued(),
     async measure(messages) {
       const forEach = Math.ceil(messages / domains.length);
       const all = forEach * domains.length;

@@ -103,18 +103,30 @@ const options: BenchOptions = {
 };
 const results: Section[] = [];
 const skipped: Record<string, string> = {};
+const failed: Record<string, string> = {};
+/** After each section: what one of them throws costs nothing that was measured before. */
+function write(): void {
+  const { rounds, scale } = options;
+  const figures = { machine, rounds, scale, skipped, failed, sections: results };
+  writeFileSync(join(values.out, "results.json"), `${JSON.stringify(figures, null, 2)}\n`);
+  writeFileSync(join(values.out, "results.md"), markdown(results));
+}
 for (const name of chosen) {
   const section = sections[name];
   const why = section?.unless();
   if (why) {
     skipped[name] = why;
     console.log(`${name}: skipped: ${why}`);
-  } else if (section !== undefined) results.push(await section.measure(options));
+  } else if (section !== undefined) {
+    await section.measure(options).then(
+      (result) => results.push(result),
+      (error: Error) => {
+        failed[name] = error.message;
+        console.error(`${name}: ${error.message}`);
+        process.exitCode = 1;
+      },
+    );
+  }
+  write();
 }
-const table = markdown(results);
-writeFileSync(
-  join(values.out, "results.json"),
-  `${JSON.stringify({ machine, rounds: options.rounds, scale: options.scale, skipped, sections: results }, null, 2)}\n`,
-);
-writeFileSync(join(values.out, "results.md"), table);
-console.log(`\n${table}`);
+console.log(`\n${markdown(results)}`);

@@ -13,8 +13,10 @@ export interface Figures {
 /** One of the two, with its load and its sink. */
 export interface Side {
   cpu(): CpuSeconds;
-  /** Sends so many messages, and waits for them at the other end. */
+  /** Sends so many messages, and waits for them at the other end. @throws Error when one does not come */
   measure(messages: number): Promise<Figures>;
+  /** Its queue, for people. */
+  queued(): Promise<string>;
 }
 
 /** @returns a row for the whole way, and one for the acceptance */
@@ -29,11 +31,19 @@ export async function sideBySide(
   const figures: Record<"ours" | "theirs", Figures[]> = { ours: [], theirs: [] };
   const cpu: Record<"ours" | "theirs", Record<string, number>[]> = { ours: [], theirs: [] };
   const sides = [["ours", ours] as const, ["theirs", theirs] as const];
-  for (const [, side] of sides) await side.measure(messages.warmUp);
+  const measure = (which: "ours" | "theirs", side: Side, count: number): Promise<Figures> =>
+    side.measure(count).catch(async (cause: Error) => {
+      const queued = await side.queued().catch((error: Error) => error.message);
+      const whose = which === "ours" ? "Postern" : peer;
+      throw new Error(`${name}: ${whose}: ${cause.message}; in its queue:\n${queued.slice(0, 4000)}`, {
+        cause,
+      });
+    });
+  for (const [which, side] of sides) await measure(which, side, messages.warmUp);
   for (let round = 0; round < rounds; round++) {
     for (const [which, side] of sides) {
       const before = side.cpu();
-      figures[which].push(await side.measure(messages.count));
+      figures[which].push(await measure(which, side, messages.count));
       cpu[which].push(cpuPerMessage(before, side.cpu(), messages.count));
     }
     const [a, b] = [figures.ours.at(-1), figures.theirs.at(-1)];

@@ -24,6 +24,8 @@ export interface Postern {
   logFile: string;
   processes(): ProcessName[];
   cpu(): CpuSeconds;
+  /** What `postern queue list` says. */
+  queued(): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -90,6 +92,7 @@ export async function startPostern(options: PosternOptions): Promise<Postern> {
     logFile,
     processes,
     cpu: () => cpuSeconds(processes()),
+    queued: async () => (await runQuietly(word, [...words, "queue", "list", "-c", configFile])).output,
     async stop() {
       for (const { child } of started.reverse()) await end(child);
       rmSync(directory, { recursive: true, force: true });
