@@ -2,9 +2,10 @@
 import type { WholeReply } from "./reply-reader.ts";
 import type { EnhancedStatus, SmtpCommandName, SmtpReply } from "./status.ts";
 
-/** What is kept of a reply: enough of any that explains itself, and it goes into Redis, logs and DSNs. */
+/** What is kept of a reply: enough of any that explains itself. It goes into Redis, logs and DSNs, once a recipient. */
 const maxLines = 50;
 const maxLineLength = 1000;
+const maxLength = 2000;
 
 const enhancedStatus = /^([245])\.(\d{1,3})\.(\d{1,3})(?:[ \t]+|$)/;
 
@@ -14,7 +15,7 @@ export function parseReply(whole: WholeReply, command: SmtpCommandName): SmtpRep
   if (code === 0) return undefined;
   const texts = whole.octets.toString("utf8").split("\n", maxLines);
   if (texts.length > 1 && texts.at(-1) === "") texts.pop();
-  const lines = texts.map((line) => printable(line.slice(4)));
+  const lines = command === "EHLO" ? texts.map(textOf) : bounded(texts.map(textOf));
   // RFC 2034 §3: not in the replies to HELO and EHLO, where it would be a keyword, unless they refuse.
   const mayHaveStatus = code >= 400 || (command !== "EHLO" && command !== "HELO" && command !== "CONNECT");
   const enhanced = mayHaveStatus ? statusIn(lines[0] ?? "", code) : undefined;
@@ -40,6 +41,22 @@ function withoutStatus(line: string, status: EnhancedStatus): string {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: C0, DEL, C1 and Unicode line ends would split logs and DSN fields
 const controls = /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g;
 
-function printable(text: string): string {
-  return text.slice(0, maxLineLength).replace(controls, " ").trim();
+/** @param line  with its code */
+function textOf(line: string): string {
+  return line
+    .slice(4, 4 + maxLineLength)
+    .replace(controls, " ")
+    .trim();
+}
+
+/** The first lines, of `maxLength` in all. */
+function bounded(lines: string[]): string[] {
+  let room = maxLength;
+  const kept: string[] = [];
+  for (const line of lines) {
+    if (kept.length > 0 && room <= 0) break;
+    kept.push(line.slice(0, room));
+    room -= line.length;
+  }
+  return kept;
 }

@@ -40,6 +40,11 @@ export class Connection {
     return this.#replies.length > 0;
   }
 
+  /** Open, and nothing came that nobody asked for: the next reply answers the next command. */
+  get isInStep(): boolean {
+    return this.#loss === undefined && this.#replies.length === 0 && this.#reader.isBetweenReplies;
+  }
+
   get localAddress(): string | undefined {
     return this.#socket.localAddress;
   }

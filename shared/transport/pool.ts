@@ -112,7 +112,7 @@ export class Pool {
   async acquire(wish: LoanWish): Promise<Acquired> {
     const shelf = this.#shelf(wish.destination, wish.limits);
     if (this.#isClosing) return this.#full(shelf, wish);
-    const idle = takeLast(shelf.idle, wish.key);
+    const idle = this.#takeIdle(shelf, wish.key);
     if (idle !== undefined) return this.#lend(idle, wish);
     if (shelf.waiters.length === 0 && this.#mayOpen(shelf, wish)) {
       const acquired = await this.#takeSlot(shelf, wish);
@@ -141,7 +141,7 @@ export class Pool {
     const mayStay =
       reusable &&
       session !== undefined &&
-      session.connection.loss === undefined &&
+      session.connection.isInStep &&
       session.transactions < shelf.limits.messagesPerConnection &&
       nowMs - session.openedAtMs < maxAgeMs &&
       !this.#options.slots.yields(shelf.destination) &&
@@ -194,6 +194,18 @@ export class Pool {
       clearTimeout(timer);
     }
     await Promise.all(this.#quitting);
+  }
+
+  /** The one that was used last. */
+  #takeIdle(shelf: Shelf, key: string): Loan | undefined {
+    for (;;) {
+      const at = shelf.idle.findLastIndex((loan) => loan.key === key);
+      if (at < 0) return undefined;
+      const [loan] = shelf.idle.splice(at, 1);
+      if (loan?.session?.connection.isInStep) return loan;
+      // The beginning of a reply that nobody asked for has come.
+      if (loan !== undefined) this.#retire(loan);
+    }
   }
 
   /** @returns `undefined` when the destination has all that it may have */
@@ -403,14 +415,4 @@ export class Pool {
     if (shelf.idle.length > 0 || shelf.waiters.length > 0 || shelf.users > 0 || shelf.leaving > 0) return;
     this.#shelves.delete(shelf.destination);
   }
-}
-
-function takeLast(idle: Loan[], key: string): Loan | undefined {
-  for (let i = idle.length - 1; i >= 0; i--) {
-    const loan = idle[i];
-    if (loan?.key !== key) continue;
-    idle.splice(i, 1);
-    return loan;
-  }
-  return undefined;
 }

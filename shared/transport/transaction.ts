@@ -79,7 +79,7 @@ class Transaction {
     return {
       outcomes: this.#outcomes,
       tooMany: this.#tooMany,
-      usable: this.#usable && this.#session.connection.loss === undefined,
+      usable: this.#usable && this.#session.connection.isInStep,
       untouched: this.#untouched,
     };
   }

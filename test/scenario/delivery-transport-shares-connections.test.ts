@@ -83,6 +83,25 @@ test("a connection carries messages_per_connection messages, then QUIT", async (
   });
 });
 
+test("a connection on which more was said than was asked carries no other message", async () => {
+  // The second reply would answer the next sender's MAIL, and every one after it the command before.
+  const extra = { do: "raw", octets: "250 2.0.0 taken\r\n550 5.7.1 go away\r\n" } as const;
+  const beginning = { do: "raw", octets: "250 2.0.0 taken\r\n550" } as const;
+  for (const said of [extra, beginning]) {
+    await withPeer(
+      { script: { message: () => said } },
+      limits({ connections: 1 }),
+      async (peer, transport) => {
+        // One after another, and two that wait for the connection of the first.
+        assert.deepEqual((await outcomes(transport, via(peer))).map(summary), ["delivered"]);
+        const all = await Promise.all([1, 2, 3].map(() => outcomes(transport, via(peer))));
+        assert.deepEqual(all.flat().map(summary), ["delivered", "delivered", "delivered"]);
+        assert.equal(peer.connections, 4);
+      },
+    );
+  }
+});
+
 test("no more than `connections` are open at once, and the rest waits its turn", async () => {
   let most = 0;
   const script = {

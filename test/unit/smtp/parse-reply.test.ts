@@ -83,4 +83,9 @@ test("a reply without end keeps a bounded part of itself", () => {
   const reply = parse(`${"550-5.1.1 again and again\r\n".repeat(1000)}550 5.1.1 end\r\n`);
   assert.equal(reply?.lines.length, 50);
   assert.equal(parse(`550 ${"x".repeat(5000)}\r\n`)?.lines[0]?.length, 1000);
+  const long = parse(`${`550-${"x".repeat(800)}\r\n`.repeat(40)}550 end\r\n`);
+  assert.deepEqual(
+    long?.lines.map(({ length }) => length),
+    [800, 800, 400],
+  );
 });
