@@ -291,9 +291,21 @@ export class Attempt {
     for (const index of group) this.#verdicts.take(index, outcome);
   }
 
-  /** A server without SMTPUTF8 still takes the mail for those whose addresses do not need it. */
+  /** Who shares a transaction: recipients with the same NOTIFY, where the server is told (RFC 3461 §4.1). */
   #groups(session: Session): number[][] {
     const { pending } = this.#verdicts;
+    const { recipients } = this.#request.message.envelope;
+    const [first = 0] = pending;
+    const notifyOf = (index: number) => recipients[index]?.notify?.join() ?? "as usual";
+    if (!session.extensions.dsn || pending.every((index) => notifyOf(index) === notifyOf(first))) {
+      return this.#byAlphabet(session, pending);
+    }
+    const alike = Map.groupBy(pending, notifyOf);
+    return [...alike.values()].flatMap((group) => this.#byAlphabet(session, group));
+  }
+
+  /** A server without SMTPUTF8 still takes the mail for those whose addresses do not need it. */
+  #byAlphabet(session: Session, pending: number[]): number[][] {
     if (session.extensions.smtpUtf8) return [pending];
     const { envelope } = this.#request.message;
     const isInternational = (index: number) => {

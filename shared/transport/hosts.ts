@@ -37,6 +37,7 @@ export function decideMx(
   random: () => number,
   atMs: number,
 ): MxDecision {
+  const own = ownName.toLowerCase().replace(/\.$/, "");
   switch (answer.kind) {
     case "unavailable":
       return deferred(
@@ -48,6 +49,7 @@ export function decideMx(
     case "nxdomain":
       return rejected("dns", "5.1.2", `the domain ${domain} does not exist`, atMs);
     case "nodata":
+      if (domain === own) return looped(domain, ownName, atMs);
       // RFC 5321 §5.1: the implicit MX, and only when there is no MX record at all.
       return {
         kind: "hosts",
@@ -63,22 +65,23 @@ export function decideMx(
   if (named.length === 0) {
     return rejected("dns", "5.1.10", `the domain ${domain} does not accept mail (null MX)`, atMs);
   }
-  const own = ownName.toLowerCase();
   // RFC 5321 §5.1: the own name drops itself and all that are not better: mail must come nearer with every hop.
   const ownPreference = Math.min(
     ...named.filter((record) => record.exchange === own).map((record) => record.preference),
   );
   const better = named.filter((record) => record.preference < ownPreference);
-  if (better.length === 0) {
-    const reason = `this gateway (${ownName}) is the best mail server of ${domain}: the mail would loop back`;
-    return rejected("dns", "5.4.6", reason, atMs);
-  }
+  if (better.length === 0) return looped(domain, ownName, atMs);
   return {
     kind: "hosts",
     hosts: inOrderOfPreference(better, random),
     authenticated: answer.authenticated,
     implicit: false,
   };
+}
+
+function looped(domain: string, ownName: string, atMs: number): Failure {
+  const reason = `this gateway (${ownName}) is the best mail server of ${domain}: the mail would loop back`;
+  return rejected("dns", "5.4.6", reason, atMs);
 }
 
 /** Ascending preference, equal ones shuffled (RFC 5321 §5.1), each name once, where it is best. */

@@ -167,13 +167,16 @@ class Opening {
     return this.#failed(outcome(reply, remote, this.#makings.now()));
   }
 
-  /** RFC 5321 §3.2: HELO where EHLO is refused for good, without extensions then. */
-  async #hello(): Promise<Step> {
+  /**
+   * RFC 5321 §3.2: HELO where EHLO is refused for good, without extensions then.
+   * @param underTls  the first words after the handshake: in TLS 1.3 a server that refuses it says so only now
+   */
+  async #hello(underTls = false): Promise<Step> {
     const { helo } = this.#wish;
     const { ehlo } = this.#makings.timeouts;
     this.#connection.write(`EHLO ${helo}\r\n`);
     const heard = await this.#connection.hear("EHLO", ehlo);
-    if (heard.kind === "lost") return this.#lost(heard.loss, "while saying EHLO");
+    if (heard.kind === "lost") return this.#lost(heard.loss, "while saying EHLO", underTls);
     if (isPositive(heard.reply)) {
       this.#extensions = parseExtensions(heard.reply);
       return undefined;
@@ -182,7 +185,7 @@ class Opening {
     this.#extensions = noExtensions;
     this.#connection.write(`HELO ${helo}\r\n`);
     const again = await this.#connection.hear("HELO", ehlo);
-    if (again.kind === "lost") return this.#lost(again.loss, "while saying HELO");
+    if (again.kind === "lost") return this.#lost(again.loss, "while saying HELO", underTls);
     return isPositive(again.reply) ? undefined : this.#refused(again.reply);
   }
 
@@ -227,7 +230,7 @@ class Opening {
     };
     if (policy.verifies && judgement.kind === "unproven") return this.#tlsFailed("4.7.5", judgement.reason);
     // RFC 3207 §4.2: what was known before TLS is forgotten.
-    return this.#hello();
+    return this.#hello(true);
   }
 
   async #authenticate(): Promise<Step> {

@@ -186,6 +186,7 @@ async function* addressesOf(
     }
   }
   if (tried > 0 || isRefused) return;
+  if (hosts.length > maxLookups && reasons.length === 0) reasons.push(`the first ${maxLookups} have none`);
   yield { kind: "failure", failure: noAddress(way.name, way.how, reasons, now()) };
 }
 

@@ -164,7 +164,10 @@ class Transaction {
       if (this.#accepted.length > 0) this.#tooMany.push(index);
       return;
     }
-    this.#outcomes.set(index, this.#refusal(reply));
+    const refusal = mayPass(reply)
+      ? deferRefusal(reply, this.#session.remote, this.#now())
+      : this.#refusal(reply);
+    this.#outcomes.set(index, refusal);
   }
 
   async #data(): Promise<boolean> {
@@ -272,10 +275,20 @@ export function outcomeOfReply(reply: SmtpReply, remote: Remote, atMs: number): 
 }
 
 /**
- * RFC 5321 §4.5.3.1.10: 452, or 552 of older servers, for a recipient too many. The same codes say that a mailbox is
- * full; the enhanced status tells (RFC 3463 X.5.3), and without one, that others were accepted before.
+ * RFC 5321 §4.5.3.1.10: 452, or 552 of older servers, for a recipient too many: the enhanced status says so (RFC 3463
+ * X.5.3), or others were accepted before.
  */
 export function isTooMany(reply: SmtpReply, othersAccepted: boolean): boolean {
   if (reply.code !== 452 && reply.code !== 552) return false;
-  return reply.enhanced === undefined ? othersAccepted : reply.enhanced.endsWith(".5.3");
+  return reply.enhanced?.endsWith(".5.3") || (othersAccepted && !isOfMailboxOrSize(reply));
+}
+
+/** RFC 5321 §4.5.3.1.10: 552 to RCPT is as temporary as 452, unless it speaks of the mailbox or of the message's size. */
+function mayPass(reply: SmtpReply): boolean {
+  return reply.code === 552 && !isOfMailboxOrSize(reply);
+}
+
+/** RFC 3463 X.2.x, X.3.4. */
+function isOfMailboxOrSize({ enhanced }: SmtpReply): boolean {
+  return enhanced !== undefined && /^\d\.(2\.\d+|3\.4)$/.test(enhanced);
 }

@@ -124,6 +124,8 @@ test("a server that wants data although it took nobody gets none (RFC 2920 §3.1
 for (const [code, reply] of [
   ["452", "452 4.5.3 too many recipients"],
   ["452 without a status", "452 too many recipients"],
+  ["452 4.3.1", "452 4.3.1 too many recipients"],
+  ["552 5.3.0", "552 5.3.0 too many recipients"],
   ["552 of older servers", "552 too many recipients"],
   ["552 5.5.3", "552 5.5.3 too many recipients"],
 ] as const) {
@@ -160,7 +162,17 @@ test("552 5.5.3 for the only recipient is temporary all the same", async () => {
   assert.deepEqual(brief, ["deferred 4.5.3 5xx"]);
 });
 
-test("recipients carry their own DSN parameters in one transaction (RFC 3461 §5.2.1)", async () => {
+test("552 for the only recipient is temporary, unless it speaks of the mailbox or the size (RFC 5321 §4.5.3.1.10)", async () => {
+  const briefOf = async (reply: string) => (await deliver({ script: { rcpt: () => reply } }, {})).brief;
+  assert.deepEqual(await briefOf("552 Requested mail action aborted: exceeded storage allocation"), [
+    "deferred 4.2.2 5xx",
+  ]);
+  assert.deepEqual(await briefOf("552 5.3.0 Too many recipients"), ["deferred 4.3.0 5xx"]);
+  assert.deepEqual(await briefOf("552 5.3.4 too big"), ["rejected 5.3.4 5xx"]);
+  assert.deepEqual(await briefOf("552 5.2.3 too big for this mailbox"), ["rejected 5.2.3 5xx"]);
+});
+
+test("recipients with different NOTIFY get their own transactions, and carry their own DSN parameters (RFC 3461 §4)", async () => {
   const { peer, found } = await deliver(
     {},
     {
@@ -170,16 +182,22 @@ test("recipients carry their own DSN parameters in one transaction (RFC 3461 §5
         { address: "a@x.test", notify: ["SUCCESS", "FAILURE"], orcpt: "rfc822;a@x.test" },
         { address: "b@x.test", notify: [] },
         "c@x.test",
+        { address: "d@x.test", notify: ["SUCCESS", "FAILURE"], orcpt: "rfc822;d@x.test" },
       ],
     },
   );
-  const [message] = peer.received;
-  assert.ok(message !== undefined);
-  assert.ok(message.mailParameters.includes("RET=HDRS"));
-  assert.ok(message.mailParameters.includes("ENVID=QQ+2B1"));
+  assert.equal(peer.connections, 1);
+  for (const { mailParameters } of peer.received) {
+    assert.ok(mailParameters.includes("RET=HDRS"));
+    assert.ok(mailParameters.includes("ENVID=QQ+2B1"));
+  }
   assert.deepEqual(
-    message.to.map(({ parameters }) => parameters),
-    [["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;a@x.test"], ["NOTIFY=NEVER"], []],
+    peer.received.map(({ to }) => to.map(({ parameters }) => parameters.join(" "))),
+    [
+      ["NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a@x.test", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;d@x.test"],
+      ["NOTIFY=NEVER"],
+      [""],
+    ],
   );
   assert.ok(found.every((outcome) => outcome.kind === "delivered" && outcome.dsnPassedOn));
 });

@@ -38,6 +38,7 @@ before(async () => {
     "null.test": { MX: [[0, "."]] },
     "unusable.test": { MX: [[10, "nowhere.test"]], A: [second.address] },
     "literal-mx.test": { MX: [[10, second.address]] },
+    "endless.test": { MX: Array.from({ length: 21 }, (_, n): [number, string] => [n, `nowhere${n}.test`]) },
     "nothing.test": { TXT: ["no mail here"] },
     "own.test": {
       MX: [
@@ -98,6 +99,11 @@ for (const [domain, expected, why] of [
   ],
   ["literal-mx.test", "rejected 5.4.4 dns", "an address is no host name of an MX"],
   ["own.test", "rejected 5.4.6 dns", "this gateway as the best MX"],
+  [
+    "endless.test",
+    "deferred 4.4.3 dns",
+    "more MX hosts than are looked at, the first twenty without an address",
+  ],
   ["broken.test", "deferred 4.4.3 dns", "a DNS that cannot tell"],
   ["only-broken.test", "deferred 4.4.3 dns", "a host whose addresses cannot be told"],
   ["[192.0.2]", "rejected 5.1.2 dns", "a broken address literal"],

@@ -6,6 +6,7 @@ import { selfSignedCertificate } from "../support/certificate.ts";
 import { startDnsZone } from "../support/dns-zone.ts";
 import {
   type Answer,
+  close,
   hang,
   type SmtpPeer,
   type SmtpPeerOptions,
@@ -100,6 +101,29 @@ for (const [what, answer] of [
   });
 }
 
+for (const [what, options, closes] of [
+  [
+    "a client certificate is asked for, which TLS 1.3 says after the handshake",
+    { needsClientCertificate: true },
+    false,
+  ],
+  ["the connection is closed after the handshake", {}, true],
+] as const) {
+  test(`level may: ${what}: a fresh connection in clear text (RFC 7435)`, async () => {
+    const { peer, result, brief } = await deliver({
+      level: "may",
+      peer: {
+        tls: { ...certificate, ...options },
+        script: closes ? { ehlo: dropUnderTls() } : {},
+      },
+    });
+    assert.equal(brief, "delivered");
+    assert.equal(peer.connections, 2);
+    assert.deepEqual(wasTls(peer), [false]);
+    assert.match(lastTry(result)?.tlsFailure ?? "", /EHLO/);
+  });
+}
+
 test("level may: STARTTLS refused goes on in the same session (RFC 3207 §4.1)", async () => {
   const { peer, brief } = await deliver({
     level: "may",
@@ -183,6 +207,16 @@ test("AUTH that is refused or not offered defers the mail and sends none", async
 });
 
 const goingDown = "421 4.3.2 going down";
+
+/** Answers the first EHLO of a connection, and hangs up at the second. */
+function dropUnderTls(): NonNullable<SmtpScript["ehlo"]> {
+  const seen = new Set<number>();
+  return (_, connection) => {
+    if (seen.has(connection)) return close;
+    seen.add(connection);
+    return undefined;
+  };
+}
 
 /** Extensions in clear text, and 421 to the EHLO that is said again under TLS: the second of each connection. */
 function ehloUnderTls(): SmtpScript {

@@ -94,7 +94,7 @@ export interface SmtpPeerOptions {
   /** EHLO keywords; STARTTLS and AUTH are added by `tls` and `users`. */
   extensions?: string[];
   /** Offers STARTTLS with this certificate. */
-  tls?: Certificate & tls.SecureContextOptions;
+  tls?: Certificate & tls.SecureContextOptions & { needsClientCertificate?: boolean };
   /** Offers AUTH PLAIN LOGIN: passwords by name. */
   users?: Record<string, string>;
   authMechanisms?: string;
@@ -334,6 +334,7 @@ class Session {
     const secure = new tls.TLSSocket(this.#raw, {
       isServer: true,
       secureContext: tls.createSecureContext(this.#options.tls),
+      ...(this.#options.tls?.needsClientCertificate ? { requestCert: true, rejectUnauthorized: true } : {}),
     });
     this.#socket = secure;
     this.#listen(secure);

@@ -33,7 +33,7 @@ export type RecordType = "A" | "AAAA" | "MX" | "TXT" | "TLSA" | "CNAME";
 /** One resource record of a reply, names in lower case. `data` is undefined for types that we do not ask for. */
 export interface ReplyRecord {
   name: string;
-  type: RecordType | "SOA" | "other";
+  type: RecordType | "SOA" | "NS" | "other";
   ttl: number;
   /** A, AAAA: the address. CNAME: the target. */
   text?: string;
@@ -102,6 +102,10 @@ export function readReply(name: string, type: RecordType, reply: DnsReply): Read
   // RFC 6604 §3: the rcode speaks of the last name of the chain.
   if (reply.rcode === nameError) return { kind: "nxdomain", ttl: negativeTtl };
   if (owner !== name && soa === undefined) return { kind: "alias", target: owner, ttl };
+  // RFC 2308 §2.2: a referral, which a server gives that does not look things up for us.
+  if (soa === undefined && reply.authorities.some((record) => record.type === "NS")) {
+    return { kind: "failure", reason: "a referral instead of an answer" };
+  }
   return { kind: "nodata", ttl: negativeTtl };
 }
 

@@ -287,6 +287,8 @@ function readRecord(record: InstanceType<typeof Packet.Resource>): ReplyRecord {
       const { data } = record;
       return { name, type: "TXT", ttl, txt: Array.isArray(data) ? data.join("") : String(data ?? "") };
     }
+    case Packet.TYPE.NS:
+      return { name, type: "NS", ttl };
     case Packet.TYPE.SOA:
       return { name, type: "SOA", ttl, minimum: record.minimum ?? 0 };
     case typeNumbers.TLSA:

@@ -75,6 +75,14 @@ test("the own name as the best MX rejects with 5.4.6", () => {
   assert.equal(names(found(mx(10, "gw.example.net"), mx(10, "same"), mx(20, "worse"))), "5.4.6");
 });
 
+test("the own name without MX records rejects with 5.4.6 too: it would be its own implicit MX", () => {
+  const own = (name: string) => decideMx("gw.example.net", nodata, name, () => 0, 1);
+  for (const name of ["gw.example.net", "GW.example.net", "gw.example.net."]) {
+    const decision = own(name);
+    assert.equal(decision.kind === "hosts" ? "" : decision.diagnosis.status, "5.4.6", name);
+  }
+});
+
 test("a name that occurs twice is tried once, where it is best", () => {
   assert.deepEqual(names(found(mx(20, "a"), mx(10, "a"), mx(15, "b"))), ["a", "b"]);
 });

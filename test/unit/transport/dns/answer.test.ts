@@ -74,6 +74,12 @@ test("negative answers hold for the lesser of the SOA's TTL and minimum (RFC 230
   assert.deepEqual(read({ rcode: 3, authorities: [soa(30, 60)] }), { kind: "nxdomain", ttl: 30 });
 });
 
+test("a referral is no answer: it does not say that there is nothing (RFC 2308 §2.2)", () => {
+  const ns: ReplyRecord = { name: "test", type: "NS", ttl: 60 };
+  assert.equal(read({ authorities: [ns] }).kind, "failure");
+  assert.equal(read({ authorities: [ns, soa(60, 60)] }).kind, "nodata");
+});
+
 test("a negative answer without an SOA is not kept (RFC 2308 §5)", () => {
   assert.deepEqual(read({ rcode: 3 }), { kind: "nxdomain", ttl: undefined });
 });
