@@ -216,7 +216,7 @@ export class Attempt {
     if (nextHop.kind === "mx") this.#makings.sts.doubt(nextHop.domain);
   }
 
-  async #openWith({ remote, isNameSure }: AddressTarget, policy: TlsPolicy): Promise<Opened> {
+  async #openWith({ remote, isNameSure, isLast }: AddressTarget, policy: TlsPolicy): Promise<Opened> {
     const startedMs = this.#makings.now();
     this.#opening = new AbortController();
     const wish = {
@@ -227,6 +227,7 @@ export class Attempt {
       helo: this.#helo,
       policy,
       auth: authOf(this.#request.nextHop),
+      withinMs: this.#openingMs(isLast),
     };
     const opened = await openSession(wish, this.#makings, this.#opening.signal);
     const entry: AddressTry = {
@@ -245,6 +246,14 @@ export class Attempt {
       entry.durationMs = this.#makings.now() - startedMs;
     }
     return opened;
+  }
+
+  /** Half of the time that is left, so that the next address has its turn; the last one may have all of it. */
+  #openingMs(isLast: boolean): number | undefined {
+    const { openByMs } = this.#request;
+    if (openByMs === undefined) return undefined;
+    const leftMs = Math.max(1, openByMs - this.#makings.now());
+    return Math.ceil(isLast ? leftMs : leftMs / 2);
   }
 
   /** Sends to all that are pending, in as many transactions as the server needs. */

@@ -3,12 +3,12 @@ import path from "node:path";
 import tls from "node:tls";
 import type { Config } from "../config/schema.ts";
 import type { MessageMeta } from "../mail/message.ts";
-import { Attempt, type AttemptMakings } from "./attempt.ts";
+import { Attempt } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
 import { destinationLimits, destinationName, tlsLevels } from "./destination.ts";
 import { createResolver, type Resolver } from "./dns/resolver.ts";
 import { HostsFile, nameServers } from "./dns/system.ts";
-import { type InlineTransport, inlineTimeouts, openInline } from "./inline.ts";
+import { type InlineTransport, openInline } from "./inline.ts";
 import { Pool } from "./pool.ts";
 import { silencePolicy } from "./silence.ts";
 import { createLocalSlots, type Slots } from "./slots.ts";
@@ -86,12 +86,10 @@ export function createTransport(config: Config, options: TransportOptions = {}):
     random,
     now,
   };
-  const stepMs = config.timeouts.inline;
-  const inlineMakings = { ...makings, timeouts: inlineTimeouts(config.timeouts, stepMs) };
   const running = new Set<Attempt>();
 
-  async function run(request: AttemptRequest, withMakings: AttemptMakings): Promise<AttemptResult> {
-    const attempt = new Attempt(request, destinationName(request.nextHop), withMakings);
+  async function run(request: AttemptRequest): Promise<AttemptResult> {
+    const attempt = new Attempt(request, destinationName(request.nextHop), makings);
     running.add(attempt);
     try {
       return await attempt.run();
@@ -101,13 +99,9 @@ export function createTransport(config: Config, options: TransportOptions = {}):
   }
 
   return {
-    attempt: (request) => run(request, makings),
+    attempt: run,
     openInline: (request) =>
-      openInline(request, (attempt) => run(attempt, inlineMakings), {
-        stepMs,
-        dotMs: inlineMakings.timeouts.dot,
-        now,
-      }),
+      openInline(request, run, { stepMs: config.timeouts.inline, dotMs: config.timeouts.dot, now }),
     async close(graceMs) {
       await pool.close(graceMs, () => {
         sts.close();

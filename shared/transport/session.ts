@@ -15,7 +15,7 @@ import { type Extensions, noExtensions, parseExtensions } from "../smtp/extensio
 import type { SmtpReply } from "../smtp/status.ts";
 import { Connection } from "./connection.ts";
 import { dial } from "./dial.ts";
-import { type Loss, outcomeOfLoss } from "./loss.ts";
+import { type Loss, outcomeOfLoss, seconds } from "./loss.ts";
 import { asciiName, judge, presentedBy } from "./server-proof.ts";
 import type { Proof, TlsPolicy } from "./tls-policy.ts";
 import type { TlsFacts } from "./transport.ts";
@@ -43,6 +43,8 @@ export interface SessionWish {
   helo: string;
   policy: TlsPolicy;
   auth: { user: string; password: string } | undefined;
+  /** For the whole opening; `undefined`: each of its steps has its time-out. */
+  withinMs: number | undefined;
 }
 
 export interface Session {
@@ -86,10 +88,11 @@ export async function openSession(
   makings: SessionMakings,
   signal: AbortSignal,
 ): Promise<Opened> {
-  const { remote } = wish;
+  const { remote, withinMs = Number.POSITIVE_INFINITY } = wish;
+  const startedMs = makings.now();
   const socket = await dial(
     { ...remote, localAddress: wish.localAddress, transparentSource: wish.transparentSource },
-    makings.timeouts.connect,
+    Math.min(makings.timeouts.connect, withinMs),
     signal,
   );
   if (!(socket instanceof net.Socket)) {
@@ -101,7 +104,15 @@ export async function openSession(
   const connection = new Connection(socket);
   const onAbort = () => connection.destroy("aborted", "the attempt was stopped");
   signal.addEventListener("abort", onAbort);
+  const timer =
+    wish.withinMs === undefined
+      ? undefined
+      : setTimeout(
+          () => connection.destroy("timeout", `no session within ${seconds(withinMs)}`),
+          startedMs + withinMs - makings.now(),
+        );
   const opened = await new Opening(wish, makings, connection).run();
+  clearTimeout(timer);
   signal.removeEventListener("abort", onAbort);
   if (opened.kind === "failed") {
     makings.quit(connection);

@@ -47,6 +47,8 @@ export type Target =
       tls: HostTls;
       /** Whether the host's name is known for sure: configured, or vouched for by DNSSEC or an enforced MTA-STS policy. */
       isNameSure: boolean;
+      /** No other address comes behind it. */
+      isLast: boolean;
     }
   /** A TLS policy says that this host gets nothing now; there may be others. */
   | { kind: "refused"; failure: Failure }
@@ -156,7 +158,8 @@ async function* addressesOf(
   let triedHosts = 0;
   let isRefused = false;
   const reasons: string[] = [];
-  for (const { host, port } of hosts.slice(0, maxLookups)) {
+  const looked = hosts.slice(0, maxLookups);
+  for (const [position, { host, port }] of looked.entries()) {
     if (triedHosts === maxHosts) break;
     const { found, answers } = await addresses(host, way.how === "configured", makings);
     if (found.kind === "unavailable") reasons.push(found.reason);
@@ -179,10 +182,12 @@ async function* addressesOf(
     triedHosts++;
     const isNameSure = way.isSure || (sts.kind === "policy" && sts.mode === "enforce" && sts.listsHost);
     const inOrder = sameFamilyFirst(found.addresses, source, (address) => address);
-    for (const address of inOrder.slice(0, maxAddressesPerHost)) {
+    const some = inOrder.slice(0, maxAddressesPerHost);
+    for (const address of some) {
       if (tried === maxAddresses) return;
       tried++;
-      yield { kind: "address", remote: { host, address, port }, tls: decision.tls, isNameSure };
+      const isLast = position === looked.length - 1 && address === some.at(-1);
+      yield { kind: "address", remote: { host, address, port }, tls: decision.tls, isNameSure, isLast };
     }
   }
   if (tried > 0 || isRefused) return;

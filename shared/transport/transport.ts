@@ -18,6 +18,8 @@ export interface AttemptRequest {
   signal: AbortSignal;
   /** Which part of the process it takes up; absent: it is not counted against its destination's share. */
   lane?: Lane;
+  /** When a session must be open, epoch milliseconds: the hosts share the time until then. Absent: each has its time-outs. */
+  openByMs?: number;
   /** No attempt follows this one: it is made even where nobody answered lately. */
   isLast?: boolean;
   /** Called when the attempt is really made, no limit and no memory being in its way. */

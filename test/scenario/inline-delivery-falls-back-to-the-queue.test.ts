@@ -104,6 +104,40 @@ test("the second server takes the mail while the client waits when the first is 
   assert.equal(sessions.accepted.length, 0);
 });
 
+for (const [name, script] of [
+  ["never greets", { connect: once(hang) }],
+  ["does not answer EHLO", { ehlo: once(hang) }],
+] as [string, SmtpScript][]) {
+  test(`the second server takes the mail while the client waits when the first ${name}`, async (t) => {
+    const second = await startSmtpPeer();
+    t.after(() => second.stop());
+    const { peer, sessions } = await startInlineFlow(
+      t,
+      { script },
+      {
+        entry: ({ port }) => ({ servers: [`127.0.0.1:${port}`, `127.0.0.1:${second.port}`] }),
+        config: { timeouts: { inline: "1s" } },
+      },
+    );
+    await send(await greeted(sessions), ["<a@example.com>"]);
+    assert.equal(peer.connections, 1);
+    assert.deepEqual(deliveredRecipients(second), ["a@example.com"]);
+    assert.equal(sessions.accepted.length, 0);
+  });
+}
+
+test("a server that never greets is asked once: the next clients go to the queue without waiting for it", async (t) => {
+  const { peer, sessions } = await startInlineFlow(
+    t,
+    { script: { connect: once(hang) } },
+    { config: { timeouts: { inline: "500ms" } } },
+  );
+  for (const to of ["<a@example.com>", "<b@example.com>", "<c@example.com>"])
+    assert.match((await send(await greeted(sessions), [to])).dot ?? "", queued);
+  assert.equal(peer.connections, 1);
+  assert.equal(queuedRecipients(sessions).length, 3);
+});
+
 test("a server that stops reading in the middle of a large message cannot keep the client waiting", async (t) => {
   const { peer, sessions } = await startInlineFlow(
     t,

@@ -15,14 +15,18 @@ export interface InlineFlow {
 export async function startInlineFlow(
   t: TestContext,
   options: SmtpPeerOptions = {},
-  given: SessionsGiven & { entry?: object } = {},
+  given: SessionsGiven & {
+    /** More of the protected entry. */
+    entry?: object | ((peer: SmtpPeer) => object);
+  } = {},
 ): Promise<InlineFlow> {
   const peer = await startSmtpPeer(options);
+  const entry = typeof given.entry === "function" ? given.entry(peer) : given.entry;
   const sessions = await startQueuedSessions({
     inline: {},
     ...given,
     config: {
-      protected: [{ domains: ["example.com"], servers: [`${peer.address}:${peer.port}`], ...given.entry }],
+      protected: [{ domains: ["example.com"], servers: [`${peer.address}:${peer.port}`], ...entry }],
       ...given.config,
       timeouts: { inline: "2s", quit: "200ms", ...given.config?.timeouts },
     },
