@@ -7,6 +7,7 @@ import { defineRoute, type Route } from "./route.ts";
 import {
   changeReport,
   holdBody,
+  holdReport,
   removeBody,
   removeReport,
   type Selection,
@@ -62,7 +63,7 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
         "No attempt is made until the hold ends; one sender, one destination or all also hold what comes later",
       access: "write",
       body: holdBody,
-      responses: { 200: { description: "What became of it.", schema: changeReport } },
+      responses: { 200: { description: "What became of it.", schema: holdReport } },
       handle({ body: { reason, until, ...selection }, request }) {
         const terms = {
           ...(reason === undefined ? {} : { reason }),

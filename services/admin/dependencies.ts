@@ -1,6 +1,7 @@
 /** What the routes of the admin work with, and how their failures become answers. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Holds } from "../../shared/queue/holds.ts";
+import { HoldsFileFailed } from "../../shared/queue/holds-file.ts";
 import { BadCursor, type Inspector } from "../../shared/queue/inspector.ts";
 import type { Producer } from "../../shared/queue/queue.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
@@ -57,8 +58,11 @@ function asProblem(error: unknown): unknown {
   if (error instanceof SpoolUnavailable || error instanceof SpoolFull) {
     return new Problem(503, `The spool failed: ${error.message}`);
   }
+  if (error instanceof HoldsFileFailed) {
+    return new Problem(503, `The copy of the holds could not be written: ${error.message}`);
+  }
   if (error instanceof SpoolCorrupt) return new Problem(500, `The record is damaged: ${error.message}`);
-  // Mistakes of ours have these names; what is left comes from Redis, its connection, or the file of the holds.
+  // Mistakes of ours have these names; what is left comes from Redis or its connection.
   if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError)
     return error;
   return new Problem(503, `Redis is out of reach: ${error.message}`);

@@ -2,9 +2,11 @@
 import { z } from "zod";
 import { duration } from "../../shared/config/values.ts";
 import { queueNames } from "../../shared/queue/contract.ts";
+import { mistakeInHold } from "../../shared/queue/hold-rules.ts";
 
 const timestamp = z.iso.datetime().describe("UTC, ISO 8601.");
-const text = z.string().min(1).max(1000);
+const text = z.string().trim().min(1).max(1000);
+const future = timestamp.refine((at) => Date.parse(at) > Date.now(), "has passed already");
 
 const messageStatus = z.enum(["waiting", "active", "deferred", "held", "dead"]);
 const deliveryQueue = z.enum(queueNames.filter((name) => name !== "bounce"));
@@ -87,7 +89,7 @@ export const selectionBody = z.strictObject(selectionFields).refine(oneSelection
 
 const holdTerms = {
   reason: text.optional().describe("For people."),
-  until: timestamp.optional().describe("The hold ends by itself then."),
+  until: future.optional().describe("The hold ends by itself then."),
 };
 export const holdBody = z
   .strictObject({ ...selectionFields, ...holdTerms })
@@ -105,6 +107,12 @@ export const changeReport = z.object({
   changed: z.int(),
   skipped: z.array(z.object({ id: z.string(), reason: z.string() })).describe("The first thousand at most."),
   unknown: z.array(z.string()).describe("Ids that nothing in the queues has."),
+});
+export const holdReport = changeReport.extend({
+  rule: z
+    .string()
+    .nullable()
+    .describe("The id of the hold that also holds what comes later; null when it holds these jobs only."),
 });
 export const removeReport = changeReport.extend({
   underWay: z
@@ -131,13 +139,13 @@ export const newHold = z
     value: text
       .optional()
       .describe(
-        "message: a job's or queue id; destination: a domain, *.domain, or a next hop; sender: an address pattern or <>.",
+        "message: a job's or queue id; destination: a domain, *.domain, or a next hop (a relay host's name, a server with its port or without); sender: an address pattern or <>.",
       ),
     ...holdTerms,
   })
-  .refine(({ kind, value }) => (kind === "all") === (value === undefined), {
-    path: ["value"],
-    message: "goes with every kind but `all`",
+  .check(({ value: { kind, value = "" }, issues }) => {
+    const message = mistakeInHold({ kind, value });
+    if (message !== undefined) issues.push({ code: "custom", path: ["value"], message, input: value });
   });
 export const holdAdded = z.object({
   hold: holdRule,

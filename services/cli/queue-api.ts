@@ -27,6 +27,7 @@ const report = z.object({
   skipped: z.array(z.object({ id: z.string(), reason: z.string() })),
   unknown: z.array(z.string()),
   underWay: z.array(z.string()).optional(),
+  rule: z.string().nullable().optional(),
 });
 export type Report = z.infer<typeof report>;
 

@@ -87,16 +87,22 @@ export function selectionOf(target: Target): Record<string, unknown> {
   }
 }
 
+/** A day, or a time in it; without a zone it is of this machine. */
+const isoTime = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
+
 /**
  * When a hold ends.
- * @param value  a duration from now, or a time as ISO 8601 writes it
+ * @param value  a duration from now, or a time to come as ISO 8601 writes it
  * @throws UsageError
  */
 export function readUntil(value: string, nowMs: number): string {
   const inMs = duration.safeParse(value);
-  const atMs = inMs.success ? nowMs + inMs.data : Date.parse(value);
+  const atMs = inMs.success ? nowMs + inMs.data : isoTime.test(value) ? Date.parse(value) : Number.NaN;
   if (Number.isNaN(atMs)) {
-    throw new UsageError(`needs a time or a duration such as 2h for --until, not '${value}'`);
+    throw new UsageError(
+      `needs a duration such as 2h or a time such as 2026-12-01T08:00 for --until, not '${value}'`,
+    );
   }
+  if (atMs <= nowMs) throw new UsageError(`needs a time to come for --until, not '${value}'`);
   return new Date(atMs).toISOString();
 }

@@ -111,10 +111,11 @@ function describeDiagnosis(diagnosis: NonNullable<Detail["recipients"][number]["
 
 /** One line for what was done, and one for each message that was not changed. */
 export function renderReport(done: string, report: Report): string[] {
-  const { matched, changed, skipped, underWay = [] } = report;
+  const { matched, changed, skipped, underWay = [], rule } = report;
   const lines = [
     matched === 0 && skipped.length === 0 ? "no message matches" : `${done} ${changed} of ${matched}`,
   ];
+  if (rule) lines.push(`what comes is held too, by ${rule}`);
   for (const { id, reason } of skipped) lines.push(`${id} ${reason}`);
   for (const id of underWay) lines.push(`${id} is being delivered; that attempt is its last`);
   return lines.map(printable);

@@ -22,6 +22,11 @@ export interface ChangeReport {
   unknown: string[];
 }
 
+export interface HoldReport extends ChangeReport {
+  /** The id of the rule that also holds what comes later; null when only the jobs that were there are held. */
+  rule: string | null;
+}
+
 /** For people, and epoch milliseconds after which a hold ends by itself. */
 export interface HoldTerms {
   reason?: string;
@@ -51,7 +56,7 @@ export class JobChanges {
     );
   }
 
-  async hold(selection: JobSelection, { reason = "", untilMs }: HoldTerms): Promise<ChangeReport> {
+  async hold(selection: JobSelection, { reason = "", untilMs }: HoldTerms): Promise<HoldReport> {
     const terms = { reason, ...(untilMs === undefined ? {} : { untilMs }) };
     const rule = ruleFor(selection);
     if (rule !== undefined) await this.#holds.add([{ ...rule, ...terms }]);
@@ -64,7 +69,8 @@ export class JobChanges {
       // What a worker has in hand is held too: the rule parks it when it comes back.
       return { left, changed: left + jobs.length - idle.length };
     };
-    return this.#change(selection, whyNotHeld, park, "held");
+    const report = await this.#change(selection, whyNotHeld, park, "held");
+    return { ...report, rule: rule === undefined ? null : holdRuleId(rule) };
   }
 
   async release(selection: JobSelection): Promise<ChangeReport> {
@@ -77,11 +83,17 @@ export class JobChanges {
       async (queue, jobs) => {
         const named = jobs.flatMap((job) => [jobIdOf(job), job.job.id]);
         await this.#holds.remove(named.map((value) => holdRuleId({ kind: "message", value })));
-        const free = jobs.filter(({ job }) => this.#holds.match(job) === undefined);
+        const free: InspectedJob[] = [];
+        const skipped: ChangeReport["skipped"] = [];
+        for (const job of jobs) {
+          const rule = this.#holds.match(job.job);
+          if (rule === undefined) free.push(job);
+          else skipped.push({ id: jobIdOf(job), reason: `is still held by ${holdRuleId(rule)}` });
+        }
         const parked = free.filter(({ status }) => status === "held").map(jobIdOf);
         const left = await moveJobs(this.#redis, queue, parked, Date.now(), false);
         // The others had not been parked yet; nothing parks them now.
-        return { left, changed: left + free.length - parked.length };
+        return { left, changed: left + free.length - parked.length, skipped };
       },
     );
   }
@@ -90,7 +102,12 @@ export class JobChanges {
     return this.#change(
       selection,
       ({ status }) => (status === "active" ? "is being delivered" : undefined),
-      async (queue, jobs) => Number(await removeJobs.run(this.#redis, [queueBase(queue)], jobs.map(jobIdOf))),
+      async (queue, jobs) => {
+        const ids = jobs.map(jobIdOf);
+        const removed = Number(await removeJobs.run(this.#redis, [queueBase(queue)], ids));
+        await this.#holds.remove(ids.map((value) => holdRuleId({ kind: "message", value })));
+        return removed;
+      },
     );
   }
 
@@ -134,6 +151,8 @@ export class JobChanges {
         const done = await act(queue, able);
         left += typeof done === "number" ? done : done.left;
         report.changed += typeof done === "number" ? done : done.changed;
+        const { skipped = [] } = typeof done === "number" ? {} : done;
+        report.skipped.push(...skipped.slice(0, maxSkipped - report.skipped.length));
       }
       return left;
     };
@@ -146,6 +165,7 @@ export class JobChanges {
 interface Done {
   left: number;
   changed: number;
+  skipped?: ChangeReport["skipped"];
 }
 
 function whyNotRetried({ status }: InspectedJob): string | undefined {

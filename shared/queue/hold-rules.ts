@@ -3,6 +3,7 @@ import { z } from "zod";
 import { domainOf } from "../mail/address.ts";
 import { canonicalDomain } from "../routing/mailbox.ts";
 import { DomainTable } from "../routing/patterns.ts";
+import { nextHopNames } from "../routing/route.ts";
 import { unreachable } from "../unreachable.ts";
 import { type DeliveryJob, deliveryJobId } from "./contract.ts";
 import { addressMatcher } from "./pattern.ts";
@@ -10,7 +11,7 @@ import { addressMatcher } from "./pattern.ts";
 export const holdRuleSchema = z.object({
   /**
    * `message`: a delivery job's id, or a message's queue id. `destination`: a recipients' domain (`*.domain` for all
-   * below it), or a next hop as the route shows it. `sender`: an address pattern, `<>` for the null sender. `all`.
+   * below it), or a next hop: a relay host's name, a server with its port or without, the domain of an MX. `sender`: an address pattern, `<>` for the null sender. `all`.
    */
   kind: z.enum(["message", "destination", "sender", "all"]),
   value: z.string(),
@@ -27,8 +28,21 @@ export function holdRuleId(rule: Pick<HoldRule, "kind" | "value">): string {
   return `${rule.kind}:${rule.kind === "all" ? "" : normalise(rule)}`;
 }
 
+/** `*@example.com`, as the filters write it, is the domain. */
 function normalise({ kind, value }: Pick<HoldRule, "kind" | "value">): string {
-  return kind === "message" ? value : value.trim().toLowerCase();
+  if (kind === "message") return value;
+  const wanted = value.trim().toLowerCase();
+  return kind === "destination" && wanted.startsWith("*@") ? wanted.slice(2) : wanted;
+}
+
+/** @returns why this can be no rule, `undefined` when it can */
+export function mistakeInHold(rule: Pick<HoldRule, "kind" | "value">): string | undefined {
+  const wanted = normalise(rule);
+  if ((rule.kind === "all") !== (wanted === "")) return "goes with every kind but `all`";
+  if (/\p{Cc}/u.test(wanted)) return "has control characters";
+  if (rule.kind === "destination" && !/^(\*\.)?[^\s@*]+$/.test(wanted))
+    return "is neither a domain, nor `*.domain`, nor a next hop";
+  return undefined;
 }
 
 /** What of a job the rules look at. */
@@ -72,7 +86,7 @@ export class HoldMatcher {
         this.#messages.set(rule.value, rule);
         return;
       case "destination":
-        this.#domains.add(rule.value.trim(), rule);
+        this.#domains.add(normalise(rule), rule);
         this.#nextHops.set(normalise(rule), rule);
         return;
       case "sender":
@@ -89,15 +103,10 @@ export class HoldMatcher {
       const rule = this.#domains.find(canonicalDomain(domainOf(address)));
       if (rule) return rule;
     }
-    for (const word of job.route.toLowerCase().split(/[\s,]+/)) {
-      const rule = this.#nextHops.get(word) ?? this.#nextHops.get(withoutPort(word));
+    for (const name of nextHopNames(job.route)) {
+      const rule = this.#nextHops.get(name);
       if (rule) return rule;
     }
     return undefined;
   }
-}
-
-/** The host of `host:port` or `[v6]:port`. */
-function withoutPort(hop: string): string {
-  return hop.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 }

@@ -1,4 +1,5 @@
 /** The durable copy of the hold rules beside the spool: from it they come back when Redis was emptied. */
+import { randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
@@ -26,11 +27,25 @@ export async function readHoldsFile(file: string): Promise<HoldsCopy | undefined
   return fileSchema.parse(JSON.parse(text));
 }
 
-/** Replaces the file as a whole; on stable storage when it resolves. */
+/** The copy could not be written. */
+export class HoldsFileFailed extends Error {
+  override name = "HoldsFileFailed";
+}
+
+/** Replaces the file as a whole; on stable storage when it resolves. @throws HoldsFileFailed */
 export async function writeHoldsFile(file: string, copy: HoldsCopy): Promise<void> {
+  try {
+    await replace(file, copy);
+  } catch (error) {
+    throw new HoldsFileFailed((error as Error).message, { cause: error });
+  }
+}
+
+async function replace(file: string, copy: HoldsCopy): Promise<void> {
   const directory = path.dirname(file);
   await mkdir(directory, { recursive: true });
-  const temporary = `${file}.${process.pid}.tmp`;
+  // Others may write at the same time, also from another machine.
+  const temporary = `${file}.${randomUUID()}.tmp`;
   const handle = await open(temporary, "w", 0o640);
   try {
     await handle.writeFile(JSON.stringify(copy));

@@ -116,6 +116,13 @@ export function createHolds(options: {
     }
   };
 
+  /** Until what is written is the newest: another process may have changed something, and written it first. */
+  const save = async (copy: HoldsCopy): Promise<void> => {
+    await writeHoldsFile(file, copy);
+    const inRedis = await readRedis();
+    if (inRedis !== undefined && inRedis.version > copy.version) await save(inRedis);
+  };
+
   const change = async (edit: (multi: ReturnType<typeof redis.multi>) => void): Promise<void> => {
     await refresh();
     const multi = redis.multi();
@@ -127,7 +134,7 @@ export function createHolds(options: {
     const copy = await readRedis();
     if (copy === undefined) throw new Error("Redis lost the holds at once");
     learn(copy);
-    await writeHoldsFile(file, copy);
+    await save(copy);
     await redis.publish(holdsChannel, String(copy.version));
   };
 

@@ -4,7 +4,7 @@
  */
 import type { Logger } from "../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../runtime/redis.ts";
-import { type ChangeReport, type HoldTerms, JobChanges } from "./changes.ts";
+import { type ChangeReport, type HoldReport, type HoldTerms, JobChanges } from "./changes.ts";
 import { type QueueName, queueNames } from "./contract.ts";
 import type { Holds } from "./holds.ts";
 import { pageOf, readJobs } from "./jobs.ts";
@@ -40,7 +40,7 @@ export interface Inspector {
    * Parks jobs until release(). `--all`, one sender or one destination become a rule that also holds what comes later;
    * anything else is held job by job.
    */
-  hold(selection: JobSelection, terms?: HoldTerms): Promise<ChangeReport>;
+  hold(selection: JobSelection, terms?: HoldTerms): Promise<HoldReport>;
   /** Takes back what hold() did with the same selection; what another rule still holds stays parked. */
   release(selection: JobSelection): Promise<ChangeReport>;
   /** Takes jobs out. Settle them as `removed` in the spool first, or the keeper puts them back. */
@@ -53,7 +53,7 @@ export interface Inspector {
 const pageChunk = 500;
 /** A search that finds little ends its page after so long. */
 const searchMs = 2_000;
-const cursorPattern = /^(\d+)\.(\d+)$/;
+const cursorPattern = /^(\d{1,2})\.(\d{1,15})$/;
 
 /** A cursor that list() never gave out. */
 export class BadCursor extends Error {

@@ -56,19 +56,16 @@ export function nextHopKey(nextHop: NextHop): string {
   }
 }
 
-/** For lists: `relay via mx example.org`, `to-protected via 203.0.113.25:25 +1`. */
+/** For lists: `relay via mx example.org`, `to-protected via 203.0.113.25:25, 203.0.113.26:25`. */
 export function describeRoute(route: { row: Row; nextHop: NextHop }): string {
   return `${route.row} via ${describeNextHop(route.nextHop)}`;
 }
 
-/** One line without secrets; of several servers the first, and how many more. */
+/** One line without secrets. */
 export function describeNextHop(nextHop: NextHop): string {
   switch (nextHop.kind) {
-    case "servers": {
-      const [first, ...others] = nextHop.servers;
-      const more = others.length === 0 ? "" : ` +${others.length}`;
-      return first === undefined ? "no server" : formatHostPort(first) + more;
-    }
+    case "servers":
+      return nextHop.servers.map(formatHostPort).join(", ");
     case "relay":
       return `${nextHop.relay.name} (${formatHostPort(nextHop.relay)})`;
     case "host":
@@ -78,6 +75,25 @@ export function describeNextHop(nextHop: NextHop): string {
     default:
       return unreachable(nextHop);
   }
+}
+
+/**
+ * What operators may call the next hop of a route: the MX domain, the relay host's name, and each server with its port
+ * and without.
+ * @param text  as describeRoute gives it
+ * @returns in lower case
+ */
+export function nextHopNames(text: string): string[] {
+  const hop = text.slice(text.indexOf(" via ") + " via ".length).toLowerCase();
+  if (hop.startsWith("mx ")) return [hop.slice("mx ".length)];
+  const [, name, relayHost] = /^(\S+) \((.*)\)$/.exec(hop) ?? [];
+  const servers = (relayHost ?? hop).split(", ").flatMap((server) => [server, withoutPort(server)]);
+  return name === undefined ? servers : [name, ...servers];
+}
+
+/** The host of `host:port` or `[v6]:port`. */
+function withoutPort(server: string): string {
+  return server.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 }
 
 /** `host:port`, with brackets around IPv6. */

@@ -140,8 +140,7 @@ export class Pool {
     shelf.users--;
     const mayStay =
       reusable &&
-      session !== undefined &&
-      session.connection.isInStep &&
+      session?.connection.isInStep &&
       session.transactions < shelf.limits.messagesPerConnection &&
       nowMs - session.openedAtMs < maxAgeMs &&
       !this.#options.slots.yields(shelf.destination) &&

@@ -94,12 +94,15 @@ test("a destination can be held as a rule, also for mail that comes later, and l
   );
 });
 
-test("a hold needs a value that goes with its kind", async () => {
+test("a hold needs a value that goes with its kind, and an end to come", async () => {
   for (const body of [
     { kind: "sender" },
     { kind: "all", value: "x" },
     { kind: "everything" },
     { kind: "sender", value: "a@b", until: "tomorrow" },
+    { kind: "sender", value: "a@b", until: "2001-01-01T00:00:00Z" },
+    { kind: "sender", value: "   " },
+    { kind: "destination", value: "foo bar" },
     {},
   ]) {
     assert.equal((await admin.post("/api/v1/holds", body)).status, 400, JSON.stringify(body));

@@ -100,6 +100,7 @@ test("wrong filters, limits and cursors are named", async () => {
     ["limit=1001", "query.limit"],
     ["limit=ten", "query.limit"],
     ["cursor=%2e%2e", "query.cursor"],
+    ["cursor=0.99999999999999999999", "query.cursor"],
     ["queue=bounce", "query.queue"],
     ["to=", "query.to"],
     ["to=a&to=b", "query.to"],

@@ -279,6 +279,9 @@ test("without ids, filters or --all nothing is changed: exit status 2", async ()
     ["list", "--status", "lost"],
     ["list", "--queue", "bounce"],
     ["hold", "--all", "--until", "soon"],
+    ["hold", "--all", "--until", "5"],
+    ["hold", "--all", "--until", "foo 1"],
+    ["hold", "--all", "--until", "2001-01-01"],
     ["flush"],
     [],
   ]) {

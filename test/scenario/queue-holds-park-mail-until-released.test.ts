@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import { createHolds, type Holds } from "../../shared/queue/holds.ts";
+import { readHoldsFile } from "../../shared/queue/holds-file.ts";
 import { createInspector, type Inspector } from "../../shared/queue/inspector.ts";
 import { createKeeper } from "../../shared/queue/keeper.ts";
 import { delayedScoreFactor, parkedAtMs, queueKey } from "../../shared/queue/keys.ts";
@@ -115,7 +116,7 @@ test("one message of many is held by its id, by another process, while it waits"
   const inspector = inspect(holds);
   const [first = ""] = await accept("a@example.org", "b@example.org");
   const report = await inspector.hold({ ids: [first, "NOSUCHID"] }, { reason: "looks odd" });
-  assert.deepEqual(report, { matched: 1, changed: 1, skipped: [], unknown: ["NOSUCHID"] });
+  assert.deepEqual(report, { matched: 1, changed: 1, skipped: [], unknown: ["NOSUCHID"], rule: null });
   const delivered = await work(1);
   await waitFor("the other is delivered", () => delivered.includes("b@example.org"));
   assert.deepEqual(
@@ -126,11 +127,46 @@ test("one message of many is held by its id, by another process, while it waits"
   await waitFor("it is delivered", () => delivered.includes("a@example.org"));
 });
 
+test("a hold by id goes with its message", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  const ids = await accept("a@example.org", "b@example.org");
+  await inspector.hold({ ids });
+  assert.equal(holds.list().length, 2);
+  assert.equal((await inspector.remove({ ids })).changed, 2);
+  assert.deepEqual(holds.list(), []);
+});
+
+test("a release says what another rule still holds, and which", async () => {
+  const inspector = inspect(await holdsOf());
+  const [id = ""] = await accept("a@example.org");
+  await inspector.hold({ ids: [id] });
+  await inspector.hold({ filter: { to: "*@example.org" } });
+  assert.deepEqual(await inspector.release({ ids: [id] }), {
+    matched: 1,
+    changed: 0,
+    skipped: [{ id: `${id}-0`, reason: "is still held by destination:example.org" }],
+    unknown: [],
+  });
+});
+
+test("changes that come at once, also from several processes, all end up in Redis and in the file", async () => {
+  const [one, other] = [await holdsOf(), await holdsOf()];
+  const values = Array.from({ length: 30 }, (_, n) => `d${n}.example`);
+  await Promise.all(
+    values.map((value, n) => (n % 2 === 0 ? one : other).add([{ kind: "destination", value, reason: "" }])),
+  );
+  const copy = await readHoldsFile(path.join(directory, "holds.json"));
+  assert.deepEqual(copy?.rules.map(({ value }) => value).sort(), [...values].sort());
+  assert.deepEqual(await readdir(directory), ["holds.json"]);
+  assert.equal(String(copy?.version), (await redis.command("HGET {postern}:holds version")).split("\r\n")[1]);
+});
+
 test("holding all holds what comes later too", async () => {
   const holds = await holdsOf();
   const inspector = inspect(holds);
   await accept("a@example.org");
-  await inspector.hold({ filter: {} });
+  assert.equal((await inspector.hold({ filter: {} })).rule, "all:");
   const delivered = await work(1);
   await accept("b@example.org");
   await waitFor("both are held", async () => (await inspector.counts()).delivery.held === 2);

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ruleFor } from "../../../shared/queue/changes.ts";
-import { type Holdable, HoldMatcher, type HoldRule, holdRuleId } from "../../../shared/queue/hold-rules.ts";
+import {
+  type Holdable,
+  HoldMatcher,
+  type HoldRule,
+  holdRuleId,
+  mistakeInHold,
+} from "../../../shared/queue/hold-rules.ts";
+import type { NextHop } from "../../../shared/routing/next-hop.ts";
+import { describeRoute } from "../../../shared/routing/route.ts";
 
 const nowMs = 1_700_000_000_000;
 const job: Holdable = {
@@ -9,7 +17,13 @@ const job: Holdable = {
   part: 1,
   from: "Ann@Example.com",
   to: ["joe@example.org", "sue@mail.Example.NET"],
-  route: "relay isp smtp.isp.example:587",
+  route: describeRoute({
+    row: "relay",
+    nextHop: {
+      kind: "relay",
+      relay: { name: "isp", host: "smtp.isp.example", port: 587, tls: "may" },
+    },
+  }),
 };
 
 function rule(kind: HoldRule["kind"], value: string, untilMs?: number): HoldRule {
@@ -46,6 +60,46 @@ test("a destination may be the next hop, by name or by host", () => {
   assert.ok(holds(rule("destination", "smtp.isp.example")));
   assert.ok(holds(rule("destination", "smtp.isp.example:587")));
   assert.ok(!holds(rule("destination", "smtp.isp.example:25")));
+  for (const word of ["relay", "via", "(smtp.isp.example:587)"]) assert.ok(!holds(rule("destination", word)));
+});
+
+test("each of several servers may be named, and the domain of an MX", () => {
+  const servers = [
+    { host: "203.0.113.25", port: 25 },
+    { host: "2001:db8::25", port: 2525 },
+  ];
+  const isHeld = (nextHop: NextHop, value: string) =>
+    new HoldMatcher([rule("destination", value)], nowMs).match({
+      ...job,
+      route: describeRoute({ row: "to-protected", nextHop }),
+    }) !== undefined;
+  for (const value of ["203.0.113.25", "203.0.113.25:25", "2001:DB8::25", "[2001:db8::25]:2525"]) {
+    assert.ok(isHeld({ kind: "servers", servers, hide: false }, value), value);
+  }
+  assert.ok(!isHeld({ kind: "servers", servers, hide: false }, "203.0.113.25:2525"));
+  assert.ok(isHeld({ kind: "mx", domain: "mx.example" }, "mx.example"));
+  assert.ok(!isHeld({ kind: "mx", domain: "mx.example" }, "mx"));
+  assert.ok(isHeld({ kind: "host", host: { host: "smart.example", port: 26 } }, "smart.example"));
+});
+
+test("a destination may be written as the filters write it", () => {
+  assert.ok(holds(rule("destination", "*@example.org")));
+  assert.ok(holds(rule("destination", "*@*.example.net")));
+  assert.equal(holdRuleId(rule("destination", "*@Example.org")), "destination:example.org");
+});
+
+test("what can hold nothing, or would hold more than it says, is no rule", () => {
+  const mistake = (kind: HoldRule["kind"], value: string) => mistakeInHold({ kind, value });
+  for (const value of ["", "  ", "foo bar", "@", "joe@example.org", "*", "a*b.example", "x\u0000"]) {
+    assert.ok(mistake("destination", value), JSON.stringify(value));
+  }
+  for (const value of ["", "  ", "\u0007"]) assert.ok(mistake("sender", value), JSON.stringify(value));
+  assert.ok(mistake("all", "example.org"));
+  for (const value of ["example.org", "*.example.org", "*@example.org", "isp", "[2001:db8::25]:25"]) {
+    assert.equal(mistake("destination", value), undefined, value);
+  }
+  assert.equal(mistake("sender", "<>"), undefined);
+  assert.equal(mistake("all", ""), undefined);
 });
 
 test("a rule that has expired holds nothing, and the matcher says until when it is right", () => {

@@ -331,14 +331,14 @@ const recipients: RecipientCase[] = [
     server: protectedServer,
     client: stranger,
     to: "joe@example.com",
-    is: ["to-protected", "203.0.113.25:25 +1", "protected[0].domains[0]"],
+    is: ["to-protected", "203.0.113.25:25, [2001:db8::25]:25", "protected[0].domains[0]"],
   },
   {
     what: "to-protected goes to the domain's servers, whichever protected server the client meant",
     server: "203.0.113.30:26",
     client: stranger,
     to: "joe@sub.example.com",
-    is: ["to-protected", "203.0.113.25:25 +1", "protected[0].domains[1]"],
+    is: ["to-protected", "203.0.113.25:25, [2001:db8::25]:25", "protected[0].domains[1]"],
   },
   {
     what: "to-protected from an outgoing connection with insist",
@@ -368,7 +368,7 @@ const recipients: RecipientCase[] = [
     server: "[2001:db8::25]:25",
     client: "2001:db8:e::1",
     to: "joe@example.com",
-    is: ["to-protected", "203.0.113.25:25 +1", "protected[0].domains[0]"],
+    is: ["to-protected", "203.0.113.25:25, [2001:db8::25]:25", "protected[0].domains[0]"],
   },
 
   {
@@ -511,7 +511,10 @@ test("the way of accepted mail is computed anew from the origin: no permission i
     return `${row} ${describeNextHop(nextHop)}`;
   };
   assert.equal(way("incoming", "203.0.113.30:26", "ann@else.example"), "domain-server 203.0.113.30:26");
-  assert.equal(way("incoming", "203.0.113.30:26", "joe@example.com"), "to-protected 203.0.113.25:25 +1");
+  assert.equal(
+    way("incoming", "203.0.113.30:26", "joe@example.com"),
+    "to-protected 203.0.113.25:25, [2001:db8::25]:25",
+  );
   assert.equal(way("incoming", "192.0.2.99:25", "ann@else.example"), "relay mx else.example");
   assert.equal(way("local", "203.0.113.30:26", "ann@else.example"), "relay mx else.example");
   assert.equal(way("outgoing", unprotectedServer, "ann@else.example"), "relay mx else.example");
