@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SpoolUnavailable } from "../../shared/spool/spool.ts";
+import { SpoolFull, SpoolUnavailable } from "../../shared/spool/spool.ts";
 import {
   deliveredRecipients,
   greeted,
@@ -271,6 +271,20 @@ test("storage that fails is no trouble where the far server takes the message; w
   verdict = "451 4.3.0 later";
   assert.match((await send(client, ["<b@example.com>"])).dot ?? "", /^451 4\.3\.0 /);
   assert.deepEqual(deliveredRecipients(peer), ["a@example.com"]);
+  assert.equal(sessions.openDrafts, 0);
+});
+
+test("storage that failed before the dot, with others in the queue: nobody gets the message, however often it comes", async (t) => {
+  const { peer, sessions } = await startInlineFlow(t, {}, { config: { timeouts: { inline: "1h" } } });
+  const client = await greeted(sessions);
+  for (const error of [new SpoolFull("full"), new SpoolUnavailable("the disk is gone")]) {
+    sessions.faults.onWrite = () => Promise.reject(error);
+    const sent = await send(client, ["<a@example.com>", "<friend@elsewhere.example>"]);
+    assert.match(sent.dot ?? "", error instanceof SpoolFull ? /^452 4\.3\.1 / : /^451 4\.3\.0 /);
+  }
+  await waitFor("the far connections to end", () => peer.open === 0);
+  assert.equal(peer.received.length, 0);
+  assert.equal(sessions.accepted.length, 0);
   assert.equal(sessions.openDrafts, 0);
 });
 

@@ -5,7 +5,7 @@ import type { StoredMessage } from "../../../shared/spool/spool.ts";
 import type { InlineEnd } from "../../../shared/transport/inline-transaction.ts";
 import type { Acceptor, ReceivedMessage, Stamp } from "../accept.ts";
 import type { Reception } from "../session/reception.ts";
-import { type Stored, storeMessage } from "../session/store.ts";
+import { notStored, type Stored, storeMessage, written } from "../session/store.ts";
 import { type AfterInline, afterInline } from "./after-inline.ts";
 import { passedOn, refusalOf } from "./far-reply.ts";
 import type { Inline } from "./inline.ts";
@@ -19,7 +19,8 @@ export interface InlineMessage {
 
 export interface FinishedInline {
   stored: Stored;
-  end: InlineEnd;
+  /** Absent: nothing came to its end at the far server. */
+  end?: InlineEnd;
   /** Everybody has the message, and nothing is left to do. */
   isSettled: boolean;
 }
@@ -32,6 +33,15 @@ export async function finishInline(
   acceptor: Acceptor,
   inline: Inline,
 ): Promise<FinishedInline> {
+  if (leg.recipients.length < message.envelope.recipients.length) {
+    // The others need the storage. Without it nobody gets the message: each repetition of the client would be a copy.
+    try {
+      await written(reception, acceptor.deadlineMs);
+    } catch (error) {
+      leg.abandon();
+      return { stored: notStored(error, message, acceptor, stamp.id), isSettled: false };
+    }
+  }
   const end = await leg.finish();
   const { outcome } = end;
   const next = afterInline(message.envelope, leg.recipients, outcome);

@@ -163,7 +163,7 @@ export class Intake {
     if (stored.kind === "accepted") {
       const ms = this.#profile.now() - reception.startedAtMs;
       const leg = this.#inline?.leg;
-      const isDelivered = inline?.end.outcome.kind === "delivered";
+      const isDelivered = inline?.end?.outcome.kind === "delivered";
       this.#journal.accepted({
         id: stored.id,
         helo: message.helo,
@@ -175,7 +175,7 @@ export class Intake {
         unheard: this.#session.isGone,
         ...(leg === undefined ? {} : { inline: isDelivered ? leg.recipients.length : 0 }),
       });
-      if (leg !== undefined && inline !== undefined) {
+      if (leg !== undefined && inline?.end !== undefined) {
         const { envelope } = message.transaction;
         const { end, isSettled } = inline;
         logInline(this.#profile.acceptor.log, { id: stored.id, envelope, leg, end, ms, isSettled });

@@ -25,9 +25,7 @@ export async function storeMessage(
 ): Promise<Stored> {
   const { id } = stamp;
   try {
-    if (reception.pressure !== undefined && !(await settlesWithin(reception.pressure, acceptor.deadlineMs)))
-      throw new Error("the storage did not answer in time");
-    if (reception.storageError !== undefined) throw reception.storageError;
+    await written(reception, acceptor.deadlineMs);
     if (reception.refusal !== undefined) return { kind: "refused", reply: reception.refusal };
     const record = makeRecord(message, stamp);
     const acceptance = await accept(reception.draft, record, acceptor);
@@ -36,10 +34,27 @@ export async function storeMessage(
     const rows = [...new Set(message.routes.map((route) => route.row))];
     return { kind: "accepted", id, rows, message: acceptance.message };
   } catch (error) {
-    // The storage's trouble or our own bug: either way the client keeps the message.
-    acceptor.log.error({ session: message.connection.id, id, err: error }, "cannot store a message");
-    return { kind: "refused", reply: storageReply(error) };
+    return notStored(error, message, acceptor, id);
   }
+}
+
+/** Waits until the storage has taken what came so far. @throws what it said, or that it said nothing in time */
+export async function written(reception: Reception, deadlineMs: number): Promise<void> {
+  const { pressure } = reception;
+  if (pressure !== undefined && !(await settlesWithin(pressure, deadlineMs)))
+    throw new Error("the storage did not answer in time");
+  if (reception.storageError !== undefined) throw reception.storageError;
+}
+
+/** The storage's trouble or our own bug: either way the client keeps the message. */
+export function notStored(
+  error: unknown,
+  { connection }: ReceivedMessage,
+  { log }: Acceptor,
+  id: string,
+): Stored & { kind: "refused" } {
+  log.error({ session: connection.id, id, err: error }, "cannot store a message");
+  return { kind: "refused", reply: storageReply(error) };
 }
 
 /** Whether the promise, which never rejects, settles in time. */
