@@ -27,17 +27,19 @@ export const dsn = z.strictObject({
     .default("headers")
     .describe("What of the original a DSN carries when the sender did not say (RET)."),
   max_attach: size.prefault("64KB").describe("A larger original is cut down to its headers."),
-  wave: duration.prefault("1s").describe("Failures of one message that come within this time share one DSN."),
+  wave: duration
+    .prefault("1s")
+    .describe("Failures of one message that come within this time share one DSN, and so do its delays."),
 });
 
 const destination = z.strictObject({
   match: destinationPattern.describe("A domain, `*.domain` for all below it, or `*`."),
-  connections: z.int().min(1).optional().describe("Connections at once. Absent: no limit."),
+  connections: z.int().min(1).optional().describe("Connections at once. Absent: 20."),
   messages_per_connection: z
     .int()
     .min(1)
     .optional()
-    .describe("Messages over one connection before it is closed. Absent: no limit."),
+    .describe("Messages over one connection before it is closed. Absent: 100."),
   rate: rate.optional().describe("Messages in a time. Absent: no limit."),
 });
 
