@@ -70,6 +70,43 @@ test("what differs in credentials or HELO name does not share one", async () => 
   });
 });
 
+test("mail that has waited leaves a quarter of a destination's connections to fresh mail", async () => {
+  const held: (() => void)[] = [];
+  const script = {
+    message: ({ from }: { from: string }) =>
+      from === "fresh@a.test"
+        ? undefined
+        : new Promise<undefined>((resolve) => held.push(() => resolve(undefined))),
+  };
+  await withPeer({ script }, limits({ connections: 4 }), async (peer, transport) => {
+    const nextHop = via(peer);
+    const { signal } = new AbortController();
+    const slow = Array.from({ length: 8 }, () => {
+      const { meta, body } = testMessage();
+      const lane = { name: "delivery-slow", jobs: 100, isSlow: true };
+      return transport.attempt({ nextHop, message: meta, recipients: [0], body, signal, lane });
+    });
+    await waitFor("slow mail to have its part", () => held.length === 3);
+    const fresh = testMessage({ reversePath: "fresh@a.test" });
+    assert.deepEqual((await outcomes(transport, nextHop, fresh)).map(summary), ["delivered"]);
+    assert.equal(peer.connections, 4);
+    assert.equal(held.length, 3);
+    const letGo = setInterval(() => {
+      for (const go of held.splice(0)) go();
+    }, 5);
+    await Promise.all(slow);
+    clearInterval(letGo);
+  });
+});
+
+test("connections come from delivery.source_addresses", async () => {
+  const config = { delivery: { source_addresses: ["127.0.0.77", "2001:db8::77"] } };
+  await withPeer({}, { config }, async (peer, transport) => {
+    assert.deepEqual((await outcomes(transport, via(peer))).map(summary), ["delivered"]);
+    assert.equal(peer.received[0]?.clientAddress, "127.0.0.77");
+  });
+});
+
 test("a connection carries messages_per_connection messages, then QUIT", async () => {
   await withPeer({}, limits({ messages_per_connection: 2 }), async (peer, transport) => {
     for (let i = 0; i < 5; i++) await outcomes(transport, via(peer));
