@@ -178,7 +178,16 @@ test("a destination that is full for long sends its jobs away, each with a time 
     release = resolve;
   });
   const script = { message: () => held.then(() => undefined) };
-  const settings = { ...limits({ connections: 1 }), options: { random: Math.random } };
+  let drawn = 0;
+  const settings = {
+    config: { ...limits({ connections: 1 }).config, timeouts: { dot: "60s" } },
+    options: {
+      random: () => {
+        drawn += 0.13;
+        return drawn % 1;
+      },
+    },
+  };
   await withPeer({ script }, settings, async (peer, transport) => {
     const busy = outcomes(transport, via(peer));
     await waitFor("the slot is taken", () => peer.commands.includes("1: DATA"));
