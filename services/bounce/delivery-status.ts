@@ -45,7 +45,7 @@ function recipientFields(
   clean: (text: string) => string,
   international: boolean,
 ): string {
-  const { status, reply, remote, reason, atMs } = report;
+  const { status, reply, remote, reason, atMs, willRetryUntilMs } = report;
   let fields = "";
   // An address type is a word; what came without one is not repeated as a field that programs would misread.
   const original = /^([A-Za-z0-9-]+);(.+)$/su.exec(orcpt ?? "");
@@ -61,9 +61,7 @@ function recipientFields(
   const most = Math.min(maxDiagnosticCode, Math.floor(allDiagnosticCodes / dsn.recipients.length));
   fields += field("Diagnostic-Code", clip(clean(words), Math.max(minDiagnosticCode, most)));
   fields += field("Last-Attempt-Date", rfc5322Date(atMs));
-  if (dsn.kind === "delayed" && dsn.willRetryUntilMs !== undefined) {
-    fields += field("Will-Retry-Until", rfc5322Date(dsn.willRetryUntilMs));
-  }
+  if (willRetryUntilMs !== undefined) fields += field("Will-Retry-Until", rfc5322Date(willRetryUntilMs));
   return fields;
 }
 

@@ -59,9 +59,9 @@ export function dsnText(dsn: Dsn): string {
 function groupAlike(recipients: DsnRecipient[]): DsnRecipient[][] {
   const groups = new Map<string, DsnRecipient[]>();
   for (const recipient of recipients) {
-    const { status, reason, reply, remote } = recipient.report;
+    const { status, reason, reply, remote, possiblyDelivered, willRetryUntilMs } = recipient.report;
     const words = reply === undefined ? reason : describeReply(reply);
-    const key = `${status} ${remote?.host} ${words}`;
+    const key = `${status} ${remote?.host} ${possiblyDelivered} ${willRetryUntilMs} ${words}`;
     const group = groups.get(key);
     if (group) group.push(recipient);
     else groups.set(key, [recipient]);
@@ -104,7 +104,7 @@ function news(dsn: Dsn, report: RecipientReport): string[] {
     case "failed":
       return failure(dsn, report);
     case "delayed":
-      return delay(dsn, report);
+      return delay(report);
     case "relayed":
       return [
         wrap(
@@ -150,8 +150,9 @@ function failure(dsn: Dsn, report: RecipientReport): string[] {
   return paragraphs;
 }
 
-function delay(dsn: Dsn, report: RecipientReport): string[] {
-  const until = dsn.willRetryUntilMs === undefined ? "" : ` until ${rfc5322Date(dsn.willRetryUntilMs)}`;
+function delay(report: RecipientReport): string[] {
+  const { willRetryUntilMs } = report;
+  const until = willRetryUntilMs === undefined ? "" : ` until ${rfc5322Date(willRetryUntilMs)}`;
   return [
     wrap(
       `You do not need to do anything, and should not send it again: this mail system goes on trying${until}. Only if that fails will you hear from it again.`,

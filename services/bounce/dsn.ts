@@ -19,8 +19,6 @@ export interface Dsn {
   recipients: DsnRecipient[];
   /** It says `TLS-Required: No`, as the original did (RFC 8689 §6). */
   tlsOptional?: true;
-  /** Of kind `delayed`: epoch milliseconds after which we give up. */
-  willRetryUntilMs?: number;
 }
 
 export interface DsnOriginal {
@@ -52,7 +50,10 @@ export interface DsnRecipient {
 export type RecipientReport = Pick<
   Diagnosis,
   "status" | "reason" | "reply" | "remote" | "atMs" | "possiblyDelivered"
->;
+> & {
+  /** Of a delay: epoch milliseconds after which we give up. */
+  willRetryUntilMs?: number;
+};
 
 /** Whether we gave up although nobody refused for good (RFC 3463 §3.5, X.4.7). */
 export function isExpiry(report: RecipientReport): boolean {

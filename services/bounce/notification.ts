@@ -59,7 +59,6 @@ export async function sendNotification(
     recipients,
     // RFC 8689 §6: a report about a server's broken TLS must not get stuck on the same.
     ...(original.meta.tlsOptional === true ? { tlsOptional: true } : {}),
-    ...(original.job.kind === "delayed" ? { willRetryUntilMs: original.job.willRetryUntilMs } : {}),
   };
   const built = buildDsn(dsn);
   const meta = notificationMeta(dsn, built, original.meta.envelope.requireTls === true);

@@ -3,7 +3,6 @@ import { parsePath } from "../../shared/mail/address.ts";
 import type { Recipient } from "../../shared/mail/envelope.ts";
 import type { BounceJob } from "../../shared/queue/contract.ts";
 import type { BounceNext, BounceTask } from "../../shared/queue/queue.ts";
-import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
 import { isSettled, type RecipientState, type Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { deadJobs, unreadableJob } from "./dead.ts";
 import type { DsnRecipient, RecipientReport } from "./dsn.ts";
@@ -16,7 +15,9 @@ export function createNotifier(deps: NotifierDependencies): (task: BounceTask) =
     // Other processes settled them: a recipient that was reported, or delivered meanwhile, must not be reported again.
     const states = await spool.states(job.id, true);
     const failed = recipientsWhere(states, (state) => state.kind === "failed");
+    const late = recipientsWhere(states, (state) => state.kind === "pending" && state.delay !== undefined);
     if (job.kind === "failed" && failed.length === 0) return done;
+    if (job.kind === "delayed" && late.length === 0) return done;
     try {
       const found = await spool.read(job.id, job.locator);
       if (found === undefined) {
@@ -25,7 +26,8 @@ export function createNotifier(deps: NotifierDependencies): (task: BounceTask) =
       }
       const original = { ...found, states, job };
       if (job.kind === "failed") await reportFailures(deps, original, failed);
-      else await reportProgress(deps, original, job);
+      else if (job.kind === "delayed") await reportDelays(deps, original, late);
+      else await reportSuccesses(deps, original, job.kind, job.recipients);
     } catch (error) {
       if (!(error instanceof SpoolCorrupt)) throw error;
       await buryUnreadable(deps, job, states, error);
@@ -71,35 +73,44 @@ async function reportFailures(
   logIfSettled(deps, original, failed);
 }
 
-/** Delays and successes settle nothing; a crash right after the notification is stored can repeat it, which does no harm. */
-async function reportProgress(
+/** One warning for all recipients that are late and whose sender was not told yet; its record notes that they were. */
+async function reportDelays(deps: NotifierDependencies, original: Original, late: number[]): Promise<void> {
+  const { meta, states } = original;
+  const owed: DsnRecipient[] = [];
+  for (const index of late) {
+    const state = states.get(index);
+    const recipient = meta.envelope.recipients[index];
+    if (state?.kind !== "pending" || state.delay === undefined) continue;
+    if (recipient === undefined || !wants(recipient, "DELAY")) continue;
+    const { diagnosis, willRetryUntilMs } = state.delay;
+    owed.push(dsnRecipient(recipient, { ...diagnosis, willRetryUntilMs }));
+  }
+  const settlement: Settlement = { id: meta.id, recipients: late, state: { kind: "pending", warned: true } };
+  if (owed.length === 0 || !isReturnable(meta.envelope.reversePath)) await deps.spool.settle([settlement]);
+  else await sendNotification(deps, original, "delayed", owed, settlement);
+}
+
+/** Settles nothing; a crash right after the notification is stored can repeat it, which does no harm. */
+async function reportSuccesses(
   deps: NotifierDependencies,
   original: Original,
-  job: Exclude<BounceJob, { kind: "failed" }>,
+  kind: SuccessJob["kind"],
+  accepted: SuccessJob["recipients"],
 ): Promise<void> {
   const { envelope } = original.meta;
   if (!isReturnable(envelope.reversePath)) return;
   const recipients: DsnRecipient[] = [];
-  if (job.kind === "delayed") {
-    for (const { recipient: index, diagnosis } of job.recipients) {
-      const recipient = envelope.recipients[index];
-      const state = original.states.get(index);
-      // It may have been delivered, or have failed, while the job waited.
-      if (state !== undefined && state.kind !== "pending") continue;
-      if (recipient === undefined || !wants(recipient, "DELAY")) continue;
-      recipients.push(dsnRecipient(recipient, diagnosis as Diagnosis));
-    }
-  } else {
-    for (const { recipient: index, reply, remote, atMs } of job.recipients) {
-      const recipient = envelope.recipients[index];
-      if (recipient?.notify?.includes("SUCCESS") !== true) continue;
-      const status = reply.enhanced ?? "2.0.0";
-      const report = { status, reason: "accepted", reply, remote, atMs } as RecipientReport;
-      recipients.push(dsnRecipient(recipient, report));
-    }
+  for (const { recipient: index, reply, remote, atMs } of accepted) {
+    const recipient = envelope.recipients[index];
+    if (recipient?.notify?.includes("SUCCESS") !== true) continue;
+    const status = reply.enhanced ?? "2.0.0";
+    const report = { status, reason: "accepted", reply, remote, atMs } as RecipientReport;
+    recipients.push(dsnRecipient(recipient, report));
   }
-  if (recipients.length > 0) await sendNotification(deps, original, job.kind, recipients);
+  if (recipients.length > 0) await sendNotification(deps, original, kind, recipients);
 }
+
+type SuccessJob = Extract<BounceJob, { recipients: unknown }>;
 
 /** Nothing can be said to anybody: kept for the operators. */
 async function bury(

@@ -163,8 +163,8 @@ export function groupEqual(
 ): AttemptHistory["last"] {
   const groups = new Map<string, AttemptHistory["last"][number]>();
   for (const [recipient, diagnosis] of diagnoses) {
-    const { status, reason, reply, remote } = diagnosis;
-    const key = `${status} ${reply?.code} ${remote?.address} ${reason} ${reply?.lines.join(" ")}`;
+    const { status, reason, reply, remote, possiblyDelivered } = diagnosis;
+    const key = `${status} ${reply?.code} ${remote?.address} ${possiblyDelivered} ${reason} ${reply?.lines.join(" ")}`;
     const group = groups.get(key);
     if (group) group.recipients.push(recipient);
     else groups.set(key, { recipients: [recipient], diagnosis });

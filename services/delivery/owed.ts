@@ -2,6 +2,7 @@
 import type { BounceJob, DeliveryJob } from "../../shared/queue/contract.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import type { RecipientState, Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import { groupEqual } from "./decide-next.ts";
 import { expiresAtMs } from "./expiry.ts";
 import type { Work, WorkerDependencies } from "./work.ts";
 
@@ -15,7 +16,7 @@ export async function afterSettling(
   settlements: readonly Settlement[],
 ): Promise<void> {
   await reportRelayed(deps, work, outcomes);
-  if (settlements.some(({ state }) => state.kind === "failed")) await addFailed(deps, work);
+  if (settlements.some(({ state }) => state.kind === "failed")) await addShared(deps, work, "failed");
   for (const { recipients, state } of settlements) {
     if (state.kind !== "dead") continue;
     const to = recipients.map((recipient) => work.meta.envelope.recipients[recipient]?.address);
@@ -46,33 +47,42 @@ export async function repeatOwed(
   states: ReadonlyMap<number, RecipientState>,
 ): Promise<void> {
   const own = part.map((recipient) => states.get(recipient));
-  if (own.some((state) => state?.kind === "failed")) await addFailed(deps, work);
+  if (own.some((state) => state?.kind === "failed")) await addShared(deps, work, "failed");
+  if (own.some((state) => state?.kind === "pending" && state.delay !== undefined)) {
+    await addShared(deps, work, "delayed");
+  }
   const dead = own.find((state) => state?.kind === "dead");
   if (dead?.kind === "dead") await addDead(deps, work, dead);
 }
 
 /**
- * One warning for the job, to whom it may concern: RFC 3461 §4.1, DELAY asked for or nothing said. The spool remembers
- * it, so that a Redis that forgot the job's history does not lead to a second one.
+ * One warning for each recipient, to whom it may concern: RFC 3461 §4.1, DELAY asked for or nothing said. The spool
+ * remembers it, so that a Redis that forgot the job's history does not lead to a second one.
  */
 export async function warnOfDelay(
-  { config, producer, spool }: WorkerDependencies,
-  { task, meta, sinceMs }: Work,
+  deps: WorkerDependencies,
+  work: Work,
   pending: readonly { recipient: number; diagnosis: Diagnosis }[],
   states: ReadonlyMap<number, RecipientState>,
 ): Promise<void> {
-  const recipients = pending.filter(({ recipient }) => {
+  const { meta, sinceMs } = work;
+  const late = pending.filter(({ recipient }) => {
     const notify = meta.envelope.recipients[recipient]?.notify;
     const state = states.get(recipient);
-    const isWarned = state?.kind === "pending" && state.warned === true;
-    return !isWarned && (notify === undefined || notify.includes("DELAY"));
+    const isKnown = state?.kind === "pending" && (state.delay !== undefined || state.warned === true);
+    return !isKnown && (notify === undefined || notify.includes("DELAY"));
   });
-  if (recipients.length === 0) return;
-  const willRetryUntilMs = expiresAtMs({ sinceMs, nullSender: false }, config.queue);
-  const { id, locator } = task.job;
-  await producer.addBounce({ version: 1, kind: "delayed", id, locator, recipients, willRetryUntilMs }, 0);
-  const warned = recipients.map(({ recipient }) => recipient);
-  await spool.settle([{ id, recipients: warned, state: { kind: "pending", warned: true } }]);
+  if (late.length === 0) return;
+  const willRetryUntilMs = expiresAtMs({ sinceMs, nullSender: false }, deps.config.queue);
+  const groups = groupEqual(late.map(({ recipient, diagnosis }) => [recipient, diagnosis]));
+  await deps.spool.settle(
+    groups.map(({ recipients, diagnosis }) => ({
+      id: meta.id,
+      recipients,
+      state: { kind: "pending", delay: { diagnosis, willRetryUntilMs } },
+    })),
+  );
+  await addShared(deps, work, "delayed");
 }
 
 /** The record cannot be read at all. What the spool cannot read it does not offer to the keeper either: the dead queue keeps the trace. */
@@ -127,9 +137,14 @@ async function addForSure(
   }
 }
 
-async function addFailed({ config, producer }: WorkerDependencies, { task }: Work): Promise<void> {
+/** All failures of a message share a notification, and so do its delays. */
+async function addShared(
+  { config, producer }: WorkerDependencies,
+  { task }: Work,
+  kind: "failed" | "delayed",
+): Promise<void> {
   const { id, locator } = task.job;
-  await producer.addBounce({ version: 1, kind: "failed", id, locator }, config.dsn.wave);
+  await producer.addBounce({ version: 1, kind, id, locator }, config.dsn.wave);
 }
 
 async function addDead(

@@ -9,8 +9,8 @@
  * 3. `failed` in the spool is the durable record that a notification is owed. The bounce job comes after it; a crash
  *    between them leaves the record, and the job's next run, or the keeper, enqueues the bounce job for it.
  * 4. `dead` likewise: recorded first, shown in the dead queue second.
- * 5. The delay warning is enqueued, then noted in the spool, then the job is put back. A crash before the note warns
- *    again at worst, and its job id makes that the same warning as long as the first has not been sent.
+ * 5. A delay that the sender is to hear of likewise: recorded, then enqueued. The warning's own record in the spool
+ *    says that they have been warned.
  * 6. Only then is the job done or put back. A crash before it runs the job again, which finds in the spool what is left.
  */
 import type { DeliveryTask, JobNext } from "../../shared/queue/queue.ts";

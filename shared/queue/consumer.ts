@@ -31,7 +31,7 @@ export interface BounceConsumerOptions {
   redis: RedisConfig;
   log: Logger;
   concurrency: number;
-  /** Failures that join a job while it is worked on wait so long for more of them. */
+  /** Failures or delays that join a job while it is worked on wait so long for more of them. */
   waveMs: number;
   timing?: WorkerTiming;
   handle(task: BounceTask): Promise<BounceNext>;

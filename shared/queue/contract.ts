@@ -21,9 +21,9 @@ export function bounceJobId(messageId: string): string {
   return `${messageId}-failed`;
 }
 
-/** One delay warning at a time for the same recipients (RFC 5321 §4.5.4.1 leaves it to us). */
-export function delayWarningJobId(deliveryJob: string): string {
-  return `${deliveryJob}-delayed`;
+/** Delays share a warning in the same way. */
+export function delayWarningJobId(messageId: string): string {
+  return `${messageId}-delayed`;
 }
 
 /** The message and the part that a delivery job carries; `undefined` when the id is not a delivery job's. */
@@ -108,18 +108,10 @@ export const deliveryJobSchema = z.object({
 });
 export type DeliveryJob = Omit<z.infer<typeof deliveryJobSchema>, "history"> & { history?: AttemptHistory };
 
-/** One notification to make. Which recipients failed, and why, stands in the spool's states. */
+/** One notification to make. Which recipients failed or are late, and why, stands in the spool's states. */
 export const bounceJobSchema = z.discriminatedUnion("kind", [
   z.object({ version: z.literal(1), kind: z.literal("failed"), id: z.string(), locator: locatorSchema }),
-  z.object({
-    version: z.literal(1),
-    kind: z.literal("delayed"),
-    id: z.string(),
-    locator: locatorSchema,
-    recipients: z.array(z.object({ recipient: z.int(), diagnosis: diagnosisSchema })),
-    /** Epoch milliseconds after which we give up. */
-    willRetryUntilMs: z.number(),
-  }),
+  z.object({ version: z.literal(1), kind: z.literal("delayed"), id: z.string(), locator: locatorSchema }),
   z.object({
     version: z.literal(1),
     /** RFC 3461 §5.2: SUCCESS was asked for, and the next server does not offer DSN (relayed) or we delivered inline. */

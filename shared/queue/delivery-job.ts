@@ -1,6 +1,8 @@
 /** How a delivery job is made from a message: one job for each part. Pure. */
+import type { MessageMeta } from "../mail/message.ts";
 import type { StoredMessage } from "../spool/spool.ts";
 import {
+  type AttemptHistory,
   type BounceJob,
   bounceJobId,
   type DeliveryJob,
@@ -43,7 +45,17 @@ export function makeDeliveryJob(
   };
   if (meta.messageId !== undefined) job.messageId = meta.messageId;
   if (again) job.again = true;
+  const history = historyOf(meta, recipients);
+  if (history !== undefined) job.history = history;
   return job;
+}
+
+/** Where the attempt while the client waited was the first one: what is known of it. */
+function historyOf({ tried }: MessageMeta, recipients: readonly number[]): AttemptHistory | undefined {
+  const last =
+    tried?.last.filter(({ recipients: [one] }) => one !== undefined && recipients.includes(one)) ?? [];
+  const [first] = last;
+  return first && { attempts: 1, lastAttemptAtMs: first.diagnosis.atMs, last };
 }
 
 /** The id of a bounce job: the same for the same news, so that adding is idempotent. */
@@ -52,7 +64,7 @@ export function bounceId(job: BounceJob): string {
     case "failed":
       return bounceJobId(job.id);
     case "delayed":
-      return delayWarningJobId(`${job.id}-r${job.recipients[0]?.recipient ?? 0}`);
+      return delayWarningJobId(job.id);
     case "relayed":
     case "delivered":
       return `${job.id}-r${job.recipients[0]?.recipient ?? 0}-${job.kind}`;

@@ -15,8 +15,8 @@
 import type { Config } from "../config/schema.ts";
 import type { RedisConnection } from "../runtime/redis.ts";
 import type { RecipientState, Settlement, Spool, StoredMessage } from "../spool/spool.ts";
-import { bounceJobId, type DeadJob, deliveryJobId } from "./contract.ts";
-import { makeDeliveryJob } from "./delivery-job.ts";
+import { type BounceJob, type DeadJob, deliveryJobId } from "./contract.ts";
+import { bounceId, makeDeliveryJob } from "./delivery-job.ts";
 import { jobKey, queueBase } from "./keys.ts";
 import type { Part, QueueProducer } from "./producer.ts";
 import { removeJobs } from "./scripts.ts";
@@ -43,6 +43,7 @@ export interface ScanReport {
 }
 
 type States = ReadonlyMap<number, RecipientState>;
+type SharedKind = "failed" | "delayed";
 type DeadState = Extract<RecipientState, { kind: "dead" }>;
 type Unsettled = StoredMessage & { states: States };
 
@@ -51,7 +52,8 @@ interface Need {
   message: StoredMessage;
   /** Numbers of the parts with a pending recipient. */
   parts: number[];
-  bounce: boolean;
+  /** Kinds of news that its sender is owed. */
+  bounces: SharedKind[];
   dead: { part: number; state: DeadState }[];
   expired: { part: number; recipients: number[] }[];
 }
@@ -91,15 +93,18 @@ async function compare(context: ScanContext, batch: Unsettled[], report: ScanRep
 }
 
 function needOf(message: StoredMessage, states: States, nowMs: number, retentionMs: number): Need {
-  const need: Need = { message, parts: [], bounce: false, dead: [], expired: [] };
+  const need: Need = { message, parts: [], bounces: [], dead: [], expired: [] };
+  const owed = new Set<SharedKind>();
   message.meta.parts.forEach((recipients, part) => {
     let pending = false;
     let lastDead: DeadState | undefined;
     const past: number[] = [];
     for (const recipient of recipients) {
       const state = states.get(recipient) ?? { kind: "pending" };
-      if (state.kind === "pending") pending = true;
-      else if (state.kind === "failed") need.bounce = true;
+      if (state.kind === "pending") {
+        pending = true;
+        if (state.delay !== undefined) owed.add("delayed");
+      } else if (state.kind === "failed") owed.add("failed");
       else if (state.kind === "dead") {
         if (nowMs - state.atMs > retentionMs) past.push(recipient);
         else lastDead = state;
@@ -109,19 +114,20 @@ function needOf(message: StoredMessage, states: States, nowMs: number, retention
     if (lastDead !== undefined) need.dead.push({ part, state: lastDead });
     else if (past.length > 0) need.expired.push({ part, recipients: past });
   });
+  need.bounces.push(...owed);
   return need;
 }
 
 /** What of each message's needs has no job; messages that lack nothing are left out. */
 async function withoutJobs(redis: RedisConnection, needs: Need[]): Promise<Need[]> {
   const pipeline = redis.pipeline();
-  for (const { message, parts, bounce, dead } of needs) {
+  for (const { message, parts, bounces, dead } of needs) {
     const { id } = message.meta;
     for (const part of parts) {
       const jobId = deliveryJobId(id, part);
       pipeline.exists(jobKey("delivery", jobId), jobKey("delivery-slow", jobId));
     }
-    if (bounce) pipeline.exists(jobKey("bounce", bounceJobId(id)));
+    for (const kind of bounces) pipeline.exists(jobKey("bounce", bounceId(bounceJob(message, kind))));
     for (const { part } of dead) pipeline.exists(jobKey("dead", deliveryJobId(id, part)));
   }
   const results = (await pipeline.exec()) ?? [];
@@ -135,10 +141,14 @@ async function withoutJobs(redis: RedisConnection, needs: Need[]): Promise<Need[
     .map((need) => ({
       ...need,
       parts: need.parts.filter(isMissing),
-      bounce: need.bounce && isMissing(),
+      bounces: need.bounces.filter(isMissing),
       dead: need.dead.filter(isMissing),
     }))
-    .filter(({ parts, bounce, dead }) => parts.length > 0 || bounce || dead.length > 0);
+    .filter(({ parts, bounces, dead }) => parts.length + bounces.length + dead.length > 0);
+}
+
+function bounceJob({ meta, locator }: StoredMessage, kind: SharedKind): BounceJob {
+  return { version: 1, kind, id: meta.id, locator };
 }
 
 /** What was missing and is needed still. */
@@ -146,7 +156,7 @@ function both(missing: Need, now: Need): Need {
   return {
     ...missing,
     parts: missing.parts.filter((part) => now.parts.includes(part)),
-    bounce: missing.bounce && now.bounce,
+    bounces: missing.bounces.filter((kind) => now.bounces.includes(kind)),
     dead: now.dead.filter(({ part }) => missing.dead.some((dead) => dead.part === part)),
   };
 }
@@ -158,14 +168,10 @@ async function addMissing(context: ScanContext, needs: Need[], report: ScanRepor
   );
   if (parts.length > 0) report.deliveries += await producer.addParts(parts);
 
-  const bounces = needs.filter(({ bounce }) => bounce);
+  const bounces = needs.flatMap(({ message, bounces }) => bounces.map((kind) => bounceJob(message, kind)));
   for (let start = 0; start < bounces.length; start += bouncesAtOnce) {
     const some = bounces.slice(start, start + bouncesAtOnce);
-    await Promise.all(
-      some.map(({ message: { meta, locator } }) =>
-        producer.addBounce({ version: 1, kind: "failed", id: meta.id, locator }, config.dsn.wave),
-      ),
-    );
+    await Promise.all(some.map((job) => producer.addBounce(job, config.dsn.wave)));
     report.bounces += some.length;
   }
 

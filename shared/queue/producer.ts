@@ -44,12 +44,18 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
   const redis = createRedis(redisConfig, "producer", log);
 
   const addParts = async (parts: Part[]): Promise<number> => {
-    const flat: string[] = [];
+    const nowMs = Date.now();
+    /** By the milliseconds that they wait. */
+    const flats = new Map<number, string[]>();
     for (const { message, part, route, again } of parts) {
       const job = makeDeliveryJob(message, part, route, again);
+      const dueMs = job.history === undefined ? nowMs : (message.meta.tried?.untilMs ?? nowMs);
+      const delayMs = Math.max(0, dueMs - nowMs);
+      const flat = flats.get(delayMs) ?? [];
+      flats.set(delayMs, flat);
       flat.push(deliveryJobId(job.id, part), JSON.stringify(job));
     }
-    return inTime(add(redis, "delivery", flat, 0, false));
+    return inTime(sumOf([...flats].map(([delayMs, flat]) => add(redis, "delivery", flat, delayMs, false))));
   };
 
   return {
@@ -66,9 +72,8 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
     },
 
     async addBounce(job: BounceJob, delayMs: number) {
-      await inTime(
-        add(redis, "bounce", [bounceId(job), JSON.stringify(job)], delayMs, job.kind === "failed"),
-      );
+      const isShared = job.kind === "failed" || job.kind === "delayed";
+      await inTime(add(redis, "bounce", [bounceId(job), JSON.stringify(job)], delayMs, isShared));
     },
 
     async addDead(job: DeadJob) {
@@ -111,14 +116,18 @@ async function add(
   for (let start = 0; start < flat.length; start += jobsPerCall * 2) {
     calls.push(addJobs.run(redis, keys, [...head, ...flat.slice(start, start + jobsPerCall * 2)]));
   }
+  return sumOf(calls);
+}
+
+async function sumOf(calls: Promise<unknown>[]): Promise<number> {
   // Not Promise.all: a rejection must not leave others running that the caller then repeats.
   const results = await Promise.allSettled(calls);
-  let added = 0;
+  let sum = 0;
   for (const result of results) {
     if (result.status === "rejected") throw result.reason;
-    added += Number(result.value);
+    sum += Number(result.value);
   }
-  return added;
+  return sum;
 }
 
 async function inTime<T>(work: Promise<T>): Promise<T> {

@@ -46,7 +46,7 @@ export interface Producer {
    * `again` when an earlier try may have arrived after all.
    */
   addDeliveries(messages: { message: StoredMessage; routes: string[]; again?: boolean }[]): Promise<void>;
-  /** @param delayMs  time for further failures of the same message to join (kind `failed`) */
+  /** @param delayMs  time for further news of the same kind about the message to join (`failed` and `delayed`) */
   addBounce(job: BounceJob, delayMs: number): Promise<void>;
   addDead(job: DeadJob): Promise<void>;
   close(): Promise<void>;

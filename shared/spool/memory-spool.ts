@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
 import type { MessageMeta } from "../mail/message.ts";
 import { isFileSafeId } from "./names.ts";
+import { foldMarks, mergedStates } from "./settle-index.ts";
 import {
   type Body,
   type CollectReport,
@@ -17,7 +18,7 @@ import {
   SpoolUnavailable,
   type StoredMessage,
 } from "./spool.ts";
-import { StampClock, type StampedState, winner } from "./stamp.ts";
+import { type Mark, StampClock } from "./stamp.ts";
 
 export interface MemorySpoolOptions {
   /** Octets of bodies that it takes; without limit when absent. */
@@ -43,7 +44,7 @@ class MemorySpool implements Spool {
   readonly #largeBytes: number;
   readonly #clock = new StampClock(Date.now);
   readonly #messages = new Map<string, MemoryMessage>();
-  readonly #states = new Map<string, Map<number, StampedState>>();
+  readonly #marks = new Map<string, Mark[]>();
   readonly #drafts = new Set<MemoryDraft>();
   #bytes = 0;
   #position = 0;
@@ -100,7 +101,7 @@ class MemorySpool implements Spool {
     for (const [id, { recipients, body }] of this.#messages) {
       if (!this.#isSettled(id, recipients)) continue;
       this.#messages.delete(id);
-      this.#states.delete(id);
+      this.#marks.delete(id);
       this.#bytes -= body.length;
       report.bytesFreed += body.length;
     }
@@ -131,22 +132,18 @@ class MemorySpool implements Spool {
   }
 
   #settle({ id, recipients, state }: Settlement): void {
-    const stamped = { state, stamp: this.#clock.next() };
-    const states = this.#states.get(id) ?? new Map<number, StampedState>();
-    for (const recipient of recipients) states.set(recipient, winner(states.get(recipient), stamped));
-    this.#states.set(id, states);
+    const mark: Mark = { recipients, state, stamp: this.#clock.next() };
+    this.#marks.set(id, foldMarks([...(this.#marks.get(id) ?? []), mark]));
   }
 
-  #statesOf(id: string): Map<number, RecipientState> {
-    const states = new Map<number, RecipientState>();
-    for (const [recipient, { state }] of this.#states.get(id) ?? []) states.set(recipient, state);
-    return states;
+  #statesOf(id: string): ReadonlyMap<number, RecipientState> {
+    return mergedStates(this.#marks.get(id) ?? []);
   }
 
   #isSettled(id: string, recipients: number): boolean {
-    const states = this.#states.get(id);
+    const states = this.#statesOf(id);
     for (let recipient = 0; recipient < recipients; recipient++) {
-      const state = states?.get(recipient)?.state;
+      const state = states.get(recipient);
       if (state === undefined || !isSettled(state)) return false;
     }
     return true;

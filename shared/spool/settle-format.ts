@@ -2,11 +2,11 @@
  * The settle log's text (pure). A batch is what one write brought:
  *
  *     =<stamp, base 36> <octets of the lines> <CRC-32 of stamp and lines, hex>\n
- *     <id> <state><recipients>[ <diagnosis as JSON>]\n
+ *     <id> <state><recipients>[ <diagnosis or delay as JSON>]\n
  *     …
  *
- * States: p pending, w pending and its sender warned of the delay, d delivered, b bounced, r removed, f failed,
- * x dead. Recipients: `0`, `0,3`, `0-99,105`.
+ * States: p pending, l pending and its sender owed a warning of the delay, w pending and its sender warned,
+ * d delivered, b bounced, r removed, f failed, x dead. Recipients: `0`, `0,3`, `0-99,105`.
  * A batch counts whole or not at all: a line that was damaged into another valid one would lose mail, while a
  * settlement that is lost only delivers twice.
  */
@@ -28,6 +28,7 @@ export function formatLine({ id, recipients, state }: Settlement): string {
 function formatState(state: RecipientState, recipients: string): string {
   switch (state.kind) {
     case "pending":
+      if (state.delay !== undefined) return `l${recipients} ${JSON.stringify(state.delay)}`;
       return `${state.warned === true ? "w" : "p"}${recipients}`;
     case "delivered":
       return `d${recipients}`;
@@ -174,6 +175,8 @@ function parseState(letter: string, json: string): RecipientState | undefined {
   switch (letter) {
     case "p":
       return pending;
+    case "l":
+      return { kind: "pending", delay: JSON.parse(json) };
     case "w":
       return warned;
     case "d":

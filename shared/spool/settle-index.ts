@@ -3,7 +3,7 @@
  * An entry stays as long as a log that names the message, so the index is as large as the logs and no larger.
  */
 import { isSettled, type RecipientState } from "./spool.ts";
-import { type Mark, type StampClock, type StampedState, winner } from "./stamp.ts";
+import { isWarning, type Mark, outlives, type StampClock, type StampedState, winner } from "./stamp.ts";
 
 interface Entry {
   /** In the order they came; few, since folding keeps only what counts. */
@@ -89,7 +89,7 @@ export class SettleIndex {
     const only = entry.marks.length === 1 ? entry.marks[0] : undefined;
     if (only !== undefined && recipients === 1) return only.recipients.includes(0) && isSettled(only.state);
     let settled = 0;
-    for (const [recipient, { state }] of resolve(entry.marks))
+    for (const [recipient, { state }] of resolve(entry.marks).states)
       if (recipient < recipients && isSettled(state)) settled++;
     return settled === recipients;
   }
@@ -97,22 +97,40 @@ export class SettleIndex {
 
 export function mergedStates(marks: readonly Mark[]): ReadonlyMap<number, RecipientState> {
   const states = new Map<number, RecipientState>();
-  for (const [recipient, { state }] of resolve(marks)) states.set(recipient, state);
+  const resolved = resolve(marks);
+  for (const [recipient, { state }] of resolved.states) states.set(recipient, state);
+  for (const [recipient, warning] of resolved.warnings)
+    if (outlives(warning, resolved.states.get(recipient))) states.set(recipient, warning.state);
   return states;
 }
 
-function resolve(marks: readonly Mark[]): Map<number, StampedState> {
+interface Resolved {
+  states: Map<number, StampedState>;
+  warnings: ReadonlyMap<number, StampedState>;
+}
+
+const noWarnings: ReadonlyMap<number, StampedState> = new Map();
+
+function resolve(marks: readonly Mark[]): Resolved {
   const states = new Map<number, StampedState>();
-  for (const mark of marks)
-    for (const recipient of mark.recipients) states.set(recipient, winner(states.get(recipient), mark));
-  return states;
+  let warnings: Map<number, StampedState> | undefined;
+  for (const mark of marks) {
+    let into = states;
+    if (isWarning(mark.state)) {
+      warnings ??= new Map();
+      into = warnings;
+    }
+    for (const recipient of mark.recipients) into.set(recipient, winner(into.get(recipient), mark));
+  }
+  return { states, warnings: warnings ?? noWarnings };
 }
 
 /** The same knowledge in the fewest marks. */
 export function foldMarks(marks: readonly Mark[]): Mark[] {
   if (marks.length < 2) return [...marks];
   const groups = new Map<StampedState, number[]>();
-  for (const [recipient, mark] of resolve(marks)) {
+  const { states, warnings } = resolve(marks);
+  for (const [recipient, mark] of [...states, ...warnings]) {
     const group = groups.get(mark);
     if (group === undefined) groups.set(mark, [recipient]);
     else group.push(recipient);

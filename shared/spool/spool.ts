@@ -17,10 +17,17 @@ export interface Locator {
   checksum: number;
 }
 
+/** What a warning of a delay says. */
+export interface Delay {
+  diagnosis: Diagnosis;
+  /** Epoch milliseconds after which we give up. */
+  willRetryUntilMs: number;
+}
+
 /** What became of one recipient. Only `pending` is tried; `failed` owes the sender a DSN. */
 export type RecipientState =
-  /** `warned`: its sender has been told that it takes longer. */
-  | { kind: "pending"; warned?: true }
+  /** `delay`: its sender is owed the news that it takes longer; `warned`: they have been told. */
+  | { kind: "pending"; delay?: Delay; warned?: true }
   | { kind: "delivered" }
   | { kind: "failed"; diagnosis: Diagnosis }
   /** A DSN about it stands in the spool, or none was wanted. */

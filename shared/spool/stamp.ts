@@ -17,12 +17,22 @@ export interface StampedState {
   readonly stamp: number;
 }
 
-/** The later one, except that what is settled never becomes unsettled again. */
+/** Of two that are both warnings, or neither: the later one, except that what is settled never becomes unsettled again. */
 export function winner(current: StampedState | undefined, next: StampedState): StampedState {
   if (current === undefined) return next;
   const settled = isSettled(current.state);
   if (settled !== isSettled(next.state)) return settled ? current : next;
   return next.stamp >= current.stamp ? next : current;
+}
+
+/** Whoever notes a warning does not work on the recipient, who may have failed meanwhile: the note is kept apart. */
+export function isWarning(state: RecipientState): boolean {
+  return state.kind === "pending" && state.warned === true;
+}
+
+/** Whether a warning is more than the recipient's state says. A later `pending` begins anew: it was put back. */
+export function outlives(warning: StampedState, standing: StampedState | undefined): boolean {
+  return standing === undefined || (standing.state.kind === "pending" && warning.stamp >= standing.stamp);
 }
 
 /**

@@ -46,3 +46,75 @@ test("the sender is warned of a delay once, also when Redis is emptied afterward
   await waitFor("the delivery", async () => (await flow.kinds(meta.id)).join() === "delivered");
   assert.equal(home.received.length, 1, "no second warning");
 });
+
+test("a message that is late at three destinations leads to one warning, which names all three", async (t) => {
+  const far = await Promise.all(
+    [1, 2, 3].map((n) => startSmtpPeer({ script: { rcpt: () => `450 4.2.0 busy ${n}` } })),
+  );
+  const home = await startSmtpPeer();
+  t.after(() => Promise.all([...far, home].map((peer) => peer.stop())));
+  const flow = await createMailFlow(t, {
+    queue: { retry: ["300ms"], delay_warning: "500ms" },
+    dsn: { wave: "100ms" },
+    relay: {
+      routes: [
+        ...far.map(({ port }, n) => ({ to: `*@far${n + 1}.example`, via: `127.0.0.1:${port}` })),
+        { to: "*@sender.example", via: `127.0.0.1:${home.port}` },
+      ],
+    },
+  });
+  await flow.startDelivery();
+  const to = ["bob@far1.example", "carol@far2.example", "dave@far3.example"];
+  const { meta } = await flow.accept({ to }, [[0], [1], [2]]);
+  const states = async () => [...(await flow.spool.states(meta.id, true)).values()];
+  await waitFor("all to be late", async () => {
+    const late = (await states()).filter((state) => state.kind === "pending" && state.delay !== undefined);
+    return late.length === 3;
+  });
+  await flow.startBounce();
+  await waitFor("the sender to be warned", async () => {
+    const warned = (await states()).filter((state) => state.kind === "pending" && state.warned === true);
+    return warned.length === 3;
+  });
+  await waitFor("the warning", () => home.received.length > 0);
+  await waitFor(
+    "no more to be made",
+    async () => (await flow.redis.command(`EXISTS {postern}:bounce:${meta.id}-delayed`)) === ":0\r\n",
+  );
+  assert.equal(flow.events.filter(({ event }) => event === "dsn.made").length, 1);
+  const text = home.received[0]?.data.toString() ?? "";
+  for (const [n, address] of to.entries()) {
+    assert.ok(text.includes(`Final-Recipient: rfc822; ${address}`), address);
+    assert.ok(text.includes(`450 4.2.0 busy ${n + 1}`));
+  }
+});
+
+test("a delay that was recorded before the crash is told after it", async (t) => {
+  const far = await startSmtpPeer({ script: { rcpt: () => "450 4.2.0 try later" } });
+  const home = await startSmtpPeer();
+  t.after(() => Promise.all([far.stop(), home.stop()]));
+  const flow = await createMailFlow(t, {
+    queue: { delay_warning: 0 },
+    dsn: { wave: "100ms" },
+    relay: {
+      routes: [
+        { to: "*@example.com", via: `127.0.0.1:${far.port}` },
+        { to: "*@sender.example", via: `127.0.0.1:${home.port}` },
+      ],
+    },
+  });
+  const diagnosis = {
+    status: "4.2.0" as const,
+    class: "4xx" as const,
+    reason: "try later",
+    atMs: Date.now(),
+  };
+  const delay = { diagnosis, willRetryUntilMs: Date.now() + 3_600_000 };
+  const { meta } = await flow.accept({ to: ["bob@example.com"] });
+  // As it stands after a crash between the settle log and the bounce queue.
+  await flow.spool.settle([{ id: meta.id, recipients: [0], state: { kind: "pending", delay } }]);
+  await flow.startBounce();
+  await flow.startDelivery();
+  await waitFor("the warning", () => home.received.length === 1);
+  assert.match(home.received[0]?.data.toString() ?? "", /Action: delayed/);
+});

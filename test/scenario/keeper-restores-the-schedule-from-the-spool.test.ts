@@ -152,6 +152,18 @@ test("a failed recipient without its notification, and a dead one without its jo
   assert.deepEqual((await spool.states(old.meta.id)).get(0), { kind: "removed" });
 });
 
+test("a delay that the sender was not told of gets its warning, and one that they were told of none", async () => {
+  const delay = { diagnosis: busy, willRetryUntilMs: Date.now() + 3_600_000 };
+  const late = await accept(spool, storedMessage({}), [[0, { kind: "pending", delay }]]);
+  const warned = await accept(spool, storedMessage({}), [[0, { kind: "pending", warned: true }]]);
+  keep();
+  await waitFor("the scan", () => scans.length > 0);
+  assert.equal(scans[0]?.bounces, 1);
+  assert.equal(await count(`EXISTS {postern}:bounce:${late.meta.id}-delayed`), 1);
+  assert.equal(await count(`EXISTS {postern}:bounce:${warned.meta.id}-delayed`), 0);
+  assert.equal(await count("LLEN {postern}:delivery:wait"), 2);
+});
+
 test("of several keepers one works; when it goes another takes over and compares again", async () => {
   const first = keep();
   await waitFor("the first leads", () => first.leading && scans.length === 1);
@@ -168,6 +180,36 @@ test("a keeper that dies without a word is replaced when its lease runs out", as
   await new Promise((resolve) => setTimeout(resolve, 200));
   assert.equal(keeper.leading, false);
   await waitFor("it took over", () => keeper.leading && scans[0]?.reason === "this keeper took over");
+});
+
+test("what was tried inline waits for its time with its history, also after Redis was emptied", async () => {
+  const untilMs = Date.now() + 600_000;
+  const diagnosis = {
+    status: "4.4.2" as const,
+    class: "network" as const,
+    reason: "lost the session after sending the whole message",
+    atMs: Date.now(),
+    possiblyDelivered: true,
+  };
+  const { meta } = storedMessage({ to: ["a@example.org", "b@example.org"] });
+  meta.tried = { untilMs, last: [{ recipients: [1], diagnosis }] };
+  const message = await accept(spool, { ...storedMessage({}), meta });
+  const isScheduled = async () => {
+    assert.equal(await count("LLEN {postern}:delivery:wait"), 1);
+    const score = await redis.command(`ZSCORE {postern}:delivery:delayed ${meta.id}-1`);
+    assert.equal(Math.floor(Number(score.trim().split("\r\n").at(-1)) / 4096), untilMs);
+    assert.match(
+      await redis.command(`HGET {postern}:delivery:${meta.id}-1 data`),
+      /"history":\{"attempts":1,.*"possiblyDelivered":true/,
+    );
+  };
+  await producer.addDeliveries([{ message, routes: ["mx", "mx"] }]);
+  await isScheduled();
+  keep();
+  await waitFor("the first scan", () => scans.length === 1);
+  await redis.flush();
+  await waitFor("it is back", async () => (await count("ZCARD {postern}:delivery:delayed")) === 1);
+  await isScheduled();
 });
 
 test("a crash of Redis that loses what was written last is noticed", async () => {

@@ -274,11 +274,11 @@ describe("what of the original goes back", () => {
 });
 
 describe("delays and successes", () => {
-  const delayed = (recipients: number[]): Partial<BounceJob> => ({
-    kind: "delayed",
-    recipients: recipients.map((recipient) => ({ recipient, diagnosis: { ...refusal, status: "4.4.1" } })),
-    willRetryUntilMs: receivedAtMs + 432_000_000,
-  });
+  const delayed: Partial<BounceJob> = { kind: "delayed" };
+  const late: RecipientState = {
+    kind: "pending",
+    delay: { diagnosis: { ...refusal, status: "4.4.1" }, willRetryUntilMs: receivedAtMs + 432_000_000 },
+  };
   const good = (kind: "relayed" | "delivered", recipients: number[]): Partial<BounceJob> => ({
     kind,
     recipients: recipients.map((recipient) => ({
@@ -289,25 +289,56 @@ describe("delays and successes", () => {
     })),
   });
 
-  test("a delay warning says until when we try, settles nothing, and carries no body even with RET=FULL", async (t) => {
-    const { run, textOf, kinds } = await given(t, { envelope: { ret: "FULL" } });
-    await run(delayed([0]));
+  test("a delay warning says until when we try, notes that it was sent, and carries no body even with RET=FULL", async (t) => {
+    const { spool, run, textOf } = await given(t, { envelope: { ret: "FULL" }, states: [[0, late]] });
+    await run(delayed);
     const text = await textOf(0);
     assert.match(text, /^Action: delayed\r$/m);
     assert.match(text, /^Will-Retry-Until: /m);
     assert.doesNotMatch(text, /secret body/);
-    assert.deepEqual(await kinds(), []);
+    assert.deepEqual([...(await spool.states(id))], [[0, { kind: "pending", warned: true }]]);
+  });
+
+  test("one warning names all who are late and whose sender was not told, and a later one who is late later", async (t) => {
+    const { spool, run, published, textOf } = await given(t, {
+      envelope: { recipients: [bob, carol, { address: "dave@example.com" }] },
+      states: [
+        [0, late],
+        [1, late],
+      ],
+    });
+    await run(delayed);
+    await run(delayed);
+    assert.equal(published.length, 1);
+    const named = (text: string) =>
+      [...text.matchAll(/^Final-Recipient: rfc822; (.*)\r$/gm)].map(([, who]) => who);
+    assert.deepEqual(named(await textOf(0)), ["bob@example.com", "carol@example.com"]);
+    await spool.settle([{ id, recipients: [2], state: late }]);
+    await run(delayed);
+    assert.deepEqual(named(await textOf(1)), ["dave@example.com"]);
+  });
+
+  test("a warning that the spool does not take stays owed", async (t) => {
+    const { spool, run, published } = await given(t, { states: [[0, late]] });
+    spool.draft = () => {
+      throw new SpoolFull("full");
+    };
+    await assert.rejects(run(delayed), SpoolFull);
+    assert.deepEqual([...(await spool.states(id))], [[0, late]]);
+    assert.deepEqual(published, []);
   });
 
   test("a recipient that was delivered or failed meanwhile is not warned about", async (t) => {
     const { run, published } = await given(t, {
       envelope: { recipients: [bob, carol] },
       states: [
+        [0, late],
         [0, { kind: "delivered" }],
+        [1, late],
         [1, failed],
       ],
     });
-    await run(delayed([0, 1]));
+    await run(delayed);
     assert.deepEqual(published, []);
   });
 
@@ -316,8 +347,12 @@ describe("delays and successes", () => {
       { ...bob, notify: ["FAILURE" as const] },
       { ...carol, notify: ["DELAY" as const] },
     ];
-    const { run, textOf } = await given(t, { envelope: { recipients } });
-    await run(delayed([0, 1]));
+    const states: [number, RecipientState][] = [
+      [0, late],
+      [1, late],
+    ];
+    const { run, textOf } = await given(t, { envelope: { recipients }, states });
+    await run(delayed);
     assert.doesNotMatch(await textOf(0), /bob@example.com/);
   });
 
@@ -336,8 +371,11 @@ describe("delays and successes", () => {
 
   test("nobody is told anything about mail of the null sender", async (t) => {
     const recipients = [{ ...bob, notify: ["SUCCESS" as const, "DELAY" as const] }];
-    const { run, published } = await given(t, { envelope: { reversePath: "", recipients } });
-    await run(delayed([0]));
+    const { run, published } = await given(t, {
+      envelope: { reversePath: "", recipients },
+      states: [[0, late]],
+    });
+    await run(delayed);
     await run(good("relayed", [0]));
     assert.deepEqual(published, []);
   });

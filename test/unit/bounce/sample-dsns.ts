@@ -157,7 +157,6 @@ export const sampleDsns: Record<string, Dsn> = {
   delayed: dsn({
     kind: "delayed",
     madeAtMs: receivedAtMs + 4 * hour,
-    willRetryUntilMs: receivedAtMs + 120 * hour,
     recipients: [
       {
         address: "bob@example.com",
@@ -166,6 +165,7 @@ export const sampleDsns: Record<string, Dsn> = {
           reason: "mx1.example.com (192.0.2.25) does not answer: connect ETIMEDOUT",
           remote: mx,
           atMs: receivedAtMs + 4 * hour,
+          willRetryUntilMs: receivedAtMs + 120 * hour,
         },
       },
     ],

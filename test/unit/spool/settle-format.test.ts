@@ -13,6 +13,7 @@ import { someDiagnosis } from "../../contract/spool.ts";
 const states: RecipientState[] = [
   { kind: "pending" },
   { kind: "pending", warned: true },
+  { kind: "pending", delay: { diagnosis: someDiagnosis, willRetryUntilMs: 1_900_000_000_000 } },
   { kind: "delivered" },
   { kind: "bounced" },
   { kind: "removed" },
@@ -37,7 +38,7 @@ test("settlements of every kind read back as they were written", () => {
   );
   assert.deepEqual(
     entries.map(({ mark }) => mark.stamp),
-    [...Array(3).fill(1_700_000_000_000_001), ...Array(4).fill(1_700_000_000_000_002), 3],
+    [...Array(3).fill(1_700_000_000_000_001), ...Array(5).fill(1_700_000_000_000_002), 3],
   );
 });
 

@@ -12,6 +12,8 @@ const kinds: RecipientState[] = [
   { kind: "bounced" },
   { kind: "failed", diagnosis: someDiagnosis },
   { kind: "dead", diagnosis: someDiagnosis, atMs: 1 },
+  { kind: "pending", delay: { diagnosis: someDiagnosis, willRetryUntilMs: 1 } },
+  { kind: "pending", warned: true },
 ];
 
 const newIndex = () => new SettleIndex(new StampClock(() => 0));
@@ -66,6 +68,25 @@ test("what is settled is not owed again, and what is not may become so again", (
   mark(2, 3, 1);
   const states = [...index.states("M").values()].map(({ kind }) => kind);
   assert.deepEqual(states, ["delivered", "pending", "bounced"]);
+});
+
+test("that a sender was warned ends what is owed of a delay, and never a failure that came in between", () => {
+  const index = newIndex();
+  const mark = (recipient: number, kind: number, stamp: number): void =>
+    index.apply("M", { recipients: [recipient], state: kinds[kind] ?? { kind: "pending" }, stamp }, "log");
+  mark(0, 6, 1);
+  mark(0, 7, 2);
+  for (const [recipient, end] of [1, 4, 5].entries()) {
+    mark(recipient + 1, 6, 1);
+    mark(recipient + 1, end, 2);
+    mark(recipient + 1, 7, 3);
+  }
+  mark(4, 7, 1);
+  mark(4, 0, 2);
+  assert.deepEqual(
+    [...index.states("M").values()],
+    [7, 1, 4, 5, 0].map((kind) => kinds[kind]),
+  );
 });
 
 test("what one log said is forgotten with it, unless another says it too", () => {
