@@ -17,14 +17,18 @@ const backupWay: WayChoice = { kind: "backup" };
 
 /**
  * Needs no memory of its own: the last diagnosis in the job's history and the message's age say it all.
- * @param last  how the recipient's last attempt ended; `undefined` before the first
+ * @param last          how the recipient's last attempt ended; `undefined` before the first
+ * @param wasByBackup   that attempt was the backup's
  */
 export function chooseWay(
   last: Diagnosis | undefined,
   sinceMs: number,
   policy: BackupPolicy | undefined,
   nowMs: number,
+  wasByBackup = false,
 ): WayChoice {
+  // In turn, since either may be well again; but its own way may have refused for good what the backup takes over then.
+  if (wasByBackup && policy?.on.includes("5xx") !== true) return ownWay;
   if (policy === undefined || last === undefined || !takesOver(last, policy)) return ownWay;
   const fromMs = sinceMs + policy.after;
   if (nowMs >= fromMs) return backupWay;

@@ -52,7 +52,7 @@ export function planAttempts(
     let withoutBackup = !usable;
     if (usable && last !== undefined) {
       const diagnosis = last.get(recipient);
-      const way = chooseWay(diagnosis, sinceMs, backup, nowMs);
+      const way = chooseWay(diagnosis, sinceMs, backup, nowMs, isFrom(diagnosis, other));
       if (way.kind === "wait") {
         untried.set(recipient, { untilMs: way.untilMs, ...(diagnosis ? { last: diagnosis } : {}) });
         continue;
@@ -70,6 +70,14 @@ export function planAttempts(
     else legs.set(key, { row, nextHop, recipients: [recipient], withoutBackup });
   }
   return { legs: [...legs.values()], untried };
+}
+
+/** Whether a configured host, which a backup is, is the one that the attempt went to. */
+function isFrom(diagnosis: Diagnosis | undefined, nextHop: NextHop): boolean {
+  const remote = diagnosis?.remote;
+  if (remote === undefined) return false;
+  const hosts = nextHop.kind === "relay" ? [nextHop.relay] : nextHop.kind === "host" ? [nextHop.host] : [];
+  return hosts.some(({ host, port }) => host === remote.host && port === remote.port);
 }
 
 /** How each recipient's last attempt ended. */

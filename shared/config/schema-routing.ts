@@ -131,7 +131,9 @@ const backup = z.strictObject({
   on: z
     .array(z.enum(["dns", "connect", "network", "4xx", "5xx"]))
     .default(["dns", "connect", "network", "4xx"])
-    .describe("Which failures count."),
+    .describe(
+      "Which failures count. When a backup host fails too, it and the route take turns, unless `5xx` counts: then the route may have refused for good.",
+    ),
 });
 
 export const relay = z.strictObject({

@@ -49,6 +49,14 @@ test("what a 5xx refused is not tried unchanged again: it waits for the backup (
   assert.deepEqual(chooseWay(last, receivedAtMs, all, receivedAtMs + hour), { kind: "backup" });
 });
 
+test("after the backup its own way is tried again, in turn, unless that may have refused for good", () => {
+  const nowMs = receivedAtMs + 2 * hour;
+  const temporary = { ...all, on: ["connect" as const] };
+  assert.deepEqual(chooseWay(failed("connect"), receivedAtMs, temporary, nowMs, true), { kind: "own" });
+  assert.deepEqual(chooseWay(failed("connect"), receivedAtMs, temporary, nowMs, false), { kind: "backup" });
+  assert.deepEqual(chooseWay(failed("connect"), receivedAtMs, all, nowMs, true), { kind: "backup" });
+});
+
 test("our own trouble is not cured by another way out", () => {
   assert.deepEqual(chooseWay(failed("local"), receivedAtMs, all, receivedAtMs + 2 * hour), { kind: "own" });
 });
