@@ -1,5 +1,6 @@
 /** What follows one delivery attempt: for each recipient the end or another try, for the job its next time and queue. */
 import type { Config } from "../../shared/config/schema.ts";
+import { groupEqual, shortestWaitMs, waitMs } from "../../shared/queue/attempts.ts";
 import type { AttemptHistory, DeliveryQueueName } from "../../shared/queue/contract.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import { unreachable } from "../../shared/unreachable.ts";
@@ -42,9 +43,6 @@ export interface NextStep {
   warn: { recipient: number; diagnosis: Diagnosis }[];
 }
 
-/** The schedule never spins, whatever durations it is given. */
-const shortestWaitMs = 100;
-
 /**
  * RFC 5321 §4.5.4.1: wait between attempts, keep trying for 4-5 days.
  *
@@ -52,7 +50,7 @@ const shortestWaitMs = 100;
  * turn, the expiry), so that each of these is on time and speaks of a fresh try.
  *
  * @param nowMs   epoch milliseconds, after the attempt
- * @param jitter  0..1, spreads retries by ±10 % so that a restart or a dead server's return is no stampede
+ * @param jitter  0..1
  */
 export function decideNext(
   attempt: FinishedAttempt,
@@ -150,24 +148,4 @@ export function joinSteps(
     },
   };
   return joined;
-}
-
-function waitMs(attempts: number, policy: RetryPolicy, jitter: number): number {
-  const scheduled = policy.retry[Math.min(attempts, policy.retry.length) - 1] ?? shortestWaitMs;
-  return Math.max(shortestWaitMs, scheduled * (0.9 + 0.2 * jitter));
-}
-
-/** Equal diagnoses once, with all their recipients: a thousand recipients of a dead server stay one entry. */
-export function groupEqual(
-  diagnoses: Iterable<readonly [recipient: number, diagnosis: Diagnosis]>,
-): AttemptHistory["last"] {
-  const groups = new Map<string, AttemptHistory["last"][number]>();
-  for (const [recipient, diagnosis] of diagnoses) {
-    const { status, reason, reply, remote, possiblyDelivered } = diagnosis;
-    const key = `${status} ${reply?.code} ${remote?.address} ${possiblyDelivered} ${reason} ${reply?.lines.join(" ")}`;
-    const group = groups.get(key);
-    if (group) group.recipients.push(recipient);
-    else groups.set(key, { recipients: [recipient], diagnosis });
-  }
-  return [...groups.values()];
 }

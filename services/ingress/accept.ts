@@ -1,12 +1,12 @@
 /** Takes responsibility for a message: its record, on stable storage; then its jobs. 250 may be said only after that. */
 import { randomFillSync } from "node:crypto";
 import type { Envelope } from "../../shared/mail/envelope.ts";
-import type { MessageMeta, Origin } from "../../shared/mail/message.ts";
+import type { MessageMeta, Origin, TriedInline } from "../../shared/mail/message.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import { formatReceived, protocolKeyword, type TlsFacts } from "../../shared/mail/received.ts";
 import type { Publisher } from "../../shared/queue/queue.ts";
 import type { Connection } from "../../shared/routing/connection.ts";
-import { describeRoute, groupByNextHop, type Route } from "../../shared/routing/route.ts";
+import { describeRoute, groupByNextHop, type Route, type RouteGroup } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Draft, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";
 
@@ -28,6 +28,8 @@ export interface ReceivedMessage {
   tlsOptional?: boolean;
   /** Recipients who have the message already, by index; they have no route, and stand behind those who have one. */
   delivered?: number[];
+  /** Recipients who were tried already, to no avail; by index. */
+  tried?: TriedInline;
 }
 
 /** What a message is known by, and what the gateway writes on it. */
@@ -74,10 +76,10 @@ export function makeStamp(message: Sender & { hostname: string }, id: string, at
 
 /** The record of a message. Pure. */
 export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Stamp): AcceptedRecord {
-  const { envelope, messageId, delivered = [] } = message;
+  const { envelope, messageId, delivered = [], tried } = message;
   // RFC 8689 §4.1: beside REQUIRETLS the field is not heeded.
   const tlsOptional = message.tlsOptional === true && envelope.requireTls !== true;
-  const groups = groupByNextHop(message.routes);
+  const groups = groupByNextHop(message.routes).flatMap((group) => byTurn(group, tried));
   return {
     meta: {
       version: 1,
@@ -91,12 +93,21 @@ export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Sta
       size: message.size,
       has8bit: message.has8bit,
       parts: groups.map((group) => group.recipients),
+      ...(tried === undefined ? {} : { tried }),
     },
     routes: groups.map((group) => describeRoute(group.route)),
     ...(delivered.length === 0
       ? {}
       : { settles: { id, recipients: delivered, state: { kind: "delivered" } } }),
   };
+}
+
+/** Who was tried already waits for the next attempt; the others need not. */
+function byTurn({ recipients, route }: RouteGroup, tried: TriedInline | undefined): RouteGroup[] {
+  if (tried === undefined) return [{ recipients, route }];
+  const waiting = new Set(tried.last.flatMap((entry) => entry.recipients));
+  const groups = Map.groupBy(recipients, (recipient) => waiting.has(recipient));
+  return [...groups.values()].map((some) => ({ recipients: some, route }));
 }
 
 /** 45 bits a message, drawn for many at a time. */

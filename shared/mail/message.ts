@@ -1,5 +1,6 @@
 /** What the gateway knows of a message besides its body: the record that stands in the spool. */
 import type { Connection } from "../routing/connection.ts";
+import type { Diagnosis } from "../smtp/diagnosis.ts";
 import type { Envelope } from "./envelope.ts";
 
 /** The session that a message came by: the facts that routing, Received and the logs need later. */
@@ -39,4 +40,13 @@ export interface MessageMeta {
    * whatever the configuration becomes: job n carries `parts[n]`. The next hop itself is computed at each attempt.
    */
   parts: number[][];
+  /** Who was tried while the client waited: the first attempt of their parts, which hold nobody else. */
+  tried?: TriedInline;
+}
+
+export interface TriedInline {
+  /** When their next attempt is due, epoch milliseconds. */
+  untilMs: number;
+  /** How it ended, by index into `envelope.recipients`, equal diagnoses together. */
+  last: { recipients: number[]; diagnosis: Diagnosis }[];
 }

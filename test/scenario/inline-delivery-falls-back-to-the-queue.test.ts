@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { makeDeliveryJob } from "../../shared/queue/delivery-job.ts";
 import { SpoolFull, SpoolUnavailable } from "../../shared/spool/spool.ts";
 import {
   deliveredRecipients,
@@ -159,6 +160,10 @@ test("a server lost after the dot without a word: queued, and logged as possibly
   assert.equal(peer.received.length, 0);
   const deferred = sessions.log.find(({ event }) => event === "delivery.deferred");
   assert.equal(deferred?.possiblyDelivered, true);
+  // What the far server may still be working on is not sent at once again, and a notification can say so.
+  const [last] = sessions.accepted[0]?.meta.tried?.last ?? [];
+  assert.deepEqual(last?.recipients, [0]);
+  assert.equal(last?.diagnosis.possiblyDelivered, true);
 });
 
 test("a client that pauses too long loses the far server, not its mail", async (t) => {
@@ -207,11 +212,31 @@ test("each recipient of one transaction ends right: delivered, deferred, refused
     meta?.envelope.recipients.map(({ address }) => address),
     ["later@example.com", "friend@elsewhere.example", "held@example.com"],
   );
-  assert.deepEqual(meta?.parts, [[0, 2], [1]]);
+  assert.deepEqual(meta?.parts, [[0], [2], [1]]);
   // One Received field for both ways, which names nobody, since there were several.
   assert.ok(peer.received[0]?.data.toString("latin1").startsWith(meta?.received ?? "none"));
   assert.doesNotMatch(meta?.received ?? "", /for </);
   assert.equal(sent.dot, `250 2.0.0 Ok: queued as ${meta?.id}`);
+});
+
+test("who was answered 4xx waits for the queue's next attempt, who was not asked does not", async (t) => {
+  const { sessions } = await startInlineFlow(
+    t,
+    { script: { rcpt: (address) => (address.startsWith("later") ? "450 4.2.0 later" : undefined) } },
+    { inline: { isHeld: ({ to }) => to.startsWith("held") }, config: { queue: { retry: ["10m"] } } },
+  );
+  await send(await greeted(sessions), ["<later@example.com>", "<yes@example.com>", "<held@example.com>"]);
+  const [stored] = sessions.published;
+  assert.ok(stored);
+  const { meta } = stored.message;
+  // Two jobs for one next hop: each has its time.
+  assert.deepEqual(meta.parts, [[0], [1]]);
+  const { history } = makeDeliveryJob(stored.message, 0, "", false);
+  assert.equal(history?.attempts, 1);
+  assert.equal(history?.last[0]?.diagnosis.reply?.code, 450);
+  assert.equal(makeDeliveryJob(stored.message, 1, "", false).history, undefined);
+  const waitMs = (meta.tried?.untilMs ?? 0) - (history?.lastAttemptAtMs ?? 0);
+  assert.ok(waitMs >= 9 * 60_000 && waitMs <= 11 * 60_000, `${waitMs} ms`);
 });
 
 test("of two next hops the first goes inline and the second to the queue", async (t) => {

@@ -1,4 +1,6 @@
 /** From the final dot to the reply, for a message that also went to a far server: its word first, then the spool. */
+import type { TriedInline } from "../../../shared/mail/message.ts";
+import { groupEqual } from "../../../shared/queue/attempts.ts";
 import type { BounceJob } from "../../../shared/queue/contract.ts";
 import type { Outcome } from "../../../shared/smtp/diagnosis.ts";
 import type { StoredMessage } from "../../../shared/spool/spool.ts";
@@ -6,7 +8,7 @@ import type { InlineEnd } from "../../../shared/transport/inline-transaction.ts"
 import type { Acceptor, ReceivedMessage, Stamp } from "../accept.ts";
 import type { Reception } from "../session/reception.ts";
 import { notStored, type Stored, storeMessage, written } from "../session/store.ts";
-import { type AfterInline, afterInline } from "./after-inline.ts";
+import { type AfterInline, afterInline, nextAttemptAtMs } from "./after-inline.ts";
 import { passedOn, refusalOf } from "./far-reply.ts";
 import type { Inline } from "./inline.ts";
 import type { InlineLeg } from "./inline-leg.ts";
@@ -44,7 +46,7 @@ export async function finishInline(
   }
   const end = await leg.finish();
   const { outcome } = end;
-  const next = afterInline(message.envelope, leg.recipients, outcome);
+  const next = afterInline(message.envelope, leg.recipients, outcome, leg.deferred);
   count(inline, leg, outcome, next);
   switch (next.kind) {
     case "refused":
@@ -53,7 +55,7 @@ export async function finishInline(
       reception.abandon();
       return { stored: accepted(stamp, message, outcome), end, isSettled: true };
     case "stored": {
-      const kept = keep(message, next);
+      const kept = keep(message, next, triedOf(next, message, stamp, inline));
       const stored = await storeMessage(reception, kept, acceptor, stamp);
       if (stored.kind === "accepted" && stored.message !== undefined) {
         report(stored.message, next, leg, outcome, inline);
@@ -90,6 +92,7 @@ function rowsOf({ routes }: ReceivedMessage): string[] {
 function keep(
   message: ReceivedMessage,
   { queued, reported }: AfterInline & { kind: "stored" },
+  tried: TriedInline | undefined,
 ): ReceivedMessage {
   const { envelope, routes } = message;
   const pick = <T>(list: readonly T[], indexes: number[]): T[] =>
@@ -100,6 +103,27 @@ function keep(
     envelope: { ...envelope, recipients: pick(envelope.recipients, [...queued, ...reported]) },
     routes: pick(routes, queued),
     delivered: reported.map((_, position) => queued.length + position),
+    ...(tried === undefined ? {} : { tried }),
+  };
+}
+
+/** By position in the record. */
+function triedOf(
+  { queued, tried }: AfterInline & { kind: "stored" },
+  { envelope }: ReceivedMessage,
+  { atMs: receivedAtMs }: Stamp,
+  { queue }: Inline,
+): TriedInline | undefined {
+  if (tried.size === 0) return undefined;
+  const atMs = Math.max(...[...tried.values()].map((diagnosis) => diagnosis.atMs));
+  return {
+    untilMs: nextAttemptAtMs(
+      atMs,
+      { receivedAtMs, nullSender: envelope.reversePath === "" },
+      queue,
+      Math.random(),
+    ),
+    last: groupEqual([...tried].map(([index, diagnosis]) => [queued.indexOf(index), diagnosis] as const)),
   };
 }
 

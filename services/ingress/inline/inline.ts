@@ -1,4 +1,5 @@
 /** Inline delivery as the sessions see it: whether a recipient may go that way, and the far transaction for it. */
+import type { Config } from "../../../shared/config/schema.ts";
 import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
 import { mustHaveTls } from "../../../shared/mail/envelope.ts";
 import type { Origin } from "../../../shared/mail/message.ts";
@@ -18,6 +19,8 @@ export interface InlineMeans {
 
 export interface Inline extends InlineMeans {
   metrics: InlineMetrics;
+  /** When the queue tries what was tried inline. */
+  queue: Config["queue"];
 }
 
 /** Who sends, as far as it is known before the data. */

@@ -62,7 +62,7 @@ export function createSessions(options: SessionsOptions): Sessions {
   const inline =
     options.inline === undefined
       ? undefined
-      : { ...options.inline, metrics: new InlineMetrics(options.metrics) };
+      : { ...options.inline, metrics: new InlineMetrics(options.metrics), queue: options.config.queue };
   const profiles = new Map(
     options.config.listeners.map((listener) => [
       listener.name,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { afterInline } from "../../../../services/ingress/inline/after-inline.ts";
+import { afterInline, nextAttemptAtMs } from "../../../../services/ingress/inline/after-inline.ts";
 import { passedOn, refusalOf } from "../../../../services/ingress/inline/far-reply.ts";
 import type { Envelope } from "../../../../shared/mail/envelope.ts";
 import type { Diagnosis, Outcome } from "../../../../shared/smtp/diagnosis.ts";
@@ -27,18 +27,42 @@ const three = envelope(undefined, undefined, undefined);
 
 for (const [name, given, inline, outcome, expected] of [
   ["all delivered", three, [0, 1, 2], delivered(), { kind: "delivered" }],
-  ["some delivered", three, [0, 2], delivered(), { kind: "stored", queued: [1], reported: [] }],
+  [
+    "some delivered",
+    three,
+    [0, 2],
+    delivered(),
+    { kind: "stored", queued: [1], reported: [], tried: new Map() },
+  ],
   ["all refused", three, [0, 1, 2], rejected, { kind: "refused", diagnosis }],
-  ["some refused", three, [1], rejected, { kind: "stored", queued: [0, 1, 2], reported: [] }],
-  ["deferred", three, [0, 1, 2], deferred, { kind: "stored", queued: [0, 1, 2], reported: [] }],
-  ["nobody taken", three, [], deferred, { kind: "stored", queued: [0, 1, 2], reported: [] }],
+  [
+    "some refused",
+    three,
+    [1],
+    rejected,
+    { kind: "stored", queued: [0, 1, 2], reported: [], tried: new Map() },
+  ],
+  [
+    "deferred",
+    three,
+    [0, 1, 2],
+    deferred,
+    { kind: "stored", queued: [0, 1, 2], reported: [], tried: new Map() },
+  ],
+  [
+    "nobody taken",
+    three,
+    [],
+    deferred,
+    { kind: "stored", queued: [0, 1, 2], reported: [], tried: new Map() },
+  ],
   ["SUCCESS, reported by the server", envelope("SUCCESS"), [0], delivered(), { kind: "delivered" }],
   [
     "SUCCESS, reported by nobody else",
     envelope(undefined, "SUCCESS"),
     [0, 1],
     delivered(false),
-    { kind: "stored", queued: [], reported: [1] },
+    { kind: "stored", queued: [], reported: [1], tried: new Map() },
   ],
   [
     "SUCCESS of the null sender",
@@ -49,9 +73,43 @@ for (const [name, given, inline, outcome, expected] of [
   ],
 ] as [string, Envelope, number[], Outcome, ReturnType<typeof afterInline>][]) {
   test(`after inline delivery: ${name}`, () => {
-    assert.deepEqual(afterInline(given, inline, outcome), expected);
+    assert.deepEqual(afterInline(given, inline, outcome, new Map()), expected);
   });
 }
+
+const said = (code: number, command: "CONNECT" | "RCPT" | "DOT"): Diagnosis => ({
+  ...diagnosis,
+  status: "4.0.0",
+  class: "4xx",
+  reply: { code, lines: ["later"], command },
+});
+const lost: Diagnosis = { ...diagnosis, status: "4.4.2", class: "network" };
+
+for (const [name, outcome, deferred, tried] of [
+  ["451 at the dot", { kind: "deferred", diagnosis: said(451, "DOT") }, [], [1, 2]],
+  ["lost before the dot", { kind: "deferred", diagnosis: lost }, [], []],
+  ["lost behind the dot", { kind: "deferred", diagnosis: { ...lost, possiblyDelivered: true } }, [], [1, 2]],
+  ["450 at RCPT", delivered(), [[0, said(450, "RCPT")]], [0]],
+  ["too many recipients", delivered(), [[0, said(452, "RCPT")]], []],
+  ["421 in the greeting", rejected, [[0, said(421, "CONNECT")]], [0]],
+  ["no answer to RCPT", rejected, [[0, lost]], []],
+] as [string, Outcome, [number, Diagnosis][], number[]][]) {
+  test(`after inline delivery, who was tried: ${name}`, () => {
+    const next = afterInline(three, [1, 2], outcome, new Map(deferred));
+    assert.ok(next.kind === "stored");
+    assert.deepEqual([...next.tried.keys()], tried);
+  });
+}
+
+test("the queue's next attempt comes after its first wait, the warning or the expiry, whatever is first", () => {
+  const policy = { retry: [1000, 5000], expire: 100_000, dsn_expire: 0, delay_warning: 0 };
+  const sender = { receivedAtMs: 0, nullSender: false };
+  assert.equal(nextAttemptAtMs(50, sender, policy, 0.5), 1050);
+  assert.equal(nextAttemptAtMs(50, sender, policy, 0), 950);
+  assert.equal(nextAttemptAtMs(50, sender, { ...policy, delay_warning: 700 }, 0.5), 700);
+  assert.equal(nextAttemptAtMs(50, sender, { ...policy, expire: 0 }, 0.5), 0);
+  assert.equal(nextAttemptAtMs(50, { ...sender, nullSender: true }, policy, 0.5), 0);
+});
 
 test("a far reply passes with code, status and text, on one line that fits (RFC 5321 §4.5.3.1.5)", () => {
   const reply = {
