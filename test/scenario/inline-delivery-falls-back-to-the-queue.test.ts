@@ -362,6 +362,42 @@ test("a client that goes away while the far server is asked about its recipient 
   await waitFor("the session to end", () => sessions.sessions.active === 0);
 });
 
+for (const isReset of [true, false]) {
+  const name = isReset
+    ? "a client that is gone while the far server says 451 keeps its message: it is not queued as well"
+    : "a client that only says no more hears that its message is queued after a 451";
+  test(name, async (t) => {
+    let answer: ((reply: string) => void) | undefined;
+    const { sessions } = await startInlineFlow(t, {
+      script: {
+        message: () =>
+          new Promise<string>((resolve) => {
+            answer = resolve;
+          }),
+      },
+    });
+    const client = await greeted(sessions);
+    await client.command("MAIL FROM:<me@example.org>");
+    await client.command("RCPT TO:<a@example.com>");
+    await client.command("DATA");
+    client.write(`${message}.\r\n`);
+    const say = await waitFor("the message to arrive", () => answer);
+    if (isReset) {
+      client.socket.resetAndDestroy();
+      await waitFor("the session to notice", () => sessions.closedSockets === 1);
+    } else client.socket.end();
+    say("451 4.3.0 later");
+    if (isReset) {
+      const refused = await waitFor("the log line", () =>
+        sessions.log.find(({ event }) => event === "message.refused"),
+      );
+      assert.match(String(refused.reply), /^451 4\.4\.2 /);
+    } else assert.match(await client.reply(), queued);
+    assert.deepEqual(queuedRecipients(sessions), isReset ? [] : ["a@example.com"]);
+    assert.equal(sessions.openDrafts, 0);
+  });
+}
+
 test("a client that is gone before its 250: delivered all the same, and logged as unheard", async (t) => {
   let answer: ((reply: string) => void) | undefined;
   const { peer, sessions } = await startInlineFlow(t, {

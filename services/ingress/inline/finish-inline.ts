@@ -7,6 +7,7 @@ import type { StoredMessage } from "../../../shared/spool/spool.ts";
 import type { InlineEnd } from "../../../shared/transport/inline-transaction.ts";
 import type { Acceptor, ReceivedMessage, Stamp } from "../accept.ts";
 import type { Reception } from "../session/reception.ts";
+import { replies } from "../session/replies.ts";
 import { notStored, type Stored, storeMessage, written } from "../session/store.ts";
 import { type AfterInline, afterInline, nextAttemptAtMs } from "./after-inline.ts";
 import { passedOn, refusalOf } from "./far-reply.ts";
@@ -17,6 +18,8 @@ export interface InlineMessage {
   leg: InlineLeg;
   /** Id, time and Received field as the far server has got them. */
   stamp: Stamp;
+  /** The client is gone: it hears no reply. */
+  isGone(): boolean;
 }
 
 export interface FinishedInline {
@@ -29,7 +32,7 @@ export interface FinishedInline {
 
 /** Never rejects. The draft has ended, or been given up, when it resolves. */
 export async function finishInline(
-  { leg, stamp }: InlineMessage,
+  { leg, stamp, isGone }: InlineMessage,
   reception: Reception,
   message: ReceivedMessage,
   acceptor: Acceptor,
@@ -47,6 +50,10 @@ export async function finishInline(
   const end = await leg.finish();
   const { outcome } = end;
   const next = afterInline(message.envelope, leg.recipients, outcome, leg.deferred);
+  // RFC 5321 §4.2.5: who has not heard the reply keeps the message and sends it again, and nobody has this copy.
+  if (next.kind === "stored" && outcome.kind !== "delivered" && isGone()) {
+    return { stored: { kind: "refused", reply: replies.unheard }, end, isSettled: false };
+  }
   count(inline, leg, outcome, next);
   switch (next.kind) {
     case "refused":

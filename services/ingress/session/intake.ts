@@ -155,7 +155,8 @@ export class Intake {
       const stamp = part?.stamp ?? makeStamp(facts, nextQueueId(atMs), atMs);
       return { stored: await storeMessage(reception, facts, acceptor, stamp) };
     }
-    const finished = await finishInline(part, reception, facts, acceptor, inline);
+    const isGone = () => this.#session.isGone;
+    const finished = await finishInline({ ...part, isGone }, reception, facts, acceptor, inline);
     return { stored: finished.stored, inline: finished };
   }
 

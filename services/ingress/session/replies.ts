@@ -43,6 +43,7 @@ export const replies = {
   loop: makeReply(554, "5.4.6", "Too many hops: the message seems to go round in circles"),
   bareNewline: makeReply(550, "5.6.11", "The message has a bare CR, a bare LF or a NUL"),
   localError: makeReply(451, "4.3.0", "Local error in processing, try again later"),
+  unheard: makeReply(451, "4.4.2", "The connection was lost before the reply"),
   storageShort: makeReply(452, "4.3.1", "Insufficient system storage, try again later"),
 
   brokenOff: makeReply(421, "4.3.0", "Local error in processing, try again later"),
