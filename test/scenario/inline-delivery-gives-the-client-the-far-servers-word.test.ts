@@ -34,6 +34,13 @@ test("the far server's 250 to the dot is the client's, and nothing is stored", a
   assert.equal(delivered?.reply, "250 2.6.0 taken as 4711");
 });
 
+test("a far server that takes no mail at all, 521 in its greeting: the client hears 556 at RCPT (RFC 7504 §4)", async (t) => {
+  const { sessions } = await startInlineFlow(t, { script: { connect: () => "521 5.3.2 no mail here" } });
+  const client = await greeted(sessions);
+  await client.command("MAIL FROM:<me@example.org>");
+  assert.equal(await client.command("RCPT TO:<bob@example.com>"), "556 5.3.2 no mail here");
+});
+
 test("our Received field stands before the message, which arrives octet for octet", async (t) => {
   const { peer, sessions } = await startInlineFlow(t);
   const client = await greeted(sessions);

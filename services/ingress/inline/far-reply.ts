@@ -1,4 +1,4 @@
-/** The far server's replies as the client gets them: its code, its enhanced status and its text, on one line. Pure. */
+/** The far server's replies as the client gets them: its code where it fits, its enhanced status and its text, on one line. Pure. */
 import { statusOf } from "../../../shared/smtp/diagnose.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
@@ -10,7 +10,13 @@ const maxText = 480;
 /** RFC 2034 §4: we offer enhanced codes, so every reply has one, also where the far server gave none. */
 export function passedOn(reply: SmtpReply): Reply {
   const text = reply.lines.join(" ").replace(/\s+/g, " ").trim();
-  return makeReply(reply.code, statusOf(reply), text === "" ? "No reason was given" : clip(text));
+  return makeReply(codeHere(reply), statusOf(reply), text === "" ? "No reason was given" : clip(text));
+}
+
+/** RFC 7504 §4: 521 is said by a host of itself, in its greeting. Of the domain behind it 556 is said, to RCPT. */
+function codeHere({ code, command }: SmtpReply): number {
+  if (code !== 521) return code;
+  return command === "DATA" || command === "DOT" ? 554 : 556;
 }
 
 /** A refusal that the far server said, or that it would say: it lacks what the message needs. */

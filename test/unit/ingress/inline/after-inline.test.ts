@@ -127,6 +127,18 @@ test("a far reply passes with code, status and text, on one line that fits (RFC 
   assert.ok(Buffer.byteLength(long.wire) <= 512);
 });
 
+for (const [command, code] of [
+  ["CONNECT", 556],
+  ["MAIL", 556],
+  ["RCPT", 556],
+  ["DOT", 554],
+] as const) {
+  test(`521 to ${command} becomes ${code}: the gateway itself takes mail (RFC 7504 §4)`, () => {
+    const reply = { code: 521, enhanced: "5.3.2" as const, lines: ["we take no mail"], command };
+    assert.equal(passedOn(reply).wire, `${code} 5.3.2 we take no mail\r\n`);
+  });
+}
+
 test("a refusal that no server said has the code of its status", () => {
   for (const [status, code] of [
     ["5.3.4", 552],
