@@ -2,9 +2,9 @@
 import { isAscii } from "../../shared/mail/address.ts";
 import { rfc5322Date } from "../../shared/mail/date.ts";
 import { deliveryStatus, needsGlobalStatus } from "./delivery-status.ts";
-import type { Dsn, DsnOriginal } from "./dsn.ts";
+import { type Dsn, type DsnOriginal, needsSmtpUtf8 } from "./dsn.ts";
 import { dsnSubject, dsnText } from "./dsn-text.ts";
-import { field, longestLine, oneLine, type Part, phrase, renderPart, unstructured } from "./mime.ts";
+import { field, longestLine, maxLine, oneLine, type Part, phrase, renderPart, unstructured } from "./mime.ts";
 import { fieldValue } from "./original.ts";
 
 export interface BuiltDsn {
@@ -18,9 +18,8 @@ export interface BuiltDsn {
 }
 
 export function buildDsn(dsn: Dsn): BuiltDsn {
-  const international = needsGlobalStatus(dsn);
   const text = dsnText(dsn);
-  const statusType = international ? "global-delivery-status" : "delivery-status";
+  const statusType = needsGlobalStatus(dsn) ? "global-delivery-status" : "delivery-status";
   const parts: Part[] = [
     {
       type: `text/plain; charset=${isAscii(text) ? "us-ascii" : "utf-8"}`,
@@ -35,11 +34,11 @@ export function buildDsn(dsn: Dsn): BuiltDsn {
   ];
   const returned = returnedPart(dsn.original);
   if (returned !== undefined) parts.push(returned);
-  const rendered = parts.map(renderPart);
+  const smtputf8 = needsSmtpUtf8(dsn);
+  const rendered = parts.map((part) => renderPart(part, smtputf8));
 
   // The id has 45 random bits that nobody knew when the original was written: no part can hold the boundary.
   const boundary = `report-${dsn.id}`;
-  const smtputf8 = !isAscii(dsn.to) || !isAscii(dsn.from.address);
   const partHas8bit = rendered.some((part) => part.has8bit);
   const header = headerFields(dsn, statusType, boundary, partHas8bit);
   const pieces: Buffer[] = [Buffer.from(`${header}\r\nThis is a report in MIME format.\r\n`)];
@@ -57,8 +56,8 @@ function headerFields(dsn: Dsn, statusType: string, boundary: string, has8bit: b
   const originalId = /^<[!-;=?-~]{1,900}>$/.exec(fieldValue(dsn.original.header, "message-id") ?? "")?.[0];
   return [
     field("Date", rfc5322Date(dsn.madeAtMs)),
-    field("From", `${phrase(dsn.from.name)} <${oneLine(dsn.from.address)}>`),
-    field("To", `<${oneLine(dsn.to)}>`),
+    field("From", phrase(dsn.from.name), `<${oneLine(dsn.from.address)}>`),
+    field("To", "", `<${oneLine(dsn.to)}>`),
     field("Subject", unstructured(dsnSubject(dsn))),
     field("Message-ID", messageIdOf(dsn)),
     // RFC 3834 §3.1.5: with these the mail program shows it beside the message that it is about.
@@ -94,7 +93,9 @@ function returnedPart(original: DsnOriginal): Part | undefined {
 
 /** RFC 2045 §2.8: 8bit data has no NUL, no bare CR or LF, no line above 998 octets; servers refuse or mangle the rest. */
 function isCarriable(message: Buffer): boolean {
-  return !message.includes(0) && longestLine(message) <= 998 && !bareNewline.test(message.toString("latin1"));
+  return (
+    !message.includes(0) && longestLine(message) <= maxLine && !bareNewline.test(message.toString("latin1"))
+  );
 }
 
 const bareNewline = /\r(?!\n)|(?<!\r)\n/;

@@ -3,7 +3,8 @@ import { canonicalAddress } from "../../shared/config/network.ts";
 import { isAscii } from "../../shared/mail/address.ts";
 import { rfc5322Date } from "../../shared/mail/date.ts";
 import type { SmtpReply } from "../../shared/smtp/status.ts";
-import type { Dsn, DsnRecipient } from "./dsn.ts";
+import { encodeOrcpt } from "../../shared/smtp/xtext.ts";
+import { type Dsn, type DsnRecipient, needsSmtpUtf8 } from "./dsn.ts";
 import { field, oneAsciiLine, oneLine } from "./mime.ts";
 
 /** A server's many words are in the text part too; programs want the beginning. */
@@ -12,16 +13,22 @@ const maxDiagnosticCode = 1000;
 const allDiagnosticCodes = 100_000;
 const minDiagnosticCode = 100;
 
-/** RFC 6533 §3: addresses beyond ASCII need the international form; everything else stays readable for older programs. */
+/**
+ * RFC 6533 §4: the form for addresses in UTF-8, which servers with SMTPUTF8 carry. Everywhere else such addresses are
+ * written in ASCII (§3, utf-8-addr-xtext), in the form that older programs know.
+ */
 export function needsGlobalStatus(dsn: Dsn): boolean {
-  return dsn.recipients.some(({ address, orcpt }) => !isAscii(address) || !isAscii(orcpt ?? ""));
+  const isInternational = dsn.recipients.some(
+    ({ address, orcpt }) => !isAscii(address) || !isAscii(orcpt ?? ""),
+  );
+  return isInternational && needsSmtpUtf8(dsn);
 }
 
 /** @returns the fields, groups separated by empty lines */
 export function deliveryStatus(dsn: Dsn): string {
-  const international = needsGlobalStatus(dsn);
-  const clean = international ? oneLine : oneAsciiLine;
-  const groups = dsn.recipients.map((recipient) => recipientFields(dsn, recipient, clean, international));
+  const inUtf8 = needsGlobalStatus(dsn);
+  const clean = inUtf8 ? oneLine : oneAsciiLine;
+  const groups = dsn.recipients.map((recipient) => recipientFields(dsn, recipient, clean, inUtf8));
   return [messageFields(dsn, clean), ...groups].join("\r\n");
 }
 
@@ -43,19 +50,27 @@ function recipientFields(
   dsn: Dsn,
   { address, orcpt, report }: DsnRecipient,
   clean: (text: string) => string,
-  international: boolean,
+  inUtf8: boolean,
 ): string {
   const { status, reply, remote, reason, atMs, willRetryUntilMs } = report;
   let fields = "";
   // An address type is a word; what came without one is not repeated as a field that programs would misread.
-  const original = /^([A-Za-z0-9-]+);(.+)$/su.exec(orcpt ?? "");
-  if (original !== null) fields += field("Original-Recipient", `${original[1]};${clean(original[2] ?? "")}`);
+  const [, originalType = "", original = ""] = /^([A-Za-z0-9-]+);(.+)$/su.exec(orcpt ?? "") ?? [];
+  if (oneLine(original) !== "") {
+    fields += field("Original-Recipient", "", typedAddress(originalType, "", original, inUtf8));
+  }
   // RFC 6533 §3: type utf-8 only for what needs it.
-  const type = international && !isAscii(address) ? "utf-8" : "rfc822";
-  fields += field("Final-Recipient", `${type}; ${clean(address)}`);
+  fields += field(
+    "Final-Recipient",
+    "",
+    typedAddress(isAscii(address) ? "rfc822" : "utf-8", " ", address, inUtf8),
+  );
   fields += field("Action", dsn.kind);
   fields += field("Status", status);
-  if (remote !== undefined) fields += field("Remote-MTA", `dns; ${mtaName(remote.host, remote.address)}`);
+  // RFC 3464 §2.3.5: the server that reported; one that was not heard has not.
+  if (remote !== undefined && reply !== undefined) {
+    fields += field("Remote-MTA", `dns; ${mtaName(remote.host, remote.address)}`);
+  }
   // RFC 3464 §2.3.6: type smtp is for replies that a server gave; what we found out ourselves has our own type.
   const words = reply === undefined ? `X-Postern; ${reason}` : `smtp; ${describeReply(reply)}`;
   const most = Math.min(maxDiagnosticCode, Math.floor(allDiagnosticCodes / dsn.recipients.length));
@@ -63,6 +78,13 @@ function recipientFields(
   fields += field("Last-Attempt-Date", rfc5322Date(atMs));
   if (willRetryUntilMs !== undefined) fields += field("Will-Retry-Until", rfc5322Date(willRetryUntilMs));
   return fields;
+}
+
+function typedAddress(type: string, space: string, address: string, inUtf8: boolean): string {
+  const clean = oneLine(address);
+  if (inUtf8) return `${type};${space}${clean}`;
+  if (type.toLowerCase() === "utf-8") return encodeOrcpt(`${type};${clean}`).replace(";", `;${space}`);
+  return `${type};${space}${oneAsciiLine(clean)}`;
 }
 
 /** `550 5.1.1 no such user`: all lines of the reply as one. */

@@ -1,4 +1,5 @@
 /** A delivery status notification as a value: everything that is said in it, before it becomes a message. */
+import { isAscii } from "../../shared/mail/address.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
 
 /** RFC 3464 §2.3.3, `expanded` left out: the gateway expands nothing. One notification is about one kind of news. */
@@ -54,6 +55,11 @@ export type RecipientReport = Pick<
   /** Of a delay: epoch milliseconds after which we give up. */
   willRetryUntilMs?: number;
 };
+
+/** RFC 6531: whether an address in its own header needs SMTPUTF8. All else of it can be written in ASCII. */
+export function needsSmtpUtf8({ to, from }: Dsn): boolean {
+  return !isAscii(to) || !isAscii(from.address);
+}
 
 /** Whether we gave up although nobody refused for good (RFC 3463 §3.5, X.4.7). */
 export function isExpiry(report: RecipientReport): boolean {

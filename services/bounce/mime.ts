@@ -3,10 +3,9 @@ import { encodeWord } from "nodemailer/lib/mime-funcs";
 import { encode as encodeQuotedPrintable, wrap } from "nodemailer/lib/qp";
 import { isAscii } from "../../shared/mail/address.ts";
 
-/** RFC 5322 §2.1.1: lines should have 78 characters at most, and must have 998. */
+/** RFC 5322 §2.1.1: lines should have 78 characters at most, and must have 998 octets at most. */
 const wantedLine = 76;
-/** Four octets of UTF-8 each, at most. */
-const longestToken = 240;
+export const maxLine = 998;
 
 /** One line whatever comes in: control characters and Unicode line ends become spaces, lone surrogates are replaced. */
 export function oneLine(text: string): string {
@@ -22,11 +21,16 @@ export function oneAsciiLine(text: string): string {
 }
 
 /**
- * A header field with its CRLF, folded at spaces (RFC 5322 §2.2.3), and inside what is too long to stay whole.
- * @param value  without line ends, as oneLine gives it
+ * A header field with its CRLF, folded at spaces (RFC 5322 §2.2.3), and inside only where no line could hold it.
+ * Runs of spaces become one: no line has nothing else (§3.2.2).
+ * @param text   without line ends, as oneLine gives it
+ * @param whole  what follows it and is not folded at its spaces: an address
  */
-export function field(name: string, value: string): string {
-  const [first = "", ...tokens] = value.split(" ").flatMap(cutToken);
+export function field(name: string, text: string, whole = ""): string {
+  const mostOctets = maxLine - `${name}: `.length;
+  const [first = "", ...tokens] = [...text.split(" "), whole]
+    .filter((token) => token !== "")
+    .flatMap((token) => cutToken(token, mostOctets));
   const lines: string[] = [];
   // The first token stays on the line of the name: some parsers take an empty first line for an empty field.
   let line = `${name}: ${first}`;
@@ -41,9 +45,21 @@ export function field(name: string, value: string): string {
   return `${lines.join("\r\n")}\r\n`;
 }
 
-function cutToken(token: string): string[] {
-  if (token.length <= longestToken) return [token];
-  return token.match(new RegExp(`.{1,${longestToken}}`, "gu")) ?? [];
+function cutToken(token: string, mostOctets: number): string[] {
+  const pieces: string[] = [];
+  let rest = token;
+  while (Buffer.byteLength(rest) > mostOctets) {
+    const piece = clipOctets(rest, mostOctets);
+    pieces.push(piece);
+    rest = rest.slice(piece.length);
+  }
+  return [...pieces, rest];
+}
+
+/** The beginning of a text, whole characters of it, in at most so many octets of UTF-8. */
+export function clipOctets(text: string, most: number): string {
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(most));
+  return text.slice(0, read);
 }
 
 /** Free text of a Subject or a display name: as it is when ASCII, else in encoded words (RFC 2047 §2: 75 characters each). */
@@ -96,12 +112,15 @@ export interface Part {
 
 /**
  * Text is quoted-printable where it is not plain ASCII. Messages stay as they are, as 8bit where they must: for
- * message/rfc822 RFC 2046 §5.2.1 allows nothing else, for the types of RFC 6533 §6 it is what should be, and what readers expect.
+ * message/rfc822 RFC 2046 §5.2.1 allows nothing else. RFC 6533 §6 wants the same for its types, and quoted-printable
+ * where the way back is not known to carry 8 bits.
+ * @param smtputf8  the notification goes to servers with SMTPUTF8 only
  * @returns the part with its header, without boundary lines
  */
-export function renderPart(part: Part): { bytes: Buffer; has8bit: boolean } {
+export function renderPart(part: Part, smtputf8: boolean): { bytes: Buffer; has8bit: boolean } {
   const is7bit = fitsIn7bit(part.content);
-  const encoded = !is7bit && part.type.startsWith("text/");
+  const mayEncode = part.type.startsWith("text/") || (part.type.startsWith("message/global") && !smtputf8);
+  const encoded = !is7bit && mayEncode;
   const has8bit = !is7bit && !encoded;
   const transferEncoding = is7bit ? "7bit" : encoded ? "quoted-printable" : "8bit";
   const header =
@@ -116,7 +135,7 @@ export function renderPart(part: Part): { bytes: Buffer; has8bit: boolean } {
 
 /** RFC 2045 §2.7: ASCII without NUL, lines of at most 998 octets. */
 function fitsIn7bit(bytes: Buffer): boolean {
-  return bytes.every((octet) => octet > 0 && octet < 128) && longestLine(bytes) <= 998;
+  return bytes.every((octet) => octet > 0 && octet < 128) && longestLine(bytes) <= maxLine;
 }
 
 /** Octets of the longest line, without its line end. */

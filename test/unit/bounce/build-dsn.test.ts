@@ -117,6 +117,45 @@ describe("the status part, RFC 3464", () => {
     assert.match(textOf(sample("failed-one")), /^Final-Recipient: rfc822; bob@example\.com\r$/m);
   });
 
+  test("RFC 6533 §3, §6: all of it is ASCII for a sender whose address is, and nothing is lost by that", () => {
+    const dsn = sample("failed-international-to-ascii-sender");
+    const [juergen] = dsn.recipients;
+    assert.ok(juergen);
+    const recipients = [{ ...juergen, orcpt: "utf-8;jürgen+x@exämple.com" }];
+    const { full, ...headersOnly } = dsn.original;
+    for (const original of [dsn.original, headersOnly]) {
+      const built = buildDsn({ ...dsn, recipients, original });
+      const text = built.bytes.toString("latin1");
+      assert.doesNotMatch(text, /[^\r\n\t -~]/);
+      assert.equal(built.has8bit, false);
+      assert.match(text, /^Final-Recipient: utf-8; j\\x\{FC\}rgen@ex\\x\{E4\}mple\.com\r$/m);
+      assert.match(text, /^Original-Recipient: utf-8;j\\x\{FC\}rgen\\x\{2B\}x@ex\\x\{E4\}mple\.com\r$/m);
+      const returned = text.slice(text.indexOf("Content-Type: message/global"));
+      const encoded = returned.slice(returned.indexOf("\r\n\r\n") + 4, returned.lastIndexOf("\r\n--report-"));
+      const octets = encoded
+        .replace(/=\r\n/g, "")
+        .replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+      const sent = original === headersOnly ? original.header : full;
+      assert.equal(Buffer.from(octets, "latin1").toString(), sent?.toString());
+    }
+  });
+
+  test("RFC 3464 §2.3.5: no Remote-MTA where no server reported anything", () => {
+    assert.doesNotMatch(textOf(sample("delayed")), /^Remote-MTA/m);
+    assert.doesNotMatch(textOf(sample("failed-possibly-delivered")), /^Remote-MTA/m);
+    const delayed = textOf(sample("delayed"));
+    assert.match(delayed, /^ {4}mx1\.example\.com \(192\.0\.2\.25\) does not answer/m);
+    assert.match(delayed, /^Diagnostic-Code: X-Postern; mx1\.example\.com/m);
+  });
+
+  test("no Original-Recipient where ORCPT had an address of nothing but spaces", () => {
+    const dsn = sample("failed-one");
+    const [bob] = dsn.recipients;
+    assert.ok(bob);
+    for (const orcpt of ["rfc822; ", "utf-8;   "])
+      assert.doesNotMatch(textOf({ ...dsn, recipients: [{ ...bob, orcpt }] }), /^Original-Recipient/m);
+  });
+
   test("words of a server beyond ASCII do not make an ordinary report international", () => {
     const dsn = sample("failed-one");
     const [bob] = dsn.recipients;
@@ -181,17 +220,55 @@ describe("the text for people", () => {
 });
 
 describe("header fields", () => {
-  test("are folded at spaces, and inside what is too long to stay whole", () => {
+  test("are folded at spaces, and inside what no line could hold, by octets (RFC 5322 §2.1.1)", () => {
     assert.equal(field("A", "b c"), "A: b c\r\n");
-    const folded = field("Diagnostic-Code", `${"word ".repeat(40)}${"x".repeat(3000)}`);
-    for (const line of folded.trimEnd().split("\r\n")) assert.ok(line.length <= 250);
-    assert.ok(
-      folded
-        .trimEnd()
-        .split("\r\n")
-        .slice(1)
-        .every((line) => line.startsWith(" ")),
-    );
+    for (const character of ["x", "ü", "語", "🍲"]) {
+      const folded = field("Diagnostic-Code", `${"word ".repeat(40)}${character.repeat(3000)}`);
+      const [, ...lines] = folded.trimEnd().split("\r\n");
+      for (const line of lines) {
+        assert.ok(Buffer.byteLength(line) <= 998);
+        assert.match(line, /^ \S/);
+      }
+      assert.equal(lines.join("").replaceAll(/[^🍲語üx]/gu, ""), character.repeat(3000));
+      assert.ok(lines.some((line) => Buffer.byteLength(line) > 970));
+    }
+  });
+
+  test("have no line of spaces alone (RFC 5322 §3.2.2)", () => {
+    for (let length = 50; length < 80; length++) {
+      const before = "x".repeat(length);
+      const folded = field("Diagnostic-Code", `smtp; ${before}   ${"y".repeat(90)}  ${" ".repeat(200)}z `);
+      for (const line of folded.trimEnd().split("\r\n")) assert.match(line, /\S$/);
+    }
+    assert.equal(field("Subject", "a  b"), "Subject: a b\r\n");
+  });
+
+  test("addresses and message ids are whole, however long", () => {
+    const local = "v".repeat(256);
+    const domain = `${"d".repeat(63)}.${"d".repeat(63)}.${"d".repeat(63)}.${"d".repeat(59)}.com`;
+    const long = `${local}@${domain}`;
+    const spaced = `"two  spaces ${"v".repeat(200)}"@${domain}`;
+    const id = `<${"i".repeat(600)}@${domain}>`;
+    const dsn = sample("failed-one");
+    const [bob] = dsn.recipients;
+    assert.ok(bob);
+    for (const address of [long, spaced]) {
+      const text = textOf({
+        ...dsn,
+        to: address,
+        original: { ...dsn.original, header: Buffer.from(`Message-ID: ${id}\r\n`) },
+        recipients: [{ ...bob, address, orcpt: `rfc822;${address}` }],
+      });
+      const lines = text.split("\r\n");
+      for (const line of [
+        `To: <${address}>`,
+        `In-Reply-To: ${id}`,
+        `References: ${id}`,
+        `Final-Recipient: rfc822; ${address}`,
+        `Original-Recipient: rfc822;${address}`,
+      ])
+        assert.ok(lines.includes(line), line);
+    }
   });
 
   test("display names are quoted or encoded as they need it", () => {

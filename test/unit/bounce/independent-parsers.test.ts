@@ -8,7 +8,7 @@ import { sampleDsns } from "./sample-dsns.ts";
 const hasSisimai = spawnSync("perl", ["-MSisimai", "-e", "1"]).status === 0;
 const hasPython = spawnSync("python3", ["-c", "import email"]).status === 0;
 
-/** In message/global-delivery-status, which Sisimai 4.25 finds nothing in: Python's package is the one that reads them. */
+/** Their addresses, in UTF-8 or by code points, are none for Sisimai 4.25: Python's package is the one that reads them. */
 const ofRfc6533 = ["failed-international", "failed-international-to-ascii-sender"];
 
 function golden(name: string): string {
@@ -89,7 +89,10 @@ test("Sisimai reads every notification that it knows the form of", {
     });
   }
   await t.test("failed-hostile: nothing that was smuggled in is taken for a field", () => {
-    for (const bounce of readBySisimai("failed-hostile")) assert.equal(bounce.addresser, "alice@example.org");
+    // A local part in quotes with spaces is no address for Sisimai: it finds the second recipient alone.
+    assert.partialDeepStrictEqual(readBySisimai("failed-hostile"), [
+      { recipient: "carol@example.com", addresser: "alice@example.org", deliverystatus: "5.0.0", alias: "" },
+    ]);
   });
 });
 
@@ -131,7 +134,7 @@ test("Python's email package reads every notification", {
       assert.equal(reading.type, "multipart/report");
       assert.equal(reading.parts[0], "text/plain");
       assert.equal(reading.parts[1], `message/${reading.report}`);
-      const isGlobal = ofRfc6533.includes(name);
+      const isGlobal = name === "failed-international";
       assert.equal(reading.report, isGlobal ? "global-delivery-status" : "delivery-status");
       assert.equal(reading.parts.length, dsn.original.attach ? 3 : 2);
       assert.deepEqual(header("Auto-Submitted"), ["auto-replied"]);
@@ -158,10 +161,14 @@ test("Python's email package reads every notification", {
       }
       if (name === "failed-hostile") return;
       assert.deepEqual(reading.defects, []);
-      // RFC 6533 §3: the address type utf-8, and the address as it is.
+      // RFC 6533 §3: the address type utf-8; the address as it is, or in ASCII where the sender's is.
+      const written = (address: string): string => {
+        if (!ofRfc6533.includes(name)) return `rfc822; ${address}`;
+        return isGlobal ? `utf-8; ${address}` : String.raw`utf-8; j\x{FC}rgen@ex\x{E4}mple.com`;
+      };
       assert.deepEqual(
         perRecipient.map((group) => Object.fromEntries(group)["Final-Recipient"]),
-        dsn.recipients.map(({ address }) => `${isGlobal ? "utf-8" : "rfc822"}; ${address}`),
+        dsn.recipients.map(({ address }) => written(address)),
       );
       for (const { address } of dsn.recipients) assert.ok(reading.text.includes(address));
     });
