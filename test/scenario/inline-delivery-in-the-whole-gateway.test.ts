@@ -7,6 +7,10 @@ import { type SmtpPeer, startSmtpPeer } from "../support/smtp-peer.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let isBusy = false;
+/** Greylisted once each. */
+const known = new Set<string>();
+/** The far server says nothing to the dot until these are called. */
+let answers: ((reply: string) => void)[] | undefined;
 let peer: SmtpPeer;
 let elsewhere: SmtpPeer;
 let gateway: Gateway;
@@ -16,8 +20,13 @@ before(async () => {
     extensions: ["PIPELINING", "8BITMIME"],
     script: {
       rcpt: (address) =>
-        address.startsWith("no") ? "550 5.1.1 no such user" : isBusy ? "450 4.2.0 later" : undefined,
-      message: () => "250 2.0.0 taken",
+        address.startsWith("no")
+          ? "550 5.1.1 no such user"
+          : isBusy || (address.startsWith("grey") && !known.has(address) && known.add(address))
+            ? "450 4.2.0 later"
+            : undefined,
+      message: () =>
+        answers === undefined ? "250 2.0.0 taken" : new Promise((resolve) => answers?.push(resolve)),
     },
   });
   elsewhere = await startSmtpPeer();
@@ -90,6 +99,56 @@ test("NOTIFY=SUCCESS: delivered inline once, and the sender is told", async () =
     elsewhere.received.some(({ from }) => from === "me@sender.example"),
   );
   assert.equal(copiesOf("s@example.com"), 1);
+});
+
+test("the ingress is killed when the far server has the message and has not answered: no 250, so the client sends it again", async () => {
+  const connected = await client();
+  for (const line of ["MAIL FROM:<me@example.org>", "RCPT TO:<killed@example.com>", "DATA"])
+    assert.match(await connected.command(line), /^[23]/);
+  const waiting: NonNullable<typeof answers> = [];
+  answers = waiting;
+  connected.write(`${message}.\r\n`);
+  await waitFor("the message to reach the far server", () => waiting.length === 1);
+  gateway.kill("ingress");
+  assert.equal(await connected.untilClosed(), "");
+  answers = undefined;
+  waiting[0]?.("250 2.0.0 taken");
+  const again = await waitFor("the ingress to be back", () => client().catch(() => undefined));
+  assert.match((await send(again, ["<killed@example.com>"])).dot ?? "", /^250 /);
+  again.close();
+  await waitFor("both copies", () => copiesOf("killed@example.com") === 2);
+  await waitFor("the queue to be empty", async () => (await gateway.queue("--to", "killed@*")).length === 0);
+  assert.equal(copiesOf("killed@example.com"), 2);
+});
+
+test("the ingress is killed while clients deliver inline and by the queue: who got 250 has arrived", async () => {
+  const arrived = () => peer.received.filter(({ to }) => /^(grey|crowd)/.test(to[0]?.address ?? "")).length;
+  const waiting = Array.from({ length: 60 }, (_, n) => `${n % 3 === 0 ? "grey" : "crowd"}${n}@example.com`);
+  const accepted: string[] = [];
+  /** Sends each until it gets its 250. */
+  const oneClient = async (): Promise<void> => {
+    for (let to = waiting.pop(); to !== undefined; to = waiting.pop()) {
+      try {
+        const connected = await client();
+        const { dot } = await send(connected, [`<${to}>`]);
+        connected.close();
+        if (dot?.startsWith("250") !== true) throw new Error(dot);
+        accepted.push(to);
+      } catch {
+        waiting.push(to);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  };
+  const clients = Array.from({ length: 6 }, oneClient);
+  await waitFor("some to arrive", () => arrived() >= 10);
+  gateway.kill("ingress");
+  await Promise.all(clients);
+  assert.equal(accepted.length, 60);
+  await waitFor("all to arrive", () => accepted.every((to) => copiesOf(to) > 0));
+  await waitFor("the queue to be empty", async () => (await gateway.queue()).length === 0);
+  // Only what was under way with the six clients may have come twice.
+  assert.ok(arrived() <= 60 + 6, `${arrived()} copies of 60 messages`);
 });
 
 test("a held destination gets nothing inline until it is released", async () => {
