@@ -5,13 +5,15 @@ import { rfc5322Date } from "../../shared/mail/date.ts";
 import type { SmtpReply } from "../../shared/smtp/status.ts";
 import { encodeOrcpt } from "../../shared/smtp/xtext.ts";
 import { type Dsn, type DsnRecipient, needsSmtpUtf8 } from "./dsn.ts";
-import { field, oneAsciiLine, oneLine } from "./mime.ts";
+import { clipOctets, field, oneAsciiLine, oneLine } from "./mime.ts";
 
-/** A server's many words are in the text part too; programs want the beginning. */
+/** Octets. A server's many words are in the text part too; programs want the beginning. */
 const maxDiagnosticCode = 1000;
-/** Characters of all Diagnostic-Code fields together: with very many recipients each gets less. */
+/** Octets of all Diagnostic-Code fields together: with very many recipients each gets less. */
 const allDiagnosticCodes = 100_000;
 const minDiagnosticCode = 100;
+/** Octets of a recipient's fields beside its addresses, with the shortest Diagnostic-Code. */
+const otherFields = 350;
 
 /**
  * RFC 6533 §4: the form for addresses in UTF-8, which servers with SMTPUTF8 carry. Everywhere else such addresses are
@@ -74,10 +76,17 @@ function recipientFields(
   // RFC 3464 §2.3.6: type smtp is for replies that a server gave; what we found out ourselves has our own type.
   const words = reply === undefined ? `X-Postern; ${reason}` : `smtp; ${describeReply(reply)}`;
   const most = Math.min(maxDiagnosticCode, Math.floor(allDiagnosticCodes / dsn.recipients.length));
-  fields += field("Diagnostic-Code", clip(clean(words), Math.max(minDiagnosticCode, most)));
+  fields += field("Diagnostic-Code", clean(clip(words, Math.max(minDiagnosticCode, most))));
   fields += field("Last-Attempt-Date", rfc5322Date(atMs));
   if (willRetryUntilMs !== undefined) fields += field("Will-Retry-Until", rfc5322Date(willRetryUntilMs));
   return fields;
+}
+
+/** What a recipient takes at most in the status part; a Diagnostic-Code of more than the shortest aside. */
+export function recipientOctets({ address, orcpt = "" }: DsnRecipient): number {
+  const written = (text: string): number =>
+    isAscii(text) ? text.length : encodeOrcpt(`utf-8;${text}`).length;
+  return written(address) + written(orcpt) + otherFields;
 }
 
 function typedAddress(type: string, space: string, address: string, inUtf8: boolean): string {
@@ -87,10 +96,10 @@ function typedAddress(type: string, space: string, address: string, inUtf8: bool
   return `${type};${space}${oneAsciiLine(clean)}`;
 }
 
-/** `550 5.1.1 no such user`: all lines of the reply as one. */
-export function describeReply(reply: SmtpReply): string {
+/** `550 5.1.1 no such user`: all lines of the reply, not yet one. */
+function describeReply(reply: SmtpReply): string {
   const enhanced = reply.enhanced === undefined ? "" : `${reply.enhanced} `;
-  return oneLine(`${reply.code} ${enhanced}${reply.lines.join(" ")}`);
+  return `${reply.code} ${enhanced}${reply.lines.join(" ")}`;
 }
 
 /** RFC 3464 §2.1.2, type dns: a host name, or an address in brackets as RFC 5321 writes it. */
@@ -101,6 +110,7 @@ function mtaName(host: string, address: string): string {
   return ip.includes(":") ? `[IPv6:${ip}]` : `[${ip}]`;
 }
 
-function clip(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most)} ...` : text;
+function clip(text: string, mostOctets: number): string {
+  const beginning = clipOctets(text, mostOctets);
+  return beginning.length < text.length ? `${beginning} ...` : text;
 }

@@ -2,25 +2,26 @@
 import { rfc5322Date } from "../../shared/mail/date.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { adviceFor } from "./advice.ts";
-import { describeReply } from "./delivery-status.ts";
 import { type Dsn, type DsnRecipient, isExpiry, type RecipientReport } from "./dsn.ts";
 import { oneLine, readable } from "./mime.ts";
 import { fieldValue } from "./original.ts";
 
 const width = 72;
-/** More addresses than anybody reads; all of them are in the report that follows. */
+/** More addresses than anybody reads, in all paragraphs together; all of them are in the report that follows. */
 const maxListed = 50;
 /** And more different reasons: a message to a thousand must not come back as a book. */
 const maxGroups = 20;
 const maxSubject = 100;
 /** Servers that send whole pages say the important thing first. */
 const maxQuote = 2000;
+/** With many reasons each is told in fewer words. */
+const allQuotes = 20_000;
 
 /** The notification's Subject, not yet encoded: what happened, to whom, and the original's own subject. */
 export function dsnSubject(dsn: Dsn): string {
   const [first] = dsn.recipients;
   const who =
-    dsn.recipients.length === 1 && first ? shown(first.address) : `${dsn.recipients.length} recipients`;
+    dsn.recipients.length === 1 && first ? oneLine(first.address) : `${dsn.recipients.length} recipients`;
   const subject = clip(readable(fieldValue(dsn.original.header, "subject") ?? ""), maxSubject);
   return subject === "" ? `${headline(dsn, who)}` : `${headline(dsn, who)}: ${subject}`;
 }
@@ -43,7 +44,12 @@ function headline(dsn: Dsn, who: string): string {
 /** The text, lines ending in CRLF. */
 export function dsnText(dsn: Dsn): string {
   const groups = groupAlike(dsn.recipients);
-  const paragraphs = groups.slice(0, maxGroups).flatMap((group) => groupParagraphs(dsn, group));
+  const shown = groups.slice(0, maxGroups);
+  const room: Room = {
+    addresses: Math.ceil(maxListed / shown.length),
+    quote: Math.min(maxQuote, Math.floor(allQuotes / shown.length)),
+  };
+  const paragraphs = shown.flatMap((group) => groupParagraphs(dsn, group, room));
   const untold = groups.slice(maxGroups).flat().length;
   if (untold > 0) {
     paragraphs.push(
@@ -55,13 +61,20 @@ export function dsnText(dsn: Dsn): string {
   return `${[...paragraphs, aboutTheMessage(dsn), signature(dsn)].join("\n\n").replaceAll("\n", "\r\n")}\r\n`;
 }
 
+/** What one paragraph may hold of what others wrote. */
+interface Room {
+  addresses: number;
+  /** Characters. */
+  quote: number;
+}
+
 /** Recipients with the same news share a paragraph. */
 function groupAlike(recipients: DsnRecipient[]): DsnRecipient[][] {
   const groups = new Map<string, DsnRecipient[]>();
   for (const recipient of recipients) {
     const { status, reason, reply, remote, possiblyDelivered, willRetryUntilMs } = recipient.report;
-    const words = reply === undefined ? reason : describeReply(reply);
-    const key = `${status} ${remote?.host} ${possiblyDelivered} ${willRetryUntilMs} ${words}`;
+    const words = reply === undefined ? reason : `${reply.code} ${reply.enhanced} ${reply.lines.join("\n")}`;
+    const key = `${status} ${remote?.host} ${possiblyDelivered} ${willRetryUntilMs} ${words.slice(0, maxQuote)}`;
     const group = groups.get(key);
     if (group) group.push(recipient);
     else groups.set(key, [recipient]);
@@ -69,10 +82,14 @@ function groupAlike(recipients: DsnRecipient[]): DsnRecipient[][] {
   return [...groups.values()];
 }
 
-function groupParagraphs(dsn: Dsn, group: DsnRecipient[]): string[] {
+function groupParagraphs(dsn: Dsn, group: DsnRecipient[], room: Room): string[] {
   const [first] = group;
   if (first === undefined) return [];
-  return [opening(dsn, group.length), addressList(group), ...news(dsn, first.report)];
+  return [
+    opening(dsn, group.length),
+    addressList(group, room.addresses),
+    ...news(dsn, first.report, room.quote),
+  ];
 }
 
 function opening(dsn: Dsn, count: number): string {
@@ -91,20 +108,20 @@ function opening(dsn: Dsn, count: number): string {
   }
 }
 
-function addressList(group: DsnRecipient[]): string {
-  const lines = group.slice(0, maxListed).map(({ address }) => `    ${shown(address)}`);
-  if (group.length > maxListed) {
-    lines.push(`    and ${group.length - maxListed} more, who are named in the attached report`);
+function addressList(group: DsnRecipient[], most: number): string {
+  const lines = group.slice(0, most).map(({ address }) => `    ${oneLine(address)}`);
+  if (group.length > most) {
+    lines.push(`    and ${group.length - most} more, who are named in the attached report`);
   }
   return lines.join("\n");
 }
 
-function news(dsn: Dsn, report: RecipientReport): string[] {
+function news(dsn: Dsn, report: RecipientReport, maxQuoted: number): string[] {
   switch (dsn.kind) {
     case "failed":
-      return failure(dsn, report);
+      return failure(dsn, report, maxQuoted);
     case "delayed":
-      return delay(report);
+      return delay(report, maxQuoted);
     case "relayed":
       return [
         wrap(
@@ -114,7 +131,7 @@ function news(dsn: Dsn, report: RecipientReport): string[] {
     case "delivered":
       return [
         wrap(`${serverOf(report)} accepted it:`),
-        quote(report),
+        quote(report, maxQuoted),
         "There is nothing that you need to do.",
       ];
     default:
@@ -122,7 +139,7 @@ function news(dsn: Dsn, report: RecipientReport): string[] {
   }
 }
 
-function failure(dsn: Dsn, report: RecipientReport): string[] {
+function failure(dsn: Dsn, report: RecipientReport, maxQuoted: number): string[] {
   const server = serverOf(report);
   const paragraphs: string[] = [];
   if (isExpiry(report)) {
@@ -139,7 +156,7 @@ function failure(dsn: Dsn, report: RecipientReport): string[] {
   } else {
     paragraphs.push(wrap(`${server} refused it with these words:`));
   }
-  paragraphs.push(quote(report));
+  paragraphs.push(quote(report, maxQuoted));
   paragraphs.push(
     wrap(
       report.possiblyDelivered === true
@@ -150,7 +167,7 @@ function failure(dsn: Dsn, report: RecipientReport): string[] {
   return paragraphs;
 }
 
-function delay(report: RecipientReport): string[] {
+function delay(report: RecipientReport, maxQuoted: number): string[] {
   const { willRetryUntilMs } = report;
   const until = willRetryUntilMs === undefined ? "" : ` until ${rfc5322Date(willRetryUntilMs)}`;
   return [
@@ -162,7 +179,7 @@ function delay(report: RecipientReport): string[] {
         ? "This is what it ran into at the last attempt:"
         : `${serverOf(report)} answered at the last attempt:`,
     ),
-    quote(report),
+    quote(report, maxQuoted),
   ];
 }
 
@@ -175,11 +192,11 @@ function serverOf({ remote }: RecipientReport): string {
 }
 
 /** The server's own words with their line ends, else what we found out ourselves. */
-function quote({ reply, reason }: RecipientReport): string {
-  if (reply === undefined) return indent(clip(oneLine(reason), maxQuote));
+function quote({ reply, reason }: RecipientReport, most: number): string {
+  if (reply === undefined) return indent(clip(oneLine(reason), most));
   const start = reply.enhanced === undefined ? `${reply.code}` : `${reply.code} ${reply.enhanced}`;
   const [first = "", ...rest] = reply.lines;
-  return indent(clip([`${start} ${oneLine(first)}`, ...rest.map(oneLine)].join("\n"), maxQuote));
+  return indent(clip([`${start} ${oneLine(first)}`, ...rest.map(oneLine)].join("\n"), most));
 }
 
 function aboutTheMessage(dsn: Dsn): string {
@@ -204,10 +221,6 @@ function signature(dsn: Dsn): string {
   return wrap(
     `This notice was written by the mail system at ${dsn.hostname}; nobody reads replies to it. If you need help, show it to your mail administrator: the attached report has the details, and the message's number here was ${dsn.original.id}.`,
   );
-}
-
-function shown(address: string): string {
-  return oneLine(address);
 }
 
 /** Lines of at most 72 characters where spaces allow it. */

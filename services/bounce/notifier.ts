@@ -7,6 +7,7 @@ import { isSettled, type RecipientState, type Settlement, SpoolCorrupt } from ".
 import { deadJobs, unreadableJob } from "./dead.ts";
 import type { DsnRecipient, RecipientReport } from "./dsn.ts";
 import { type NotifierDependencies, type Original, sendNotification } from "./notification.ts";
+import { inPortions, type Owed } from "./portions.ts";
 
 /** @returns the handler of one bounce job; it throws when the spool or Redis fails, and the job is then repeated */
 export function createNotifier(deps: NotifierDependencies): (task: BounceTask) => Promise<BounceNext> {
@@ -39,7 +40,7 @@ export function createNotifier(deps: NotifierDependencies): (task: BounceTask) =
 const done: BounceNext = { kind: "done" };
 
 /**
- * One notification for all recipients that failed so far. Its record in the spool settles them: both happen or
+ * One notification for all recipients that failed so far, or several where they are too many for one. Its record in the spool settles them: both happen or
  * neither, so that whatever crashes, every failure is reported, and once. Enqueueing comes after; when that is lost
  * the keeper finds the notification in the spool, as any other message.
  */
@@ -59,35 +60,53 @@ async function reportFailures(
     );
     return;
   }
-  const owed: DsnRecipient[] = [];
+  const owed: Owed[] = [];
   for (const index of failed) {
     const state = states.get(index);
     const recipient = envelope.recipients[index];
     // RFC 3461 §4.1: only who asked to hear of failures, or said nothing, hears of them.
     if (state?.kind !== "failed" || recipient === undefined || !wants(recipient, "FAILURE")) continue;
-    owed.push(dsnRecipient(recipient, state.diagnosis));
+    owed.push({ index, recipient: dsnRecipient(recipient, state.diagnosis) });
   }
-  const settlement: Settlement = { id: meta.id, recipients: failed, state: { kind: "bounced" } };
-  if (owed.length === 0) await deps.spool.settle([settlement]);
-  else await sendNotification(deps, original, "failed", owed, settlement);
+  await tell(deps, original, "failed", owed, { id: meta.id, recipients: failed, state: { kind: "bounced" } });
   logIfSettled(deps, original, failed);
 }
 
 /** One warning for all recipients that are late and whose sender was not told yet; its record notes that they were. */
 async function reportDelays(deps: NotifierDependencies, original: Original, late: number[]): Promise<void> {
   const { meta, states } = original;
-  const owed: DsnRecipient[] = [];
+  const owed: Owed[] = [];
   for (const index of late) {
     const state = states.get(index);
     const recipient = meta.envelope.recipients[index];
     if (state?.kind !== "pending" || state.delay === undefined) continue;
     if (recipient === undefined || !wants(recipient, "DELAY")) continue;
     const { diagnosis, willRetryUntilMs } = state.delay;
-    owed.push(dsnRecipient(recipient, { ...diagnosis, willRetryUntilMs }));
+    owed.push({ index, recipient: dsnRecipient(recipient, { ...diagnosis, willRetryUntilMs }) });
   }
-  const settlement: Settlement = { id: meta.id, recipients: late, state: { kind: "pending", warned: true } };
-  if (owed.length === 0 || !isReturnable(meta.envelope.reversePath)) await deps.spool.settle([settlement]);
-  else await sendNotification(deps, original, "delayed", owed, settlement);
+  await tell(deps, original, "delayed", isReturnable(meta.envelope.reversePath) ? owed : [], {
+    id: meta.id,
+    recipients: late,
+    state: { kind: "pending", warned: true },
+  });
+}
+
+/** @param settlement  of who is owed and of who did not want to hear; each notification settles its own */
+async function tell(
+  deps: NotifierDependencies,
+  original: Original,
+  kind: "failed" | "delayed",
+  owed: Owed[],
+  settlement: Settlement,
+): Promise<void> {
+  const told = new Set(owed.map(({ index }) => index));
+  const untold = settlement.recipients.filter((index) => !told.has(index));
+  if (untold.length > 0) await deps.spool.settle([{ ...settlement, recipients: untold }]);
+  for (const portion of inPortions(owed)) {
+    const recipients = portion.map(({ index }) => index);
+    const news = portion.map(({ recipient }) => recipient);
+    await sendNotification(deps, original, kind, news, { ...settlement, recipients });
+  }
 }
 
 /** Settles nothing; a crash right after the notification is stored can repeat it, which does no harm. */
@@ -99,15 +118,22 @@ async function reportSuccesses(
 ): Promise<void> {
   const { envelope } = original.meta;
   if (!isReturnable(envelope.reversePath)) return;
-  const recipients: DsnRecipient[] = [];
+  const news: Owed[] = [];
   for (const { recipient: index, reply, remote, atMs } of accepted) {
     const recipient = envelope.recipients[index];
     if (recipient?.notify?.includes("SUCCESS") !== true) continue;
     const status = reply.enhanced ?? "2.0.0";
     const report = { status, reason: "accepted", reply, remote, atMs } as RecipientReport;
-    recipients.push(dsnRecipient(recipient, report));
+    news.push({ index, recipient: dsnRecipient(recipient, report) });
   }
-  if (recipients.length > 0) await sendNotification(deps, original, kind, recipients);
+  for (const portion of inPortions(news)) {
+    await sendNotification(
+      deps,
+      original,
+      kind,
+      portion.map(({ recipient }) => recipient),
+    );
+  }
 }
 
 type SuccessJob = Extract<BounceJob, { recipients: unknown }>;

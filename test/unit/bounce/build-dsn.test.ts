@@ -200,6 +200,38 @@ describe("the text for people", () => {
     assert.match(text, /with 980\s+more\s+recipients/);
   });
 
+  test("long addresses and long reasons do not make a long text", () => {
+    const dsn = sample("failed-one");
+    const [bob] = dsn.recipients;
+    const reply = bob?.report.reply;
+    assert.ok(bob && reply);
+    const recipients = Array.from({ length: 1000 }, (_, n) => ({
+      address: `${"v".repeat(250)}${n}@${"d".repeat(60)}.${"d".repeat(60)}.${"d".repeat(60)}.example.com`,
+      report: { ...bob.report, reply: { ...reply, lines: [`${n % 20} ${"words ".repeat(500)}`] } },
+    }));
+    const text = textOf({ ...dsn, recipients });
+    assert.ok(text.indexOf("Content-Description: Delivery report") < 64 * 1024);
+    assert.match(text, /and 47 more, who are named/);
+  });
+
+  test("a paragraph says that the message may have arrived for whom it may, and for nobody else", () => {
+    const dsn = sample("failed-possibly-delivered");
+    const [bob] = dsn.recipients;
+    assert.ok(bob);
+    const { possiblyDelivered: _, ...report } = bob.report;
+    const carol = { address: "carol@example.com", report };
+    for (const recipients of [
+      [bob, carol],
+      [carol, bob],
+    ]) {
+      const text = textOf({ ...dsn, recipients });
+      const paragraphs = text.split("Your message could not be delivered to this recipient:").slice(1);
+      assert.equal(paragraphs.length, 2);
+      for (const [index, paragraph] of paragraphs.entries())
+        assert.equal(/it\s+may\s+have\s+arrived/.test(paragraph), recipients[index] === bob);
+    }
+  });
+
   test("whoever may have received it is not told to send it again", () => {
     const text = textOf(sample("failed-possibly-delivered"));
     assert.match(text, /Ask the recipient before you send it again/);

@@ -3,6 +3,7 @@ import { describe, type TestContext, test } from "node:test";
 import { pino } from "pino";
 import { createBounceMetrics } from "../../../services/bounce/bounce-metrics.ts";
 import { createNotifier } from "../../../services/bounce/notifier.ts";
+import { readStart } from "../../../services/bounce/read-start.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import type { BounceJob, DeadJob } from "../../../shared/queue/contract.ts";
@@ -89,7 +90,7 @@ async function given(t: TestContext, { envelope, states = [], body, config, ...m
   const textOf = async (index: number) => {
     const message = published[index]?.message;
     const found = await spool.read(message?.meta.id ?? "", message?.locator);
-    return found?.body.kind === "buffer" ? found.body.bytes.toString("utf8") : "";
+    return found === undefined ? "" : (await readStart(found.body, 10_000_000)).toString("utf8");
   };
   return { spool, run, published, dead, events, kinds, textOf };
 }
@@ -270,6 +271,60 @@ describe("what of the original goes back", () => {
     const { run, published } = await given(t, { body, states: [[0, failed]] });
     await run();
     assert.ok((published[0]?.message.meta.size ?? 0) < 64 * 1024 + 4096);
+  });
+});
+
+describe("a message to very many recipients with very long addresses", () => {
+  const domain = `${"d".repeat(63)}.${"d".repeat(63)}.${"d".repeat(63)}.${"d".repeat(59)}.com`;
+  const recipients = Array.from({ length: 1000 }, (_, n) => {
+    const address = `${String(n).padStart(4, "0")}${"v".repeat(252)}@${domain}`;
+    return { address, orcpt: `rfc822;${address}` };
+  });
+  const states = recipients.map((_, n): [number, RecipientState] => {
+    const reply = { code: 550, lines: [`${n} ${"words ".repeat(330)}`], command: "RCPT" as const };
+    return [n, { kind: "failed", diagnosis: { ...refusal, reply } }];
+  });
+  const body = `Subject: hello\r\n${"X-Long: ü\r\n".repeat(10_000)}\r\n`;
+
+  test("leads to several notifications of bounded size, which name each of them once", async (t) => {
+    const { run, published, kinds, textOf } = await given(t, { envelope: { recipients }, states, body });
+    await run();
+    assert.ok(published.length > 1);
+    const named: string[] = [];
+    for (const [index, { message }] of published.entries()) {
+      assert.ok(message.meta.size < 700_000, `${message.meta.size}`);
+      for (const [, address] of (await textOf(index)).matchAll(/^Final-Recipient: rfc822; (.*)\r$/gm))
+        named.push(address ?? "");
+    }
+    assert.deepEqual(
+      named,
+      recipients.map(({ address }) => address),
+    );
+    assert.deepEqual(new Set(await kinds()), new Set(["bounced"]));
+  });
+
+  test("of which those that were not written before a crash are written after it", async (t) => {
+    const { spool, run, published, kinds } = await given(t, { envelope: { recipients }, states });
+    const draft = spool.draft.bind(spool);
+    let drafts = 0;
+    spool.draft = () => {
+      if (++drafts === 2) throw new SpoolFull("full");
+      return draft();
+    };
+    await assert.rejects(run(), SpoolFull);
+    assert.equal(published.length, 1);
+    const before = (await kinds()).filter((kind) => kind === "bounced").length;
+    assert.ok(before > 0 && before < 1000);
+    await run();
+    assert.deepEqual(new Set(await kinds()), new Set(["bounced"]));
+  });
+
+  test("while a thousand ordinary ones are told of in one", async (t) => {
+    const ordinary = recipients.map((_, n) => ({ address: `user${n}@mail.example.com` }));
+    const { run, published } = await given(t, { envelope: { recipients: ordinary }, states, body });
+    await run();
+    assert.equal(published.length, 1);
+    assert.ok((published[0]?.message.meta.size ?? 0) < 700_000);
   });
 });
 

@@ -188,6 +188,23 @@ describe("expiry", () => {
   });
 });
 
+test("who may have received it is told so, and who was refused in the same words is not", async () => {
+  const lost = { status: "4.4.2" as const, class: "network" as const, reason: "lost", atMs: receivedAtMs };
+  const ran = await runJob({
+    ageMs: 5 * day,
+    envelope: two,
+    answers: {
+      "bob@example.com": { kind: "deferred", diagnosis: lost },
+      "carol@example.com": { kind: "deferred", diagnosis: { ...lost, possiblyDelivered: true } },
+    },
+  });
+  const states = [0, 1].map((index) => ran.states.get(index));
+  assert.deepEqual(
+    states.map((state) => state?.kind === "failed" && state.diagnosis.possiblyDelivered === true),
+    [false, true],
+  );
+});
+
 describe("what operators kept back has its whole time all the same", () => {
   const answers = { "*": deferred() };
 
