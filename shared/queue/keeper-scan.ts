@@ -17,6 +17,7 @@ import type { RedisConnection } from "../runtime/redis.ts";
 import type { RecipientState, Settlement, Spool, StoredMessage } from "../spool/spool.ts";
 import { type BounceJob, type DeadJob, deliveryJobId } from "./contract.ts";
 import { bounceId, makeDeliveryJob } from "./delivery-job.ts";
+import type { Holds } from "./holds.ts";
 import { jobKey, queueBase } from "./keys.ts";
 import type { Part, QueueProducer } from "./producer.ts";
 import { removeJobs } from "./scripts.ts";
@@ -26,6 +27,8 @@ export interface ScanContext {
   redis: RedisConnection;
   producer: QueueProducer;
   config: Pick<Config, "queue" | "dsn">;
+  /** Absent: nothing is held. */
+  holds: Holds | undefined;
   describe(message: StoredMessage, part: number): string;
   /** Whether to go on: the lease may be lost meanwhile. */
   mayGoOn(): boolean;
@@ -162,9 +165,13 @@ function both(missing: Need, now: Need): Need {
 }
 
 async function addMissing(context: ScanContext, needs: Need[], report: ScanReport): Promise<void> {
-  const { producer, config, describe } = context;
+  const { producer, config, describe, holds } = context;
+  const nowMs = Date.now();
   const parts: Part[] = needs.flatMap(({ message, parts }) =>
-    parts.map((part) => ({ message, part, route: describe(message, part), again: true })),
+    parts.map((part) => {
+      const route = describe(message, part);
+      return { message, part, route, again: true, heldMs: heldSoFarMs(message, part, route, holds, nowMs) };
+    }),
   );
   if (parts.length > 0) report.deliveries += await producer.addParts(parts);
 
@@ -181,6 +188,19 @@ async function addMissing(context: ScanContext, needs: Need[], report: ScanRepor
       report.dead++;
     }
   }
+}
+
+/** What its job knew of a hold went with the job: as long as the rule that holds it now has stood. */
+function heldSoFarMs(
+  message: StoredMessage,
+  part: number,
+  route: string,
+  holds: Holds | undefined,
+  nowMs: number,
+): number {
+  if (holds === undefined || holds.list().length === 0) return 0;
+  const rule = holds.match(makeDeliveryJob(message, part, route, true));
+  return rule === undefined ? 0 : Math.max(0, nowMs - Math.max(rule.createdAtMs, message.meta.receivedAtMs));
 }
 
 function deadJob(

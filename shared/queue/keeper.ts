@@ -119,7 +119,9 @@ export function createKeeper(options: KeeperOptions): Keeper {
     const mayGoOn = (): boolean => lease.held && !closed;
     try {
       const describe = options.describe;
-      const report = await scanSpool({ spool, redis, producer, config, describe, mayGoOn });
+      // Before the rules are known, none would count.
+      await holds?.ready;
+      const report = await scanSpool({ spool, redis, producer, config, holds, describe, mayGoOn });
       if (!mayGoOn()) {
         reason ??= why;
         return;

@@ -21,6 +21,8 @@ export interface Part {
   route: string;
   /** An earlier job of it may have been worked on. */
   again: boolean;
+  /** How long holds have kept it so far. */
+  heldMs?: number;
 }
 
 export interface QueueProducer extends Producer {
@@ -47,8 +49,9 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
     const nowMs = Date.now();
     /** By the milliseconds that they wait. */
     const flats = new Map<number, string[]>();
-    for (const { message, part, route, again } of parts) {
+    for (const { message, part, route, again, heldMs = 0 } of parts) {
       const job = makeDeliveryJob(message, part, route, again);
+      if (heldMs > 0) job.heldMs = heldMs;
       const dueMs = job.history === undefined ? nowMs : (message.meta.tried?.untilMs ?? nowMs);
       const delayMs = Math.max(0, dueMs - nowMs);
       const flat = flats.get(delayMs) ?? [];
