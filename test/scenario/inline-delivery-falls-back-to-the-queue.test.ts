@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { makeDeliveryJob } from "../../shared/queue/delivery-job.ts";
 import { SpoolFull, SpoolUnavailable } from "../../shared/spool/spool.ts";
 import {
@@ -362,26 +362,32 @@ test("a client that goes away while the far server is asked about its recipient 
   await waitFor("the session to end", () => sessions.sessions.active === 0);
 });
 
+/** The far server has the whole message, and says nothing to its dot until `say` is called. */
+async function untilFarHasMessage(t: TestContext) {
+  let answer: ((reply: string) => void) | undefined;
+  const { peer, sessions } = await startInlineFlow(t, {
+    script: {
+      message: () =>
+        new Promise<string>((resolve) => {
+          answer = resolve;
+        }),
+    },
+  });
+  const client = await greeted(sessions);
+  await client.command("MAIL FROM:<me@example.org>");
+  await client.command("RCPT TO:<a@example.com>");
+  await client.command("DATA");
+  client.write(`${message}.\r\n`);
+  const say = await waitFor("the message to arrive", () => answer);
+  return { peer, sessions, client, say };
+}
+
 for (const isReset of [true, false]) {
   const name = isReset
     ? "a client that is gone while the far server says 451 keeps its message: it is not queued as well"
     : "a client that only says no more hears that its message is queued after a 451";
   test(name, async (t) => {
-    let answer: ((reply: string) => void) | undefined;
-    const { sessions } = await startInlineFlow(t, {
-      script: {
-        message: () =>
-          new Promise<string>((resolve) => {
-            answer = resolve;
-          }),
-      },
-    });
-    const client = await greeted(sessions);
-    await client.command("MAIL FROM:<me@example.org>");
-    await client.command("RCPT TO:<a@example.com>");
-    await client.command("DATA");
-    client.write(`${message}.\r\n`);
-    const say = await waitFor("the message to arrive", () => answer);
+    const { sessions, client, say } = await untilFarHasMessage(t);
     if (isReset) {
       client.socket.resetAndDestroy();
       await waitFor("the session to notice", () => sessions.closedSockets === 1);
@@ -399,21 +405,7 @@ for (const isReset of [true, false]) {
 }
 
 test("a client that is gone before its 250: delivered all the same, and logged as unheard", async (t) => {
-  let answer: ((reply: string) => void) | undefined;
-  const { peer, sessions } = await startInlineFlow(t, {
-    script: {
-      message: () =>
-        new Promise<string>((resolve) => {
-          answer = resolve;
-        }),
-    },
-  });
-  const client = await greeted(sessions);
-  await client.command("MAIL FROM:<me@example.org>");
-  await client.command("RCPT TO:<a@example.com>");
-  await client.command("DATA");
-  client.write(`${message}.\r\n`);
-  const say = await waitFor("the message to arrive", () => answer);
+  const { peer, sessions, client, say } = await untilFarHasMessage(t);
   client.socket.resetAndDestroy();
   await waitFor("the session to notice", () => sessions.closedSockets === 1);
   say("250 2.0.0 taken");
