@@ -1,18 +1,5 @@
-/** When a message is too old: its expiry, and what a recipient's last trouble becomes then. */
-import type { Config } from "../../shared/config/schema.ts";
+/** What a recipient's last trouble becomes when the message is too old. */
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
-
-/**
- * The moment after which no attempt follows, in epoch milliseconds.
- * RFC 5321 §4.5.4.1: give up after 4-5 days. Mail of the null sender, which nobody waits for, may have less.
- * @param message  `sinceMs`: from when its time counts, in epoch milliseconds
- */
-export function expiresAtMs(
-  message: { sinceMs: number; nullSender: boolean },
-  policy: Pick<Config["queue"], "expire" | "dsn_expire">,
-): number {
-  return message.sinceMs + (message.nullSender ? policy.dsn_expire : policy.expire);
-}
 
 /**
  * The diagnosis of a recipient that we give up on. RFC 3463 §3.5: X.4.7 is "delivery time expired". The last

@@ -1,4 +1,5 @@
 /** One attempt at one next hop: made, decided, recorded, in this order. */
+import { expiresAtMs } from "../../shared/queue/attempts.ts";
 import type { DeliveryQueueName } from "../../shared/queue/contract.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import { type Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
@@ -6,7 +7,6 @@ import type { Lane } from "../../shared/transport/lane-shares.ts";
 import type { AttemptFacts, AttemptResult } from "../../shared/transport/transport.ts";
 import { decideNext, type NextStep, type Untried } from "./decide-next.ts";
 import { logAttempt, logOutcomes } from "./delivery-log.ts";
-import { expiresAtMs } from "./expiry.ts";
 import { afterSettling } from "./owed.ts";
 import { type Leg, lastDiagnoses } from "./plan.ts";
 import { settlementsOf } from "./settlements.ts";

@@ -1,9 +1,8 @@
 /** What is owed to people after the spool has recorded an attempt: notifications to senders, the dead queue to operators. */
-import { groupEqual } from "../../shared/queue/attempts.ts";
+import { expiresAtMs, groupEqual } from "../../shared/queue/attempts.ts";
 import type { BounceJob, DeliveryJob } from "../../shared/queue/contract.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import type { RecipientState, Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
-import { expiresAtMs } from "./expiry.ts";
 import type { Work, WorkerDependencies } from "./work.ts";
 
 const repeatAfterMs = 1000;

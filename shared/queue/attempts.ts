@@ -1,4 +1,4 @@
-/** What an attempt leaves to the next one: how long to wait for it, and what was learned. Pure. */
+/** What an attempt leaves to the next one: how long to wait for it, until when there is one, and what was learned. Pure. */
 import type { Config } from "../config/schema.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
 
@@ -12,6 +12,18 @@ export const shortestWaitMs = 100;
 export function waitMs(attempts: number, { retry }: Pick<Config["queue"], "retry">, jitter: number): number {
   const scheduled = retry[Math.min(attempts, retry.length) - 1] ?? shortestWaitMs;
   return Math.max(shortestWaitMs, scheduled * (0.9 + 0.2 * jitter));
+}
+
+/**
+ * The moment after which no attempt follows, in epoch milliseconds.
+ * RFC 5321 §4.5.4.1: give up after 4-5 days. Mail of the null sender, which nobody waits for, may have less.
+ * @param message  `sinceMs`: from when its time counts, in epoch milliseconds
+ */
+export function expiresAtMs(
+  message: { sinceMs: number; nullSender: boolean },
+  policy: Pick<Config["queue"], "expire" | "dsn_expire">,
+): number {
+  return message.sinceMs + (message.nullSender ? policy.dsn_expire : policy.expire);
 }
 
 /** Equal diagnoses once, with all their recipients: a thousand recipients of a dead server stay one entry. */

@@ -1,7 +1,7 @@
 /** What follows when the far server has spoken, or has not: who has the message, who still needs it. Pure. */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
-import { waitMs } from "../../../shared/queue/attempts.ts";
+import { expiresAtMs, waitMs } from "../../../shared/queue/attempts.ts";
 import type { Diagnosis, Outcome } from "../../../shared/smtp/diagnosis.ts";
 import { isTooMany } from "../../../shared/transport/transaction.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
@@ -74,7 +74,7 @@ export function nextAttemptAtMs(
   jitter: number,
 ): number {
   const isWarned = policy.delay_warning > 0 && !nullSender;
-  const expireMs = nullSender ? policy.dsn_expire : policy.expire;
-  const newsAtMs = receivedAtMs + Math.min(expireMs, isWarned ? policy.delay_warning : expireMs);
-  return Math.ceil(Math.min(atMs + waitMs(1, policy, jitter), newsAtMs));
+  const warnAtMs = isWarned ? receivedAtMs + policy.delay_warning : Number.POSITIVE_INFINITY;
+  const endMs = expiresAtMs({ sinceMs: receivedAtMs, nullSender }, policy);
+  return Math.ceil(Math.min(atMs + waitMs(1, policy, jitter), warnAtMs, endMs));
 }
