@@ -26,7 +26,12 @@ export class LaneShares {
   hasRoom(lane: Lane | undefined, destination: string, more = 1): boolean {
     if (lane === undefined) return true;
     const most = Math.max(1, Math.ceil(lane.jobs * destinationShare));
-    return (this.#busy.get(keyOf(lane, destination)) ?? 0) + more <= most;
+    return this.busy(lane, destination) + more <= most;
+  }
+
+  /** Jobs of the lane that are busy with the destination. */
+  busy(lane: Lane | undefined, destination: string): number {
+    return lane === undefined ? 0 : (this.#busy.get(keyOf(lane, destination)) ?? 0);
   }
 
   enter(lane: Lane | undefined, destination: string): void {

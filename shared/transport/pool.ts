@@ -9,6 +9,7 @@ import type { DestinationLimits } from "./destination.ts";
 import { type Lane, LaneShares } from "./lane-shares.ts";
 import type { Session } from "./session.ts";
 import type { Slot, Slots, Taken } from "./slots.ts";
+import { hasPart, heirOf, placeOf } from "./waiting-line.ts";
 
 /** How long a session waits for another message: servers dislike idle clients, and other workers may need the slot. */
 const idleMs = 5000;
@@ -112,9 +113,9 @@ export class Pool {
   async acquire(wish: LoanWish): Promise<Acquired> {
     const shelf = this.#shelf(wish.destination, wish.limits);
     if (this.#isClosing) return this.#full(shelf, wish);
-    const idle = this.#takeIdle(shelf, wish.key);
+    const idle = hasPart(wish, this.#busyOf(shelf)) ? this.#takeIdle(shelf, wish.key) : undefined;
     if (idle !== undefined) return this.#lend(idle, wish);
-    if (shelf.waiters.length === 0 && this.#mayOpen(shelf, wish)) {
+    if (placeOf(shelf.waiters, wish.lane) === 0 && this.#mayOpen(shelf, wish)) {
       const acquired = await this.#takeSlot(shelf, wish);
       if (acquired !== undefined) return acquired;
     }
@@ -133,6 +134,7 @@ export class Pool {
   /** @param reusable  whether the session takes another transaction */
   giveBack(loan: Loan, reusable: boolean): void {
     const { shelf, session } = loan;
+    const busyOf = this.#busyOf(shelf);
     const nowMs = this.#options.now();
     if (nowMs > loan.sinceMs) this.#observe(shelf, nowMs - loan.sinceMs);
     this.#lent.delete(loan);
@@ -148,10 +150,11 @@ export class Pool {
     if (!mayStay) {
       this.#retire(loan);
     } else {
-      const waiting = shelf.waiters.findIndex((waiter) => waiter.wish.key === loan.key);
-      const [waiter] = waiting < 0 ? [] : shelf.waiters.splice(waiting, 1);
-      if (waiter !== undefined) waiter.resolve(this.#lend(loan, waiter.wish));
-      else if (shelf.waiters.length > 0) this.#retire(loan);
+      const heir = heirOf(shelf.waiters, loan, busyOf);
+      if (heir !== undefined) {
+        shelf.waiters.splice(shelf.waiters.indexOf(heir), 1);
+        heir.resolve(this.#lend(loan, heir.wish));
+      } else if (shelf.waiters.some(({ wish }) => hasPart(wish, busyOf))) this.#retire(loan);
       else this.#putAside(loan, session, nowMs);
     }
     if (this.#isClosing && this.#lent.size === 0) this.#onEmpty?.();
@@ -296,8 +299,8 @@ export class Pool {
   /** Gives a slot that came free to who waits first; who waits for hosts that do not answer is told so. */
   async #serve(shelf: Shelf): Promise<void> {
     for (;;) {
-      const [first] = shelf.waiters;
-      if (first === undefined || !this.#mayOpen(shelf, first.wish)) return;
+      const first = shelf.waiters.find(({ wish }) => this.#mayOpen(shelf, wish));
+      if (first === undefined) return;
       const acquired = await this.#takeSlot(shelf, first.wish);
       if (acquired === undefined) return;
       if (acquired.kind === "silent") {
@@ -340,7 +343,7 @@ export class Pool {
           resolve(acquired);
         },
       };
-      shelf.waiters.push(waiter);
+      shelf.waiters.splice(placeOf(shelf.waiters, wish.lane), 0, waiter);
       this.#poll(shelf);
     });
   }
@@ -355,16 +358,21 @@ export class Pool {
     }, everyMs);
   }
 
-  #mayOpen(shelf: Shelf, { lane }: LoanWish): boolean {
+  #mayOpen(shelf: Shelf, wish: LoanWish): boolean {
     if (!shelf.isProven && shelf.users >= firstOpenings) return false;
-    return this.#lanes.hasRoom(lane, shelf.destination);
+    return this.#lanes.hasRoom(wish.lane, shelf.destination) && hasPart(wish, this.#busyOf(shelf));
+  }
+
+  #busyOf({ destination }: Shelf): (lane: Lane | undefined) => number {
+    return (lane) => this.#lanes.busy(lane, destination);
   }
 
   #isWorthWaiting(shelf: Shelf, { lane }: LoanWish): boolean {
     const { waiters, busyMs, othersBusyMs } = shelf;
     const { connections } = shelf.limits;
     const ours = Math.min(shelf.users + shelf.leaving, connections);
-    return isWorthWaiting({ connections, ours, waiting: waiters.length, busyMs, othersBusyMs }, () => {
+    const waiting = placeOf(waiters, lane);
+    return isWorthWaiting({ connections, ours, waiting, busyMs, othersBusyMs }, () => {
       const ofLane = waiters.filter(({ wish }) => wish.lane?.name === lane?.name).length;
       return this.#lanes.hasRoom(lane, shelf.destination, ofLane + 1);
     });

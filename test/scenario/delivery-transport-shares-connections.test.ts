@@ -81,21 +81,57 @@ test("mail that has waited leaves a quarter of a destination's connections to fr
   await withPeer({ script }, limits({ connections: 4 }), async (peer, transport) => {
     const nextHop = via(peer);
     const { signal } = new AbortController();
-    const slow = Array.from({ length: 8 }, () => {
+    const sendSlow = () => {
       const { meta, body } = testMessage();
       const lane = { name: "delivery-slow", jobs: 100, isSlow: true };
       return transport.attempt({ nextHop, message: meta, recipients: [0], body, signal, lane });
-    });
+    };
+    const slow = Array.from({ length: 8 }, sendSlow);
     await waitFor("slow mail to have its part", () => held.length === 3);
+    // At once, though five wait for what they may not have; and on one connection, which they do not get in between.
     const fresh = testMessage({ reversePath: "fresh@a.test" });
-    assert.deepEqual((await outcomes(transport, nextHop, fresh)).map(summary), ["delivered"]);
+    for (let sent = 0; sent < 3; sent++) {
+      assert.deepEqual((await outcomes(transport, nextHop, fresh)).map(summary), ["delivered"]);
+      slow.push(sendSlow());
+    }
     assert.equal(peer.connections, 4);
     assert.equal(held.length, 3);
+    assert.equal(peer.received.length, 3);
     const letGo = setInterval(() => {
       for (const go of held.splice(0)) go();
     }, 5);
     await Promise.all(slow);
     clearInterval(letGo);
+  });
+});
+
+test("slow mail waits for a connection behind fresh mail, and gets one that fresh mail leaves", async () => {
+  const sent: string[] = [];
+  const first = Promise.withResolvers<undefined>();
+  const script = {
+    message: ({ from }: { from: string }) => {
+      sent.push(from);
+      return sent.length === 1 ? first.promise : undefined;
+    },
+  };
+  await withPeer({ script }, limits({ connections: 1 }), async (peer, transport) => {
+    const { signal } = new AbortController();
+    const send = (from: string, isSlow: boolean) => {
+      const { meta, body } = testMessage({ reversePath: from });
+      const lane = { name: isSlow ? "delivery-slow" : "delivery", jobs: 100, isSlow };
+      return transport.attempt({ nextHop: via(peer), message: meta, recipients: [0], body, signal, lane });
+    };
+    const all = [send("slow-1@a.test", true)];
+    await waitFor("the first", () => sent.length === 1);
+    all.push(send("slow-2@a.test", true), send("slow-3@a.test", true));
+    all.push(send("fresh-1@a.test", false), send("fresh-2@a.test", false));
+    first.resolve(undefined);
+    for (const { kind } of await Promise.all(all)) assert.equal(kind, "tried");
+    const order = ["slow-1", "fresh-1", "slow-2", "fresh-2", "slow-3"];
+    assert.deepEqual(
+      sent,
+      order.map((name) => `${name}@a.test`),
+    );
   });
 });
 
