@@ -54,7 +54,7 @@ const kinds: Record<string, string> = {
   network: "a network such as 192.0.2.0/24 or 2001:db8::/32, or a single address",
   server: "a server such as 203.0.113.25:25 or [2001:db8::25]:25",
   domain: "a domain such as example.com or *.example.com",
-  destination: "a domain such as example.com or *.example.com, or *",
+  destination: "a domain such as example.com or *.example.com, an IP address, or *",
   "address pattern": "an address pattern such as user@example.com or *@example.com, or *",
 };
 

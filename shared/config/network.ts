@@ -49,6 +49,14 @@ export function canonicalAddress(text: string): string | undefined {
   return parseAddress(text)?.toString();
 }
 
+/**
+ * The address in brackets or not: `[192.0.2.1]`, `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3), `2001:db8::1`; canonical, or
+ * `undefined` when it is none.
+ */
+export function literalAddress(text: string): string | undefined {
+  return canonicalAddress(/^\[(?:ipv6:)?(.*)\]$/i.exec(text)?.[1] ?? text);
+}
+
 /** The network of so many bits that an IPv6 address is in: `2001:db8::/64`. Other text is given back as it is. */
 export function ipv6Network(address: string, bits: 48 | 56 | 64): string {
   const parsed = parseAddress(address);

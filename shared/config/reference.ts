@@ -57,7 +57,7 @@ Values:
 | network | \`192.0.2.0/24\`, \`2001:db8::/32\`, or a single address |
 | server | \`203.0.113.25:25\`, \`[2001:db8::25]:25\` or \`mail.example.com:25\`; without a port: 25 |
 | domain | \`example.com\`, or \`*.example.com\` for all below it and not itself; Unicode or \`xn--\` form |
-| destination | a domain, or \`*\` for all |
+| destination | a domain, the IP address of a host (\`192.0.2.25\`, \`2001:db8::25\`), or \`*\` for all |
 | address pattern | \`user@example.com\`, \`*@example.com\`, \`*@*.example.com\`, \`*\`; \`<>\` is the null sender; upper and lower case are the same |
 
 \`\${NAME}\` in a value takes the environment variable of that name; one that is not set is a mistake. Quoted, the value is

@@ -33,7 +33,9 @@ export const dsn = z.strictObject({
 });
 
 const destination = z.strictObject({
-  match: destinationPattern.describe("A domain, `*.domain` for all below it, or `*`."),
+  match: destinationPattern.describe(
+    "A domain, `*.domain` for all below it, `*`; or, for relay hosts, protected servers and hosts that a route names, their name or address.",
+  ),
   connections: z.int().min(1).optional().describe("Connections at once. Absent: 20."),
   messages_per_connection: z
     .int()
@@ -78,9 +80,11 @@ export const limits = z.strictObject({
 });
 
 const mxTls = z.strictObject({
-  match: destinationPattern.describe("The recipients' domain, `*.domain` for all below it, or `*`."),
+  match: destinationPattern.describe(
+    "The recipients' domain, `*.domain` for all below it, `*`; or the name or address of a host that a route names.",
+  ),
   policy: mxTlsLevel.describe(
-    "`none`: never. `may`: if offered, no certificate check; in clear text when TLS fails. `require`: or defer. `verify`: with a certificate that is valid for the MX host's name, or DANE where it is published. `dane`: with DANE (RFC 7672), or defer. `mta-sts`: as the domain's MTA-STS policy (RFC 8461) says, be its mode `enforce` or `testing`, or with DANE, or defer.",
+    "`none`: never. `may`: if offered, no certificate check; in clear text when TLS fails. `require`: or defer. `verify`: with a certificate that is valid for the MX host's name, or DANE where it is published. `dane`: with DANE (RFC 7672), or defer. `mta-sts`: as the domain's MTA-STS policy (RFC 8461) says, be its mode `enforce` or `testing`, or with DANE, or defer; for a host that a route names, `verify`.",
   ),
 });
 
@@ -99,7 +103,7 @@ export const delivery = z.strictObject({
     .array(mxTls)
     .prefault([])
     .describe(
-      "TLS towards the MX hosts of domains; first match wins; without a match: `may`. What a domain publishes by DANE or MTA-STS comes on top of every policy but `none`. Relay hosts and protected servers have a `tls` of their own.",
+      "TLS towards the MX hosts of domains, and towards hosts that a route names (`via: host:port`); first match wins; without a match: `may`. What a domain publishes by DANE or MTA-STS comes on top of every policy but `none`. Relay hosts and protected servers have a `tls` of their own.",
     ),
   dane: z
     .boolean()

@@ -1,7 +1,7 @@
 /** The scalar values of the configuration: durations, sizes, rates, networks, servers, patterns. After parsing: milliseconds and octets. */
 import { z } from "zod";
 import type { HostPort } from "../routing/next-hop.ts";
-import { Network } from "./network.ts";
+import { literalAddress, Network } from "./network.ts";
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const unitBytes = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 } as const;
@@ -82,10 +82,17 @@ export const domainPattern = z
   .transform((value) => value.toLowerCase())
   .meta({ format: "domain" });
 
-/** `*`, or a domain pattern. Kept in lower case. */
+const notDestination =
+  "is not a destination: write example.com, *.example.com, *, 192.0.2.25 or 2001:db8::25";
+
+/** `*`, a domain pattern, or the IP address of a host, with or without brackets. Kept in lower case. */
 export const destinationPattern = z
   .string()
-  .regex(/^(\*|(\*\.)?[^\s*@/:]+)$/, "is not a destination: write example.com, *.example.com or *")
+  .regex(/^(\*|(\*\.)?[^\s*@/:[\]]+|[0-9A-Fa-f:.]+|\[([Ii][Pp][Vv]6:)?[0-9A-Fa-f:.]+\])$/, {
+    error: notDestination,
+    abort: true,
+  })
+  .refine((value) => !/[:[]/.test(value) || literalAddress(value) !== undefined, notDestination)
   .transform((value) => value.toLowerCase())
   .meta({ format: "destination" });
 

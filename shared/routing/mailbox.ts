@@ -1,6 +1,6 @@
 /** What an envelope address means to routing: its domain in one spelling, and whether it asks to be sent on. */
 import { domainToASCII } from "node:url";
-import { canonicalAddress } from "../config/network.ts";
+import { literalAddress } from "../config/network.ts";
 import { domainOf, hasSenderRouting, localPartOf } from "../mail/address.ts";
 
 export interface Mailbox {
@@ -52,7 +52,7 @@ export function canonicalDomain(domain: string): string {
 }
 
 function canonicalLiteral(literal: string): string {
-  const address = canonicalAddress(literal.replace(/^\[(?:ipv6:)?/, "").replace(/\]$/, ""));
+  const address = literalAddress(literal);
   if (address === undefined) return literal;
   return address.includes(":") ? `[ipv6:${address}]` : `[${address}]`;
 }

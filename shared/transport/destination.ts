@@ -1,4 +1,6 @@
 /** What a next hop is called, which limits hold for it, and which connections may be shared. Pure. */
+
+import { literalAddress } from "../config/network.ts";
 import type { Config } from "../config/schema.ts";
 import type { Rate } from "../config/values.ts";
 import { canonicalDomain } from "../routing/mailbox.ts";
@@ -30,21 +32,28 @@ export function destinationName(nextHop: NextHop): string {
   }
 }
 
-/** The operator's TLS level for a next hop: its own, or for MX the first entry of `delivery.tls` that matches. */
+/**
+ * The operator's TLS level for a next hop: its own, or else the first entry of `delivery.tls` that matches. MTA-STS speaks
+ * of MX hosts only (RFC 8461 §1): a host that a route names shows what its policy would ask for, a valid certificate.
+ */
 export function tlsLevels(entries: Config["delivery"]["tls"]): (nextHop: NextHop) => TlsLevel {
   const prepared = entries.map(({ match, policy }) => ({ matches: matcher(match), policy }));
+  const levelOf = (nextHop: NextHop) => {
+    const name = destinationName(nextHop);
+    return prepared.find(({ matches }) => matches(name))?.policy ?? "may";
+  };
   return (nextHop) => {
     switch (nextHop.kind) {
       case "relay":
         return nextHop.relay.tls;
       case "servers":
         return nextHop.tls ?? "may";
-      case "host":
-        return "may";
-      case "mx": {
-        const domain = destinationName(nextHop);
-        return prepared.find(({ matches }) => matches(domain))?.policy ?? "may";
+      case "host": {
+        const level = levelOf(nextHop);
+        return level === "mta-sts" ? "verify" : level;
       }
+      case "mx":
+        return levelOf(nextHop);
     }
   };
 }
@@ -75,7 +84,7 @@ function target(nextHop: NextHop): string {
   }
 }
 
-/** `limits.destinations`, made ready: the first entry that matches, be it `*`, a domain, or `*.domain` for all below it. */
+/** `limits.destinations`, made ready: the first entry that matches. */
 export function destinationLimits(
   entries: Config["limits"]["destinations"],
 ): (destination: string) => DestinationLimits {
@@ -91,8 +100,11 @@ export function destinationLimits(
   return (destination) => prepared.find(({ matches }) => matches(destination))?.limits ?? usual;
 }
 
+/** `*`, a name, `*.domain` for all below it, or an address, however it is written. */
 function matcher(match: string): (destination: string) => boolean {
   if (match === "*") return () => true;
+  const address = literalAddress(match);
+  if (address !== undefined) return (destination) => literalAddress(destination) === address;
   if (!match.startsWith("*.")) {
     const domain = canonicalDomain(match);
     return (destination) => destination === domain;

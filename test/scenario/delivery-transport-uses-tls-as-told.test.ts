@@ -22,6 +22,7 @@ import {
   summary,
   testMessage,
   testTransport,
+  via,
 } from "../support/transport.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -368,4 +369,16 @@ test("REQUIRETLS by MX needs a DNS answer that is validated (RFC 8689 §4.2.1)",
   assert.equal(saidIt(), false);
   assert.equal(await send("signed.test", notification), "delivered");
   assert.equal(saidIt(), true);
+});
+
+test("a host that a route names has its level by delivery.tls", async () => {
+  const peer = await startSmtpPeer();
+  const transport = testTransport({
+    config: { delivery: { tls: [{ match: peer.address, policy: "require" }] } },
+  });
+  const result = await attempt(transport, via(peer));
+  assert.ok(result.kind === "tried");
+  assert.equal(summary(result.outcomes.get(0)), "deferred 4.7.4 network");
+  await transport.close(1000);
+  await peer.stop();
 });

@@ -98,3 +98,31 @@ test("an endpoint is an address with or without a port, IPv6 in brackets where a
     assert.equal(read(wrong), undefined, wrong);
   }
 });
+
+test("a destination is *, a domain, or an address; anything else is said to be none, with its path", () => {
+  const mistakes = (match: string) => {
+    const lines = [
+      "hostname: gw.test",
+      "listeners: [{ name: mail, port: 2525, destination: self }]",
+      "limits:",
+      "  destinations:",
+    ];
+    const text = `${lines.join("\n")}\n    - match: ${JSON.stringify(match)}\n`;
+    const read = readConfig(text, "/", {});
+    return read.kind === "ok" ? [] : read.mistakes.map(({ path, line }) => `${line} ${path}`);
+  };
+  const names = ["*", "example.com", "*.Example.com", "münchen.test"];
+  const addresses = ["192.0.2.25", "2001:DB8::25", "[192.0.2.25]", "[2001:db8::25]", "[IPv6:2001:db8::25]"];
+  for (const match of [...names, ...addresses]) assert.deepEqual(mistakes(match), [], match);
+  const noNames = ["", "a b", "a@b.test", "10.0.0.0/8", "*.*", "host:25", "[example.com]"];
+  const noAddresses = [
+    "1:2",
+    "[192.0.2]",
+    "[2001:db8::25",
+    "2001:db8::25]",
+    "2001:db8::g",
+    "[2001:db8::25]:25",
+  ];
+  for (const match of [...noNames, ...noAddresses])
+    assert.deepEqual(mistakes(match), ["5 limits.destinations[0].match"], match);
+});

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { NextHop } from "../../../shared/routing/next-hop.ts";
-import { connectionKey, destinationLimits, destinationName } from "../../../shared/transport/destination.ts";
+import {
+  connectionKey,
+  destinationLimits,
+  destinationName,
+  tlsLevels,
+} from "../../../shared/transport/destination.ts";
 import { testConfig } from "../../support/config.ts";
 
 test("the first entry of limits.destinations that matches holds", () => {
@@ -22,6 +27,45 @@ test("the first entry of limits.destinations that matches holds", () => {
   });
   assert.deepEqual(limitsOf("mx.example.com"), { connections: 20, messagesPerConnection: 5 });
   assert.deepEqual(limitsOf("example.com"), { connections: 3, messagesPerConnection: 7 });
+});
+
+test("a limit by address holds for a host however its address is written", () => {
+  for (const [match, destination] of [
+    ["192.0.2.25", "192.0.2.25"],
+    ["192.0.2.25", "[192.0.2.25]"],
+    ["[192.0.2.25]", "192.0.2.25"],
+    ["2001:db8::25", "2001:db8:0:0:0:0:0:25"],
+    ["[2001:DB8:0::25]", "[ipv6:2001:db8::25]"],
+    ["[IPv6:2001:db8::25]", "2001:db8::25"],
+  ] satisfies [string, string][]) {
+    const config = testConfig({ limits: { destinations: [{ match, connections: 3 }] } });
+    const limitsOf = destinationLimits(config.limits.destinations);
+    assert.equal(limitsOf(destination).connections, 3, `${match} ${destination}`);
+    assert.equal(limitsOf("192.0.2.26").connections, 20);
+    assert.equal(limitsOf("2001:db8::26").connections, 20);
+  }
+});
+
+test("TLS by delivery.tls: for MX hosts and for hosts that a route names, not for those with a level of their own", () => {
+  const config = testConfig({
+    delivery: {
+      tls: [
+        { match: "smtp.partner.test", policy: "require" },
+        { match: "2001:db8::25", policy: "none" },
+        { match: "*", policy: "mta-sts" },
+      ],
+    },
+  });
+  const levelOf = tlsLevels(config.delivery.tls);
+  const host = (name: string): NextHop => ({ kind: "host", host: { host: name, port: 25 } });
+  const servers = [{ host: "smtp.partner.test", port: 25 }];
+  assert.equal(levelOf(host("smtp.partner.test")), "require");
+  assert.equal(levelOf(host("2001:db8::25")), "none");
+  assert.equal(levelOf(host("192.0.2.1")), "verify", "MTA-STS speaks of MX hosts");
+  assert.equal(levelOf({ kind: "mx", domain: "example.org" }), "mta-sts");
+  assert.equal(levelOf({ kind: "servers", servers, hide: false }), "may");
+  assert.equal(levelOf({ kind: "servers", servers, hide: false, tls: "dane" }), "dane");
+  assert.equal(tlsLevels([])(host("192.0.2.1")), "may");
 });
 
 test("a destination is called by domain, relay host or first server", () => {
