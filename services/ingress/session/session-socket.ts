@@ -127,6 +127,13 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     return undefined;
   }
 
+  /** As leave(), for a client that goes by itself: nobody waits until it has closed its side too. */
+  protected part(reply: Reply): undefined {
+    this.leave(reply);
+    this._socket.destroySoon();
+    return undefined;
+  }
+
   /** Ends the session if it was dismissed and no transaction is under way any more. */
   protected leaveIfDismissed(): void {
     if (this.#dismissal !== undefined && !this.inTransaction) this.leave(this.#dismissal);
@@ -149,7 +156,8 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
   }
 
   override _onError(error: Error & { code?: string }): void {
-    this.endedBy = error.code ?? error.message;
+    // After the last reply many a client resets the connection rather than to close it.
+    if (!this._closing) this.endedBy = error.code ?? error.message;
     this._socket.destroy();
   }
 

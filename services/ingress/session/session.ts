@@ -141,7 +141,7 @@ export class QueuedSession extends SessionSocket {
         this.#reset();
         return this.#idle(replies.ok);
       case "QUIT":
-        return argument === "" ? this.leave(replies.bye) : this.#bad(replies.noArguments);
+        return argument === "" ? this.part(replies.bye) : this.#bad(replies.noArguments);
       case "STARTTLS":
         return this.#startTls(argument);
       case "NOOP":
