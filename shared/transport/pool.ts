@@ -296,12 +296,15 @@ export class Pool {
     else void this.quit(session.connection).then(free);
   }
 
-  /** Gives a slot that came free to who waits first; who waits for hosts that do not answer is told so. */
+  /** Gives what came free to who waits first; who waits for hosts that do not answer is told so. */
   async #serve(shelf: Shelf): Promise<void> {
     for (;;) {
       const first = shelf.waiters.find(({ wish }) => this.#mayOpen(shelf, wish));
       if (first === undefined) return;
-      const acquired = await this.#takeSlot(shelf, first.wish);
+      // One that was left to fresh mail while slow mail had all of its part.
+      const idle = this.#takeIdle(shelf, first.wish.key);
+      const acquired =
+        idle === undefined ? await this.#takeSlot(shelf, first.wish) : this.#lend(idle, first.wish);
       if (acquired === undefined) return;
       if (acquired.kind === "silent") {
         const { path } = first.wish;

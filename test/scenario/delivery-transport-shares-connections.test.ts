@@ -105,6 +105,33 @@ test("mail that has waited leaves a quarter of a destination's connections to fr
   });
 });
 
+test("slow mail that may have one more connection goes on with an idle one", async () => {
+  const held: (() => void)[] = [];
+  // Their own connections carry no other message.
+  const spoilt: Answer = { do: "raw", octets: "250 2.0.0 taken\r\n550 5.7.1 go away\r\n" };
+  const script = {
+    message: ({ from }: { from: string }) =>
+      from === "fresh@a.test"
+        ? undefined
+        : new Promise<Answer>((resolve) => held.push(() => resolve(spoilt))),
+  };
+  await withPeer({ script }, limits({ connections: 4 }), async (peer, transport) => {
+    const { signal } = new AbortController();
+    const lane = { name: "delivery-slow", jobs: 100, isSlow: true };
+    const slow = Array.from({ length: 4 }, () => {
+      const { meta, body } = testMessage();
+      return transport.attempt({ nextHop: via(peer), message: meta, recipients: [0], body, signal, lane });
+    });
+    await waitFor("slow mail to have its part", () => held.length === 3);
+    await outcomes(transport, via(peer), testMessage({ reversePath: "fresh@a.test" }));
+    held.shift()?.();
+    await waitFor("the fourth", () => held.length === 3);
+    assert.equal(peer.connections, 4, "on the connection that fresh mail left");
+    for (const go of held) go();
+    for (const { kind } of await Promise.all(slow)) assert.equal(kind, "tried");
+  });
+});
+
 test("slow mail waits for a connection behind fresh mail, and gets one that fresh mail leaves", async () => {
   const sent: string[] = [];
   const first = Promise.withResolvers<undefined>();
