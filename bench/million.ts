@@ -56,12 +56,14 @@ export async function million({ rounds, scale, say }: BenchOptions): Promise<Sec
     const rates = { few: emptyRates(), many: emptyRates() };
     for (let round = -1; round < rounds; round++) {
       for (const which of ["few", "many"] as const) {
-        const { enqueue, dequeue } = await throughQueue(queues[which], spool);
+        const { enqueue, dequeue, enqueueMicros } = await throughQueue(queues[which], spool);
         if (round < 0) continue;
         rates[which].enqueue.push(enqueue);
         rates[which].dequeue.push(dequeue);
+        rates[which].enqueueMicros.push(enqueueMicros);
         say(
-          `with ${counts[which]} deferred: ${enqueue.toFixed(0)} enqueued and ${dequeue.toFixed(0)} dequeued a second`,
+          `with ${counts[which]} deferred: ${enqueue.toFixed(0)} enqueued and ${dequeue.toFixed(0)} dequeued a second, ` +
+            `Redis busy for ${enqueueMicros.toFixed(1)} µs with each that comes`,
         );
       }
     }
@@ -72,11 +74,14 @@ export async function million({ rounds, scale, say }: BenchOptions): Promise<Sec
       `a million deferred: from the spool ${recovery.messages} are back after ${recovery.seconds.toFixed(1)} s`,
     );
 
-    const pair = (kind: keyof Rates): Row => ({
-      name: `${kind}, with ${counts.many} deferred`,
-      unit: "msg/s",
+    const pair = (kind: keyof Rates): Pick<Row, "ours" | "theirs"> => ({
       ours: rates.many[kind],
       theirs: { name: "with a thousand", values: rates.few[kind] },
+    });
+    const rate = (kind: "enqueue" | "dequeue"): Row => ({
+      name: `${kind}, with ${counts.many} deferred`,
+      unit: "msg/s",
+      ...pair(kind),
       target: { kind: "ratio-at-least", value: 0.83 },
     });
     return {
@@ -91,8 +96,9 @@ export async function million({ rounds, scale, say }: BenchOptions): Promise<Sec
           ours: [bytes],
           target: { kind: "at-most", value: 1536 },
         },
-        pair("enqueue"),
-        pair("dequeue"),
+        rate("enqueue"),
+        { name: `CPU of Redis for each enqueued, with ${counts.many}`, unit: "µs", ...pair("enqueueMicros") },
+        rate("dequeue"),
         { name: "stored, enqueued, taken and deferred", unit: "msg/s", ours: [deferredPerSecond] },
         { name: "Redis killed: until it answers again", unit: "s", ours: [restartSeconds] },
         {
@@ -112,24 +118,25 @@ export async function million({ rounds, scale, say }: BenchOptions): Promise<Sec
 
 interface Rates {
   enqueue: number[];
+  /** CPU time of Redis for each. */
+  enqueueMicros: number[];
   dequeue: number[];
 }
 
 function emptyRates(): Rates {
-  return { enqueue: [], dequeue: [] };
+  return { enqueue: [], enqueueMicros: [], dequeue: [] };
 }
 
 /** @returns messages a second in and out, by themselves */
-async function throughQueue(
-  { redis, producer }: Queue,
-  spool: Spool,
-): Promise<{ enqueue: number; dequeue: number }> {
+async function throughQueue({ redis, producer }: Queue, spool: Spool): Promise<Record<keyof Rates, number>> {
   const messages = await storeMessages(spool, domain, sampleSize, octets);
+  const busyBefore = await busySeconds(redis);
   const startMs = performance.now();
   for (let start = 0; start < messages.length; start += batch) {
     await enqueue(producer, messages.slice(start, start + batch));
   }
   const enqueuedMs = performance.now();
+  const busyAfter = await busySeconds(redis);
   let firstMs = 0;
   await consume(redis, sampleSize, () => {
     firstMs ||= performance.now();
@@ -141,6 +148,7 @@ async function throughQueue(
   );
   return {
     enqueue: sampleSize / ((enqueuedMs - startMs) / 1000),
+    enqueueMicros: ((busyAfter - busyBefore) * 1_000_000) / sampleSize,
     dequeue: sampleSize / ((dequeuedMs - firstMs) / 1000),
   };
 }
@@ -201,6 +209,12 @@ async function enqueue(producer: QueueProducer, messages: StoredMessage[]): Prom
 
 async function usedMemory(redis: TestRedis): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await redis.command("INFO memory"))?.[1]);
+}
+
+/** CPU time of the thread that runs the commands, since its start. */
+async function busySeconds(redis: TestRedis): Promise<number> {
+  const all = (await redis.command("INFO cpu")).matchAll(/used_cpu_(?:sys|user)_main_thread:([\d.]+)/g);
+  return [...all].reduce((sum, [, seconds]) => sum + Number(seconds), 0);
 }
 
 /** What a million messages set going in Redis, the rewriting of its append-only file, is over. */
