@@ -32,7 +32,7 @@ const wishMs = 3000;
  * One connection more. KEYS: leases of the destination; and where silence is remembered: the path's silence, and since
  * when older silences are void.
  * ARGV: worker, connections at most, lease (ms), 1: regardless of silence, ms since the worker heard an answer or -1,
- * ms that a message takes or 0.
+ * ms that a message takes or 0, connections in use that leave it none.
  * Nobody gets more than a fair part while others have or want some: it would have to make room again at once.
  * Returns {1, fair part, probe} given; {0, fair part, ms that a message takes} full; {2, diagnosis} silent.
  */
@@ -61,7 +61,7 @@ for i = 1, #leases, 2 do
   end
 end
 local fair = math.ceil(ARGV[2] / workers)
-if all >= tonumber(ARGV[2]) or (workers > 1 and mine >= fair) then
+if all >= tonumber(ARGV[7]) or (workers > 1 and mine >= fair) then
   if mine == 0 then
     writeLease(KEYS[1], ARGV[1], 0, now + ${wishMs}, "-1", 0)
     redis.call("PEXPIRE", KEYS[1], 2 * ARGV[3])

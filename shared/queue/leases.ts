@@ -116,8 +116,8 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
 
   /** Without Redis: what this process alone may have. */
   const takeHere = (wish: SlotWish, account: Account): Taken => {
-    if (account.used >= wish.connections) return { kind: "full" };
-    const taken = local.take({ ...wish, connections: Number.POSITIVE_INFINITY });
+    if (account.used >= partOf(wish)) return { kind: "full" };
+    const taken = local.take({ ...wish, part: Number.POSITIVE_INFINITY });
     if (taken.kind !== "slot") return taken;
     taken.slot.release();
     return { kind: "slot", slot: slotOf(account) };
@@ -132,7 +132,7 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
       if (path !== undefined) await marking.get(path);
       const flag = regardless === true ? 1 : 0;
       const busyMs = Math.ceil(account.busyMs);
-      const args = [worker, connections, leaseMs, flag, heardAgo(account), busyMs];
+      const args = [worker, connections, leaseMs, flag, heardAgo(account), busyMs, partOf(wish)];
       const answer = (await redis.run(takeSlot, keys, args)) as TakeAnswer;
       if (answer[0] === 2) {
         return { kind: "silent", diagnosis: diagnosisSchema.parse(JSON.parse(answer[1])) as Diagnosis };
@@ -203,7 +203,7 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
       const mayReuse =
         // What is more than a fair part goes back, that others may have it.
         account.used < account.fair && (wish.path === undefined || account.heardMs > account.unheardMs);
-      if (account.granted > account.used && account.used < wish.connections && mayReuse) {
+      if (account.granted > account.used && account.used < partOf(wish) && mayReuse) {
         return { kind: "slot", slot: slotOf(account) };
       }
       return ask(wish, account);
@@ -265,6 +265,10 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
       redis.connection.disconnect();
     },
   };
+}
+
+function partOf({ connections, part = connections }: SlotWish): number {
+  return part;
 }
 
 /** Undefined: there is nothing that others could want of it. */

@@ -14,7 +14,8 @@ const destinationShare = 1 / 2;
 /** The part of a destination's connections that slow mail may have. */
 const slowShare = 3 / 4;
 
-export function connectionsFor(lane: Lane | undefined, connections: number): number {
+/** Of a destination's connections, as many as a lane may have. */
+export function partOf(lane: Lane | undefined, connections: number): number {
   return lane?.isSlow === true ? Math.ceil(connections * slowShare) : connections;
 }
 

@@ -51,8 +51,8 @@ export interface LoanWish {
   /** As pathOf() names it. */
   path: string;
   limits: DestinationLimits;
-  /** Of the destination's connections, as many as this message may have a part in. */
-  connections: number;
+  /** Of the destination's connections, as many as its lane may have. */
+  part: number;
   /** Ask even where nobody answered lately. */
   regardless: boolean;
   lane: Lane | undefined;
@@ -215,12 +215,13 @@ export class Pool {
     shelf: Shelf,
     wish: LoanWish,
   ): Promise<Extract<Acquired, { kind: "loan" | "silent" }> | undefined> {
-    const { key, destination, path, connections, regardless } = wish;
+    const { key, destination, path, part, regardless } = wish;
+    const { connections } = shelf.limits;
     // The shelf must not be forgotten meanwhile.
     shelf.users++;
     let taken: Taken;
     try {
-      taken = await this.#options.slots.take({ destination, connections, path, regardless });
+      taken = await this.#options.slots.take({ destination, connections, part, path, regardless });
     } finally {
       shelf.users--;
     }

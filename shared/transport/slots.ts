@@ -16,8 +16,10 @@ export interface Slot {
 export interface SlotWish {
   /** The name that the limit is counted under. */
   destination: string;
-  /** At once. */
+  /** The destination's limit: at once. */
   connections: number;
+  /** It gets none while so many are in use already, where it has a part in them only; absent: all. */
+  part?: number;
   /** The hosts that have to answer, as pathOf() names them; absent: nobody remembers whether they do. */
   path?: string;
   /** Ask even where nobody answered lately. */
@@ -106,11 +108,11 @@ export function createLocalSlots(options: LocalSlotsOptions = {}): LocalSlots {
   };
 
   return {
-    take({ destination, connections, path, regardless }) {
+    take({ destination, connections, part = connections, path, regardless }) {
       const diagnosis = path === undefined || regardless === true ? undefined : silence.of(path);
       if (diagnosis !== undefined) return { kind: "silent", diagnosis };
       const usage = usageOf(destination);
-      if (usage.connections >= connections) return { kind: "full" };
+      if (usage.connections >= part) return { kind: "full" };
       usage.connections++;
       if (path !== undefined) silence.probed(path);
       let released = false;

@@ -8,7 +8,7 @@ interface Waiting {
     key: string;
     lane: Lane | undefined;
     /** Of the destination's connections, as many as its lane may have. */
-    connections: number;
+    part: number;
   };
 }
 
@@ -21,8 +21,8 @@ export function placeOf(line: readonly Waiting[], lane: Lane | undefined): numbe
 }
 
 /** Whether the lane's part has room for one more; elsewhere than in this process nobody is counted. */
-export function hasPart({ lane, connections }: Waiting["wish"], busyOf: BusyOf): boolean {
-  return busyOf(lane) < connections;
+export function hasPart({ lane, part }: Waiting["wish"], busyOf: BusyOf): boolean {
+  return busyOf(lane) < part;
 }
 
 /**
@@ -31,7 +31,7 @@ export function hasPart({ lane, connections }: Waiting["wish"], busyOf: BusyOf):
  */
 export function heirOf<W extends Waiting>(
   line: readonly W[],
-  { key, lane }: Omit<Waiting["wish"], "connections">,
+  { key, lane }: Omit<Waiting["wish"], "part">,
   busyOf: BusyOf,
 ): W | undefined {
   const heirs = line.filter(({ wish }) => wish.key === key && hasPart(wish, busyOf));

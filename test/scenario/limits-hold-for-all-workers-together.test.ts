@@ -86,6 +86,30 @@ test("nobody gets more than a fair part while others have or want some, and what
   slotOf(await a.take(four));
 });
 
+test("mail that may have a part only gets none when that is in use, and makes nobody give anything back", async (t) => {
+  const { workers: all } = await workers(t, 2);
+  const [a, b] = all as [ClusterSlots, ClusterSlots];
+  const four = { ...wish, connections: 4 };
+  const slow = { ...four, part: 3 };
+  const slots: Slot[] = [];
+  for (let i = 0; i < 3; i++) slots.push(slotOf(await a.take(slow)));
+  assert.equal((await a.take(slow)).kind, "full");
+  slots.push(slotOf(await a.take(four)));
+  assert.equal((await a.take(slow)).kind, "full");
+  assert.ok(!a.yields(four.destination), "all four are its own to have");
+  // Two workers: each has two of four as its part, though slow mail asks with a part of three.
+  await waitFor("it hears of the other's wish", async () => {
+    assert.equal((await b.take(slow)).kind, "full");
+    return a.yields(four.destination);
+  });
+  for (let i = 0; i < 2; i++) slots.pop()?.release();
+  assert.equal((await a.take(slow)).kind, "full", "it has its part");
+  assert.ok(!a.yields(four.destination));
+  await waitFor("the other gets one", async () => (await b.take(slow)).kind === "slot");
+  await waitFor("and one more, for fresh mail only", async () => (await b.take(four)).kind === "slot");
+  assert.equal((await b.take(slow)).kind, "full");
+});
+
 test("a worker that died keeps nothing; one that lives keeps what it has for as long as it needs it", async (t) => {
   const leaseMs = 600;
   const { redis, workers: all } = await workers(t, 1, { leaseMs });

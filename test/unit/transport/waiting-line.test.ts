@@ -6,7 +6,7 @@ import { hasPart, heirOf, placeOf } from "../../../shared/transport/waiting-line
 const fresh: Lane = { name: "delivery", jobs: 10, isSlow: false };
 const slow: Lane = { name: "delivery-slow", jobs: 10, isSlow: true };
 const waits = (lane: Lane | undefined, key = "k") => ({
-  wish: { key, lane, connections: lane?.isSlow === true ? 3 : 4 },
+  wish: { key, lane, part: lane?.isSlow === true ? 3 : 4 },
 });
 /** So many connections that the slow lane has; the others do not count. */
 const slowHas = (busy: number) => (lane: Lane | undefined) => (lane === slow ? busy : 0);
