@@ -10,6 +10,7 @@ import type { configSchema } from "../../shared/config/schema.ts";
 import { freePort } from "../../test/support/free-port.ts";
 import { run as runQuietly } from "../../test/support/programs.ts";
 import { waitFor } from "../../test/support/wait-for.ts";
+import { orInterrupted } from "../interrupt.ts";
 import { type CpuSeconds, childrenOf, cpuSeconds, type ProcessName } from "../processes.ts";
 import { end } from "./program.ts";
 
@@ -93,10 +94,10 @@ export async function startPostern(options: PosternOptions): Promise<Postern> {
     processes,
     cpu: () => cpuSeconds(processes()),
     queued: async () => (await runQuietly(word, [...words, "queue", "list", "-c", configFile])).output,
-    async stop() {
+    stop: orInterrupted(async () => {
       for (const { child } of started.reverse()) await end(child);
       rmSync(directory, { recursive: true, force: true });
-    },
+    }),
   };
 }
 

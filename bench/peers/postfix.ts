@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../../test/support/free-port.ts";
 import { postfixServices } from "../../test/support/postfix-services.ts";
+import { orInterrupted } from "../interrupt.ts";
 import { type CpuSeconds, childrenOf, cpuSeconds } from "../processes.ts";
 import { run, untilGreets } from "./program.ts";
 
@@ -82,9 +83,9 @@ export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
     port,
     cpu: () => cpuSeconds(childrenOf(master), master),
     queued: () => run("postqueue", ["-c", etc, "-p"]),
-    async stop() {
+    stop: orInterrupted(async () => {
       await run("postfix", ["-c", etc, "stop"]);
       rmSync(root, { recursive: true, force: true });
-    },
+    }),
   };
 }

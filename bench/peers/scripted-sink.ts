@@ -2,6 +2,7 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { freePort } from "../../test/support/free-port.ts";
+import { orInterrupted } from "../interrupt.ts";
 import { end } from "./program.ts";
 import type { Counts, Script } from "./scripted-server.ts";
 
@@ -49,6 +50,6 @@ export async function startScriptedSink(given: Partial<Omit<Script, "port">>): P
         await next();
       }
     },
-    stop: () => end(child),
+    stop: orInterrupted(() => end(child)),
   };
 }

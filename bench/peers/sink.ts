@@ -4,6 +4,7 @@ import { userInfo } from "node:os";
 import { freePort } from "../../test/support/free-port.ts";
 import { searchPath } from "../../test/support/programs.ts";
 import { waitFor } from "../../test/support/wait-for.ts";
+import { orInterrupted } from "../interrupt.ts";
 import { end, run } from "./program.ts";
 
 export interface Sink {
@@ -57,6 +58,6 @@ export async function startSink(
         });
       }
     },
-    stop: () => end(child),
+    stop: orInterrupted(() => end(child)),
   };
 }

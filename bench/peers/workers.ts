@@ -9,6 +9,7 @@ import { createProducer } from "../../shared/queue/producer.ts";
 import { createFsSpool } from "../../shared/spool/fs-spool.ts";
 import type { testConfig } from "../../test/support/config.ts";
 import { startRedis } from "../../test/support/redis.ts";
+import { orInterrupted } from "../interrupt.ts";
 import { storeMessages } from "./stored-messages.ts";
 
 const worker = fileURLToPath(new URL("../../test/support/delivery-process.ts", import.meta.url));
@@ -39,7 +40,7 @@ export async function createWorkerBench(given: Parameters<typeof testConfig>[0])
     start(workers) {
       for (let n = 0; n < workers; n++) running.push(fork(worker, [JSON.stringify(config)]));
     },
-    async close() {
+    close: orInterrupted(async () => {
       for (const child of running) {
         const ended = new Promise((resolve) => child.once("exit", resolve));
         child.kill("SIGKILL");
@@ -49,6 +50,6 @@ export async function createWorkerBench(given: Parameters<typeof testConfig>[0])
       await spool.close();
       await redis.close();
       rmSync(data, { recursive: true, force: true });
-    },
+    }),
   };
 }
