@@ -100,6 +100,8 @@ export class Pool {
   readonly #shelves = new Map<string, Shelf>();
   readonly #lent = new Set<Loan>();
   readonly #lanes = new LaneShares();
+  /** Those who wait for the answer to whether there is a slot. */
+  readonly #asking = new LaneShares();
   readonly #quitting = new Set<Promise<void>>();
   #sweeper: NodeJS.Timeout | undefined;
   #isClosing = false;
@@ -215,15 +217,17 @@ export class Pool {
     shelf: Shelf,
     wish: LoanWish,
   ): Promise<Extract<Acquired, { kind: "loan" | "silent" }> | undefined> {
-    const { key, destination, path, part, regardless } = wish;
+    const { key, destination, path, part, regardless, lane } = wish;
     const { connections } = shelf.limits;
-    // The shelf must not be forgotten meanwhile.
+    // The shelf must not be forgotten meanwhile, and who asks too must see that this place in the lane is spoken for.
     shelf.users++;
+    this.#asking.enter(lane, destination);
     let taken: Taken;
     try {
       taken = await this.#options.slots.take({ destination, connections, part, path, regardless });
     } finally {
       shelf.users--;
+      this.#asking.leave(lane, destination);
     }
     if (taken.kind === "slot") {
       const loan: Loan = { key, shelf, slot: taken.slot, session: undefined, lane: undefined, sinceMs: 0 };
@@ -364,7 +368,10 @@ export class Pool {
 
   #mayOpen(shelf: Shelf, wish: LoanWish): boolean {
     if (!shelf.isProven && shelf.users >= firstOpenings) return false;
-    return this.#lanes.hasRoom(wish.lane, shelf.destination) && hasPart(wish, this.#busyOf(shelf));
+    const asking = this.#asking.busy(wish.lane, shelf.destination);
+    return (
+      this.#lanes.hasRoom(wish.lane, shelf.destination, asking + 1) && hasPart(wish, this.#busyOf(shelf))
+    );
   }
 
   #busyOf({ destination }: Shelf): (lane: Lane | undefined) => number {
