@@ -116,7 +116,8 @@ export async function startSmtpPeer(options: SmtpPeerOptions = {}): Promise<Smtp
   const sessions = new Set<Session>();
   const unread = { most: 0 };
   let connections = 0;
-  const server = net.createServer((socket) => {
+  // Its replies are many small writes: with Nagle's algorithm each second one would wait for an acknowledgement.
+  const server = net.createServer({ noDelay: true }, (socket) => {
     connections++;
     const session = new Session(socket, connections, options, { received, commands, unread });
     sessions.add(session);
