@@ -10,6 +10,7 @@ import { createFsSpool } from "../../shared/spool/fs-spool.ts";
 import type { testConfig } from "../../test/support/config.ts";
 import { startRedis } from "../../test/support/redis.ts";
 import { orInterrupted } from "../interrupt.ts";
+import { end } from "./program.ts";
 import { storeMessages } from "./stored-messages.ts";
 
 const worker = fileURLToPath(new URL("../../test/support/delivery-process.ts", import.meta.url));
@@ -41,11 +42,7 @@ export async function createWorkerBench(given: Parameters<typeof testConfig>[0])
       for (let n = 0; n < workers; n++) running.push(fork(worker, [JSON.stringify(config)]));
     },
     close: orInterrupted(async () => {
-      for (const child of running) {
-        const ended = new Promise((resolve) => child.once("exit", resolve));
-        child.kill("SIGKILL");
-        await ended;
-      }
+      for (const child of running) await end(child, "SIGKILL");
       await producer.close();
       await spool.close();
       await redis.close();

@@ -8,7 +8,14 @@ import type { Logger } from "../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../runtime/redis.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
 import type { SilencePolicy } from "../transport/silence.ts";
-import { createLocalSlots, type Slot, type Slots, type SlotWish, type Taken } from "../transport/slots.ts";
+import {
+  createLocalSlots,
+  partOf,
+  type Slot,
+  type Slots,
+  type SlotWish,
+  type Taken,
+} from "../transport/slots.ts";
 import { diagnosisSchema } from "./contract.ts";
 import { silenceKey, slotsKey, turnKey, voidSilencesKey } from "./keys.ts";
 import { holdSlots, markSilent, takeSlot, takeTurn } from "./lease-scripts.ts";
@@ -265,10 +272,6 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
       redis.connection.disconnect();
     },
   };
-}
-
-function partOf({ connections, part = connections }: SlotWish): number {
-  return part;
 }
 
 /** Undefined: there is nothing that others could want of it. */

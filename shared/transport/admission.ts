@@ -1,7 +1,7 @@
 /** Whether an attempt may be made now: the destination's rate, a connection, a sign of life. */
 import type { NextHop } from "../routing/next-hop.ts";
 import type { DestinationLimits } from "./destination.ts";
-import { partOf } from "./lane-shares.ts";
+import { connectionsFor } from "./lane-shares.ts";
 import type { Acquired, Pool } from "./pool.ts";
 import type { Slots } from "./slots.ts";
 import type { AttemptRequest } from "./transport.ts";
@@ -41,7 +41,7 @@ export async function admit(wish: AdmissionWish, { pool, slots }: AdmissionMakin
     destination,
     path: wish.path,
     limits,
-    part: partOf(lane, limits.connections),
+    part: connectionsFor(lane, limits.connections),
     regardless: request.isLast === true,
     lane,
     line,

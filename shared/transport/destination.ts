@@ -1,5 +1,4 @@
 /** What a next hop is called, which limits hold for it, and which connections may be shared. Pure. */
-
 import { literalAddress } from "../config/network.ts";
 import type { Config } from "../config/schema.ts";
 import type { Rate } from "../config/values.ts";

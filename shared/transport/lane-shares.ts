@@ -15,7 +15,7 @@ const destinationShare = 1 / 2;
 const slowShare = 3 / 4;
 
 /** Of a destination's connections, as many as a lane may have. */
-export function partOf(lane: Lane | undefined, connections: number): number {
+export function connectionsFor(lane: Lane | undefined, connections: number): number {
   return lane?.isSlow === true ? Math.ceil(connections * slowShare) : connections;
 }
 

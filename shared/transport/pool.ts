@@ -115,7 +115,7 @@ export class Pool {
   async acquire(wish: LoanWish): Promise<Acquired> {
     const shelf = this.#shelf(wish.destination, wish.limits);
     if (this.#isClosing) return this.#full(shelf, wish);
-    const idle = hasPart(wish, this.#busyOf(shelf)) ? this.#takeIdle(shelf, wish.key) : undefined;
+    const idle = this.#takeIdle(shelf, wish);
     if (idle !== undefined) return this.#lend(idle, wish);
     if (placeOf(shelf.waiters, wish.lane) === 0 && this.#mayOpen(shelf, wish)) {
       const acquired = await this.#takeSlot(shelf, wish);
@@ -200,10 +200,11 @@ export class Pool {
     await Promise.all(this.#quitting);
   }
 
-  /** The one that was used last. */
-  #takeIdle(shelf: Shelf, key: string): Loan | undefined {
+  /** The one that was used last, where the wish may have one more. */
+  #takeIdle(shelf: Shelf, wish: LoanWish): Loan | undefined {
+    if (!hasPart(wish, this.#busyOf(shelf))) return undefined;
     for (;;) {
-      const at = shelf.idle.findLastIndex((loan) => loan.key === key);
+      const at = shelf.idle.findLastIndex((loan) => loan.key === wish.key);
       if (at < 0) return undefined;
       const [loan] = shelf.idle.splice(at, 1);
       if (loan?.session?.connection.isInStep) return loan;
@@ -307,7 +308,7 @@ export class Pool {
       const first = shelf.waiters.find(({ wish }) => this.#mayOpen(shelf, wish));
       if (first === undefined) return;
       // One that was left to fresh mail while slow mail had all of its part.
-      const idle = this.#takeIdle(shelf, first.wish.key);
+      const idle = this.#takeIdle(shelf, first.wish);
       const acquired =
         idle === undefined ? await this.#takeSlot(shelf, first.wish) : this.#lend(idle, first.wish);
       if (acquired === undefined) return;

@@ -62,6 +62,10 @@ export interface TurnRequest {
   horizonMs: number;
 }
 
+export function partOf({ connections, part = connections }: SlotWish): number {
+  return part;
+}
+
 /** Without waiting for anybody. */
 export interface LocalSlots extends Slots {
   take(wish: SlotWish): Taken;
@@ -108,11 +112,12 @@ export function createLocalSlots(options: LocalSlotsOptions = {}): LocalSlots {
   };
 
   return {
-    take({ destination, connections, part = connections, path, regardless }) {
+    take(wish) {
+      const { destination, path, regardless } = wish;
       const diagnosis = path === undefined || regardless === true ? undefined : silence.of(path);
       if (diagnosis !== undefined) return { kind: "silent", diagnosis };
       const usage = usageOf(destination);
-      if (usage.connections >= part) return { kind: "full" };
+      if (usage.connections >= partOf(wish)) return { kind: "full" };
       usage.connections++;
       if (path !== undefined) silence.probed(path);
       let released = false;

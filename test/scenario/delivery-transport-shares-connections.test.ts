@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Lane } from "../../shared/transport/lane-shares.ts";
 import { createLocalSlots, type Slots } from "../../shared/transport/slots.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
 import {
@@ -47,6 +48,9 @@ const limits = (entry: {
   config: { limits: { destinations: [{ match: "*", ...entry }] } },
 });
 
+const freshLane: Lane = { name: "delivery", jobs: 100, isSlow: false };
+const slowLane: Lane = { name: "delivery-slow", jobs: 100, isSlow: true };
+
 test("messages for the same next hop share a connection, one after another", async () => {
   await withPeer({}, {}, async (peer, transport) => {
     for (let i = 0; i < 5; i++)
@@ -80,12 +84,7 @@ test("mail that has waited leaves a quarter of a destination's connections to fr
   };
   await withPeer({ script }, limits({ connections: 4 }), async (peer, transport) => {
     const nextHop = via(peer);
-    const { signal } = new AbortController();
-    const sendSlow = () => {
-      const { meta, body } = testMessage();
-      const lane = { name: "delivery-slow", jobs: 100, isSlow: true };
-      return transport.attempt({ nextHop, message: meta, recipients: [0], body, signal, lane });
-    };
+    const sendSlow = () => attempt(transport, nextHop, testMessage(), undefined, slowLane);
     const slow = Array.from({ length: 8 }, sendSlow);
     await waitFor("slow mail to have its part", () => held.length === 3);
     // At once, though five wait for what they may not have; and on one connection, which they do not get in between.
@@ -116,12 +115,9 @@ test("slow mail that may have one more connection goes on with an idle one", asy
         : new Promise<Answer>((resolve) => held.push(() => resolve(spoilt))),
   };
   await withPeer({ script }, limits({ connections: 4 }), async (peer, transport) => {
-    const { signal } = new AbortController();
-    const lane = { name: "delivery-slow", jobs: 100, isSlow: true };
-    const slow = Array.from({ length: 4 }, () => {
-      const { meta, body } = testMessage();
-      return transport.attempt({ nextHop: via(peer), message: meta, recipients: [0], body, signal, lane });
-    });
+    const slow = Array.from({ length: 4 }, () =>
+      attempt(transport, via(peer), testMessage(), undefined, slowLane),
+    );
     await waitFor("slow mail to have its part", () => held.length === 3);
     await outcomes(transport, via(peer), testMessage({ reversePath: "fresh@a.test" }));
     held.shift()?.();
@@ -142,16 +138,12 @@ test("slow mail waits for a connection behind fresh mail, and gets one that fres
     },
   };
   await withPeer({ script }, limits({ connections: 1 }), async (peer, transport) => {
-    const { signal } = new AbortController();
-    const send = (from: string, isSlow: boolean) => {
-      const { meta, body } = testMessage({ reversePath: from });
-      const lane = { name: isSlow ? "delivery-slow" : "delivery", jobs: 100, isSlow };
-      return transport.attempt({ nextHop: via(peer), message: meta, recipients: [0], body, signal, lane });
-    };
-    const all = [send("slow-1@a.test", true)];
+    const send = (from: string, lane: Lane) =>
+      attempt(transport, via(peer), testMessage({ reversePath: from }), undefined, lane);
+    const all = [send("slow-1@a.test", slowLane)];
     await waitFor("the first", () => sent.length === 1);
-    all.push(send("slow-2@a.test", true), send("slow-3@a.test", true));
-    all.push(send("fresh-1@a.test", false), send("fresh-2@a.test", false));
+    all.push(send("slow-2@a.test", slowLane), send("slow-3@a.test", slowLane));
+    all.push(send("fresh-1@a.test", freshLane), send("fresh-2@a.test", freshLane));
     first.resolve(undefined);
     for (const { kind } of await Promise.all(all)) assert.equal(kind, "tried");
     const order = ["slow-1", "fresh-1", "slow-2", "fresh-2", "slow-3"];
@@ -414,12 +406,7 @@ test("while a destination has not answered anybody, its messages come back ever 
   const settings = { options: { now: () => clockMs, random: () => 0.5 } };
   await withPeer({ script }, settings, async (peer, transport) => {
     const stop = new AbortController();
-    const send = () =>
-      transport.attempt({
-        nextHop: via(peer),
-        ...{ message: testMessage().meta, body: testMessage().body, recipients: [0] },
-        ...{ lane, signal: stop.signal },
-      });
+    const send = () => attempt(transport, via(peer), testMessage(), stop.signal, lane);
     // Half of a lane is all that one destination gets: this one is it.
     const probe = send();
     await waitFor("the probe", () => peer.connections === 1);
@@ -472,13 +459,9 @@ test("who waits while others are asking for connections in vain goes on waiting,
     const destination = peer.address;
     const others = local.take({ destination, connections: 1 });
     assert.equal(others.kind, "slot");
-    const { meta, body } = testMessage();
-    const signal = new AbortController().signal;
     // Five ask, as long as nobody has answered; five wait, which is all of the lane that a slow destination may have.
     const results = Promise.all(
-      Array.from({ length: 10 }, () =>
-        transport.attempt({ nextHop: via(peer), message: meta, recipients: [0], body, lane, signal }),
-      ),
+      Array.from({ length: 10 }, () => attempt(transport, via(peer), testMessage(), undefined, lane)),
     );
     await waitFor("five ask", () => asked === 5);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -8,6 +8,7 @@ import type { Outcome } from "../../shared/smtp/diagnosis.ts";
 import type { Body } from "../../shared/spool/spool.ts";
 import { createTransport, type TransportOptions } from "../../shared/transport/create-transport.ts";
 import { createResolver } from "../../shared/transport/dns/resolver.ts";
+import type { Lane } from "../../shared/transport/lane-shares.ts";
 import type { AttemptResult, Transport } from "../../shared/transport/transport.ts";
 import { testConfig } from "./config.ts";
 
@@ -88,9 +89,10 @@ export async function attempt(
   nextHop: NextHop,
   { meta, body }: { meta: MessageMeta; body: Body } = testMessage(),
   signal = new AbortController().signal,
+  lane?: Lane,
 ): Promise<AttemptResult> {
   const recipients = meta.envelope.recipients.map((_, index) => index);
-  return transport.attempt({ nextHop, message: meta, recipients, body, signal });
+  return transport.attempt({ nextHop, message: meta, recipients, body, signal, ...(lane && { lane }) });
 }
 
 /** @throws Error when the attempt was not made */
