@@ -6,7 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
 import { createProducer } from "../../shared/queue/producer.ts";
-import { createFsSpool } from "../../shared/spool/fs-spool.ts";
+import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import type { testConfig } from "../../test/support/config.ts";
 import { startRedis } from "../../test/support/redis.ts";
 import { orInterrupted } from "../interrupt.ts";

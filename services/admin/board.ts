@@ -3,8 +3,8 @@ import { createBullBoard } from "@bull-board/api";
 import { BullMQAdapter } from "@bull-board/api/bullMQAdapter";
 import { FastifyAdapter } from "@bull-board/fastify";
 import type { FastifyInstance } from "fastify";
-import type { BoardQueues } from "../../shared/queue/board.ts";
-import type { QueueName } from "../../shared/queue/contract.ts";
+import type { BoardQueues } from "../../shared/queue/bullmq/board.ts";
+import type { QueueName } from "../../shared/queue/contract/contract.ts";
 
 const boardPath = "/queues";
 

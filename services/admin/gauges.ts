@@ -1,8 +1,8 @@
 /** What the admin's /metrics says of the whole gateway, besides its own process. */
 import type { Metrics } from "../../shared/runtime/metrics.ts";
-import type { AdminDependencies } from "./dependencies.ts";
-import { queueRows } from "./queue-counts.ts";
-import { within } from "./readiness.ts";
+import type { AdminDependencies } from "./routes/dependencies.ts";
+import { queueRows } from "./routes/queue-counts.ts";
+import { within } from "./routes/readiness.ts";
 
 /** Prometheus waits for 10 s by default; a gauge that cannot be read is left out. */
 const limitMs = 2_000;

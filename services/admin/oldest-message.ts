@@ -1,6 +1,6 @@
 /** The age of the oldest message to deliver, sampled in the background. Owns a timer; close() ends it. */
 
-import { forEachPlace } from "../../shared/queue/jobs.ts";
+import { forEachPlace } from "../../shared/queue/operator/jobs.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { RedisConnection } from "../../shared/runtime/redis.ts";
 

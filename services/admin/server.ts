@@ -8,9 +8,9 @@ import {
 } from "fastify";
 import type { Logger } from "../../shared/runtime/log.ts";
 import { unreachable } from "../../shared/unreachable.ts";
-import { type Access, type AccessPolicy, decideAccess } from "./access.ts";
-import { Problem, problemBody, problemType } from "./problem.ts";
-import { methodsOf, type Route } from "./route.ts";
+import { type Access, type AccessPolicy, decideAccess } from "./routes/access.ts";
+import { Problem, problemBody, problemType } from "./routes/problem.ts";
+import { methodsOf, type Route } from "./routes/route.ts";
 
 /** Ten thousand ids and some; more at once is what filters are for. */
 const maxBodyBytes = 512 * 1024;

@@ -1,7 +1,7 @@
 /** The jobs for the dead queue of what could be neither delivered nor returned. Pure. */
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import type { BounceJob, DeadJob } from "../../shared/queue/contract.ts";
-import { makeDeliveryJob } from "../../shared/queue/delivery-job.ts";
+import type { BounceJob, DeadJob } from "../../shared/queue/contract/contract.ts";
+import { makeDeliveryJob } from "../../shared/queue/contract/delivery-job.ts";
 import type { Settlement, StoredMessage } from "../../shared/spool/spool.ts";
 
 /** One job for each part of the message that has a dead recipient: put back, it is an ordinary delivery job again. */

@@ -1,7 +1,8 @@
 /** The part of a notification that programs read: message/delivery-status (RFC 3464 §2), or its form for UTF-8 addresses (RFC 6533 §4). */
-import { canonicalAddress } from "../../shared/config/network.ts";
+
 import { isAscii } from "../../shared/mail/address.ts";
 import { rfc5322Date } from "../../shared/mail/date.ts";
+import { canonicalAddress } from "../../shared/net/network.ts";
 import type { SmtpReply } from "../../shared/smtp/status.ts";
 import { encodeOrcpt } from "../../shared/smtp/xtext.ts";
 import { type Dsn, type DsnRecipient, needsSmtpUtf8 } from "./dsn.ts";

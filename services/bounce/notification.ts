@@ -2,7 +2,7 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
-import type { BounceJob, DeadJob } from "../../shared/queue/contract.ts";
+import type { BounceJob, DeadJob } from "../../shared/queue/contract/contract.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Body, RecipientState, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";
 import type { BounceMetrics } from "./bounce-metrics.ts";

@@ -1,13 +1,13 @@
 /** Makes the notification that a bounce job asks for, and stores it so that it is made once. The spool and the queues are its caller's. */
 import { parsePath } from "../../shared/mail/address.ts";
 import type { Recipient } from "../../shared/mail/envelope.ts";
-import type { BounceJob } from "../../shared/queue/contract.ts";
-import type { BounceNext, BounceTask } from "../../shared/queue/queue.ts";
+import type { BounceJob } from "../../shared/queue/contract/contract.ts";
+import type { BounceNext, BounceTask } from "../../shared/queue/contract/queue.ts";
 import { isSettled, type RecipientState, type Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { deadJobs, unreadableJob } from "./dead.ts";
 import type { DsnRecipient, RecipientReport } from "./dsn.ts";
+import { inPortions, type Owed } from "./dsn-batches.ts";
 import { type NotifierDependencies, type Original, sendNotification } from "./notification.ts";
-import { inPortions, type Owed } from "./portions.ts";
 
 /** @returns the handler of one bounce job; it throws when the spool or Redis fails, and the job is then repeated */
 export function createNotifier(deps: NotifierDependencies): (task: BounceTask) => Promise<BounceNext> {

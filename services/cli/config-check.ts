@@ -1,6 +1,6 @@
 /** `postern config check`: says that the configuration is right, or every mistake in it. */
 import { describeMistakes, loadConfig } from "../../shared/config/load.ts";
-import { defineCommand } from "./args.ts";
+import { defineCommand } from "./command-line/args.ts";
 
 export const configCheck = defineCommand({
   name: "config check",

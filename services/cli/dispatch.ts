@@ -1,6 +1,6 @@
 /** Finds the command that the words ask for, runs it, and turns what it throws into exit statuses. */
 import { closest } from "../../shared/config/closest.ts";
-import { type Command, CommandFailed, type Context, columns, UsageError } from "./args.ts";
+import { type Command, CommandFailed, type Context, columns, UsageError } from "./command-line/args.ts";
 
 export interface Program {
   commands: readonly Command[];

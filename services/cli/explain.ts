@@ -1,23 +1,23 @@
 /** `postern explain`: what the routing table says to a connection and its recipients, without any mail. */
 import net from "node:net";
-import { canonicalAddress, parseEndpoint } from "../../shared/config/network.ts";
 import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
 import { parsePath } from "../../shared/mail/address.ts";
+import type { Direction, Endpoint } from "../../shared/mail/client-connection.ts";
+import { canonicalAddress, parseEndpoint } from "../../shared/net/network.ts";
 import {
   type ConnectionDecision,
   compileRouting,
   type Handler,
   type Routing,
 } from "../../shared/routing/classify.ts";
-import type { Direction, Endpoint } from "../../shared/routing/connection.ts";
 import type { HostPort, NextHop } from "../../shared/routing/next-hop.ts";
 import { describeNextHop, formatHostPort, type Row } from "../../shared/routing/route.ts";
 import { interfaceAddresses } from "../../shared/runtime/interface-addresses.ts";
-import { whyNotHidden } from "../../shared/transport/hiding.ts";
+import { whyNotHidden } from "../../shared/smtp-client/session/transparent-source.ts";
 import { unreachable } from "../../shared/unreachable.ts";
-import { type Context, defineCommand, UsageError } from "./args.ts";
-import { requireConfig } from "./configuration.ts";
-import { renderTable } from "./table.ts";
+import { type Context, defineCommand, UsageError } from "./command-line/args.ts";
+import { requireConfig } from "./command-line/configuration.ts";
+import { renderTable } from "./command-line/table.ts";
 
 /** What `--json` prints for each recipient. */
 export interface Explanation {

@@ -1,10 +1,10 @@
 /** `postern health [SERVICE]`: one question to a running service, for container health checks and scripts. */
 import { z } from "zod";
 import type { Config } from "../../shared/config/schema.ts";
-import { adminUrl, findToken, localUrl } from "./admin-client.ts";
-import { findAnnounced } from "./admin-connection.ts";
-import { CommandFailed, defineCommand, UsageError } from "./args.ts";
-import { requireConfig } from "./configuration.ts";
+import { adminUrl, findToken, localUrl } from "./admin-api/admin-client.ts";
+import { findAnnounced } from "./admin-api/admin-connection.ts";
+import { CommandFailed, defineCommand, UsageError } from "./command-line/args.ts";
+import { requireConfig } from "./command-line/configuration.ts";
 
 const services = ["ingress", "delivery", "bounce", "admin"];
 /** Less than the time-out of a container's health check. */

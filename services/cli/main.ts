@@ -5,8 +5,8 @@ import { dispatch } from "./dispatch.ts";
 import { explain } from "./explain.ts";
 import { health } from "./health.ts";
 import { interceptCommands } from "./intercept/command.ts";
-import { queueCommands } from "./queue.ts";
-import { queueExport } from "./queue-export.ts";
+import { queueCommands } from "./queue/queue.ts";
+import { queueExport } from "./queue/queue-export.ts";
 import { serviceCommands } from "./service.ts";
 import { upCommand } from "./up/command.ts";
 

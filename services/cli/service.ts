@@ -1,8 +1,8 @@
 /** `postern ingress | delivery | bounce | admin`: one service in this process, which is what a container runs. */
 import type { RunOptions } from "../../shared/runtime/run-service.ts";
-import { type Command, CommandFailed, defineCommand } from "./args.ts";
-import { requireConfig } from "./configuration.ts";
-import { graceMs, graceOption } from "./grace.ts";
+import { type Command, CommandFailed, defineCommand } from "./command-line/args.ts";
+import { requireConfig } from "./command-line/configuration.ts";
+import { graceMs, graceOption } from "./command-line/grace.ts";
 
 const summaries = {
   ingress: "Take connections: listeners, queued sessions and the outgoing proxy",

@@ -1,7 +1,12 @@
 /** What follows one delivery attempt: for each recipient the end or another try, for the job its next time and queue. */
 import type { Config } from "../../shared/config/schema.ts";
-import { expiresAtMs, groupEqual, shortestWaitMs, waitMs } from "../../shared/queue/attempts.ts";
-import type { AttemptHistory, DeliveryQueueName } from "../../shared/queue/contract.ts";
+import type { AttemptHistory, DeliveryQueueName } from "../../shared/queue/contract/contract.ts";
+import {
+  expiresAtMs,
+  groupEqual,
+  shortestWaitMs,
+  waitMs,
+} from "../../shared/queue/contract/retry-schedule.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { type BackupPolicy, takesOver } from "./backup-route.ts";

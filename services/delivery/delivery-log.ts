@@ -4,8 +4,8 @@ import { describeNextHop } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import { replyLine } from "../../shared/smtp/diagnose.ts";
 import type { Outcome } from "../../shared/smtp/diagnosis.ts";
-import { diagnosisFields, remoteField, tlsFields } from "../../shared/transport/log-fields.ts";
-import type { AttemptFacts } from "../../shared/transport/transport.ts";
+import { diagnosisFields, remoteField, tlsFields } from "../../shared/smtp-client/log-fields.ts";
+import type { AttemptFacts } from "../../shared/smtp-client/smtp-client.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import type { Leg } from "./plan.ts";
 

@@ -3,27 +3,27 @@
  * Owns these and their connections to Redis; the spool, the log and the metrics are its caller's.
  */
 import type { Config } from "../../shared/config/schema.ts";
+import { createLeases } from "../../shared/limits/cluster-limits.ts";
+import { silencePolicy } from "../../shared/limits/dead-destinations.ts";
 import {
   consumeDeliveries,
   type DeliveryConsumerOptions,
   deliveryShares,
 } from "../../shared/queue/consumer.ts";
-import { createHolds } from "../../shared/queue/holds.ts";
-import { createKeeper, type KeeperTiming } from "../../shared/queue/keeper.ts";
-import { createLeases } from "../../shared/queue/leases.ts";
+import type { Consumer } from "../../shared/queue/contract/queue.ts";
+import { createHolds } from "../../shared/queue/holds/store.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
-import type { Consumer } from "../../shared/queue/queue.ts";
+import { createKeeper, type KeeperTiming } from "../../shared/queue/reconcile/reconciler.ts";
 import { compileRouting, type Routing, routeOf } from "../../shared/routing/classify.ts";
 import { describeRoute } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/service.ts";
+import { createTransport } from "../../shared/smtp-client/create-smtp-client.ts";
+import { transparentSource } from "../../shared/smtp-client/hidden-source.ts";
+import type { Transport } from "../../shared/smtp-client/smtp-client.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
-import { createTransport } from "../../shared/transport/create-transport.ts";
-import { transparentSource } from "../../shared/transport/hidden-source.ts";
-import { silencePolicy } from "../../shared/transport/silence.ts";
-import type { Transport } from "../../shared/transport/transport.ts";
 import { createDeliveryMetrics } from "./delivery-metrics.ts";
 import type { Router } from "./plan.ts";
 import { createDeliveryWorker } from "./worker.ts";

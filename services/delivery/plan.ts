@@ -1,6 +1,6 @@
 /** How the pending recipients of a job are tried now: one leg for each next hop. A config change may split them at any attempt. */
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import type { AttemptHistory } from "../../shared/queue/contract.ts";
+import type { AttemptHistory } from "../../shared/queue/contract/contract.ts";
 import type { NextHop } from "../../shared/routing/next-hop.ts";
 import { nextHopKey, type QueuedRow } from "../../shared/routing/route.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";

@@ -1,6 +1,6 @@
 /** What the spool records of a decided attempt: who is delivered, whose sender is owed a notification, who is dead. Pure. */
 import type { Envelope } from "../../shared/mail/envelope.ts";
-import { groupEqual } from "../../shared/queue/attempts.ts";
+import { groupEqual } from "../../shared/queue/contract/retry-schedule.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
 import type { RecipientState, Settlement } from "../../shared/spool/spool.ts";
 import type { NextStep } from "./decide-next.ts";

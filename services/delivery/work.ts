@@ -1,11 +1,11 @@
 /** What works on one delivery job, and what is worked on. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import type { DeliveryQueueName } from "../../shared/queue/contract.ts";
-import type { DeliveryTask, Producer } from "../../shared/queue/queue.ts";
+import type { DeliveryQueueName } from "../../shared/queue/contract/contract.ts";
+import type { DeliveryTask, Producer } from "../../shared/queue/contract/queue.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
+import type { Transport } from "../../shared/smtp-client/smtp-client.ts";
 import type { Body, Spool } from "../../shared/spool/spool.ts";
-import type { Transport } from "../../shared/transport/transport.ts";
 import type { DeliveryMetrics } from "./delivery-metrics.ts";
 import type { Router } from "./plan.ts";
 

@@ -13,13 +13,13 @@
  *    says that they have been warned.
  * 6. Only then is the job done or put back. A crash before it runs the job again, which finds in the spool what is left.
  */
-import type { DeliveryTask, JobNext } from "../../shared/queue/queue.ts";
+import type { DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import { describeRoute } from "../../shared/routing/route.ts";
 import { isSettled, type RecipientState, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { joinSteps, type NextStep, type Untried } from "./decide-next.ts";
+import { runLeg } from "./delivery-group.ts";
 import { logSettled } from "./delivery-log.ts";
-import { runLeg } from "./leg.ts";
-import { buryUnreadable, repeatOwed, warnOfDelay } from "./owed.ts";
+import { buryUnreadable, repeatOwed, warnOfDelay } from "./pending-notifications.ts";
 import { planAttempts } from "./plan.ts";
 import type { Work, WorkerDependencies } from "./work.ts";
 

@@ -5,25 +5,25 @@
 import { randomBytes } from "node:crypto";
 import type net from "node:net";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Publisher } from "../../shared/queue/queue.ts";
+import { createLocalSlots, type Slots } from "../../shared/limits/slots.ts";
+import type { Connection } from "../../shared/mail/client-connection.ts";
+import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
-import type { Connection } from "../../shared/routing/connection.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import type { RunningService } from "../../shared/runtime/service.ts";
 import { whyNoOriginalDestination } from "../../shared/runtime/socket.ts";
+import { createHiding } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
-import { createHiding } from "../../shared/transport/hiding.ts";
-import { createLocalSlots, type Slots } from "../../shared/transport/slots.ts";
-import { createClientLimits } from "./client-limits.ts";
-import { type ConnectTo, connectTo } from "./connect-to.ts";
+import { createClientLimits } from "./connections/client-limits.ts";
+import { type ConnectTo, connectTo } from "./connections/connect-to.ts";
+import { IngressMetrics } from "./connections/metrics.ts";
+import { createPassThrough } from "./connections/pass-through.ts";
+import { createRejections } from "./connections/rejection.ts";
 import type { InlineMeans } from "./inline/inline.ts";
-import { type Handlers, Listener } from "./listener.ts";
-import { IngressMetrics } from "./metrics.ts";
+import { type Handlers, Listener } from "./listener/listener.ts";
+import { createOwnAddresses } from "./listener/own-addresses.ts";
 import { createOutgoingProxy } from "./outgoing/outgoing-proxy.ts";
-import { createOwnAddresses } from "./own-addresses.ts";
-import { createPassThrough } from "./pass-through.ts";
-import { createRejections } from "./rejection.ts";
 import { createSessions } from "./session/sessions.ts";
 
 export interface IngressOptions {

@@ -1,13 +1,13 @@
 /** The ingress service as a process of its own. It owns the connection to the queue, and the publisher on it. */
-import { createLeases } from "../../shared/queue/leases.ts";
+import { createLeases } from "../../shared/limits/cluster-limits.ts";
+import { silencePolicy } from "../../shared/limits/dead-destinations.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
 import { formatHostPort } from "../../shared/routing/route.ts";
 import type { RunOptions } from "../../shared/runtime/run-service.ts";
 import { runWithSpool } from "../../shared/runtime/run-with-spool.ts";
-import { silencePolicy } from "../../shared/transport/silence.ts";
 import { startIngress } from "./ingress.ts";
-import { createInlineMeans, usesInline } from "./inline/inline-means.ts";
+import { createInlineMeans, usesInline } from "./inline/inline-dependencies.ts";
 
 /** Runs until a signal ends the process. */
 export function main(options: RunOptions): Promise<void> {

@@ -1,10 +1,10 @@
 /** What one key says of another: mistakes that no key has by itself. Pure; files are looked at in files.ts. */
 import { parsePath } from "../mail/address.ts";
-import { parseVia } from "../routing/via.ts";
-import type { Finding } from "./mistake.ts";
-import { canonicalAddress, parseEndpoint } from "./network.ts";
+import { canonicalAddress, parseEndpoint } from "../net/network.ts";
+import type { Finding } from "./config-error.ts";
 import type { Path } from "./path.ts";
 import type { Config } from "./schema.ts";
+import { parseVia } from "./via.ts";
 
 /** @param relayHosts  the names in `relay.hosts`, also of entries with mistakes of their own */
 export function crossCheck(config: Config, relayHosts: ReadonlySet<string>): Finding[] {

@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import type { Finding } from "./mistake.ts";
+import type { Finding } from "./config-error.ts";
 import type { Path } from "./path.ts";
 import type { Config } from "./schema.ts";
 

@@ -1,8 +1,8 @@
 /** What the schema found wrong, in words for people. */
 import type { z } from "zod";
 import { closest } from "./closest.ts";
+import type { Finding } from "./config-error.ts";
 import { type JsonSchema, schemaAt } from "./json-schema.ts";
-import type { Finding } from "./mistake.ts";
 import { type Path, valueAt } from "./path.ts";
 
 type Issue = z.core.$ZodIssue;

@@ -1,16 +1,16 @@
 /** Reads the configuration of all services from its one file; reports every mistake at once. Holds nothing open. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
+import { type Finding, formatMistake, type Mistake, mistakeAt } from "./config-error.ts";
 import { crossCheck } from "./cross-check.ts";
 import { checkFiles, describeFileError, resolveFiles } from "./files.ts";
 import { describeIssues } from "./issues.ts";
-import { type Finding, formatMistake, type Mistake, mistakeAt } from "./mistake.ts";
 import { formatPath, isWithin, type Path, valueAt } from "./path.ts";
 import { salvageConfig } from "./salvage.ts";
 import { type Config, configSchema } from "./schema.ts";
 import { readSource, type Source } from "./source.ts";
 
-export type { Mistake } from "./mistake.ts";
+export type { Mistake } from "./config-error.ts";
 
 export type LoadedConfig =
   /** `file` as it was named; `data` and certificate files in `config` are absolute. */

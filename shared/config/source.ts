@@ -16,7 +16,7 @@ import {
   type YAMLParseError,
   type YAMLWarning,
 } from "yaml";
-import { type Mistake, mistakeAt } from "./mistake.ts";
+import { type Mistake, mistakeAt } from "./config-error.ts";
 import type { Path } from "./path.ts";
 
 export interface Source {

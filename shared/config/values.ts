@@ -1,7 +1,7 @@
 /** The scalar values of the configuration: durations, sizes, rates, networks, servers, patterns. After parsing: milliseconds and octets. */
 import { z } from "zod";
+import { literalAddress, Network } from "../net/network.ts";
 import type { HostPort } from "../routing/next-hop.ts";
-import { literalAddress, Network } from "./network.ts";
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const unitBytes = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 } as const;

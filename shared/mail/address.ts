@@ -1,5 +1,5 @@
 /** Paths and mailboxes (RFC 5321 §4.1.2, with the UTF-8 of RFC 6531 §3.3). What is accepted is kept exactly as written. */
-import { canonicalAddress } from "../config/network.ts";
+import { canonicalAddress } from "../net/network.ts";
 
 export type ParsedPath =
   /** `<>` */

@@ -1,6 +1,7 @@
 /** What the gateway knows of a message besides its body: the record that stands in the spool. */
-import type { Connection } from "../routing/connection.ts";
+
 import type { Diagnosis } from "../smtp/diagnosis.ts";
+import type { Connection } from "./client-connection.ts";
 import type { Envelope } from "./envelope.ts";
 
 /** The session that a message came by: the facts that routing, Received and the logs need later. */

@@ -2,17 +2,17 @@
 import type { Logger } from "../runtime/log.ts";
 import type { RedisConfig } from "../runtime/redis.ts";
 import { unreachable } from "../unreachable.ts";
+import { parkedAtMs } from "./bullmq/keys.ts";
+import { startWorker, type Work, type WorkEnd, type WorkerTiming } from "./bullmq/worker.ts";
 import {
   type BounceJob,
   bounceJobSchema,
   type DeliveryJob,
   type DeliveryQueueName,
   deliveryJobSchema,
-} from "./contract.ts";
-import type { Holds } from "./holds.ts";
-import { parkedAtMs } from "./keys.ts";
-import type { BounceNext, BounceTask, Consumer, DeliveryTask, JobNext } from "./queue.ts";
-import { startWorker, type Work, type WorkEnd, type WorkerTiming } from "./worker.ts";
+} from "./contract/contract.ts";
+import type { BounceNext, BounceTask, Consumer, DeliveryTask, JobNext } from "./contract/queue.ts";
+import type { Holds } from "./holds/store.ts";
 
 export interface DeliveryConsumerOptions {
   redis: RedisConfig;

@@ -2,17 +2,17 @@
 import type { Logger } from "../runtime/log.ts";
 import { createRedis, type RedisConfig, type RedisConnection } from "../runtime/redis.ts";
 import type { StoredMessage } from "../spool/spool.ts";
+import { queueBase, scanRequestsKey } from "./bullmq/keys.ts";
+import { addJobs } from "./bullmq/scripts.ts";
 import {
   type BounceJob,
   type DeadJob,
   type DeliveryQueueName,
   deliveryJobId,
   type QueueName,
-} from "./contract.ts";
-import { bounceId, deadId, jobName, jobOptions, makeDeliveryJob } from "./delivery-job.ts";
-import { queueBase, scanRequestsKey } from "./keys.ts";
-import type { Producer } from "./queue.ts";
-import { addJobs } from "./scripts.ts";
+} from "./contract/contract.ts";
+import { bounceId, deadId, jobName, jobOptions, makeDeliveryJob } from "./contract/delivery-job.ts";
+import type { Producer } from "./contract/queue.ts";
 
 /** One part of a message to enqueue. */
 export interface Part {

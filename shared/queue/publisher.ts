@@ -1,8 +1,8 @@
 /** Enqueues accepted messages in the background, as many at once as have come together. It owns nothing but its backlog. */
 import type { Logger } from "../runtime/log.ts";
 import type { StoredMessage } from "../spool/spool.ts";
+import type { Publisher } from "./contract/queue.ts";
 import type { QueueProducer } from "./producer.ts";
-import type { Publisher } from "./queue.ts";
 
 type Entry = Parameters<QueueProducer["addDeliveries"]>[0][number];
 

@@ -3,9 +3,9 @@
  * `postern explain`, the delivery workers and the tests of the table all ask here.
  */
 import type { Config, ListenerConfig } from "../config/schema.ts";
+import type { Connection, Direction, Endpoint } from "../mail/client-connection.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import type { EnhancedStatus } from "../smtp/status.ts";
-import type { Connection, Direction, Endpoint } from "./connection.ts";
 import { type Mailbox, readMailbox } from "./mailbox.ts";
 import type { NextHop } from "./next-hop.ts";
 import {

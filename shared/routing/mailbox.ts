@@ -1,7 +1,7 @@
 /** What an envelope address means to routing: its domain in one spelling, and whether it asks to be sent on. */
 import { domainToASCII } from "node:url";
-import { literalAddress } from "../config/network.ts";
 import { domainOf, hasSenderRouting, localPartOf } from "../mail/address.ts";
+import { literalAddress } from "../net/network.ts";
 
 export interface Mailbox {
   /** Without a source route; a bare `postmaster` with the gateway's name. */

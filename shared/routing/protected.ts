@@ -1,7 +1,8 @@
 /** The protected domains and their servers, made ready for looking up. */
-import { canonicalAddress } from "../config/network.ts";
+
 import type { Config } from "../config/schema.ts";
-import type { Endpoint } from "./connection.ts";
+import type { Endpoint } from "../mail/client-connection.ts";
+import { canonicalAddress } from "../net/network.ts";
 import type { NextHop } from "./next-hop.ts";
 import { DomainTable } from "./patterns.ts";
 import type { Route } from "./route.ts";

@@ -1,10 +1,10 @@
 /** The routes of `relay`: which way mail for unprotected recipients goes on. */
 import type { Config } from "../config/schema.ts";
+import { parseVia } from "../config/via.ts";
 import { unreachable } from "../unreachable.ts";
 import type { Mailbox } from "./mailbox.ts";
 import type { NextHop } from "./next-hop.ts";
 import { type AddressPattern, matchesAddress, parseAddressPattern } from "./patterns.ts";
-import { parseVia } from "./via.ts";
 
 /** A way that is the same for every recipient, or the MX of each one's domain. */
 type Way = NextHop | { kind: "own-mx" };

@@ -1,6 +1,6 @@
 /** The addresses on this machine's interfaces, as of now. */
 import os from "node:os";
-import { canonicalAddress } from "../config/network.ts";
+import { canonicalAddress } from "../net/network.ts";
 
 /** Canonical texts. */
 export function interfaceAddresses(): string[] {

@@ -1,8 +1,8 @@
 /** Runs a service that works on the spool and on Redis, which is each of them. Owns the process's spool. */
 import path from "node:path";
-import { createFsSpool } from "../spool/fs-spool.ts";
+import { describeTrouble, troubleFields } from "../spool/fs/disk/fault.ts";
+import { createFsSpool } from "../spool/fs/fs-spool.ts";
 import type { Spool } from "../spool/spool.ts";
-import { describeTrouble, troubleFields } from "../spool/trouble.ts";
 import type { RedisConfig } from "./redis.ts";
 import { type RunOptions, runService, type ServiceContext } from "./run-service.ts";
 import type { RunningService } from "./service.ts";

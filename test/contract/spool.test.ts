@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
-import { createFsSpool } from "../../shared/spool/fs-spool.ts";
-import { createMemorySpool } from "../../shared/spool/memory-spool.ts";
+import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
+import { createMemorySpool } from "../../shared/spool/memory.ts";
 import { spoolContract } from "./spool.ts";
 
 const root = mkdtempSync(join(tmpdir(), "postern-spool-"));

@@ -7,8 +7,8 @@ import { after, afterEach, before, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { dispatch } from "../../services/cli/dispatch.ts";
 import { health } from "../../services/cli/health.ts";
-import { queueCommands } from "../../services/cli/queue.ts";
-import { queueExport } from "../../services/cli/queue-export.ts";
+import { queueCommands } from "../../services/cli/queue/queue.ts";
+import { queueExport } from "../../services/cli/queue/queue-export.ts";
 import { startTestAdmin, type TestAdmin, token } from "../support/admin.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -199,7 +199,7 @@ test("export writes the message with its original header fields", async () => {
   const { meta } = await admin.accept({ body });
   const program = `
     import { dispatch } from "./services/cli/dispatch.ts";
-    import { queueExport } from "./services/cli/queue-export.ts";
+    import { queueExport } from "./services/cli/queue/queue-export.ts";
     process.exitCode = await dispatch({ commands: [queueExport], version: "0" }, process.argv.slice(1), process);`;
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const args = [

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLeases } from "../../shared/queue/leases.ts";
+import { createLeases } from "../../shared/limits/cluster-limits.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createMetrics } from "../../shared/runtime/metrics.ts";
 import { startTestIngress, type TestIngress, transparent } from "../support/ingress.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { makeDeliveryJob } from "../../shared/queue/delivery-job.ts";
+import { makeDeliveryJob } from "../../shared/queue/contract/delivery-job.ts";
 import { SpoolFull, SpoolUnavailable } from "../../shared/spool/spool.ts";
 import {
   deliveredRecipients,

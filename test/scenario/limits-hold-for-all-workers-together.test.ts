@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { JobChanges } from "../../shared/queue/changes.ts";
-import { type ClusterSlots, createLeases, type LeaseOptions } from "../../shared/queue/leases.ts";
+import { type ClusterSlots, createLeases, type LeaseOptions } from "../../shared/limits/cluster-limits.ts";
+import type { Slot, Taken } from "../../shared/limits/slots.ts";
+import { JobChanges } from "../../shared/queue/operator/changes.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
-import type { Slot, Taken } from "../../shared/transport/slots.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { waitFor } from "../support/wait-for.ts";
 

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Queue } from "bullmq";
-import { openBoardQueues } from "../../shared/queue/board.ts";
+import { openBoardQueues } from "../../shared/queue/bullmq/board.ts";
+import { delayedScoreFactor } from "../../shared/queue/bullmq/keys.ts";
+import { removeJobs } from "../../shared/queue/bullmq/scripts.ts";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
-import { makeDeliveryJob } from "../../shared/queue/delivery-job.ts";
-import { delayedScoreFactor } from "../../shared/queue/keys.ts";
+import { makeDeliveryJob } from "../../shared/queue/contract/delivery-job.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
-import { removeJobs } from "../../shared/queue/scripts.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis, type RedisConnection } from "../../shared/runtime/redis.ts";
 import { connectedProducer } from "../support/connected-producer.ts";

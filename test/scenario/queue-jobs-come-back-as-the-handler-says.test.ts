@@ -5,8 +5,8 @@ import {
   consumeDeliveries,
   type DeliveryConsumerOptions,
 } from "../../shared/queue/consumer.ts";
+import type { BounceTask, Consumer, DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
-import type { BounceTask, Consumer, DeliveryTask, JobNext } from "../../shared/queue/queue.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createResolver } from "../../shared/transport/dns/resolver.ts";
+import { createResolver } from "../../shared/smtp-client/dns/resolver.ts";
 import { type Behaviour, type DnsZone, startDnsZone } from "../support/dns-zone.ts";
 
 async function withTwo(run: (first: DnsZone, second: DnsZone) => Promise<void>): Promise<void> {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createResolver } from "../../shared/transport/dns/resolver.ts";
+import { createResolver } from "../../shared/smtp-client/dns/resolver.ts";
 import { startDnsZone } from "../support/dns-zone.ts";
 
 test("a truncated answer is fetched whole over TCP (RFC 7766 §5)", async () => {

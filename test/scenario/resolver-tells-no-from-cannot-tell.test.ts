@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { createResolver, type Resolver } from "../../shared/transport/dns/resolver.ts";
+import { createResolver, type Resolver } from "../../shared/smtp-client/dns/resolver.ts";
 import { type Behaviour, type DnsZone, startDnsZone } from "../support/dns-zone.ts";
 
 let zone: DnsZone;

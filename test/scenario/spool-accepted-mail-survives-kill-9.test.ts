@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { createFsSpool } from "../../shared/spool/fs-spool.ts";
+import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import type { Locator } from "../../shared/spool/spool.ts";
 import { bodyOf } from "../contract/spool.ts";
 import { waitFor } from "../support/wait-for.ts";

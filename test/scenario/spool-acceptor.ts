@@ -1,7 +1,7 @@
 /** A process that accepts, settles and collects messages as fast as it can, and says so on standard output. */
 import { randomBytes } from "node:crypto";
 import { writeSync } from "node:fs";
-import { createFsSpool } from "../../shared/spool/fs-spool.ts";
+import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import { someMeta } from "../contract/spool.ts";
 
 const spool = createFsSpool({

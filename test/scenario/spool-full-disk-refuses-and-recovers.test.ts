@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { createFsSpool } from "../../shared/spool/fs-spool.ts";
+import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import { SpoolFull, type StoredMessage } from "../../shared/spool/spool.ts";
 import { store, textOf, unsettledIds } from "../contract/spool.ts";
 

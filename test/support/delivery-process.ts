@@ -2,7 +2,7 @@
 import path from "node:path";
 import { pino } from "pino";
 import { startDelivery } from "../../services/delivery/delivery.ts";
-import { createFsSpool } from "../../shared/spool/fs-spool.ts";
+import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import { testConfig } from "./config.ts";
 
 const config = testConfig(JSON.parse(process.argv[2] ?? "{}"));

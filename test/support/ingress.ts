@@ -1,11 +1,11 @@
 /** An ingress for tests, with its log kept and a spool that only says whether it was asked. The test closes it. */
 import { type RunningIngress, startIngress } from "../../services/ingress/ingress.ts";
-import type { Publisher } from "../../shared/queue/queue.ts";
-import type { Endpoint } from "../../shared/routing/connection.ts";
+import type { Slots } from "../../shared/limits/slots.ts";
+import type { Endpoint } from "../../shared/mail/client-connection.ts";
+import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { type Spool, SpoolFull } from "../../shared/spool/spool.ts";
-import type { Slots } from "../../shared/transport/slots.ts";
 import { testConfig } from "./config.ts";
 import { proxyV1 } from "./proxy-header.ts";
 import { SmtpClient } from "./smtp-client.ts";

@@ -14,7 +14,7 @@ import type { Envelope } from "../../shared/mail/envelope.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import type { RunningService } from "../../shared/runtime/service.ts";
-import { createFsSpool, type FsSpool } from "../../shared/spool/fs-spool.ts";
+import { createFsSpool, type FsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
 import { testConfig } from "./config.ts";
 import { startRedis, type TestRedis } from "./redis.ts";

@@ -4,14 +4,14 @@ import type { z } from "zod";
 import type { InlineMeans } from "../../services/ingress/inline/inline.ts";
 import { createSessions, type Sessions } from "../../services/ingress/session/sessions.ts";
 import type { configSchema } from "../../shared/config/schema.ts";
+import type { Connection } from "../../shared/mail/client-connection.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import type { BounceJob } from "../../shared/queue/contract.ts";
-import type { Publisher } from "../../shared/queue/queue.ts";
+import type { BounceJob } from "../../shared/queue/contract/contract.ts";
+import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
-import type { Connection } from "../../shared/routing/connection.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
+import { createTransport, type TransportOptions } from "../../shared/smtp-client/create-smtp-client.ts";
 import type { Draft, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";
-import { createTransport, type TransportOptions } from "../../shared/transport/create-transport.ts";
 import { testConfig } from "./config.ts";
 import { SmtpClient } from "./smtp-client.ts";
 

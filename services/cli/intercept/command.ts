@@ -1,6 +1,6 @@
 /** `postern intercept up | down | show` on the command line. */
-import { CommandFailed, defineCommand } from "../args.ts";
-import { requireConfig } from "../configuration.ts";
+import { CommandFailed, defineCommand } from "../command-line/args.ts";
+import { requireConfig } from "../command-line/configuration.ts";
 import { interceptDown, interceptStatus, interceptUp } from "./intercept.ts";
 import type { Plan } from "./plan.ts";
 

@@ -1,7 +1,7 @@
 /** `postern up` on the command line. */
-import { defineCommand, UsageError } from "../args.ts";
-import { requireConfig } from "../configuration.ts";
-import { graceMs, graceOption } from "../grace.ts";
+import { defineCommand, UsageError } from "../command-line/args.ts";
+import { requireConfig } from "../command-line/configuration.ts";
+import { graceMs, graceOption } from "../command-line/grace.ts";
 import { up } from "./up.ts";
 
 export const upCommand = defineCommand({

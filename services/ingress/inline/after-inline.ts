@@ -1,9 +1,9 @@
 /** What follows when the far server has spoken, or has not: who has the message, who still needs it. Pure. */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
-import { expiresAtMs, waitMs } from "../../../shared/queue/attempts.ts";
+import { expiresAtMs, waitMs } from "../../../shared/queue/contract/retry-schedule.ts";
 import type { Diagnosis, Outcome } from "../../../shared/smtp/diagnosis.ts";
-import { isTooMany } from "../../../shared/transport/transaction.ts";
+import { isTooMany } from "../../../shared/smtp-client/transaction/transaction.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 
 export type AfterInline =

@@ -1,18 +1,18 @@
 /** From the final dot to the reply, for a message that also went to a far server: its word first, then the spool. */
 import type { TriedInline } from "../../../shared/mail/message.ts";
-import { groupEqual } from "../../../shared/queue/attempts.ts";
-import type { BounceJob } from "../../../shared/queue/contract.ts";
+import type { BounceJob } from "../../../shared/queue/contract/contract.ts";
+import { groupEqual } from "../../../shared/queue/contract/retry-schedule.ts";
 import type { Outcome } from "../../../shared/smtp/diagnosis.ts";
+import type { InlineEnd } from "../../../shared/smtp-client/transaction/inline-transaction.ts";
 import type { StoredMessage } from "../../../shared/spool/spool.ts";
-import type { InlineEnd } from "../../../shared/transport/inline-transaction.ts";
-import type { Acceptor, ReceivedMessage, Stamp } from "../accept.ts";
-import type { Reception } from "../session/reception.ts";
-import { replies } from "../session/replies.ts";
-import { notStored, type Stored, storeMessage, written } from "../session/store.ts";
+import type { Acceptor, ReceivedMessage, Stamp } from "../message/accept.ts";
+import type { Reception } from "../message/data-receiver.ts";
+import { replies } from "../message/replies.ts";
+import { notStored, type Stored, storeMessage, written } from "../message/store.ts";
 import { type AfterInline, afterInline, nextAttemptAtMs } from "./after-inline.ts";
-import { passedOn, refusalOf } from "./far-reply.ts";
 import type { Inline } from "./inline.ts";
-import type { InlineLeg } from "./inline-leg.ts";
+import type { InlineLeg } from "./inline-delivery.ts";
+import { passedOn, refusalOf } from "./remote-reply.ts";
 
 export interface InlineMessage {
   leg: InlineLeg;

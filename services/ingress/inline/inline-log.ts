@@ -4,9 +4,9 @@ import { describeNextHop } from "../../../shared/routing/route.ts";
 import type { EventName, Logger } from "../../../shared/runtime/log.ts";
 import { replyLine } from "../../../shared/smtp/diagnose.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
-import type { InlineEnd } from "../../../shared/transport/inline-transaction.ts";
-import { diagnosisFields, remoteField, tlsFields } from "../../../shared/transport/log-fields.ts";
-import type { InlineLeg } from "./inline-leg.ts";
+import { diagnosisFields, remoteField, tlsFields } from "../../../shared/smtp-client/log-fields.ts";
+import type { InlineEnd } from "../../../shared/smtp-client/transaction/inline-transaction.ts";
+import type { InlineLeg } from "./inline-delivery.ts";
 
 /** A message that the client was told to be accepted. */
 export interface InlineStory {

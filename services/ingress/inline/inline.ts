@@ -4,10 +4,10 @@ import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
 import { mustHaveTls } from "../../../shared/mail/envelope.ts";
 import type { Origin } from "../../../shared/mail/message.ts";
 import { describeRoute, type Route } from "../../../shared/routing/route.ts";
-import type { InlineTransport } from "../../../shared/transport/inline.ts";
-import { InlineLeg } from "./inline-leg.ts";
+import type { InlineTransport } from "../../../shared/smtp-client/inline.ts";
+import { InlineLeg } from "./inline-delivery.ts";
 import type { InlineMetrics } from "./inline-metrics.ts";
-import type { Notices } from "./notices.ts";
+import type { Notices } from "./success-reports.ts";
 
 /** What inline delivery needs of the process. */
 export interface InlineMeans {

@@ -5,12 +5,12 @@
  */
 import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Connection } from "../../../shared/routing/connection.ts";
+import type { Connection } from "../../../shared/mail/client-connection.ts";
+import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
-import { type MailLimit, turnAway } from "../client-limits.ts";
-import type { ConnectTo } from "../connect-to.ts";
-import { formatEndpoint } from "../format-endpoint.ts";
-import type { IngressMetrics } from "../metrics.ts";
+import { type MailLimit, turnAway } from "../connections/client-limits.ts";
+import type { ConnectTo } from "../connections/connect-to.ts";
+import type { IngressMetrics } from "../connections/metrics.ts";
 import { ProxySession } from "./proxy-session.ts";
 import { replies } from "./replies.ts";
 import type { ProxyRules } from "./rules.ts";

@@ -1,11 +1,11 @@
 /** One session of the outgoing proxy: the dialogue, the tunnel under it, and what the log says of both. */
 import type net from "node:net";
-import type { Connection } from "../../../shared/routing/connection.ts";
+import type { Connection } from "../../../shared/mail/client-connection.ts";
+import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
-import type { MailLimit } from "../client-limits.ts";
-import { formatEndpoint } from "../format-endpoint.ts";
-import type { IngressMetrics } from "../metrics.ts";
-import { Tunnel, type TunnelEnd } from "../tunnel.ts";
+import type { MailLimit } from "../connections/client-limits.ts";
+import type { IngressMetrics } from "../connections/metrics.ts";
+import { Tunnel, type TunnelEnd } from "../connections/tunnel.ts";
 import { Dialogue, type DialogueSink, type OpaqueReason } from "./dialogue.ts";
 import { replies } from "./replies.ts";
 import type { ProxyRules } from "./rules.ts";

@@ -2,11 +2,11 @@
 import type { SMTPServer } from "smtp-server";
 import type { Routing } from "../../../shared/routing/classify.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
-import type { Acceptor } from "../accept.ts";
-import type { MailLimit } from "../client-limits.ts";
+import type { MailLimit } from "../connections/client-limits.ts";
 import type { Inline } from "../inline/inline.ts";
+import type { Acceptor } from "../message/accept.ts";
+import type { ReceptionLimits } from "../message/data-receiver.ts";
 import type { SessionMetrics } from "./metrics.ts";
-import type { ReceptionLimits } from "./reception.ts";
 
 /** Durations in milliseconds; 0 means no limit. */
 export interface SessionProfile {

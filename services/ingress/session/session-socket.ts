@@ -5,11 +5,11 @@
  */
 import type net from "node:net";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection";
-import type { Connection } from "../../../shared/routing/connection.ts";
+import type { Connection } from "../../../shared/mail/client-connection.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
+import { replies } from "../message/replies.ts";
 import { type InputConsumer, type LineFault, SessionInput } from "./input.ts";
 import type { SessionProfile } from "./profile.ts";
-import { replies } from "./replies.ts";
 
 /** What the last reply of a terminated session has to leave us. */
 const terminationMs = 1000;

@@ -1,20 +1,20 @@
 /** The dialogue of a queued session (RFC 5321 §4.1): what each command does, and what is answered. */
 import type net from "node:net";
 import type { TLSSocket } from "node:tls";
+import type { Connection } from "../../../shared/mail/client-connection.ts";
 import type { TlsFacts } from "../../../shared/mail/received.ts";
-import type { Connection } from "../../../shared/routing/connection.ts";
 import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
-import { originOf } from "../accept.ts";
 import type { InlineSender } from "../inline/inline.ts";
-import { type PassedOn, passOn } from "../inline/pass-on.ts";
+import { originOf } from "../message/accept.ts";
+import { type MailCommand, parseMail, parseRcpt } from "../message/envelope-command.ts";
+import { replies } from "../message/replies.ts";
 import { splitCommand } from "./command.ts";
-import { type MailCommand, parseMail, parseRcpt } from "./envelope-command.ts";
 import type { LineFault } from "./input.ts";
-import { Intake } from "./intake.ts";
-import { Journal } from "./journal.ts";
+import { Intake } from "./message-receiver.ts";
+import { type PassedOn, passOn } from "./pass-on.ts";
 import type { SessionProfile } from "./profile.ts";
-import { replies } from "./replies.ts";
+import { Journal } from "./session-log.ts";
 import { SessionSocket } from "./session-socket.ts";
 import { Transaction } from "./transaction.ts";
 

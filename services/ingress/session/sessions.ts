@@ -3,18 +3,18 @@ import { readFileSync } from "node:fs";
 import type net from "node:net";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 import type { Config, ListenerConfig } from "../../../shared/config/schema.ts";
-import type { Publisher } from "../../../shared/queue/queue.ts";
+import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { Publisher } from "../../../shared/queue/contract/queue.ts";
 import type { Routing } from "../../../shared/routing/classify.ts";
-import type { Connection } from "../../../shared/routing/connection.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import type { Spool } from "../../../shared/spool/spool.ts";
-import { type MailLimit, turnAway } from "../client-limits.ts";
+import { type MailLimit, turnAway } from "../connections/client-limits.ts";
 import type { Inline, InlineMeans } from "../inline/inline.ts";
 import { InlineMetrics } from "../inline/inline-metrics.ts";
+import { ehloReply, greeting, heloReply, replies } from "../message/replies.ts";
 import { SessionMetrics } from "./metrics.ts";
 import type { SessionProfile } from "./profile.ts";
-import { ehloReply, greeting, heloReply, replies } from "./replies.ts";
 import { QueuedSession } from "./session.ts";
 
 export interface SessionsOptions {

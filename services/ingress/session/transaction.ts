@@ -1,8 +1,8 @@
 /** A mail transaction from MAIL to the final dot: the envelope, and where each recipient goes. */
 import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
 import type { Route } from "../../../shared/routing/route.ts";
-import type { InlineLeg } from "../inline/inline-leg.ts";
-import type { MailCommand } from "./envelope-command.ts";
+import type { InlineLeg } from "../inline/inline-delivery.ts";
+import type { MailCommand } from "../message/envelope-command.ts";
 
 export class Transaction {
   readonly envelope: Envelope;

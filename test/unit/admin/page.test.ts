@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { escapeHtml } from "../../../services/admin/html.ts";
-import { type PageView, renderPage } from "../../../services/admin/page.ts";
+import { escapeHtml } from "../../../services/admin/page/html.ts";
+import { type PageView, renderPage } from "../../../services/admin/page/page.ts";
 
 const nowMs = Date.UTC(2026, 10, 24, 12);
 const hostile = `"><script>alert(1)</script>&'`;

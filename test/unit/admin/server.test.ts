@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import type { Access } from "../../../services/admin/access.ts";
-import { defineRoute, methodsOf, type Route, registerRoutes } from "../../../services/admin/route.ts";
+import type { Access } from "../../../services/admin/routes/access.ts";
+import { defineRoute, methodsOf, type Route, registerRoutes } from "../../../services/admin/routes/route.ts";
 import { createServer } from "../../../services/admin/server.ts";
 import { createLogger } from "../../../shared/runtime/log.ts";
 

@@ -6,9 +6,9 @@ import { createNotifier } from "../../../services/bounce/notifier.ts";
 import { readStart } from "../../../services/bounce/read-start.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
-import type { BounceJob, DeadJob } from "../../../shared/queue/contract.ts";
+import type { BounceJob, DeadJob } from "../../../shared/queue/contract/contract.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
-import { createMemorySpool } from "../../../shared/spool/memory-spool.ts";
+import { createMemorySpool } from "../../../shared/spool/memory.ts";
 import {
   type RecipientState,
   SpoolCorrupt,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { displayWidth, printable, renderTable, truncate } from "../../../services/cli/table.ts";
+import { displayWidth, printable, renderTable, truncate } from "../../../services/cli/command-line/table.ts";
 
 const columns = [
   { title: "ID", value: (row: string[]) => row[0] ?? "" },

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Command, CommandFailed, defineCommand, UsageError } from "../../../services/cli/args.ts";
+import {
+  type Command,
+  CommandFailed,
+  defineCommand,
+  UsageError,
+} from "../../../services/cli/command-line/args.ts";
 import { dispatch } from "../../../services/cli/dispatch.ts";
 
 const send = defineCommand({

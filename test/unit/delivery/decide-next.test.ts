@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { decideNext, type FinishedAttempt, joinSteps } from "../../../services/delivery/decide-next.ts";
-import type { AttemptHistory } from "../../../shared/queue/contract.ts";
+import type { AttemptHistory } from "../../../shared/queue/contract/contract.ts";
 import type { Diagnosis, Outcome } from "../../../shared/smtp/diagnosis.ts";
 import { testConfig } from "../../support/config.ts";
 

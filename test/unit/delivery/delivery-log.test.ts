@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { logOutcomes } from "../../../services/delivery/delivery-log.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
-import type { AddressTry } from "../../../shared/transport/transport.ts";
-import { testMessage } from "../../support/transport.ts";
+import type { AddressTry } from "../../../shared/smtp-client/smtp-client.ts";
+import { testMessage } from "../../support/smtp-client-fixture.ts";
 
 const remote = { host: "mx.test", address: "192.0.2.25", port: 25 };
 const reply = { code: 250, lines: ["ok"], command: "DOT" as const };

@@ -6,11 +6,11 @@ import { createDeliveryWorker } from "../../../services/delivery/worker.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
-import type { BounceJob, DeadJob, DeliveryJob } from "../../../shared/queue/contract.ts";
-import type { JobNext } from "../../../shared/queue/queue.ts";
+import type { BounceJob, DeadJob, DeliveryJob } from "../../../shared/queue/contract/contract.ts";
+import type { JobNext } from "../../../shared/queue/contract/queue.ts";
 import type { Diagnosis, Outcome } from "../../../shared/smtp/diagnosis.ts";
+import type { AttemptRequest, AttemptResult } from "../../../shared/smtp-client/smtp-client.ts";
 import type { RecipientState, Settlement } from "../../../shared/spool/spool.ts";
-import type { AttemptRequest, AttemptResult } from "../../../shared/transport/transport.ts";
 import { testConfig } from "../../support/config.ts";
 
 export const receivedAtMs = 1_800_000_000_000;

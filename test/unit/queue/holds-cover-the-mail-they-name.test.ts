@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ruleFor } from "../../../shared/queue/changes.ts";
 import {
   type Holdable,
   HoldMatcher,
   type HoldRule,
   holdRuleId,
   mistakeInHold,
-} from "../../../shared/queue/hold-rules.ts";
+} from "../../../shared/queue/holds/rules.ts";
+import { ruleFor } from "../../../shared/queue/operator/changes.ts";
 import type { NextHop } from "../../../shared/routing/next-hop.ts";
 import { describeRoute } from "../../../shared/routing/route.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addressMatcher } from "../../../shared/queue/pattern.ts";
+import { addressMatcher } from "../../../shared/queue/holds/pattern.ts";
 
 test("patterns of filters match addresses in any case, with stars anywhere", () => {
   const cases: [pattern: string, address: string, matches: boolean][] = [

@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readdirSync, rmSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { createFsSpool, type FsSpool } from "../../../shared/spool/fs-spool.ts";
+import { createFsSpool, type FsSpool } from "../../../shared/spool/fs/fs-spool.ts";
 import type { RecipientState, StoredMessage } from "../../../shared/spool/spool.ts";
 import { someDiagnosis, someMeta, store, textOf } from "../../contract/spool.ts";
 import { waitFor } from "../../support/wait-for.ts";

@@ -1,6 +1,6 @@
 /** A file system for the spool that fails, stops or counts where a test wants it to, and knows what is left open. */
 import { closeSync } from "node:fs";
-import { type FileError, nodeFiles, type SpoolFiles } from "../../../shared/spool/files.ts";
+import { type FileError, nodeFiles, type SpoolFiles } from "../../../shared/spool/fs/disk/files.ts";
 
 export type Call = keyof SpoolFiles;
 /** What becomes of a call: nothing special, an error, or no answer until thaw(). */

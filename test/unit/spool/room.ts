@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { FsSpoolOptions } from "../../../shared/spool/fs-options.ts";
-import { createFsSpool, type FsSpool } from "../../../shared/spool/fs-spool.ts";
-import type { SpoolTrouble } from "../../../shared/spool/trouble.ts";
+import type { SpoolTrouble } from "../../../shared/spool/fs/disk/fault.ts";
+import { createFsSpool, type FsSpool } from "../../../shared/spool/fs/fs-spool.ts";
+import type { FsSpoolOptions } from "../../../shared/spool/fs/options.ts";
 
 export interface Room {
   directory: string;

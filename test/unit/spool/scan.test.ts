@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { crc32 } from "node:zlib";
-import { BatchLayout } from "../../../shared/spool/batch.ts";
-import { nodeFiles } from "../../../shared/spool/files.ts";
-import { makeHead } from "../../../shared/spool/record.ts";
-import { scanSegment } from "../../../shared/spool/scan.ts";
-import type { SpoolTrouble } from "../../../shared/spool/trouble.ts";
+import type { SpoolTrouble } from "../../../shared/spool/fs/disk/fault.ts";
+import { nodeFiles } from "../../../shared/spool/fs/disk/files.ts";
+import { BatchLayout } from "../../../shared/spool/fs/segments/batch.ts";
+import { makeHead } from "../../../shared/spool/fs/segments/record.ts";
+import { scanSegment } from "../../../shared/spool/fs/segments/scan.ts";
 import { someMeta } from "../../contract/spool.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "postern-scan-"));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { FsSpool } from "../../../shared/spool/fs-spool.ts";
+import type { FsSpool } from "../../../shared/spool/fs/fs-spool.ts";
 import type { RecipientState, StoredMessage } from "../../../shared/spool/spool.ts";
 import { someDiagnosis, someMeta, store, unsettledIds } from "../../contract/spool.ts";
 import { waitFor } from "../../support/wait-for.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { afterInline, nextAttemptAtMs } from "../../../../services/ingress/inline/after-inline.ts";
-import { passedOn, refusalOf } from "../../../../services/ingress/inline/far-reply.ts";
+import { passedOn, refusalOf } from "../../../../services/ingress/inline/remote-reply.ts";
 import type { Envelope } from "../../../../shared/mail/envelope.ts";
 import type { Diagnosis, Outcome } from "../../../../shared/smtp/diagnosis.ts";
 

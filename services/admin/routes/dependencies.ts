@@ -1,0 +1,69 @@
+/** What the routes of the admin work with, and how their failures become answers. */
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Producer } from "../../../shared/queue/contract/queue.ts";
+import { HoldsFileFailed } from "../../../shared/queue/holds/file.ts";
+import type { Holds } from "../../../shared/queue/holds/store.ts";
+import { BadCursor, type Inspector } from "../../../shared/queue/operator/inspector.ts";
+import type { Logger } from "../../../shared/runtime/log.ts";
+import type { RedisConnection } from "../../../shared/runtime/redis.ts";
+import type { Health } from "../../../shared/runtime/service.ts";
+import {
+  type Spool,
+  SpoolCorrupt,
+  SpoolFull,
+  type SpoolStatus,
+  SpoolUnavailable,
+} from "../../../shared/spool/spool.ts";
+import { Problem } from "./problem.ts";
+import type { ServiceRow } from "./schemas.ts";
+
+export interface AdminDependencies {
+  config: Config;
+  log: Logger;
+  spool: Spool;
+  redis: RedisConnection;
+  inspector: Inspector;
+  holds: Holds;
+  producer: Pick<Producer, "addBounce">;
+  /** The services that announced themselves in Redis lately. */
+  services(): Promise<ServiceRow[]>;
+  /** As of the last look. @throws Error when the spool cannot be used */
+  spoolStatus(): Promise<SpoolStatus>;
+  /** Age of the oldest message to deliver as of the last look, in milliseconds; `undefined` when there is none. */
+  oldestMs(): number | undefined;
+  health(): Promise<Health>;
+  /** Epoch milliseconds. */
+  now(): number;
+}
+
+/**
+ * Asks the queues or the spool.
+ * @throws Problem 503 when Redis or the storage fails, 400 for a cursor that we never gave out
+ */
+export async function ask<T>(question: Promise<T>): Promise<T> {
+  try {
+    return await question;
+  } catch (error) {
+    throw asProblem(error);
+  }
+}
+
+function asProblem(error: unknown): unknown {
+  if (error instanceof Problem || !(error instanceof Error)) return error;
+  if (error instanceof BadCursor) {
+    return new Problem(400, "query.cursor is not one of this list", {
+      violations: [{ field: "query.cursor", detail: error.message }],
+    });
+  }
+  if (error instanceof SpoolUnavailable || error instanceof SpoolFull) {
+    return new Problem(503, `The spool failed: ${error.message}`);
+  }
+  if (error instanceof HoldsFileFailed) {
+    return new Problem(503, `The copy of the holds could not be written: ${error.message}`);
+  }
+  if (error instanceof SpoolCorrupt) return new Problem(500, `The record is damaged: ${error.message}`);
+  // Mistakes of ours have these names; what is left comes from Redis or its connection.
+  if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError)
+    return error;
+  return new Problem(503, `Redis is out of reach: ${error.message}`);
+}

@@ -1,0 +1,167 @@
+/** Everything about one message, as the API shows it: its shape, and how it is made of what spool and queues know. Pure. */
+import { z } from "zod";
+import type { MessageMeta } from "../../../shared/mail/message.ts";
+import { deliveryJobId } from "../../../shared/queue/contract/contract.ts";
+import type { HoldRule } from "../../../shared/queue/holds/rules.ts";
+import { type InspectedJob, rowOf } from "../../../shared/queue/operator/rows.ts";
+import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
+import type { RecipientState } from "../../../shared/spool/spool.ts";
+import { messageRow } from "./schemas.ts";
+
+const timestamp = z.iso.datetime();
+const endpoint = z.object({ address: z.string(), port: z.int() });
+
+const diagnosis = z.object({
+  status: z.string().describe("Enhanced status code (RFC 3463)."),
+  class: z.enum(["dns", "connect", "network", "4xx", "5xx", "local"]),
+  reason: z.string(),
+  reply: z
+    .object({
+      code: z.int(),
+      enhanced: z.string().optional(),
+      lines: z.array(z.string()),
+      command: z.string().describe("What it answers."),
+    })
+    .optional(),
+  remote: z.object({ host: z.string(), address: z.string(), port: z.int() }).optional(),
+  at: timestamp,
+  possiblyDelivered: z.boolean().describe("The connection was lost after the final dot."),
+});
+
+const hold = z.object({
+  kind: z.enum(["message", "destination", "sender", "all"]),
+  value: z.string(),
+  reason: z.string(),
+  until: timestamp.nullable(),
+});
+
+export const messageDetail = z.object({
+  id: z.string().describe("The queue id: what the client was told."),
+  messageId: z.string().nullable(),
+  receivedAt: timestamp,
+  size: z.int().describe("Octets of the body as received."),
+  has8bit: z.boolean(),
+  envelope: z.object({
+    from: z.string().describe("The reverse-path; empty for <>."),
+    body: z.string().optional(),
+    smtputf8: z.boolean().optional(),
+    requireTls: z.boolean().optional(),
+    ret: z.string().optional(),
+    envid: z.string().optional(),
+  }),
+  origin: z
+    .object({
+      client: endpoint,
+      destination: endpoint,
+      direction: z.enum(["incoming", "outgoing", "local"]),
+      listener: z.string(),
+      session: z.string(),
+      helo: z.string(),
+      protocol: z.string(),
+    })
+    .nullable()
+    .describe("The session that it came by; null for what the gateway sends itself."),
+  recipients: z.array(
+    z.object({
+      address: z.string(),
+      state: z.enum(["pending", "delivered", "failed", "bounced", "removed", "dead"]),
+      job: z
+        .string()
+        .optional()
+        .describe("The job that carries it, or carried it; none where inline delivery settled it."),
+      notify: z.array(z.string()).optional(),
+      orcpt: z.string().optional(),
+      diagnosis: diagnosis.optional().describe("Of the last attempt."),
+    }),
+  ),
+  jobs: z
+    .array(messageRow.extend({ lastAttemptAt: timestamp.nullable(), hold: hold.nullable() }))
+    .describe("What of it is in the queues now."),
+  received: z.string().describe("The Received field that deliveries put before it, except hidden ones."),
+  headers: z.string().describe("The header section as received."),
+});
+export type MessageDetail = z.infer<typeof messageDetail>;
+
+/**
+ * @param states   of recipients, by index; those that are missing are pending
+ * @param jobs     of this message
+ * @param headers  its header section
+ */
+export function describeMessage(
+  meta: MessageMeta,
+  states: ReadonlyMap<number, RecipientState>,
+  jobs: readonly InspectedJob[],
+  headers: string,
+): MessageDetail {
+  const { reversePath, recipients, ...parameters } = meta.envelope;
+  const last = lastDiagnoses(jobs);
+  return {
+    id: meta.id,
+    messageId: meta.messageId ?? null,
+    receivedAt: iso(meta.receivedAtMs),
+    size: meta.size,
+    has8bit: meta.has8bit,
+    envelope: { from: reversePath, ...parameters },
+    origin: describeOrigin(meta),
+    recipients: recipients.map(({ address, notify, orcpt }, index) => {
+      const state = states.get(index) ?? { kind: "pending" };
+      const why = "diagnosis" in state ? state.diagnosis : last.get(index);
+      const part = meta.parts.findIndex((indexes) => indexes.includes(index));
+      return {
+        address,
+        state: state.kind,
+        ...(part < 0 ? {} : { job: deliveryJobId(meta.id, part) }),
+        ...(notify === undefined ? {} : { notify }),
+        ...(orcpt === undefined ? {} : { orcpt }),
+        ...(why === undefined || state.kind === "delivered" ? {} : { diagnosis: describeDiagnosis(why) }),
+      };
+    }),
+    jobs: jobs.map((inspected) => {
+      const lastAttemptAtMs = inspected.job.history?.lastAttemptAtMs;
+      return {
+        ...rowOf(inspected),
+        lastAttemptAt: lastAttemptAtMs === undefined ? null : iso(lastAttemptAtMs),
+        hold: inspected.hold === undefined ? null : describeHold(inspected.hold),
+      };
+    }),
+    received: meta.received,
+    headers,
+  };
+}
+
+/** By recipient: what the jobs remember of those that are still to be tried. */
+function lastDiagnoses(jobs: readonly InspectedJob[]): Map<number, Diagnosis> {
+  const last = new Map<number, Diagnosis>();
+  for (const { job } of jobs) {
+    for (const { recipients, diagnosis } of job.history?.last ?? []) {
+      for (const index of recipients) last.set(index, diagnosis);
+    }
+  }
+  return last;
+}
+
+function describeOrigin({ origin }: MessageMeta): MessageDetail["origin"] {
+  if (origin === null) return null;
+  const { client, destination, direction, listener, id } = origin.connection;
+  return {
+    client,
+    destination,
+    direction,
+    listener,
+    session: id,
+    helo: origin.helo,
+    protocol: origin.protocol,
+  };
+}
+
+function describeDiagnosis({ atMs, possiblyDelivered, ...rest }: Diagnosis): z.infer<typeof diagnosis> {
+  return { ...rest, at: iso(atMs), possiblyDelivered: possiblyDelivered === true };
+}
+
+function describeHold({ kind, value, reason, untilMs }: HoldRule): z.infer<typeof hold> {
+  return { kind, value, reason, until: untilMs === undefined ? null : iso(untilMs) };
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,115 @@
+/** Reading messages: lists, everything about one, and its octets. */
+import type { OutgoingHttpHeaders } from "node:http";
+import { isQueueId } from "../../../shared/mail/queue-id.ts";
+import { parseDeliveryJobId } from "../../../shared/queue/contract/contract.ts";
+import type { InspectedJob } from "../../../shared/queue/operator/rows.ts";
+import type { AdminDependencies } from "./dependencies.ts";
+import { ask } from "./dependencies.ts";
+import { readHeaderSection } from "./header-section.ts";
+import { describeMessage, messageDetail } from "./message-detail.ts";
+import { Problem } from "./problem.ts";
+import { defineRoute, type Route } from "./route.ts";
+import { idParams, listQuery, messagePage } from "./schemas.ts";
+import { toJobFilter } from "./selection.ts";
+
+export function messageRoutes(deps: AdminDependencies): Route[] {
+  const { inspector, spool } = deps;
+  return [
+    defineRoute({
+      method: "GET",
+      path: "/api/v1/messages",
+      operationId: "listMessages",
+      summary: "The delivery jobs that match, page by page",
+      access: "read",
+      query: listQuery,
+      responses: {
+        200: {
+          description: "A page. It may be short, or empty, and yet have a next one.",
+          schema: messagePage,
+        },
+      },
+      async handle({ query: { limit, cursor, ...filter } }) {
+        const page = { limit, ...(cursor === undefined ? {} : { cursor }) };
+        const { rows, next } = await ask(inspector.list(toJobFilter(filter), page));
+        return { messages: rows, next };
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/v1/messages/{id}",
+      operationId: "showMessage",
+      summary: "Everything about one message but its body",
+      access: "read",
+      params: idParams,
+      responses: { 200: { description: "The message.", schema: messageDetail } },
+      async handle({ params }) {
+        const { id, jobs } = await findMessage(deps, params.id);
+        const { meta, body } = await readMessage(deps, id, jobs);
+        const states = await ask(spool.states(id, true));
+        return describeMessage(meta, states, jobs, await readHeaderSection(body));
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/v1/messages/{id}/raw",
+      operationId: "exportMessage",
+      summary: "The message as it was received, with its original header fields",
+      access: "content",
+      params: idParams,
+      responses: { 200: { description: "The octets of the message.", type: "message/rfc822" } },
+      async handle({ params, request, reply }) {
+        const { id, jobs } = await findMessage(deps, params.id);
+        const { body } = await readMessage(deps, id, jobs);
+        deps.log.info({ event: "admin.export", id, by: request.ip });
+        reply
+          .type("message/rfc822")
+          .header("content-length", body.kind === "buffer" ? body.bytes.length : body.size)
+          .header("content-disposition", `attachment; filename="${id}.eml"`);
+        // Fastify would read the whole file for the sake of a HEAD.
+        if (request.method === "HEAD") {
+          reply.hijack();
+          reply.raw.writeHead(200, reply.getHeaders() as OutgoingHttpHeaders).end();
+          return reply;
+        }
+        return reply.send(body.kind === "buffer" ? body.bytes : body.open());
+      },
+    }),
+  ];
+}
+
+/**
+ * The message that a job's id, a queue id or a Message-ID names, and its jobs, if it has any.
+ * @throws Problem 404; 409 when several messages have the Message-ID
+ */
+async function findMessage(
+  { inspector }: AdminDependencies,
+  wanted: string,
+): Promise<{ id: string; jobs: InspectedJob[] }> {
+  const id = messageIdOf(wanted);
+  if (id !== undefined) return { id, jobs: await ask(inspector.find(id)) };
+  if (!/^<.+>$/.test(wanted)) throw notFound(wanted);
+  const found = await ask(inspector.find(wanted));
+  const ids = [...new Set(found.map(({ job }) => job.id))];
+  const [only, ...others] = ids;
+  if (only === undefined) throw notFound(wanted);
+  if (others.length > 0) {
+    throw new Problem(409, `${ids.length} messages have the Message-ID ${wanted}: ${ids.join(", ")}`);
+  }
+  return { id: only, jobs: await ask(inspector.find(only)) };
+}
+
+/** The queue id that a job's id begins with, or a queue id itself. */
+function messageIdOf(wanted: string): string | undefined {
+  const id = parseDeliveryJobId(wanted)?.id ?? wanted;
+  return isQueueId(id) ? id : undefined;
+}
+
+async function readMessage({ spool }: AdminDependencies, id: string, jobs: readonly InspectedJob[]) {
+  const found = await ask(spool.read(id, jobs[0]?.job.locator));
+  if (found === undefined) throw notFound(id);
+  return found;
+}
+
+function notFound(id: string): Problem {
+  return new Problem(404, `No message has the id ${id}.`);
+}

@@ -1,0 +1,65 @@
+/** The gateway as a whole: health, metrics, counts, services. */
+import type { Metrics } from "../../../shared/runtime/metrics.ts";
+import { type AdminDependencies, ask } from "./dependencies.ts";
+import { queueRows } from "./queue-counts.ts";
+import { defineRoute, type Route } from "./route.ts";
+import { healthBody, queueOverview, serviceList } from "./schemas.ts";
+
+export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route[] {
+  return [
+    defineRoute({
+      method: "GET",
+      path: "/health",
+      operationId: "health",
+      summary: "Whether the gateway is live, and ready for mail",
+      access: "open",
+      responses: {
+        200: { description: "Ready.", schema: healthBody },
+        503: { description: "Not ready, with the reasons.", schema: healthBody },
+      },
+      async handle({ request, reply }) {
+        const { ready, reasons } = await deps.health();
+        reply.code(ready ? 200 : 503);
+        return { live: true, ready, ...(request.trusted ? { reasons } : {}) };
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/metrics",
+      operationId: "metrics",
+      summary: "Metrics in the text format of Prometheus",
+      access: "read",
+      responses: { 200: { description: "The metrics.", type: "text/plain" } },
+      async handle({ reply }) {
+        reply.type(metrics.contentType);
+        return metrics.text();
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/v1/queues",
+      operationId: "countQueues",
+      summary: "Jobs by queue and status, and the age of the oldest message",
+      access: "read",
+      responses: { 200: { description: "The counts.", schema: queueOverview } },
+      async handle() {
+        const oldestMs = deps.oldestMs();
+        return {
+          queues: queueRows(await ask(deps.inspector.counts())),
+          oldestSeconds: oldestMs === undefined ? null : oldestMs / 1000,
+        };
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/v1/services",
+      operationId: "listServices",
+      summary: "The services that announced themselves lately",
+      access: "read",
+      responses: { 200: { description: "The services.", schema: serviceList } },
+      async handle() {
+        return { services: await ask(deps.services()) };
+      },
+    }),
+  ];
+}

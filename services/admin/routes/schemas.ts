@@ -1,0 +1,193 @@
+/** The shapes of the admin's API: requests are parsed by them, responses and the OpenAPI document described by them. */
+import { z } from "zod";
+import { duration } from "../../../shared/config/values.ts";
+import { queueNames } from "../../../shared/queue/contract/contract.ts";
+import { mistakeInHold } from "../../../shared/queue/holds/rules.ts";
+
+const timestamp = z.iso.datetime().describe("UTC, ISO 8601.");
+const text = z.string().trim().min(1).max(1000);
+const future = timestamp.refine((at) => Date.parse(at) > Date.now(), "has passed already");
+
+const messageStatus = z.enum(["waiting", "active", "deferred", "held", "dead"]);
+const deliveryQueue = z.enum(queueNames.filter((name) => name !== "bounce"));
+
+/** One delivery job: one message for one next hop. */
+export const messageRow = z.object({
+  id: z.string().describe("Of the job: the message's queue id and the number of its part."),
+  messageId: z.string().nullable().describe("The Message-ID field."),
+  from: z.string().describe("The reverse-path; empty for <>."),
+  to: z.array(z.string()).describe("The recipients of this job."),
+  route: z.string().describe("The row of the routing table and the next hop, as of the last attempt."),
+  queue: deliveryQueue,
+  status: messageStatus,
+  attempts: z.int(),
+  nextAttemptAt: timestamp.nullable(),
+  receivedAt: timestamp,
+  size: z.int().describe("Octets."),
+  reason: z.string().nullable().describe("Why it is still here: the last reply, or the reason of the hold."),
+});
+export type MessageRow = z.infer<typeof messageRow>;
+
+/** What can be asked of a list; the fields are joined by "and". */
+const filterFields = {
+  to: text.optional().describe("A recipient: an address, or a pattern such as *@example.com."),
+  from: text.optional().describe("The reverse-path: an address, a pattern, or <>."),
+  route: text.optional().describe("A part of the route."),
+  older: duration.optional().describe("Received at least so long ago: 30m, 2h, 5d."),
+  status: messageStatus.optional(),
+  error: text.optional().describe("A part of the last reason, in any case."),
+  queue: deliveryQueue.optional(),
+  messageId: text.optional().describe("The Message-ID field with its angle brackets."),
+};
+export const filter = z.strictObject(filterFields);
+export type Filter = z.infer<typeof filter>;
+
+const maxPage = 1000;
+export const listQuery = z.strictObject({
+  ...filterFields,
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(maxPage)
+    .default(100)
+    .meta({
+      description: `Rows at most, 1 to ${maxPage}.`,
+      jsonSchema: { type: "integer", minimum: 1, maximum: maxPage, default: 100 },
+    }),
+  cursor: text.optional().describe("`next` of the page before."),
+});
+
+export const messagePage = z.object({
+  messages: z.array(messageRow),
+  next: z.string().nullable().describe("The cursor of the next page; null after the last."),
+});
+
+export const idParams = z.object({
+  id: text.describe("A job's id, a message's queue id, or a <Message-ID>."),
+});
+
+const selectionLimits = { ids: 10_000 };
+/** Which messages to change: exactly one of the three. */
+const selectionFields = {
+  ids: z.array(text).min(1).max(selectionLimits.ids).optional(),
+  filter: filter
+    .refine((value) => Object.values(value).some((field) => field !== undefined), "is empty: use all: true")
+    .optional(),
+  all: z.literal(true).optional(),
+};
+export interface Selection {
+  ids?: string[] | undefined;
+  filter?: Filter | undefined;
+  all?: true | undefined;
+}
+const oneSelection = ({ ids, filter, all }: Selection): boolean =>
+  [ids, filter, all].filter((each) => each !== undefined).length === 1;
+const oneSelectionMessage = "needs exactly one of `ids`, `filter` and `all`";
+
+export const selectionBody = z.strictObject(selectionFields).refine(oneSelection, oneSelectionMessage);
+
+const holdTerms = {
+  reason: text.optional().describe("For people."),
+  until: future.optional().describe("The hold ends by itself then."),
+};
+export const holdBody = z
+  .strictObject({ ...selectionFields, ...holdTerms })
+  .refine(oneSelection, oneSelectionMessage);
+export const removeBody = z
+  .strictObject({
+    ...selectionFields,
+    notify: z.boolean().default(false).describe("Send the sender a delivery status notification."),
+  })
+  .refine(oneSelection, oneSelectionMessage);
+
+/** What became of a change, job by job. */
+export const changeReport = z.object({
+  matched: z.int().describe("Jobs that were named or that match."),
+  changed: z.int(),
+  skipped: z.array(z.object({ id: z.string(), reason: z.string() })).describe("The first thousand at most."),
+  unknown: z.array(z.string()).describe("Ids that nothing in the queues has."),
+});
+export const holdReport = changeReport.extend({
+  rule: z
+    .string()
+    .nullable()
+    .describe("The id of the hold that also holds what comes later; null when it holds these jobs only."),
+});
+export const removeReport = changeReport.extend({
+  underWay: z
+    .array(z.string())
+    .describe(
+      "Removed while an attempt was under way, which may still deliver them; nothing is tried after it.",
+    ),
+});
+
+const holdKind = z.enum(["message", "destination", "sender", "all"]);
+const holdRule = z.object({
+  id: z.string(),
+  kind: holdKind,
+  value: z.string(),
+  reason: z.string(),
+  createdAt: timestamp,
+  until: timestamp.nullable(),
+});
+export type HoldView = z.infer<typeof holdRule>;
+export const holdList = z.object({ holds: z.array(holdRule) });
+export const newHold = z
+  .strictObject({
+    kind: holdKind,
+    value: text
+      .optional()
+      .describe(
+        "message: a job's or queue id; destination: a domain, *.domain, or a next hop (a relay host's name, a server with its port or without); sender: an address pattern or <>.",
+      ),
+    ...holdTerms,
+  })
+  .check(({ value: { kind, value = "" }, issues }) => {
+    const message = mistakeInHold({ kind, value });
+    if (message !== undefined) issues.push({ code: "custom", path: ["value"], message, input: value });
+  });
+export const holdAdded = z.object({
+  hold: holdRule,
+  parked: z.int().describe("Jobs that it took out of the schedule."),
+});
+export const holdParams = z.object({ id: text.describe("`id` of the list of holds.") });
+export const holdRemoved = z.object({
+  released: z.int(),
+  stillHeld: z.int().describe("Jobs that another rule holds."),
+});
+
+const queueCounts = z.object({
+  name: z.enum(queueNames),
+  waiting: z.int(),
+  active: z.int(),
+  deferred: z.int(),
+  held: z.int(),
+  dead: z.int(),
+});
+export type QueueCounts = z.infer<typeof queueCounts>;
+export const queueOverview = z.object({
+  queues: z.array(queueCounts),
+  oldestSeconds: z
+    .number()
+    .nullable()
+    .describe("Age of the oldest message to deliver, as of the last look; null when there is none."),
+});
+
+const serviceRow = z.object({
+  name: z.string(),
+  host: z.string(),
+  pid: z.int(),
+  startedAt: timestamp,
+  url: z.string().nullable().describe("Where it answers /health and /metrics."),
+  ready: z.boolean(),
+  reasons: z.array(z.string()).describe("Why it is not ready, one line each."),
+});
+export type ServiceRow = z.infer<typeof serviceRow>;
+export const serviceList = z.object({ services: z.array(serviceRow) });
+
+export const healthBody = z.object({
+  live: z.literal(true),
+  ready: z.boolean(),
+  reasons: z.array(z.string()).optional().describe("One line each; for callers that may read."),
+});

@@ -1,0 +1,170 @@
+/** The admin API's answers about the queues, parsed: what `postern queue` works with. */
+import type { Readable } from "node:stream";
+import { z } from "zod";
+import { type AdminClient, AdminRefused } from "../admin-api/admin-client.ts";
+import type { QueueFilter, Target } from "./queue-target.ts";
+
+const row = z.object({
+  id: z.string(),
+  messageId: z.string().nullable(),
+  from: z.string(),
+  to: z.array(z.string()),
+  route: z.string(),
+  queue: z.string(),
+  status: z.string(),
+  attempts: z.number(),
+  nextAttemptAt: z.string().nullable(),
+  receivedAt: z.string(),
+  size: z.number(),
+  reason: z.string().nullable(),
+});
+export type Row = z.infer<typeof row>;
+const page = z.object({ messages: z.array(row), next: z.string().nullable() });
+
+const report = z.object({
+  matched: z.number(),
+  changed: z.number(),
+  skipped: z.array(z.object({ id: z.string(), reason: z.string() })),
+  unknown: z.array(z.string()),
+  underWay: z.array(z.string()).optional(),
+  rule: z.string().nullable().optional(),
+});
+export type Report = z.infer<typeof report>;
+
+const diagnosis = z.object({
+  status: z.string(),
+  reason: z.string(),
+  reply: z
+    .object({
+      code: z.number(),
+      lines: z.array(z.string()),
+      command: z.string(),
+      enhanced: z.string().optional(),
+    })
+    .optional(),
+  remote: z.object({ host: z.string(), address: z.string(), port: z.number() }).optional(),
+  at: z.string(),
+});
+const endpoint = z.object({ address: z.string(), port: z.number() });
+/** Kept loose, so that `show --json` prints all that the admin says. */
+const detail = z.looseObject({
+  id: z.string(),
+  messageId: z.string().nullable(),
+  receivedAt: z.string(),
+  size: z.number(),
+  envelope: z.looseObject({ from: z.string() }),
+  origin: z
+    .looseObject({
+      client: endpoint,
+      destination: endpoint,
+      direction: z.string(),
+      listener: z.string(),
+      helo: z.string(),
+      protocol: z.string(),
+    })
+    .nullable(),
+  recipients: z.array(
+    z.looseObject({ address: z.string(), state: z.string(), diagnosis: diagnosis.loose().optional() }),
+  ),
+  jobs: z.array(
+    row
+      .extend({
+        lastAttemptAt: z.string().nullable(),
+        hold: z
+          .object({ kind: z.string(), value: z.string(), reason: z.string(), until: z.string().nullable() })
+          .nullable(),
+      })
+      .loose(),
+  ),
+  headers: z.string(),
+});
+export type Detail = z.infer<typeof detail>;
+
+const rowsPerPage = 1000;
+
+/** The rows that match, page by page. @param limit  rows at most */
+export async function* listRows(
+  client: AdminClient,
+  filter: QueueFilter,
+  limit = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Row[]> {
+  let left = limit;
+  let cursor: string | null = null;
+  do {
+    const query: Record<string, string> = {
+      ...(filter as Record<string, string>),
+      limit: String(Math.min(left, rowsPerPage)),
+      ...(cursor === null ? {} : { cursor }),
+    };
+    const { messages, next } = page.parse(await client.get("/api/v1/messages", query));
+    left -= messages.length;
+    cursor = next;
+    if (messages.length > 0) yield messages;
+  } while (cursor !== null && left > 0);
+}
+
+/** `undefined` when the admin knows no such message. */
+export async function showMessage(client: AdminClient, id: string): Promise<Detail | undefined> {
+  const answer = await unlessUnknown(client.get(messagePath(id)));
+  return answer === undefined ? undefined : detail.parse(answer);
+}
+
+/** The octets as they were received; `undefined` when the admin knows no such message. */
+export function rawMessage(client: AdminClient, id: string): Promise<Readable | undefined> {
+  return unlessUnknown(client.stream(`${messagePath(id)}/raw`));
+}
+
+async function unlessUnknown<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof AdminRefused && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+export async function changeMessages(
+  client: AdminClient,
+  action: string,
+  body: Record<string, unknown>,
+): Promise<Report> {
+  return report.parse(await client.post(`/api/v1/messages/${action}`, body));
+}
+
+function messagePath(id: string): string {
+  return `/api/v1/messages/${encodeURIComponent(id)}`;
+}
+
+/**
+ * The queue ids of the messages that are meant, each once; ids that are given are taken as they are.
+ * @returns also the Message-IDs that no message in the queues has
+ */
+export async function messagesOf(
+  client: AdminClient,
+  target: Target,
+): Promise<{ ids: string[]; unknown: string[] }> {
+  const ids = new Set<string>();
+  const unknown: string[] = [];
+  const addMatching = async (filter: QueueFilter): Promise<boolean> => {
+    let any = false;
+    for await (const rows of listRows(client, filter)) {
+      any = true;
+      for (const { id } of rows) ids.add(queueIdOf(id));
+    }
+    return any;
+  };
+  if (target.kind !== "ids") {
+    await addMatching(target.kind === "filter" ? target.filter : {});
+    return { ids: [...ids], unknown };
+  }
+  for (const id of target.ids) {
+    if (!id.startsWith("<")) ids.add(queueIdOf(id));
+    else if (!(await addMatching({ messageId: id }))) unknown.push(id);
+  }
+  return { ids: [...ids], unknown };
+}
+
+/** A job's id is its message's queue id, `-`, and a number. */
+function queueIdOf(jobId: string): string {
+  return jobId.replace(/-\d+$/, "");
+}

@@ -1,0 +1,122 @@
+/** Messages of the queue as people read them. Pure. */
+import { age } from "../../../shared/age.ts";
+import { type Column, printable, renderTable } from "../command-line/table.ts";
+import type { Detail, Report, Row } from "./queue-api.ts";
+
+/** @param width  columns of the terminal */
+export function renderList(rows: readonly Row[], nowMs: number, width: number): string[] {
+  if (rows.length === 0) return ["no messages"];
+  const columns: Column<Row>[] = [
+    { title: "ID", value: ({ id }) => id },
+    { title: "STATUS", value: ({ status }) => status },
+    { title: "AGE", value: ({ receivedAt }) => shortAge(nowMs - Date.parse(receivedAt)), align: "right" },
+    { title: "TRIES", value: ({ attempts }) => String(attempts), align: "right" },
+    { title: "NEXT", value: ({ nextAttemptAt }) => nextAttempt(nextAttemptAt, nowMs), align: "right" },
+    { title: "FROM", value: ({ from }) => from || "<>", shrinkTo: 8 },
+    { title: "TO", value: ({ to }) => recipients(to), shrinkTo: 8 },
+    { title: "REASON", value: ({ reason }) => reason ?? "", shrinkTo: 10 },
+  ];
+  return [...renderTable(columns, rows, width), "", summary(rows)];
+}
+
+function summary(rows: readonly Row[]): string {
+  const byStatus = new Map<string, number>();
+  for (const { status } of rows) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
+  const parts = [...byStatus].map(([status, count]) => `${count} ${status}`);
+  return `${rows.length} ${rows.length === 1 ? "message" : "messages"}: ${parts.join(", ")}`;
+}
+
+function recipients([first = "", ...others]: readonly string[]): string {
+  return others.length === 0 ? first : `${first} +${others.length}`;
+}
+
+/** The largest unit only. */
+function shortAge(ms: number): string {
+  return age(ms).split(" ")[0] ?? "";
+}
+
+function nextAttempt(at: string | null, nowMs: number): string {
+  if (at === null) return "-";
+  const inMs = Date.parse(at) - nowMs;
+  return inMs <= 0 ? "now" : shortAge(inMs);
+}
+
+export function renderDetail(detail: Detail, nowMs: number): string[] {
+  const lines = [
+    detail.id,
+    field("Message-ID", detail.messageId ?? "none"),
+    field("Received", `${detail.receivedAt}, ${age(nowMs - Date.parse(detail.receivedAt))} ago`),
+    field("Size", `${detail.size} octets`),
+    field("From", `<${detail.envelope.from}>`),
+    field("Client", origin(detail.origin)),
+  ];
+  const parameters = envelopeParameters(detail.envelope);
+  if (parameters !== "") lines.push(field("Parameters", parameters));
+  for (const { address, state, diagnosis } of detail.recipients) {
+    lines.push(field("To", `<${address}> ${state}`));
+    if (diagnosis !== undefined) lines.push(...describeDiagnosis(diagnosis));
+  }
+  if (detail.jobs.length === 0) lines.push(field("Job", "none: nothing of it is in the queues"));
+  for (const job of detail.jobs) {
+    const tries = `${job.attempts} ${job.attempts === 1 ? "attempt" : "attempts"}`;
+    const next =
+      job.nextAttemptAt === null
+        ? ""
+        : `, next at ${job.nextAttemptAt} (${nextAttempt(job.nextAttemptAt, nowMs)})`;
+    lines.push(field("Job", `${job.id} ${job.status} in ${job.queue}, ${tries}${next}`));
+    lines.push(field("Route", job.route));
+    if (job.hold !== null) {
+      const { kind, value, reason, until } = job.hold;
+      const end = until === null ? "" : `, until ${until}`;
+      lines.push(field("Hold", `${kind} ${value}${reason === "" ? "" : `: ${reason}`}${end}`));
+    } else if (job.status === "dead") lines.push(field("Reason", job.reason ?? ""));
+  }
+  const headers = detail.headers.split(/\r?\n/).filter((line) => line !== "");
+  return [...lines, "", ...headers.map((line) => `  ${printable(line.replaceAll("\t", " "))}`)];
+}
+
+/** @param name  empty for what continues the line above */
+function field(name: string, value: string): string {
+  return `  ${(name === "" ? "" : `${name}:`).padEnd(12)} ${printable(value)}`.trimEnd();
+}
+
+function origin(from: Detail["origin"]): string {
+  if (from === null) return "the gateway itself";
+  const { client, destination, direction, listener, helo, protocol } = from;
+  return `${endpoint(client)} (${helo || "no HELO"}, ${protocol}), ${direction} to ${endpoint(destination)} by listener ${listener}`;
+}
+
+function endpoint({ address, port }: { address: string; port: number }): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function envelopeParameters({ from: _, ...parameters }: Detail["envelope"]): string {
+  return Object.entries(parameters)
+    .map(([name, value]) => (value === true ? name.toUpperCase() : `${name.toUpperCase()}=${String(value)}`))
+    .join(" ");
+}
+
+function describeDiagnosis(diagnosis: NonNullable<Detail["recipients"][number]["diagnosis"]>): string[] {
+  const { status, reason, reply, remote, at } = diagnosis;
+  const lines = [field("", `${status} ${reason} (${at})`)];
+  if (reply !== undefined) {
+    const who = remote === undefined ? "" : `${remote.host} [${remote.address}]:${remote.port} `;
+    const enhanced = reply.enhanced === undefined ? "" : `${reply.enhanced} `;
+    lines.push(
+      field("", `${who}answered ${reply.command}: ${reply.code} ${enhanced}${reply.lines.join(" ")}`),
+    );
+  }
+  return lines;
+}
+
+/** One line for what was done, and one for each message that was not changed. */
+export function renderReport(done: string, report: Report): string[] {
+  const { matched, changed, skipped, underWay = [], rule } = report;
+  const lines = [
+    matched === 0 && skipped.length === 0 ? "no message matches" : `${done} ${changed} of ${matched}`,
+  ];
+  if (rule) lines.push(`what comes is held too, by ${rule}`);
+  for (const { id, reason } of skipped) lines.push(`${id} ${reason}`);
+  for (const id of underWay) lines.push(`${id} is being delivered; that attempt is its last`);
+  return lines.map(printable);
+}

@@ -1,0 +1,162 @@
+/** `postern queue …`: the queues, seen and changed through the admin's API. */
+
+import { connectToAdmin } from "../admin-api/admin-connection.ts";
+import { type Command, type Context, defineCommand, UsageError } from "../command-line/args.ts";
+import { changeMessages, listRows, messagesOf, type Report, type Row, showMessage } from "./queue-api.ts";
+import { print, sayUnknown } from "./queue-output.ts";
+import {
+  filterOptions,
+  manyIds,
+  readFilter,
+  readTarget,
+  readUntil,
+  selectionOf,
+  targetUsage,
+} from "./queue-target.ts";
+import { renderDetail, renderList, renderReport } from "./queue-view.ts";
+
+const json = { type: "boolean", help: "print JSON" } as const;
+/** For a pipe or a file, which have no width of their own. */
+const widthElsewhere = 200;
+
+const list = defineCommand({
+  name: "queue list",
+  summary: "Show what waits, is deferred, held or dead",
+  usage: "[FILTERS] [--limit N] [--json]",
+  options: {
+    ...filterOptions,
+    limit: { type: "string", value: "N", help: "so many rows at most" },
+    json: { type: "boolean", help: "print one JSON array of all matching rows" },
+  },
+  async run(context, values) {
+    const filter = readFilter(values);
+    const limit = values.limit === undefined ? undefined : Number(values.limit);
+    if (limit !== undefined && !(Number.isSafeInteger(limit) && limit > 0)) {
+      throw new UsageError(`needs a number of rows for --limit, not '${values.limit}'`);
+    }
+    const client = await connectToAdmin(context);
+    const pages = listRows(client, filter, limit);
+    if (values.json) await printJsonArray(context, pages);
+    else {
+      const rows: Row[] = [];
+      for await (const page of pages) for (const row of page) rows.push(row);
+      print(context, renderList(rows, Date.now(), context.stdout.columns ?? widthElsewhere));
+    }
+    return 0;
+  },
+});
+
+const show = defineCommand({
+  name: "queue show",
+  summary: "Show everything about messages but their bodies",
+  usage: `${targetUsage} [--json]`,
+  options: {
+    ...filterOptions,
+    json: { type: "boolean", help: "print JSON: an object, or an array for several" },
+  },
+  positionals: manyIds,
+  async run(context, values, words) {
+    const target = readTarget(values, words);
+    const client = await connectToAdmin(context);
+    const { ids, unknown } = await messagesOf(client, target);
+    const shown = [];
+    for (const id of ids) {
+      const detail = await showMessage(client, id);
+      if (detail === undefined) unknown.push(id);
+      else shown.push(detail);
+    }
+    if (values.json) {
+      const one = target.kind === "ids" && target.ids.length === 1 && shown.length === 1;
+      if (shown.length > 0 || target.kind !== "ids") {
+        context.stdout.write(`${JSON.stringify(one ? shown[0] : shown, null, 2)}\n`);
+      }
+    } else {
+      shown.forEach((detail, index) => {
+        print(context, [...(index > 0 ? [""] : []), ...renderDetail(detail, Date.now())]);
+      });
+      if (shown.length === 0 && unknown.length === 0) print(context, ["no message matches"]);
+    }
+    return sayUnknown(context, unknown);
+  },
+});
+
+const retry = changeCommand("retry", "Try deferred messages again now; what is held stays held", "retrying");
+const release = changeCommand("release", "End a hold; what was held is due now", "released");
+const putBack = changeCommand("put-back", "Deliver dead messages again, with a fresh schedule", "put back");
+
+const hold = defineCommand({
+  name: "queue hold",
+  summary: "Make no attempt until released; one sender, one domain or all: also for what comes later",
+  usage: `${targetUsage} [--reason TEXT] [--until TIME|DURATION] [--json]`,
+  options: {
+    ...filterOptions,
+    reason: { type: "string", value: "TEXT", help: "why, for people" },
+    until: { type: "string", value: "WHEN", help: "the hold ends by itself: 2h, or 2030-01-31T12:00:00Z" },
+    json,
+  },
+  positionals: manyIds,
+  async run(context, values, words) {
+    const target = readTarget(values, words);
+    const body = {
+      ...selectionOf(target),
+      ...(values.reason === undefined ? {} : { reason: values.reason }),
+      ...(values.until === undefined ? {} : { until: readUntil(values.until, Date.now()) }),
+    };
+    const client = await connectToAdmin(context);
+    return sayReport(context, "held", await changeMessages(client, "hold", body), values.json);
+  },
+});
+
+const remove = defineCommand({
+  name: "queue remove",
+  summary: "Remove messages for good",
+  usage: `${targetUsage} [--notify] [--json]`,
+  options: {
+    ...filterOptions,
+    notify: { type: "boolean", help: "send their senders a delivery status notification" },
+    json,
+  },
+  positionals: manyIds,
+  async run(context, values, words) {
+    const target = readTarget(values, words);
+    const client = await connectToAdmin(context);
+    const body = { ...selectionOf(target), notify: values.notify };
+    return sayReport(context, "removed", await changeMessages(client, "remove", body), values.json);
+  },
+});
+
+/** All but export, which is a file of its own. */
+export const queueCommands: readonly Command[] = [list, show, retry, hold, release, remove, putBack];
+
+function changeCommand(action: string, summary: string, done: string): Command {
+  return defineCommand({
+    name: `queue ${action}`,
+    summary,
+    usage: `${targetUsage} [--json]`,
+    options: { ...filterOptions, json },
+    positionals: manyIds,
+    async run(context, values, words) {
+      const target = readTarget(values, words);
+      const client = await connectToAdmin(context);
+      return sayReport(context, done, await changeMessages(client, action, selectionOf(target)), values.json);
+    },
+  });
+}
+
+function sayReport(context: Context, done: string, report: Report, asJson: boolean): number {
+  if (asJson) context.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  else if (report.matched > 0 || report.unknown.length === 0) print(context, renderReport(done, report));
+  return sayUnknown(context, report.unknown);
+}
+
+/** One array, row by row, so that any number of rows can pass. */
+async function printJsonArray({ stdout }: Context, pages: AsyncIterable<Row[]>): Promise<void> {
+  let before = "[";
+  for await (const rows of pages) {
+    for (const row of rows) {
+      stdout.write(`${before}\n${JSON.stringify(row)}`);
+      before = ",";
+    }
+  }
+  stdout.write(before === "[" ? "[]\n" : "\n]\n");
+}

@@ -1,8 +1,0 @@
-/** An endpoint as logs and messages show it. Pure. */
-import type { Endpoint } from "../../shared/routing/connection.ts";
-import { formatHostPort } from "../../shared/routing/route.ts";
-
-/** `address:port`, with brackets around IPv6. */
-export function formatEndpoint({ address, port }: Endpoint): string {
-  return formatHostPort({ host: address, port });
-}

@@ -1,0 +1,65 @@
+/**
+ * The part of a client's transaction that goes to a far server while the client waits: one next hop, that of the first
+ * recipient who may go inline. Owns the far transaction until finish() or abandon().
+ */
+import type { Recipient } from "../../../shared/mail/envelope.ts";
+import { nextHopKey, type Route } from "../../../shared/routing/route.ts";
+import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
+import type {
+  InlineEnd,
+  InlineTransaction,
+  RecipientAnswer,
+} from "../../../shared/smtp-client/transaction/inline-transaction.ts";
+
+export class InlineLeg {
+  readonly route: Route;
+  /** Whom the far server accepted, by index into the client's envelope. */
+  readonly recipients: number[] = [];
+  /** Whom it could not take now, and why. */
+  readonly deferred = new Map<number, Diagnosis>();
+  readonly #transaction: InlineTransaction;
+  readonly #key: string;
+
+  constructor(route: Route, transaction: InlineTransaction) {
+    this.route = route;
+    this.#transaction = transaction;
+    this.#key = nextHopKey(route.nextHop);
+  }
+
+  get isHidden(): boolean {
+    const { nextHop } = this.route;
+    return nextHop.kind === "servers" && nextHop.hide;
+  }
+
+  /** Nothing more can come of it: its recipients are the queue's. */
+  get isOver(): boolean {
+    return this.#transaction.isOver;
+  }
+
+  leadsTo(route: Route): boolean {
+    return nextHopKey(route.nextHop) === this.#key;
+  }
+
+  /** Within the time of one step; never rejects. */
+  recipient(recipient: Recipient): Promise<RecipientAnswer> {
+    return this.#transaction.recipient(recipient);
+  }
+
+  /** @param received  what stands before the message, unless the delivery is hidden */
+  startData(received: string): void {
+    this.#transaction.startData(Buffer.from(this.isHidden ? "" : received, "utf8"));
+  }
+
+  /** @returns what to wait for before the next octets; it never rejects */
+  write(bytes: Buffer): Promise<void> | undefined {
+    return this.#transaction.write(bytes);
+  }
+
+  finish(): Promise<InlineEnd> {
+    return this.#transaction.finish();
+  }
+
+  abandon(): void {
+    this.#transaction.abandon();
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * What the process lends to inline delivery: connections to far servers, the hold rules, the way to the bounce queue.
+ * Owns the first two; close() ends them.
+ */
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Slots } from "../../../shared/limits/slots.ts";
+import type { Producer } from "../../../shared/queue/contract/queue.ts";
+import { createHolds } from "../../../shared/queue/holds/store.ts";
+import type { Logger } from "../../../shared/runtime/log.ts";
+import type { RedisConfig } from "../../../shared/runtime/redis.ts";
+import { createTransport } from "../../../shared/smtp-client/create-smtp-client.ts";
+import { transparentSource } from "../../../shared/smtp-client/hidden-source.ts";
+import type { InlineMeans } from "./inline.ts";
+import { createNotices } from "./success-reports.ts";
+
+export interface OwnedInlineMeans extends InlineMeans {
+  /** When the sessions have ended: what is under way with far servers is cut off. */
+  close(): Promise<void>;
+}
+
+/** Whether anything is to be delivered inline. */
+export function usesInline(config: Config): boolean {
+  return config.protected.some(({ inline }) => inline);
+}
+
+export function createInlineMeans(options: {
+  config: Config;
+  redis: RedisConfig;
+  holdsFile: string;
+  log: Logger;
+  producer: Pick<Producer, "addBounce">;
+  /** The caller's: who may have how many connections, in the whole cluster. */
+  slots: Slots;
+}): OwnedInlineMeans {
+  const { config, redis, holdsFile, log, producer, slots } = options;
+  const transport = createTransport(config, { slots, transparentSourceOf: transparentSource(config, log) });
+  const holds = createHolds({ redis, file: holdsFile, log });
+  const notices = createNotices(producer, log);
+  let areHoldsKnown = false;
+  void holds.ready.then(() => {
+    areHoldsKnown = true;
+  });
+  return {
+    transport,
+    notices,
+    // Until the rules are known, any mail may be held: the queue, which waits for them too, takes it.
+    isHeld: ({ from, to, route }) =>
+      !areHoldsKnown || holds.match({ id: "", part: 0, from, to: [to], route }) !== undefined,
+    async close() {
+      await transport.close(0);
+      notices.close();
+      await holds.close();
+    },
+  };
+}

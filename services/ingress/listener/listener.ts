@@ -1,0 +1,210 @@
+/**
+ * One configured listener: accepts, learns where each client meant to connect, asks the routing table, and hands the
+ * socket to what handles it. Owns the net.Server, and each socket until it is handed on.
+ */
+import net from "node:net";
+import type { ListenerConfig } from "../../../shared/config/schema.ts";
+import type { Connection } from "../../../shared/mail/client-connection.ts";
+import { formatEndpoint } from "../../../shared/net/endpoint.ts";
+import type { ConnectionDecision, Routing } from "../../../shared/routing/classify.ts";
+import type { Logger } from "../../../shared/runtime/log.ts";
+import { transparentListener } from "../../../shared/runtime/socket.ts";
+import { unreachable } from "../../../shared/unreachable.ts";
+import type { IngressMetrics } from "../connections/metrics.ts";
+import { type DestinationOf, destinationOf, type Learned } from "./destination.ts";
+import type { OwnAddresses } from "./own-addresses.ts";
+
+/**
+ * Where sockets go. They come paused, with an error listener, half-open allowed; whoever takes one owns it.
+ * What the client sent early is in them already.
+ */
+export interface Handlers {
+  outgoingProxy(socket: net.Socket, connection: Connection): void;
+  queue(socket: net.Socket, connection: Connection, listener: ListenerConfig): void;
+  /** @param hide  the server is to see the client's own address */
+  tunnel(socket: net.Socket, connection: Connection, hide: boolean): void;
+  reject(socket: net.Socket): void;
+}
+
+export interface ListenerOptions {
+  listener: ListenerConfig;
+  routing: Pick<Routing, "classifyConnection">;
+  ownAddresses: OwnAddresses;
+  handlers: Handlers;
+  log: Logger;
+  metrics: IngressMetrics;
+  /** Short, and unique enough to follow one session in the log. */
+  nextSessionId(): string;
+}
+
+/** What the kernel keeps ready for us while we are busy; it takes net.core.somaxconn when that is less. */
+const backlog = 4096;
+/** `accept` failing (EMFILE) fails for every connection that waits: one line each would bury the log. */
+const acceptErrorPauseMs = 10_000;
+
+export class Listener {
+  readonly name: string;
+  readonly #options: ListenerOptions;
+  readonly #server: net.Server;
+  readonly #learn: DestinationOf;
+  /** Sockets whose destination is being learned. */
+  readonly #learning = new Set<net.Socket>();
+  #acceptErrorAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ListenerOptions) {
+    this.name = options.listener.name;
+    this.#options = options;
+    this.#learn = destinationOf(options.listener);
+    this.#server = net.createServer({
+      pauseOnConnect: true,
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+    });
+    this.#server.on("connection", (socket) => this.#accept(socket));
+  }
+
+  get isListening(): boolean {
+    return this.#server.listening;
+  }
+
+  /** While it listens. */
+  get address(): { address: string; port: number } {
+    const bound = this.#server.address();
+    if (bound === null || typeof bound === "string") throw new Error(`listener ${this.name} does not listen`);
+    return { address: bound.address, port: bound.port };
+  }
+
+  /** @throws Error with one sentence for the operator */
+  async listen(): Promise<void> {
+    const { address, port, destination } = this.#options.listener;
+    const server = this.#server;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        server.once("listening", resolve);
+        if (destination === "tproxy") server.listen({ fd: transparentListener(address, port), backlog });
+        // Several ingress processes may share a port: the kernel spreads the connections (SO_REUSEPORT).
+        else server.listen({ host: address, port, backlog, reusePort: process.platform === "linux" });
+      });
+    } catch (error) {
+      const why = (error as NodeJS.ErrnoException).code ?? "";
+      const text = knownErrors[why] ?? (error as Error).message;
+      throw new Error(
+        `listener ${this.name} cannot listen on ${formatEndpoint({ address, port })}: ${text}`,
+        {
+          cause: error,
+        },
+      );
+    }
+    server.removeAllListeners("error");
+    server.on("error", (error) => this.#acceptFailed(error));
+  }
+
+  /** Takes no more connections; those that were handed on are not touched. */
+  async close(): Promise<void> {
+    for (const socket of this.#learning) socket.destroy();
+    // close() waits for every connection; the listening socket itself is closed at once.
+    if (this.#server.listening) this.#server.close();
+  }
+
+  #accept(socket: net.Socket): void {
+    const { log } = this.#options;
+    // For good: until somebody owns the socket, and after they let go of it, an error must find somebody.
+    socket.on("error", () => {});
+    this.#learning.add(socket);
+    this.#learn(socket, (learned) => {
+      this.#learning.delete(socket);
+      try {
+        this.#learned(socket, learned);
+      } catch (error) {
+        // A mistake of ours must not cost the other sessions.
+        log.error({ listener: this.name, err: error }, "a connection failed in our hands");
+        socket.destroy();
+      }
+    });
+  }
+
+  #learned(socket: net.Socket, learned: Learned): void {
+    const { listener, log, metrics, nextSessionId } = this.#options;
+    if (learned.kind === "refused") {
+      metrics.connectionRefused(listener.name, learned.cause);
+      const { cause, reason } = learned;
+      // A proxy that only looks whether we are there says nothing; every few seconds.
+      const level = cause === "closed-early" ? "debug" : "warn";
+      log[level]({
+        event: "session.refused",
+        listener: listener.name,
+        client: socket.remoteAddress,
+        cause,
+        reason,
+      });
+      socket.destroy();
+      return;
+    }
+    // Gone before we looked: there is neither a client nor a session.
+    if (socket.destroyed || learned.client.address === "") {
+      socket.destroy();
+      return;
+    }
+    const { client, destination, withoutDestination, proxy } = learned;
+    const id = nextSessionId();
+    const session = { session: id, listener: listener.name, client: client.address, clientPort: client.port };
+    log.info({
+      event: "session.open",
+      ...session,
+      ...(withoutDestination ? {} : { destination: formatEndpoint(destination) }),
+      ...(proxy === undefined ? {} : { proxy: proxy.address }),
+    });
+    const decision = this.#options.routing.classifyConnection({
+      client,
+      destination,
+      listener: listener.name,
+      ownAddresses: this.#options.ownAddresses.current(),
+      withoutDestination,
+    });
+    const { direction, row, handler, setting, instead } = decision;
+    log.info({ event: "session.classified", ...session, direction, row, handler, setting, instead });
+    metrics.connectionOpened(listener.name, row ?? direction, handler);
+    socket.once("close", () => metrics.connectionClosed(handler));
+    this.#handOn(socket, { id, listener: listener.name, client, destination, direction }, decision);
+  }
+
+  #handOn(socket: net.Socket, connection: Connection, { handler, nextHop }: ConnectionDecision): void {
+    const { handlers, listener } = this.#options;
+    switch (handler) {
+      case "outgoing-proxy":
+        handlers.outgoingProxy(socket, connection);
+        break;
+      case "queue":
+        handlers.queue(socket, connection, listener);
+        break;
+      case "tunnel":
+        handlers.tunnel(socket, connection, nextHop?.hide === true);
+        break;
+      case "reject":
+        handlers.reject(socket);
+        break;
+      case "drop":
+        socket.resetAndDestroy();
+        break;
+      default:
+        unreachable(handler);
+    }
+  }
+
+  /** The server goes on accepting when there is something to accept with again. */
+  #acceptFailed(error: Error): void {
+    const now = performance.now();
+    if (now - this.#acceptErrorAtMs < acceptErrorPauseMs) return;
+    this.#acceptErrorAtMs = now;
+    this.#options.log.error({ listener: this.name, err: error }, "connections cannot be accepted");
+  }
+}
+
+const knownErrors: Record<string, string> = {
+  EADDRINUSE: "the port is taken by another program",
+  EADDRNOTAVAIL: "this machine does not have that address",
+  EACCES: "the process may not open that port",
+};

@@ -1,0 +1,123 @@
+/** What a session's log lines and counters say; bounded whatever a client sends. */
+
+import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { Envelope } from "../../../shared/mail/envelope.ts";
+import type { EventName, Logger } from "../../../shared/runtime/log.ts";
+import { describeReply, type Reply } from "../../../shared/smtp/reply.ts";
+import type { SessionMetrics } from "./metrics.ts";
+
+/** Which step of a transaction was refused. */
+export type Stage = "MAIL" | "RCPT" | "DATA" | "DOT";
+
+/** Refusals of one session that are logged one by one; all are counted. */
+const maxLoggedRefusals = 50;
+const maxLoggedRecipients = 10;
+const maxLoggedText = 320;
+
+export class Journal {
+  readonly #connection: Connection;
+  readonly #log: Logger;
+  readonly #metrics: SessionMetrics;
+  readonly #openedAtMs: number;
+  #accepted = 0;
+  #refused = 0;
+  #recipients = 0;
+  #octets = 0;
+
+  constructor(connection: Connection, log: Logger, metrics: SessionMetrics, nowMs: number) {
+    this.#connection = connection;
+    this.#log = log;
+    this.#metrics = metrics;
+    this.#openedAtMs = nowMs;
+    metrics.opened();
+  }
+
+  /** @param ms  from DATA to the reply */
+  accepted(facts: {
+    id: string;
+    helo: string;
+    envelope: Envelope;
+    messageId: string | undefined;
+    size: number;
+    rows: string[];
+    ms: number;
+    /** The client went away before it could hear of it. */
+    unheard: boolean;
+    /** Recipients who have it already; absent where none was to be delivered inline. */
+    inline?: number;
+  }): void {
+    const { id, helo, envelope, messageId, size, rows, ms, unheard, inline } = facts;
+    const count = envelope.recipients.length;
+    this.#accepted++;
+    this.#recipients += count;
+    this.#octets += size;
+    this.#metrics.accepted(size, count);
+    this.#log.info({
+      event: "message.accepted" satisfies EventName,
+      id,
+      session: this.#connection.id,
+      client: this.#connection.client.address,
+      helo,
+      from: envelope.reversePath,
+      to: addresses(envelope),
+      recipients: count,
+      size,
+      messageId,
+      rows,
+      ms,
+      ...(inline === undefined ? {} : { inline }),
+      ...(unheard ? { unheard } : {}),
+    });
+  }
+
+  /** @param what  the command line, where it was refused for its form */
+  refused(
+    stage: Stage,
+    reply: Reply,
+    facts: { helo: string; from?: string; to?: string[]; what?: string },
+  ): void {
+    this.#refused++;
+    this.#metrics.refused(`${reply.code} ${reply.enhanced ?? ""}`.trimEnd());
+    if (this.#refused > maxLoggedRefusals) return;
+    const { what, ...rest } = facts;
+    this.#log.info({
+      event: "message.refused" satisfies EventName,
+      session: this.#connection.id,
+      client: this.#connection.client.address,
+      stage,
+      reply: describeReply(reply),
+      ...rest,
+      ...(what === undefined ? {} : { command: what.slice(0, maxLoggedText) }),
+    });
+  }
+
+  closed(facts: {
+    helo: string;
+    tls: string | undefined;
+    endedBy: string;
+    errors: number;
+    nowMs: number;
+  }): void {
+    const { nowMs, ...rest } = facts;
+    this.#metrics.closed();
+    this.#log.info({
+      event: "session.close" satisfies EventName,
+      session: this.#connection.id,
+      client: this.#connection.client.address,
+      ...rest,
+      accepted: this.#accepted,
+      refused: this.#refused,
+      recipients: this.#recipients,
+      octets: this.#octets,
+      ms: nowMs - this.#openedAtMs,
+    });
+  }
+}
+
+/** The first recipients of an envelope, as many as a log line should carry. */
+export function addresses(envelope: Envelope): string[] {
+  const { recipients } = envelope;
+  const shown =
+    recipients.length > maxLoggedRecipients ? recipients.slice(0, maxLoggedRecipients) : recipients;
+  return shown.map((recipient) => recipient.address);
+}

@@ -1,0 +1,163 @@
+/**
+ * Permissions kept for the whole cluster, each asked for and given in one step. Redis' own clock counts: it is the one
+ * that all workers share. A worker's part of a destination is a field of a hash that says until when it holds, so that
+ * the dead keep nothing.
+ */
+import { Script } from "../runtime/redis-script.ts";
+
+const clock = `
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+`;
+
+/**
+ * A lease: connections, until when, when the worker last heard an answer, ms that a message takes it (0: not known).
+ * One with 0 connections is a wish that was not granted: who has more than a fair part makes room.
+ */
+const lease = `
+local function readLease(text)
+  local count, ends, answered, busy = string.match(text, "^(%d+) (%d+) (%d+) (%d+)")
+  return tonumber(count), tonumber(ends), tonumber(answered), tonumber(busy)
+end
+local function writeLease(key, worker, count, ends, ago, busy)
+  local answered = ago == "-1" and 0 or now - tonumber(ago)
+  redis.call("HSET", key, worker, string.format("%d %d %d %d", count, ends, answered, busy))
+end
+`;
+
+/** How long a wish counts that was not granted (ms). */
+const wishMs = 3000;
+
+/**
+ * One connection more. KEYS: leases of the destination; and where silence is remembered: the path's silence, and since
+ * when older silences are void.
+ * ARGV: worker, connections at most, lease (ms), 1: regardless of silence, ms since the worker heard an answer or -1,
+ * ms that a message takes or 0, connections in use that leave it none.
+ * Nobody gets more than a fair part while others have or want some: it would have to make room again at once.
+ * Returns {1, fair part, probe} given; {0, fair part, ms that a message takes} full; {2, diagnosis} silent.
+ */
+export const takeSlot = new Script(`${clock}${lease}
+local probe = 0
+if #KEYS > 1 then
+  local silence = redis.call("HMGET", KEYS[2], "until", "marked", "interval", "diagnosis")
+  if silence[1] then
+    local void = redis.call("GET", KEYS[3])
+    if not void or tonumber(silence[2]) > tonumber(void) then
+      if now < tonumber(silence[1]) and ARGV[4] == "0" then return {2, silence[4]} end
+      probe = tonumber(silence[3])
+    end
+  end
+end
+local mine, all, workers, slowest = 0, 0, 1, 0
+local leases = redis.call("HGETALL", KEYS[1])
+for i = 1, #leases, 2 do
+  local count, ends, _, busy = readLease(leases[i + 1])
+  if ends < now then
+    redis.call("HDEL", KEYS[1], leases[i])
+  else
+    all = all + count
+    slowest = math.max(slowest, busy)
+    if leases[i] == ARGV[1] then mine = count else workers = workers + 1 end
+  end
+end
+local fair = math.ceil(ARGV[2] / workers)
+if all >= tonumber(ARGV[7]) or (workers > 1 and mine >= fair) then
+  if mine == 0 then
+    writeLease(KEYS[1], ARGV[1], 0, now + ${wishMs}, "-1", 0)
+    redis.call("PEXPIRE", KEYS[1], 2 * ARGV[3])
+  end
+  return {0, fair, slowest}
+end
+writeLease(KEYS[1], ARGV[1], mine + 1, now + ARGV[3], ARGV[5], ARGV[6])
+redis.call("PEXPIRE", KEYS[1], 2 * ARGV[3])
+if probe > 0 then redis.call("HSET", KEYS[2], "until", now + probe) end
+return {1, fair, probe > 0 and 1 or 0}
+`);
+
+/**
+ * What a worker holds of each destination, and for another lease. KEYS: leases of destinations.
+ * ARGV: worker, lease (ms), then for each key: connections (0: none; -1: as many as it is on record with),
+ * ms since the worker heard an answer or -1, ms that a message takes or 0.
+ * Returns for each key how many workers hold or want connections.
+ */
+export const holdSlots = new Script(`${clock}${lease}
+local workers = {}
+for i, key in ipairs(KEYS) do
+  local count = tonumber(ARGV[3 * i])
+  if count < 0 then
+    local lease = redis.call("HGET", key, ARGV[1])
+    count = lease and readLease(lease) or 0
+  end
+  if count == 0 then
+    redis.call("HDEL", key, ARGV[1])
+  else
+    writeLease(key, ARGV[1], count, now + ARGV[2], ARGV[3 * i + 1], ARGV[3 * i + 2])
+    redis.call("PEXPIRE", key, 2 * ARGV[2])
+  end
+  workers[i] = 0
+  for _, lease in ipairs(redis.call("HVALS", key)) do
+    local _, ends = readLease(lease)
+    if ends >= now then workers[i] = workers[i] + 1 end
+  end
+end
+return workers
+`);
+
+/**
+ * Nobody answered. KEYS: the path's silence, leases of the destination, since when older silences are void.
+ * ARGV: ms since the attempt began, first interval, longest interval (ms), diagnosis (JSON).
+ * An answer that any worker had since then says otherwise; attempts that were under way together are one probe.
+ * Returns the interval, 0 when nothing is remembered.
+ */
+export const markSilent = new Script(`${clock}${lease}
+local started = now - ARGV[1]
+for _, lease in ipairs(redis.call("HVALS", KEYS[2])) do
+  local _, _, answered = readLease(lease)
+  if answered >= started then return 0 end
+end
+local before = redis.call("HMGET", KEYS[1], "marked", "interval")
+local void = redis.call("GET", KEYS[3])
+local interval = tonumber(ARGV[2])
+if before[1] and (not void or tonumber(before[1]) > tonumber(void)) then
+  if tonumber(before[1]) >= started then interval = tonumber(before[2])
+  else interval = math.max(interval, math.min(tonumber(ARGV[3]), 2 * before[2])) end
+end
+redis.call("HSET", KEYS[1], "until", now + interval, "marked", now, "interval", interval, "diagnosis", ARGV[4])
+redis.call("PEXPIRE", KEYS[1], math.ceil(2 * interval + tonumber(ARGV[3])))
+return interval
+`);
+
+/** Silences so far are void: whoever comes next asks. KEYS: since when. ARGV: how long to keep that (ms). */
+export const voidSilences = new Script(`${clock}
+return redis.call("SET", KEYS[1], now, "PX", ARGV[1])
+`);
+
+/**
+ * Messages of a rate, in advance (generic cell rate algorithm: \`period / share\` at once, then one in each share).
+ * KEYS: the rate's theoretical time. ARGV: share, period (ms), how many (negative: given back).
+ * Returns {given, ms to wait for the next when fewer than asked for were given}.
+ */
+export const reserveRate = new Script(`${clock}
+local share, period, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local at = math.max(tonumber(redis.call("GET", KEYS[1]) or 0), now)
+local given = math.min(want, math.floor((period - (at - now)) / share + 0.000001))
+if want > 0 and given < 0 then given = 0 end
+at = at + given * share
+if at > now then redis.call("SET", KEYS[1], string.format("%.3f", at), "PX", math.ceil(at - now))
+else redis.call("DEL", KEYS[1]) end
+return {given, given < want and math.max(1, math.ceil(at + share - now - period)) or 0}
+`);
+
+/**
+ * The next turn in a line, as nextTurn() in shared/limits/retry-slots.ts decides it.
+ * KEYS: up to when turns have been given away. ARGV: each, earliest, horizon (ms), random (0..1).
+ * Returns ms from now.
+ */
+export const takeTurn = new Script(`${clock}
+local each, earliest, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local promised = tonumber(redis.call("GET", KEYS[1]) or 0) - now
+local turn = math.max(promised, earliest) + each
+if turn > math.max(horizon, earliest + each) then return math.ceil(horizon * (1 + ARGV[4] / 2)) end
+redis.call("SET", KEYS[1], string.format("%.3f", now + turn), "PX", math.ceil(turn))
+return math.ceil(turn)
+`);

@@ -1,0 +1,90 @@
+/**
+ * Destinations of which no host answers, remembered so that not every message finds out for itself. Pure but for the
+ * map that it keeps; one process knows what it saw here, the cluster-wide memory (shared/limits/cluster-limits.ts) decides alike.
+ */
+import type { Config } from "../config/schema.ts";
+import type { Diagnosis } from "../smtp/diagnosis.ts";
+
+export interface SilencePolicy {
+  /** How long a silent destination is left alone at first; 0: nothing is remembered. */
+  firstMs: number;
+  /** Each probe that fails doubles it up to this. */
+  mostMs: number;
+}
+
+/** The interval grows to so many times the configured one. */
+const growth = 10;
+
+/**
+ * `limits.dead_destination`, but never more than half of the waits of `queue.retry`: a message that is alone on its
+ * destination is really tried each time that its schedule says so.
+ */
+export function silencePolicy(config: Pick<Config, "limits" | "queue">): SilencePolicy {
+  const configured = config.limits.dead_destination;
+  const { retry } = config.queue;
+  return {
+    firstMs: Math.min(configured, Math.min(...retry) / 2),
+    mostMs: Math.min(configured * growth, Math.max(...retry) / 2),
+  };
+}
+
+/** How long to leave it alone after another failed probe. @param beforeMs  the last interval; 0 for the first */
+function nextIntervalMs(beforeMs: number, { firstMs, mostMs }: SilencePolicy): number {
+  return Math.max(firstMs, Math.min(mostMs, beforeMs * 2));
+}
+
+interface Entry {
+  diagnosis: Diagnosis;
+  intervalMs: number;
+  markedMs: number;
+  /** Until then nobody asks it. */
+  untilMs: number;
+}
+
+/** Paths that are remembered before those whose time is long over are forgotten. */
+const sweepAt = 10_000;
+
+export class Silence {
+  readonly #policy: SilencePolicy;
+  readonly #now: () => number;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(policy: SilencePolicy, now: () => number) {
+    this.#policy = policy;
+    this.#now = now;
+  }
+
+  /** Why nobody is to ask now; `undefined`: ask. */
+  of(path: string): Diagnosis | undefined {
+    const entry = this.#entries.get(path);
+    return entry !== undefined && this.#now() < entry.untilMs ? entry.diagnosis : undefined;
+  }
+
+  /** Somebody asks: until they know, the others do not. */
+  probed(path: string): void {
+    const entry = this.#entries.get(path);
+    if (entry !== undefined) entry.untilMs = this.#now() + entry.intervalMs;
+  }
+
+  /** No host answered an attempt that began at `startedMs`. */
+  mark(path: string, diagnosis: Diagnosis, startedMs: number): void {
+    if (this.#policy.firstMs === 0) return;
+    const nowMs = this.#now();
+    if (this.#entries.size >= sweepAt) this.#sweep(nowMs);
+    const before = this.#entries.get(path);
+    // Attempts that were under way together are one probe.
+    const sameProbe = before !== undefined && before.markedMs >= startedMs;
+    const intervalMs = sameProbe ? before.intervalMs : nextIntervalMs(before?.intervalMs ?? 0, this.#policy);
+    this.#entries.set(path, { diagnosis, intervalMs, markedMs: nowMs, untilMs: nowMs + intervalMs });
+  }
+
+  clear(path: string): void {
+    this.#entries.delete(path);
+  }
+
+  #sweep(nowMs: number): void {
+    for (const [path, { untilMs }] of this.#entries) {
+      if (untilMs + this.#policy.mostMs < nowMs) this.#entries.delete(path);
+    }
+  }
+}

@@ -1,0 +1,84 @@
+/** Networks (CIDR or single addresses) and addresses, IPv4 and IPv6 alike. */
+import ipaddr from "ipaddr.js";
+import type { Endpoint } from "../mail/client-connection.ts";
+
+type Address = ipaddr.IPv4 | ipaddr.IPv6;
+
+/** One CIDR network or single address. */
+export class Network {
+  readonly #base: Address;
+  readonly #prefix: number;
+
+  private constructor(base: Address, prefix: number) {
+    this.#base = base;
+    this.#prefix = prefix;
+  }
+
+  /** @throws Error when the text is neither `address` nor `address/prefix` */
+  static parse(text: string): Network {
+    const slash = text.indexOf("/");
+    const base = parseAddress(slash < 0 ? text : text.slice(0, slash));
+    if (base === undefined) throw new Error("is not a network: give CIDR or a single address");
+    const bits = base.kind() === "ipv4" ? 32 : 128;
+    if (slash < 0) return new Network(base, bits);
+    const prefixText = text.slice(slash + 1);
+    const prefix = Number(prefixText);
+    if (!/^\d{1,3}$/.test(prefixText) || prefix > bits) {
+      throw new Error(`is not a network: the prefix length goes from 0 to ${bits}`);
+    }
+    return new Network(base, prefix);
+  }
+
+  contains(address: string): boolean {
+    const parsed = parseAddress(address);
+    if (parsed === undefined || parsed.kind() !== this.#base.kind()) return false;
+    return parsed.match(this.#base as ipaddr.IPv4, this.#prefix);
+  }
+
+  toString(): string {
+    return `${this.#base.toString()}/${this.#prefix}`;
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+}
+
+/** Canonical text of an IP address, IPv4-mapped IPv6 as IPv4; `undefined` when it is none. No zones, no octal, no short forms. */
+export function canonicalAddress(text: string): string | undefined {
+  return parseAddress(text)?.toString();
+}
+
+/**
+ * The address in brackets or not: `[192.0.2.1]`, `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3), `2001:db8::1`; canonical, or
+ * `undefined` when it is none.
+ */
+export function literalAddress(text: string): string | undefined {
+  return canonicalAddress(/^\[(?:ipv6:)?(.*)\]$/i.exec(text)?.[1] ?? text);
+}
+
+/** The network of so many bits that an IPv6 address is in: `2001:db8::/64`. Other text is given back as it is. */
+export function ipv6Network(address: string, bits: 48 | 56 | 64): string {
+  const parsed = parseAddress(address);
+  if (parsed === undefined || parsed.kind() === "ipv4") return address;
+  return `${ipaddr.IPv6.networkAddressFromCIDR(`${parsed.toString()}/${bits}`).toString()}/${bits}`;
+}
+
+/** `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`; `undefined` when it is none of them. */
+export function parseEndpoint(text: string, defaultPort: number): Endpoint | undefined {
+  const bare = canonicalAddress(text);
+  if (bare !== undefined) return { address: bare, port: defaultPort };
+  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text);
+  const address = canonicalAddress(match?.[1] ?? match?.[2] ?? "");
+  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
+  if (address === undefined || port < 1 || port > 65_535) return undefined;
+  if ((match?.[1] !== undefined) !== (match?.[1] ?? match?.[2] ?? "").includes(":")) return undefined;
+  return { address, port };
+}
+
+function parseAddress(text: string): Address | undefined {
+  if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !(text.includes(":") && ipaddr.IPv6.isValid(text)))
+    return undefined;
+  if (text.includes("%")) return undefined;
+  return ipaddr.process(text);
+}

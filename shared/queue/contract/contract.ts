@@ -1,0 +1,141 @@
+/** The queue contract: names, ids and payloads that producers and consumers share. Every payload is parsed by these schemas. */
+import { z } from "zod";
+import type { Diagnosis } from "../../smtp/diagnosis.ts";
+import type { EnhancedStatus } from "../../smtp/status.ts";
+
+/** Braces make one hash slot of all keys: required by BullMQ on Redis Cluster. */
+export const queuePrefix = "{postern}";
+
+/** The queues that delivery workers consume. */
+export type DeliveryQueueName = "delivery" | "delivery-slow";
+export type QueueName = DeliveryQueueName | "bounce" | "dead";
+export const queueNames: readonly QueueName[] = ["delivery", "delivery-slow", "bounce", "dead"];
+
+/** Job n of a message; BullMQ forbids ':' and bare integers in ids. */
+export function deliveryJobId(messageId: string, part: number): string {
+  return `${messageId}-${part}`;
+}
+
+/** All failures of one message that come close together share the job, and so the DSN. */
+export function bounceJobId(messageId: string): string {
+  return `${messageId}-failed`;
+}
+
+/** Delays share a warning in the same way. */
+export function delayWarningJobId(messageId: string): string {
+  return `${messageId}-delayed`;
+}
+
+/** The message and the part that a delivery job carries; `undefined` when the id is not a delivery job's. */
+export function parseDeliveryJobId(jobId: string): { id: string; part: number } | undefined {
+  const match = /^([0-9A-Za-z]+)-(\d{1,6})$/.exec(jobId);
+  return match?.[1] === undefined ? undefined : { id: match[1], part: Number(match[2]) };
+}
+
+const replySchema = z.object({
+  code: z.int().min(200).max(599),
+  enhanced: z.custom<EnhancedStatus>(isEnhancedStatus).optional(),
+  lines: z.array(z.string()).min(1),
+  command: z.enum([
+    "CONNECT",
+    "EHLO",
+    "HELO",
+    "STARTTLS",
+    "AUTH",
+    "MAIL",
+    "RCPT",
+    "DATA",
+    "DOT",
+    "RSET",
+    "QUIT",
+  ]),
+});
+
+export const diagnosisSchema = z.object({
+  status: z.custom<EnhancedStatus>(isEnhancedStatus),
+  class: z.enum(["dns", "connect", "network", "4xx", "5xx", "local"]),
+  reason: z.string().min(1),
+  reply: replySchema.optional(),
+  remote: z.object({ host: z.string(), address: z.string(), port: z.int() }).optional(),
+  atMs: z.number(),
+  possiblyDelivered: z.boolean().optional(),
+});
+
+function isEnhancedStatus(value: unknown): boolean {
+  return typeof value === "string" && /^[245]\.\d{1,3}\.\d{1,3}$/.test(value);
+}
+
+const locatorSchema = z.object({
+  segment: z.string().regex(/^[\w.-]+$/),
+  offset: z.int().min(0),
+  length: z.int().min(0),
+  checksum: z.int().min(0),
+});
+
+/** What the attempts so far came to. It lives in the payload, since BullMQ's own counter does not survive a move. */
+const historySchema = z.object({
+  attempts: z.int().min(0),
+  lastAttemptAtMs: z.number().optional(),
+  /** The last diagnosis of each recipient that was tried and is still pending, equal ones together. */
+  last: z.array(z.object({ recipients: z.array(z.int()), diagnosis: diagnosisSchema })),
+});
+export type AttemptHistory = Omit<z.infer<typeof historySchema>, "last"> & {
+  last: { recipients: number[]; diagnosis: Diagnosis }[];
+};
+
+/** One message for one next hop. The envelope and the body are in the spool; from and to are here for display. */
+export const deliveryJobSchema = z.object({
+  version: z.literal(1),
+  /** The queue id of the message. */
+  id: z.string(),
+  part: z.int().min(0),
+  locator: locatorSchema,
+  from: z.string(),
+  to: z.array(z.string()),
+  /** The Message-ID field, for finding the message. */
+  messageId: z.string().optional(),
+  /** The row of the routing table and the next hop, as of acceptance or the last attempt; only shown, never followed. */
+  route: z.string(),
+  size: z.int(),
+  receivedAtMs: z.number(),
+  /** It was added more than once, or after Redis forgot it: recipients may be settled already. */
+  again: z.literal(true).optional(),
+  /** Put back from the dead at this time: its time to expire counts from here. */
+  revivedAtMs: z.number().optional(),
+  /** How long holds have kept it: time that does not count towards its expiry. Written by `moveDue`. */
+  heldMs: z.number().optional(),
+  history: historySchema.optional(),
+});
+export type DeliveryJob = Omit<z.infer<typeof deliveryJobSchema>, "history"> & { history?: AttemptHistory };
+
+/** One notification to make. Which recipients failed or are late, and why, stands in the spool's states. */
+export const bounceJobSchema = z.discriminatedUnion("kind", [
+  z.object({ version: z.literal(1), kind: z.literal("failed"), id: z.string(), locator: locatorSchema }),
+  z.object({ version: z.literal(1), kind: z.literal("delayed"), id: z.string(), locator: locatorSchema }),
+  z.object({
+    version: z.literal(1),
+    /** RFC 3461 §5.2: SUCCESS was asked for, and the next server does not offer DSN (relayed) or we delivered inline. */
+    kind: z.enum(["relayed", "delivered"]),
+    id: z.string(),
+    locator: locatorSchema,
+    recipients: z.array(
+      z.object({
+        recipient: z.int(),
+        reply: replySchema,
+        remote: z.object({ host: z.string(), address: z.string(), port: z.int() }),
+        atMs: z.number(),
+      }),
+    ),
+  }),
+]);
+export type BounceJob = z.infer<typeof bounceJobSchema>;
+
+/** What could be neither delivered nor returned; nobody consumes it. */
+export const deadJobSchema = z.object({
+  version: z.literal(1),
+  job: deliveryJobSchema,
+  reason: z.string(),
+  diagnosis: diagnosisSchema.optional(),
+  deadAtMs: z.number(),
+});
+export type DeadJob = z.infer<typeof deadJobSchema>;

@@ -1,0 +1,112 @@
+/** Hold rules and which jobs they hold. Pure. */
+import { z } from "zod";
+import { domainOf } from "../../mail/address.ts";
+import { canonicalDomain } from "../../routing/mailbox.ts";
+import { DomainTable } from "../../routing/patterns.ts";
+import { nextHopNames } from "../../routing/route.ts";
+import { unreachable } from "../../unreachable.ts";
+import { type DeliveryJob, deliveryJobId } from "../contract/contract.ts";
+import { addressMatcher } from "./pattern.ts";
+
+export const holdRuleSchema = z.object({
+  /**
+   * `message`: a delivery job's id, or a message's queue id. `destination`: a recipients' domain (`*.domain` for all
+   * below it), or a next hop: a relay host's name, a server with its port or without, the domain of an MX. `sender`: an address pattern, `<>` for the null sender. `all`.
+   */
+  kind: z.enum(["message", "destination", "sender", "all"]),
+  value: z.string(),
+  /** For people. */
+  reason: z.string(),
+  createdAtMs: z.number(),
+  /** Epoch milliseconds; the hold ends by itself then. Absent: when someone ends it. */
+  untilMs: z.number().optional(),
+});
+export type HoldRule = z.infer<typeof holdRuleSchema>;
+
+/** One rule for each kind and value. */
+export function holdRuleId(rule: Pick<HoldRule, "kind" | "value">): string {
+  return `${rule.kind}:${rule.kind === "all" ? "" : normalise(rule)}`;
+}
+
+/** `*@example.com`, as the filters write it, is the domain. */
+function normalise({ kind, value }: Pick<HoldRule, "kind" | "value">): string {
+  if (kind === "message") return value;
+  const wanted = value.trim().toLowerCase();
+  return kind === "destination" && wanted.startsWith("*@") ? wanted.slice(2) : wanted;
+}
+
+/** @returns why this can be no rule, `undefined` when it can */
+export function mistakeInHold(rule: Pick<HoldRule, "kind" | "value">): string | undefined {
+  const wanted = normalise(rule);
+  if ((rule.kind === "all") !== (wanted === "")) return "goes with every kind but `all`";
+  if (/\p{Cc}/u.test(wanted)) return "has control characters";
+  if (rule.kind === "destination" && !/^(\*\.)?[^\s@*]+$/.test(wanted))
+    return "is neither a domain, nor `*.domain`, nor a next hop";
+  return undefined;
+}
+
+/** What of a job the rules look at. */
+export type Holdable = Pick<DeliveryJob, "id" | "part" | "from" | "to" | "route">;
+
+/** Answers for many jobs which rule holds them, until one of the rules expires: then make another. */
+export class HoldMatcher {
+  /** Epoch milliseconds. */
+  readonly validUntilMs: number;
+  readonly #any: boolean;
+  readonly #messages = new Map<string, HoldRule>();
+  readonly #domains = new DomainTable<HoldRule>();
+  readonly #nextHops = new Map<string, HoldRule>();
+  readonly #senders: { matches: (address: string) => boolean; rule: HoldRule }[] = [];
+  #all: HoldRule | undefined;
+
+  constructor(rules: Iterable<HoldRule>, nowMs: number) {
+    const current = [...rules].filter(({ untilMs }) => untilMs === undefined || untilMs > nowMs);
+    this.#any = current.length > 0;
+    this.validUntilMs = Math.min(...current.map(({ untilMs }) => untilMs ?? Number.POSITIVE_INFINITY));
+    for (const rule of current) this.#add(rule);
+  }
+
+  match(job: Holdable): HoldRule | undefined {
+    if (!this.#any) return undefined;
+    return (
+      this.#all ??
+      this.#messages.get(deliveryJobId(job.id, job.part)) ??
+      this.#messages.get(job.id) ??
+      this.#byDestination(job) ??
+      this.#senders.find(({ matches }) => matches(job.from))?.rule
+    );
+  }
+
+  #add(rule: HoldRule): void {
+    switch (rule.kind) {
+      case "all":
+        this.#all = rule;
+        return;
+      case "message":
+        this.#messages.set(rule.value, rule);
+        return;
+      case "destination":
+        this.#domains.add(normalise(rule), rule);
+        this.#nextHops.set(normalise(rule), rule);
+        return;
+      case "sender":
+        this.#senders.push({ matches: addressMatcher(rule.value), rule });
+        return;
+      default:
+        unreachable(rule.kind);
+    }
+  }
+
+  #byDestination(job: Holdable): HoldRule | undefined {
+    if (this.#nextHops.size === 0) return undefined;
+    for (const address of job.to) {
+      const rule = this.#domains.find(canonicalDomain(domainOf(address)));
+      if (rule) return rule;
+    }
+    for (const name of nextHopNames(job.route)) {
+      const rule = this.#nextHops.get(name);
+      if (rule) return rule;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,92 @@
+/** Finds the jobs that operators mean, by name or by filter, chunk by chunk. It owns nothing; the connection is the caller's. */
+import type { RedisConnection } from "../../runtime/redis.ts";
+import { parseDeliveryJobId } from "../contract/contract.ts";
+import type { Holds } from "../holds/store.ts";
+import {
+  forEachPlace,
+  jobIdsOfMessage,
+  type ListedQueue,
+  listedQueues,
+  locate,
+  readJobs,
+  statusesOf,
+} from "./jobs.ts";
+import { type InspectedJob, type JobFilter, type JobStatus, jobMatcher } from "./rows.ts";
+
+/** Jobs by name, or by what they are like; `{ filter: {} }` is all of them. */
+export type JobSelection =
+  /** Job ids, queue ids of messages, or Message-ID fields in angle brackets (these are searched for: slow). */
+  { ids: string[] } | { filter: JobFilter };
+
+const idsAtOnce = 50;
+
+export class JobFinder {
+  readonly #redis: RedisConnection;
+  readonly #holds: Pick<Holds, "match">;
+
+  constructor(redis: RedisConnection, holds: Pick<Holds, "match">) {
+    this.#redis = redis;
+    this.#holds = holds;
+  }
+
+  /** The jobs that an id names. */
+  async find(id: string): Promise<InspectedJob[]> {
+    if (id.startsWith("<")) {
+      const found: InspectedJob[] = [];
+      await this.forEach({ filter: { messageId: id } }, async (jobs) => {
+        found.push(...jobs);
+        return 0;
+      });
+      return found;
+    }
+    const jobIds = parseDeliveryJobId(id) ? [id] : await jobIdsOfMessage(this.#redis, id);
+    return readJobs(this.#redis, await locate(this.#redis, jobIds), this.#holds);
+  }
+
+  /**
+   * Calls back with the selected jobs. While they are changed, none that stays as it was is left out.
+   * @param act    returns how many of the jobs left their status
+   * @param spare  a status that a filter does not reach: where `act` puts the jobs
+   * @returns the ids that name nothing
+   */
+  async forEach(
+    selection: JobSelection,
+    act: (jobs: InspectedJob[]) => Promise<number>,
+    spare?: JobStatus,
+  ): Promise<string[]> {
+    if ("ids" in selection) return this.#forEachId(selection.ids, act);
+    const matches = jobMatcher(selection.filter, Date.now());
+    for (const [queue, status] of sections(selection.filter)) {
+      if (status === spare) continue;
+      await forEachPlace(this.#redis, queue, status, async (places) => {
+        const jobs = (await readJobs(this.#redis, places, this.#holds)).filter(matches);
+        return jobs.length === 0 ? 0 : act(jobs);
+      });
+    }
+    return [];
+  }
+
+  async #forEachId(ids: string[], act: (jobs: InspectedJob[]) => Promise<number>): Promise<string[]> {
+    const unknown: string[] = [];
+    const unique = [...new Set(ids)];
+    for (let start = 0; start < unique.length; start += idsAtOnce) {
+      const some = unique.slice(start, start + idsAtOnce);
+      const found = await Promise.all(some.map((id) => this.find(id)));
+      unknown.push(...some.filter((_, index) => found[index]?.length === 0));
+      const jobs = found.flat();
+      if (jobs.length > 0) await act(jobs);
+    }
+    return unknown;
+  }
+}
+
+/** The queues and statuses that a filter leaves, in the order in which they are shown. */
+export function sections(filter: JobFilter): [ListedQueue, JobStatus][] {
+  return listedQueues
+    .filter((queue) => filter.queue === undefined || filter.queue === queue)
+    .flatMap((queue) =>
+      statusesOf(queue)
+        .filter((status) => filter.status === undefined || filter.status === status)
+        .map((status): [ListedQueue, JobStatus] => [queue, status]),
+    );
+}

@@ -1,0 +1,50 @@
+/** A lease in Redis: of all processes that want it, one has it; when that one dies, another gets it. Owns nothing. */
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import type { RedisConnection } from "../../runtime/redis.ts";
+import { keepLease } from "../bullmq/scripts.ts";
+
+export class Lease {
+  readonly #redis: RedisConnection;
+  readonly #key: string;
+  readonly #durationMs: number;
+  /** Tells operators who has it. */
+  readonly #owner = `${hostname()}/${process.pid}/${randomUUID()}`;
+  /** By our own clock, counted from before Redis was asked. */
+  #heldUntilMs = 0;
+
+  constructor(redis: RedisConnection, key: string, durationMs: number) {
+    this.#redis = redis;
+    this.#key = key;
+    this.#durationMs = durationMs;
+  }
+
+  get held(): boolean {
+    return performance.now() < this.#heldUntilMs;
+  }
+
+  /**
+   * Takes or renews it.
+   * @returns `taken` when it was not ours before
+   * @throws Error of Redis; whether we have it is then a matter of time
+   */
+  async renew(): Promise<"taken" | "renewed" | "others"> {
+    const askedAtMs = performance.now();
+    const renewed = await keepLease.run(this.#redis, [this.#key], [this.#owner, this.#durationMs]);
+    if (renewed === 1) {
+      const wasHeld = this.#heldUntilMs > 0;
+      this.#heldUntilMs = askedAtMs + this.#durationMs;
+      return wasHeld ? "renewed" : "taken";
+    }
+    this.#heldUntilMs = 0;
+    const taken = await this.#redis.set(this.#key, this.#owner, "PX", this.#durationMs, "NX");
+    if (taken !== "OK") return "others";
+    this.#heldUntilMs = askedAtMs + this.#durationMs;
+    return "taken";
+  }
+
+  async release(): Promise<void> {
+    this.#heldUntilMs = 0;
+    await keepLease.run(this.#redis, [this.#key], [this.#owner, 0]);
+  }
+}

@@ -1,0 +1,75 @@
+/** Whether an attempt may be made now: the destination's rate, a connection, a sign of life. */
+
+import { connectionsFor } from "../limits/queue-shares.ts";
+import type { Slots } from "../limits/slots.ts";
+import type { NextHop } from "../routing/next-hop.ts";
+import type { Acquired, Pool } from "./connections/pool.ts";
+import type { DestinationLimits } from "./next-hops/destination.ts";
+import type { AttemptRequest } from "./smtp-client.ts";
+
+/** When a rate is used up, its messages are given turns for so long ahead. */
+const rateHorizonMs = 3_600_000;
+export interface AdmissionMakings {
+  pool: Pool;
+  slots: Slots;
+}
+
+export interface AdmissionWish {
+  request: AttemptRequest;
+  destination: string;
+  limits: DestinationLimits;
+  /** What must be equal for a session to be shared. */
+  key: string;
+  path: string;
+}
+
+export async function admit(wish: AdmissionWish, { pool, slots }: AdmissionMakings): Promise<Acquired> {
+  const { request, destination, limits } = wish;
+  const { lane } = request;
+  const { rate } = limits;
+  const line = `${lane?.name ?? ""} ${destination}`;
+  const waitMs = rate === undefined ? 0 : await slots.admit(destination, rate);
+  if (rate !== undefined && waitMs > 0) {
+    const reason = `${destination} has had all the messages that its rate allows for now`;
+    const eachMs = rate.periodMs / rate.count;
+    // The first of the line comes back when the next message may go, the others one share of the period later each.
+    const earliestMs = Math.max(0, waitMs - eachMs);
+    const turn = { eachMs, earliestMs, horizonMs: rateHorizonMs };
+    return { kind: "full", reason, retryAtMs: await slots.turn(`rate ${line}`, turn) };
+  }
+  const acquired = await pool.acquire({
+    key: wish.key,
+    destination,
+    path: wish.path,
+    limits,
+    part: connectionsFor(lane, limits.connections),
+    regardless: request.isLast === true,
+    lane,
+    line,
+    signal: request.signal,
+  });
+  if (acquired.kind !== "loan" && rate !== undefined) slots.refund(destination, rate);
+  return acquired;
+}
+
+/**
+ * What must answer for the destination to be alive: its hosts and ports, and where we come from, since only one client's
+ * address may have no way back.
+ * @param source  the address of a hidden delivery, or ""
+ */
+export function pathOf(nextHop: NextHop, source: string): string {
+  return source === "" ? hostsOf(nextHop) : `${hostsOf(nextHop)} from ${source}`;
+}
+
+function hostsOf(nextHop: NextHop): string {
+  switch (nextHop.kind) {
+    case "mx":
+      return `mx ${nextHop.domain.toLowerCase()}`;
+    case "relay":
+      return `${nextHop.relay.host.toLowerCase()}:${nextHop.relay.port}`;
+    case "host":
+      return `${nextHop.host.host.toLowerCase()}:${nextHop.host.port}`;
+    case "servers":
+      return nextHop.servers.map(({ host, port }) => `${host.toLowerCase()}:${port}`).join();
+  }
+}

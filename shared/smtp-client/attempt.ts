@@ -1,0 +1,381 @@
+/** One attempt at one message: session after session, until every recipient has an answer or the hosts are used up. */
+import net from "node:net";
+import { mustHaveTls } from "../mail/envelope.ts";
+import type { MessageMeta } from "../mail/message.ts";
+import { isLoopback } from "../net/loopback.ts";
+import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
+import { deferred, type Failure, type Remote, remoteName, replyLine } from "../smtp/diagnose.ts";
+import type { Diagnosis, Outcome } from "../smtp/diagnosis.ts";
+import { type AdmissionMakings, admit, pathOf } from "./admission.ts";
+import type { Loan } from "./connections/pool.ts";
+import { stopped, type Target, type TargetMakings, targets } from "./next-hops/delivery-addresses.ts";
+import { connectionKey, type DestinationLimits } from "./next-hops/destination.ts";
+import { Verdicts } from "./recipient-outcomes.ts";
+import { type Opened, openSession, type Session, type SessionMakings } from "./session/session.ts";
+import type { AddressTry, AttemptRequest, AttemptResult } from "./smtp-client.ts";
+import {
+  clearText,
+  levelForRequireTls,
+  type TlsPolicy,
+  type TlsWish,
+  testingFailure,
+  tlsPolicy,
+} from "./tls/policy.ts";
+import { needsSmtpUtf8 } from "./transaction/mail-commands.ts";
+import { damageOf, outgoing } from "./transaction/message-data.ts";
+import { type TransactionReport, transact } from "./transaction/transaction.ts";
+
+export interface AttemptMakings extends SessionMakings, TargetMakings, AdmissionMakings {
+  limitsOf: (destination: string) => DestinationLimits;
+  tlsLevelOf: (nextHop: NextHop) => TlsLevel;
+  /** Local addresses to deliver from; empty: the system's choice. */
+  sourceAddresses: string[];
+  /** For hidden deliveries: the client's address to come from, where the network is made for it. */
+  transparentSourceOf: (message: MessageMeta) => string | undefined;
+}
+
+type AddressTarget = Extract<Target, { kind: "address" }>;
+
+export class Attempt {
+  readonly #request: AttemptRequest;
+  readonly #makings: AttemptMakings;
+  readonly #destination: string;
+  readonly #hide: boolean;
+  readonly #helo: string;
+  readonly #wish: TlsWish;
+  readonly #transparentSource: string | undefined;
+  readonly #verdicts: Verdicts;
+  readonly #tries: AddressTry[] = [];
+  #isStopped = false;
+  #isConcluded = false;
+  #loan: Loan | undefined;
+  #opening: AbortController | undefined;
+  /** A host spoke to us. */
+  #isAnswered = false;
+  /** How the last host that did not say a word failed. */
+  #silence: Diagnosis | undefined;
+
+  /** @param destination  as destinationName gives it */
+  constructor(request: AttemptRequest, destination: string, makings: AttemptMakings) {
+    const { nextHop, message } = request;
+    this.#request = request;
+    this.#makings = makings;
+    this.#destination = destination;
+    this.#hide = nextHop.kind === "servers" && nextHop.hide;
+    this.#helo = this.#hide ? (heloOf(message) ?? makings.hostname) : makings.hostname;
+    this.#transparentSource = this.#hide ? makings.transparentSourceOf(message) : undefined;
+    const level = makings.tlsLevelOf(nextHop);
+    const requireTls = mustHaveTls(message.envelope);
+    this.#wish = {
+      level: requireTls ? levelForRequireTls(level) : level,
+      requireTls,
+      ignoresPublished: message.tlsOptional === true,
+    };
+    this.#verdicts = new Verdicts(request.recipients);
+  }
+
+  async run(): Promise<AttemptResult> {
+    const request = this.#request;
+    const makings = this.#makings;
+    const startedMs = makings.now();
+    const damage = damageOf(request.message, request.body);
+    if (damage !== undefined) {
+      this.#verdicts.fail(deferred("local", "4.3.0", `the message is damaged: ${damage}`, startedMs));
+      return this.#tried(startedMs);
+    }
+    const source = this.#transparentSource ?? "";
+    const path = pathOf(request.nextHop, source);
+    const key = connectionKey(request.nextHop, this.#wish, this.#helo, source);
+    const limits = makings.limitsOf(this.#destination);
+    const admission = await admit({ request, destination: this.#destination, limits, key, path }, makings);
+    if (admission.kind === "full") return { ...admission, destination: this.#destination };
+    if (admission.kind === "silent") {
+      this.#verdicts.fail({ kind: "deferred", diagnosis: admission.diagnosis });
+      return this.#tried(startedMs, true);
+    }
+    const { loan } = admission;
+    request.begun?.();
+    const begunMs = makings.now();
+    this.#loan = loan;
+    let reusable = false;
+    const stop = () => this.stop();
+    if (request.signal.aborted) this.stop();
+    else request.signal.addEventListener("abort", stop);
+    try {
+      reusable = await this.#deliver(loan);
+    } catch (error) {
+      // Whatever failed here: what has been delivered must be told, or it would be delivered again.
+      if (!this.#verdicts.hasFinal) throw error;
+      this.#verdicts.fail(deferred("local", "4.3.0", (error as Error).message, makings.now()));
+    } finally {
+      request.signal.removeEventListener("abort", stop);
+      this.#tellWhetherAnswered(path, startedMs, begunMs);
+      makings.pool.giveBack(loan, reusable);
+    }
+    return this.#tried(startedMs);
+  }
+
+  /** Ends what is under way: recipients without an answer are deferred. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#opening?.abort();
+    this.#loan?.session?.connection.destroy("aborted", "the attempt was stopped");
+  }
+
+  /** What one attempt learns of the destination, all others need not find out for themselves. */
+  #tellWhetherAnswered(path: string, startedMs: number, begunMs: number): void {
+    const { slots, now } = this.#makings;
+    if (this.#isAnswered) slots.answered(this.#destination, path, Math.max(1, now() - begunMs));
+    else if (this.#silence !== undefined && !this.#isStopped) {
+      slots.unanswered(this.#destination, path, this.#silence, startedMs);
+    }
+  }
+
+  /** @returns whether the session that is left may be used again */
+  async #deliver(loan: Loan): Promise<boolean> {
+    const usedAddresses = new Set<string>();
+    let reusable = false;
+    if (loan.session !== undefined) {
+      const used = await this.#use(loan.session, true);
+      if (used.kind === "used") usedAddresses.add(nameOf(loan.session.remote));
+      reusable = used.kind === "used" && used.reusable;
+      if (this.#isOver()) return reusable;
+    }
+    const { nextHop } = this.#request;
+    for await (const target of targets(nextHop, this.#wish, this.#makings, this.#transparentSource)) {
+      if (this.#isStopped) break;
+      if (target.kind === "refused") {
+        this.#verdicts.fail(target.failure);
+        this.#doubtSts();
+        continue;
+      }
+      if (target.kind === "failure") {
+        this.#verdicts.fail(target.failure);
+        break;
+      }
+      const { remote } = target;
+      if (usedAddresses.has(nameOf(remote))) continue;
+      this.#makings.pool.dismiss(loan);
+      reusable = false;
+      const session = await this.#open(target);
+      if (session === undefined) continue;
+      loan.session = session;
+      this.#makings.pool.opened(loan);
+      // Stopped between the opening's end and here.
+      if (this.#isStopped) session.connection.destroy("aborted", "the attempt was stopped");
+      const used = await this.#use(session, false);
+      reusable = used.kind === "used" && used.reusable;
+      if (this.#isOver()) break;
+    }
+    return reusable;
+  }
+
+  async #open(target: AddressTarget): Promise<Session | undefined> {
+    const { tls } = target;
+    const session = await this.#openAs(target);
+    if (session === undefined || tls.stsTesting === undefined) return session;
+    const stsFailure = testingFailure(tls.stsTesting, session.tls);
+    if (stsFailure !== undefined) session.stsFailure = stsFailure;
+    return session;
+  }
+
+  async #openAs(target: AddressTarget): Promise<Session | undefined> {
+    const hasPassword = authOf(this.#request.nextHop) !== undefined;
+    const policy = tlsPolicy(target.tls, hasPassword, isLoopback(target.remote.address));
+    const opened = await this.#openWith(target, policy);
+    if (opened.kind === "session") return opened.session;
+    if (opened.tlsFailed && policy.level === "mta-sts") this.#doubtSts();
+    if (!opened.tlsFailed || !policy.fallsBack || this.#isStopped) {
+      this.#verdicts.fail(this.#judgeFailure(opened));
+      return undefined;
+    }
+    // RFC 7435 §3: rather in clear text than not at all, on a connection that the failed handshake has not touched.
+    const again = await this.#openWith(target, clearText);
+    const tlsFailure = opened.outcome.diagnosis.reason;
+    const last = this.#tries.at(-1);
+    if (last !== undefined) last.tlsFailure = tlsFailure;
+    if (again.kind === "session") return again.session;
+    this.#verdicts.fail(again.outcome);
+    return undefined;
+  }
+
+  /**
+   * RFC 8689 §4.2.1: a host without the TLS that REQUIRETLS asks for is passed over; after the last one the mail is
+   * rejected, "Encryption needed".
+   */
+  #judgeFailure({ outcome, tlsFailed }: Extract<Opened, { kind: "failed" }>): Failure {
+    const { diagnosis } = outcome;
+    const saysLater = diagnosis.reply !== undefined && diagnosis.reply.code < 500;
+    if (!tlsFailed || !this.#wish.requireTls || saysLater) return outcome;
+    return { kind: "rejected", diagnosis: { ...diagnosis, status: "5.7.10", class: "5xx" } };
+  }
+
+  /** RFC 8461 §5: before mail is returned for it, the domain is asked whether it has another policy by now. */
+  #doubtSts(): void {
+    const { nextHop } = this.#request;
+    if (nextHop.kind === "mx") this.#makings.sts.doubt(nextHop.domain);
+  }
+
+  async #openWith({ remote, isNameSure, isLast }: AddressTarget, policy: TlsPolicy): Promise<Opened> {
+    const startedMs = this.#makings.now();
+    this.#opening = new AbortController();
+    const wish = {
+      remote,
+      localAddress: this.#sourceFor(remote.address),
+      transparentSource: this.#transparentSource,
+      isNameSure,
+      helo: this.#helo,
+      policy,
+      auth: authOf(this.#request.nextHop),
+      withinMs: this.#openingMs(isLast),
+    };
+    const opened = await openSession(wish, this.#makings, this.#opening.signal);
+    const entry: AddressTry = {
+      ...remote,
+      reused: false,
+      policy: policy.level,
+      result: "",
+      durationMs: 0,
+    };
+    this.#tries.push(entry);
+    if (opened.kind === "session") this.#isAnswered = true;
+    else if (opened.isSilent) this.#silence = opened.outcome.diagnosis;
+    else if (opened.outcome.diagnosis.class !== "local") this.#isAnswered = true;
+    if (opened.kind === "failed") {
+      entry.result = opened.outcome.diagnosis.reason;
+      entry.durationMs = this.#makings.now() - startedMs;
+    }
+    return opened;
+  }
+
+  /** Half of the time that is left, so that the next address has its turn; the last one may have all of it. */
+  #openingMs(isLast: boolean): number | undefined {
+    const { openByMs } = this.#request;
+    if (openByMs === undefined) return undefined;
+    const leftMs = Math.max(1, openByMs - this.#makings.now());
+    return Math.ceil(isLast ? leftMs : leftMs / 2);
+  }
+
+  /** Sends to all that are pending, in as many transactions as the server needs. */
+  async #use(
+    session: Session,
+    reused: boolean,
+  ): Promise<{ kind: "used"; reusable: boolean } | { kind: "untouched" }> {
+    const startedMs = this.#makings.now();
+    let reusable = true;
+    let last: Outcome | undefined;
+    for (const group of this.#groups(session)) {
+      if (!reusable) this.#leaveOut(group, session.remote);
+      let todo = group;
+      while (todo.length > 0 && reusable) {
+        const report = await this.#transact(session, todo);
+        // It had been closed while it was idle: as if it had never been there.
+        if (report.untouched && reused && session.connection.loss?.kind !== "aborted") {
+          return { kind: "untouched" };
+        }
+        for (const [index, outcome] of report.outcomes) {
+          last = outcome;
+          this.#verdicts.take(index, outcome);
+        }
+        reusable = report.usable;
+        todo = report.tooMany;
+        this.#isConcluded = report.isConcluded === true;
+      }
+    }
+    this.#isAnswered = true;
+    this.#record(session, reused, last, startedMs);
+    return { kind: "used", reusable };
+  }
+
+  #transact(session: Session, recipients: number[]): Promise<TransactionReport> {
+    const { message, body, conduct } = this.#request;
+    if (conduct !== undefined) return conduct(session);
+    const wire = outgoing(message, recipients, body, this.#hide);
+    return transact(session, wire, recipients, this.#makings.timeouts, this.#makings.now);
+  }
+
+  #leaveOut(group: number[], remote: Remote): void {
+    const reason = `the session with ${remoteName(remote)} ended before its turn`;
+    const outcome = deferred("network", "4.4.2", reason, this.#makings.now(), remote);
+    for (const index of group) this.#verdicts.take(index, outcome);
+  }
+
+  /** Who shares a transaction: recipients with the same NOTIFY, where the server is told (RFC 3461 §4.1). */
+  #groups(session: Session): number[][] {
+    const { pending } = this.#verdicts;
+    const { recipients } = this.#request.message.envelope;
+    const [first = 0] = pending;
+    const notifyOf = (index: number) => recipients[index]?.notify?.join() ?? "as usual";
+    if (!session.extensions.dsn || pending.every((index) => notifyOf(index) === notifyOf(first))) {
+      return this.#byAlphabet(session, pending);
+    }
+    const alike = Map.groupBy(pending, notifyOf);
+    return [...alike.values()].flatMap((group) => this.#byAlphabet(session, group));
+  }
+
+  /** A server without SMTPUTF8 still takes the mail for those whose addresses do not need it. */
+  #byAlphabet(session: Session, pending: number[]): number[][] {
+    if (session.extensions.smtpUtf8) return [pending];
+    const { envelope } = this.#request.message;
+    const isInternational = (index: number) => {
+      const recipient = envelope.recipients[index];
+      return recipient !== undefined && needsSmtpUtf8({ ...envelope, smtputf8: false }, [recipient], false);
+    };
+    const international = pending.filter(isInternational);
+    if (international.length === 0) return [pending];
+    return [pending.filter((index) => !isInternational(index)), international];
+  }
+
+  #isOver(): boolean {
+    return this.#verdicts.isComplete || this.#isStopped || this.#isConcluded;
+  }
+
+  /** @param remembered  nothing was tried, since nobody answered lately */
+  #tried(startedMs: number, remembered = false): AttemptResult {
+    const { now } = this.#makings;
+    const facts = {
+      destination: this.#destination,
+      tries: this.#tries,
+      durationMs: now() - startedMs,
+      ...(remembered ? { remembered } : {}),
+    };
+    return { kind: "tried", outcomes: this.#verdicts.outcomes(() => stopped(now())), facts };
+  }
+
+  #record(session: Session, reused: boolean, last: Outcome | undefined, startedMs: number): void {
+    const result =
+      last === undefined ? "" : last.kind === "delivered" ? replyLine(last.reply) : last.diagnosis.reason;
+    const durationMs = this.#makings.now() - startedMs;
+    // The opening of this session has made an entry already.
+    const entry = reused ? undefined : this.#tries.at(-1);
+    if (entry === undefined) {
+      const { remote, policy } = session;
+      this.#tries.push({ ...remote, reused, policy, result, durationMs, ...tlsOf(session) });
+    } else {
+      Object.assign(entry, { result, durationMs: this.#makings.now() - session.openedAtMs }, tlsOf(session));
+    }
+  }
+
+  #sourceFor(address: string): string | undefined {
+    const fitting = this.#makings.sourceAddresses.filter((source) => net.isIP(source) === net.isIP(address));
+    return fitting[Math.floor(this.#makings.random() * fitting.length)];
+  }
+}
+
+/** What a hidden delivery says in EHLO; a client that gave no sensible name must not break our session. */
+function heloOf(message: MessageMeta): string | undefined {
+  const helo = message.origin?.helo;
+  return helo !== undefined && /^[!-~]{1,255}$/.test(helo) ? helo : undefined;
+}
+
+function authOf(nextHop: NextHop): { user: string; password: string } | undefined {
+  return nextHop.kind === "relay" ? nextHop.relay.auth : undefined;
+}
+
+function tlsOf({ tls, stsFailure }: Session) {
+  return { ...(tls === undefined ? {} : { tls }), ...(stsFailure === undefined ? {} : { stsFailure }) };
+}
+
+function nameOf(remote: Remote): string {
+  return `${remote.address} ${remote.port}`;
+}

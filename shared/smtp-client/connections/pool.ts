@@ -1,0 +1,438 @@
+/**
+ * Open sessions that wait for the next message, and the permissions to open more. It owns every session that is lent
+ * out or idle; close() ends them all.
+ */
+
+import { type Lane, LaneShares } from "../../limits/queue-shares.ts";
+import type { Slot, Slots, Taken } from "../../limits/slots.ts";
+import type { Diagnosis } from "../../smtp/diagnosis.ts";
+import type { DestinationLimits } from "../next-hops/destination.ts";
+import type { Connection } from "../session/connection.ts";
+import type { Session } from "../session/session.ts";
+import { isWorthWaiting, maxWaitMs, minRetryMs, returnOf } from "./back-pressure.ts";
+import { hasPart, heirOf, placeOf } from "./wait-queue.ts";
+
+/** How long a session waits for another message: servers dislike idle clients, and other workers may need the slot. */
+const idleMs = 5000;
+/** A session is not used for ever: servers move, and certificates and policies change. */
+const maxAgeMs = 300_000;
+/** A message takes so long where others have all connections, so that it lives, and have not told yet. */
+const guessedBusyMs = 200;
+/** A destination that has not answered yet is asked on so few connections at once: it may not be there at all. */
+const firstOpenings = 5;
+/** How often it is seen whether other processes have made room: while we have no connection at all, and otherwise. */
+const pollMs = 50;
+const pollWithSomeMs = 250;
+/** Share of the newest observation in the average time that a loan takes. */
+const newestShare = 0.2;
+
+/** A slot of a destination, with an open session in it or room for one. */
+export interface Loan {
+  key: string;
+  readonly shelf: Shelf;
+  readonly slot: Slot;
+  session: Session | undefined;
+  /** Whose jobs have it. */
+  lane: Lane | undefined;
+  /** When it was lent or put back. */
+  sinceMs: number;
+}
+
+export type Acquired =
+  | { kind: "loan"; loan: Loan }
+  | { kind: "full"; retryAtMs: number; reason: string }
+  /** No host answered lately: how that attempt ended. */
+  | { kind: "silent"; diagnosis: Diagnosis };
+
+/** What is wanted of the pool. */
+export interface LoanWish {
+  /** What must be equal for a session to be shared. */
+  key: string;
+  destination: string;
+  /** As pathOf() names it. */
+  path: string;
+  limits: DestinationLimits;
+  /** Of the destination's connections, as many as its lane may have. */
+  part: number;
+  /** Ask even where nobody answered lately. */
+  regardless: boolean;
+  lane: Lane | undefined;
+  /** The line that it stands in when the destination is full. */
+  line: string;
+  signal: AbortSignal;
+}
+
+interface Waiter {
+  wish: LoanWish;
+  resolve(acquired: Acquired | Promise<Acquired>): void;
+}
+
+/** What the pool knows of one destination. */
+interface Shelf {
+  destination: string;
+  limits: DestinationLimits;
+  idle: Loan[];
+  waiters: Waiter[];
+  /** Loans that are out, and requests that wait for the answer to whether there is a slot. */
+  users: number;
+  /** Loans that are over, and whose connection is not closed yet. */
+  leaving: number;
+  /** A session was opened since it is known here. */
+  isProven: boolean;
+  /** When it became known here, or was proven. */
+  knownSinceMs: number;
+  /** Average time of a loan; undefined until one has ended. */
+  busyMs: number | undefined;
+  /** The same of other processes, as of when they had all slots. */
+  othersBusyMs: number | undefined;
+  /** While some wait: other processes may make room, and nobody tells. */
+  poll: NodeJS.Timeout | undefined;
+}
+
+export interface PoolOptions {
+  slots: Slots;
+  quitTimeoutMs: number;
+  now: () => number;
+  random: () => number;
+}
+
+export class Pool {
+  readonly #options: PoolOptions;
+  readonly #shelves = new Map<string, Shelf>();
+  readonly #lent = new Set<Loan>();
+  readonly #lanes = new LaneShares();
+  /** Those who wait for the answer to whether there is a slot. */
+  readonly #asking = new LaneShares();
+  readonly #quitting = new Set<Promise<void>>();
+  #sweeper: NodeJS.Timeout | undefined;
+  #isClosing = false;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** A session to go on with, or a slot to open one in. Waits for a short time when that promises to help. */
+  async acquire(wish: LoanWish): Promise<Acquired> {
+    const shelf = this.#shelf(wish.destination, wish.limits);
+    if (this.#isClosing) return this.#full(shelf, wish);
+    const idle = this.#takeIdle(shelf, wish);
+    if (idle !== undefined) return this.#lend(idle, wish);
+    if (placeOf(shelf.waiters, wish.lane) === 0 && this.#mayOpen(shelf, wish)) {
+      const acquired = await this.#takeSlot(shelf, wish);
+      if (acquired !== undefined) return acquired;
+    }
+    if (!this.#isWorthWaiting(shelf, wish)) return this.#full(shelf, wish);
+    return this.#wait(shelf, wish);
+  }
+
+  /** The session of a loan is open: the destination lives, and bears more. */
+  opened({ shelf }: Loan): void {
+    if (shelf.isProven) return;
+    shelf.isProven = true;
+    shelf.knownSinceMs = this.#options.now();
+    for (let waiting = shelf.waiters.length; waiting > 0; waiting--) void this.#serve(shelf);
+  }
+
+  /** @param reusable  whether the session takes another transaction */
+  giveBack(loan: Loan, reusable: boolean): void {
+    const { shelf, session } = loan;
+    const busyOf = this.#busyOf(shelf);
+    const nowMs = this.#options.now();
+    if (nowMs > loan.sinceMs) this.#observe(shelf, nowMs - loan.sinceMs);
+    this.#lent.delete(loan);
+    this.#lanes.leave(loan.lane, shelf.destination);
+    shelf.users--;
+    const mayStay =
+      reusable &&
+      session?.connection.isInStep &&
+      session.transactions < shelf.limits.messagesPerConnection &&
+      nowMs - session.openedAtMs < maxAgeMs &&
+      !this.#options.slots.yields(shelf.destination) &&
+      !this.#isClosing;
+    if (!mayStay) {
+      this.#retire(loan);
+    } else {
+      const heir = heirOf(shelf.waiters, loan, busyOf);
+      if (heir !== undefined) {
+        shelf.waiters.splice(shelf.waiters.indexOf(heir), 1);
+        heir.resolve(this.#lend(loan, heir.wish));
+      } else if (shelf.waiters.some(({ wish }) => hasPart(wish, busyOf))) this.#retire(loan);
+      else this.#putAside(loan, session, nowMs);
+    }
+    if (this.#isClosing && this.#lent.size === 0) this.#onEmpty?.();
+    this.#forgetIdle(shelf);
+  }
+
+  /** Ends a lent session and keeps its slot, for another one. */
+  dismiss(loan: Loan): void {
+    const { session } = loan;
+    loan.session = undefined;
+    if (session !== undefined) void this.quit(session.connection);
+  }
+
+  /** Says QUIT without keeping anybody waiting; close() waits for it. */
+  quit(connection: Connection): Promise<void> {
+    const quitting = connection
+      .quit(this.#options.quitTimeoutMs)
+      .finally(() => this.#quitting.delete(quitting));
+    this.#quitting.add(quitting);
+    return quitting;
+  }
+
+  /**
+   * Idle sessions quit at once, lent ones when they come back.
+   * @param cutOff  called after `graceMs` when some are still lent: they must come back then
+   */
+  async close(graceMs: number, cutOff: () => void): Promise<void> {
+    this.#isClosing = true;
+    clearInterval(this.#sweeper);
+    for (const shelf of this.#shelves.values()) {
+      for (const waiter of shelf.waiters.splice(0)) waiter.resolve(this.#full(shelf, waiter.wish));
+      for (const loan of shelf.idle.splice(0)) this.#retire(loan);
+    }
+    if (this.#lent.size > 0) {
+      const timer = setTimeout(cutOff, graceMs);
+      await new Promise<void>((resolve) => {
+        this.#onEmpty = resolve;
+      });
+      clearTimeout(timer);
+    }
+    await Promise.all(this.#quitting);
+  }
+
+  /** The one that was used last, where the wish may have one more. */
+  #takeIdle(shelf: Shelf, wish: LoanWish): Loan | undefined {
+    if (!hasPart(wish, this.#busyOf(shelf))) return undefined;
+    for (;;) {
+      const at = shelf.idle.findLastIndex((loan) => loan.key === wish.key);
+      if (at < 0) return undefined;
+      const [loan] = shelf.idle.splice(at, 1);
+      if (loan?.session?.connection.isInStep) return loan;
+      // The beginning of a reply that nobody asked for has come.
+      if (loan !== undefined) this.#retire(loan);
+    }
+  }
+
+  /** @returns `undefined` when the destination has all that it may have */
+  async #takeSlot(
+    shelf: Shelf,
+    wish: LoanWish,
+  ): Promise<Extract<Acquired, { kind: "loan" | "silent" }> | undefined> {
+    const { key, destination, path, part, regardless, lane } = wish;
+    const { connections } = shelf.limits;
+    // The shelf must not be forgotten meanwhile, and who asks too must see that this place in the lane is spoken for.
+    shelf.users++;
+    this.#asking.enter(lane, destination);
+    let taken: Taken;
+    try {
+      taken = await this.#options.slots.take({ destination, connections, part, path, regardless });
+    } finally {
+      shelf.users--;
+      this.#asking.leave(lane, destination);
+    }
+    if (taken.kind === "slot") {
+      const loan: Loan = { key, shelf, slot: taken.slot, session: undefined, lane: undefined, sinceMs: 0 };
+      return this.#lend(loan, wish);
+    }
+    if (taken.kind === "silent") return taken;
+    shelf.othersBusyMs = taken.busyMs ?? guessedBusyMs;
+    if (shelf.users + shelf.leaving === 0 && shelf.waiters.length > 0) {
+      // Those who wait thought that we would get some.
+      clearTimeout(shelf.poll);
+      shelf.poll = undefined;
+      this.#poll(shelf);
+    }
+    // An idle session for another purpose may be in the way: its slot goes to who waits by then.
+    const other = shelf.idle.shift();
+    if (other !== undefined) this.#retire(other);
+    return undefined;
+  }
+
+  #lend(loan: Loan, { key, lane }: LoanWish): Extract<Acquired, { kind: "loan" }> {
+    loan.key = key;
+    loan.lane = lane;
+    this.#lanes.enter(lane, loan.shelf.destination);
+    loan.sinceMs = this.#options.now();
+    loan.shelf.users++;
+    this.#lent.add(loan);
+    if (loan.session !== undefined) loan.session.connection.onUnexpected = undefined;
+    return { kind: "loan", loan };
+  }
+
+  #putAside(loan: Loan, session: Session, nowMs: number): void {
+    loan.sinceMs = nowMs;
+    // 421 and a closed connection are all that a server may say unasked (RFC 5321 §3.8).
+    session.connection.onUnexpected = () => {
+      const at = loan.shelf.idle.indexOf(loan);
+      if (at < 0) return;
+      loan.shelf.idle.splice(at, 1);
+      this.#retire(loan);
+    };
+    loan.shelf.idle.push(loan);
+    this.#sweeper ??= setInterval(() => this.#sweep(), 1000).unref();
+  }
+
+  #sweep(): void {
+    const nowMs = this.#options.now();
+    let kept = 0;
+    for (const shelf of this.#shelves.values()) {
+      // The longest idle ones stand first.
+      while (shelf.idle[0] !== undefined && nowMs - shelf.idle[0].sinceMs >= idleMs) {
+        const loan = shelf.idle.shift();
+        if (loan !== undefined) this.#retire(loan);
+      }
+      kept += shelf.idle.length;
+      this.#forgetIdle(shelf);
+    }
+    if (kept > 0) return;
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+
+  /** The slot is free when the connection is closed: the server counts it until then. */
+  #retire(loan: Loan): void {
+    const { session, shelf, slot } = loan;
+    shelf.leaving++;
+    const free = () => {
+      shelf.leaving--;
+      slot.release();
+      void this.#serve(shelf);
+    };
+    if (session === undefined || session.connection.loss !== undefined) free();
+    else void this.quit(session.connection).then(free);
+  }
+
+  /** Gives what came free to who waits first; who waits for hosts that do not answer is told so. */
+  async #serve(shelf: Shelf): Promise<void> {
+    for (;;) {
+      const first = shelf.waiters.find(({ wish }) => this.#mayOpen(shelf, wish));
+      if (first === undefined) return;
+      // One that was left to fresh mail while slow mail had all of its part.
+      const idle = this.#takeIdle(shelf, first.wish);
+      const acquired =
+        idle === undefined ? await this.#takeSlot(shelf, first.wish) : this.#lend(idle, first.wish);
+      if (acquired === undefined) return;
+      if (acquired.kind === "silent") {
+        const { path } = first.wish;
+        const told = shelf.waiters.filter(({ wish }) => wish.path === path && !wish.regardless);
+        if (told.length === 0) return;
+        shelf.waiters = shelf.waiters.filter((waiter) => !told.includes(waiter));
+        for (const waiter of told) waiter.resolve(acquired);
+        continue;
+      }
+      // Who asked may have left meanwhile; then the slot is free again, and the next in line may ask for it.
+      const at = shelf.waiters.indexOf(first);
+      if (at < 0) {
+        this.giveBack(acquired.loan, false);
+        return;
+      }
+      shelf.waiters.splice(at, 1);
+      first.resolve(acquired);
+      return;
+    }
+  }
+
+  #wait(shelf: Shelf, wish: LoanWish): Promise<Acquired> {
+    const { signal } = wish;
+    return new Promise((resolve) => {
+      const leave = () => {
+        const at = shelf.waiters.indexOf(waiter);
+        if (at < 0) return;
+        shelf.waiters.splice(at, 1);
+        if (shelf.isProven) this.#observe(shelf, maxWaitMs);
+        waiter.resolve(this.#full(shelf, wish));
+      };
+      const timer = setTimeout(leave, maxWaitMs);
+      signal.addEventListener("abort", leave);
+      const waiter: Waiter = {
+        wish,
+        resolve(acquired) {
+          clearTimeout(timer);
+          signal.removeEventListener("abort", leave);
+          resolve(acquired);
+        },
+      };
+      shelf.waiters.splice(placeOf(shelf.waiters, wish.lane), 0, waiter);
+      this.#poll(shelf);
+    });
+  }
+
+  #poll(shelf: Shelf): void {
+    const everyMs = shelf.users + shelf.leaving === 0 ? pollMs : pollWithSomeMs;
+    shelf.poll ??= setTimeout(() => {
+      shelf.poll = undefined;
+      if (shelf.waiters.length === 0) return;
+      void this.#serve(shelf);
+      this.#poll(shelf);
+    }, everyMs);
+  }
+
+  #mayOpen(shelf: Shelf, wish: LoanWish): boolean {
+    if (!shelf.isProven && shelf.users >= firstOpenings) return false;
+    const asking = this.#asking.busy(wish.lane, shelf.destination);
+    return (
+      this.#lanes.hasRoom(wish.lane, shelf.destination, asking + 1) && hasPart(wish, this.#busyOf(shelf))
+    );
+  }
+
+  #busyOf({ destination }: Shelf): (lane: Lane | undefined) => number {
+    return (lane) => this.#lanes.busy(lane, destination);
+  }
+
+  #isWorthWaiting(shelf: Shelf, { lane }: LoanWish): boolean {
+    const { waiters, busyMs, othersBusyMs } = shelf;
+    const { connections } = shelf.limits;
+    const ours = Math.min(shelf.users + shelf.leaving, connections);
+    const waiting = placeOf(waiters, lane);
+    return isWorthWaiting({ connections, ours, waiting, busyMs, othersBusyMs }, () => {
+      const ofLane = waiters.filter(({ wish }) => wish.lane?.name === lane?.name).length;
+      return this.#lanes.hasRoom(lane, shelf.destination, ofLane + 1);
+    });
+  }
+
+  /** Jobs that come back at once would only be sent away again: each gets a time of its own. */
+  async #full(shelf: Shelf, { line }: LoanWish): Promise<Acquired> {
+    const { slots, now, random } = this.#options;
+    if (this.#isClosing) return { kind: "full", retryAtMs: now() + minRetryMs, reason: "the gateway stops" };
+    const { busyMs, othersBusyMs } = shelf;
+    const { connections } = shelf.limits;
+    const back = returnOf({ connections, busyMs, othersBusyMs }, now() - shelf.knownSinceMs);
+    const retryAtMs =
+      back.kind === "turn"
+        ? await slots.turn(line, back)
+        : Math.ceil(now() + back.earliestMs + (back.latestMs - back.earliestMs) * random());
+    const reason = `${shelf.destination} has all of its ${connections} connections in use`;
+    return { kind: "full", retryAtMs, reason };
+  }
+
+  #observe(shelf: Shelf, busyMs: number): void {
+    shelf.busyMs = shelf.busyMs === undefined ? busyMs : shelf.busyMs + newestShare * (busyMs - shelf.busyMs);
+  }
+
+  #shelf(destination: string, limits: DestinationLimits): Shelf {
+    let shelf = this.#shelves.get(destination);
+    if (shelf === undefined) {
+      shelf = {
+        destination,
+        limits,
+        idle: [],
+        waiters: [],
+        users: 0,
+        leaving: 0,
+        isProven: false,
+        knownSinceMs: this.#options.now(),
+        busyMs: undefined,
+        othersBusyMs: undefined,
+        poll: undefined,
+      };
+      this.#shelves.set(destination, shelf);
+    }
+    return shelf;
+  }
+
+  #forgetIdle(shelf: Shelf): void {
+    if (shelf.idle.length > 0 || shelf.waiters.length > 0 || shelf.users > 0 || shelf.leaving > 0) return;
+    this.#shelves.delete(shelf.destination);
+  }
+}

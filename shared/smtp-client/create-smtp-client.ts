@@ -1,0 +1,118 @@
+/** The SMTP client side of delivery and of inline delivery, put together. It owns every connection to a server; close() ends them. */
+import path from "node:path";
+import tls from "node:tls";
+import type { Config } from "../config/schema.ts";
+import { silencePolicy } from "../limits/dead-destinations.ts";
+import { createLocalSlots, type Slots } from "../limits/slots.ts";
+import type { MessageMeta } from "../mail/message.ts";
+import { Attempt } from "./attempt.ts";
+import { Pool } from "./connections/pool.ts";
+import { createResolver, type Resolver } from "./dns/resolver.ts";
+import { HostsFile, nameServers } from "./dns/system.ts";
+import { type InlineTransport, openInline } from "./inline.ts";
+import { smtpPort } from "./next-hops/delivery-addresses.ts";
+import { destinationLimits, destinationName, tlsLevels } from "./next-hops/destination.ts";
+import type { Connection } from "./session/connection.ts";
+import type { AttemptRequest, AttemptResult, Transport } from "./smtp-client.ts";
+import { fetchPolicy } from "./tls/sts/fetch-policy.ts";
+import { createStsPolicies } from "./tls/sts/policies.ts";
+import { PolicyFiles } from "./tls/sts/policy-files.ts";
+
+export interface TransportOptions {
+  /** Absent: over `config.dns`. */
+  resolver?: Resolver;
+  /** Absent: limits hold for this process alone. */
+  slots?: Slots;
+  /** Epoch milliseconds. */
+  now?: () => number;
+  /** 0..1 */
+  random?: () => number;
+  /** Where the hosts of `mx` listen; for tests. */
+  mxPort?: number;
+  /** Where MTA-STS policy hosts listen, and how long one may take; for tests. */
+  policyHosts?: { port: number; timeoutMs?: number };
+  /** Certificate authorities to believe besides the system's, PEM; for tests. */
+  extraCa?: string[];
+  /** The address that a hidden delivery comes from; absent: the gateway's own. */
+  transparentSourceOf?: (message: MessageMeta) => string | undefined;
+  hostsFile?: HostsFile;
+}
+
+const httpsPort = 443;
+/** RFC 8461 §3.3 suggests a minute; a worker does not stand still for so long. */
+const policyTimeoutMs = 15_000;
+
+/** @throws Error when `dns.servers` names something that is no address */
+export function createTransport(config: Config, options: TransportOptions = {}): Transport & InlineTransport {
+  const now = options.now ?? Date.now;
+  const random = options.random ?? Math.random;
+  const slots = options.slots ?? createLocalSlots({ silence: silencePolicy(config), now, random });
+  const pool = new Pool({ slots, quitTimeoutMs: config.timeouts.quit, now, random });
+  const resolver = options.resolver ?? createResolver({ servers: nameServers(config.dns?.servers) });
+  let context: tls.SecureContext | undefined;
+  // Made once: reading the authorities takes longer than a handshake.
+  const secureContext = () => {
+    context ??= tls.createSecureContext({ ca: authorities(options.extraCa) });
+    return context;
+  };
+  const policyServers = {
+    resolver,
+    secureContext,
+    port: options.policyHosts?.port ?? httpsPort,
+    timeoutMs: options.policyHosts?.timeoutMs ?? policyTimeoutMs,
+  };
+  const sts = createStsPolicies({
+    txt: resolver.txt,
+    fetch: (domain, signal) => fetchPolicy(domain, policyServers, signal),
+    files: new PolicyFiles(path.join(config.data, "mta-sts")),
+    now,
+  });
+  const makings = {
+    pool,
+    slots,
+    limitsOf: destinationLimits(config.limits.destinations),
+    sourceAddresses: config.delivery.source_addresses,
+    transparentSourceOf: options.transparentSourceOf ?? (() => undefined),
+    timeouts: config.timeouts,
+    quit: (connection: Connection) => void pool.quit(connection),
+    tlsLevelOf: tlsLevels(config.delivery.tls),
+    secureContext,
+    resolver,
+    sts,
+    published: { dane: config.delivery.dane, mtaSts: config.delivery.mta_sts },
+    hostsFile: options.hostsFile ?? new HostsFile(),
+    hostname: config.hostname,
+    mxPort: options.mxPort ?? smtpPort,
+    random,
+    now,
+  };
+  const running = new Set<Attempt>();
+
+  async function run(request: AttemptRequest): Promise<AttemptResult> {
+    const attempt = new Attempt(request, destinationName(request.nextHop), makings);
+    running.add(attempt);
+    try {
+      return await attempt.run();
+    } finally {
+      running.delete(attempt);
+    }
+  }
+
+  return {
+    attempt: run,
+    openInline: (request) =>
+      openInline(request, run, { stepMs: config.timeouts.inline, dotMs: config.timeouts.dot, now }),
+    async close(graceMs) {
+      await pool.close(graceMs, () => {
+        sts.close();
+        for (const attempt of running) attempt.stop();
+      });
+      sts.close();
+    },
+  };
+}
+
+/** What Node brings, and what the operator has added to the system (update-ca-certificates). */
+function authorities(extra: string[] = []): string[] {
+  return [...new Set([...tls.getCACertificates("default"), ...tls.getCACertificates("system"), ...extra])];
+}

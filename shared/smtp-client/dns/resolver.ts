@@ -1,0 +1,300 @@
+/**
+ * The resolver: what the DNS says about mail, over dns2's Packet codec. It owns its cache and nothing else: every
+ * question opens and closes its own socket.
+ */
+
+import { domainToASCII } from "node:url";
+import { Packet } from "dns2";
+import { isLoopback } from "../../net/loopback.ts";
+import type { HostPort } from "../../routing/next-hop.ts";
+import {
+  type DnsAnswer,
+  type DnsReply,
+  type MxRecord,
+  maxAliases,
+  type RecordType,
+  type ReplyRecord,
+  readReply,
+  wireName,
+} from "./answer.ts";
+import { TtlCache } from "./cache.ts";
+import { type Exchanged, exchangeTcp, exchangeUdp } from "./exchange.ts";
+import { parseTlsa, type TlsaRecord } from "./tlsa.ts";
+
+export interface Resolver {
+  mx(domain: string): Promise<DnsAnswer<MxRecord>>;
+  /** IPv4 addresses. */
+  a(host: string): Promise<DnsAnswer<string>>;
+  /** IPv6 addresses. */
+  aaaa(host: string): Promise<DnsAnswer<string>>;
+  /** Each record's strings joined. */
+  txt(name: string): Promise<DnsAnswer<string>>;
+  /** RFC 6698; records that cannot be read are among them, as unusable ones. */
+  tlsa(name: string): Promise<DnsAnswer<TlsaRecord>>;
+  /** The alias itself, not followed. */
+  cname(name: string): Promise<DnsAnswer<string>>;
+}
+
+export interface ResolverOptions {
+  /** Asked in this order. */
+  servers: HostPort[];
+  /** For one question to one server, over UDP; over TCP it is twice as much. */
+  timeoutMs?: number;
+  /** Names and types kept. */
+  cacheSize?: number;
+  /** Epoch milliseconds. */
+  now?: () => number;
+}
+
+/** RFC 9715 §3.1: datagrams of this size cross every network in one piece. */
+const udpPayloadOctets = 1232;
+const defaultTimeoutMs = 3000;
+const defaultCacheSize = 20_000;
+/** Each server is asked so often before we say that we cannot tell. */
+const triesPerServer = 2;
+/** RFC 8767 §4 and common practice: nothing is believed for longer. */
+const maxTtlSeconds = 86_400;
+/** RFC 2308 §5: three hours at most for a "no". */
+const maxNegativeTtlSeconds = 10_800;
+/** RFC 9520 §3.2: failures are remembered too, or a thousand messages would ask a thousand times. */
+const failureTtlMs = 5000;
+/** A server that did not answer is asked last for so long. */
+const silentServerMs = 30_000;
+
+/** IANA's numbers; the codec has none for TLSA (RFC 6698 §7.1). */
+const typeNumbers: Record<RecordType, number> = {
+  A: Packet.TYPE.A,
+  AAAA: Packet.TYPE.AAAA,
+  MX: Packet.TYPE.MX,
+  TXT: Packet.TYPE.TXT,
+  CNAME: Packet.TYPE.CNAME,
+  TLSA: 52,
+};
+
+type Kept =
+  | { kind: "found"; records: ReplyRecord[]; authenticated: boolean; alias?: string }
+  | { kind: "nodata" | "nxdomain"; authenticated: boolean }
+  | { kind: "unavailable"; reason: string };
+interface CacheEntry {
+  kept: Kept;
+  expiresAtMs: number;
+}
+
+export function createResolver(options: ResolverOptions): Resolver {
+  const now = options.now ?? Date.now;
+  const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
+  const cache = new TtlCache<CacheEntry>(options.cacheSize ?? defaultCacheSize);
+  const inFlight = new Map<string, Promise<CacheEntry>>();
+  const silentUntilMs = new Map<HostPort, number>();
+
+  async function lookup<T>(
+    given: string,
+    type: RecordType,
+    take: (record: ReplyRecord) => T | undefined,
+  ): Promise<DnsAnswer<T>> {
+    const name = wireName(given, domainToASCII);
+    // What cannot be a name does not exist.
+    if (name === undefined) return { kind: "nxdomain", authenticated: false };
+    const key = `${type} ${name}`;
+    let entry = cache.get(key, now());
+    if (entry === undefined) {
+      let question = inFlight.get(key);
+      if (question === undefined) {
+        question = resolve(name, type).finally(() => inFlight.delete(key));
+        inFlight.set(key, question);
+      }
+      entry = await question;
+    }
+    const { kept } = entry;
+    if (kept.kind !== "found") return kept;
+    const records = kept.records.map(take).filter((record) => record !== undefined);
+    const ttl = Math.max(0, Math.ceil((entry.expiresAtMs - now()) / 1000));
+    const { authenticated, alias } = kept;
+    return { kind: "found", records, ttl, authenticated, ...(alias === undefined ? {} : { alias }) };
+  }
+
+  /** Follows CNAMEs over several questions, and keeps the end under the first name. */
+  async function resolve(name: string, type: RecordType): Promise<CacheEntry> {
+    let owner = name;
+    let ttl = maxTtlSeconds;
+    let authenticated = true;
+    for (let aliases = 0; aliases <= maxAliases; aliases++) {
+      const asked = await ask(owner, type);
+      if (asked.kind === "unavailable") return keep(name, type, asked, failureTtlMs);
+      authenticated &&= asked.authenticated;
+      const { reading } = asked;
+      switch (reading.kind) {
+        case "records": {
+          const alias = reading.owner === name ? {} : { alias: reading.owner };
+          const found = { kind: "found", records: reading.records, authenticated, ...alias } as const;
+          return keep(name, type, found, Math.min(ttl, reading.ttl) * 1000);
+        }
+        case "alias":
+          owner = reading.target;
+          ttl = Math.min(ttl, reading.ttl);
+          continue;
+        case "nodata":
+        case "nxdomain": {
+          const holdsMs = Math.min(ttl, reading.ttl ?? 0, maxNegativeTtlSeconds) * 1000;
+          return keep(name, type, { kind: reading.kind, authenticated }, holdsMs);
+        }
+      }
+    }
+    return keep(name, type, { kind: "unavailable", reason: `too many CNAMEs at ${name}` }, failureTtlMs);
+  }
+
+  function keep(name: string, type: RecordType, kept: Kept, holdsMs: number): CacheEntry {
+    const entry = { kept, expiresAtMs: now() + holdsMs };
+    if (holdsMs > 0) cache.set(`${type} ${name}`, entry, entry.expiresAtMs);
+    return entry;
+  }
+
+  /** Server after server, round after round, until one can tell. */
+  async function ask(name: string, type: RecordType) {
+    let reason = "no name server";
+    for (let round = 0; round < triesPerServer; round++) {
+      for (const server of inOrder()) {
+        const asked = await askServer(server, name, type);
+        if (asked.kind === "reply") {
+          silentUntilMs.delete(server);
+          const reading = readReply(name, type, asked.reply);
+          if (reading.kind !== "failure") {
+            // RFC 7672 §2.2: AD means something only from a resolver that we reach without leaving the machine.
+            return {
+              kind: "told" as const,
+              reading,
+              authenticated: asked.reply.authenticated && isLoopback(server.host),
+            };
+          }
+          reason = `${reading.reason} from ${server.host} for ${type} ${name}`;
+        } else {
+          silentUntilMs.set(server, now() + silentServerMs);
+          const why = asked.kind === "timeout" ? "no answer" : asked.reason;
+          reason = `${why} from ${server.host} for ${type} ${name}`;
+        }
+      }
+    }
+    return { kind: "unavailable" as const, reason };
+  }
+
+  function inOrder(): HostPort[] {
+    if (silentUntilMs.size === 0) return options.servers;
+    const nowMs = now();
+    const isSilent = (server: HostPort) => (silentUntilMs.get(server) ?? 0) > nowMs;
+    return [
+      ...options.servers.filter((server) => !isSilent(server)),
+      ...options.servers.filter((server) => isSilent(server)),
+    ];
+  }
+
+  async function askServer(server: HostPort, name: string, type: RecordType): Promise<Exchanged<DnsReply>> {
+    const first = await exchange(server, name, type, true);
+    // RFC 6891 §6.2.2 and §7: an old server that does not know EDNS is asked without it.
+    const rcode = first.kind === "reply" ? first.reply.rcode : 0;
+    if (rcode !== Packet.RCODE.FORMERR && rcode !== Packet.RCODE.NOTIMP) return first;
+    return exchange(server, name, type, false);
+  }
+
+  async function exchange(server: HostPort, name: string, type: RecordType, edns: boolean) {
+    const { query, recognise } = makeQuery(name, type, edns);
+    const answered = await exchangeUdp(server, query, recognise, timeoutMs);
+    // RFC 7766 §5: a truncated answer is not used, the question goes over TCP.
+    if (answered.kind !== "reply" || !answered.reply.truncated) return answered;
+    const overTcp = makeQuery(name, type, edns);
+    return exchangeTcp(server, overTcp.query, overTcp.recognise, 2 * timeoutMs);
+  }
+
+  return {
+    mx: (domain) => lookup(domain, "MX", (record) => record.mx),
+    a: (host) => lookup(host, "A", (record) => record.text),
+    aaaa: (host) => lookup(host, "AAAA", (record) => record.text),
+    txt: (name) => lookup(name, "TXT", (record) => record.txt),
+    tlsa: (name) => lookup(name, "TLSA", (record) => record.tlsa),
+    cname: (name) => lookup(name, "CNAME", (record) => record.text),
+  };
+}
+
+function makeQuery(name: string, type: RecordType, edns: boolean) {
+  const packet = new Packet();
+  // RFC 6840 §5.7: AD in a query asks for AD in the answer, without the signatures.
+  Object.assign(packet.header, { id: Packet.uuid(), rd: 1, ad: 1 });
+  packet.questions.push(new Packet.Question(name, typeNumbers[type], Packet.CLASS.IN));
+  if (edns) packet.additionals.push(Packet.Resource.EDNS([], { udpPayloadSize: udpPayloadOctets }));
+  const { id } = packet.header;
+  return {
+    query: packet.toBuffer(),
+    recognise: (message: Buffer) => recogniseReply(message, id, name, type),
+  };
+}
+
+/** RFC 5452 §3: only what answers this very question is an answer. */
+function recogniseReply(
+  message: Buffer,
+  id: number,
+  name: string,
+  type: RecordType,
+): (DnsReply & { truncated: boolean }) | undefined {
+  let packet: Packet;
+  try {
+    packet = Packet.parse(message);
+  } catch {
+    return undefined;
+  }
+  const { header, questions } = packet;
+  const [question] = questions;
+  if (header.id !== id || header.qr !== 1 || header.opcode !== 0) return undefined;
+  const isRefusal = header.rcode !== Packet.RCODE.NOERROR && header.rcode !== Packet.RCODE.NXDOMAIN;
+  if (question === undefined) {
+    // Some servers refuse without repeating the question; nothing but the refusal is taken from it.
+    if (!isRefusal) return undefined;
+  } else if (
+    questions.length !== 1 ||
+    question.name.toLowerCase() !== name ||
+    question.type !== typeNumbers[type] ||
+    question.class !== Packet.CLASS.IN
+  ) {
+    return undefined;
+  }
+  const truncated = header.tc === 1;
+  // A record that could not be read leaves an answer that is not whole: the server could not tell.
+  const isDamaged = !truncated && packet.errors.some((error) => error.section !== "additionals");
+  return {
+    rcode: isDamaged ? Packet.RCODE.SERVFAIL : header.rcode,
+    // The codec's types lack the bit: RFC 4035 §3.2.3, octet 3 of the header.
+    authenticated: ((message[3] ?? 0) & 0x20) !== 0,
+    truncated,
+    answers: packet.answers.map(readRecord),
+    authorities: packet.authorities.map(readRecord),
+  };
+}
+
+function readRecord(record: InstanceType<typeof Packet.Resource>): ReplyRecord {
+  const name = record.name.toLowerCase();
+  const { ttl } = record;
+  if (record.class !== Packet.CLASS.IN) return { name, type: "other", ttl };
+  switch (record.type) {
+    case Packet.TYPE.A:
+      return { name, type: "A", ttl, text: record.address ?? "" };
+    case Packet.TYPE.AAAA:
+      return { name, type: "AAAA", ttl, text: record.address ?? "" };
+    case Packet.TYPE.CNAME:
+      return { name, type: "CNAME", ttl, text: (record.domain ?? "").toLowerCase() };
+    case Packet.TYPE.MX: {
+      const exchange = (record.exchange ?? "").toLowerCase();
+      return { name, type: "MX", ttl, mx: { preference: record.priority ?? 0, exchange } };
+    }
+    case Packet.TYPE.TXT: {
+      const { data } = record;
+      return { name, type: "TXT", ttl, txt: Array.isArray(data) ? data.join("") : String(data ?? "") };
+    }
+    case Packet.TYPE.NS:
+      return { name, type: "NS", ttl };
+    case Packet.TYPE.SOA:
+      return { name, type: "SOA", ttl, minimum: record.minimum ?? 0 };
+    case typeNumbers.TLSA:
+      // RFC 3597 §5: what the codec does not know, it leaves as it came.
+      return { name, type: "TLSA", ttl, tlsa: parseTlsa(record.data) };
+    default:
+      return { name, type: "other", ttl };
+  }
+}

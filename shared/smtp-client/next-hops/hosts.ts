@@ -1,0 +1,195 @@
+/** Which hosts to try for a next hop, and in which order: decisions over what the DNS said (RFC 5321 §5.1). Pure. */
+import net from "node:net";
+import { canonicalAddress } from "../../net/network.ts";
+import { asTemporary, deferred, type Failure, rejected } from "../../smtp/diagnose.ts";
+import type { DnsAnswer, MxRecord } from "../dns/answer.ts";
+
+/** Hosts that one attempt tries at most, and addresses of all of them: a domain with a hundred MX is no reason to wait. */
+export const maxHosts = 5;
+export const maxAddresses = 10;
+
+export interface MxHost {
+  name: string;
+  preference: number;
+}
+
+export type MxDecision =
+  | {
+      kind: "hosts";
+      /** In the order to try them. */
+      hosts: MxHost[];
+      /** Whether the MX records (or their absence) were DNSSEC-validated: what RFC 7672 and RFC 8689 ask. */
+      authenticated: boolean;
+      /** No MX record: the domain is its own host. */
+      implicit: boolean;
+    }
+  | Failure;
+
+/**
+ * The hosts of a domain from its MX records.
+ * @param ownName  the gateway's own host name
+ * @param random   0..1, spreads the load over equal preferences
+ */
+export function decideMx(
+  domain: string,
+  answer: DnsAnswer<MxRecord>,
+  ownName: string,
+  random: () => number,
+  atMs: number,
+): MxDecision {
+  const own = ownName.toLowerCase().replace(/\.$/, "");
+  switch (answer.kind) {
+    case "unavailable":
+      return deferred(
+        "dns",
+        "4.4.3",
+        `the mail servers of ${domain} cannot be found: ${answer.reason}`,
+        atMs,
+      );
+    case "nxdomain":
+      return rejected("dns", "5.1.2", `the domain ${domain} does not exist`, atMs);
+    case "nodata":
+      if (domain === own) return looped(domain, ownName, atMs);
+      // RFC 5321 §5.1: the implicit MX, and only when there is no MX record at all.
+      return {
+        kind: "hosts",
+        hosts: [{ name: domain, preference: 0 }],
+        authenticated: answer.authenticated,
+        implicit: true,
+      };
+    case "found":
+      break;
+  }
+  // RFC 7505 §3: a null MX stands alone; beside real hosts it is a host without a name, and passed over.
+  const named = answer.records.filter((record) => record.exchange !== "");
+  if (named.length === 0) {
+    return rejected("dns", "5.1.10", `the domain ${domain} does not accept mail (null MX)`, atMs);
+  }
+  // RFC 5321 §5.1: the own name drops itself and all that are not better: mail must come nearer with every hop.
+  const ownPreference = Math.min(
+    ...named.filter((record) => record.exchange === own).map((record) => record.preference),
+  );
+  const better = named.filter((record) => record.preference < ownPreference);
+  if (better.length === 0) return looped(domain, ownName, atMs);
+  return {
+    kind: "hosts",
+    hosts: inOrderOfPreference(better, random),
+    authenticated: answer.authenticated,
+    implicit: false,
+  };
+}
+
+function looped(domain: string, ownName: string, atMs: number): Failure {
+  const reason = `this gateway (${ownName}) is the best mail server of ${domain}: the mail would loop back`;
+  return rejected("dns", "5.4.6", reason, atMs);
+}
+
+/** Ascending preference, equal ones shuffled (RFC 5321 §5.1), each name once, where it is best. */
+function inOrderOfPreference(records: MxRecord[], random: () => number): MxHost[] {
+  const keyed = records.map((record) => ({ record, key: random() }));
+  keyed.sort((a, b) => a.record.preference - b.record.preference || a.key - b.key);
+  const hosts = new Map<string, MxHost>();
+  for (const { record } of keyed) {
+    if (!hosts.has(record.exchange)) {
+      hosts.set(record.exchange, { name: record.exchange, preference: record.preference });
+    }
+  }
+  return [...hosts.values()];
+}
+
+/** What became of one host's addresses. */
+export type HostAddresses =
+  | { kind: "addresses"; addresses: string[] }
+  /** The host has none, or does not exist. */
+  | { kind: "none" }
+  | { kind: "unavailable"; reason: string };
+
+/**
+ * One host's addresses in the order to try them: IPv4 and IPv6 in turn, IPv4 first, since more gateways have a name
+ * and a reputation there; addresses of one family shuffled.
+ */
+export function decideAddresses(
+  a: DnsAnswer<string>,
+  aaaa: DnsAnswer<string>,
+  random: () => number,
+): HostAddresses {
+  const v4 = a.kind === "found" ? shuffled(a.records, random) : [];
+  const v6 = aaaa.kind === "found" ? shuffled(aaaa.records, random) : [];
+  const addresses = interleaved(v4, v6);
+  if (addresses.length > 0) return { kind: "addresses", addresses };
+  // One "no" and one "cannot tell" is "cannot tell".
+  if (a.kind === "unavailable") return { kind: "unavailable", reason: a.reason };
+  if (aaaa.kind === "unavailable") return { kind: "unavailable", reason: aaaa.reason };
+  return { kind: "none" };
+}
+
+/**
+ * Addresses of the other family go to the end, all else keeps its order: names too, whose addresses are not known yet.
+ * @param source  the address that the connection is to come from; absent: any, and the order stays
+ */
+export function sameFamilyFirst<T>(
+  items: readonly T[],
+  source: string | undefined,
+  addressOf: (item: T) => string,
+): T[] {
+  if (source === undefined) return [...items];
+  const otherFamily = net.isIPv6(source) ? 4 : 6;
+  const isOther = (item: T) => net.isIP(addressOf(item)) === otherFamily;
+  return [...items.filter((item) => !isOther(item)), ...items.filter(isOther)];
+}
+
+/** Takes from both in turn, from the first list first. */
+export function interleaved(first: string[], second: string[]): string[] {
+  const merged: string[] = [];
+  for (let i = 0; i < Math.max(first.length, second.length); i++) {
+    for (const address of [first[i], second[i]]) if (address !== undefined) merged.push(address);
+  }
+  return merged;
+}
+
+/**
+ * When no host had an address to try. An MX record that leads nowhere never falls back to the domain's own address
+ * (RFC 5321 §5.1).
+ * @param name      the domain, or the configured host
+ * @param reasons   what could not be told, of each host where that was so
+ */
+export function noAddress(
+  name: string,
+  how: "mx" | "implicit" | "configured",
+  reasons: string[],
+  atMs: number,
+): Failure {
+  const [reason] = reasons;
+  if (reason !== undefined) {
+    return deferred("dns", "4.4.3", `the addresses of ${name} cannot be found: ${reason}`, atMs);
+  }
+  switch (how) {
+    case "mx":
+      return rejected("dns", "5.4.4", `none of the mail servers of ${name} has an address`, atMs);
+    case "implicit":
+      return rejected("dns", "5.4.4", `the domain ${name} has neither mail servers nor an address`, atMs);
+    case "configured":
+      // Our own configuration, or our own network, is wrong: no reason to return anybody's mail.
+      return deferred("dns", asTemporary("5.4.4"), `the configured host ${name} has no address`, atMs);
+  }
+}
+
+/**
+ * The address in `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3).
+ * @returns `undefined` for a domain, `"invalid"` for brackets around something else
+ */
+export function addressLiteral(domain: string): { address: string } | "invalid" | undefined {
+  if (!domain.startsWith("[")) return undefined;
+  const match = /^\[(IPv6:)?([0-9a-f:.]+)\]$/i.exec(domain);
+  const address = match?.[2] === undefined ? undefined : canonicalAddress(match[2]);
+  if (match === null || address === undefined) return "invalid";
+  if ((match[1] !== undefined) !== (match[2] ?? "").includes(":")) return "invalid";
+  return { address };
+}
+
+function shuffled(list: readonly string[], random: () => number): string[] {
+  return list
+    .map((item) => ({ item, key: random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ item }) => item);
+}

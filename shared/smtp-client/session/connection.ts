@@ -1,0 +1,191 @@
+/**
+ * One connection to an SMTP server: octets out, replies in, a deadline for each. It owns its socket; destroy() or
+ * end() closes it, and so does every loss.
+ */
+import type net from "node:net";
+import tls from "node:tls";
+import { parseReply } from "../../smtp/parse-reply.ts";
+import { ReplyReader, type WholeReply } from "../../smtp/reply-reader.ts";
+import type { SmtpCommandName, SmtpReply } from "../../smtp/status.ts";
+import { closedByPeer, errorText, type Loss, seconds } from "./disconnect-reason.ts";
+
+export type Heard = { kind: "reply"; reply: SmtpReply } | { kind: "lost"; loss: Loss };
+
+/** A peer that answers what nobody asked gets so far and no farther. */
+const maxUnheardReplies = 2000;
+
+export class Connection {
+  #socket: net.Socket;
+  #reader = new ReplyReader();
+  readonly #replies: WholeReply[] = [];
+  #loss: Loss | undefined;
+  #wake: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isWatched = false;
+  /** Called once when something comes, or the connection ends, although nothing was asked. */
+  onUnexpected: (() => void) | undefined;
+
+  /** @param socket  connected */
+  constructor(socket: net.Socket) {
+    this.#socket = socket;
+    this.#listen(socket);
+  }
+
+  get loss(): Loss | undefined {
+    return this.#loss;
+  }
+
+  /** Whether a reply waits to be heard: during the message it means that the server refuses before the end. */
+  get hasReply(): boolean {
+    return this.#replies.length > 0;
+  }
+
+  /** Open, and nothing came that nobody asked for: the next reply answers the next command. */
+  get isInStep(): boolean {
+    return this.#loss === undefined && this.#replies.length === 0 && this.#reader.isBetweenReplies;
+  }
+
+  get localAddress(): string | undefined {
+    return this.#socket.localAddress;
+  }
+
+  /** @returns false when drained() should be awaited before more is written */
+  write(data: string | Buffer, encoding: "latin1" | "utf8" = "utf8"): boolean {
+    if (this.#loss !== undefined) return true;
+    return this.#socket.write(data, encoding);
+  }
+
+  /** The next reply. @param command  what it answers */
+  async hear(command: SmtpCommandName, timeoutMs: number): Promise<Heard> {
+    if (this.#replies.length === 0 && this.#loss === undefined) {
+      await this.#waitForChange(
+        timeoutMs,
+        () => `no reply to ${spoken(command)} within ${seconds(timeoutMs)}`,
+      );
+    }
+    const whole = this.#replies.shift();
+    // What was said before the loss still counts.
+    if (whole === undefined) return { kind: "lost", loss: this.#loss ?? closedByPeer };
+    const reply = parseReply(whole, command);
+    if (reply !== undefined) return { kind: "reply", reply };
+    const text = whole.octets.toString("latin1", 0, 60).replace(/[^ -~]+/g, " ");
+    return { kind: "lost", loss: this.destroy("malformed", `it does not speak SMTP: "${text.trim()}"`) };
+  }
+
+  /** Waits until what was written has left, at most until a reply comes or the connection is lost. */
+  async drained(timeoutMs: number): Promise<void> {
+    if (!this.#socket.writableNeedDrain || this.hasReply || this.#loss !== undefined) return;
+    const drain = () => this.#wake?.();
+    this.#socket.once("drain", drain);
+    await this.#waitForChange(timeoutMs, () => `it took no data for ${seconds(timeoutMs)}`);
+    this.#socket.removeListener("drain", drain);
+  }
+
+  /** TLS over the connection (RFC 3207). Nothing may wait to be heard. */
+  async upgrade(options: tls.ConnectionOptions, timeoutMs: number): Promise<tls.TLSSocket | Loss> {
+    // RFC 3207 §4: what came in clear text behind the 220 is an attacker's.
+    if (this.hasReply || !this.#reader.isBetweenReplies) {
+      return this.destroy("tls", "something followed the reply to STARTTLS in clear text");
+    }
+    const plain = this.#socket;
+    this.#ignore(plain);
+    const secure = tls.connect({ ...options, socket: plain });
+    this.#socket = secure;
+    let isSecure = false;
+    secure.once("secureConnect", () => {
+      isSecure = true;
+      this.#wake?.();
+    });
+    this.#listen(secure);
+    // The plain socket's own errors would otherwise be nobody's.
+    plain.on("error", () => {});
+    await this.#waitForChange(timeoutMs, () => `the TLS handshake was not over within ${seconds(timeoutMs)}`);
+    if (isSecure && this.#loss === undefined) return secure;
+    const loss = this.#loss ?? closedByPeer;
+    this.#loss = { kind: loss.kind === "aborted" ? "aborted" : "tls", reason: loss.reason };
+    secure.destroy();
+    return this.#loss;
+  }
+
+  /** Ends it at once. @returns why, or why it had ended already */
+  destroy(kind: Loss["kind"], reason: string): Loss {
+    this.#loss ??= { kind, reason };
+    this.#socket.destroy();
+    this.#changed();
+    return this.#loss;
+  }
+
+  /** Says QUIT (RFC 5321 §4.1.1.10) and closes when the server has, at the latest after `timeoutMs`. */
+  async quit(timeoutMs: number): Promise<void> {
+    if (this.#loss === undefined) {
+      this.onUnexpected = undefined;
+      this.#replies.length = 0;
+      this.#socket.end("QUIT\r\n");
+      await this.hear("QUIT", timeoutMs);
+    }
+    this.destroy("closed", closedByPeer.reason);
+  }
+
+  #listen(socket: net.Socket): void {
+    socket
+      .on("data", this.#onData)
+      .on("end", this.#onEnd)
+      .on("close", this.#onEnd)
+      .on("error", this.#onError);
+  }
+
+  #ignore(socket: net.Socket): void {
+    socket
+      .off("data", this.#onData)
+      .off("end", this.#onEnd)
+      .off("close", this.#onEnd)
+      .off("error", this.#onError);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    let at = 0;
+    for (let read = this.#reader.read(chunk, at); read !== undefined; read = this.#reader.read(chunk, at)) {
+      this.#replies.push(read.reply);
+      at = read.end;
+    }
+    if (this.#replies.length > maxUnheardReplies) {
+      this.destroy("malformed", "it answers what nobody asked");
+    } else if (this.#replies.length > 0) {
+      this.#changed();
+    }
+  };
+
+  readonly #onEnd = (): void => {
+    this.destroy("closed", closedByPeer.reason);
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.destroy("closed", errorText(error));
+  };
+
+  #changed(): void {
+    if (this.#isWatched) {
+      this.#wake?.();
+    } else {
+      const tell = this.onUnexpected;
+      this.onUnexpected = undefined;
+      tell?.();
+    }
+  }
+
+  async #waitForChange(timeoutMs: number, why: () => string): Promise<void> {
+    this.#isWatched = true;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      this.#timer = setTimeout(() => this.destroy("timeout", why()), timeoutMs);
+    });
+    clearTimeout(this.#timer);
+    this.#wake = undefined;
+    this.#isWatched = false;
+  }
+}
+
+function spoken(command: SmtpCommandName): string {
+  if (command === "CONNECT") return "the connection (no greeting)";
+  return command === "DOT" ? "the end of the message" : command;
+}

@@ -1,0 +1,72 @@
+/** Connects to a server's address. Who gets the socket owns it, and closes it. */
+import net from "node:net";
+import { transparentSocket } from "../../runtime/socket.ts";
+import { errorText, type Loss, seconds } from "./disconnect-reason.ts";
+
+/**
+ * Node allocates 64 KiB for each read of a socket, and replies have some fifty octets: all plain connections share one
+ * buffer, which the kernel fills and the callback empties before anything else happens.
+ */
+const sharedBuffer = Buffer.allocUnsafeSlow(16 * 1024);
+
+function plainSocket(): net.Socket {
+  const socket: net.Socket = new net.Socket({
+    onread: {
+      buffer: sharedBuffer,
+      callback(length, buffer) {
+        socket.emit("data", Buffer.from(buffer.subarray(0, length)));
+        return true;
+      },
+    },
+  });
+  return socket;
+}
+
+export interface DialTarget {
+  address: string;
+  port: number;
+  /** An address of this host to come from. */
+  localAddress?: string | undefined;
+  /** Any address to come from, the client's own (`hide`): needs CAP_NET_ADMIN, and routes that bring the replies back. */
+  transparentSource?: string | undefined;
+}
+
+/** Connects to an address. @returns the connected socket, or why there is none */
+export function dial(target: DialTarget, timeoutMs: number, signal: AbortSignal): Promise<net.Socket | Loss> {
+  return new Promise((resolve) => {
+    const { address, port, localAddress, transparentSource } = target;
+    let socket: net.Socket;
+    try {
+      // One address cannot stand for the other family's: then the system chooses.
+      const isHidden =
+        transparentSource !== undefined && net.isIPv6(transparentSource) === net.isIPv6(address);
+      socket = isHidden ? transparentSocket(transparentSource) : plainSocket();
+    } catch (error) {
+      resolve({ kind: "closed", reason: (error as Error).message });
+      return;
+    }
+    const fail = (kind: Loss["kind"], reason: string) => {
+      settle();
+      socket.on("error", () => {});
+      socket.destroy();
+      resolve({ kind, reason });
+    };
+    const timer = setTimeout(() => fail("timeout", `no connection within ${seconds(timeoutMs)}`), timeoutMs);
+    const onError = (error: Error) => fail("closed", errorText(error));
+    const onAbort = () => fail("aborted", "the attempt was stopped");
+    const settle = () => {
+      clearTimeout(timer);
+      socket.removeListener("error", onError);
+      signal.removeEventListener("abort", onAbort);
+    };
+    socket.once("error", onError);
+    signal.addEventListener("abort", onAbort);
+    socket.once("connect", () => {
+      settle();
+      resolve(socket);
+    });
+    // Commands are written in whole batches: waiting for more (Nagle) would cost 40 ms against delayed ACKs.
+    socket.setNoDelay(true);
+    socket.connect({ host: address, port, ...(localAddress === undefined ? {} : { localAddress }) });
+  });
+}

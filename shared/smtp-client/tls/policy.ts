@@ -1,0 +1,197 @@
+/** What TLS a host must show: the operator's level, raised by what the destination has published (DANE, MTA-STS). Pure. */
+import type { TlsLevel } from "../../routing/next-hop.ts";
+import type { EnhancedStatus } from "../../smtp/status.ts";
+import type { TlsaRecord } from "../dns/tlsa.ts";
+import type { DaneFinding } from "./dane/find-tlsa.ts";
+
+/** What the message and the operator ask of every host. */
+export interface TlsWish {
+  level: TlsLevel;
+  /** REQUIRETLS: the way to the hosts must be known for sure too (RFC 8689 §4.2.1). */
+  requireTls: boolean;
+  /** `TLS-Required: No`: as if nothing were published; the operator's level holds (RFC 8689 §3, §8.4). */
+  ignoresPublished: boolean;
+}
+
+/** How a server shows who it is. */
+export type Proof =
+  /**
+   * A certificate for its host name from an authority that we believe.
+   * `dnsIdOnly`: the name must stand in a subject alternative name (RFC 8461 §4.2), the common name does not do.
+   */
+  | { kind: "pkix"; dnsIdOnly: boolean }
+  /** Certificates that the TLSA records name. `names`: for trust anchors (RFC 7672 §3.2.3); the first is for SNI. */
+  | { kind: "dane"; records: TlsaRecord[]; names: [string, ...string[]] };
+
+/** What holds for every session with one host. */
+export interface HostTls {
+  /** The policy that is followed: `dane` and `mta-sts` where published records decide, else the operator's. */
+  level: TlsLevel;
+  proof: Proof;
+  /** A policy in mode testing: what it would have refused is told, and the mail goes (RFC 8461 §5). */
+  stsTesting?: { listsHost: boolean };
+}
+
+export interface TlsPolicy {
+  level: TlsLevel;
+  /** STARTTLS is said where it is offered. */
+  tries: boolean;
+  /** No TLS, no mail. */
+  needs: boolean;
+  proof: Proof;
+  /** No proof, no mail; otherwise it is only noted. */
+  verifies: boolean;
+  /** After a failed handshake a fresh connection goes on in clear text (RFC 7435 §3). */
+  fallsBack: boolean;
+}
+
+/** What the MTA-STS policy of the recipients' domain says about one host. */
+export type StsFinding =
+  | { kind: "none"; reason: string }
+  | { kind: "policy"; mode: "enforce" | "testing"; listsHost: boolean };
+
+/** What is published about one host. */
+export interface Published {
+  dane: DaneFinding;
+  sts: StsFinding;
+}
+
+export type HostDecision =
+  | { kind: "host"; tls: HostTls }
+  /** The host gets nothing now. `cannotTell`: the DNS failed, which says nothing about the host. */
+  | { kind: "refused"; status: EnhancedStatus; reason: string; cannotTell: boolean };
+
+const byName: Proof = { kind: "pkix", dnsIdOnly: false };
+
+/** Which published policies are asked for. */
+export function looksFor(
+  { level, ignoresPublished }: Pick<TlsWish, "level" | "ignoresPublished">,
+  switches: { dane: boolean; mtaSts: boolean },
+) {
+  const mayLook = level !== "none" && !ignoresPublished;
+  return {
+    dane: level === "dane" || (switches.dane && mayLook),
+    // Nothing but DANE will do for level dane.
+    mtaSts: level === "mta-sts" || (switches.mtaSts && mayLook && level !== "dane"),
+  };
+}
+
+/**
+ * The order of precedence: DANE, then MTA-STS, then the operator's level. RFC 8461 §2: MTA-STS must never override a
+ * DANE validation that fails; where there are usable TLSA records, they alone decide.
+ * @param names  what a certificate of a DANE trust anchor may be for, besides the base domain
+ */
+export function decideHost(
+  level: TlsLevel,
+  { dane, sts }: Published,
+  names: readonly string[] = [],
+): HostDecision {
+  switch (dane.kind) {
+    case "unavailable": {
+      // RFC 7672 §2.1.2: the host counts as unreachable; an attacker may have made the lookup fail.
+      const reason = `its TLSA records cannot be looked up: ${dane.reason}`;
+      return { kind: "refused", status: "4.4.3", reason, cannotTell: true };
+    }
+    case "usable": {
+      const proof: Proof = {
+        kind: "dane",
+        records: dane.records,
+        names: [dane.base, ...names.filter((name) => name !== dane.base)],
+      };
+      return host("dane", proof);
+    }
+    case "unusable":
+    case "none":
+      break;
+  }
+  if (level === "dane") {
+    const why = dane.kind === "none" ? dane.reason : "none of its TLSA records is usable";
+    return refused(`DANE is required, and ${why}`);
+  }
+  if (sts.kind === "none" && level === "mta-sts") {
+    return refused(`MTA-STS is required, and there is no policy: ${sts.reason}`);
+  }
+  if (sts.kind === "policy" && (sts.mode === "enforce" || level === "mta-sts")) {
+    // RFC 8461 §5: a host that the policy does not list gets nothing.
+    if (!sts.listsHost) return refused("the domain's MTA-STS policy does not list it");
+    return host("mta-sts", { kind: "pkix", dnsIdOnly: true });
+  }
+  // RFC 7672 §2.2: TLSA records that cannot be used still say that there is TLS.
+  const floor = dane.kind === "unusable" && level === "may" ? "require" : level;
+  if (sts.kind === "none") return host(floor, byName);
+  return {
+    kind: "host",
+    tls: {
+      level: floor,
+      // A test changes nothing: where the operator's own level verifies, it does so in its own way.
+      proof: { kind: "pkix", dnsIdOnly: floor !== "verify" },
+      stsTesting: { listsHost: sts.listsHost },
+    },
+  };
+}
+
+function host(level: TlsLevel, proof: Proof): HostDecision {
+  return { kind: "host", tls: { level, proof } };
+}
+
+function refused(reason: string): HostDecision {
+  return { kind: "refused", status: "4.7.0", reason, cannotTell: false };
+}
+
+/**
+ * RFC 8689 §4.2.1: mail with REQUIRETLS wants a server that has shown who it is, by DANE or by its certificate.
+ */
+export function levelForRequireTls(level: TlsLevel): TlsLevel {
+  return level === "dane" || level === "mta-sts" ? level : "verify";
+}
+
+/** Where nothing is published, or nobody has looked. */
+export function unpublished(level: TlsLevel): HostTls {
+  return { level, proof: byName };
+}
+
+/**
+ * What one session must do.
+ *
+ * A password goes out under TLS, or not at all: whoever takes STARTTLS out of a session, or breaks its handshake, must
+ * not get it in clear text. Level `none` says that the operator wants it so, and to this machine itself it may go.
+ */
+export function tlsPolicy({ level, proof }: HostTls, hasPassword: boolean, isLocal: boolean): TlsPolicy {
+  switch (level) {
+    case "none":
+      return { level, proof, tries: false, needs: false, verifies: false, fallsBack: false };
+    case "may": {
+      const needs = hasPassword && !isLocal;
+      return { level, proof, tries: true, needs, verifies: false, fallsBack: !hasPassword };
+    }
+    case "require":
+      return { level, proof, tries: true, needs: true, verifies: false, fallsBack: false };
+    case "verify":
+    case "dane":
+    case "mta-sts":
+      return { level, proof, tries: true, needs: true, verifies: true, fallsBack: false };
+  }
+}
+
+/**
+ * Why mode enforce would have refused the session; `undefined` when it would not.
+ * @param tls  absent: in clear text
+ */
+export function testingFailure(
+  { listsHost }: { listsHost: boolean },
+  tls: { verified: boolean; failure?: string } | undefined,
+): string | undefined {
+  if (!listsHost) return "the domain's MTA-STS policy does not list it";
+  if (tls === undefined) return "there was no TLS";
+  return tls.verified ? undefined : (tls.failure ?? "its certificate is not valid");
+}
+
+/** After a failed handshake under `may`. */
+export const clearText: TlsPolicy = {
+  level: "may",
+  proof: byName,
+  tries: false,
+  needs: false,
+  verifies: false,
+  fallsBack: false,
+};

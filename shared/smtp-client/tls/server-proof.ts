@@ -1,0 +1,67 @@
+/** Whether a server has shown who it is: its certificates against what was asked of it. Pure but for the socket that is read. */
+import { X509Certificate } from "node:crypto";
+import net from "node:net";
+import type tls from "node:tls";
+import { domainToASCII } from "node:url";
+import { matchChain } from "./dane/match-chain.ts";
+import type { Proof } from "./policy.ts";
+
+export interface Presented {
+  /** The server's certificate, its issuer, and so on; empty when it showed none. */
+  chain: X509Certificate[];
+  /** OpenSSL's verdict on the way to an authority that we believe, names aside; `undefined`: it is good. */
+  chainError: string | undefined;
+}
+
+export type Judgement =
+  /** `tlsa`: the record that it matched, `3 1 1`. */
+  { kind: "proven"; tlsa?: string } | { kind: "unproven"; reason: string };
+
+/** Deeper than any chain that is believed. */
+const maxChain = 20;
+
+/** @param socket  after its handshake, opened with `checkServerIdentity` that says nothing: names are judged here */
+export function presentedBy(socket: tls.TLSSocket): Presented {
+  // Declared an Error, yet it is a code such as CERT_HAS_EXPIRED.
+  const chainError = socket.authorized ? undefined : String(socket.authorizationError);
+  const chain: X509Certificate[] = [];
+  let link: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  // The last one names itself as its issuer.
+  while (link?.raw !== undefined && chain.length < maxChain) {
+    chain.push(new X509Certificate(link.raw));
+    link = link.issuerCertificate === link ? undefined : link.issuerCertificate;
+  }
+  return { chain, chainError };
+}
+
+/** @param host  the host's name or address, as it was configured or stands in the MX record */
+export function judge(
+  proof: Proof,
+  { chain, chainError }: Presented,
+  host: string,
+  nowMs: number,
+): Judgement {
+  if (proof.kind === "dane") {
+    const verdict = matchChain(chain, proof.records, proof.names, nowMs);
+    if (verdict.kind === "matches") return { kind: "proven", tlsa: verdict.record };
+    return { kind: "unproven", reason: verdict.reason };
+  }
+  if (chainError !== undefined) {
+    return { kind: "unproven", reason: `its certificate is not valid for ${host}: ${chainError}` };
+  }
+  const [leaf] = chain;
+  if (leaf !== undefined && isFor(leaf, host, proof.dnsIdOnly)) return { kind: "proven" };
+  return { kind: "unproven", reason: `its certificate is not for ${host}` };
+}
+
+/** RFC 6125 §6.4: a wildcard stands for a whole label; the common name counts only where there is no other name. */
+function isFor(certificate: X509Certificate, host: string, dnsIdOnly: boolean): boolean {
+  if (net.isIP(host) !== 0) return certificate.checkIP(host) !== undefined;
+  const subject = dnsIdOnly ? "never" : "default";
+  return certificate.checkHost(asciiName(host), { subject, partialWildcards: false }) !== undefined;
+}
+
+/** In A-labels, as certificates and SNI have it. */
+export function asciiName(host: string): string {
+  return domainToASCII(host) || host;
+}

@@ -1,0 +1,85 @@
+/** MAIL and RCPT as a client says them: which parameters go to a server that offers these extensions. */
+import { isAscii } from "../../mail/address.ts";
+import type { Envelope, Recipient } from "../../mail/envelope.ts";
+import type { Extensions } from "../../smtp/extensions.ts";
+import { encodeOrcpt, encodeXtext } from "../../smtp/xtext.ts";
+
+/** What of a message decides about the parameters of MAIL. */
+export interface MessageTraits {
+  /** Octets as they will be sent, without stuffed dots (RFC 1870 §5). */
+  octets: number;
+  has8bit: boolean;
+  /** Whether addresses or header are internationalised (RFC 6531 §3.4). */
+  needsSmtpUtf8: boolean;
+}
+
+/** With its CRLF. */
+export function mailCommand(envelope: Envelope, traits: MessageTraits, offered: Extensions): string {
+  let line = `MAIL FROM:<${envelope.reversePath}>`;
+  if (offered.size) line += ` SIZE=${traits.octets}`;
+  if (offered.eightBitMime && (traits.has8bit || envelope.body === "8BITMIME")) line += " BODY=8BITMIME";
+  if (offered.smtpUtf8 && traits.needsSmtpUtf8) line += " SMTPUTF8";
+  if (offered.requireTls && envelope.requireTls) line += " REQUIRETLS";
+  // RFC 3461 §5.2.1: what the sender gave, unchanged, and nothing that he did not give.
+  if (offered.dsn && envelope.ret !== undefined) line += ` RET=${envelope.ret}`;
+  if (offered.dsn && envelope.envid !== undefined) line += ` ENVID=${encodeXtext(envelope.envid)}`;
+  return `${line}\r\n`;
+}
+
+/** With its CRLF. Each recipient carries his own parameters, so that all of them fit one transaction. */
+export function rcptCommand(recipient: Recipient, offered: Extensions): string {
+  let line = `RCPT TO:<${recipient.address}>`;
+  if (offered.dsn) {
+    if (recipient.notify !== undefined) {
+      line += ` NOTIFY=${recipient.notify.length === 0 ? "NEVER" : recipient.notify.join(",")}`;
+    }
+    if (recipient.orcpt !== undefined) line += ` ORCPT=${encodeOrcpt(recipient.orcpt)}`;
+  }
+  return `${line}\r\n`;
+}
+
+/**
+ * RFC 6531 §3.4 asks for SMTPUTF8 only where it is needed; a client that says it always would otherwise shut its mail
+ * off from most of the world.
+ * @param headerHas8bit  `undefined` when the header has not been looked at
+ */
+export function needsSmtpUtf8(
+  envelope: Envelope,
+  recipients: readonly Recipient[],
+  headerHas8bit: boolean | undefined,
+): boolean {
+  if (!isAscii(envelope.reversePath) || recipients.some((recipient) => !isAscii(recipient.address)))
+    return true;
+  return envelope.smtputf8 === true && headerHas8bit !== false;
+}
+
+/** What a server must offer and does not: RFC 6531 §3.5, RFC 6152 §3, RFC 1870 §6.1. */
+export type Unfit =
+  | { status: "5.6.7"; reason: string }
+  | { status: "5.6.3"; reason: string }
+  | { status: "5.3.4"; reason: string };
+
+export function unfitFor(
+  envelope: Pick<Envelope, "body">,
+  traits: MessageTraits,
+  offered: Extensions,
+): Unfit | undefined {
+  if (traits.needsSmtpUtf8 && !offered.smtpUtf8) {
+    return {
+      status: "5.6.7",
+      reason: "it does not accept internationalised addresses or headers (SMTPUTF8)",
+    };
+  }
+  // Who declared 8BITMIME is promised it, or a refusal (RFC 6152 §3). Who sent 8-bit octets without a word was promised
+  // nothing and is better served by having them sent on: servers that do not say 8BITMIME take them all the same.
+  const isPromised = traits.has8bit && envelope.body === "8BITMIME";
+  // SMTPUTF8 brings 8BITMIME with it (RFC 6531 §3.1).
+  if (isPromised && !offered.eightBitMime && !offered.smtpUtf8) {
+    return { status: "5.6.3", reason: "it does not accept 8-bit content (8BITMIME)" };
+  }
+  if (offered.maxOctets !== undefined && traits.octets > offered.maxOctets) {
+    const reason = `the message has ${traits.octets} octets, and it accepts ${offered.maxOctets} at most`;
+    return { status: "5.3.4", reason };
+  }
+  return undefined;
+}

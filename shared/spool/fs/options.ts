@@ -1,0 +1,60 @@
+/** What may be set of a spool on a file system, and what it is when it is not. */
+
+import type { OnTrouble, SpoolTrouble } from "./disk/fault.ts";
+import { nodeFiles, type SpoolFiles } from "./disk/files.ts";
+
+export interface FsSpoolOptions {
+  directory: string;
+  /** Below this much free space draft() throws SpoolFull. Settlements and collecting need some, too. */
+  minFreeBytes?: number;
+  /** A segment that has grown to this is closed. */
+  segmentBytes?: number;
+  /** A segment with records is closed at this age. */
+  segmentAgeMs?: number;
+  /** Bodies above this go to files of their own. */
+  largeBytes?: number;
+  /** Octets that all open drafts hold in memory together; above it bodies go to files of their own at once. */
+  draftMemoryBytes?: number;
+  /** Size and age at which a settle log is closed. */
+  logBytes?: number;
+  logAgeMs?: number;
+  /** Age of a segment, and part of its messages that may still be unsettled (0..1), for these to be moved out. */
+  moveAfterMs?: number;
+  moveShare?: number;
+  /** How long settlements are kept after their messages are gone. */
+  forgetAfterMs?: number;
+  /** Age at which a body without a record, of a process that is gone, is removed. */
+  orphanAfterMs?: number;
+  /** How often this process shows that it is alive, and how long others may be silent. */
+  beatMs?: number;
+  deadAfterMs?: number;
+  /** How often the settlements of other processes are read. */
+  followMs?: number;
+  /** What went wrong with nobody to tell. */
+  onTrouble?: OnTrouble;
+  /** Epoch milliseconds; for tests. */
+  nowMs?: () => number;
+  /** The file system; for tests. */
+  files?: SpoolFiles;
+}
+
+export const defaultFsSpoolOptions = {
+  minFreeBytes: 64 * 1024 * 1024,
+  segmentBytes: 64 * 1024 * 1024,
+  segmentAgeMs: 60_000,
+  largeBytes: 256 * 1024,
+  draftMemoryBytes: 64 * 1024 * 1024,
+  logBytes: 1024 * 1024,
+  logAgeMs: 60_000,
+  moveAfterMs: 600_000,
+  moveShare: 0.1,
+  forgetAfterMs: 60_000,
+  orphanAfterMs: 3_600_000,
+  beatMs: 2000,
+  // Below BullMQ's 30 s, after which another worker takes the job of a dead one: by then it counts as dead here too.
+  deadAfterMs: 15_000,
+  followMs: 500,
+  onTrouble: (_trouble: SpoolTrouble): void => {},
+  nowMs: Date.now,
+  files: nodeFiles,
+};

@@ -1,0 +1,171 @@
+/**
+ * Bodies in files of their own: streamed in with back-pressure, streamed out with their checksum verified.
+ * A writer owns its file until finish() or discard(); a reader stream owns its descriptor.
+ */
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { crc32 } from "node:zlib";
+import { SpoolCorrupt } from "../../spool.ts";
+import {
+  called,
+  closeFile,
+  done,
+  openFile,
+  removeFile,
+  type SpoolFiles,
+  spoolError,
+  writeFully,
+} from "../disk/files.ts";
+
+/** Octets that may wait for the disk before the sender has to. */
+const highWaterBytes = 1024 * 1024;
+const readBytes = 256 * 1024;
+
+export class LargeBodyWriter {
+  readonly #files: SpoolFiles;
+  readonly #directory: string;
+  readonly #makeName: () => Promise<string>;
+  #name: string | undefined;
+  #fd: number | undefined;
+  #position = 0;
+  #queue: Buffer[] = [];
+  #queuedBytes = 0;
+  #flushing: Promise<void> | undefined;
+  #failure: Error | undefined;
+
+  /** @param makeName  gives the file's name without its ending, once */
+  constructor(files: SpoolFiles, directory: string, makeName: () => Promise<string>) {
+    this.#files = files;
+    this.#directory = directory;
+    this.#makeName = makeName;
+  }
+
+  /** @throws what an earlier write failed with */
+  write(chunk: Buffer): Promise<void> | undefined {
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#queue.push(chunk);
+    this.#queuedBytes += chunk.length;
+    this.#flushing ??= this.#flush();
+    return this.#queuedBytes > highWaterBytes ? this.#settled() : undefined;
+  }
+
+  /**
+   * Resolves when all of it is on stable storage; the directory entry is the caller's.
+   * @returns the file's name without its ending
+   */
+  async finish(): Promise<string> {
+    await this.#settled();
+    const fd = this.#fd;
+    const name = this.#name;
+    if (fd === undefined || name === undefined) throw new Error("a large body without octets");
+    try {
+      await done((end) => this.#files.fdatasync(fd, end));
+    } catch (error) {
+      throw spoolError(error, "the message's body could not be stored");
+    }
+    this.#fd = undefined;
+    await closeFile(this.#files, fd).catch(() => {});
+    return name;
+  }
+
+  /** Removes the file. */
+  async discard(): Promise<void> {
+    this.#queue = [];
+    await this.#flushing;
+    const fd = this.#fd;
+    this.#fd = undefined;
+    if (fd !== undefined) await closeFile(this.#files, fd).catch(() => {});
+    // Left behind, it is an orphan that the collector removes.
+    if (this.#name !== undefined) await removeFile(this.#files, this.#path(this.#name)).catch(() => {});
+  }
+
+  #path(name: string): string {
+    return join(this.#directory, `${name}.body`);
+  }
+
+  async #settled(): Promise<void> {
+    while (this.#flushing !== undefined) await this.#flushing;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Never rejects: the failure is kept for whoever asks. */
+  async #flush(): Promise<void> {
+    try {
+      this.#name ??= await this.#makeName();
+      this.#fd ??= await openFile(this.#files, this.#path(this.#name), "wx");
+      while (this.#queue.length > 0) {
+        const pieces = this.#queue;
+        const bytes = this.#queuedBytes;
+        this.#queue = [];
+        await writeFully(this.#files, this.#fd, pieces, this.#position);
+        this.#position += bytes;
+        this.#queuedBytes -= bytes;
+      }
+    } catch (error) {
+      this.#failure = spoolError(error, "the message's body could not be stored");
+      this.#queue = [];
+    } finally {
+      this.#flushing = undefined;
+    }
+  }
+}
+
+/** Ends with SpoolCorrupt instead of an end when the octets are not those that were stored. */
+export class LargeBodyStream extends Readable {
+  readonly #files: SpoolFiles;
+  readonly #path: string;
+  readonly #expected: { size: number; crc: number };
+  #fd: number | undefined;
+  #position = 0;
+  #crc = 0;
+
+  constructor(files: SpoolFiles, path: string, expected: { size: number; crc: number }) {
+    super({ highWaterMark: readBytes });
+    this.#files = files;
+    this.#path = path;
+    this.#expected = expected;
+  }
+
+  override _construct(ready: (error?: Error | null) => void): void {
+    this.#files.open(this.#path, "r", 0, (error, fd) => {
+      if (error) {
+        ready(spoolError(error, "the message's body could not be opened"));
+        return;
+      }
+      this.#fd = fd;
+      ready();
+    });
+  }
+
+  override _read(): void {
+    const fd = this.#fd;
+    if (fd === undefined) return;
+    const left = this.#expected.size - this.#position;
+    if (left === 0) {
+      if (this.#crc === this.#expected.crc) this.push(null);
+      else this.destroy(new SpoolCorrupt(`the body in ${this.#path} does not match its checksum`));
+      return;
+    }
+    const chunk = Buffer.allocUnsafe(Math.min(readBytes, left));
+    called<number>((end) => this.#files.read(fd, chunk, 0, chunk.length, this.#position, end)).then(
+      (count) => {
+        if (count === 0) {
+          this.destroy(new SpoolCorrupt(`the body in ${this.#path} is cut short`));
+          return;
+        }
+        const octets = chunk.subarray(0, count);
+        this.#position += count;
+        this.#crc = crc32(octets, this.#crc);
+        this.push(octets);
+      },
+      (error: unknown) => this.destroy(spoolError(error, "the message's body could not be read")),
+    );
+  }
+
+  override _destroy(error: Error | null, ended: (error?: Error | null) => void): void {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    if (fd === undefined) ended(error);
+    else this.#files.close(fd, (closing) => ended(error ?? closing));
+  }
+}

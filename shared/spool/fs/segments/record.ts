@@ -1,0 +1,168 @@
+/**
+ * The record of one message as it stands in a segment (pure):
+ * 40 octets of header, then id, meta (JSON), extra (JSON or nothing) and, unless it has its own file, the body.
+ *
+ * Checksums are seeded with the name of the place (segment or own file), which no sender knows: a body that is made
+ * to look like a record does not become one when a damaged segment is searched for the next record.
+ */
+import { crc32 } from "node:zlib";
+import type { MessageMeta } from "../../../mail/message.ts";
+import type { Locator, Settlement } from "../../spool.ts";
+
+export const headerLength = 40;
+/** Not UTF-8 in its first octet: rare in mail, quick to search for. */
+export const magic = Buffer.from([0x8f, 0x50, 0x53, 0x52]);
+const formatVersion = 1;
+const largeFlag = 1;
+
+export interface RecordHeader {
+  idLength: number;
+  metaLength: number;
+  extraLength: number;
+  /** How many recipients the envelope has: enough to tell whether all is settled without parsing the meta. */
+  recipients: number;
+  /** Octets of the body, wherever it is. */
+  bodyLength: number;
+  /** The body has a file of its own. */
+  large: boolean;
+  metaCrc: number;
+  bodyCrc: number;
+  /** Of the header with both checksums above, hence of the whole record. */
+  checksum: number;
+}
+
+/** What the spool itself notes with a message. */
+export interface RecordExtra {
+  /** Name of the body's own file, without its ending. */
+  large?: string;
+  /** Settled by this record. */
+  settles?: StampedSettlement;
+  /** Where the message stood before it was moved to its own file. */
+  origin?: Locator;
+}
+
+export interface StampedSettlement extends Settlement {
+  /** Orders settlements of the same recipient; see stamp.ts. */
+  stamp: number;
+}
+
+/** Everything before the body, encoded once the message is committed. */
+export interface RecordHead {
+  id: Buffer;
+  meta: Buffer;
+  extra: Buffer;
+  recipients: number;
+  bodyLength: number;
+  bodyCrc: number;
+  large: boolean;
+}
+
+const nothing = Buffer.alloc(0);
+
+export function makeHead(
+  meta: MessageMeta,
+  body: { length: number; crc: number },
+  extra: RecordExtra,
+): RecordHead {
+  const noted = extra.large !== undefined || extra.settles !== undefined || extra.origin !== undefined;
+  return {
+    id: Buffer.from(meta.id, "latin1"),
+    meta: Buffer.from(JSON.stringify(meta)),
+    extra: noted ? Buffer.from(JSON.stringify(extra)) : nothing,
+    recipients: meta.envelope.recipients.length,
+    bodyLength: body.length,
+    bodyCrc: body.crc,
+    large: extra.large !== undefined,
+  };
+}
+
+export function headLength(head: RecordHead): number {
+  return headerLength + head.id.length + head.meta.length + head.extra.length;
+}
+
+/** Octets in the segment. */
+export function recordLength(header: RecordHeader): number {
+  return bodyOffset(header) + (header.large ? 0 : header.bodyLength);
+}
+
+/** Octets from the record's start to its body. */
+export function bodyOffset(header: RecordHeader): number {
+  return headerLength + header.idLength + header.metaLength + header.extraLength;
+}
+
+/** @param place  the segment's name, or `own/<id>` */
+export function placeSeed(place: string): number {
+  return crc32(place);
+}
+
+/** Writes header, id, meta and extra at `at`; gives the record's checksum. */
+export function writeHead(target: Buffer, at: number, head: RecordHead, seed: number): number {
+  const start = at + headerLength;
+  let end = start;
+  end += head.id.copy(target, end);
+  end += head.meta.copy(target, end);
+  end += head.extra.copy(target, end);
+  magic.copy(target, at);
+  target[at + 4] = formatVersion;
+  target[at + 5] = head.large ? largeFlag : 0;
+  target.writeUInt16LE(head.id.length, at + 6);
+  target.writeUInt32LE(head.meta.length, at + 8);
+  target.writeUInt32LE(head.extra.length, at + 12);
+  target.writeUInt32LE(head.recipients, at + 16);
+  target.writeUIntLE(head.bodyLength, at + 20, 6);
+  target.writeUInt16LE(0, at + 26);
+  target.writeUInt32LE(crc32(target.subarray(start, end), seed), at + 28);
+  target.writeUInt32LE(head.bodyCrc, at + 32);
+  const checksum = crc32(target.subarray(at, at + 36), seed);
+  target.writeUInt32LE(checksum, at + 36);
+  return checksum;
+}
+
+/** The header at `at`, which has `headerLength` octets after it; undefined when it is not one of this place. */
+export function readHeader(source: Buffer, at: number, seed: number): RecordHeader | undefined {
+  if (source[at] !== magic[0] || source[at + 1] !== magic[1] || source[at + 4] !== formatVersion)
+    return undefined;
+  const checksum = source.readUInt32LE(at + 36);
+  if (crc32(source.subarray(at, at + 36), seed) !== checksum) return undefined;
+  return {
+    idLength: source.readUInt16LE(at + 6),
+    metaLength: source.readUInt32LE(at + 8),
+    extraLength: source.readUInt32LE(at + 12),
+    recipients: source.readUInt32LE(at + 16),
+    bodyLength: source.readUIntLE(at + 20, 6),
+    large: ((source[at + 5] ?? 0) & largeFlag) !== 0,
+    metaCrc: source.readUInt32LE(at + 28),
+    bodyCrc: source.readUInt32LE(at + 32),
+    checksum,
+  };
+}
+
+/** What stands before the body, of a record whose header is `header` and which begins at `at`. */
+export interface RecordText {
+  id: string;
+  /** Parsed only when somebody wants it. */
+  meta(): MessageMeta;
+  extra: RecordExtra;
+}
+
+/** Undefined when it does not match its checksum. */
+export function readText(
+  source: Buffer,
+  at: number,
+  header: RecordHeader,
+  seed: number,
+): RecordText | undefined {
+  const start = at + headerLength;
+  const metaStart = start + header.idLength;
+  const metaEnd = metaStart + header.metaLength;
+  const end = metaEnd + header.extraLength;
+  if (crc32(source.subarray(start, end), seed) !== header.metaCrc) return undefined;
+  return {
+    id: source.toString("latin1", start, metaStart),
+    meta: () => JSON.parse(source.toString("utf8", metaStart, metaEnd)) as MessageMeta,
+    extra:
+      header.extraLength === 0 ? noExtra : (JSON.parse(source.toString("utf8", metaEnd, end)) as RecordExtra),
+  };
+}
+
+const noExtra: RecordExtra = {};

@@ -1,0 +1,195 @@
+/**
+ * The settle log's text (pure). A batch is what one write brought:
+ *
+ *     =<stamp, base 36> <octets of the lines> <CRC-32 of stamp and lines, hex>\n
+ *     <id> <state><recipients>[ <diagnosis or delay as JSON>]\n
+ *     …
+ *
+ * States: p pending, l pending and its sender owed a warning of the delay, w pending and its sender warned,
+ * d delivered, b bounced, r removed, f failed, x dead. Recipients: `0`, `0,3`, `0-99,105`.
+ * A batch counts whole or not at all: a line that was damaged into another valid one would lose mail, while a
+ * settlement that is lost only delivers twice.
+ */
+import { crc32 } from "node:zlib";
+import { unreachable } from "../../../unreachable.ts";
+import type { Mark } from "../../logical-timestamp.ts";
+import type { RecipientState, Settlement } from "../../spool.ts";
+
+const pending: RecipientState = { kind: "pending" };
+const warned: RecipientState = { kind: "pending", warned: true };
+const delivered: RecipientState = { kind: "delivered" };
+const bounced: RecipientState = { kind: "bounced" };
+const removed: RecipientState = { kind: "removed" };
+
+export function formatLine({ id, recipients, state }: Settlement): string {
+  return `${id} ${formatState(state, formatRecipients(recipients))}\n`;
+}
+
+function formatState(state: RecipientState, recipients: string): string {
+  switch (state.kind) {
+    case "pending":
+      if (state.delay !== undefined) return `l${recipients} ${JSON.stringify(state.delay)}`;
+      return `${state.warned === true ? "w" : "p"}${recipients}`;
+    case "delivered":
+      return `d${recipients}`;
+    case "bounced":
+      return `b${recipients}`;
+    case "removed":
+      return `r${recipients}`;
+    case "failed":
+      return `f${recipients} ${JSON.stringify(state.diagnosis)}`;
+    case "dead":
+      return `x${recipients} ${JSON.stringify({ diagnosis: state.diagnosis, atMs: state.atMs })}`;
+    default:
+      return unreachable(state);
+  }
+}
+
+export function formatBatch(stamp: number, lines: string): Buffer {
+  const text = Buffer.from(lines);
+  const stamped = stamp.toString(36);
+  const head = `=${stamped} ${text.length} ${crc32(text, crc32(stamped)).toString(16)}\n`;
+  return Buffer.concat([Buffer.from(head, "latin1"), text]);
+}
+
+/** Runs of consecutive indexes become ranges: a message to a thousand is often settled at once. */
+export function formatRecipients(recipients: readonly number[]): string {
+  const only = recipients.length === 1 ? recipients[0] : undefined;
+  if (only !== undefined) return String(only);
+  const sorted = [...new Set(recipients)].sort((a, b) => a - b);
+  const parts: string[] = [];
+  for (let i = 0; i < sorted.length; ) {
+    let end = i;
+    while (sorted[end + 1] === (sorted[end] ?? 0) + 1) end++;
+    parts.push(end === i ? `${sorted[i]}` : `${sorted[i]}-${sorted[end]}`);
+    i = end + 1;
+  }
+  return parts.join(",");
+}
+
+export function parseRecipients(text: string): number[] {
+  const recipients: number[] = [];
+  if (text === "") return recipients;
+  for (const part of text.split(",")) {
+    const dash = part.indexOf("-");
+    const first = Number(dash === -1 ? part : part.slice(0, dash));
+    const last = dash === -1 ? first : Number(part.slice(dash + 1));
+    for (let i = first; i <= last; i++) recipients.push(i);
+  }
+  return recipients;
+}
+
+export interface ParsedLog {
+  entries: { id: string; mark: Mark }[];
+  /** Octets that are done with; what follows is the beginning of a batch that is not complete. */
+  consumed: number;
+  /** Stretches that are no batch, relative to the beginning of the octets. */
+  damaged: { offset: number; length: number }[];
+}
+
+const equals = 0x3d;
+const newline = 0x0a;
+const space = 0x20;
+/** `=` and 11 digits of stamp, 10 of length, 8 of checksum, with room to spare. */
+const longestHead = 64;
+
+export function parseLog(bytes: Buffer): ParsedLog {
+  const parsed: ParsedLog = { entries: [], consumed: 0, damaged: [] };
+  while (parsed.consumed < bytes.length) {
+    const at = parsed.consumed;
+    const batch = findBatch(bytes, at);
+    if (batch.kind === "incomplete") return parsed;
+    if (batch.kind === "whole") {
+      parsed.consumed = batch.end;
+      parseLines(bytes, batch.start, batch.end, batch.stamp, parsed.entries);
+      continue;
+    }
+    parsed.consumed = Math.min(nextHead(bytes, at), batch.end ?? bytes.length);
+    parsed.damaged.push({ offset: at, length: parsed.consumed - at });
+  }
+  return parsed;
+}
+
+type FoundBatch =
+  | { kind: "whole"; stamp: number; start: number; end: number }
+  | { kind: "incomplete" }
+  /** `end`: where it would end if its length were right. */
+  | { kind: "damaged"; end?: number };
+
+/** Where the next batch begins, or the end. */
+function nextHead(bytes: Buffer, from: number): number {
+  const at = bytes.indexOf("\n=", from, "latin1");
+  return at === -1 ? bytes.length : at + 1;
+}
+
+function findBatch(bytes: Buffer, at: number): FoundBatch {
+  if (bytes[at] !== equals) return { kind: "damaged" };
+  const headEnd = bytes.indexOf(newline, at);
+  if (headEnd === -1) return bytes.length - at > longestHead ? { kind: "damaged" } : { kind: "incomplete" };
+  const head = /^=([0-9a-z]{1,11}) (\d{1,10}) ([0-9a-f]{1,8})$/.exec(bytes.toString("latin1", at, headEnd));
+  if (head?.[1] === undefined || head[2] === undefined || head[3] === undefined) return { kind: "damaged" };
+  const start = headEnd + 1;
+  const end = start + Number(head[2]);
+  if (end > bytes.length) {
+    // A damaged length must not hide the batches that follow it.
+    return nextHead(bytes, start) === bytes.length ? { kind: "incomplete" } : { kind: "damaged" };
+  }
+  if (crc32(bytes.subarray(start, end), crc32(head[1])) !== Number.parseInt(head[3], 16))
+    return bytes[end] === equals ? { kind: "damaged", end } : { kind: "damaged" };
+  return { kind: "whole", stamp: Number.parseInt(head[1], 36), start, end };
+}
+
+function parseLines(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  stamp: number,
+  entries: ParsedLog["entries"],
+): void {
+  // Most lines of a batch say the same of different messages: they share one mark.
+  const marks = new Map<string, Mark | undefined>();
+  for (let at = start; at < end; ) {
+    const idEnd = bytes.indexOf(space, at);
+    const lineEnd = bytes.indexOf(newline, at);
+    if (idEnd === -1 || lineEnd === -1) return;
+    const what = bytes.toString("utf8", idEnd + 1, lineEnd);
+    let mark = marks.get(what);
+    if (mark === undefined && !marks.has(what)) {
+      mark = parseMark(what, stamp);
+      marks.set(what, mark);
+    }
+    if (mark !== undefined) entries.push({ id: bytes.toString("latin1", at, idEnd), mark });
+    at = lineEnd + 1;
+  }
+}
+
+/** Undefined for a state that this version does not know. */
+function parseMark(what: string, stamp: number): Mark | undefined {
+  const spaceAt = what.indexOf(" ");
+  const recipients = parseRecipients(what.slice(1, spaceAt === -1 ? undefined : spaceAt));
+  const state = parseState(what.charAt(0), spaceAt === -1 ? "" : what.slice(spaceAt + 1));
+  return state === undefined ? undefined : { recipients, state, stamp };
+}
+
+function parseState(letter: string, json: string): RecipientState | undefined {
+  switch (letter) {
+    case "p":
+      return pending;
+    case "l":
+      return { kind: "pending", delay: JSON.parse(json) };
+    case "w":
+      return warned;
+    case "d":
+      return delivered;
+    case "b":
+      return bounced;
+    case "r":
+      return removed;
+    case "f":
+      return { kind: "failed", diagnosis: JSON.parse(json) };
+    case "x":
+      return { kind: "dead", ...JSON.parse(json) };
+    default:
+      return undefined;
+  }
+}

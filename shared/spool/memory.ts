@@ -1,0 +1,198 @@
+/** The spool in memory: for tests and for trying things out. It follows the same contract; it survives nothing. */
+import { Readable } from "node:stream";
+import { crc32 } from "node:zlib";
+import type { MessageMeta } from "../mail/message.ts";
+import { isFileSafeId } from "./fs/disk/names.ts";
+import { type Mark, StampClock } from "./logical-timestamp.ts";
+import {
+  type Body,
+  type CollectReport,
+  type Draft,
+  isSettled,
+  type Locator,
+  type RecipientState,
+  type Settlement,
+  type Spool,
+  SpoolFull,
+  type SpoolStatus,
+  SpoolUnavailable,
+  type StoredMessage,
+} from "./spool.ts";
+import { foldMarks, mergedStates } from "./state-index.ts";
+
+export interface MemorySpoolOptions {
+  /** Octets of bodies that it takes; without limit when absent. */
+  capacityBytes?: number;
+  /** Bodies above this are given back as a file. */
+  largeBytes?: number;
+}
+
+export function createMemorySpool(options: MemorySpoolOptions = {}): Spool {
+  return new MemorySpool(options.capacityBytes ?? Number.POSITIVE_INFINITY, options.largeBytes ?? 256 * 1024);
+}
+
+interface MemoryMessage {
+  /** As JSON, so that nobody shares objects with the spool. */
+  meta: string;
+  recipients: number;
+  body: Buffer;
+  locator: Locator;
+}
+
+class MemorySpool implements Spool {
+  readonly #capacityBytes: number;
+  readonly #largeBytes: number;
+  readonly #clock = new StampClock(Date.now);
+  readonly #messages = new Map<string, MemoryMessage>();
+  readonly #marks = new Map<string, Mark[]>();
+  readonly #drafts = new Set<MemoryDraft>();
+  #bytes = 0;
+  #position = 0;
+  #closed = false;
+
+  constructor(capacityBytes: number, largeBytes: number) {
+    this.#capacityBytes = capacityBytes;
+    this.#largeBytes = largeBytes;
+  }
+
+  draft(): Draft {
+    this.#mustBeOpen();
+    if (this.#bytes >= this.#capacityBytes) throw new SpoolFull("the memory spool is full");
+    const draft: MemoryDraft = new MemoryDraft((meta, body, settles) => {
+      this.#drafts.delete(draft);
+      return this.#store(meta, body, settles);
+    });
+    this.#drafts.add(draft);
+    return draft;
+  }
+
+  async read(id: string): Promise<{ meta: MessageMeta; body: Body } | undefined> {
+    this.#mustBeOpen();
+    const message = this.#messages.get(id);
+    if (message === undefined) return undefined;
+    const { body } = message;
+    const meta = JSON.parse(message.meta) as MessageMeta;
+    if (body.length <= this.#largeBytes) return { meta, body: { kind: "buffer", bytes: body } };
+    return { meta, body: { kind: "file", size: body.length, open: () => Readable.from([body]) } };
+  }
+
+  async settle(settlements: Settlement[]): Promise<void> {
+    this.#mustBeOpen();
+    for (const { id } of settlements) if (!isFileSafeId(id)) throw new TypeError(`not a queue id: ${id}`);
+    for (const settlement of settlements) this.#settle(settlement);
+  }
+
+  async states(id: string): Promise<ReadonlyMap<number, RecipientState>> {
+    this.#mustBeOpen();
+    return this.#statesOf(id);
+  }
+
+  async *unsettled(): AsyncGenerator<StoredMessage & { states: ReadonlyMap<number, RecipientState> }, void> {
+    this.#mustBeOpen();
+    for (const [id, { meta, recipients, locator }] of this.#messages) {
+      if (this.#isSettled(id, recipients)) continue;
+      yield { meta: JSON.parse(meta) as MessageMeta, locator, states: this.#statesOf(id) };
+    }
+  }
+
+  async collect(): Promise<CollectReport> {
+    this.#mustBeOpen();
+    const report: CollectReport = { segmentsRemoved: 0, messagesMoved: 0, bytesFreed: 0 };
+    for (const [id, { recipients, body }] of this.#messages) {
+      if (!this.#isSettled(id, recipients)) continue;
+      this.#messages.delete(id);
+      this.#marks.delete(id);
+      this.#bytes -= body.length;
+      report.bytesFreed += body.length;
+    }
+    return report;
+  }
+
+  async status(): Promise<SpoolStatus> {
+    this.#mustBeOpen();
+    return { bytesUsed: this.#bytes, bytesFree: this.#capacityBytes - this.#bytes, segments: 1 };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const draft of this.#drafts) draft.abandon();
+  }
+
+  #store(meta: MessageMeta, body: Buffer, settles: Settlement | undefined): StoredMessage {
+    this.#mustBeOpen();
+    if (!isFileSafeId(meta.id)) throw new TypeError(`not a queue id: ${JSON.stringify(meta.id)}`);
+    if (this.#bytes + body.length > this.#capacityBytes) throw new SpoolFull("the memory spool is full");
+    const locator = { segment: "memory", offset: this.#position, length: body.length, checksum: crc32(body) };
+    const recipients = meta.envelope.recipients.length;
+    this.#messages.set(meta.id, { meta: JSON.stringify(meta), recipients, body, locator });
+    this.#bytes += body.length;
+    this.#position += body.length;
+    if (settles !== undefined) this.#settle(settles);
+    return { meta, locator };
+  }
+
+  #settle({ id, recipients, state }: Settlement): void {
+    const mark: Mark = { recipients, state, stamp: this.#clock.next() };
+    this.#marks.set(id, foldMarks([...(this.#marks.get(id) ?? []), mark]));
+  }
+
+  #statesOf(id: string): ReadonlyMap<number, RecipientState> {
+    return mergedStates(this.#marks.get(id) ?? []);
+  }
+
+  #isSettled(id: string, recipients: number): boolean {
+    const states = this.#statesOf(id);
+    for (let recipient = 0; recipient < recipients; recipient++) {
+      const state = states.get(recipient);
+      if (state === undefined || !isSettled(state)) return false;
+    }
+    return true;
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closed) throw new SpoolUnavailable("the spool is closed");
+  }
+}
+
+class MemoryDraft implements Draft {
+  readonly #store: (meta: MessageMeta, body: Buffer, settles: Settlement | undefined) => StoredMessage;
+  #state: "open" | "closed" | "ended" = "open";
+  #chunks: Buffer[] = [];
+  #size = 0;
+
+  constructor(store: (meta: MessageMeta, body: Buffer, settles: Settlement | undefined) => StoredMessage) {
+    this.#store = store;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  write(chunk: Buffer): undefined {
+    this.#mustBeOpen();
+    this.#chunks.push(Buffer.from(chunk));
+    this.#size += chunk.length;
+    return undefined;
+  }
+
+  async commit(meta: MessageMeta, settles?: Settlement): Promise<StoredMessage> {
+    this.#mustBeOpen();
+    this.#state = "ended";
+    return this.#store(meta, Buffer.concat(this.#chunks), settles);
+  }
+
+  async discard(): Promise<void> {
+    if (this.#state === "open") this.#state = "ended";
+    this.#chunks = [];
+  }
+
+  abandon(): void {
+    this.#state = "closed";
+    this.#chunks = [];
+  }
+
+  #mustBeOpen(): void {
+    if (this.#state === "closed") throw new SpoolUnavailable("the spool is closed");
+    if (this.#state === "ended") throw new Error("the draft has ended");
+  }
+}

@@ -1,0 +1,264 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { delayedScoreFactor, parkedAtMs, queueKey } from "../../shared/queue/bullmq/keys.ts";
+import { consumeDeliveries } from "../../shared/queue/consumer.ts";
+import { readHoldsFile } from "../../shared/queue/holds/file.ts";
+import { createHolds, type Holds } from "../../shared/queue/holds/store.ts";
+import { createInspector, type Inspector } from "../../shared/queue/operator/inspector.ts";
+import type { QueueProducer } from "../../shared/queue/producer.ts";
+import { createKeeper } from "../../shared/queue/reconcile/reconciler.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import { createRedis } from "../../shared/runtime/redis.ts";
+import { createMemorySpool } from "../../shared/spool/memory.ts";
+import { testConfig } from "../support/config.ts";
+import { connectedProducer } from "../support/connected-producer.ts";
+import { startRedis, type TestRedis } from "../support/redis.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { storedMessage } from "../unit/queue/stored-message.ts";
+
+const log = createLogger("test", { write() {} });
+let redis: TestRedis;
+let directory: string;
+let producer: QueueProducer;
+const toClose: (() => Promise<void>)[] = [];
+
+before(async () => {
+  redis = await startRedis();
+  directory = await mkdtemp(path.join(tmpdir(), "holds-"));
+  producer = await connectedProducer(redis, log);
+});
+afterEach(async () => {
+  await Promise.all(toClose.splice(0).map((close) => close()));
+  await redis.flush();
+  await rm(path.join(directory, "holds.json"), { force: true });
+});
+after(async () => {
+  await producer?.close();
+  await redis?.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function holdsOf(file = "holds.json"): Promise<Holds> {
+  const holds = createHolds({
+    redis: { url: redis.url },
+    file: path.join(directory, file),
+    log,
+    pollMs: 100,
+  });
+  toClose.push(() => holds.close());
+  await holds.ready;
+  return holds;
+}
+
+function inspect(holds: Holds): Inspector {
+  const inspector = createInspector({ redis: { url: redis.url }, holds, log });
+  toClose.push(() => inspector.close());
+  return inspector;
+}
+
+/** A worker that delivers everything, with holds of its own as another process has them. */
+async function work(rules = 0): Promise<string[]> {
+  const holds = await holdsOf();
+  await waitFor("the worker knows the holds", () => holds.list().length === rules);
+  const delivered: string[] = [];
+  const consumer = consumeDeliveries({
+    redis: { url: redis.url },
+    log,
+    concurrency: 8,
+    holds,
+    async handle({ job }) {
+      delivered.push(...job.to);
+      return { kind: "done" };
+    },
+  });
+  toClose.push(() => consumer.close(500));
+  return delivered;
+}
+
+async function accept(...addresses: string[]): Promise<string[]> {
+  const messages = addresses.map((address) => storedMessage({ to: [address] }));
+  await producer.addDeliveries(messages.map((message) => ({ message, routes: ["mx"] })));
+  return messages.map(({ meta }) => meta.id);
+}
+
+test("a held domain's mail is parked with nothing counted, other mail goes on, release lets it go", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  await holds.add([{ kind: "destination", value: "Held.example", reason: "the site is down" }]);
+  const delivered = await work(1);
+  await accept("a@held.example", "b@free.example", "c@HELD.example");
+  await waitFor("the free one is delivered", () => delivered.includes("b@free.example"));
+  await waitFor("two are held", async () => (await inspector.counts()).delivery.held === 2);
+  const { rows } = await inspector.list({ status: "held" }, { limit: 10 });
+  assert.deepEqual(
+    rows
+      .map(({ to, status, reason, nextAttemptAt, attempts }) => [to, status, reason, nextAttemptAt, attempts])
+      .sort(),
+    [
+      [["a@held.example"], "held", "the site is down", null, 0],
+      [["c@HELD.example"], "held", "the site is down", null, 0],
+    ],
+  );
+  const spared = await inspector.retry({ filter: {} });
+  assert.deepEqual([spared.matched, spared.changed, spared.skipped[0]?.reason], [2, 0, "is held"]);
+
+  const released = await inspector.release({ filter: { to: "*@held.example" } });
+  assert.equal(released.changed, 2);
+  await waitFor("they are delivered", () => delivered.length === 3);
+  assert.deepEqual(holds.list(), []);
+});
+
+test("one message of many is held by its id, by another process, while it waits", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  const [first = ""] = await accept("a@example.org", "b@example.org");
+  const report = await inspector.hold({ ids: [first, "NOSUCHID"] }, { reason: "looks odd" });
+  assert.deepEqual(report, { matched: 1, changed: 1, skipped: [], unknown: ["NOSUCHID"], rule: null });
+  const delivered = await work(1);
+  await waitFor("the other is delivered", () => delivered.includes("b@example.org"));
+  assert.deepEqual(
+    (await inspector.find(first)).map(({ status }) => status),
+    ["held"],
+  );
+  assert.equal((await inspector.release({ ids: [`${first}-0`] })).changed, 1);
+  await waitFor("it is delivered", () => delivered.includes("a@example.org"));
+});
+
+test("a hold by id goes with its message", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  const ids = await accept("a@example.org", "b@example.org");
+  await inspector.hold({ ids });
+  assert.equal(holds.list().length, 2);
+  assert.equal((await inspector.remove({ ids })).changed, 2);
+  assert.deepEqual(holds.list(), []);
+});
+
+test("a release says what another rule still holds, and which", async () => {
+  const inspector = inspect(await holdsOf());
+  const [id = ""] = await accept("a@example.org");
+  await inspector.hold({ ids: [id] });
+  await inspector.hold({ filter: { to: "*@example.org" } });
+  assert.deepEqual(await inspector.release({ ids: [id] }), {
+    matched: 1,
+    changed: 0,
+    skipped: [{ id: `${id}-0`, reason: "is still held by destination:example.org" }],
+    unknown: [],
+  });
+});
+
+test("changes that come at once, also from several processes, all end up in Redis and in the file", async () => {
+  const [one, other] = [await holdsOf(), await holdsOf()];
+  const values = Array.from({ length: 30 }, (_, n) => `d${n}.example`);
+  await Promise.all(
+    values.map((value, n) => (n % 2 === 0 ? one : other).add([{ kind: "destination", value, reason: "" }])),
+  );
+  const copy = await readHoldsFile(path.join(directory, "holds.json"));
+  assert.deepEqual(copy?.rules.map(({ value }) => value).sort(), [...values].sort());
+  assert.deepEqual(await readdir(directory), ["holds.json"]);
+  assert.equal(String(copy?.version), (await redis.command("HGET {postern}:holds version")).split("\r\n")[1]);
+});
+
+test("holding all holds what comes later too", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  await accept("a@example.org");
+  assert.equal((await inspector.hold({ filter: {} })).rule, "all:");
+  const delivered = await work(1);
+  await accept("b@example.org");
+  await waitFor("both are held", async () => (await inspector.counts()).delivery.held === 2);
+  assert.deepEqual(delivered, []);
+  assert.equal((await inspector.release({ filter: {} })).changed, 2);
+  await waitFor("both are delivered", () => delivered.length === 2);
+});
+
+test("holds survive an emptied Redis, from memory and from the file", async () => {
+  const holds = await holdsOf();
+  await holds.add([{ kind: "sender", value: "*@spam.example", reason: "" }]);
+  await redis.flush();
+  await waitFor(
+    "they are in Redis again",
+    async () => (await redis.command("HEXISTS {postern}:holds sender:*@spam.example")) === ":1\r\n",
+  );
+  await holds.close();
+  await redis.flush();
+  const later = await holdsOf();
+  assert.equal(later.list()[0]?.value, "*@spam.example");
+  assert.ok(later.match({ id: "X", part: 0, from: "x@spam.example", to: [], route: "" }));
+  const elsewhere = await holdsOf("of-another-host.json");
+  assert.equal(elsewhere.list().length, 1);
+});
+
+test("a hold that expires lets its mail go by itself", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  await holds.add([{ kind: "sender", value: "ann@example.com", reason: "", untilMs: Date.now() + 4_000 }]);
+  const delivered = await work(1);
+  await accept("a@example.org");
+  await waitFor("it is held", async () => (await inspector.counts()).delivery.held === 1);
+  const keeper = createKeeper({
+    spool: createMemorySpool(),
+    redis: { url: redis.url },
+    config: testConfig(),
+    log,
+    holds,
+    describe: () => "mx",
+    timing: { tickMs: 100, reclaimMs: 0 },
+  });
+  toClose.push(() => keeper.close());
+  await waitFor("it is delivered", () => delivered.length === 1);
+  assert.deepEqual(holds.list(), []);
+});
+
+test("a worker that has not heard of a release yet asks before it parks a job", async () => {
+  const rule = { kind: "all" as const, value: "", reason: "", createdAtMs: 0 };
+  const delivered: string[] = [];
+  const consumer = consumeDeliveries({
+    redis: { url: redis.url },
+    log,
+    concurrency: 2,
+    holds: { match: () => rule, confirm: async () => undefined },
+    async handle({ jobId }) {
+      delivered.push(jobId);
+      return { kind: "done" };
+    },
+  });
+  toClose.push(() => consumer.close(500));
+  await accept("a@example.org");
+  await waitFor("it is delivered", () => delivered.length === 1);
+});
+
+test("how long a job was held is counted when it is let go, over several holds, and not a moment twice", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  const [id = ""] = await accept("a@example.org");
+  const hourMs = 3_600_000;
+  const client = createRedis({ url: redis.url }, "plain", log);
+  toClose.push(async () => client.disconnect());
+  /** As if it had been parked an hour earlier. */
+  const longAgo = () =>
+    client.zadd(
+      queueKey("delivery", "delayed"),
+      (parkedAtMs(Date.now()) - 3600) * delayedScoreFactor,
+      `${id}-0`,
+    );
+  const heldMs = async () => (await inspector.find(id))[0]?.job.heldMs ?? 0;
+
+  await inspector.hold({ ids: [id] }, { reason: 'says ,"heldMs":99999999}' });
+  await longAgo();
+  // Held once more, by another rule: it is held since the first one.
+  await inspector.hold({ filter: {} }, {});
+  await inspector.release({ filter: {} });
+  assert.ok((await heldMs()) >= hourMs && (await heldMs()) < hourMs + 60_000, `${await heldMs()}`);
+  assert.equal((await inspector.find(id))[0]?.status, "deferred");
+
+  await inspector.hold({ ids: [id] }, {});
+  await longAgo();
+  await inspector.release({ ids: [id] });
+  assert.ok((await heldMs()) >= 2 * hourMs && (await heldMs()) < 2 * hourMs + 60_000, `${await heldMs()}`);
+  const [found] = await inspector.find(id);
+  assert.deepEqual(found?.job.to, ["a@example.org"], "the rest of the payload is as it was");
+});

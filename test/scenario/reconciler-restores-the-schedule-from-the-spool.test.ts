@@ -1,0 +1,279 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, beforeEach, test } from "node:test";
+import { consumeDeliveries } from "../../shared/queue/consumer.ts";
+import { writeHoldsFile } from "../../shared/queue/holds/file.ts";
+import { createHolds } from "../../shared/queue/holds/store.ts";
+import type { QueueProducer } from "../../shared/queue/producer.ts";
+import { createKeeper, type Keeper, type KeeperOptions } from "../../shared/queue/reconcile/reconciler.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import { createMemorySpool } from "../../shared/spool/memory.ts";
+import type { RecipientState, Spool } from "../../shared/spool/spool.ts";
+import { testConfig } from "../support/config.ts";
+import { connectedProducer } from "../support/connected-producer.ts";
+import { startRedis, type TestRedis } from "../support/redis.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { accept, busy, storedMessage } from "../unit/queue/stored-message.ts";
+
+const timing = {
+  tickMs: 50,
+  leaseMs: 800,
+  reclaimMs: 300,
+  scanEveryMs: 600_000,
+  collectEveryMs: 100,
+  collectAtMostMs: 400,
+};
+const log = createLogger("test", { write() {} });
+const config = testConfig({ dsn: { wave: "1s" } });
+let redis: TestRedis;
+let producer: QueueProducer;
+let spool: Spool;
+let scans: { reason: string; deliveries: number; bounces: number; dead: number; expired: number }[];
+const keepers: Keeper[] = [];
+
+beforeEach(async () => {
+  redis ??= await startRedis();
+  spool = createMemorySpool();
+  scans = [];
+  producer = await connectedProducer(redis, log);
+});
+afterEach(async () => {
+  await Promise.all(keepers.splice(0).map((keeper) => keeper.close()));
+  await producer.close();
+  await redis.flush();
+  await spool.close();
+});
+after(async () => {
+  await redis?.close();
+});
+
+function keep(more: Partial<KeeperOptions> = {}): Keeper {
+  const keeper = createKeeper({
+    spool,
+    redis: { url: redis.url },
+    config,
+    log,
+    timing,
+    describe: (message, part) => `again ${message.meta.id} ${part}`,
+    onScan: (report) => scans.push(report),
+    ...more,
+  });
+  keepers.push(keeper);
+  return keeper;
+}
+
+async function count(command: string): Promise<number> {
+  return Number(/^:(\d+)/.exec(await redis.command(command))?.[1]);
+}
+
+test("after FLUSHALL everything that is not settled is enqueued again, once, and nothing else", async () => {
+  const pending = await Promise.all(
+    Array.from({ length: 2_500 }, () =>
+      accept(spool, storedMessage({ to: ["a@example.org", "b@example.org"] }), [[0, { kind: "delivered" }]]),
+    ),
+  );
+  for (let i = 0; i < 100; i++) await accept(spool, storedMessage({}), [[0, { kind: "delivered" }]]);
+  keep();
+  await waitFor("the first scan", () => scans.length > 0);
+  assert.equal(await count("LLEN {postern}:delivery:wait"), 2_500);
+
+  await redis.flush();
+  await waitFor("all are back", async () => (await count("LLEN {postern}:delivery:wait")) === 2_500);
+  assert.equal(
+    await count(`EXISTS {postern}:delivery:${pending[0]?.meta.id}-0`),
+    0,
+    "that part is delivered",
+  );
+  assert.equal(await count(`EXISTS {postern}:delivery:${pending[0]?.meta.id}-1`), 1);
+});
+
+test("mail is delivered once each although Redis is emptied while workers deliver", async () => {
+  const messages = await Promise.all(Array.from({ length: 300 }, () => accept(spool, storedMessage({}))));
+  await producer.addDeliveries(messages.map((message) => ({ message, routes: ["mx"] })));
+  keep({ timing: { ...timing, reclaimMs: 600 } });
+  const delivered = new Map<string, number>();
+  const consumer = consumeDeliveries({
+    redis: { url: redis.url },
+    log,
+    concurrency: 20,
+    timing: { lockMs: 5_000, stalledCheckMs: 1_000, epochCheckMs: 100 },
+    async handle({ job }) {
+      const states = await spool.states(job.id);
+      if (states.has(0)) return { kind: "done" };
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      delivered.set(job.id, (delivered.get(job.id) ?? 0) + 1);
+      await spool.settle([{ id: job.id, recipients: [0], state: { kind: "delivered" } }]);
+      return { kind: "done" };
+    },
+  });
+  try {
+    for (const share of [100, 200]) {
+      await waitFor(`${share} are delivered`, () => delivered.size >= share);
+      await redis.flush();
+    }
+    await waitFor("all are delivered", () => delivered.size === 300);
+    assert.deepEqual(
+      [...delivered.values()].filter((times) => times !== 1),
+      [],
+    );
+  } finally {
+    await consumer.close(1_000);
+  }
+});
+
+test("a job that ended between the two looks of the keeper is not added again", async () => {
+  const message = await accept(spool, storedMessage({}));
+  // The spool says pending when the scan reads it; the worker settles and ends its job before the fresh look.
+  const states = spool.states.bind(spool);
+  spool.states = async (id) => {
+    await spool.settle([{ id: message.meta.id, recipients: [0], state: { kind: "delivered" } }]);
+    return states(id);
+  };
+  keep();
+  await waitFor("the scan", () => scans.length > 0);
+  assert.equal(await count("LLEN {postern}:delivery:wait"), 0);
+});
+
+test("a failed recipient without its notification, and a dead one without its job, get them", async () => {
+  const dead = (atMs: number): RecipientState => ({ kind: "dead", diagnosis: busy, atMs });
+  const failed = await accept(spool, storedMessage({}), [[0, { kind: "failed", diagnosis: busy }]]);
+  const died = await accept(spool, storedMessage({}), [[0, dead(Date.now())]]);
+  const old = await accept(spool, storedMessage({}), [
+    [0, dead(Date.now() - config.queue.dead_retention - 1_000)],
+  ]);
+  keep();
+  await waitFor("the scan", () => scans.length > 0);
+  assert.deepEqual(
+    { ...scans[0], reason: "", tookMs: 0 },
+    { messages: 3, deliveries: 0, bounces: 1, dead: 1, expired: 1, reason: "", tookMs: 0 },
+  );
+  assert.equal(await count(`EXISTS {postern}:bounce:${failed.meta.id}-failed`), 1);
+  assert.equal(await count(`EXISTS {postern}:dead:${died.meta.id}-0`), 1);
+  assert.equal(await count(`EXISTS {postern}:dead:${old.meta.id}-0`), 0);
+  assert.deepEqual((await spool.states(old.meta.id)).get(0), { kind: "removed" });
+});
+
+test("a delay that the sender was not told of gets its warning, and one that they were told of none", async () => {
+  const delay = { diagnosis: busy, willRetryUntilMs: Date.now() + 3_600_000 };
+  const late = await accept(spool, storedMessage({}), [[0, { kind: "pending", delay }]]);
+  const warned = await accept(spool, storedMessage({}), [[0, { kind: "pending", warned: true }]]);
+  keep();
+  await waitFor("the scan", () => scans.length > 0);
+  assert.equal(scans[0]?.bounces, 1);
+  assert.equal(await count(`EXISTS {postern}:bounce:${late.meta.id}-delayed`), 1);
+  assert.equal(await count(`EXISTS {postern}:bounce:${warned.meta.id}-delayed`), 0);
+  assert.equal(await count("LLEN {postern}:delivery:wait"), 2);
+});
+
+test("of several keepers one works; when it goes another takes over and compares again", async () => {
+  const first = keep();
+  await waitFor("the first leads", () => first.leading && scans.length === 1);
+  const second = keep();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.equal(second.leading, false);
+  await first.close();
+  await waitFor("the second leads", () => second.leading && scans.length === 2);
+});
+
+test("a keeper that dies without a word is replaced when its lease runs out", async () => {
+  await redis.command("SET {postern}:keeper somebody-who-died PX 600");
+  const keeper = keep();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(keeper.leading, false);
+  await waitFor("it took over", () => keeper.leading && scans[0]?.reason === "this keeper took over");
+});
+
+test("what was tried inline waits for its time with its history, also after Redis was emptied", async () => {
+  const untilMs = Date.now() + 600_000;
+  const diagnosis = {
+    status: "4.4.2" as const,
+    class: "network" as const,
+    reason: "lost the session after sending the whole message",
+    atMs: Date.now(),
+    possiblyDelivered: true,
+  };
+  const { meta } = storedMessage({ to: ["a@example.org", "b@example.org"] });
+  meta.tried = { untilMs, last: [{ recipients: [1], diagnosis }] };
+  const message = await accept(spool, { ...storedMessage({}), meta });
+  const isScheduled = async () => {
+    assert.equal(await count("LLEN {postern}:delivery:wait"), 1);
+    const score = await redis.command(`ZSCORE {postern}:delivery:delayed ${meta.id}-1`);
+    const dueMs = Math.floor(Number(score.trim().split("\r\n").at(-1)) / 4096);
+    assert.ok(dueMs >= untilMs && dueMs < untilMs + 60_000, `${dueMs}, not ${untilMs}`);
+    assert.match(
+      await redis.command(`HGET {postern}:delivery:${meta.id}-1 data`),
+      /"history":\{"attempts":1,.*"possiblyDelivered":true/,
+    );
+  };
+  await producer.addDeliveries([{ message, routes: ["mx", "mx"] }]);
+  await isScheduled();
+  keep();
+  await waitFor("the first scan", () => scans.length === 1);
+  await redis.flush();
+  await waitFor("it is back", async () => (await count("ZCARD {postern}:delivery:delayed")) === 1);
+  await isScheduled();
+});
+
+test("the time under a hold is not lost with Redis: the message does not expire for it", async (t) => {
+  const sixDaysMs = 6 * 86_400_000;
+  const receivedAtMs = Date.now() - sixDaysMs;
+  const held = await accept(spool, storedMessage({ to: ["a@held.example"], receivedAtMs }));
+  const other = await accept(spool, storedMessage({ to: ["a@example.org"], receivedAtMs }));
+  const directory = await mkdtemp(join(tmpdir(), "postern-keeper-"));
+  const file = join(directory, "holds.json");
+  const rule = { kind: "destination", value: "held.example", reason: "", createdAtMs: receivedAtMs } as const;
+  await writeHoldsFile(file, { version: 1, rules: [rule] });
+  const holds = createHolds({ redis: { url: redis.url }, file, log });
+  t.after(async () => {
+    await holds.close();
+    await rm(directory, { recursive: true });
+  });
+  keep({ holds });
+  await waitFor("the first scan", () => scans.length > 0);
+  const heldMs = async (id: string): Promise<number | undefined> => {
+    const data = await redis.command(`HGET {postern}:delivery:${id}-0 data`);
+    return JSON.parse(/\{.*\}/.exec(data)?.[0] ?? "").heldMs;
+  };
+  assert.ok(((await heldMs(held.meta.id)) ?? 0) >= sixDaysMs);
+  assert.equal(await heldMs(other.meta.id), undefined);
+});
+
+test("a crash of Redis that loses what was written last is noticed", async () => {
+  keep();
+  await waitFor("the first scan", () => scans.length === 1);
+  const message = await accept(spool, storedMessage({}));
+  await redis.kill();
+  await redis.restart();
+  await waitFor(
+    "it is enqueued",
+    async () => (await count(`EXISTS {postern}:delivery:${message.meta.id}-0`)) === 1,
+  );
+});
+
+test("a rolled back Redis is noticed by the heartbeat alone, and a publisher's request is heard", async () => {
+  keep();
+  await waitFor("the first scan", () => scans.length === 1);
+  await redis.command("SET {postern}:keeper:heartbeat an-older-one");
+  await waitFor("a second scan", () => scans[1]?.reason === "Redis forgot something");
+  await producer.requestScan();
+  await waitFor("a third scan", () => scans[2]?.reason === "a publisher asked for it");
+});
+
+test("a job that failed for BullMQ waits again", async () => {
+  const message = await accept(spool, storedMessage({}));
+  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await redis.command("DEL {postern}:delivery:wait");
+  await redis.command(`ZADD {postern}:delivery:failed 1 ${message.meta.id}-0`);
+  keep();
+  await waitFor("it waits", async () => (await count("LLEN {postern}:delivery:wait")) === 1);
+  assert.equal(await count("ZCARD {postern}:delivery:failed"), 0);
+});
+
+test("the spool is collected regularly by the keeper that leads", async () => {
+  let collected = 0;
+  spool.collect = async () => ({ segmentsRemoved: collected++ < 3 ? 1 : 0, messagesMoved: 0, bytesFreed: 0 });
+  keep();
+  await waitFor("several times", () => collected > 4);
+});

@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Outcome } from "../../shared/smtp/diagnosis.ts";
+import {
+  attempt,
+  outcomes,
+  servers,
+  summary,
+  testMessage,
+  testTransport,
+  via,
+} from "../support/smtp-client-fixture.ts";
+import { type Answer, close, deaf, hang, reset, type SmtpPeer, startSmtpPeer } from "../support/smtp-peer.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const longLine = `${"x".repeat(998)}\r\n`;
+const quick = {
+  greeting: "200ms",
+  ehlo: "200ms",
+  mail: "200ms",
+  rcpt: "200ms",
+  data: "200ms",
+  body: "200ms",
+  dot: "200ms",
+};
+
+async function withPeers(
+  script: Parameters<typeof startSmtpPeer>[0],
+  run: (first: SmtpPeer, second: SmtpPeer) => Promise<void>,
+): Promise<void> {
+  const first = await startSmtpPeer(script);
+  const second = await startSmtpPeer();
+  try {
+    await run(first, second);
+  } finally {
+    await Promise.all([first.stop(), second.stop()]);
+  }
+}
+
+function possiblyDelivered(outcome: Outcome | undefined): boolean {
+  return outcome?.kind === "deferred" && outcome.diagnosis.possiblyDelivered === true;
+}
+
+for (const [how, answer] of [
+  ["closed", close],
+  ["reset", reset],
+  ["silent", hang],
+  ["cut in the middle of a reply", { do: "raw", octets: "250 2.0.0 que" }],
+  ["answering nonsense", { do: "raw", octets: "what?\r\n" }],
+] satisfies [string, Answer][]) {
+  test(`a connection ${how} after the final dot is deferred as possibly delivered, and nobody else is tried (RFC 1047)`, async () => {
+    await withPeers({ script: { message: () => answer } }, async (first, second) => {
+      const transport = testTransport({ config: { timeouts: quick } });
+      const [outcome] = await outcomes(transport, servers(first, second));
+      assert.equal(outcome?.kind, "deferred");
+      assert.ok(possiblyDelivered(outcome));
+      assert.equal(second.connections, 0);
+      await transport.close(1000);
+    });
+  });
+}
+
+test("a connection lost before the final dot is not possibly delivered: the next host is tried", async () => {
+  const content = Buffer.alloc(8 * 1024 * 1024, longLine);
+  await withPeers({ script: { body: () => reset } }, async (first, second) => {
+    const transport = testTransport();
+    const message = testMessage({ content });
+    const [alone] = await outcomes(transport, via(first), message);
+    assert.equal(summary(alone), "deferred 4.4.2 network");
+    assert.ok(!possiblyDelivered(alone));
+    const [outcome] = await outcomes(transport, servers(first, second), message);
+    assert.equal(outcome?.kind, "delivered");
+    await transport.close(1000);
+  });
+});
+
+test("a refusal in the middle of the message is its answer, and the rest is not sent", async () => {
+  const content = Buffer.alloc(16 * 1024 * 1024, longLine);
+  const script = { body: () => ({ do: "raw", octets: "552 5.3.4 too big for me\r\n" }) as const };
+  await withPeers({ script }, async (first, second) => {
+    const transport = testTransport();
+    const [outcome] = await outcomes(transport, servers(first, second), testMessage({ content }));
+    assert.equal(summary(outcome), "rejected 5.3.4 5xx");
+    assert.equal(first.received.length, 0);
+    assert.equal(second.connections, 0);
+    await transport.close(1000);
+  });
+});
+
+test("a server that takes no more data is given up after the time for one block (RFC 5321 §4.5.3.2.5)", async () => {
+  const content = Buffer.alloc(32 * 1024 * 1024, longLine);
+  const peer = await startSmtpPeer({ script: { body: () => deaf } });
+  const transport = testTransport({ config: { timeouts: { ...quick, dot: "60s" } } });
+  const [outcome] = await outcomes(transport, via(peer), testMessage({ content }));
+  assert.equal(summary(outcome), "deferred 4.4.2 network");
+  assert.ok(outcome?.kind === "deferred" && /took no data/.test(outcome.diagnosis.reason));
+  assert.ok(!possiblyDelivered(outcome));
+  await transport.close(1000);
+  await peer.stop();
+});
+
+for (const [command, script] of [
+  ["the connection", { connect: () => hang }],
+  ["EHLO", { ehlo: () => hang }],
+  ["MAIL", { mail: () => hang }],
+  ["RCPT", { rcpt: () => hang }],
+  ["DATA", { data: () => hang }],
+  ["the end of the message", { message: () => hang }],
+] as const) {
+  test(`no reply to ${command} in time ends the attempt, and the reason names it (RFC 5321 §4.5.3.2)`, async () => {
+    await withPeers({ script }, async (first) => {
+      const transport = testTransport({ config: { timeouts: quick } });
+      const [outcome] = await outcomes(transport, via(first));
+      assert.equal(summary(outcome), "deferred 4.4.2 network");
+      assert.ok(outcome?.kind === "deferred");
+      assert.match(outcome.diagnosis.reason, new RegExp(`no reply to ${command}.* within 200 ms`));
+      await transport.close(1000);
+    });
+  });
+}
+
+test("a reply that drips in does not stretch the time-out", async () => {
+  await withPeers(
+    { script: { mail: () => ({ do: "drip", everyMs: 50, octets: "250-x\r\n" }) } },
+    async (first) => {
+      const transport = testTransport({ config: { timeouts: { ...quick, mail: "300ms" } } });
+      const started = performance.now();
+      const [outcome] = await outcomes(transport, via(first));
+      assert.equal(summary(outcome), "deferred 4.4.2 network");
+      assert.ok(performance.now() - started < 5000);
+      await transport.close(1000);
+    },
+  );
+});
+
+test("aborting ends the attempt at once, closes the connection and defers who has no answer", async () => {
+  await withPeers({ script: { message: () => hang } }, async (first, second) => {
+    const transport = testTransport({ config: { timeouts: { dot: "60s" } } });
+    const abort = new AbortController();
+    const running = attempt(transport, servers(first, second), testMessage(), abort.signal);
+    await waitFor("the data is sent", () => first.commands.includes("1: DATA"));
+    abort.abort();
+    const result = await running;
+    assert.ok(result.kind === "tried");
+    assert.equal(result.outcomes.get(0)?.kind, "deferred");
+    await waitFor("the connection is closed", () => first.open === 0);
+    assert.equal(second.connections, 0);
+    await transport.close(1000);
+  });
+});
+
+test("an attempt that is aborted while connecting ends at once", async () => {
+  // TEST-NET-1 leads nowhere; where the network says so at once, the attempt ends at once too.
+  const transport = testTransport({ config: { timeouts: { connect: "60s" } } });
+  const abort = new AbortController();
+  const running = attempt(transport, via({ address: "192.0.2.1", port: 25 }), testMessage(), abort.signal);
+  setImmediate(() => abort.abort());
+  const result = await running;
+  assert.equal(result.kind === "tried" && result.outcomes.get(0)?.kind, "deferred");
+  await transport.close(1000);
+});
+
+test("close() lets a transaction finish within the grace time, and cuts it off after", async () => {
+  let answer: ((reply: string) => void) | undefined;
+  const script = {
+    message: () =>
+      new Promise<string>((resolve) => {
+        answer = resolve;
+      }),
+  };
+  await withPeers({ script }, async (first) => {
+    const patient = testTransport({ config: { timeouts: { dot: "60s" } } });
+    const finishing = attempt(patient, via(first));
+    const say = await waitFor("the data is sent", () => answer);
+    const closing = patient.close(60_000);
+    say("250 2.0.0 ok");
+    const result = await finishing;
+    assert.equal(result.kind === "tried" && summary(result.outcomes.get(0)), "delivered");
+    await closing;
+    assert.ok(first.commands.includes("1: QUIT"));
+
+    const hasty = testTransport({ config: { timeouts: { dot: "60s" } } });
+    answer = undefined;
+    const cut = attempt(hasty, via(first));
+    await waitFor("the data is sent", () => answer);
+    await hasty.close(50);
+    const second = await cut;
+    assert.ok(second.kind === "tried" && possiblyDelivered(second.outcomes.get(0)));
+    const late = await attempt(hasty, via(first));
+    assert.equal(late.kind, "full", "nothing is begun after close()");
+  });
+});

@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  type Access,
+  type Caller,
+  decideAccess,
+  isLoopback,
+  isOwnName,
+} from "../../../../services/admin/routes/access.ts";
+
+const token = "s3cret-token";
+const policy = { token, hostNames: ["gw.example.net"] };
+
+function decide(
+  access: Access,
+  caller: Partial<Caller>,
+  withPolicy: Parameters<typeof decideAccess>[2] = policy,
+) {
+  return decideAccess(
+    access,
+    {
+      remoteAddress: "127.0.0.1",
+      authorization: undefined,
+      host: "127.0.0.1:8025",
+      forwarded: false,
+      ...caller,
+    },
+    withPolicy,
+  );
+}
+
+const basic = (pair: string) => `Basic ${Buffer.from(pair).toString("base64")}`;
+
+test("loopback reads without a token", () => {
+  for (const remoteAddress of ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"]) {
+    assert.deepEqual(decide("read", { remoteAddress }), { kind: "granted", trusted: true });
+  }
+});
+
+test("others read with the token only", () => {
+  for (const remoteAddress of ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1", undefined]) {
+    assert.equal(decide("read", { remoteAddress }).kind, "unauthenticated");
+    assert.equal(decide("read", { remoteAddress, authorization: `Bearer ${token}` }).kind, "granted");
+    assert.equal(decide("read", { remoteAddress, authorization: basic(`any:${token}`) }).kind, "granted");
+  }
+});
+
+test("writes and contents need the token from loopback too", () => {
+  for (const access of ["write", "content"] as const) {
+    assert.equal(decide(access, {}).kind, "unauthenticated");
+    assert.equal(decide(access, { authorization: "Bearer wrong" }).kind, "unauthenticated");
+    assert.equal(decide(access, { authorization: `Bearer ${token}x` }).kind, "unauthenticated");
+    assert.equal(decide(access, { authorization: `Bearer ${token}` }).kind, "granted");
+    assert.equal(decide(access, { authorization: `bearer  ${token}` }).kind, "granted");
+  }
+});
+
+test("what a browser repeats by itself never writes", () => {
+  assert.equal(decide("write", { authorization: basic(`operator:${token}`) }).kind, "forbidden");
+  assert.equal(decide("content", { authorization: basic(`operator:${token}`) }).kind, "granted");
+});
+
+test("wrong credentials are refused even where none are needed", () => {
+  for (const authorization of ["Bearer wrong", basic("a:wrong"), "Digest x", "Bearer", "", "Bearer a b"]) {
+    assert.equal(decide("read", { authorization }).kind, "unauthenticated", authorization);
+  }
+});
+
+test("a foreign name that resolves to loopback reads nothing", () => {
+  for (const host of ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "", undefined]) {
+    assert.equal(decide("read", { host }).kind, "forbidden", host);
+    assert.equal(decide("read", { host, authorization: `Bearer ${token}` }).kind, "granted");
+  }
+});
+
+test("a request passed on by a proxy on this machine is not a local one", () => {
+  assert.equal(decide("read", { forwarded: true }).kind, "unauthenticated");
+});
+
+test("probes are answered without a token, with details for trusted callers only", () => {
+  assert.deepEqual(decide("open", { remoteAddress: "192.0.2.7" }), { kind: "granted", trusted: false });
+  assert.deepEqual(decide("open", { host: "evil.example" }), { kind: "granted", trusted: false });
+  assert.deepEqual(decide("open", { authorization: "Bearer wrong" }), { kind: "granted", trusted: false });
+  assert.deepEqual(decide("open", {}), { kind: "granted", trusted: true });
+  assert.deepEqual(decide("open", { remoteAddress: "192.0.2.7", authorization: `Bearer ${token}` }), {
+    kind: "granted",
+    trusted: true,
+  });
+});
+
+test("without a configured token nobody writes, and an empty one is no password", () => {
+  const none = { token: undefined, hostNames: [] };
+  assert.equal(decide("write", {}, none).kind, "forbidden");
+  assert.equal(decide("write", { authorization: "Bearer undefined" }, none).kind, "forbidden");
+  assert.equal(decide("read", {}, none).kind, "granted");
+  assert.equal(decide("read", { remoteAddress: "192.0.2.7" }, none).kind, "forbidden");
+});
+
+test("own names are localhost, addresses and what is configured", () => {
+  for (const host of [
+    "localhost",
+    "LOCALHOST:8025",
+    "127.0.0.1",
+    "[::1]:8025",
+    "gw.example.net:80",
+    "192.0.2.1",
+  ]) {
+    assert.ok(isOwnName(host, policy.hostNames), host);
+  }
+  for (const host of ["evil", "[evil]", "a@localhost", "localhost:8025:1", "127.1", "[::1", "localhost/x"]) {
+    assert.ok(!isOwnName(host, policy.hostNames), host);
+  }
+  assert.ok(!isLoopback("not an address"));
+});

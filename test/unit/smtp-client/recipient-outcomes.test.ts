@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { deferred, type Failure, outcomeOfRefusal, rejected } from "../../../shared/smtp/diagnose.ts";
+import type { SmtpCommandName } from "../../../shared/smtp/status.ts";
+import { isFinal, Verdicts } from "../../../shared/smtp-client/recipient-outcomes.ts";
+import { summary } from "../../support/smtp-client-fixture.ts";
+
+const remote = { host: "mx.example.org", address: "192.0.2.25", port: 25 };
+const refusal = (code: number, command: SmtpCommandName) =>
+  outcomeOfRefusal({ code, lines: [""], command }, remote, 1);
+const down = deferred("connect", "4.4.1", "down", 1, remote);
+const unfit = rejected("5xx", "5.6.7", "no SMTPUTF8", 1, remote);
+const otherwise = (): Failure => deferred("local", "4.3.2", "not asked", 1);
+
+test("5xx to a mail command is final, a refusal of the session is not", () => {
+  for (const command of ["MAIL", "RCPT", "DATA", "DOT"] as const) {
+    assert.ok(isFinal(refusal(550, command)), command);
+    assert.ok(!isFinal(refusal(450, command)), command);
+  }
+  assert.ok(!isFinal(refusal(521, "CONNECT")));
+  assert.ok(!isFinal(unfit), "another host may offer the extension");
+  assert.ok(!isFinal(down));
+});
+
+test("a message that may have arrived is not given to another host (RFC 1047)", () => {
+  const lost = deferred("network", "4.4.2", "lost", 1, remote);
+  lost.diagnosis.possiblyDelivered = true;
+  assert.ok(isFinal(lost));
+});
+
+test("what is wrong with us is not another host's to mend", () => {
+  assert.ok(isFinal(deferred("local", "4.3.0", "the spool", 1)));
+});
+
+test("the last host's word counts, but a deferral outweighs a host that cannot have the message", () => {
+  const summaryAfter = (...failures: Failure[]) => {
+    const verdicts = new Verdicts([0]);
+    for (const failure of failures) verdicts.take(0, failure);
+    return summary(verdicts.outcomes(otherwise).get(0));
+  };
+  assert.equal(summaryAfter(unfit), "rejected 5.6.7 5xx");
+  assert.equal(summaryAfter(unfit, down), "deferred 4.4.1 connect");
+  assert.equal(summaryAfter(down, unfit), "deferred 4.4.1 connect");
+  assert.equal(summaryAfter(down, refusal(450, "RCPT")), "deferred 4.2.0 4xx");
+});
+
+test("every recipient has exactly one outcome in the end", () => {
+  const verdicts = new Verdicts([3, 1, 2]);
+  verdicts.take(1, refusal(550, "RCPT"));
+  assert.deepEqual(verdicts.pending, [3, 2]);
+  assert.ok(verdicts.hasFinal && !verdicts.isComplete);
+  verdicts.take(3, down);
+  const outcomes = verdicts.outcomes(otherwise);
+  assert.deepEqual(
+    [1, 2, 3].map((recipient) => summary(outcomes.get(recipient))),
+    ["rejected 5.0.0 5xx", "deferred 4.3.2 local", "deferred 4.4.1 connect"],
+  );
+});

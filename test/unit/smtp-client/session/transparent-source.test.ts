@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Logger } from "../../../../shared/runtime/log.ts";
+import {
+  createHiding,
+  type HidingProbes,
+} from "../../../../shared/smtp-client/session/transparent-source.ts";
+
+function hiding(given: Partial<HidingProbes>) {
+  const lines: string[] = [];
+  const warn = ((line: string) => lines.push(line)) as unknown as Logger["warn"];
+  const probes = { whyNotTransparent: () => undefined, hasReturnRoute: () => true, now: () => 0, ...given };
+  return { canHide: createHiding("hide", { warn }, probes), lines };
+}
+
+test("a client's address is taken where the process may, and where replies come back", () => {
+  const { canHide, lines } = hiding({});
+  assert.deepEqual([canHide("192.0.2.1"), canHide("2001:db8::1")], [true, true]);
+  assert.deepEqual(lines, []);
+});
+
+test("a loopback address is nobody's elsewhere", () => {
+  const { canHide } = hiding({});
+  assert.deepEqual([canHide("127.0.0.1"), canHide("::1")], [false, false]);
+});
+
+test("without the capability nothing is hidden, and the log says so once, at the start", () => {
+  const { canHide, lines } = hiding({ whyNotTransparent: () => "no CAP_NET_ADMIN" });
+  assert.equal(lines.length, 1);
+  assert.match(
+    lines[0] ?? "",
+    /^hide: servers see an address of this machine, not the client's: no CAP_NET_ADMIN$/,
+  );
+  assert.deepEqual([canHide("192.0.2.1"), canHide("192.0.2.2")], [false, false]);
+  assert.equal(lines.length, 1);
+});
+
+test("without a way back nothing is hidden, and the log says so once; once interception is up, all is", () => {
+  const up = { isUp: false };
+  const clock = { nowMs: 0 };
+  const { canHide, lines } = hiding({ hasReturnRoute: () => up.isUp, now: () => clock.nowMs });
+  assert.deepEqual([canHide("192.0.2.1"), canHide("192.0.2.2")], [false, false]);
+  assert.equal(lines.length, 1);
+  assert.match(lines[0] ?? "", /IPv4 .* postern intercept is not up here$/);
+  up.isUp = true;
+  clock.nowMs += 1_000;
+  assert.equal(canHide("192.0.2.1"), true);
+});
+
+test("the way back of one family is not that of the other", () => {
+  const { canHide } = hiding({ hasReturnRoute: (family) => family === 6 });
+  assert.deepEqual([canHide("192.0.2.1"), canHide("2001:db8::1")], [false, true]);
+});
