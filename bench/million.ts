@@ -6,7 +6,7 @@ import { pino } from "pino";
 import { consumeDeliveries } from "../shared/queue/consumer.ts";
 import type { JobNext } from "../shared/queue/contract/queue.ts";
 import { createProducer, type QueueProducer } from "../shared/queue/producer.ts";
-import { createKeeper } from "../shared/queue/reconcile/reconciler.ts";
+import { createReconciler } from "../shared/queue/reconcile/reconciler.ts";
 import { createFsSpool } from "../shared/spool/fs/fs-spool.ts";
 import type { Spool, StoredMessage } from "../shared/spool/spool.ts";
 import { testConfig } from "../test/support/config.ts";
@@ -237,7 +237,7 @@ async function recover(redis: TestRedis, spool: Spool): Promise<{ seconds: numbe
   await redis.flush();
   const startMs = performance.now();
   const scanned = Promise.withResolvers<number>();
-  const keeper = createKeeper({
+  const reconciler = createReconciler({
     spool,
     redis: { url: redis.url },
     config: testConfig(),
@@ -246,6 +246,6 @@ async function recover(redis: TestRedis, spool: Spool): Promise<{ seconds: numbe
     onScan: ({ deliveries }) => scanned.resolve(deliveries),
   });
   const messages = await scanned.promise;
-  await keeper.close();
+  await reconciler.close();
   return { seconds: (performance.now() - startMs) / 1000, messages };
 }

@@ -50,7 +50,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
     redis,
     log,
     concurrency,
-    waveMs: config.dsn.wave,
+    aggregationWindowMs: config.dsn.wave,
     handle,
     ...(options.workerTiming === undefined ? {} : { timing: options.workerTiming }),
   });

@@ -13,19 +13,19 @@ export interface Owed {
 const maxStatus = 400_000;
 
 /** @returns at least one portion when anything is owed */
-export function inPortions(owed: readonly Owed[]): Owed[][] {
-  const portions: Owed[][] = [];
-  let portion: Owed[] = [];
+export function inBatches(owed: readonly Owed[]): Owed[][] {
+  const batches: Owed[][] = [];
+  let batch: Owed[] = [];
   let octets = 0;
   for (const one of owed) {
     const more = recipientOctets(one.recipient);
-    if (octets + more > maxStatus || portion.length === 0) {
-      portion = [];
-      portions.push(portion);
+    if (octets + more > maxStatus || batch.length === 0) {
+      batch = [];
+      batches.push(batch);
       octets = 0;
     }
-    portion.push(one);
+    batch.push(one);
     octets += more;
   }
-  return portions;
+  return batches;
 }

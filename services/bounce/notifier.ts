@@ -6,7 +6,7 @@ import type { BounceNext, BounceTask } from "../../shared/queue/contract/queue.t
 import { isSettled, type RecipientState, type Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { deadJobs, unreadableJob } from "./dead.ts";
 import type { DsnRecipient, RecipientReport } from "./dsn.ts";
-import { inPortions, type Owed } from "./dsn-batches.ts";
+import { inBatches, type Owed } from "./dsn-batches.ts";
 import { type NotifierDependencies, type Original, sendNotification } from "./notification.ts";
 
 /** @returns the handler of one bounce job; it throws when the spool or Redis fails, and the job is then repeated */
@@ -31,7 +31,7 @@ export function createNotifier(deps: NotifierDependencies): (task: BounceTask) =
       else await reportSuccesses(deps, original, job.kind, job.recipients);
     } catch (error) {
       if (!(error instanceof SpoolCorrupt)) throw error;
-      await buryUnreadable(deps, job, states, error);
+      await moveUnreadableToDead(deps, job, states, error);
     }
     return done;
   };
@@ -52,7 +52,7 @@ async function reportFailures(
   const { meta, states } = original;
   const { envelope } = meta;
   if (!isReturnable(envelope.reversePath)) {
-    await bury(
+    await moveToDead(
       deps,
       original,
       failed,
@@ -102,9 +102,9 @@ async function tell(
   const told = new Set(owed.map(({ index }) => index));
   const untold = settlement.recipients.filter((index) => !told.has(index));
   if (untold.length > 0) await deps.spool.settle([{ ...settlement, recipients: untold }]);
-  for (const portion of inPortions(owed)) {
-    const recipients = portion.map(({ index }) => index);
-    const news = portion.map(({ recipient }) => recipient);
+  for (const batch of inBatches(owed)) {
+    const recipients = batch.map(({ index }) => index);
+    const news = batch.map(({ recipient }) => recipient);
     await sendNotification(deps, original, kind, news, { ...settlement, recipients });
   }
 }
@@ -126,12 +126,12 @@ async function reportSuccesses(
     const report = { status, reason: "accepted", reply, remote, atMs } as RecipientReport;
     news.push({ index, recipient: dsnRecipient(recipient, report) });
   }
-  for (const portion of inPortions(news)) {
+  for (const batch of inBatches(news)) {
     await sendNotification(
       deps,
       original,
       kind,
-      portion.map(({ recipient }) => recipient),
+      batch.map(({ recipient }) => recipient),
     );
   }
 }
@@ -139,7 +139,7 @@ async function reportSuccesses(
 type SuccessJob = Extract<BounceJob, { recipients: unknown }>;
 
 /** Nothing can be said to anybody: kept for the operators. */
-async function bury(
+async function moveToDead(
   deps: NotifierDependencies,
   original: Original,
   failed: number[],
@@ -168,7 +168,7 @@ async function bury(
   });
 }
 
-async function buryUnreadable(
+async function moveUnreadableToDead(
   deps: NotifierDependencies,
   job: BounceJob,
   states: ReadonlyMap<number, RecipientState>,

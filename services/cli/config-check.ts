@@ -1,5 +1,5 @@
 /** `postern config check`: says that the configuration is right, or every mistake in it. */
-import { describeMistakes, loadConfig } from "../../shared/config/load.ts";
+import { describeConfigErrors, loadConfig } from "../../shared/config/load.ts";
 import { defineCommand } from "./command-line/args.ts";
 
 export const configCheck = defineCommand({
@@ -13,10 +13,10 @@ export const configCheck = defineCommand({
     const loaded = loadConfig({ file: configFile });
     const ok = loaded.kind === "ok";
     if (json) {
-      const mistakes = loaded.kind === "ok" ? [] : loaded.mistakes;
+      const mistakes = loaded.kind === "ok" ? [] : loaded.configErrors;
       stdout.write(`${JSON.stringify({ file: loaded.file, ok, mistakes }, null, 2)}\n`);
     } else if (loaded.kind === "ok") stdout.write(`${loaded.file}: ok\n`);
-    else for (const line of describeMistakes(loaded)) stderr.write(`${line}\n`);
+    else for (const line of describeConfigErrors(loaded)) stderr.write(`${line}\n`);
     return ok ? 0 : 2;
   },
 });

@@ -2,7 +2,9 @@
 import net from "node:net";
 import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
 import { parsePath } from "../../shared/mail/address.ts";
-import type { Direction, Endpoint } from "../../shared/mail/client-connection.ts";
+import type { Direction } from "../../shared/mail/client-connection.ts";
+import type { Endpoint, HostPort } from "../../shared/net/endpoint.ts";
+import { formatHostPort } from "../../shared/net/endpoint.ts";
 import { canonicalAddress, parseEndpoint } from "../../shared/net/network.ts";
 import {
   type ConnectionDecision,
@@ -10,8 +12,8 @@ import {
   type Handler,
   type Routing,
 } from "../../shared/routing/classify.ts";
-import type { HostPort, NextHop } from "../../shared/routing/next-hop.ts";
-import { describeNextHop, formatHostPort, type Row } from "../../shared/routing/route.ts";
+import type { NextHop } from "../../shared/routing/next-hop.ts";
+import { describeNextHop, type Row } from "../../shared/routing/route.ts";
 import { interfaceAddresses } from "../../shared/runtime/interface-addresses.ts";
 import { whyNotHidden } from "../../shared/smtp-client/session/transparent-source.ts";
 import { unreachable } from "../../shared/unreachable.ts";

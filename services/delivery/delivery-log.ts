@@ -7,33 +7,33 @@ import type { Outcome } from "../../shared/smtp/diagnosis.ts";
 import { diagnosisFields, remoteField, tlsFields } from "../../shared/smtp-client/log-fields.ts";
 import type { AttemptFacts } from "../../shared/smtp-client/smtp-client.ts";
 import { unreachable } from "../../shared/unreachable.ts";
-import type { Leg } from "./plan.ts";
+import type { DeliveryGroup } from "./plan.ts";
 
 /** What all lines about one leg share. */
-export interface LegContext {
+export interface GroupContext {
   jobId: string;
   meta: MessageMeta;
-  leg: Leg;
+  group: DeliveryGroup;
   /** 1 for the first. */
   attempt: number;
 }
 
-export function logAttempt(log: Logger, { jobId, meta, leg, attempt }: LegContext): void {
+export function logAttempt(log: Logger, { jobId, meta, group, attempt }: GroupContext): void {
   log.info({
     event: "delivery.attempt",
     id: meta.id,
     job: jobId,
     attempt,
-    recipients: leg.recipients.length,
-    row: leg.row,
-    nextHop: describeNextHop(leg.nextHop),
+    recipients: group.recipients.length,
+    row: group.row,
+    nextHop: describeNextHop(group.nextHop),
   });
 }
 
 /** One line for each recipient. @param nextAtMs  when deferred recipients are tried again */
 export function logOutcomes(
   log: Logger,
-  { jobId, meta, leg, attempt }: LegContext,
+  { jobId, meta, group, attempt }: GroupContext,
   outcomes: ReadonlyMap<number, Outcome>,
   facts: AttemptFacts,
   nowMs: number,
@@ -44,8 +44,8 @@ export function logOutcomes(
     job: jobId,
     from: meta.envelope.reversePath,
     attempt,
-    row: leg.row,
-    nextHop: describeNextHop(leg.nextHop),
+    row: group.row,
+    nextHop: describeNextHop(group.nextHop),
     ms: Math.round(facts.durationMs),
     delayMs: nowMs - meta.receivedAtMs,
     ...describeTls(facts),

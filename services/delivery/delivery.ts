@@ -4,7 +4,7 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import { createLeases } from "../../shared/limits/cluster-limits.ts";
-import { silencePolicy } from "../../shared/limits/dead-destinations.ts";
+import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts";
 import {
   consumeDeliveries,
   type DeliveryConsumerOptions,
@@ -13,16 +13,16 @@ import {
 import type { Consumer } from "../../shared/queue/contract/queue.ts";
 import { createHolds } from "../../shared/queue/holds/store.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
-import { createKeeper, type KeeperTiming } from "../../shared/queue/reconcile/reconciler.ts";
+import { createReconciler, type ReconcilerTiming } from "../../shared/queue/reconcile/reconciler.ts";
 import { compileRouting, type Routing, routeOf } from "../../shared/routing/classify.ts";
 import { describeRoute } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/service.ts";
-import { createTransport } from "../../shared/smtp-client/create-smtp-client.ts";
+import { createSmtpClient } from "../../shared/smtp-client/create-smtp-client.ts";
 import { transparentSource } from "../../shared/smtp-client/hidden-source.ts";
-import type { Transport } from "../../shared/smtp-client/smtp-client.ts";
+import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createDeliveryMetrics } from "./delivery-metrics.ts";
 import type { Router } from "./plan.ts";
@@ -37,8 +37,8 @@ export interface DeliveryOptions {
   /** Where the hold rules have their second copy: `holds.json` in the spool's directory. */
   holdsFile: string;
   /** Absent: SMTP as the configuration says. The service closes it. */
-  transport?: Transport;
-  keeperTiming?: Partial<KeeperTiming>;
+  transport?: SmtpClient;
+  reconcilerTiming?: Partial<ReconcilerTiming>;
   workerTiming?: DeliveryConsumerOptions["timing"];
 }
 
@@ -47,10 +47,10 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
   const { config, redis, log, spool } = options;
   const routing = compileRouting(config);
   const router = createRouter(routing);
-  const slots = createLeases({ redis, log, silence: silencePolicy(config) });
+  const slots = createLeases({ redis, log, deadDestinations: deadDestinationPolicy(config) });
   const transport =
     options.transport ??
-    createTransport(config, { slots, transparentSourceOf: transparentSource(config, log) });
+    createSmtpClient(config, { slots, transparentSourceOf: transparentSource(config, log) });
   const watched = createRedis(redis, "plain", log);
   const producer = createProducer(redis, log);
   const holds = createHolds({ redis, file: options.holdsFile, log });
@@ -66,14 +66,14 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     now: Date.now,
     jitter: Math.random,
   });
-  const keeper = createKeeper({
+  const reconciler = createReconciler({
     spool,
     redis,
     config,
     log,
     holds,
     describe: ({ meta }, part) => describeRoute(router.route(meta, meta.parts[part]?.[0] ?? 0)),
-    ...(options.keeperTiming === undefined ? {} : { timing: options.keeperTiming }),
+    ...(options.reconcilerTiming === undefined ? {} : { timing: options.reconcilerTiming }),
   });
   let consumer: Consumer | undefined;
   let closing = false;
@@ -99,7 +99,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     },
     async close(graceMs) {
       closing = true;
-      await Promise.all([consumer?.close(graceMs), keeper.close()]);
+      await Promise.all([consumer?.close(graceMs), reconciler.close()]);
       // Attempts have ended; what is left are idle connections, which get their QUIT.
       await transport.close(Math.min(graceMs, config.timeouts.quit));
       await slots.close();

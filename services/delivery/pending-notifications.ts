@@ -40,7 +40,7 @@ export async function afterSettling(
  * A run before this one recorded what is owed and may have ended right there. Everything here is idempotent.
  * @param part  the job's recipients
  */
-export async function repeatOwed(
+export async function repeatPendingNotifications(
   deps: WorkerDependencies,
   work: Work,
   part: readonly number[],
@@ -86,7 +86,7 @@ export async function warnOfDelay(
 }
 
 /** The record cannot be read at all. What the spool cannot read it does not offer to the keeper either: the dead queue keeps the trace. */
-export async function buryUnreadable(
+export async function moveUnreadableToDead(
   { log, metrics, producer, now }: WorkerDependencies,
   job: DeliveryJob,
   error: SpoolCorrupt,

@@ -15,7 +15,7 @@ export interface Router {
 }
 
 /** One attempt to make. */
-export interface Leg {
+export interface DeliveryGroup {
   row: QueuedRow;
   nextHop: NextHop;
   recipients: number[];
@@ -24,7 +24,7 @@ export interface Leg {
 }
 
 export interface Plan {
-  legs: Leg[];
+  groups: DeliveryGroup[];
   /** Those who wait for the backup's time. */
   untried: Map<number, Untried>;
 }
@@ -42,7 +42,7 @@ export function planAttempts(
   nowMs: number,
 ): Plan {
   const untried = new Map<number, Untried>();
-  const legs = new Map<string, Leg>();
+  const groups = new Map<string, DeliveryGroup>();
   const last = history === undefined ? undefined : lastDiagnoses(history);
   for (const recipient of pending) {
     let { row, nextHop } = router.route(meta, recipient);
@@ -63,13 +63,13 @@ export function planAttempts(
       }
     }
     if (pending.length === 1)
-      return { legs: [{ row, nextHop, recipients: [recipient], withoutBackup }], untried };
+      return { groups: [{ row, nextHop, recipients: [recipient], withoutBackup }], untried };
     const key = `${row} ${withoutBackup} ${nextHopKey(nextHop)}`;
-    const leg = legs.get(key);
-    if (leg) leg.recipients.push(recipient);
-    else legs.set(key, { row, nextHop, recipients: [recipient], withoutBackup });
+    const group = groups.get(key);
+    if (group) group.recipients.push(recipient);
+    else groups.set(key, { row, nextHop, recipients: [recipient], withoutBackup });
   }
-  return { legs: [...legs.values()], untried };
+  return { groups: [...groups.values()], untried };
 }
 
 /** Whether a configured host, which a backup is, is the one that the attempt went to. */

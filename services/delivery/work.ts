@@ -4,7 +4,7 @@ import type { MessageMeta } from "../../shared/mail/message.ts";
 import type { DeliveryQueueName } from "../../shared/queue/contract/contract.ts";
 import type { DeliveryTask, Producer } from "../../shared/queue/contract/queue.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
-import type { Transport } from "../../shared/smtp-client/smtp-client.ts";
+import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import type { Body, Spool } from "../../shared/spool/spool.ts";
 import type { DeliveryMetrics } from "./delivery-metrics.ts";
 import type { Router } from "./plan.ts";
@@ -15,7 +15,7 @@ export interface WorkerDependencies {
   metrics: DeliveryMetrics;
   spool: Pick<Spool, "read" | "states" | "settle">;
   producer: Pick<Producer, "addBounce" | "addDead">;
-  transport: Pick<Transport, "attempt">;
+  transport: Pick<SmtpClient, "attempt">;
   /** Jobs of each queue at once in this process; one destination has a part of them. Absent: it may have all. */
   shares?: Record<DeliveryQueueName, number>;
   router: Router;

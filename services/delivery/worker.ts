@@ -17,14 +17,14 @@ import type { DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts
 import { describeRoute } from "../../shared/routing/route.ts";
 import { isSettled, type RecipientState, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { joinSteps, type NextStep, type Untried } from "./decide-next.ts";
-import { runLeg } from "./delivery-group.ts";
+import { deliverGroup } from "./delivery-group.ts";
 import { logSettled } from "./delivery-log.ts";
-import { buryUnreadable, repeatOwed, warnOfDelay } from "./pending-notifications.ts";
+import { moveUnreadableToDead, repeatPendingNotifications, warnOfDelay } from "./pending-notifications.ts";
 import { planAttempts } from "./plan.ts";
 import type { Work, WorkerDependencies } from "./work.ts";
 
 /** A part that a changed configuration splits over many next hops does not open connections to all of them at once. */
-const legsAtOnce = 5;
+const groupsAtOnce = 5;
 
 /** @returns the handler of one delivery job; it throws when the spool or Redis fails, and the job is then repeated */
 export function createDeliveryWorker(deps: WorkerDependencies): (task: DeliveryTask) => Promise<JobNext> {
@@ -55,7 +55,7 @@ async function load(deps: WorkerDependencies, task: DeliveryTask): Promise<Work 
     deps.log.info({ id: job.id, job: jobId }, "nothing to deliver: the spool has no such message any more");
   } catch (error) {
     if (!(error instanceof SpoolCorrupt)) throw error;
-    await buryUnreadable(deps, job, error);
+    await moveUnreadableToDead(deps, job, error);
   }
   return undefined;
 }
@@ -67,7 +67,7 @@ async function deliver(deps: WorkerDependencies, work: Work): Promise<JobNext> {
   // A job that runs for the first time has nothing settled by others but what was settled before it was enqueued.
   const mayHaveRun = task.mayHaveRun === true || job.history !== undefined;
   const states = await deps.spool.states(job.id, mayHaveRun);
-  if (states.size > 0) await repeatOwed(deps, work, part, states);
+  if (states.size > 0) await repeatPendingNotifications(deps, work, part, states);
   const pending = part.filter((recipient) => isPending(states.get(recipient)));
   const [first] = pending;
   if (first === undefined) return done;
@@ -80,7 +80,7 @@ async function deliver(deps: WorkerDependencies, work: Work): Promise<JobNext> {
     deps.config.relay.backup,
     deps.now(),
   );
-  const { steps, untried } = await runLegs(deps, work, plan.legs, plan.untried);
+  const { steps, untried } = await deliverGroups(deps, work, plan.groups, plan.untried);
   // Nothing was tried: the destination is full, the backup's time has not come, or we were told to stop.
   if (steps.length === 0) {
     return { kind: "postponed", atMs: Math.min(...[...untried.values()].map(({ untilMs }) => untilMs)) };
@@ -90,7 +90,7 @@ async function deliver(deps: WorkerDependencies, work: Work): Promise<JobNext> {
   if (next.retry !== undefined) {
     return {
       kind: "later",
-      route: describeRoute(plan.legs[0] ?? deps.router.route(meta, first)),
+      route: describeRoute(plan.groups[0] ?? deps.router.route(meta, first)),
       ...next.retry,
     };
   }
@@ -98,17 +98,17 @@ async function deliver(deps: WorkerDependencies, work: Work): Promise<JobNext> {
   return done;
 }
 
-async function runLegs(
+async function deliverGroups(
   deps: WorkerDependencies,
   work: Work,
-  legs: Parameters<typeof runLeg>[2][],
+  groups: Parameters<typeof deliverGroup>[2][],
   waiting: ReadonlyMap<number, Untried>,
 ): Promise<{ steps: NextStep[]; untried: Map<number, Untried> }> {
   const steps: NextStep[] = [];
   const untried = new Map(waiting);
-  for (let start = 0; start < legs.length; start += legsAtOnce) {
+  for (let start = 0; start < groups.length; start += groupsAtOnce) {
     const ends = await Promise.all(
-      legs.slice(start, start + legsAtOnce).map((leg) => runLeg(deps, work, leg)),
+      groups.slice(start, start + groupsAtOnce).map((group) => deliverGroup(deps, work, group)),
     );
     for (const end of ends) {
       if (end.step !== undefined) steps.push(end.step);

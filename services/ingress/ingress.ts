@@ -6,21 +6,21 @@ import { randomBytes } from "node:crypto";
 import type net from "node:net";
 import type { Config } from "../../shared/config/schema.ts";
 import { createLocalSlots, type Slots } from "../../shared/limits/slots.ts";
-import type { Connection } from "../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import type { RunningService } from "../../shared/runtime/service.ts";
 import { whyNoOriginalDestination } from "../../shared/runtime/socket.ts";
-import { createHiding } from "../../shared/smtp-client/session/transparent-source.ts";
+import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createClientLimits } from "./connections/client-limits.ts";
 import { type ConnectTo, connectTo } from "./connections/connect-to.ts";
 import { IngressMetrics } from "./connections/metrics.ts";
 import { createPassThrough } from "./connections/pass-through.ts";
 import { createRejections } from "./connections/rejection.ts";
-import type { InlineMeans } from "./inline/inline.ts";
+import type { InlineDeps } from "./inline/inline.ts";
 import { type Handlers, Listener } from "./listener/listener.ts";
 import { createOwnAddresses } from "./listener/own-addresses.ts";
 import { createOutgoingProxy } from "./outgoing/outgoing-proxy.ts";
@@ -33,7 +33,7 @@ export interface IngressOptions {
   spool: Spool;
   publisher: Publisher;
   /** Absent: all queued mail waits in the queue. */
-  inline?: InlineMeans;
+  inline?: InlineDeps;
   /** Where clients are counted (`limits.clients`); absent: in this process alone. */
   slots?: Slots;
 }
@@ -82,7 +82,7 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   });
   const counted = (
     socket: net.Socket,
-    connection: Connection,
+    connection: ClientConnection,
     handOn: () => void,
     turnAway: () => void,
   ): void =>
@@ -149,7 +149,7 @@ function sessionIds(): () => string {
 /** Where the process may not take a client's address, the far server sees ours: mail goes on, and the log says so once. */
 function withHiding(config: Config, log: Logger): ConnectTo {
   if (!config.outgoing.hide && !config.protected.some(({ hide }) => hide)) return connectTo;
-  const canHide = createHiding("hide", log);
+  const canHide = createTransparentSource("hide", log);
   return (server, { timeoutMs, source }) =>
     connectTo(server, { timeoutMs, ...(source !== undefined && canHide(source) ? { source } : {}) });
 }

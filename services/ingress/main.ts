@@ -1,13 +1,13 @@
 /** The ingress service as a process of its own. It owns the connection to the queue, and the publisher on it. */
 import { createLeases } from "../../shared/limits/cluster-limits.ts";
-import { silencePolicy } from "../../shared/limits/dead-destinations.ts";
+import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts";
+import { formatHostPort } from "../../shared/net/endpoint.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
-import { formatHostPort } from "../../shared/routing/route.ts";
 import type { RunOptions } from "../../shared/runtime/run-service.ts";
 import { runWithSpool } from "../../shared/runtime/run-with-spool.ts";
 import { startIngress } from "./ingress.ts";
-import { createInlineMeans, usesInline } from "./inline/inline-dependencies.ts";
+import { createInlineDeps, usesInline } from "./inline/inline-dependencies.ts";
 
 /** Runs until a signal ends the process. */
 export function main(options: RunOptions): Promise<void> {
@@ -20,11 +20,11 @@ export function main(options: RunOptions): Promise<void> {
       // Clients and the destinations of inline delivery are counted by the same leases.
       const slots =
         usesInline(config) || (connections ?? rate) !== undefined
-          ? createLeases({ redis, log, silence: silencePolicy(config) })
+          ? createLeases({ redis, log, deadDestinations: deadDestinationPolicy(config) })
           : undefined;
       const inline =
         slots !== undefined && usesInline(config)
-          ? createInlineMeans({ config, redis, holdsFile, log, producer, slots })
+          ? createInlineDeps({ config, redis, holdsFile, log, producer, slots })
           : undefined;
       const ingress = await startIngress({
         config,

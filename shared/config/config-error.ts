@@ -1,7 +1,7 @@
 /** One mistake in a configuration file, as people read it. */
 import { formatPath, type Path } from "./path.ts";
 
-export interface Mistake {
+export interface ConfigError {
   /** `listeners[0].port`; empty when it is about the file as a whole. */
   path: string;
   /** From 1; 0 when the file could not be read at all. */
@@ -18,14 +18,14 @@ export interface Finding {
   other?: Path;
 }
 
-export function mistakeAt(path: Path, line: number, message: string): Mistake {
+export function configErrorAt(path: Path, line: number, message: string): ConfigError {
   return { path: formatPath(path), line, message };
 }
 
 /** `postern.yaml:7: listeners[0].port: is missing`. */
-export function formatMistake(file: string, mistake: Mistake): string {
-  const place = mistake.line > 0 ? `${file}:${mistake.line}` : file;
-  return mistake.path === ""
-    ? `${place}: ${mistake.message}`
-    : `${place}: ${mistake.path}: ${mistake.message}`;
+export function formatConfigError(file: string, configError: ConfigError): string {
+  const place = configError.line > 0 ? `${file}:${configError.line}` : file;
+  return configError.path === ""
+    ? `${place}: ${configError.message}`
+    : `${place}: ${configError.path}: ${configError.message}`;
 }

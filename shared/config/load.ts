@@ -1,7 +1,7 @@
 /** Reads the configuration of all services from its one file; reports every mistake at once. Holds nothing open. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { type Finding, formatMistake, type Mistake, mistakeAt } from "./config-error.ts";
+import { type ConfigError, configErrorAt, type Finding, formatConfigError } from "./config-error.ts";
 import { crossCheck } from "./cross-check.ts";
 import { checkFiles, describeFileError, resolveFiles } from "./files.ts";
 import { describeIssues } from "./issues.ts";
@@ -10,13 +10,13 @@ import { salvageConfig } from "./salvage.ts";
 import { type Config, configSchema } from "./schema.ts";
 import { readSource, type Source } from "./source.ts";
 
-export type { Mistake } from "./config-error.ts";
+export type { ConfigError } from "./config-error.ts";
 
 export type LoadedConfig =
   /** `file` as it was named; `data` and certificate files in `config` are absolute. */
   | { kind: "ok"; config: Config; file: string }
   /** In the order of the lines; at least one. */
-  | { kind: "invalid"; file: string; mistakes: Mistake[] };
+  | { kind: "invalid"; file: string; configErrors: ConfigError[] };
 
 export interface LoadOptions {
   /** From `-c`. */
@@ -41,8 +41,8 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     text = readFileSync(absolute, "utf8");
   } catch (error) {
     const hint = options.file === undefined ? "; name another with -c FILE or $POSTERN_CONFIG" : "";
-    const mistake = mistakeAt([], 0, `${describeFileError("the configuration file", error)}${hint}`);
-    return { kind: "invalid", file, mistakes: [mistake] };
+    const configError = configErrorAt([], 0, `${describeFileError("the configuration file", error)}${hint}`);
+    return { kind: "invalid", file, configErrors: [configError] };
   }
   return { ...readConfig(text, path.dirname(absolute), env), file };
 }
@@ -55,22 +55,28 @@ export function readConfig(
   text: string,
   directory: string,
   env: Readonly<Record<string, string | undefined>>,
-): { kind: "ok"; config: Config } | { kind: "invalid"; mistakes: Mistake[] } {
+): { kind: "ok"; config: Config } | { kind: "invalid"; configErrors: ConfigError[] } {
   const source = readSource(text, env);
   const root = source.value;
-  if (root === undefined) return { kind: "invalid", mistakes: source.mistakes };
+  if (root === undefined) return { kind: "invalid", configErrors: source.configErrors };
   if (root === null) {
-    return invalid([...source.mistakes, mistakeAt([], 1, "is empty: it needs hostname and listeners")]);
+    return invalid([
+      ...source.configErrors,
+      configErrorAt([], 1, "is empty: it needs hostname and listeners"),
+    ]);
   }
   if (typeof root !== "object" || Array.isArray(root)) {
-    return invalid([...source.mistakes, mistakeAt([], 1, "is not a mapping: it needs `key: value` lines")]);
+    return invalid([
+      ...source.configErrors,
+      configErrorAt([], 1, "is not a mapping: it needs `key: value` lines"),
+    ]);
   }
   const parsed = parseWithVariables(root, source);
   const found = parsed.success ? [] : describeIssues(parsed.error.issues, root);
   const findings = found.filter((finding) => !source.isUnset(finding.path));
   findings.push(...checkWhole(parsed.success ? parsed.data : undefined, root, directory, source, found));
-  const mistakes = [...source.mistakes, ...findings.map((finding) => locate(finding, source))];
-  if (mistakes.length > 0 || !parsed.success) return invalid(mistakes);
+  const configErrors = [...source.configErrors, ...findings.map((finding) => locate(finding, source))];
+  if (configErrors.length > 0 || !parsed.success) return invalid(configErrors);
   return { kind: "ok", config: resolveFiles(parsed.data, directory) };
 }
 
@@ -118,16 +124,16 @@ function checkWhole(
     );
 }
 
-function locate({ path: place, message, other }: Finding, source: Source): Mistake {
+function locate({ path: place, message, other }: Finding, source: Source): ConfigError {
   const clash = other === undefined ? "" : ` (${formatPath(other)}, line ${source.lineOf(other)})`;
-  return mistakeAt(place, source.lineOf(place), message + clash);
+  return configErrorAt(place, source.lineOf(place), message + clash);
 }
 
-function invalid(mistakes: Mistake[]): { kind: "invalid"; mistakes: Mistake[] } {
-  return { kind: "invalid", mistakes: mistakes.toSorted((a, b) => a.line - b.line) };
+function invalid(configErrors: ConfigError[]): { kind: "invalid"; configErrors: ConfigError[] } {
+  return { kind: "invalid", configErrors: configErrors.toSorted((a, b) => a.line - b.line) };
 }
 
 /** One line for each mistake, as `postern config check` prints them. */
-export function describeMistakes(loaded: LoadedConfig & { kind: "invalid" }): string[] {
-  return loaded.mistakes.map((mistake) => formatMistake(loaded.file, mistake));
+export function describeConfigErrors(loaded: LoadedConfig & { kind: "invalid" }): string[] {
+  return loaded.configErrors.map((configError) => formatConfigError(loaded.file, configError));
 }

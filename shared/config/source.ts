@@ -16,14 +16,14 @@ import {
   type YAMLParseError,
   type YAMLWarning,
 } from "yaml";
-import { type Mistake, mistakeAt } from "./config-error.ts";
+import { type ConfigError, configErrorAt } from "./config-error.ts";
 import type { Path } from "./path.ts";
 
 export interface Source {
   /** Maps, lists and scalars; `undefined` when the text is not YAML at all. */
   value: unknown;
   /** Syntax errors, keys given twice, variables that are not set. */
-  mistakes: Mistake[];
+  configErrors: ConfigError[];
   /** The line (from 1) of a place, or of the nearest place around it that is there. */
   lineOf(path: Path): number;
   /** Whether the value at this place waits for a variable that is not set. */
@@ -55,26 +55,26 @@ export function readSource(text: string, env: Readonly<Record<string, string | u
     logLevel: "silent",
   });
   const lineAt = (offset: number) => Math.max(1, lines.linePos(offset).line);
-  const mistakes: Mistake[] = syntaxErrors(document).map((error) => ({
+  const configErrors: ConfigError[] = syntaxErrors(document).map((error) => ({
     path: "",
     line: lineAt(error.pos[0]),
     message: `is not YAML: ${error.message.split("\n", 1)[0]}`,
   }));
   const nothing = { lineOf: () => 1, isUnset: () => false, variableText: () => undefined };
-  if (document.errors.length > 0) return { value: undefined, mistakes, ...nothing };
+  if (document.errors.length > 0) return { value: undefined, configErrors, ...nothing };
 
-  const walker = new Walker(env, mistakes, (node) => lineAt(node.range?.[0] ?? 0));
+  const walker = new Walker(env, configErrors, (node) => lineAt(node.range?.[0] ?? 0));
   if (document.contents !== null) walker.walk(document.contents, []);
   let value: unknown;
   try {
     value = document.toJS({ maxAliasCount: 1000 });
   } catch (error) {
-    mistakes.push(mistakeAt([], 1, (error as Error).message));
-    return { value: undefined, mistakes, ...nothing };
+    configErrors.push(configErrorAt([], 1, (error as Error).message));
+    return { value: undefined, configErrors, ...nothing };
   }
   return {
     value,
-    mistakes,
+    configErrors,
     lineOf: (path) => lineAt(follow(document, path).offset),
     isUnset: (path) => walker.unset.has(follow(document, path).node),
     variableText: (path) => walker.variables.get(follow(document, path).node),
@@ -86,16 +86,16 @@ class Walker {
   readonly unset = new Set<Node | null>();
   readonly variables = new Map<Node | null, string>();
   readonly #env: Readonly<Record<string, string | undefined>>;
-  readonly #mistakes: Mistake[];
+  readonly #configErrors: ConfigError[];
   readonly #lineOf: (node: Node) => number;
 
   constructor(
     env: Readonly<Record<string, string | undefined>>,
-    mistakes: Mistake[],
+    configErrors: ConfigError[],
     lineOf: (node: Node) => number,
   ) {
     this.#env = env;
-    this.#mistakes = mistakes;
+    this.#configErrors = configErrors;
     this.#lineOf = lineOf;
   }
 
@@ -118,7 +118,7 @@ class Walker {
       const keyPath = [...path, key];
       if (seen.has(key) && key !== "<<") {
         const line = isNode(pair.key) ? this.#lineOf(pair.key) : this.#lineOf(map);
-        this.#mistakes.push(mistakeAt(keyPath, line, "is given twice"));
+        this.#configErrors.push(configErrorAt(keyPath, line, "is given twice"));
       }
       seen.add(key);
       this.walk(pair.value, keyPath);
@@ -138,7 +138,8 @@ class Walker {
       if (value === undefined) problems.push(`takes the environment variable ${name}, which is not set`);
       return value ?? token;
     });
-    for (const problem of problems) this.#mistakes.push(mistakeAt(path, this.#lineOf(scalar), problem));
+    for (const problem of problems)
+      this.#configErrors.push(configErrorAt(path, this.#lineOf(scalar), problem));
     if (problems.length > 0) {
       this.unset.add(scalar);
       return;

@@ -1,7 +1,8 @@
 /** The scalar values of the configuration: durations, sizes, rates, networks, servers, patterns. After parsing: milliseconds and octets. */
+
 import { z } from "zod";
+import { parseHostPort } from "../net/endpoint.ts";
 import { literalAddress, Network } from "../net/network.ts";
-import type { HostPort } from "../routing/next-hop.ts";
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const unitBytes = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 } as const;
@@ -124,12 +125,3 @@ export const hostTlsLevel = z.enum(["none", "may", "require", "verify", "dane"])
 
 /** For the MX hosts of domains. */
 export const mxTlsLevel = z.enum(["none", "may", "require", "verify", "dane", "mta-sts"]);
-
-/** `host:port` or `[v6]:port`. */
-export function parseHostPort(text: string, defaultPort?: number): HostPort | undefined {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]@/]+))(?::(\d{1,5}))?$/.exec(text);
-  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined || port === undefined || port < 1 || port > 65_535) return undefined;
-  return { host: host.toLowerCase(), port };
-}

@@ -1,7 +1,7 @@
 /** What a `via` of the configuration names. */
 
-import type { HostPort } from "../routing/next-hop.ts";
-import { parseHostPort } from "./values.ts";
+import type { HostPort } from "../net/endpoint.ts";
+import { parseHostPort } from "../net/endpoint.ts";
 
 export type Via =
   | { kind: "mx" }

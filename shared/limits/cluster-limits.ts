@@ -4,22 +4,22 @@
  * limits for itself, and mail goes on. It owns a connection to Redis; close() gives back what it holds and ends it.
  */
 import { randomUUID } from "node:crypto";
-import { silenceKey, slotsKey, turnKey, voidSilencesKey } from "../queue/bullmq/keys.ts";
-import { diagnosisSchema } from "../queue/contract/contract.ts";
 import type { Logger } from "../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../runtime/redis.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
-import { holdSlots, markSilent, takeSlot, takeTurn } from "./cluster-scripts.ts";
-import type { SilencePolicy } from "./dead-destinations.ts";
+import { diagnosisSchema } from "../smtp/diagnosis-schema.ts";
+import { holdSlots, markDead, takeRetrySlot, takeSlot } from "./cluster-scripts.ts";
+import type { DeadDestinationPolicy } from "./dead-destinations.ts";
+import { deadDestinationKey, retrySlotKey, slotsKey, voidSilencesKey } from "./keys.ts";
 import { RateReserve } from "./rate-reserve.ts";
 import { RedisInTime } from "./redis-in-time.ts";
-import { createLocalSlots, partOf, type Slot, type Slots, type SlotWish, type Taken } from "./slots.ts";
+import { createLocalSlots, type Slot, type SlotRequest, type Slots, shareOf, type Taken } from "./slots.ts";
 
 export interface LeaseOptions {
   redis: RedisConfig;
   log: Logger;
   /** Absent: no silence is remembered. */
-  silence?: SilencePolicy;
+  deadDestinations?: DeadDestinationPolicy;
   /** A worker that died keeps its connections for so long. */
   leaseMs?: number;
 }
@@ -63,11 +63,11 @@ interface Account {
 
 export function createLeases(options: LeaseOptions): ClusterSlots {
   const { log, leaseMs = usualLeaseMs } = options;
-  const silence = options.silence ?? { firstMs: 0, mostMs: 0 };
+  const deadDestinations = options.deadDestinations ?? { firstMs: 0, mostMs: 0 };
   const worker = randomUUID();
   const redis = new RedisInTime(createRedis(options.redis, "producer", log));
   /** Remembers silence and turns while Redis is away; connections are counted in the accounts, whoever gave them. */
-  const local = createLocalSlots({ silence });
+  const local = createLocalSlots({ deadDestinations });
   const rates = new RateReserve(redis, local);
   const accounts = new Map<string, Account>();
   /** Paths that this process knows, or has been told, to be silent: their first answer is news. */
@@ -115,24 +115,24 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
   };
 
   /** Without Redis: what this process alone may have. */
-  const takeHere = (wish: SlotWish, account: Account): Taken => {
-    if (account.used >= partOf(wish)) return { kind: "full" };
+  const takeHere = (wish: SlotRequest, account: Account): Taken => {
+    if (account.used >= shareOf(wish)) return { kind: "full" };
     const taken = local.take({ ...wish, part: Number.POSITIVE_INFINITY });
     if (taken.kind !== "slot") return taken;
     taken.slot.release();
     return { kind: "slot", slot: slotOf(account) };
   };
 
-  const ask = async (wish: SlotWish, account: Account): Promise<Taken> => {
-    const { destination, connections, path, regardless } = wish;
+  const ask = async (wish: SlotRequest, account: Account): Promise<Taken> => {
+    const { destination, connections, path, ignoreDeadCache } = wish;
     const keys = [slotsKey(destination)];
-    if (path !== undefined) keys.push(silenceKey(path), voidSilencesKey);
+    if (path !== undefined) keys.push(deadDestinationKey(path), voidSilencesKey);
     account.asking++;
     try {
       if (path !== undefined) await marking.get(path);
-      const flag = regardless === true ? 1 : 0;
+      const flag = ignoreDeadCache === true ? 1 : 0;
       const busyMs = Math.ceil(account.busyMs);
-      const args = [worker, connections, leaseMs, flag, heardAgo(account), busyMs, partOf(wish)];
+      const args = [worker, connections, leaseMs, flag, heardAgo(account), busyMs, shareOf(wish)];
       const answer = (await redis.run(takeSlot, keys, args)) as TakeAnswer;
       if (answer[0] === 2) {
         return { kind: "silent", diagnosis: diagnosisSchema.parse(JSON.parse(answer[1])) as Diagnosis };
@@ -203,7 +203,7 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
       const mayReuse =
         // What is more than a fair part goes back, that others may have it.
         account.used < account.fair && (wish.path === undefined || account.heardMs > account.unheardMs);
-      if (account.granted > account.used && account.used < partOf(wish) && mayReuse) {
+      if (account.granted > account.used && account.used < shareOf(wish) && mayReuse) {
         return { kind: "slot", slot: slotOf(account) };
       }
       return ask(wish, account);
@@ -212,16 +212,16 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
     admit: (destination, rate) => rates.admit(destination, rate),
     refund: (destination, rate) => rates.refund(destination, rate),
 
-    async turn(line, request) {
+    async retrySlot(line, request) {
       await redis.starting;
-      if (!redis.isThere) return local.turn(line, request);
+      if (!redis.isThere) return local.retrySlot(line, request);
       try {
         const { eachMs, earliestMs, horizonMs } = request;
         const args = [eachMs, earliestMs, horizonMs, Math.random()];
-        return Date.now() + Number(await redis.run(takeTurn, [turnKey(line)], args));
+        return Date.now() + Number(await redis.run(takeRetrySlot, [retrySlotKey(line)], args));
       } catch (error) {
         redis.failed(error);
-        return local.turn(line, request);
+        return local.retrySlot(line, request);
       }
     },
 
@@ -237,20 +237,25 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
         account.busyMs === 0 ? tookMs : account.busyMs + newestShare * (tookMs - account.busyMs);
       if (!suspects.delete(path)) return;
       local.answered(destination, path, tookMs);
-      redis.connection.del(silenceKey(path)).catch(redis.failed);
+      redis.connection.del(deadDestinationKey(path)).catch(redis.failed);
     },
 
     unanswered(destination, path, diagnosis, startedMs) {
       const account = accountOf(destination);
       account.unheardMs = Date.now();
-      if (silence.firstMs === 0 || account.heardMs >= startedMs) return;
+      if (deadDestinations.firstMs === 0 || account.heardMs >= startedMs) return;
       suspect(path);
       local.unanswered(destination, path, diagnosis, startedMs);
-      const keys = [silenceKey(path), slotsKey(destination), voidSilencesKey];
-      const args = [Date.now() - startedMs, silence.firstMs, silence.mostMs, JSON.stringify(diagnosis)];
+      const keys = [deadDestinationKey(path), slotsKey(destination), voidSilencesKey];
+      const args = [
+        Date.now() - startedMs,
+        deadDestinations.firstMs,
+        deadDestinations.mostMs,
+        JSON.stringify(diagnosis),
+      ];
       if (!redis.isThere) return;
       const marked = redis
-        .run(markSilent, keys, args)
+        .run(markDead, keys, args)
         .then(() => undefined, redis.failed)
         .finally(() => marking.delete(path));
       marking.set(path, marked);

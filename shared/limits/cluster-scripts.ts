@@ -109,7 +109,7 @@ return workers
  * An answer that any worker had since then says otherwise; attempts that were under way together are one probe.
  * Returns the interval, 0 when nothing is remembered.
  */
-export const markSilent = new Script(`${clock}${lease}
+export const markDead = new Script(`${clock}${lease}
 local started = now - ARGV[1]
 for _, lease in ipairs(redis.call("HVALS", KEYS[2])) do
   local _, _, answered = readLease(lease)
@@ -153,7 +153,7 @@ return {given, given < want and math.max(1, math.ceil(at + share - now - period)
  * KEYS: up to when turns have been given away. ARGV: each, earliest, horizon (ms), random (0..1).
  * Returns ms from now.
  */
-export const takeTurn = new Script(`${clock}
+export const takeRetrySlot = new Script(`${clock}
 local each, earliest, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local promised = tonumber(redis.call("GET", KEYS[1]) or 0) - now
 local turn = math.max(promised, earliest) + each

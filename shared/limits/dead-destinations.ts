@@ -5,7 +5,7 @@
 import type { Config } from "../config/schema.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
 
-export interface SilencePolicy {
+export interface DeadDestinationPolicy {
   /** How long a silent destination is left alone at first; 0: nothing is remembered. */
   firstMs: number;
   /** Each probe that fails doubles it up to this. */
@@ -19,7 +19,7 @@ const growth = 10;
  * `limits.dead_destination`, but never more than half of the waits of `queue.retry`: a message that is alone on its
  * destination is really tried each time that its schedule says so.
  */
-export function silencePolicy(config: Pick<Config, "limits" | "queue">): SilencePolicy {
+export function deadDestinationPolicy(config: Pick<Config, "limits" | "queue">): DeadDestinationPolicy {
   const configured = config.limits.dead_destination;
   const { retry } = config.queue;
   return {
@@ -29,7 +29,7 @@ export function silencePolicy(config: Pick<Config, "limits" | "queue">): Silence
 }
 
 /** How long to leave it alone after another failed probe. @param beforeMs  the last interval; 0 for the first */
-function nextIntervalMs(beforeMs: number, { firstMs, mostMs }: SilencePolicy): number {
+function nextIntervalMs(beforeMs: number, { firstMs, mostMs }: DeadDestinationPolicy): number {
   return Math.max(firstMs, Math.min(mostMs, beforeMs * 2));
 }
 
@@ -44,12 +44,12 @@ interface Entry {
 /** Paths that are remembered before those whose time is long over are forgotten. */
 const sweepAt = 10_000;
 
-export class Silence {
-  readonly #policy: SilencePolicy;
+export class DeadDestinations {
+  readonly #policy: DeadDestinationPolicy;
   readonly #now: () => number;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(policy: SilencePolicy, now: () => number) {
+  constructor(policy: DeadDestinationPolicy, now: () => number) {
     this.#policy = policy;
     this.#now = now;
   }

@@ -1,7 +1,7 @@
 /** Messages of cluster-wide rates, reserved a quarter of a second ahead: a fast rate costs four questions a second. */
 import type { Rate } from "../config/values.ts";
-import { rateKey } from "../queue/bullmq/keys.ts";
 import { reserveRate } from "./cluster-scripts.ts";
+import { rateKey } from "./keys.ts";
 import type { RedisInTime } from "./redis-in-time.ts";
 import type { LocalSlots } from "./slots.ts";
 

@@ -1,14 +1,14 @@
 /** When those come back who cannot go now: one after another, as the destination can take them, never all at once. */
-import type { TurnRequest } from "./slots.ts";
+import type { RetrySlotRequest } from "./slots.ts";
 
 /** Lines known before those that are empty are forgotten. */
 const sweepAt = 10_000;
 
 /** The turns of one process. */
-export function localTurn(
+export function localRetrySlots(
   now: () => number,
   random: () => number,
-): (line: string, request: TurnRequest) => number {
+): (line: string, request: RetrySlotRequest) => number {
   /** Up to when turns have been given away. */
   const lines = new Map<string, number>();
   return (line, request) => {
@@ -16,7 +16,7 @@ export function localTurn(
     if (lines.size >= sweepAt) {
       for (const [name, promisedMs] of lines) if (promisedMs <= nowMs) lines.delete(name);
     }
-    const { delayMs, promisedMs } = nextTurn((lines.get(line) ?? 0) - nowMs, request, random());
+    const { delayMs, promisedMs } = nextRetrySlot((lines.get(line) ?? 0) - nowMs, request, random());
     lines.set(line, nowMs + promisedMs);
     return Math.ceil(nowMs + delayMs);
   };
@@ -28,9 +28,9 @@ export function localTurn(
  * @param promisedMs  up to when turns have been given away
  * @param random      0..1
  */
-export function nextTurn(
+export function nextRetrySlot(
   promisedMs: number,
-  { eachMs, earliestMs, horizonMs }: TurnRequest,
+  { eachMs, earliestMs, horizonMs }: RetrySlotRequest,
   random: number,
 ): { delayMs: number; promisedMs: number } {
   const next = Math.max(promisedMs, earliestMs) + eachMs;

@@ -4,8 +4,8 @@
  */
 import type { Rate } from "../config/values.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
-import { Silence, type SilencePolicy } from "./dead-destinations.ts";
-import { localTurn } from "./retry-slots.ts";
+import { type DeadDestinationPolicy, DeadDestinations } from "./dead-destinations.ts";
+import { localRetrySlots } from "./retry-slots.ts";
 
 export interface Slot {
   /** Harmless when repeated. */
@@ -13,7 +13,7 @@ export interface Slot {
 }
 
 /** A wish for one connection. */
-export interface SlotWish {
+export interface SlotRequest {
   /** The name that the limit is counted under. */
   destination: string;
   /** The destination's limit: at once. */
@@ -23,7 +23,7 @@ export interface SlotWish {
   /** The hosts that have to answer, as pathOf() names them; absent: nobody remembers whether they do. */
   path?: string;
   /** Ask even where nobody answered lately. */
-  regardless?: boolean;
+  ignoreDeadCache?: boolean;
 }
 
 export type Taken =
@@ -34,7 +34,7 @@ export type Taken =
   | { kind: "silent"; diagnosis: Diagnosis };
 
 export interface Slots {
-  take(wish: SlotWish): Taken | Promise<Taken>;
+  take(wish: SlotRequest): Taken | Promise<Taken>;
   /** Counts one message against the rate. @returns milliseconds to wait instead, 0 when it may go now */
   admit(destination: string, rate: Rate): number | Promise<number>;
   /** Gives back what admit() counted: the message was not sent after all. */
@@ -44,7 +44,7 @@ export interface Slots {
    * @param line  the name of the line; each has its own
    * @returns epoch milliseconds
    */
-  turn(line: string, request: TurnRequest): number | Promise<number>;
+  retrySlot(line: string, request: RetrySlotRequest): number | Promise<number>;
   /** A connection that comes free should be closed: other processes have less than their part. */
   yields(destination: string): boolean;
   /** A host of the path spoke to us: it is alive. @param tookMs  the whole attempt */
@@ -53,7 +53,7 @@ export interface Slots {
   unanswered(destination: string, path: string, diagnosis: Diagnosis, startedMs: number): void;
 }
 
-export interface TurnRequest {
+export interface RetrySlotRequest {
   /** The time that one of the line takes. */
   eachMs: number;
   /** Nobody comes back sooner. */
@@ -62,15 +62,15 @@ export interface TurnRequest {
   horizonMs: number;
 }
 
-export function partOf({ connections, part = connections }: SlotWish): number {
+export function shareOf({ connections, part = connections }: SlotRequest): number {
   return part;
 }
 
 /** Without waiting for anybody. */
 export interface LocalSlots extends Slots {
-  take(wish: SlotWish): Taken;
+  take(wish: SlotRequest): Taken;
   admit(destination: string, rate: Rate): number;
-  turn(line: string, request: TurnRequest): number;
+  retrySlot(line: string, request: RetrySlotRequest): number;
 }
 
 interface Usage {
@@ -86,7 +86,7 @@ const sweepAt = 10_000;
 
 export interface LocalSlotsOptions {
   /** Absent: no silence is remembered. */
-  silence?: SilencePolicy;
+  deadDestinations?: DeadDestinationPolicy;
   /** Epoch milliseconds. */
   now?: () => number;
   /** 0..1 */
@@ -95,8 +95,8 @@ export interface LocalSlotsOptions {
 
 export function createLocalSlots(options: LocalSlotsOptions = {}): LocalSlots {
   const { now = Date.now, random = Math.random } = options;
-  const silence = new Silence(options.silence ?? { firstMs: 0, mostMs: 0 }, now);
-  const turn = localTurn(now, random);
+  const deadDestinations = new DeadDestinations(options.deadDestinations ?? { firstMs: 0, mostMs: 0 }, now);
+  const retrySlot = localRetrySlots(now, random);
   const usages = new Map<string, Usage>();
   const usageOf = (destination: string): Usage => {
     let usage = usages.get(destination);
@@ -113,13 +113,14 @@ export function createLocalSlots(options: LocalSlotsOptions = {}): LocalSlots {
 
   return {
     take(wish) {
-      const { destination, path, regardless } = wish;
-      const diagnosis = path === undefined || regardless === true ? undefined : silence.of(path);
+      const { destination, path, ignoreDeadCache } = wish;
+      const diagnosis =
+        path === undefined || ignoreDeadCache === true ? undefined : deadDestinations.of(path);
       if (diagnosis !== undefined) return { kind: "silent", diagnosis };
       const usage = usageOf(destination);
-      if (usage.connections >= partOf(wish)) return { kind: "full" };
+      if (usage.connections >= shareOf(wish)) return { kind: "full" };
       usage.connections++;
-      if (path !== undefined) silence.probed(path);
+      if (path !== undefined) deadDestinations.probed(path);
       let released = false;
       const slot: Slot = {
         release() {
@@ -148,18 +149,19 @@ export function createLocalSlots(options: LocalSlotsOptions = {}): LocalSlots {
       if (usage !== undefined) usage.theoreticalMs -= rate.periodMs / rate.count;
     },
 
-    turn,
+    retrySlot,
     yields: () => false,
 
     answered(destination, path) {
-      silence.clear(path);
+      deadDestinations.clear(path);
       const usage = usages.get(destination);
       if (usage !== undefined) usage.answeredMs = now();
     },
 
     unanswered(destination, path, diagnosis, startedMs) {
       // Others get through: it is busy, or the network is bad.
-      if ((usages.get(destination)?.answeredMs ?? 0) < startedMs) silence.mark(path, diagnosis, startedMs);
+      if ((usages.get(destination)?.answeredMs ?? 0) < startedMs)
+        deadDestinations.mark(path, diagnosis, startedMs);
     },
   };
 }

@@ -1,15 +1,10 @@
 /** The facts of one client connection that routing decides by; plain data, it travels with the message. */
-
-export interface Endpoint {
-  /** An IPv4 or IPv6 address in canonical text; an IPv4-mapped IPv6 address is written as IPv4. */
-  address: string;
-  port: number;
-}
+import type { Endpoint } from "../net/endpoint.ts";
 
 /** Whose server the client meant. */
 export type Direction = "incoming" | "outgoing" | "local";
 
-export interface Connection {
+export interface ClientConnection {
   /** Short and unique enough to follow one session in the log. */
   id: string;
   /** The listener's name. */

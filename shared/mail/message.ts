@@ -1,12 +1,12 @@
 /** What the gateway knows of a message besides its body: the record that stands in the spool. */
 
 import type { Diagnosis } from "../smtp/diagnosis.ts";
-import type { Connection } from "./client-connection.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import type { Envelope } from "./envelope.ts";
 
 /** The session that a message came by: the facts that routing, Received and the logs need later. */
 export interface Origin {
-  connection: Connection;
+  connection: ClientConnection;
   /** The EHLO or HELO argument as the client gave it. */
   helo: string;
   /** The `with` keyword of the Received field (RFC 3848, RFC 6531): SMTP, ESMTP, ESMTPS, UTF8SMTP, … */

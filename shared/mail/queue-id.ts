@@ -22,3 +22,8 @@ export function makeQueueId(nowMs: number, random: Uint8Array): string {
 export function isQueueId(text: string): boolean {
   return /^[0-9A-HJKMNP-TV-Z]{18}$/.test(text);
 }
+
+/** Ids become file names, hence no dots, slashes or anything long. Operators type them, so read() asks too. */
+export function isFileSafeId(id: string): boolean {
+  return /^[\w-]{1,64}$/.test(id);
+}

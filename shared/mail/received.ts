@@ -9,7 +9,7 @@ export interface ReceivedFacts {
   hostname: string;
   /** See protocolKeyword. */
   protocol: string;
-  tls?: TlsFacts;
+  tls?: TlsSummary;
   /** The queue id. */
   id: string;
   /** The one recipient; with more than one nobody is named, so that none learns of the others (RFC 5321 §7.6). */
@@ -17,7 +17,7 @@ export interface ReceivedFacts {
   atMs: number;
 }
 
-export interface TlsFacts {
+export interface TlsSummary {
   /** `TLSv1.3` */
   version: string;
   /** The cipher suite's name at IANA: `TLS_AES_256_GCM_SHA384`. */

@@ -1,6 +1,6 @@
 /** Networks (CIDR or single addresses) and addresses, IPv4 and IPv6 alike. */
 import ipaddr from "ipaddr.js";
-import type { Endpoint } from "../mail/client-connection.ts";
+import type { Endpoint } from "./endpoint.ts";
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
@@ -74,6 +74,11 @@ export function parseEndpoint(text: string, defaultPort: number): Endpoint | und
   if (address === undefined || port < 1 || port > 65_535) return undefined;
   if ((match?.[1] !== undefined) !== (match?.[1] ?? match?.[2] ?? "").includes(":")) return undefined;
   return { address, port };
+}
+
+/** Whether it is this machine itself, where nobody listens on the way. @param address  canonical text */
+export function isLoopback(address: string): boolean {
+  return address === "::1" || /^127\.\d+\.\d+\.\d+$/.test(address);
 }
 
 function parseAddress(text: string): Address | undefined {

@@ -2,7 +2,7 @@
 import type { Logger } from "../runtime/log.ts";
 import type { RedisConfig } from "../runtime/redis.ts";
 import { unreachable } from "../unreachable.ts";
-import { parkedAtMs } from "./bullmq/keys.ts";
+import { heldDueMs } from "./bullmq/keys.ts";
 import { startWorker, type Work, type WorkEnd, type WorkerTiming } from "./bullmq/worker.ts";
 import {
   type BounceJob,
@@ -32,7 +32,7 @@ export interface BounceConsumerOptions {
   log: Logger;
   concurrency: number;
   /** Failures or delays that join a job while it is worked on wait so long for more of them. */
-  waveMs: number;
+  aggregationWindowMs: number;
   timing?: WorkerTiming;
   handle(task: BounceTask): Promise<BounceNext>;
 }
@@ -90,14 +90,14 @@ async function deliver(
   if (!parsed.success) return refusePayload(work, queue, parsed.error.message, log);
   const job = parsed.data as DeliveryJob;
   if (holds?.match(job) && (await holds.confirm(job))) {
-    return { kind: "later", atMs: parkedAtMs(Date.now()), queue };
+    return { kind: "later", atMs: heldDueMs(Date.now()), queue };
   }
   const mayHaveRun = work.restarted || job.again === true;
   let next: JobNext;
   try {
     next = await handle({ jobId, queue, job, mayHaveRun, signal });
   } catch (error) {
-    return afterSurprise(work, queue, error, log);
+    return afterUnexpectedError(work, queue, error, log);
   }
   switch (next.kind) {
     case "done":
@@ -114,7 +114,10 @@ async function deliver(
   }
 }
 
-async function bounce(work: Work, { log, handle, waveMs }: BounceConsumerOptions): Promise<WorkEnd> {
+async function bounce(
+  work: Work,
+  { log, handle, aggregationWindowMs }: BounceConsumerOptions,
+): Promise<WorkEnd> {
   const { jobId, signal } = work;
   const parsed = bounceJobSchema.safeParse(work.data);
   if (!parsed.success) return refusePayload(work, "bounce", parsed.error.message, log);
@@ -122,11 +125,11 @@ async function bounce(work: Work, { log, handle, waveMs }: BounceConsumerOptions
   try {
     next = await handle({ jobId, job: parsed.data as BounceJob, mayHaveRun: work.restarted, signal });
   } catch (error) {
-    return afterSurprise(work, "bounce", error, log);
+    return afterUnexpectedError(work, "bounce", error, log);
   }
   switch (next.kind) {
     case "done":
-      return { kind: "done-unless-more", againAtMs: Date.now() + waveMs };
+      return { kind: "done-unless-more", againAtMs: Date.now() + aggregationWindowMs };
     case "postponed":
       return { kind: "later", atMs: next.atMs, queue: "bounce" };
     default:
@@ -148,7 +151,7 @@ function refusePayload(work: Work, queue: DeliveryQueueName | "bounce", error: s
   return { kind: "done" };
 }
 
-function afterSurprise(
+function afterUnexpectedError(
   work: Work,
   queue: DeliveryQueueName | "bounce",
   error: unknown,

@@ -7,8 +7,8 @@ import { addJobs } from "./bullmq/scripts.ts";
 import {
   type BounceJob,
   type DeadJob,
-  type DeliveryQueueName,
   deliveryJobId,
+  otherQueue,
   type QueueName,
 } from "./contract/contract.ts";
 import { bounceId, deadId, jobName, jobOptions, makeDeliveryJob } from "./contract/delivery-job.ts";
@@ -27,7 +27,7 @@ export interface Part {
 
 export interface QueueProducer extends Producer {
   /** As addDeliveries, for single parts. @returns how many did not exist */
-  addParts(parts: Part[]): Promise<number>;
+  addGroups(parts: Part[]): Promise<number>;
   /** Asks the keeper to compare the schedule with the spool. */
   requestScan(): Promise<void>;
 }
@@ -45,7 +45,7 @@ export class QueueTimeout extends Error {
 export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProducer {
   const redis = createRedis(redisConfig, "producer", log);
 
-  const addParts = async (parts: Part[]): Promise<number> => {
+  const addGroups = async (parts: Part[]): Promise<number> => {
     const nowMs = Date.now();
     /** By the milliseconds that they wait. */
     const flats = new Map<number, string[]>();
@@ -62,7 +62,7 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
   };
 
   return {
-    addParts,
+    addGroups,
 
     async addDeliveries(messages) {
       const parts: Part[] = [];
@@ -71,7 +71,7 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
           parts.push({ message, part, route: routes[part] ?? "", again });
         }
       }
-      await addParts(parts);
+      await addGroups(parts);
     },
 
     async addBounce(job: BounceJob, delayMs: number) {
@@ -91,15 +91,6 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
       redis.disconnect();
     },
   };
-}
-
-/** The queue where the same job may be instead; the queue itself where there is none. */
-export function otherQueue(queue: QueueName): QueueName {
-  const others: Record<DeliveryQueueName, DeliveryQueueName> = {
-    delivery: "delivery-slow",
-    "delivery-slow": "delivery",
-  };
-  return queue === "delivery" || queue === "delivery-slow" ? others[queue] : queue;
 }
 
 /**

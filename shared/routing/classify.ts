@@ -3,8 +3,9 @@
  * `postern explain`, the delivery workers and the tests of the table all ask here.
  */
 import type { Config, ListenerConfig } from "../config/schema.ts";
-import type { Connection, Direction, Endpoint } from "../mail/client-connection.ts";
+import type { ClientConnection, Direction } from "../mail/client-connection.ts";
 import type { MessageMeta } from "../mail/message.ts";
+import type { Endpoint } from "../net/endpoint.ts";
 import type { EnhancedStatus } from "../smtp/status.ts";
 import { type Mailbox, readMailbox } from "./mailbox.ts";
 import type { NextHop } from "./next-hop.ts";
@@ -88,7 +89,7 @@ export interface Routing {
   classifyConnection(facts: ConnectionFacts): ConnectionDecision;
   /** For connections that the queue handles. */
   classifyRecipient(
-    connection: Pick<Connection, "client" | "direction" | "destination">,
+    connection: Pick<ClientConnection, "client" | "direction" | "destination">,
     facts: RecipientFacts,
   ): RecipientDecision;
   /** The way of mail that was accepted, by the configuration of now. */
@@ -122,7 +123,7 @@ export function compileRouting(config: Config): Routing {
 
   // A session asks for each recipient; its client stays the same.
   const mayRelayCache = new WeakMap<object, boolean>();
-  function mayRelay(connection: Pick<Connection, "client">): boolean {
+  function mayRelay(connection: Pick<ClientConnection, "client">): boolean {
     let answer = mayRelayCache.get(connection);
     if (answer === undefined) {
       answer = config.relay.clients.some((network) => network.contains(connection.client.address));

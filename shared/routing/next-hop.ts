@@ -1,10 +1,5 @@
 /** Where a message goes next. */
-
-export interface HostPort {
-  /** A host name, an IPv4 address, or an IPv6 address without brackets. */
-  host: string;
-  port: number;
-}
+import type { HostPort } from "../net/endpoint.ts";
 
 /** A named entry of `relay.hosts`, complete. */
 export interface RelayHost extends HostPort {

@@ -1,7 +1,7 @@
 /** The protected domains and their servers, made ready for looking up. */
 
 import type { Config } from "../config/schema.ts";
-import type { Endpoint } from "../mail/client-connection.ts";
+import type { Endpoint } from "../net/endpoint.ts";
 import { canonicalAddress } from "../net/network.ts";
 import type { NextHop } from "./next-hop.ts";
 import { DomainTable } from "./patterns.ts";

@@ -1,6 +1,8 @@
 /** The way that one recipient's mail takes: the row of the routing table and the next hop, and how it is shown. */
+
+import { formatHostPort } from "../net/endpoint.ts";
 import { unreachable } from "../unreachable.ts";
-import type { HostPort, NextHop } from "./next-hop.ts";
+import type { NextHop } from "./next-hop.ts";
 
 /** The rows of the routing table whose mail goes through the queue. */
 export type QueuedRow = "to-protected" | "domain-server" | "relay";
@@ -94,9 +96,4 @@ export function nextHopNames(text: string): string[] {
 /** The host of `host:port` or `[v6]:port`. */
 function withoutPort(server: string): string {
   return server.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-}
-
-/** `host:port`, with brackets around IPv6. */
-export function formatHostPort({ host, port }: HostPort): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -2,9 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { z } from "zod";
-import { queuePrefix } from "../queue/contract/contract.ts";
 import type { Logger } from "./log.ts";
-import { createRedis, type RedisConfig, type RedisConnection } from "./redis.ts";
+import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "./redis.ts";
 import type { Health } from "./service.ts";
 
 const announcementSchema = z.object({

@@ -6,6 +6,9 @@ import type { Config } from "../config/schema.ts";
 import type { Logger } from "./log.ts";
 import { watchConnection } from "./redis-watch.ts";
 
+/** Braces make one hash slot of all keys: required by BullMQ on Redis Cluster. */
+export const queuePrefix = "{postern}";
+
 export type RedisConfig = NonNullable<Config["redis"]>;
 export type RedisConnection = Redis | Cluster;
 

@@ -1,6 +1,6 @@
 /** Runs a service that works on the spool and on Redis, which is each of them. Owns the process's spool. */
 import path from "node:path";
-import { describeTrouble, troubleFields } from "../spool/fs/disk/fault.ts";
+import { describeFault, faultFields } from "../spool/fs/disk/fault.ts";
 import { createFsSpool } from "../spool/fs/fs-spool.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { RedisConfig } from "./redis.ts";
@@ -28,7 +28,7 @@ export function runWithSpool(
       const directory = path.join(config.data, "spool");
       const spool = createFsSpool({
         directory,
-        onTrouble: (trouble) => log.error(troubleFields(trouble), describeTrouble(trouble)),
+        onFault: (fault) => log.error(faultFields(fault), describeFault(fault)),
       });
       const holdsFile = path.join(directory, "holds.json");
       const service = await start({ ...context, redis: config.redis, spool, holdsFile });

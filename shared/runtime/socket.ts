@@ -9,7 +9,7 @@ import net from "node:net";
 import { endianness } from "node:os";
 import ipaddr from "ipaddr.js";
 import koffi from "koffi";
-import type { Endpoint } from "../mail/client-connection.ts";
+import type { Endpoint } from "../net/endpoint.ts";
 
 /** asm-generic/socket.h, linux/in.h, linux/in6.h, linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h. */
 const AF_INET = 2;

@@ -9,12 +9,12 @@ import type { AttemptRequest } from "./smtp-client.ts";
 
 /** When a rate is used up, its messages are given turns for so long ahead. */
 const rateHorizonMs = 3_600_000;
-export interface AdmissionMakings {
+export interface AdmissionDeps {
   pool: Pool;
   slots: Slots;
 }
 
-export interface AdmissionWish {
+export interface AdmissionRequest {
   request: AttemptRequest;
   destination: string;
   limits: DestinationLimits;
@@ -23,28 +23,28 @@ export interface AdmissionWish {
   path: string;
 }
 
-export async function admit(wish: AdmissionWish, { pool, slots }: AdmissionMakings): Promise<Acquired> {
+export async function admit(wish: AdmissionRequest, { pool, slots }: AdmissionDeps): Promise<Acquired> {
   const { request, destination, limits } = wish;
-  const { lane } = request;
+  const { priorityClass } = request;
   const { rate } = limits;
-  const line = `${lane?.name ?? ""} ${destination}`;
+  const line = `${priorityClass?.name ?? ""} ${destination}`;
   const waitMs = rate === undefined ? 0 : await slots.admit(destination, rate);
   if (rate !== undefined && waitMs > 0) {
     const reason = `${destination} has had all the messages that its rate allows for now`;
     const eachMs = rate.periodMs / rate.count;
     // The first of the line comes back when the next message may go, the others one share of the period later each.
     const earliestMs = Math.max(0, waitMs - eachMs);
-    const turn = { eachMs, earliestMs, horizonMs: rateHorizonMs };
-    return { kind: "full", reason, retryAtMs: await slots.turn(`rate ${line}`, turn) };
+    const retrySlot = { eachMs, earliestMs, horizonMs: rateHorizonMs };
+    return { kind: "full", reason, retryAtMs: await slots.retrySlot(`rate ${line}`, retrySlot) };
   }
   const acquired = await pool.acquire({
     key: wish.key,
     destination,
     path: wish.path,
     limits,
-    part: connectionsFor(lane, limits.connections),
-    regardless: request.isLast === true,
-    lane,
+    part: connectionsFor(priorityClass, limits.connections),
+    ignoreDeadCache: request.isLast === true,
+    priorityClass,
     line,
     signal: request.signal,
   });

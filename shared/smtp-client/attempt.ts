@@ -2,22 +2,22 @@
 import net from "node:net";
 import { mustHaveTls } from "../mail/envelope.ts";
 import type { MessageMeta } from "../mail/message.ts";
-import { isLoopback } from "../net/loopback.ts";
+import { isLoopback } from "../net/network.ts";
 import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
 import { deferred, type Failure, type Remote, remoteName, replyLine } from "../smtp/diagnose.ts";
 import type { Diagnosis, Outcome } from "../smtp/diagnosis.ts";
-import { type AdmissionMakings, admit, pathOf } from "./admission.ts";
+import { type AdmissionDeps, admit, pathOf } from "./admission.ts";
 import type { Loan } from "./connections/pool.ts";
-import { stopped, type Target, type TargetMakings, targets } from "./next-hops/delivery-addresses.ts";
+import { type AddressDeps, deliveryAddresses, stopped, type Target } from "./next-hops/delivery-addresses.ts";
 import { connectionKey, type DestinationLimits } from "./next-hops/destination.ts";
-import { Verdicts } from "./recipient-outcomes.ts";
-import { type Opened, openSession, type Session, type SessionMakings } from "./session/session.ts";
+import { RecipientOutcomes } from "./recipient-outcomes.ts";
+import { type Opened, openSession, type Session, type SessionDeps } from "./session/session.ts";
 import type { AddressTry, AttemptRequest, AttemptResult } from "./smtp-client.ts";
 import {
   clearText,
   levelForRequireTls,
   type TlsPolicy,
-  type TlsWish,
+  type TlsRequirements,
   testingFailure,
   tlsPolicy,
 } from "./tls/policy.ts";
@@ -25,7 +25,7 @@ import { needsSmtpUtf8 } from "./transaction/mail-commands.ts";
 import { damageOf, outgoing } from "./transaction/message-data.ts";
 import { type TransactionReport, transact } from "./transaction/transaction.ts";
 
-export interface AttemptMakings extends SessionMakings, TargetMakings, AdmissionMakings {
+export interface AttemptDeps extends SessionDeps, AddressDeps, AdmissionDeps {
   limitsOf: (destination: string) => DestinationLimits;
   tlsLevelOf: (nextHop: NextHop) => TlsLevel;
   /** Local addresses to deliver from; empty: the system's choice. */
@@ -34,17 +34,17 @@ export interface AttemptMakings extends SessionMakings, TargetMakings, Admission
   transparentSourceOf: (message: MessageMeta) => string | undefined;
 }
 
-type AddressTarget = Extract<Target, { kind: "address" }>;
+type DeliveryAddress = Extract<Target, { kind: "address" }>;
 
 export class Attempt {
   readonly #request: AttemptRequest;
-  readonly #makings: AttemptMakings;
+  readonly #deps: AttemptDeps;
   readonly #destination: string;
   readonly #hide: boolean;
   readonly #helo: string;
-  readonly #wish: TlsWish;
+  readonly #wish: TlsRequirements;
   readonly #transparentSource: string | undefined;
-  readonly #verdicts: Verdicts;
+  readonly #recipientOutcomes: RecipientOutcomes;
   readonly #tries: AddressTry[] = [];
   #isStopped = false;
   #isConcluded = false;
@@ -56,46 +56,48 @@ export class Attempt {
   #silence: Diagnosis | undefined;
 
   /** @param destination  as destinationName gives it */
-  constructor(request: AttemptRequest, destination: string, makings: AttemptMakings) {
+  constructor(request: AttemptRequest, destination: string, deps: AttemptDeps) {
     const { nextHop, message } = request;
     this.#request = request;
-    this.#makings = makings;
+    this.#deps = deps;
     this.#destination = destination;
     this.#hide = nextHop.kind === "servers" && nextHop.hide;
-    this.#helo = this.#hide ? (heloOf(message) ?? makings.hostname) : makings.hostname;
-    this.#transparentSource = this.#hide ? makings.transparentSourceOf(message) : undefined;
-    const level = makings.tlsLevelOf(nextHop);
+    this.#helo = this.#hide ? (heloOf(message) ?? deps.hostname) : deps.hostname;
+    this.#transparentSource = this.#hide ? deps.transparentSourceOf(message) : undefined;
+    const level = deps.tlsLevelOf(nextHop);
     const requireTls = mustHaveTls(message.envelope);
     this.#wish = {
       level: requireTls ? levelForRequireTls(level) : level,
       requireTls,
       ignoresPublished: message.tlsOptional === true,
     };
-    this.#verdicts = new Verdicts(request.recipients);
+    this.#recipientOutcomes = new RecipientOutcomes(request.recipients);
   }
 
   async run(): Promise<AttemptResult> {
     const request = this.#request;
-    const makings = this.#makings;
-    const startedMs = makings.now();
+    const deps = this.#deps;
+    const startedMs = deps.now();
     const damage = damageOf(request.message, request.body);
     if (damage !== undefined) {
-      this.#verdicts.fail(deferred("local", "4.3.0", `the message is damaged: ${damage}`, startedMs));
+      this.#recipientOutcomes.fail(
+        deferred("local", "4.3.0", `the message is damaged: ${damage}`, startedMs),
+      );
       return this.#tried(startedMs);
     }
     const source = this.#transparentSource ?? "";
     const path = pathOf(request.nextHop, source);
     const key = connectionKey(request.nextHop, this.#wish, this.#helo, source);
-    const limits = makings.limitsOf(this.#destination);
-    const admission = await admit({ request, destination: this.#destination, limits, key, path }, makings);
+    const limits = deps.limitsOf(this.#destination);
+    const admission = await admit({ request, destination: this.#destination, limits, key, path }, deps);
     if (admission.kind === "full") return { ...admission, destination: this.#destination };
     if (admission.kind === "silent") {
-      this.#verdicts.fail({ kind: "deferred", diagnosis: admission.diagnosis });
+      this.#recipientOutcomes.fail({ kind: "deferred", diagnosis: admission.diagnosis });
       return this.#tried(startedMs, true);
     }
     const { loan } = admission;
     request.begun?.();
-    const begunMs = makings.now();
+    const begunMs = deps.now();
     this.#loan = loan;
     let reusable = false;
     const stop = () => this.stop();
@@ -105,12 +107,12 @@ export class Attempt {
       reusable = await this.#deliver(loan);
     } catch (error) {
       // Whatever failed here: what has been delivered must be told, or it would be delivered again.
-      if (!this.#verdicts.hasFinal) throw error;
-      this.#verdicts.fail(deferred("local", "4.3.0", (error as Error).message, makings.now()));
+      if (!this.#recipientOutcomes.hasFinal) throw error;
+      this.#recipientOutcomes.fail(deferred("local", "4.3.0", (error as Error).message, deps.now()));
     } finally {
       request.signal.removeEventListener("abort", stop);
       this.#tellWhetherAnswered(path, startedMs, begunMs);
-      makings.pool.giveBack(loan, reusable);
+      deps.pool.giveBack(loan, reusable);
     }
     return this.#tried(startedMs);
   }
@@ -124,7 +126,7 @@ export class Attempt {
 
   /** What one attempt learns of the destination, all others need not find out for themselves. */
   #tellWhetherAnswered(path: string, startedMs: number, begunMs: number): void {
-    const { slots, now } = this.#makings;
+    const { slots, now } = this.#deps;
     if (this.#isAnswered) slots.answered(this.#destination, path, Math.max(1, now() - begunMs));
     else if (this.#silence !== undefined && !this.#isStopped) {
       slots.unanswered(this.#destination, path, this.#silence, startedMs);
@@ -142,25 +144,30 @@ export class Attempt {
       if (this.#isOver()) return reusable;
     }
     const { nextHop } = this.#request;
-    for await (const target of targets(nextHop, this.#wish, this.#makings, this.#transparentSource)) {
+    for await (const deliveryAddress of deliveryAddresses(
+      nextHop,
+      this.#wish,
+      this.#deps,
+      this.#transparentSource,
+    )) {
       if (this.#isStopped) break;
-      if (target.kind === "refused") {
-        this.#verdicts.fail(target.failure);
-        this.#doubtSts();
+      if (deliveryAddress.kind === "refused") {
+        this.#recipientOutcomes.fail(deliveryAddress.failure);
+        this.#refetchStsPolicy();
         continue;
       }
-      if (target.kind === "failure") {
-        this.#verdicts.fail(target.failure);
+      if (deliveryAddress.kind === "failure") {
+        this.#recipientOutcomes.fail(deliveryAddress.failure);
         break;
       }
-      const { remote } = target;
+      const { remote } = deliveryAddress;
       if (usedAddresses.has(nameOf(remote))) continue;
-      this.#makings.pool.dismiss(loan);
+      this.#deps.pool.dismiss(loan);
       reusable = false;
-      const session = await this.#open(target);
+      const session = await this.#open(deliveryAddress);
       if (session === undefined) continue;
       loan.session = session;
-      this.#makings.pool.opened(loan);
+      this.#deps.pool.opened(loan);
       // Stopped between the opening's end and here.
       if (this.#isStopped) session.connection.destroy("aborted", "the attempt was stopped");
       const used = await this.#use(session, false);
@@ -170,32 +177,32 @@ export class Attempt {
     return reusable;
   }
 
-  async #open(target: AddressTarget): Promise<Session | undefined> {
-    const { tls } = target;
-    const session = await this.#openAs(target);
+  async #open(deliveryAddress: DeliveryAddress): Promise<Session | undefined> {
+    const { tls } = deliveryAddress;
+    const session = await this.#openAs(deliveryAddress);
     if (session === undefined || tls.stsTesting === undefined) return session;
     const stsFailure = testingFailure(tls.stsTesting, session.tls);
     if (stsFailure !== undefined) session.stsFailure = stsFailure;
     return session;
   }
 
-  async #openAs(target: AddressTarget): Promise<Session | undefined> {
+  async #openAs(deliveryAddress: DeliveryAddress): Promise<Session | undefined> {
     const hasPassword = authOf(this.#request.nextHop) !== undefined;
-    const policy = tlsPolicy(target.tls, hasPassword, isLoopback(target.remote.address));
-    const opened = await this.#openWith(target, policy);
+    const policy = tlsPolicy(deliveryAddress.tls, hasPassword, isLoopback(deliveryAddress.remote.address));
+    const opened = await this.#openWith(deliveryAddress, policy);
     if (opened.kind === "session") return opened.session;
-    if (opened.tlsFailed && policy.level === "mta-sts") this.#doubtSts();
+    if (opened.tlsFailed && policy.level === "mta-sts") this.#refetchStsPolicy();
     if (!opened.tlsFailed || !policy.fallsBack || this.#isStopped) {
-      this.#verdicts.fail(this.#judgeFailure(opened));
+      this.#recipientOutcomes.fail(this.#judgeFailure(opened));
       return undefined;
     }
     // RFC 7435 §3: rather in clear text than not at all, on a connection that the failed handshake has not touched.
-    const again = await this.#openWith(target, clearText);
+    const again = await this.#openWith(deliveryAddress, clearText);
     const tlsFailure = opened.outcome.diagnosis.reason;
     const last = this.#tries.at(-1);
     if (last !== undefined) last.tlsFailure = tlsFailure;
     if (again.kind === "session") return again.session;
-    this.#verdicts.fail(again.outcome);
+    this.#recipientOutcomes.fail(again.outcome);
     return undefined;
   }
 
@@ -211,13 +218,13 @@ export class Attempt {
   }
 
   /** RFC 8461 §5: before mail is returned for it, the domain is asked whether it has another policy by now. */
-  #doubtSts(): void {
+  #refetchStsPolicy(): void {
     const { nextHop } = this.#request;
-    if (nextHop.kind === "mx") this.#makings.sts.doubt(nextHop.domain);
+    if (nextHop.kind === "mx") this.#deps.sts.refetchPolicy(nextHop.domain);
   }
 
-  async #openWith({ remote, isNameSure, isLast }: AddressTarget, policy: TlsPolicy): Promise<Opened> {
-    const startedMs = this.#makings.now();
+  async #openWith({ remote, isNameSure, isLast }: DeliveryAddress, policy: TlsPolicy): Promise<Opened> {
+    const startedMs = this.#deps.now();
     this.#opening = new AbortController();
     const wish = {
       remote,
@@ -229,7 +236,7 @@ export class Attempt {
       auth: authOf(this.#request.nextHop),
       withinMs: this.#openingMs(isLast),
     };
-    const opened = await openSession(wish, this.#makings, this.#opening.signal);
+    const opened = await openSession(wish, this.#deps, this.#opening.signal);
     const entry: AddressTry = {
       ...remote,
       reused: false,
@@ -243,7 +250,7 @@ export class Attempt {
     else if (opened.outcome.diagnosis.class !== "local") this.#isAnswered = true;
     if (opened.kind === "failed") {
       entry.result = opened.outcome.diagnosis.reason;
-      entry.durationMs = this.#makings.now() - startedMs;
+      entry.durationMs = this.#deps.now() - startedMs;
     }
     return opened;
   }
@@ -252,7 +259,7 @@ export class Attempt {
   #openingMs(isLast: boolean): number | undefined {
     const { openByMs } = this.#request;
     if (openByMs === undefined) return undefined;
-    const leftMs = Math.max(1, openByMs - this.#makings.now());
+    const leftMs = Math.max(1, openByMs - this.#deps.now());
     return Math.ceil(isLast ? leftMs : leftMs / 2);
   }
 
@@ -261,7 +268,7 @@ export class Attempt {
     session: Session,
     reused: boolean,
   ): Promise<{ kind: "used"; reusable: boolean } | { kind: "untouched" }> {
-    const startedMs = this.#makings.now();
+    const startedMs = this.#deps.now();
     let reusable = true;
     let last: Outcome | undefined;
     for (const group of this.#groups(session)) {
@@ -270,12 +277,12 @@ export class Attempt {
       while (todo.length > 0 && reusable) {
         const report = await this.#transact(session, todo);
         // It had been closed while it was idle: as if it had never been there.
-        if (report.untouched && reused && session.connection.loss?.kind !== "aborted") {
+        if (report.untouched && reused && session.connection.disconnectReason?.kind !== "aborted") {
           return { kind: "untouched" };
         }
         for (const [index, outcome] of report.outcomes) {
           last = outcome;
-          this.#verdicts.take(index, outcome);
+          this.#recipientOutcomes.take(index, outcome);
         }
         reusable = report.usable;
         todo = report.tooMany;
@@ -288,21 +295,21 @@ export class Attempt {
   }
 
   #transact(session: Session, recipients: number[]): Promise<TransactionReport> {
-    const { message, body, conduct } = this.#request;
-    if (conduct !== undefined) return conduct(session);
+    const { message, body, drive } = this.#request;
+    if (drive !== undefined) return drive(session);
     const wire = outgoing(message, recipients, body, this.#hide);
-    return transact(session, wire, recipients, this.#makings.timeouts, this.#makings.now);
+    return transact(session, wire, recipients, this.#deps.timeouts, this.#deps.now);
   }
 
   #leaveOut(group: number[], remote: Remote): void {
     const reason = `the session with ${remoteName(remote)} ended before its turn`;
-    const outcome = deferred("network", "4.4.2", reason, this.#makings.now(), remote);
-    for (const index of group) this.#verdicts.take(index, outcome);
+    const outcome = deferred("network", "4.4.2", reason, this.#deps.now(), remote);
+    for (const index of group) this.#recipientOutcomes.take(index, outcome);
   }
 
   /** Who shares a transaction: recipients with the same NOTIFY, where the server is told (RFC 3461 §4.1). */
   #groups(session: Session): number[][] {
-    const { pending } = this.#verdicts;
+    const { pending } = this.#recipientOutcomes;
     const { recipients } = this.#request.message.envelope;
     const [first = 0] = pending;
     const notifyOf = (index: number) => recipients[index]?.notify?.join() ?? "as usual";
@@ -327,38 +334,38 @@ export class Attempt {
   }
 
   #isOver(): boolean {
-    return this.#verdicts.isComplete || this.#isStopped || this.#isConcluded;
+    return this.#recipientOutcomes.isComplete || this.#isStopped || this.#isConcluded;
   }
 
   /** @param remembered  nothing was tried, since nobody answered lately */
   #tried(startedMs: number, remembered = false): AttemptResult {
-    const { now } = this.#makings;
+    const { now } = this.#deps;
     const facts = {
       destination: this.#destination,
       tries: this.#tries,
       durationMs: now() - startedMs,
       ...(remembered ? { remembered } : {}),
     };
-    return { kind: "tried", outcomes: this.#verdicts.outcomes(() => stopped(now())), facts };
+    return { kind: "tried", outcomes: this.#recipientOutcomes.outcomes(() => stopped(now())), facts };
   }
 
   #record(session: Session, reused: boolean, last: Outcome | undefined, startedMs: number): void {
     const result =
       last === undefined ? "" : last.kind === "delivered" ? replyLine(last.reply) : last.diagnosis.reason;
-    const durationMs = this.#makings.now() - startedMs;
+    const durationMs = this.#deps.now() - startedMs;
     // The opening of this session has made an entry already.
     const entry = reused ? undefined : this.#tries.at(-1);
     if (entry === undefined) {
       const { remote, policy } = session;
       this.#tries.push({ ...remote, reused, policy, result, durationMs, ...tlsOf(session) });
     } else {
-      Object.assign(entry, { result, durationMs: this.#makings.now() - session.openedAtMs }, tlsOf(session));
+      Object.assign(entry, { result, durationMs: this.#deps.now() - session.openedAtMs }, tlsOf(session));
     }
   }
 
   #sourceFor(address: string): string | undefined {
-    const fitting = this.#makings.sourceAddresses.filter((source) => net.isIP(source) === net.isIP(address));
-    return fitting[Math.floor(this.#makings.random() * fitting.length)];
+    const fitting = this.#deps.sourceAddresses.filter((source) => net.isIP(source) === net.isIP(address));
+    return fitting[Math.floor(this.#deps.random() * fitting.length)];
   }
 }
 

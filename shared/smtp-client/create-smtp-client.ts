@@ -2,23 +2,23 @@
 import path from "node:path";
 import tls from "node:tls";
 import type { Config } from "../config/schema.ts";
-import { silencePolicy } from "../limits/dead-destinations.ts";
+import { deadDestinationPolicy } from "../limits/dead-destinations.ts";
 import { createLocalSlots, type Slots } from "../limits/slots.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import { Attempt } from "./attempt.ts";
 import { Pool } from "./connections/pool.ts";
 import { createResolver, type Resolver } from "./dns/resolver.ts";
 import { HostsFile, nameServers } from "./dns/system.ts";
-import { type InlineTransport, openInline } from "./inline.ts";
+import { type InlineSmtpClient, openInline } from "./inline.ts";
 import { smtpPort } from "./next-hops/delivery-addresses.ts";
 import { destinationLimits, destinationName, tlsLevels } from "./next-hops/destination.ts";
-import type { Connection } from "./session/connection.ts";
-import type { AttemptRequest, AttemptResult, Transport } from "./smtp-client.ts";
+import type { SmtpConnection } from "./session/connection.ts";
+import type { AttemptRequest, AttemptResult, SmtpClient } from "./smtp-client.ts";
 import { fetchPolicy } from "./tls/sts/fetch-policy.ts";
 import { createStsPolicies } from "./tls/sts/policies.ts";
 import { PolicyFiles } from "./tls/sts/policy-files.ts";
 
-export interface TransportOptions {
+export interface SmtpClientOptions {
   /** Absent: over `config.dns`. */
   resolver?: Resolver;
   /** Absent: limits hold for this process alone. */
@@ -43,10 +43,14 @@ const httpsPort = 443;
 const policyTimeoutMs = 15_000;
 
 /** @throws Error when `dns.servers` names something that is no address */
-export function createTransport(config: Config, options: TransportOptions = {}): Transport & InlineTransport {
+export function createSmtpClient(
+  config: Config,
+  options: SmtpClientOptions = {},
+): SmtpClient & InlineSmtpClient {
   const now = options.now ?? Date.now;
   const random = options.random ?? Math.random;
-  const slots = options.slots ?? createLocalSlots({ silence: silencePolicy(config), now, random });
+  const slots =
+    options.slots ?? createLocalSlots({ deadDestinations: deadDestinationPolicy(config), now, random });
   const pool = new Pool({ slots, quitTimeoutMs: config.timeouts.quit, now, random });
   const resolver = options.resolver ?? createResolver({ servers: nameServers(config.dns?.servers) });
   let context: tls.SecureContext | undefined;
@@ -67,14 +71,14 @@ export function createTransport(config: Config, options: TransportOptions = {}):
     files: new PolicyFiles(path.join(config.data, "mta-sts")),
     now,
   });
-  const makings = {
+  const deps = {
     pool,
     slots,
     limitsOf: destinationLimits(config.limits.destinations),
     sourceAddresses: config.delivery.source_addresses,
     transparentSourceOf: options.transparentSourceOf ?? (() => undefined),
     timeouts: config.timeouts,
-    quit: (connection: Connection) => void pool.quit(connection),
+    quit: (connection: SmtpConnection) => void pool.quit(connection),
     tlsLevelOf: tlsLevels(config.delivery.tls),
     secureContext,
     resolver,
@@ -89,7 +93,7 @@ export function createTransport(config: Config, options: TransportOptions = {}):
   const running = new Set<Attempt>();
 
   async function run(request: AttemptRequest): Promise<AttemptResult> {
-    const attempt = new Attempt(request, destinationName(request.nextHop), makings);
+    const attempt = new Attempt(request, destinationName(request.nextHop), deps);
     running.add(attempt);
     try {
       return await attempt.run();

@@ -2,7 +2,7 @@
 import type { Config } from "../config/schema.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import type { Logger } from "../runtime/log.ts";
-import { createHiding } from "./session/transparent-source.ts";
+import { createTransparentSource } from "./session/transparent-source.ts";
 
 /**
  * With `hide`, the protected server sees the client's own address. A process that cannot take it, since it does not run
@@ -10,7 +10,7 @@ import { createHiding } from "./session/transparent-source.ts";
  */
 export function transparentSource(config: Config, log: Logger): (message: MessageMeta) => string | undefined {
   if (!config.protected.some(({ hide }) => hide)) return () => undefined;
-  const canHide = createHiding("protected[].hide", log);
+  const canHide = createTransparentSource("protected[].hide", log);
   return ({ origin }) => {
     const client = origin?.connection.client.address;
     return client !== undefined && canHide(client) ? client : undefined;

@@ -17,7 +17,7 @@ export interface InlineRequest {
   declaredOctets?: number;
 }
 
-export interface InlineTransport {
+export interface InlineSmtpClient {
   /** Begins at once; everything that goes wrong is told in the answers. The caller ends it with finish() or abandon(). */
   openInline(request: InlineRequest): InlineTransaction;
 }
@@ -53,7 +53,7 @@ export function openInline(
     body: { kind: "buffer", bytes: Buffer.alloc(0) },
     signal: transaction.signal,
     openByMs: now() + openShare * stepMs,
-    conduct: (session) => transaction.conduct(session),
+    drive: (session) => transaction.drive(session),
   };
   attempt(request).then(
     (result) => transaction.attemptEnded(result),

@@ -2,7 +2,7 @@
 import type { Failure } from "../smtp/diagnose.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";
 
-export class Verdicts {
+export class RecipientOutcomes {
   readonly #pending: Set<number>;
   readonly #final = new Map<number, Outcome>();
   /** The last failure of each recipient that is still pending. */

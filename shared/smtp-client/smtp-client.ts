@@ -1,6 +1,6 @@
 /** What the delivery worker asks of the SMTP client side, and what it hears back. */
 
-import type { Lane } from "../limits/queue-shares.ts";
+import type { PriorityClass } from "../limits/queue-shares.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";
@@ -18,7 +18,7 @@ export interface AttemptRequest {
   /** Aborting it closes the connection; recipients without an answer are then deferred. */
   signal: AbortSignal;
   /** Which part of the process it takes up; absent: it is not counted against its destination's share. */
-  lane?: Lane;
+  priorityClass?: PriorityClass;
   /** When a session must be open, epoch milliseconds: the hosts share the time until then. Absent: each has its time-outs. */
   openByMs?: number;
   /** No attempt follows this one: it is made even where nobody answered lately. */
@@ -29,7 +29,7 @@ export interface AttemptRequest {
    * Conducts the mail transaction in place of the usual one, which has a whole message to send: inline delivery. Its
    * report has one outcome, that of recipient 0, which stands for the whole transaction.
    */
-  conduct?: (session: Session) => Promise<TransactionReport>;
+  drive?: (session: Session) => Promise<TransactionReport>;
 }
 
 export type AttemptResult =
@@ -59,7 +59,7 @@ export interface AddressTry {
   /** The TLS policy that was followed. */
   policy: TlsLevel;
   /** Absent: in clear text. */
-  tls?: TlsFacts;
+  tls?: TlsResult;
   /** Why TLS was not used although the policy tried it (level `may`). */
   tlsFailure?: string;
   /** What an MTA-STS policy in mode testing would have refused it for (RFC 8461 §5). */
@@ -69,7 +69,7 @@ export interface AddressTry {
   durationMs: number;
 }
 
-export interface TlsFacts {
+export interface TlsResult {
   /** `TLSv1.3` */
   protocol: string;
   /** `TLS_AES_256_GCM_SHA384` */
@@ -85,7 +85,7 @@ export interface TlsFacts {
   tlsa?: string;
 }
 
-export interface Transport {
+export interface SmtpClient {
   /**
    * Never rejects for what a remote server, the network or the DNS does.
    * @throws SpoolCorrupt when the body turned out to be damaged before anybody got it

@@ -5,16 +5,16 @@
 import { isSettled, type RecipientState } from "./spool.ts";
 
 /** What became of some recipients of one message, and when. Shared between messages, hence never changed. */
-export interface Mark {
+export interface StatusEntry {
   readonly recipients: readonly number[];
   readonly state: RecipientState;
   /** See `StampClock`. */
-  readonly stamp: number;
+  readonly timestamp: number;
 }
 
 export interface StampedState {
   readonly state: RecipientState;
-  readonly stamp: number;
+  readonly timestamp: number;
 }
 
 /** Of two that are both warnings, or neither: the later one, except that what is settled never becomes unsettled again. */
@@ -22,7 +22,7 @@ export function winner(current: StampedState | undefined, next: StampedState): S
   if (current === undefined) return next;
   const settled = isSettled(current.state);
   if (settled !== isSettled(next.state)) return settled ? current : next;
-  return next.stamp >= current.stamp ? next : current;
+  return next.timestamp >= current.timestamp ? next : current;
 }
 
 /** Whoever notes a warning does not work on the recipient, who may have failed meanwhile: the note is kept apart. */
@@ -32,7 +32,9 @@ export function isWarning(state: RecipientState): boolean {
 
 /** Whether a warning is more than the recipient's state says. A later `pending` begins anew: it was put back. */
 export function outlives(warning: StampedState, standing: StampedState | undefined): boolean {
-  return standing === undefined || (standing.state.kind === "pending" && warning.stamp >= standing.stamp);
+  return (
+    standing === undefined || (standing.state.kind === "pending" && warning.timestamp >= standing.timestamp)
+  );
 }
 
 /**
@@ -40,7 +42,7 @@ export function outlives(warning: StampedState, standing: StampedState | undefin
  * (a hybrid logical clock, Kulkarni et al. 2014): what answers another process' settlement is later than it,
  * even where the clocks of two hosts differ.
  */
-export class StampClock {
+export class LogicalClock {
   #last = 0;
   readonly #nowMs: () => number;
 
@@ -53,7 +55,7 @@ export class StampClock {
     return this.#last;
   }
 
-  observe(stamp: number): void {
-    if (stamp > this.#last) this.#last = stamp;
+  observe(timestamp: number): void {
+    if (timestamp > this.#last) this.#last = timestamp;
   }
 }

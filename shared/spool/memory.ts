@@ -2,8 +2,9 @@
 import { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
 import type { MessageMeta } from "../mail/message.ts";
-import { isFileSafeId } from "./fs/disk/names.ts";
-import { type Mark, StampClock } from "./logical-timestamp.ts";
+
+import { isFileSafeId } from "../mail/queue-id.ts";
+import { LogicalClock, type StatusEntry } from "./logical-timestamp.ts";
 import {
   type Body,
   type CollectReport,
@@ -18,7 +19,7 @@ import {
   SpoolUnavailable,
   type StoredMessage,
 } from "./spool.ts";
-import { foldMarks, mergedStates } from "./state-index.ts";
+import { foldEntries, mergedStates } from "./state-index.ts";
 
 export interface MemorySpoolOptions {
   /** Octets of bodies that it takes; without limit when absent. */
@@ -42,9 +43,9 @@ interface MemoryMessage {
 class MemorySpool implements Spool {
   readonly #capacityBytes: number;
   readonly #largeBytes: number;
-  readonly #clock = new StampClock(Date.now);
+  readonly #clock = new LogicalClock(Date.now);
   readonly #messages = new Map<string, MemoryMessage>();
-  readonly #marks = new Map<string, Mark[]>();
+  readonly #entries = new Map<string, StatusEntry[]>();
   readonly #drafts = new Set<MemoryDraft>();
   #bytes = 0;
   #position = 0;
@@ -101,7 +102,7 @@ class MemorySpool implements Spool {
     for (const [id, { recipients, body }] of this.#messages) {
       if (!this.#isSettled(id, recipients)) continue;
       this.#messages.delete(id);
-      this.#marks.delete(id);
+      this.#entries.delete(id);
       this.#bytes -= body.length;
       report.bytesFreed += body.length;
     }
@@ -132,12 +133,12 @@ class MemorySpool implements Spool {
   }
 
   #settle({ id, recipients, state }: Settlement): void {
-    const mark: Mark = { recipients, state, stamp: this.#clock.next() };
-    this.#marks.set(id, foldMarks([...(this.#marks.get(id) ?? []), mark]));
+    const entry: StatusEntry = { recipients, state, timestamp: this.#clock.next() };
+    this.#entries.set(id, foldEntries([...(this.#entries.get(id) ?? []), entry]));
   }
 
   #statesOf(id: string): ReadonlyMap<number, RecipientState> {
-    return mergedStates(this.#marks.get(id) ?? []);
+    return mergedStates(this.#entries.get(id) ?? []);
   }
 
   #isSettled(id: string, recipients: number): boolean {

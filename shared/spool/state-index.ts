@@ -5,17 +5,17 @@
 
 import {
   isWarning,
-  type Mark,
+  type LogicalClock,
   outlives,
-  type StampClock,
   type StampedState,
+  type StatusEntry,
   winner,
 } from "./logical-timestamp.ts";
 import { isSettled, type RecipientState } from "./spool.ts";
 
 interface Entry {
   /** In the order they came; few, since folding keeps only what counts. */
-  marks: Mark[];
+  statusEntries: StatusEntry[];
   /** Mentions in sources that are still there. */
   mentions: number;
   /** The number of marks at which they are folded again. */
@@ -26,12 +26,12 @@ const firstFold = 8;
 const none: ReadonlyMap<number, RecipientState> = new Map();
 
 export class SettleIndex {
-  readonly #clock: StampClock;
+  readonly #clock: LogicalClock;
   readonly #entries = new Map<string, Entry>();
   /** The ids that each source mentions, once for each mention. */
   readonly #sources = new Map<string, string[]>();
 
-  constructor(clock: StampClock) {
+  constructor(clock: LogicalClock) {
     this.#clock = clock;
   }
 
@@ -44,21 +44,21 @@ export class SettleIndex {
   }
 
   /** @param source  the log (or segment) that says so; see dropSource() */
-  apply(id: string, mark: Mark, source: string): void {
-    this.#clock.observe(mark.stamp);
+  apply(id: string, statusEntry: StatusEntry, source: string): void {
+    this.#clock.observe(statusEntry.timestamp);
     const mentioned = this.#sources.get(source);
     if (mentioned === undefined) this.#sources.set(source, [id]);
     else mentioned.push(id);
     const entry = this.#entries.get(id);
     if (entry === undefined) {
-      this.#entries.set(id, { marks: [mark], mentions: 1, foldAt: firstFold });
+      this.#entries.set(id, { statusEntries: [statusEntry], mentions: 1, foldAt: firstFold });
       return;
     }
     entry.mentions++;
-    entry.marks.push(mark);
-    if (entry.marks.length < entry.foldAt) return;
-    entry.marks = foldMarks(entry.marks);
-    entry.foldAt = Math.max(firstFold, entry.marks.length * 2);
+    entry.statusEntries.push(statusEntry);
+    if (entry.statusEntries.length < entry.foldAt) return;
+    entry.statusEntries = foldEntries(entry.statusEntries);
+    entry.foldAt = Math.max(firstFold, entry.statusEntries.length * 2);
   }
 
   /** The source is gone, and with it what only it said. */
@@ -80,32 +80,32 @@ export class SettleIndex {
     return this.#sources.get(source) ?? [];
   }
 
-  marksOf(id: string): readonly Mark[] {
-    return foldMarks(this.#entries.get(id)?.marks ?? []);
+  entriesOf(id: string): readonly StatusEntry[] {
+    return foldEntries(this.#entries.get(id)?.statusEntries ?? []);
   }
 
   /** By index; absent recipients are pending. */
   states(id: string): ReadonlyMap<number, RecipientState> {
     const entry = this.#entries.get(id);
-    return entry === undefined ? none : mergedStates(entry.marks);
+    return entry === undefined ? none : mergedStates(entry.statusEntries);
   }
 
   /** Whether nothing is owed to any of `recipients` recipients. */
   isSettled(id: string, recipients: number): boolean {
     const entry = this.#entries.get(id);
     if (entry === undefined) return recipients === 0;
-    const only = entry.marks.length === 1 ? entry.marks[0] : undefined;
+    const only = entry.statusEntries.length === 1 ? entry.statusEntries[0] : undefined;
     if (only !== undefined && recipients === 1) return only.recipients.includes(0) && isSettled(only.state);
     let settled = 0;
-    for (const [recipient, { state }] of resolve(entry.marks).states)
+    for (const [recipient, { state }] of resolve(entry.statusEntries).states)
       if (recipient < recipients && isSettled(state)) settled++;
     return settled === recipients;
   }
 }
 
-export function mergedStates(marks: readonly Mark[]): ReadonlyMap<number, RecipientState> {
+export function mergedStates(statusEntries: readonly StatusEntry[]): ReadonlyMap<number, RecipientState> {
   const states = new Map<number, RecipientState>();
-  const resolved = resolve(marks);
+  const resolved = resolve(statusEntries);
   for (const [recipient, { state }] of resolved.states) states.set(recipient, state);
   for (const [recipient, warning] of resolved.warnings)
     if (outlives(warning, resolved.states.get(recipient))) states.set(recipient, warning.state);
@@ -119,31 +119,32 @@ interface Resolved {
 
 const noWarnings: ReadonlyMap<number, StampedState> = new Map();
 
-function resolve(marks: readonly Mark[]): Resolved {
+function resolve(statusEntries: readonly StatusEntry[]): Resolved {
   const states = new Map<number, StampedState>();
   let warnings: Map<number, StampedState> | undefined;
-  for (const mark of marks) {
+  for (const statusEntry of statusEntries) {
     let into = states;
-    if (isWarning(mark.state)) {
+    if (isWarning(statusEntry.state)) {
       warnings ??= new Map();
       into = warnings;
     }
-    for (const recipient of mark.recipients) into.set(recipient, winner(into.get(recipient), mark));
+    for (const recipient of statusEntry.recipients)
+      into.set(recipient, winner(into.get(recipient), statusEntry));
   }
   return { states, warnings: warnings ?? noWarnings };
 }
 
 /** The same knowledge in the fewest marks. */
-export function foldMarks(marks: readonly Mark[]): Mark[] {
-  if (marks.length < 2) return [...marks];
+export function foldEntries(statusEntries: readonly StatusEntry[]): StatusEntry[] {
+  if (statusEntries.length < 2) return [...statusEntries];
   const groups = new Map<StampedState, number[]>();
-  const { states, warnings } = resolve(marks);
-  for (const [recipient, mark] of [...states, ...warnings]) {
-    const group = groups.get(mark);
-    if (group === undefined) groups.set(mark, [recipient]);
+  const { states, warnings } = resolve(statusEntries);
+  for (const [recipient, statusEntry] of [...states, ...warnings]) {
+    const group = groups.get(statusEntry);
+    if (group === undefined) groups.set(statusEntry, [recipient]);
     else group.push(recipient);
   }
-  const folded: Mark[] = [];
-  for (const [{ state, stamp }, recipients] of groups) folded.push({ recipients, state, stamp });
+  const folded: StatusEntry[] = [];
+  for (const [{ state, timestamp }, recipients] of groups) folded.push({ recipients, state, timestamp });
   return folded;
 }

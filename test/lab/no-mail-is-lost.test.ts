@@ -36,9 +36,9 @@ async function survives(disturb: (gateway: Gateway, arrived: () => number) => Pr
   const gateway = await startGateway({ dns: { servers: [zone.server] } });
   try {
     const accepted = new Set<string>();
-    const trouble = disturb(gateway, () => arrivedSubjects.size);
+    const fault = disturb(gateway, () => arrivedSubjects.size);
     await send(gateway, accepted);
-    await trouble;
+    await fault;
     await waitFor(
       "every accepted message to arrive",
       () => [...accepted].every((to) => arrivedSubjects.has(to)),

@@ -11,7 +11,7 @@ test("a worker whose job was taken away closes its session; the new owner delive
   const accepted = new Promise<void>((resolve) => {
     accept = resolve;
   });
-  const far = await startSmtpPeer({
+  const remote = await startSmtpPeer({
     script: {
       async message({ connection }) {
         dots.push(connection);
@@ -21,9 +21,9 @@ test("a worker whose job was taken away closes its session; the new owner delive
       },
     },
   });
-  t.after(() => far.stop());
+  t.after(() => remote.stop());
   const flow = await createMailFlow(t, {
-    relay: { routes: [{ to: "*", via: `127.0.0.1:${far.port}` }] },
+    relay: { routes: [{ to: "*", via: `127.0.0.1:${remote.port}` }] },
     // Much later than anything here.
     queue: { retry: ["1h"], delay_warning: 0 },
     timeouts: { dot: "1h" },
@@ -53,23 +53,23 @@ test("a worker whose job was taken away closes its session; the new owner delive
   });
   assert.deepEqual(dots, [1, 2]);
 
-  await waitFor("the first session to be closed", () => far.open === 1);
+  await waitFor("the first session to be closed", () => remote.open === 1);
   // The far server has both copies whole, and has answered for neither.
   assert.deepEqual(
     (await flow.kinds(meta.id)).filter((kind) => kind !== "pending"),
     [],
   );
   assert.deepEqual(told("first", "delivery.delivered"), []);
-  assert.equal(far.received.length, 0);
+  assert.equal(remote.received.length, 0);
 
   accept();
   await waitFor("it to be settled", async () => (await flow.kinds(meta.id)).join() === "delivered");
   await waitFor("the job to be gone", async () => (await flow.redis.command(`EXISTS ${job}`)) === ":0\r\n");
   assert.deepEqual(
-    far.received.map(({ connection, to }) => [connection, to.map(({ address }) => address)]),
+    remote.received.map(({ connection, to }) => [connection, to.map(({ address }) => address)]),
     [[2, ["bob@example.com"]]],
   );
-  assert.equal(far.connections, 2);
+  assert.equal(remote.connections, 2);
   assert.equal(told("second", "delivery.delivered").length, 1);
   // An interruption is no attempt: it leaves neither an outcome nor a place in the schedule behind.
   for (const event of ["delivery.delivered", "delivery.deferred", "delivery.rejected", "message.settled"])

@@ -127,7 +127,7 @@ test("removed mail is settled in the spool, so that nothing brings it back", asy
 
 test("mail in a worker's hands is removed too: that attempt is its last", async () => {
   const { meta } = await admin.accept();
-  const hands = await admin.takeInHand();
+  const hands = await admin.takeActive();
   const jobId = `${meta.id}-0`;
   assert.deepEqual(hands.jobIds, [jobId]);
   const report = await change("remove", { ids: [meta.id] });
@@ -157,7 +157,7 @@ test("the sender of removed mail is told when the operator wants it", async () =
 
 test("with a notification mail in a worker's hands stays: nobody knows yet what to say", async () => {
   const { meta } = await admin.accept();
-  const hands = await admin.takeInHand();
+  const hands = await admin.takeActive();
   const report = await change("remove", { ids: [meta.id], notify: true });
   assert.equal(report.changed, 0);
   assert.match(report.skipped[0]?.reason ?? "", /is being delivered/);
@@ -169,7 +169,7 @@ test("dead mail is not retried but put back, with a schedule as for new mail", a
   const message = await admin.accept({ from: "", to: [["b@example.com"], ["c@example.com"]] });
   const { id } = message.meta;
   await admin.inspector.remove({ ids: [id] });
-  await admin.bury(message, "user unknown");
+  await admin.moveToDead(message, "user unknown");
   const alive = await admin.accept();
   const retried = await change("retry", { ids: [id] });
   assert.deepEqual([retried.matched, retried.changed], [2, 0]);
@@ -186,7 +186,7 @@ test("dead mail is not retried but put back, with a schedule as for new mail", a
 test("dead mail can be removed", async () => {
   const message = await admin.accept({ from: "" });
   await admin.inspector.remove({ ids: [message.meta.id] });
-  await admin.bury(message, "user unknown");
+  await admin.moveToDead(message, "user unknown");
   assert.equal((await change("remove", { filter: { status: "dead" } })).changed, 1);
   assert.deepEqual(await statesOf(message.meta.id), ["removed"]);
   assert.deepEqual(await rows(), []);

@@ -26,14 +26,14 @@ const ways = [
 
 for (const { name, reversePath, extensions, parameters, recipient, isAscii } of ways) {
   test(name, async (t) => {
-    const far = await startSmtpPeer({ script: { rcpt: () => "550 5.1.1 no such user" } });
+    const remote = await startSmtpPeer({ script: { rcpt: () => "550 5.1.1 no such user" } });
     const home = await startSmtpPeer({ extensions });
-    t.after(() => Promise.all([far.stop(), home.stop()]));
+    t.after(() => Promise.all([remote.stop(), home.stop()]));
     const flow = await createMailFlow(t, {
       dsn: { wave: "100ms" },
       relay: {
         routes: [
-          { to: "*@example.com", via: `127.0.0.1:${far.port}` },
+          { to: "*@example.com", via: `127.0.0.1:${remote.port}` },
           { to: "*@sender.example", via: `127.0.0.1:${home.port}` },
         ],
       },

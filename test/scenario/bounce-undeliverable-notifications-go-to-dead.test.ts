@@ -9,12 +9,12 @@ import { startSmtpPeer } from "../support/smtp-peer.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 test("a notification that the sender's server refuses makes no other notification: it is dead, once", async (t) => {
-  const far = await startSmtpPeer({ script: { rcpt: () => "550 5.1.1 no such user" } });
-  t.after(() => far.stop());
+  const remote = await startSmtpPeer({ script: { rcpt: () => "550 5.1.1 no such user" } });
+  t.after(() => remote.stop());
   const flow = await createMailFlow(t, {
     queue: { retry: ["200ms"], delay_warning: 0 },
     dsn: { wave: "100ms" },
-    relay: { routes: [{ to: "*", via: `127.0.0.1:${far.port}` }] },
+    relay: { routes: [{ to: "*", via: `127.0.0.1:${remote.port}` }] },
   });
   await flow.startDelivery();
   await flow.startBounce();

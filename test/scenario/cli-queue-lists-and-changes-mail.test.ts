@@ -189,7 +189,7 @@ test("hold, release, retry and remove take ids, queue ids, Message-IDs and filte
 test("put-back delivers dead mail again", async () => {
   const message = await admin.accept({ from: "" });
   await admin.inspector.remove({ ids: [message.meta.id] });
-  await admin.bury(message, "user unknown");
+  await admin.moveToDead(message, "user unknown");
   assert.equal((await postern("queue", "put-back", "--status", "dead")).out, "put back 1 of 1\n");
   assert.deepEqual([...(await statuses()).values()], ["waiting"]);
 });

@@ -9,15 +9,15 @@ const fast = { retry: ["200ms"], delay_warning: 0 as const };
 
 /** A server for the recipients (example.com), one for the sender, and the gateway between them. */
 async function world(t: TestContext, script: SmtpScript, given: Parameters<typeof createMailFlow>[1] = {}) {
-  const far = await startSmtpPeer({ script });
+  const remote = await startSmtpPeer({ script });
   const home = await startSmtpPeer();
-  t.after(() => Promise.all([far.stop(), home.stop()]));
+  t.after(() => Promise.all([remote.stop(), home.stop()]));
   const flow = await createMailFlow(t, {
     queue: fast,
     dsn: { wave: "300ms" },
     relay: {
       routes: [
-        { to: "*@example.com", via: `127.0.0.1:${far.port}` },
+        { to: "*@example.com", via: `127.0.0.1:${remote.port}` },
         { to: "*@sender.example", via: `127.0.0.1:${home.port}` },
       ],
     },
@@ -25,12 +25,12 @@ async function world(t: TestContext, script: SmtpScript, given: Parameters<typeo
   });
   await flow.startDelivery();
   await flow.startBounce();
-  return { far, home, flow };
+  return { remote, home, flow };
 }
 
 test("delivered, deferred twice, refused: two arrive, one notification names the third", async (t) => {
   let tries = 0;
-  const { far, home, flow } = await world(t, {
+  const { remote, home, flow } = await world(t, {
     rcpt(address) {
       if (address.startsWith("gone")) return "550 5.1.1 no such user";
       if (address.startsWith("busy") && tries++ < 2) return "450 4.2.0 try later";
@@ -40,10 +40,10 @@ test("delivered, deferred twice, refused: two arrive, one notification names the
   const { meta } = await flow.accept({ to: ["bob@example.com", "busy@example.com", "gone@example.com"] });
   await waitFor(
     "the notification and both copies",
-    () => home.received.length === 1 && far.received.length === 2,
+    () => home.received.length === 1 && remote.received.length === 2,
   );
   assert.deepEqual(
-    far.received.map(({ to }) => to.map(({ address }) => address)),
+    remote.received.map(({ to }) => to.map(({ address }) => address)),
     [["bob@example.com"], ["busy@example.com"]],
   );
   const [notification] = home.received;
@@ -94,11 +94,11 @@ test("refusals of several parts of a message that come close together share one 
 });
 
 test("a server that is down: the mail waits, and arrives when it is back; nobody is bothered", async (t) => {
-  const { far, home, flow } = await world(t, {});
-  await far.stop();
+  const { remote, home, flow } = await world(t, {});
+  await remote.stop();
   const { meta } = await flow.accept({ to: ["bob@example.com"] });
   await waitFor("a deferral", () => flow.events.find(({ event }) => event === "delivery.deferred"));
-  const again = await startSmtpPeer({ port: far.port });
+  const again = await startSmtpPeer({ port: remote.port });
   t.after(() => again.stop());
   await waitFor("the mail", () => again.received.length === 1);
   await waitFor("it to be settled", async () => (await flow.kinds(meta.id)).join() === "delivered");
@@ -153,14 +153,14 @@ test("relay.backup takes over what its class of failure has kept from its own wa
 });
 
 test("RFC 3461 §5.2.2: NOTIFY=SUCCESS through a server without DSN is answered with a relayed report", async (t) => {
-  const far = await startSmtpPeer({ extensions: ["8BITMIME"] });
-  t.after(() => far.stop());
+  const remote = await startSmtpPeer({ extensions: ["8BITMIME"] });
+  t.after(() => remote.stop());
   const { home, flow } = await world(t, {}, undefined);
   const other = await createMailFlow(t, {
     queue: fast,
     relay: {
       routes: [
-        { to: "*@example.com", via: `127.0.0.1:${far.port}` },
+        { to: "*@example.com", via: `127.0.0.1:${remote.port}` },
         { to: "*@sender.example", via: `127.0.0.1:${home.port}` },
       ],
     },
@@ -194,10 +194,10 @@ test("RFC 3461 §5.2.2: what the queue brings to a protected server without DSN 
 });
 
 test("RFC 8689 §4.2.1, §5: REQUIRETLS that cannot be kept comes back at once, with the header only", async (t) => {
-  const { far, home, flow } = await world(t, {});
+  const { remote, home, flow } = await world(t, {});
   const { meta } = await flow.accept({ to: ["bob@example.com"], requireTls: true, ret: "FULL" });
   const report = await waitFor("the notification", () => home.received[0]?.data.toString());
-  assert.equal(far.received.length, 0);
+  assert.equal(remote.received.length, 0);
   assert.match(report, /Action: failed\r\nStatus: 5\.7\.10\r\n/);
   assert.match(report, /\r\nContent-Type: text\/rfc822-headers\r\n/);
   assert.doesNotMatch(report, /Hello\./);

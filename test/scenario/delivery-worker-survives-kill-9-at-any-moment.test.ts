@@ -23,15 +23,15 @@ function startProcess(t: TestContext, config: object): { kill(): Promise<void> }
 }
 
 test("200 messages arrive although the workers are killed again and again, and only attempts under way are repeated", async (t) => {
-  const far = await startSmtpPeer({
+  const remote = await startSmtpPeer({
     script: { message: () => new Promise((resolve) => setTimeout(resolve, 20, undefined)) },
   });
-  t.after(() => far.stop());
+  t.after(() => remote.stop());
   const given = {
     queue: { retry: ["300ms"], delay_warning: 0 as const },
     delivery: { concurrency },
     limits: { destinations: [{ match: "*", connections: 100 }] },
-    relay: { routes: [{ to: "*", via: `127.0.0.1:${far.port}` }] },
+    relay: { routes: [{ to: "*", via: `127.0.0.1:${remote.port}` }] },
   };
   const flow = await createMailFlow(t, given);
   const ids: string[] = [];
@@ -42,9 +42,9 @@ test("200 messages arrive although the workers are killed again and again, and o
   const config = { ...given, redis: { url: flow.redis.url }, data: flow.config.data };
   const kills = 3;
   for (let i = 1; i <= kills; i++) {
-    const before = far.received.length;
+    const before = remote.received.length;
     const worker = startProcess(t, config);
-    await waitFor("some deliveries", () => far.received.length > before + messages / 8);
+    await waitFor("some deliveries", () => remote.received.length > before + messages / 8);
     await worker.kill();
   }
   startProcess(t, config);
@@ -55,12 +55,12 @@ test("200 messages arrive although the workers are killed again and again, and o
     60_000,
   );
   const arrived = new Map<string, number>();
-  for (const { to } of far.received) {
+  for (const { to } of remote.received) {
     const address = to[0]?.address ?? "";
     arrived.set(address, (arrived.get(address) ?? 0) + 1);
   }
   assert.equal(arrived.size, messages);
-  const repeated = far.received.length - messages;
+  const repeated = remote.received.length - messages;
   assert.ok(
     repeated <= kills * concurrency,
     `${repeated} were repeated, ${kills * concurrency} were under way`,
@@ -68,14 +68,14 @@ test("200 messages arrive although the workers are killed again and again, and o
 });
 
 test("a refusal that was recorded before the crash is notified after it, without another attempt", async (t) => {
-  const far = await startSmtpPeer({ script: { rcpt: () => "550 5.1.1 no such user" } });
+  const remote = await startSmtpPeer({ script: { rcpt: () => "550 5.1.1 no such user" } });
   const home = await startSmtpPeer();
-  t.after(() => Promise.all([far.stop(), home.stop()]));
+  t.after(() => Promise.all([remote.stop(), home.stop()]));
   const flow = await createMailFlow(t, {
     dsn: { wave: "200ms" },
     relay: {
       routes: [
-        { to: "*@example.com", via: `127.0.0.1:${far.port}` },
+        { to: "*@example.com", via: `127.0.0.1:${remote.port}` },
         { to: "*@sender.example", via: `127.0.0.1:${home.port}` },
       ],
     },
@@ -92,6 +92,6 @@ test("a refusal that was recorded before the crash is notified after it, without
   await flow.startDelivery();
   await flow.startBounce();
   await waitFor("the notification", () => home.received.length === 1);
-  assert.equal(far.connections, 0);
+  assert.equal(remote.connections, 0);
   await waitFor("it to be settled", async () => (await flow.kinds(meta.id)).join() === "bounced");
 });

@@ -7,14 +7,16 @@ import { waitFor } from "../support/wait-for.ts";
 
 test("the sender is warned of a delay once, also when Redis is emptied afterwards (RFC 3461 §4.1)", async (t) => {
   let isOpen = false;
-  const far = await startSmtpPeer({ script: { rcpt: () => (isOpen ? undefined : "450 4.2.0 try later") } });
+  const remote = await startSmtpPeer({
+    script: { rcpt: () => (isOpen ? undefined : "450 4.2.0 try later") },
+  });
   const home = await startSmtpPeer();
-  t.after(() => Promise.all([far.stop(), home.stop()]));
+  t.after(() => Promise.all([remote.stop(), home.stop()]));
   const flow = await createMailFlow(t, {
     queue: { retry: ["300ms"], delay_warning: "500ms" },
     relay: {
       routes: [
-        { to: "*@example.com", via: `127.0.0.1:${far.port}` },
+        { to: "*@example.com", via: `127.0.0.1:${remote.port}` },
         { to: "*@sender.example", via: `127.0.0.1:${home.port}` },
       ],
     },
@@ -48,17 +50,17 @@ test("the sender is warned of a delay once, also when Redis is emptied afterward
 });
 
 test("a message that is late at three destinations leads to one warning, which names all three", async (t) => {
-  const far = await Promise.all(
+  const remote = await Promise.all(
     [1, 2, 3].map((n) => startSmtpPeer({ script: { rcpt: () => `450 4.2.0 busy ${n}` } })),
   );
   const home = await startSmtpPeer();
-  t.after(() => Promise.all([...far, home].map((peer) => peer.stop())));
+  t.after(() => Promise.all([...remote, home].map((peer) => peer.stop())));
   const flow = await createMailFlow(t, {
     queue: { retry: ["300ms"], delay_warning: "500ms" },
     dsn: { wave: "100ms" },
     relay: {
       routes: [
-        ...far.map(({ port }, n) => ({ to: `*@far${n + 1}.example`, via: `127.0.0.1:${port}` })),
+        ...remote.map(({ port }, n) => ({ to: `*@far${n + 1}.example`, via: `127.0.0.1:${port}` })),
         { to: "*@sender.example", via: `127.0.0.1:${home.port}` },
       ],
     },
@@ -90,15 +92,15 @@ test("a message that is late at three destinations leads to one warning, which n
 });
 
 test("a delay that was recorded before the crash is told after it", async (t) => {
-  const far = await startSmtpPeer({ script: { rcpt: () => "450 4.2.0 try later" } });
+  const remote = await startSmtpPeer({ script: { rcpt: () => "450 4.2.0 try later" } });
   const home = await startSmtpPeer();
-  t.after(() => Promise.all([far.stop(), home.stop()]));
+  t.after(() => Promise.all([remote.stop(), home.stop()]));
   const flow = await createMailFlow(t, {
     queue: { delay_warning: 0 },
     dsn: { wave: "100ms" },
     relay: {
       routes: [
-        { to: "*@example.com", via: `127.0.0.1:${far.port}` },
+        { to: "*@example.com", via: `127.0.0.1:${remote.port}` },
         { to: "*@sender.example", via: `127.0.0.1:${home.port}` },
       ],
     },

@@ -22,14 +22,14 @@ async function behindGateway(
 test("pass: a tunnel that reads nothing and passes anything", async (t) => {
   const { gateway, server } = await behindGateway(t, { pickup: { outgoing: "pass" } });
   const client = await gateway.connect(server);
-  const far = await server.next();
+  const remote = await server.next();
   client.write(Buffer.from("\x16\x03\0 no SMTP at all, not even a line"));
-  await waitFor("it arrives", () => far.text.endsWith("not even a line"));
-  far.socket.write("nor here\r\n");
+  await waitFor("it arrives", () => remote.text.endsWith("not even a line"));
+  remote.socket.write("nor here\r\n");
   client.socket.allowHalfOpen = true;
   client.socket.end();
-  await waitFor("the end arrives", () => far.ended);
-  far.socket.end("and the rest");
+  await waitFor("the end arrives", () => remote.ended);
+  remote.socket.end("and the rest");
   assert.equal(await client.untilClosed(), "nor here\r\nand the rest");
   const close = await waitFor("the end is logged", () => gateway.events("session.close")[0]);
   assert.deepEqual([close.how, close.octetsToServer, close.octetsToClient], ["client-closed", 35, 22]);
@@ -41,13 +41,13 @@ test("pass: the server's end comes first", async (t) => {
   const { gateway, server } = await behindGateway(t, { pickup: { outgoing: "pass" } });
   const client = await gateway.connect(server);
   client.socket.allowHalfOpen = true;
-  const far = await server.next();
+  const remote = await server.next();
   const ended = new Promise<void>((resolve) => client.socket.once("end", () => resolve()));
-  far.socket.end("last words");
+  remote.socket.end("last words");
   await ended;
   client.socket.end("and mine");
-  await waitFor("they arrive", () => far.ended);
-  assert.equal(far.text, "and mine");
+  await waitFor("they arrive", () => remote.ended);
+  assert.equal(remote.text, "and mine");
 });
 
 test("pass: a tunnel without traffic for timeouts.tunnel ends", async (t) => {
@@ -57,9 +57,9 @@ test("pass: a tunnel without traffic for timeouts.tunnel ends", async (t) => {
     { timeouts: { tunnel: "100ms" } },
   );
   const client = await gateway.connect(server);
-  const far = await server.next();
+  const remote = await server.next();
   await client.untilClosed();
-  await waitFor("the server's side too", () => far.closed || far.ended);
+  await waitFor("the server's side too", () => remote.closed || remote.ended);
   const close = await waitFor("the end is logged", () => gateway.events("session.close")[0]);
   assert.equal(close.how, "idle");
 });
@@ -110,11 +110,11 @@ test("shadow: the log says what would be done, and everything is tunnelled", asy
     { outgoing: { client_server: "insist", starttls: "strip" } },
   );
   const client = await gateway.connect(server);
-  const far = await server.next();
-  far.socket.write("220 far.test\r\n");
+  const remote = await server.next();
+  remote.socket.write("220 far.test\r\n");
   assert.equal(await client.reply(), "220 far.test");
   client.write("STARTTLS\r\n");
-  await waitFor("it arrives", () => far.text === "STARTTLS\r\n");
+  await waitFor("it arrives", () => remote.text === "STARTTLS\r\n");
   const [classified] = gateway.events("session.classified");
   assert.deepEqual([classified?.handler, classified?.setting], ["tunnel", "listeners[0].shadow"]);
   assert.deepEqual(classified?.instead, { handler: "queue", row: null, setting: "outgoing.client_server" });

@@ -363,7 +363,7 @@ test("a client that goes away while the far server is asked about its recipient 
 });
 
 /** The far server has the whole message, and says nothing to its dot until `say` is called. */
-async function untilFarHasMessage(t: TestContext) {
+async function untilRemoteHasMessage(t: TestContext) {
   let answer: ((reply: string) => void) | undefined;
   const { peer, sessions } = await startInlineFlow(t, {
     script: {
@@ -387,7 +387,7 @@ for (const isReset of [true, false]) {
     ? "a client that is gone while the far server says 451 keeps its message: it is not queued as well"
     : "a client that only says no more hears that its message is queued after a 451";
   test(name, async (t) => {
-    const { sessions, client, say } = await untilFarHasMessage(t);
+    const { sessions, client, say } = await untilRemoteHasMessage(t);
     if (isReset) {
       client.socket.resetAndDestroy();
       await waitFor("the session to notice", () => sessions.closedSockets === 1);
@@ -405,7 +405,7 @@ for (const isReset of [true, false]) {
 }
 
 test("a client that is gone before its 250: delivered all the same, and logged as unheard", async (t) => {
-  const { peer, sessions, client, say } = await untilFarHasMessage(t);
+  const { peer, sessions, client, say } = await untilRemoteHasMessage(t);
   client.socket.resetAndDestroy();
   await waitFor("the session to notice", () => sessions.closedSockets === 1);
   say("250 2.0.0 taken");
@@ -432,12 +432,12 @@ test("SUCCESS that the far server does not report: recorded as delivered, and a 
   assert.deepEqual(record?.settles?.recipients, [0]);
   assert.equal(record?.settles?.state.kind, "delivered");
   assert.equal(sessions.published.length, 0);
-  const [notice] = sessions.notices;
+  const [notice] = sessions.successReports;
   assert.equal(notice?.kind, "delivered");
   assert.equal(notice?.id, record?.meta.id);
   // The null sender is never told (RFC 5321 §4.5.5).
   await send(client, ["<a@example.com> NOTIFY=SUCCESS"], message, "<>");
-  assert.equal(sessions.notices.length, 1);
+  assert.equal(sessions.successReports.length, 1);
 });
 
 test("SUCCESS through a domain's server that passes the mail on and does not report: relayed, not delivered (RFC 3464 §2.3.3)", async (t) => {
@@ -452,7 +452,7 @@ test("SUCCESS through a domain's server that passes the mail on and does not rep
   // RFC 3461 §5.2.2 (a): nothing of it to a server that does not offer DSN.
   assert.deepEqual(peer.received[0]?.to, [{ address: "friend@elsewhere.example", parameters: [] }]);
   assert.deepEqual(
-    sessions.notices.map(({ kind }) => kind),
+    sessions.successReports.map(({ kind }) => kind),
     ["relayed"],
   );
 });
@@ -467,7 +467,7 @@ test("SUCCESS beside somebody who is queued: one record for both, one report", a
   );
   assert.deepEqual(record?.meta.parts, [[0]]);
   assert.deepEqual(record?.settles?.recipients, [1]);
-  const [notice] = sessions.notices;
+  const [notice] = sessions.successReports;
   assert.ok(notice?.kind === "delivered" && notice.recipients[0]?.recipient === 1);
 });
 

@@ -174,7 +174,7 @@ test("what the client said with MAIL and RCPT goes on to a server that offers it
   const [got] = peer.received;
   assert.deepEqual(got?.mailParameters, ["SIZE=350", "BODY=8BITMIME", "RET=HDRS", "ENVID=QQ1"]);
   assert.deepEqual(got?.to[0]?.parameters, ["NOTIFY=SUCCESS", "ORCPT=rfc822;b@x.example"]);
-  assert.equal(sessions.notices.length, 0);
+  assert.equal(sessions.successReports.length, 0);
   assert.equal(sessions.accepted.length, 0);
 });
 

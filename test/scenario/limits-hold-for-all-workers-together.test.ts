@@ -158,7 +158,7 @@ test("what was reserved and not used goes back", async (t) => {
 });
 
 test("one worker finds out that a destination is dead, the others need not; the first answer is news to all", async (t) => {
-  const { workers: all } = await workers(t, 3, { silence: { firstMs: 400, mostMs: 800 } });
+  const { workers: all } = await workers(t, 3, { deadDestinations: { firstMs: 400, mostMs: 800 } });
   const [a, b, c] = all as [ClusterSlots, ClusterSlots, ClusterSlots];
   const first = slotOf(await a.take(wish));
   a.unanswered(wish.destination, wish.path, refused, Date.now());
@@ -176,7 +176,11 @@ test("one worker finds out that a destination is dead, the others need not; the 
     return probes.length > 0;
   });
   assert.equal(probes.length, 1, "one of them asks");
-  assert.equal((await c.take({ ...wish, regardless: true })).kind, "slot", "a last attempt is a real one");
+  assert.equal(
+    (await c.take({ ...wish, ignoreDeadCache: true })).kind,
+    "slot",
+    "a last attempt is a real one",
+  );
   for (const worker of all) worker.answered(wish.destination, wish.path, 10);
   await waitFor("all may ask again", async () => {
     const kinds = await Promise.all([a, b, c].map(async (worker) => (await worker.take(wish)).kind));
@@ -185,7 +189,9 @@ test("one worker finds out that a destination is dead, the others need not; the 
 });
 
 test("an operator's retry is a real attempt, whatever is remembered", async (t) => {
-  const { redis, workers: all } = await workers(t, 1, { silence: { firstMs: 60_000, mostMs: 60_000 } });
+  const { redis, workers: all } = await workers(t, 1, {
+    deadDestinations: { firstMs: 60_000, mostMs: 60_000 },
+  });
   const [a] = all as [ClusterSlots];
   slotOf(await a.take(wish)).release();
   a.unanswered(wish.destination, wish.path, refused, Date.now());
@@ -200,7 +206,9 @@ test("an operator's retry is a real attempt, whatever is remembered", async (t) 
 });
 
 test("while Redis is away each worker keeps the limits for itself, and nothing waits for Redis", async (t) => {
-  const { redis, workers: all } = await workers(t, 2, { silence: { firstMs: 60_000, mostMs: 60_000 } });
+  const { redis, workers: all } = await workers(t, 2, {
+    deadDestinations: { firstMs: 60_000, mostMs: 60_000 },
+  });
   const [a, b] = all as [ClusterSlots, ClusterSlots];
   const held = slotOf(await a.take(wish));
   await redis.stop();
@@ -213,7 +221,7 @@ test("while Redis is away each worker keeps the limits for itself, and nothing w
   assert.equal((await a.take(dead)).kind, "silent");
   assert.equal(await a.admit("x", { count: 1, periodMs: 60_000 }), 0);
   assert.ok(((await a.admit("x", { count: 1, periodMs: 60_000 })) as number) > 0);
-  assert.ok((await a.turn("line", { eachMs: 10, earliestMs: 100, horizonMs: 1000 })) > Date.now());
+  assert.ok((await a.retrySlot("line", { eachMs: 10, earliestMs: 100, horizonMs: 1000 })) > Date.now());
   await redis.restart();
   held.release();
   await waitFor("Redis knows again what they hold", async () =>
@@ -226,10 +234,10 @@ test("those who are sent away come back one after another, whichever worker sent
   const { workers: all } = await workers(t, 2);
   const request = { eachMs: 50, earliestMs: 500, horizonMs: 10_000 };
   const startMs = Date.now();
-  const turns = await Promise.all(
-    Array.from({ length: 40 }, (_, i) => all[i % 2]?.turn("line", request) ?? 0),
+  const retrySlots = await Promise.all(
+    Array.from({ length: 40 }, (_, i) => all[i % 2]?.retrySlot("line", request) ?? 0),
   );
-  const sorted = [...turns].sort((x, y) => x - y);
+  const sorted = [...retrySlots].sort((x, y) => x - y);
   assert.ok((sorted[0] ?? 0) >= startMs + 500);
   assert.ok((sorted[39] ?? 0) >= startMs + 500 + 39 * 50, "forty turns of 50 ms");
 });

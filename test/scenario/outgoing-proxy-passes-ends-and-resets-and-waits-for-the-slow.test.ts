@@ -15,7 +15,7 @@ interface Ends {
   gateway: TestIngress;
   server: RawServer;
   client: SmtpClient;
-  far: RawConnection;
+  remote: RawConnection;
 }
 
 /** A client and its server, joined by the gateway; the server has greeted. */
@@ -28,16 +28,16 @@ async function joined(t: TestContext, outgoing: object = {}, paused = false): Pr
     await gateway.close(0);
     await server.stop();
   });
-  const far = await server.next();
-  far.socket.write("220 far.test\r\n");
+  const remote = await server.next();
+  remote.socket.write("220 far.test\r\n");
   assert.equal(await client.reply(), "220 far.test");
-  return { gateway, server, client, far };
+  return { gateway, server, client, remote };
 }
 
-async function intoData({ client, far }: Ends): Promise<void> {
+async function intoData({ client, remote }: Ends): Promise<void> {
   client.write("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n");
-  await waitFor("the commands arrive", () => far.text.endsWith("DATA\r\n"));
-  far.socket.write("250 a\r\n250 b\r\n354 go on\r\n");
+  await waitFor("the commands arrive", () => remote.text.endsWith("DATA\r\n"));
+  remote.socket.write("250 a\r\n250 b\r\n354 go on\r\n");
   for (let i = 0; i < 3; i++) await client.reply();
 }
 
@@ -48,8 +48,8 @@ test("a server that closes in the middle of the data: the client is dropped, the
   const ends = await joined(t);
   await intoData(ends);
   ends.client.write("half a mess");
-  await waitFor("it arrives", () => ends.far.text.endsWith("half a mess"));
-  ends.far.socket.destroy();
+  await waitFor("it arrives", () => ends.remote.text.endsWith("half a mess"));
+  ends.remote.socket.destroy();
   assert.equal(await ends.client.untilClosed(), "");
   const transaction = await lost(ends.gateway);
   assert.deepEqual([transaction.result, transaction.octets], ["lost", 11]);
@@ -59,22 +59,22 @@ test("a server that closes in the middle of the data: the client is dropped, the
 test("with on_failure: 421 the client hears that the server went away", async (t) => {
   const ends = await joined(t, { on_failure: "421" });
   ends.client.write("EHLO a\r\n");
-  await waitFor("it arrives", () => ends.far.text !== "");
-  ends.far.socket.resetAndDestroy();
+  await waitFor("it arrives", () => ends.remote.text !== "");
+  ends.remote.socket.resetAndDestroy();
   assert.match(await ends.client.untilClosed(), /^421 4\.4\.1 [^\r\n]+\r\n$/);
 });
 
 test("with on_failure: 421 nothing is said into the middle of a reply, after QUIT, or after the server's own 421", async (t) => {
   const half = await joined(t, { on_failure: "421" });
-  half.far.socket.end("250-half a reply\r\n");
+  half.remote.socket.end("250-half a reply\r\n");
   assert.equal(await half.client.untilClosed(), "250-half a reply\r\n");
   const quit = await joined(t, { on_failure: "421" });
   quit.client.write("QUIT\r\n");
-  await waitFor("it arrives", () => quit.far.text !== "");
-  quit.far.socket.end("221 bye\r\n");
+  await waitFor("it arrives", () => quit.remote.text !== "");
+  quit.remote.socket.end("221 bye\r\n");
   assert.equal(await quit.client.untilClosed(), "221 bye\r\n");
   const own = await joined(t, { on_failure: "421" });
-  own.far.socket.end("421 4.3.2 going down\r\n");
+  own.remote.socket.end("421 4.3.2 going down\r\n");
   assert.equal(await own.client.untilClosed(), "421 4.3.2 going down\r\n");
 });
 
@@ -82,10 +82,10 @@ test("a client that resets: the server's connection is reset, and never sees the
   const ends = await joined(t);
   await intoData(ends);
   ends.client.write("half a message\r\n");
-  await waitFor("it arrives", () => ends.far.text.endsWith("message\r\n"));
+  await waitFor("it arrives", () => ends.remote.text.endsWith("message\r\n"));
   ends.client.socket.resetAndDestroy();
-  await waitFor("the server's connection is gone", () => ends.far.closed);
-  assert.equal(ends.far.error, "ECONNRESET");
+  await waitFor("the server's connection is gone", () => ends.remote.closed);
+  assert.equal(ends.remote.error, "ECONNRESET");
   assert.equal((await lost(ends.gateway)).result, "lost");
   const close = await waitFor("the end is logged", () => ends.gateway.events("session.close")[0]);
   assert.equal(close.how, "client-reset");
@@ -94,33 +94,33 @@ test("a client that resets: the server's connection is reset, and never sees the
 test("a server that resets: so is the client", async (t) => {
   const ends = await joined(t);
   const error = new Promise<NodeJS.ErrnoException>((resolve) => ends.client.socket.once("error", resolve));
-  ends.far.socket.resetAndDestroy();
+  ends.remote.socket.resetAndDestroy();
   assert.equal((await error).code, "ECONNRESET");
 });
 
 test("a client that closes its side still gets the replies", async (t) => {
   const ends = await joined(t);
-  const { client, far } = ends;
+  const { client, remote } = ends;
   client.socket.allowHalfOpen = true;
   client.socket.end("NOOP\r\nQUIT");
-  await waitFor("the end arrives", () => far.ended);
-  assert.equal(far.text, "NOOP\r\nQUIT", "the line that has no end as well");
-  far.socket.write("250 noop\r\n");
-  far.socket.end("221 bye\r\n");
+  await waitFor("the end arrives", () => remote.ended);
+  assert.equal(remote.text, "NOOP\r\nQUIT", "the line that has no end as well");
+  remote.socket.write("250 noop\r\n");
+  remote.socket.end("221 bye\r\n");
   assert.deepEqual([await client.reply(), await client.reply()], ["250 noop", "221 bye"]);
   await waitFor("the session ends", () => ends.gateway.events("session.close").length === 1);
 });
 
 test("what a client sent before it closed waits for the reply that says what it is", async (t) => {
-  const { client, far } = await joined(t);
+  const { client, remote } = await joined(t);
   client.socket.allowHalfOpen = true;
   client.socket.end("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nearly data\r\n.\r\nQUIT\r\n");
-  await waitFor("the commands arrive", () => far.text.endsWith("DATA\r\n"));
-  assert.equal(far.ended, false);
-  far.socket.write("250 a\r\n250 b\r\n354 go on\r\n");
-  await waitFor("the end arrives", () => far.ended);
-  assert.ok(far.text.endsWith("DATA\r\nearly data\r\n.\r\nQUIT\r\n"));
-  far.socket.end("250 queued\r\n221 bye\r\n");
+  await waitFor("the commands arrive", () => remote.text.endsWith("DATA\r\n"));
+  assert.equal(remote.ended, false);
+  remote.socket.write("250 a\r\n250 b\r\n354 go on\r\n");
+  await waitFor("the end arrives", () => remote.ended);
+  assert.ok(remote.text.endsWith("DATA\r\nearly data\r\n.\r\nQUIT\r\n"));
+  remote.socket.end("250 queued\r\n221 bye\r\n");
   for (const code of ["250", "250", "354", "250", "221"])
     assert.equal((await client.reply()).slice(0, 3), code);
 });
@@ -143,28 +143,28 @@ async function waitUntilStuck(socket: net.Socket): Promise<number> {
 test("a server slower than its client holds the client back, and gets every octet", async (t) => {
   const ends = await joined(t);
   await intoData(ends);
-  ends.far.socket.pause();
+  ends.remote.socket.pause();
   const message = Buffer.alloc(32 * 1024 * 1024, randomBytes(1021).toString("hex"));
   pour(ends.client.socket, message);
   assert.ok((await waitUntilStuck(ends.client.socket)) > 0, "the client still has some of it");
   const hash = createHash("sha1");
   let octets = 0;
-  ends.far.socket.removeAllListeners("data");
-  ends.far.socket.on("data", (chunk: Buffer) => {
+  ends.remote.socket.removeAllListeners("data");
+  ends.remote.socket.on("data", (chunk: Buffer) => {
     hash.update(chunk);
     octets += chunk.length;
   });
-  ends.far.socket.resume();
+  ends.remote.socket.resume();
   await waitFor("all of it arrives", () => octets >= message.length);
   assert.equal(hash.digest("hex"), createHash("sha1").update(message).digest("hex"));
 });
 
 test("a client slower than its server holds the server back", async (t) => {
-  const { client, far } = await joined(t);
+  const { client, remote } = await joined(t);
   client.socket.pause();
   const reply = Buffer.from(`250-${"x".repeat(996)}\r\n`.repeat(32 * 1024));
-  pour(far.socket, reply);
-  assert.ok((await waitUntilStuck(far.socket)) > 0, "the server still has some of it");
+  pour(remote.socket, reply);
+  assert.ok((await waitUntilStuck(remote.socket)) > 0, "the server still has some of it");
   let octets = 0;
   client.socket.removeAllListeners("data");
   client.socket.on("data", (chunk: Buffer) => {
@@ -217,20 +217,20 @@ test("STARTTLS that is passed is the client's and the server's own, with that se
 test("a gateway that stops lets a transaction finish, and ends what is idle with 421", async (t) => {
   const ends = await joined(t);
   const idle = await ends.gateway.connect(ends.server);
-  const far = await ends.server.next();
-  far.socket.write("220 far.test\r\n");
+  const remote = await ends.server.next();
+  remote.socket.write("220 far.test\r\n");
   await idle.reply();
   await intoData(ends);
   const closed = ends.gateway.close(20_000);
   assert.match(await idle.untilClosed(), /^421 4\.3\.2 /);
-  await waitFor("the idle server's connection ends", () => far.ended);
-  far.socket.end();
+  await waitFor("the idle server's connection ends", () => remote.ended);
+  remote.socket.end();
   ends.client.write("the rest\r\n.\r\n");
-  await waitFor("it arrives", () => ends.far.text.endsWith("the rest\r\n.\r\n"));
-  ends.far.socket.write("250 queued\r\n");
+  await waitFor("it arrives", () => ends.remote.text.endsWith("the rest\r\n.\r\n"));
+  ends.remote.socket.write("250 queued\r\n");
   assert.equal(await ends.client.reply(), "250 queued");
   assert.match(await ends.client.reply(), /^421 4\.3\.2 /);
-  ends.far.socket.end();
+  ends.remote.socket.end();
   await closed;
   await assert.rejects(SmtpClient.connect(ends.gateway.port()), /ECONNREFUSED/);
 });

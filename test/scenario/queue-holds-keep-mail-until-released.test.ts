@@ -3,13 +3,13 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { delayedScoreFactor, parkedAtMs, queueKey } from "../../shared/queue/bullmq/keys.ts";
+import { delayedScoreFactor, heldDueMs, queueKey } from "../../shared/queue/bullmq/keys.ts";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import { readHoldsFile } from "../../shared/queue/holds/file.ts";
 import { createHolds, type Holds } from "../../shared/queue/holds/store.ts";
 import { createInspector, type Inspector } from "../../shared/queue/operator/inspector.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
-import { createKeeper } from "../../shared/queue/reconcile/reconciler.ts";
+import { createReconciler } from "../../shared/queue/reconcile/reconciler.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
 import { createMemorySpool } from "../../shared/spool/memory.ts";
@@ -199,7 +199,7 @@ test("a hold that expires lets its mail go by itself", async () => {
   const delivered = await work(1);
   await accept("a@example.org");
   await waitFor("it is held", async () => (await inspector.counts()).delivery.held === 1);
-  const keeper = createKeeper({
+  const reconciler = createReconciler({
     spool: createMemorySpool(),
     redis: { url: redis.url },
     config: testConfig(),
@@ -208,7 +208,7 @@ test("a hold that expires lets its mail go by itself", async () => {
     describe: () => "mx",
     timing: { tickMs: 100, reclaimMs: 0 },
   });
-  toClose.push(() => keeper.close());
+  toClose.push(() => reconciler.close());
   await waitFor("it is delivered", () => delivered.length === 1);
   assert.deepEqual(holds.list(), []);
 });
@@ -242,7 +242,7 @@ test("how long a job was held is counted when it is let go, over several holds, 
   const longAgo = () =>
     client.zadd(
       queueKey("delivery", "delayed"),
-      (parkedAtMs(Date.now()) - 3600) * delayedScoreFactor,
+      (heldDueMs(Date.now()) - 3600) * delayedScoreFactor,
       `${id}-0`,
     );
   const heldMs = async () => (await inspector.find(id))[0]?.job.heldMs ?? 0;

@@ -248,7 +248,7 @@ test("failures that come while their notification is being made lead to one more
       redis: { url: redis.url },
       log,
       concurrency: 2,
-      waveMs: 10,
+      aggregationWindowMs: 10,
       async handle(task) {
         seen.push(task);
         if (seen.length === 1) await blocked;

@@ -202,7 +202,7 @@ test("dead mail is listed, and can be put back", async () => {
   const [row] = await all({ status: "dead" });
   assert.deepEqual([row?.queue, row?.status, row?.reason], ["dead", "dead", "550 5.1.1 no such user"]);
   assert.equal((await inspector.retry({ ids: [message.meta.id] })).changed, 0);
-  assert.equal((await inspector.putBack({ ids: [message.meta.id] })).changed, 1);
+  assert.equal((await inspector.requeue({ ids: [message.meta.id] })).changed, 1);
   assert.deepEqual(
     (await inspector.find(message.meta.id)).map(({ queue, status }) => [queue, status]),
     [["delivery", "waiting"]],

@@ -7,7 +7,11 @@ import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import { writeHoldsFile } from "../../shared/queue/holds/file.ts";
 import { createHolds } from "../../shared/queue/holds/store.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
-import { createKeeper, type Keeper, type KeeperOptions } from "../../shared/queue/reconcile/reconciler.ts";
+import {
+  createReconciler,
+  type Reconciler,
+  type ReconcilerOptions,
+} from "../../shared/queue/reconcile/reconciler.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createMemorySpool } from "../../shared/spool/memory.ts";
 import type { RecipientState, Spool } from "../../shared/spool/spool.ts";
@@ -31,7 +35,7 @@ let redis: TestRedis;
 let producer: QueueProducer;
 let spool: Spool;
 let scans: { reason: string; deliveries: number; bounces: number; dead: number; expired: number }[];
-const keepers: Keeper[] = [];
+const reconcilers: Reconciler[] = [];
 
 beforeEach(async () => {
   redis ??= await startRedis();
@@ -40,7 +44,7 @@ beforeEach(async () => {
   producer = await connectedProducer(redis, log);
 });
 afterEach(async () => {
-  await Promise.all(keepers.splice(0).map((keeper) => keeper.close()));
+  await Promise.all(reconcilers.splice(0).map((reconciler) => reconciler.close()));
   await producer.close();
   await redis.flush();
   await spool.close();
@@ -49,8 +53,8 @@ after(async () => {
   await redis?.close();
 });
 
-function keep(more: Partial<KeeperOptions> = {}): Keeper {
-  const keeper = createKeeper({
+function keep(more: Partial<ReconcilerOptions> = {}): Reconciler {
+  const reconciler = createReconciler({
     spool,
     redis: { url: redis.url },
     config,
@@ -60,8 +64,8 @@ function keep(more: Partial<KeeperOptions> = {}): Keeper {
     onScan: (report) => scans.push(report),
     ...more,
   });
-  keepers.push(keeper);
-  return keeper;
+  reconcilers.push(reconciler);
+  return reconciler;
 }
 
 async function count(command: string): Promise<number> {
@@ -179,10 +183,10 @@ test("of several keepers one works; when it goes another takes over and compares
 
 test("a keeper that dies without a word is replaced when its lease runs out", async () => {
   await redis.command("SET {postern}:keeper somebody-who-died PX 600");
-  const keeper = keep();
+  const reconciler = keep();
   await new Promise((resolve) => setTimeout(resolve, 200));
-  assert.equal(keeper.leading, false);
-  await waitFor("it took over", () => keeper.leading && scans[0]?.reason === "this keeper took over");
+  assert.equal(reconciler.leading, false);
+  await waitFor("it took over", () => reconciler.leading && scans[0]?.reason === "this keeper took over");
 });
 
 test("what was tried inline waits for its time with its history, also after Redis was emptied", async () => {

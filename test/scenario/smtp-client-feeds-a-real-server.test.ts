@@ -40,7 +40,7 @@ test("Postfix's smtp-sink takes 500 messages over twenty connections", {
   try {
     await waitFor("smtp-sink listens", () => answers(port));
     let left = 500;
-    const lane = async () => {
+    const priorityClass = async () => {
       while (left-- > 0) {
         const content = `Subject: ${left}\r\n\r\n.dots\r\n${"x".repeat(4000)}\r\n`;
         const message = testMessage({ to: ["a@x.test", "b@x.test"], content });
@@ -48,7 +48,7 @@ test("Postfix's smtp-sink takes 500 messages over twenty connections", {
         assert.deepEqual(found.map(summary), ["delivered", "delivered"]);
       }
     };
-    await Promise.all(Array.from({ length: 20 }, lane));
+    await Promise.all(Array.from({ length: 20 }, priorityClass));
     await waitFor("smtp-sink has counted them", () => counted.includes("500"));
   } finally {
     await transport.close(1000);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { HostsFile } from "../../shared/smtp-client/dns/system.ts";
-import type { Transport } from "../../shared/smtp-client/smtp-client.ts";
+import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import { type DnsZone, startDnsZone } from "../support/dns-zone.ts";
 import { attempt, outcomes, summary, testTransport } from "../support/smtp-client-fixture.ts";
 import { type SmtpPeer, type SmtpPeerOptions, startSmtpPeer } from "../support/smtp-peer.ts";
@@ -9,7 +9,7 @@ import { type SmtpPeer, type SmtpPeerOptions, startSmtpPeer } from "../support/s
 let zone: DnsZone;
 let first: SmtpPeer;
 let second: SmtpPeer;
-let transport: Transport;
+let transport: SmtpClient;
 
 /** On another address and the same port: the hosts of an MX all listen on one port. */
 async function samePort(options: SmtpPeerOptions = {}): Promise<[SmtpPeer, SmtpPeer]> {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import type { NextHop } from "../../shared/routing/next-hop.ts";
-import type { Transport } from "../../shared/smtp-client/smtp-client.ts";
+import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import {
   type Certificate,
   certificateAuthority,
@@ -32,7 +32,7 @@ const authority = certificateAuthority("authority.test");
 let zone: DnsZone;
 let data: string;
 const peers: SmtpPeer[] = [];
-const transports: Transport[] = [];
+const transports: SmtpClient[] = [];
 
 beforeEach(async () => {
   data = await mkdtemp(path.join(tmpdir(), "postern-dane-"));

@@ -4,7 +4,7 @@ import type http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import type { Transport } from "../../shared/smtp-client/smtp-client.ts";
+import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import {
   type Certificate,
   certificateAuthority,
@@ -31,7 +31,7 @@ let zone: DnsZone;
 let policies: PolicyHost;
 let data: string;
 const peers: SmtpPeer[] = [];
-const transports: Transport[] = [];
+const transports: SmtpClient[] = [];
 
 beforeEach(async () => {
   data = await mkdtemp(path.join(tmpdir(), "postern-sts-"));
@@ -64,7 +64,7 @@ interface Settings {
   timeoutMs?: number;
 }
 
-function transportFor({ config, mxPort, now = Date.now, timeoutMs = 10_000 }: Settings): Transport {
+function transportFor({ config, mxPort, now = Date.now, timeoutMs = 10_000 }: Settings): SmtpClient {
   const options = {
     extraCa: [authority.cert],
     mxPort,
@@ -76,7 +76,7 @@ function transportFor({ config, mxPort, now = Date.now, timeoutMs = 10_000 }: Se
   return transport;
 }
 
-async function send(transport: Transport, message: MessageGiven = {}) {
+async function send(transport: SmtpClient, message: MessageGiven = {}) {
   const result = await attempt(transport, { kind: "mx", domain: "example.test" }, testMessage(message));
   assert.ok(result.kind === "tried");
   const outcome = result.outcomes.get(0);

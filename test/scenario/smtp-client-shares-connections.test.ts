@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Lane } from "../../shared/limits/queue-shares.ts";
+import type { PriorityClass } from "../../shared/limits/queue-shares.ts";
 import { createLocalSlots, type Slots } from "../../shared/limits/slots.ts";
-import type { Transport } from "../../shared/smtp-client/smtp-client.ts";
+import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import {
   attempt,
   outcomes,
@@ -28,7 +28,7 @@ import { waitFor } from "../support/wait-for.ts";
 async function withPeer(
   options: SmtpPeerOptions,
   settings: TransportSettings,
-  run: (peer: SmtpPeer, transport: Transport) => Promise<void>,
+  run: (peer: SmtpPeer, transport: SmtpClient) => Promise<void>,
 ): Promise<void> {
   const peer = await startSmtpPeer(options);
   const transport = testTransport(settings);
@@ -48,8 +48,8 @@ const limits = (entry: {
   config: { limits: { destinations: [{ match: "*", ...entry }] } },
 });
 
-const freshLane: Lane = { name: "delivery", jobs: 100, isSlow: false };
-const slowLane: Lane = { name: "delivery-slow", jobs: 100, isSlow: true };
+const freshClass: PriorityClass = { name: "delivery", jobs: 100, isSlow: false };
+const slowClass: PriorityClass = { name: "delivery-slow", jobs: 100, isSlow: true };
 
 test("messages for the same next hop share a connection, one after another", async () => {
   await withPeer({}, {}, async (peer, transport) => {
@@ -84,7 +84,7 @@ test("mail that has waited leaves a quarter of a destination's connections to fr
   };
   await withPeer({ script }, limits({ connections: 4 }), async (peer, transport) => {
     const nextHop = via(peer);
-    const sendSlow = () => attempt(transport, nextHop, testMessage(), undefined, slowLane);
+    const sendSlow = () => attempt(transport, nextHop, testMessage(), undefined, slowClass);
     const slow = Array.from({ length: 8 }, sendSlow);
     await waitFor("slow mail to have its part", () => held.length === 3);
     // At once, though five wait for what they may not have; and on one connection, which they do not get in between.
@@ -116,7 +116,7 @@ test("slow mail that may have one more connection goes on with an idle one", asy
   };
   await withPeer({ script }, limits({ connections: 4 }), async (peer, transport) => {
     const slow = Array.from({ length: 4 }, () =>
-      attempt(transport, via(peer), testMessage(), undefined, slowLane),
+      attempt(transport, via(peer), testMessage(), undefined, slowClass),
     );
     await waitFor("slow mail to have its part", () => held.length === 3);
     await outcomes(transport, via(peer), testMessage({ reversePath: "fresh@a.test" }));
@@ -138,12 +138,12 @@ test("slow mail waits for a connection behind fresh mail, and gets one that fres
     },
   };
   await withPeer({ script }, limits({ connections: 1 }), async (peer, transport) => {
-    const send = (from: string, lane: Lane) =>
-      attempt(transport, via(peer), testMessage({ reversePath: from }), undefined, lane);
-    const all = [send("slow-1@a.test", slowLane)];
+    const send = (from: string, priorityClass: PriorityClass) =>
+      attempt(transport, via(peer), testMessage({ reversePath: from }), undefined, priorityClass);
+    const all = [send("slow-1@a.test", slowClass)];
     await waitFor("the first", () => sent.length === 1);
-    all.push(send("slow-2@a.test", slowLane), send("slow-3@a.test", slowLane));
-    all.push(send("fresh-1@a.test", freshLane), send("fresh-2@a.test", freshLane));
+    all.push(send("slow-2@a.test", slowClass), send("slow-3@a.test", slowClass));
+    all.push(send("fresh-1@a.test", freshClass), send("fresh-2@a.test", freshClass));
     first.resolve(undefined);
     for (const { kind } of await Promise.all(all)) assert.equal(kind, "tried");
     const order = ["slow-1", "fresh-1", "slow-2", "fresh-2", "slow-3"];
@@ -209,7 +209,7 @@ test("no more than `connections` are open at once, and the rest waits its turn",
     async (peer, transport) => {
       peerNow = peer;
       let delivered = 0;
-      const lane = async () => {
+      const priorityClass = async () => {
         for (let i = 0; i < 10; ) {
           const result = await attempt(transport, via(peer));
           if (result.kind === "full") await new Promise((resolve) => setTimeout(resolve, 5));
@@ -220,7 +220,7 @@ test("no more than `connections` are open at once, and the rest waits its turn",
           }
         }
       };
-      await Promise.all(Array.from({ length: 6 }, lane));
+      await Promise.all(Array.from({ length: 6 }, priorityClass));
       assert.equal(delivered, 60);
       assert.equal(most, 3);
     },
@@ -401,12 +401,12 @@ test("after a shared connection's 4xx the message goes on to the next host", asy
 
 test("while a destination has not answered anybody, its messages come back ever later, spread; none stands in line", async () => {
   let clockMs = 1_000_000;
-  const lane = { name: "fresh", jobs: 2, isSlow: false };
+  const priorityClass = { name: "fresh", jobs: 2, isSlow: false };
   const script = { connect: () => new Promise<undefined>(() => {}) };
   const settings = { options: { now: () => clockMs, random: () => 0.5 } };
   await withPeer({ script }, settings, async (peer, transport) => {
     const stop = new AbortController();
-    const send = () => attempt(transport, via(peer), testMessage(), stop.signal, lane);
+    const send = () => attempt(transport, via(peer), testMessage(), stop.signal, priorityClass);
     // Half of a lane is all that one destination gets: this one is it.
     const probe = send();
     await waitFor("the probe", () => peer.connections === 1);
@@ -453,7 +453,7 @@ test("who waits while others are asking for connections in vain goes on waiting,
       return taken.kind === "full" ? { ...taken, busyMs: 2000 } : taken;
     },
   };
-  const lane = { name: "fresh", jobs: 10, isSlow: false };
+  const priorityClass = { name: "fresh", jobs: 10, isSlow: false };
   const settings = { ...limits({ connections: 1 }), options: { slots } };
   await withPeer({}, settings, async (peer, transport) => {
     const destination = peer.address;
@@ -461,7 +461,9 @@ test("who waits while others are asking for connections in vain goes on waiting,
     assert.equal(others.kind, "slot");
     // Five ask, as long as nobody has answered; five wait, which is all of the lane that a slow destination may have.
     const results = Promise.all(
-      Array.from({ length: 10 }, () => attempt(transport, via(peer), testMessage(), undefined, lane)),
+      Array.from({ length: 10 }, () =>
+        attempt(transport, via(peer), testMessage(), undefined, priorityClass),
+      ),
     );
     await waitFor("five ask", () => asked === 5);
     await new Promise((resolve) => setTimeout(resolve, 20));

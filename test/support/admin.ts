@@ -55,9 +55,9 @@ export interface TestAdmin {
   /** A delivery worker takes every waiting job once, and defers it for this reason. */
   defer(reason: string, options?: { forMs?: number; status?: EnhancedStatus }): Promise<void>;
   /** A delivery worker that keeps the jobs that it takes until it is told to let go. */
-  takeInHand(): Promise<{ jobIds: string[]; letGo(next: JobNext): Promise<void> }>;
+  takeActive(): Promise<{ jobIds: string[]; letGo(next: JobNext): Promise<void> }>;
   /** As the bounce service leaves a message that it can return to nobody. */
-  bury(message: StoredMessage, reason: string): Promise<void>;
+  moveToDead(message: StoredMessage, reason: string): Promise<void>;
   /** Other services, as if they ran. */
   announce(name: string, health?: Health, url?: string): Promise<void>;
   /** GET with the token unless headers say otherwise. */
@@ -142,7 +142,7 @@ export async function startTestAdmin(
       });
       await worker.close();
     },
-    async takeInHand() {
+    async takeActive() {
       const end = Promise.withResolvers<JobNext>();
       const jobIds: string[] = [];
       const worker = consume(({ jobId }) => {
@@ -166,7 +166,7 @@ export async function startTestAdmin(
         },
       };
     },
-    async bury(message, reason) {
+    async moveToDead(message, reason) {
       const diagnosis = { ...failure(reason, "5.1.1"), atMs: Date.now() };
       const { id, parts } = message.meta;
       const atMs = Date.now();

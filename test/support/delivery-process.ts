@@ -13,7 +13,7 @@ const service = await startDelivery({
   log: pino({ level: "warn" }),
   spool: createFsSpool({ directory, followMs: 50, beatMs: 200, deadAfterMs: 1_500 }),
   holdsFile: path.join(directory, "holds.json"),
-  keeperTiming: { tickMs: 100, leaseMs: 1_000, scanEveryMs: 1_000, reclaimMs: 500 },
+  reconcilerTiming: { tickMs: 100, leaseMs: 1_000, scanEveryMs: 1_000, reclaimMs: 500 },
   workerTiming: { lockMs: 2_000, stalledCheckMs: 300, epochCheckMs: 200 },
 });
 // It ends by SIGKILL, or with its parent.

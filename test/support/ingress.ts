@@ -1,7 +1,7 @@
 /** An ingress for tests, with its log kept and a spool that only says whether it was asked. The test closes it. */
 import { type RunningIngress, startIngress } from "../../services/ingress/ingress.ts";
 import type { Slots } from "../../shared/limits/slots.ts";
-import type { Endpoint } from "../../shared/mail/client-connection.ts";
+import type { Endpoint } from "../../shared/net/endpoint.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";

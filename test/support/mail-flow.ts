@@ -35,7 +35,7 @@ export interface MailFlow {
 }
 
 /** Both services look for trouble often, so that tests do not wait for it. */
-const keeperTiming = { tickMs: 100, leaseMs: 2_000, scanEveryMs: 500, reclaimMs: 100 };
+const reconcilerTiming = { tickMs: 100, leaseMs: 2_000, scanEveryMs: 500, reclaimMs: 100 };
 
 export async function createMailFlow(
   t: TestContext,
@@ -106,7 +106,7 @@ export async function createMailFlow(
           log: name === undefined ? log : log.child({ worker: name }),
           spool: own,
           holdsFile: path.join(directory, "spool", "holds.json"),
-          keeperTiming,
+          reconcilerTiming,
         }),
       ),
     startBounce: () => run((own) => startBounce({ config, redis: redisConfig, log, spool: own })),

@@ -1,7 +1,7 @@
 /** Makes PROXY headers for tests: right ones, and wrong ones where a test says so. */
 import ipaddr from "ipaddr.js";
 import { crc32c } from "../../services/ingress/listener/crc32c.ts";
-import type { Endpoint } from "../../shared/mail/client-connection.ts";
+import type { Endpoint } from "../../shared/net/endpoint.ts";
 
 /** @param client  and destination of one family */
 export function proxyV1(client: Endpoint, destination: Endpoint): string {

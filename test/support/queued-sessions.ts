@@ -1,16 +1,16 @@
 /** Queued sessions on a port of their own, over a spool in memory that fails when told to. The test closes them. */
 import net from "node:net";
 import type { z } from "zod";
-import type { InlineMeans } from "../../services/ingress/inline/inline.ts";
+import type { InlineDeps } from "../../services/ingress/inline/inline.ts";
 import { createSessions, type Sessions } from "../../services/ingress/session/sessions.ts";
 import type { configSchema } from "../../shared/config/schema.ts";
-import type { Connection } from "../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
 import type { BounceJob } from "../../shared/queue/contract/contract.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
-import { createTransport, type TransportOptions } from "../../shared/smtp-client/create-smtp-client.ts";
+import { createSmtpClient, type SmtpClientOptions } from "../../shared/smtp-client/create-smtp-client.ts";
 import type { Draft, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";
 import { testConfig } from "./config.ts";
 import { SmtpClient } from "./smtp-client.ts";
@@ -41,7 +41,7 @@ export interface QueuedSessions {
   published: { message: StoredMessage; routes: string[] }[];
   settled: Settlement[];
   /** Success reports that were asked for. */
-  notices: BounceJob[];
+  successReports: BounceJob[];
   /** Drafts that have neither been committed nor discarded. */
   readonly openDrafts: number;
   /** Sockets whose "close" was heard by who accepted them. */
@@ -60,9 +60,9 @@ interface Given {
   now?: () => number;
   storageDeadlineMs?: number;
   /** How the client came; absent: to the gateway itself. */
-  connection?: Partial<Pick<Connection, "direction" | "destination">>;
+  connection?: Partial<Pick<ClientConnection, "direction" | "destination">>;
   /** Deliver inline where the configuration says so; without it all mail is queued. */
-  inline?: TransportOptions & { isHeld?: InlineMeans["isHeld"] };
+  inline?: SmtpClientOptions & { isHeld?: InlineDeps["isHeld"] };
 }
 
 export async function startQueuedSessions(given: Given = {}): Promise<QueuedSessions> {
@@ -113,12 +113,12 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
     backlog: 0,
     close: async () => {},
   };
-  const notices: BounceJob[] = [];
-  const transport = given.inline === undefined ? undefined : createTransport(config, given.inline);
-  const inline: InlineMeans | undefined = transport && {
+  const successReports: BounceJob[] = [];
+  const transport = given.inline === undefined ? undefined : createSmtpClient(config, given.inline);
+  const inline: InlineDeps | undefined = transport && {
     transport,
     isHeld: given.inline?.isHeld ?? (() => false),
-    notices: { publish: (job) => notices.push(job), close() {} },
+    successReports: { publish: (job) => successReports.push(job), close() {} },
   };
   const sessions = createSessions({
     config,
@@ -156,7 +156,7 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
     accepted,
     published,
     settled,
-    notices,
+    successReports,
     get openDrafts() {
       return drafts.size;
     },

@@ -1,14 +1,15 @@
 /** The SMTP client side of the delivery service, for tests: short time-outs, and messages in one line. */
 import type { z } from "zod";
 import type { configSchema } from "../../shared/config/schema.ts";
-import type { Lane } from "../../shared/limits/queue-shares.ts";
+import type { PriorityClass } from "../../shared/limits/queue-shares.ts";
 import type { Envelope } from "../../shared/mail/envelope.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import type { HostPort, NextHop } from "../../shared/routing/next-hop.ts";
+import type { HostPort } from "../../shared/net/endpoint.ts";
+import type { NextHop } from "../../shared/routing/next-hop.ts";
 import type { Outcome } from "../../shared/smtp/diagnosis.ts";
-import { createTransport, type TransportOptions } from "../../shared/smtp-client/create-smtp-client.ts";
+import { createSmtpClient, type SmtpClientOptions } from "../../shared/smtp-client/create-smtp-client.ts";
 import { createResolver } from "../../shared/smtp-client/dns/resolver.ts";
-import type { AttemptResult, Transport } from "../../shared/smtp-client/smtp-client.ts";
+import type { AttemptResult, SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import type { Body } from "../../shared/spool/spool.ts";
 import { testConfig } from "./config.ts";
 
@@ -16,7 +17,7 @@ type Given = Partial<z.input<typeof configSchema>>;
 
 export interface TransportSettings {
   config?: Given;
-  options?: TransportOptions;
+  options?: SmtpClientOptions;
   /** A dns2 zone's `server`. */
   dns?: { port: number };
 }
@@ -34,14 +35,14 @@ const timeouts = {
   quit: "500ms",
 };
 
-export function testTransport(settings: TransportSettings = {}): Transport {
+export function testTransport(settings: TransportSettings = {}): SmtpClient {
   const config = testConfig({
     ...settings.config,
     timeouts: { ...timeouts, ...settings.config?.timeouts },
   });
   const servers = [{ host: "127.0.0.1", port: settings.dns?.port ?? 9 }];
   const resolver = createResolver({ servers, timeoutMs: 300 });
-  return createTransport(config, { resolver, random: () => 0, ...settings.options });
+  return createSmtpClient(config, { resolver, random: () => 0, ...settings.options });
 }
 
 export interface MessageGiven extends Partial<Omit<Envelope, "recipients">> {
@@ -85,14 +86,21 @@ export function testMessage(given: MessageGiven = {}): { meta: MessageMeta; body
 
 /** One attempt for all recipients. */
 export async function attempt(
-  transport: Transport,
+  transport: SmtpClient,
   nextHop: NextHop,
   { meta, body }: { meta: MessageMeta; body: Body } = testMessage(),
   signal = new AbortController().signal,
-  lane?: Lane,
+  priorityClass?: PriorityClass,
 ): Promise<AttemptResult> {
   const recipients = meta.envelope.recipients.map((_, index) => index);
-  return transport.attempt({ nextHop, message: meta, recipients, body, signal, ...(lane && { lane }) });
+  return transport.attempt({
+    nextHop,
+    message: meta,
+    recipients,
+    body,
+    signal,
+    ...(priorityClass && { priorityClass }),
+  });
 }
 
 /** @throws Error when the attempt was not made */

@@ -2,7 +2,7 @@
 import type { FastifyRequest } from "fastify";
 import type { ChangeReport } from "../../../shared/queue/operator/inspector.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
-import { putBackMessages, removeMessages } from "./removal.ts";
+import { removeMessages, requeueMessages } from "./removal.ts";
 import { defineRoute, type Route } from "./route.ts";
 import {
   changeReport,
@@ -106,7 +106,7 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       body: selectionBody,
       responses: { 200: { description: "What became of it.", schema: changeReport } },
       handle: ({ body, request }) =>
-        logged("put-back", request, body, putBackMessages(deps, toJobSelection(body))),
+        logged("put-back", request, body, requeueMessages(deps, toJobSelection(body))),
     }),
   ];
 }

@@ -52,7 +52,7 @@ export async function removeMessages(
 }
 
 /** Dead messages are delivered again, with a schedule and a time to expire as for new ones. */
-export async function putBackMessages(
+export async function requeueMessages(
   deps: AdminDependencies,
   selection: JobSelection,
 ): Promise<ChangeReport> {
@@ -79,7 +79,7 @@ export async function putBackMessages(
   });
   // A message may have a living job of the same id besides; that one is not what was meant.
   for (const id of chosen) skipped.delete(id);
-  const report = await inSlices([...chosen], (ids) => deps.inspector.putBack({ ids }));
+  const report = await inSlices([...chosen], (ids) => deps.inspector.requeue({ ids }));
   for (const id of report.unknown) skipped.set(id, "left the queue meanwhile");
   return {
     matched: chosen.size + skipped.size - report.unknown.length,

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { duration } from "../../../shared/config/values.ts";
 import { queueNames } from "../../../shared/queue/contract/contract.ts";
-import { mistakeInHold } from "../../../shared/queue/holds/rules.ts";
+import { errorInHold } from "../../../shared/queue/holds/rules.ts";
 
 const timestamp = z.iso.datetime().describe("UTC, ISO 8601.");
 const text = z.string().trim().min(1).max(1000);
@@ -144,7 +144,7 @@ export const newHold = z
     ...holdTerms,
   })
   .check(({ value: { kind, value = "" }, issues }) => {
-    const message = mistakeInHold({ kind, value });
+    const message = errorInHold({ kind, value });
     if (message !== undefined) issues.push({ code: "custom", path: ["value"], message, input: value });
   });
 export const holdAdded = z.object({

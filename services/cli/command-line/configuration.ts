@@ -1,5 +1,5 @@
 /** The configuration for a command: loaded, or the command ends with every mistake in it. */
-import { describeMistakes, loadConfig } from "../../../shared/config/load.ts";
+import { describeConfigErrors, loadConfig } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { type Context, UsageError } from "./args.ts";
 
@@ -7,5 +7,5 @@ import { type Context, UsageError } from "./args.ts";
 export function requireConfig(context: Context): { config: Config; file: string } {
   const loaded = loadConfig({ file: context.configFile });
   if (loaded.kind === "ok") return { config: loaded.config, file: loaded.file };
-  throw new UsageError("the configuration has mistakes", describeMistakes(loaded));
+  throw new UsageError("the configuration has mistakes", describeConfigErrors(loaded));
 }

@@ -82,7 +82,7 @@ const show = defineCommand({
 
 const retry = changeCommand("retry", "Try deferred messages again now; what is held stays held", "retrying");
 const release = changeCommand("release", "End a hold; what was held is due now", "released");
-const putBack = changeCommand("put-back", "Deliver dead messages again, with a fresh schedule", "put back");
+const requeue = changeCommand("put-back", "Deliver dead messages again, with a fresh schedule", "put back");
 
 const hold = defineCommand({
   name: "queue hold",
@@ -126,7 +126,7 @@ const remove = defineCommand({
 });
 
 /** All but export, which is a file of its own. */
-export const queueCommands: readonly Command[] = [list, show, retry, hold, release, remove, putBack];
+export const queueCommands: readonly Command[] = [list, show, retry, hold, release, remove, requeue];
 
 function changeCommand(action: string, summary: string, done: string): Command {
   return defineCommand({

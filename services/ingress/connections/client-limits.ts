@@ -5,13 +5,13 @@
 import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Slots, Taken } from "../../../shared/limits/slots.ts";
-import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { ipv6Network } from "../../../shared/net/network.ts";
 import type { EventName, Logger } from "../../../shared/runtime/log.ts";
 import type { LabelledCounter, Metrics } from "../../../shared/runtime/metrics.ts";
 
 /** Whether a client may begin another message. */
-export type MailLimit = (connection: Connection) => boolean | Promise<boolean>;
+export type MailLimit = (connection: ClientConnection) => boolean | Promise<boolean>;
 
 export interface ClientLimits {
   /**
@@ -19,7 +19,7 @@ export interface ClientLimits {
    * @param handOn    takes the socket over
    * @param turnAway  likewise, to say that there are too many
    */
-  connect(socket: net.Socket, connection: Connection, handOn: () => void, turnAway: () => void): void;
+  connect(socket: net.Socket, connection: ClientConnection, handOn: () => void, turnAway: () => void): void;
   /** Absent: as many messages as they like. */
   mail?: MailLimit;
   close(): void;
@@ -48,7 +48,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
   function settle(
     taken: Taken,
     socket: net.Socket,
-    connection: Connection,
+    connection: ClientConnection,
     handOn: () => void,
     turnAway: () => void,
   ): void {
@@ -93,7 +93,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
     ...(rate === undefined
       ? {}
       : {
-          mail(connection: Connection): boolean | Promise<boolean> {
+          mail(connection: ClientConnection): boolean | Promise<boolean> {
             const judge = (waitMs: number): boolean => {
               if (waitMs > 0) refusals?.with("rate").add();
               return waitMs === 0;
@@ -111,7 +111,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
 }
 
 /** A host has a whole /64 of IPv6 addresses to itself (RFC 7934): it is counted as one client. */
-function clientName({ client }: Pick<Connection, "client">): string {
+function clientName({ client }: Pick<ClientConnection, "client">): string {
   return client.address.includes(":") ? ipv6Network(client.address, 64) : client.address;
 }
 

@@ -3,7 +3,7 @@
  * Who gets the socket owns it, and closes it.
  */
 import net from "node:net";
-import type { Endpoint } from "../../../shared/mail/client-connection.ts";
+import type { Endpoint } from "../../../shared/net/endpoint.ts";
 import { transparentSocket } from "../../../shared/runtime/socket.ts";
 
 export interface ConnectOptions {

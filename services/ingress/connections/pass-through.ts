@@ -1,7 +1,7 @@
 /** Connections that pass unread (`pickup: pass`, `shadow: true`): a tunnel to where the client wanted. Owns the sockets it takes. */
 import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { ConnectTo } from "./connect-to.ts";
@@ -10,7 +10,7 @@ import { Tunnel } from "./tunnel.ts";
 
 export interface PassThrough {
   /** @param hide  the server is to see the client's own address */
-  take(client: net.Socket, connection: Connection, hide: boolean): void;
+  take(client: net.Socket, connection: ClientConnection, hide: boolean): void;
   /** What passes is not known, so neither is when it is over: all get `graceMs` to end by themselves. */
   close(graceMs: number): Promise<void>;
 }
@@ -33,7 +33,7 @@ export function createPassThrough({ timeouts, connectTo, log, metrics }: PassThr
     if (open.size === 0) allGone?.();
   }
 
-  async function pass(client: net.Socket, connection: Connection, hide: boolean): Promise<void> {
+  async function pass(client: net.Socket, connection: ClientConnection, hide: boolean): Promise<void> {
     const startedAtMs = performance.now();
     const { id, destination } = connection;
     const facts = {

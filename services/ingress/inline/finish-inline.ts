@@ -5,19 +5,19 @@ import { groupEqual } from "../../../shared/queue/contract/retry-schedule.ts";
 import type { Outcome } from "../../../shared/smtp/diagnosis.ts";
 import type { InlineEnd } from "../../../shared/smtp-client/transaction/inline-transaction.ts";
 import type { StoredMessage } from "../../../shared/spool/spool.ts";
-import type { Acceptor, ReceivedMessage, Stamp } from "../message/accept.ts";
-import type { Reception } from "../message/data-receiver.ts";
+import type { Acceptor, ReceivedMessage, TraceInfo } from "../message/accept.ts";
+import type { DataReceiver } from "../message/data-receiver.ts";
 import { replies } from "../message/replies.ts";
 import { notStored, type Stored, storeMessage, written } from "../message/store.ts";
 import { type AfterInline, afterInline, nextAttemptAtMs } from "./after-inline.ts";
 import type { Inline } from "./inline.ts";
-import type { InlineLeg } from "./inline-delivery.ts";
+import type { InlineDelivery } from "./inline-delivery.ts";
 import { passedOn, refusalOf } from "./remote-reply.ts";
 
 export interface InlineMessage {
-  leg: InlineLeg;
+  inlineDelivery: InlineDelivery;
   /** Id, time and Received field as the far server has got them. */
-  stamp: Stamp;
+  trace: TraceInfo;
   /** The client is gone: it hears no reply. */
   isGone(): boolean;
 }
@@ -32,59 +32,59 @@ export interface FinishedInline {
 
 /** Never rejects. The draft has ended, or been given up, when it resolves. */
 export async function finishInline(
-  { leg, stamp, isGone }: InlineMessage,
-  reception: Reception,
+  { inlineDelivery, trace, isGone }: InlineMessage,
+  receiver: DataReceiver,
   message: ReceivedMessage,
   acceptor: Acceptor,
   inline: Inline,
 ): Promise<FinishedInline> {
-  if (leg.recipients.length < message.envelope.recipients.length) {
+  if (inlineDelivery.recipients.length < message.envelope.recipients.length) {
     // The others need the storage. Without it nobody gets the message: each repetition of the client would be a copy.
     try {
-      await written(reception, acceptor.deadlineMs);
+      await written(receiver, acceptor.deadlineMs);
     } catch (error) {
-      leg.abandon();
-      return { stored: notStored(error, message, acceptor, stamp.id), isSettled: false };
+      inlineDelivery.abandon();
+      return { stored: notStored(error, message, acceptor, trace.id), isSettled: false };
     }
   }
-  const end = await leg.finish();
+  const end = await inlineDelivery.finish();
   const { outcome } = end;
-  const next = afterInline(message.envelope, leg.recipients, outcome, leg.deferred);
+  const next = afterInline(message.envelope, inlineDelivery.recipients, outcome, inlineDelivery.deferred);
   // RFC 5321 §4.2.5: who has not heard the reply keeps the message and sends it again, and nobody has this copy.
   if (next.kind === "stored" && outcome.kind !== "delivered" && isGone()) {
     return { stored: { kind: "refused", reply: replies.unheard }, end, isSettled: false };
   }
-  count(inline, leg, outcome, next);
+  count(inline, inlineDelivery, outcome, next);
   switch (next.kind) {
     case "refused":
       return { stored: { kind: "refused", reply: refusalOf(next.diagnosis) }, end, isSettled: false };
     case "delivered":
-      reception.abandon();
-      return { stored: accepted(stamp, message, outcome), end, isSettled: true };
+      receiver.abandon();
+      return { stored: accepted(trace, message, outcome), end, isSettled: true };
     case "stored": {
-      const kept = keep(message, next, triedOf(next, message, stamp, inline));
-      const stored = await storeMessage(reception, kept, acceptor, stamp);
+      const kept = keep(message, next, triedOf(next, message, trace, inline));
+      const stored = await storeMessage(receiver, kept, acceptor, trace);
       if (stored.kind === "accepted" && stored.message !== undefined) {
-        report(stored.message, next, leg, outcome, inline);
+        report(stored.message, next, inlineDelivery, outcome, inline);
       }
       // Everybody has it. That the report cannot be made is no reason to have the client send it all again.
       if (stored.kind === "refused" && next.queued.length === 0) {
         acceptor.log.error(
-          { id: stamp.id },
+          { id: trace.id },
           "delivered inline, but the success report that is owed cannot be stored",
         );
-        return { stored: accepted(stamp, message, outcome), end, isSettled: true };
+        return { stored: accepted(trace, message, outcome), end, isSettled: true };
       }
       const rows = rowsOf(message);
       if (stored.kind === "refused") return { stored, end, isSettled: false };
       const isSettled = next.queued.length === 0;
-      return { stored: isSettled ? accepted(stamp, message, outcome) : { ...stored, rows }, end, isSettled };
+      return { stored: isSettled ? accepted(trace, message, outcome) : { ...stored, rows }, end, isSettled };
     }
   }
 }
 
 /** The far 250 is the client's 250. */
-function accepted({ id }: Stamp, message: ReceivedMessage, outcome: Outcome): Stored {
+function accepted({ id }: TraceInfo, message: ReceivedMessage, outcome: Outcome): Stored {
   const rows = rowsOf(message);
   return outcome.kind === "delivered"
     ? { kind: "accepted", id, rows, reply: passedOn(outcome.reply) }
@@ -118,7 +118,7 @@ function keep(
 function triedOf(
   { queued, tried }: AfterInline & { kind: "stored" },
   { envelope }: ReceivedMessage,
-  { atMs: receivedAtMs }: Stamp,
+  { atMs: receivedAtMs }: TraceInfo,
   { queue }: Inline,
 ): TriedInline | undefined {
   if (tried.size === 0) return undefined;
@@ -141,9 +141,9 @@ function triedOf(
 function report(
   { meta, locator }: StoredMessage,
   { queued, reported }: AfterInline & { kind: "stored" },
-  { route }: InlineLeg,
+  { route }: InlineDelivery,
   outcome: Outcome,
-  { notices }: Inline,
+  { successReports }: Inline,
 ): void {
   if (outcome.kind !== "delivered" || reported.length === 0) return;
   const { reply, remote } = outcome;
@@ -159,11 +159,16 @@ function report(
       atMs: Date.now(),
     })),
   };
-  notices.publish(job);
+  successReports.publish(job);
 }
 
-function count({ metrics }: Inline, leg: InlineLeg, outcome: Outcome, next: AfterInline): void {
-  if (outcome.kind === "delivered") metrics.count("delivered", leg.recipients.length);
-  else metrics.count(next.kind === "refused" ? "rejected" : "queued", leg.recipients.length);
-  metrics.count("queued", leg.deferred.size);
+function count(
+  { metrics }: Inline,
+  inlineDelivery: InlineDelivery,
+  outcome: Outcome,
+  next: AfterInline,
+): void {
+  if (outcome.kind === "delivered") metrics.count("delivered", inlineDelivery.recipients.length);
+  else metrics.count(next.kind === "refused" ? "rejected" : "queued", inlineDelivery.recipients.length);
+  metrics.count("queued", inlineDelivery.deferred.size);
 }

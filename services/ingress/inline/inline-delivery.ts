@@ -11,7 +11,7 @@ import type {
   RecipientAnswer,
 } from "../../../shared/smtp-client/transaction/inline-transaction.ts";
 
-export class InlineLeg {
+export class InlineDelivery {
   readonly route: Route;
   /** Whom the far server accepted, by index into the client's envelope. */
   readonly recipients: number[] = [];

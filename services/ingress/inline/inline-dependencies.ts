@@ -8,12 +8,12 @@ import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { createHolds } from "../../../shared/queue/holds/store.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { RedisConfig } from "../../../shared/runtime/redis.ts";
-import { createTransport } from "../../../shared/smtp-client/create-smtp-client.ts";
+import { createSmtpClient } from "../../../shared/smtp-client/create-smtp-client.ts";
 import { transparentSource } from "../../../shared/smtp-client/hidden-source.ts";
-import type { InlineMeans } from "./inline.ts";
-import { createNotices } from "./success-reports.ts";
+import type { InlineDeps } from "./inline.ts";
+import { createSuccessReports } from "./success-reports.ts";
 
-export interface OwnedInlineMeans extends InlineMeans {
+export interface OwnedInlineDeps extends InlineDeps {
   /** When the sessions have ended: what is under way with far servers is cut off. */
   close(): Promise<void>;
 }
@@ -23,7 +23,7 @@ export function usesInline(config: Config): boolean {
   return config.protected.some(({ inline }) => inline);
 }
 
-export function createInlineMeans(options: {
+export function createInlineDeps(options: {
   config: Config;
   redis: RedisConfig;
   holdsFile: string;
@@ -31,24 +31,24 @@ export function createInlineMeans(options: {
   producer: Pick<Producer, "addBounce">;
   /** The caller's: who may have how many connections, in the whole cluster. */
   slots: Slots;
-}): OwnedInlineMeans {
+}): OwnedInlineDeps {
   const { config, redis, holdsFile, log, producer, slots } = options;
-  const transport = createTransport(config, { slots, transparentSourceOf: transparentSource(config, log) });
+  const transport = createSmtpClient(config, { slots, transparentSourceOf: transparentSource(config, log) });
   const holds = createHolds({ redis, file: holdsFile, log });
-  const notices = createNotices(producer, log);
+  const successReports = createSuccessReports(producer, log);
   let areHoldsKnown = false;
   void holds.ready.then(() => {
     areHoldsKnown = true;
   });
   return {
     transport,
-    notices,
+    successReports,
     // Until the rules are known, any mail may be held: the queue, which waits for them too, takes it.
     isHeld: ({ from, to, route }) =>
       !areHoldsKnown || holds.match({ id: "", part: 0, from, to: [to], route }) !== undefined,
     async close() {
       await transport.close(0);
-      notices.close();
+      successReports.close();
       await holds.close();
     },
   };

@@ -6,13 +6,13 @@ import { replyLine } from "../../../shared/smtp/diagnose.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import { diagnosisFields, remoteField, tlsFields } from "../../../shared/smtp-client/log-fields.ts";
 import type { InlineEnd } from "../../../shared/smtp-client/transaction/inline-transaction.ts";
-import type { InlineLeg } from "./inline-delivery.ts";
+import type { InlineDelivery } from "./inline-delivery.ts";
 
 /** A message that the client was told to be accepted. */
 export interface InlineStory {
   id: string;
   envelope: MessageMeta["envelope"];
-  leg: InlineLeg;
+  inlineDelivery: InlineDelivery;
   end: InlineEnd;
   /** Since DATA. */
   ms: number;
@@ -20,8 +20,11 @@ export interface InlineStory {
   isSettled: boolean;
 }
 
-export function logInline(log: Logger, { id, envelope, leg, end, ms, isSettled }: InlineStory): void {
-  const { row, nextHop } = leg.route;
+export function logInline(
+  log: Logger,
+  { id, envelope, inlineDelivery, end, ms, isSettled }: InlineStory,
+): void {
+  const { row, nextHop } = inlineDelivery.route;
   const shared = {
     id,
     inline: true,
@@ -33,7 +36,7 @@ export function logInline(log: Logger, { id, envelope, leg, end, ms, isSettled }
   };
   const addressOf = (index: number) => envelope.recipients[index]?.address;
   const { outcome } = end;
-  for (const index of leg.recipients) {
+  for (const index of inlineDelivery.recipients) {
     const to = addressOf(index);
     if (outcome.kind === "delivered") {
       log.info({
@@ -47,7 +50,8 @@ export function logInline(log: Logger, { id, envelope, leg, end, ms, isSettled }
       });
     } else logDeferred(log, shared, to, outcome.diagnosis);
   }
-  for (const [index, diagnosis] of leg.deferred) logDeferred(log, shared, addressOf(index), diagnosis);
+  for (const [index, diagnosis] of inlineDelivery.deferred)
+    logDeferred(log, shared, addressOf(index), diagnosis);
   if (!isSettled) return;
   log.info({
     event: "message.settled" satisfies EventName,

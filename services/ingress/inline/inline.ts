@@ -4,20 +4,20 @@ import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
 import { mustHaveTls } from "../../../shared/mail/envelope.ts";
 import type { Origin } from "../../../shared/mail/message.ts";
 import { describeRoute, type Route } from "../../../shared/routing/route.ts";
-import type { InlineTransport } from "../../../shared/smtp-client/inline.ts";
-import { InlineLeg } from "./inline-delivery.ts";
+import type { InlineSmtpClient } from "../../../shared/smtp-client/inline.ts";
+import { InlineDelivery } from "./inline-delivery.ts";
 import type { InlineMetrics } from "./inline-metrics.ts";
-import type { Notices } from "./success-reports.ts";
+import type { SuccessReports } from "./success-reports.ts";
 
 /** What inline delivery needs of the process. */
-export interface InlineMeans {
-  transport: InlineTransport;
+export interface InlineDeps {
+  transport: InlineSmtpClient;
   /** Whether an operator holds this mail: it must not get past the queue then. */
   isHeld(mail: { from: string; to: string; route: string }): boolean;
-  notices: Notices;
+  successReports: SuccessReports;
 }
 
-export interface Inline extends InlineMeans {
+export interface Inline extends InlineDeps {
   metrics: InlineMetrics;
   /** When the queue tries what was tried inline. */
   queue: Config["queue"];
@@ -32,7 +32,7 @@ export interface InlineSender {
 
 /** Whether this recipient's mail may be delivered while the client waits. */
 export function mayGoInline(
-  inline: Pick<InlineMeans, "isHeld">,
+  inline: Pick<InlineDeps, "isHeld">,
   { envelope }: Pick<InlineSender, "envelope">,
   { address }: Recipient,
   route: Route,
@@ -42,13 +42,13 @@ export function mayGoInline(
   return !inline.isHeld({ from: envelope.reversePath, to: address, route: describeRoute(route) });
 }
 
-export function openLeg(
-  { transport }: Pick<InlineMeans, "transport">,
+export function openInlineDelivery(
+  { transport }: Pick<InlineDeps, "transport">,
   sender: InlineSender,
   route: Route,
-): InlineLeg {
+): InlineDelivery {
   const { envelope, origin, declaredOctets } = sender;
-  return new InlineLeg(
+  return new InlineDelivery(
     route,
     transport.openInline({
       nextHop: route.nextHop,

@@ -3,7 +3,7 @@ import type { BounceJob } from "../../../shared/queue/contract/contract.ts";
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 
-export interface Notices {
+export interface SuccessReports {
   /** Repeats until the queue has it, in the background. */
   publish(job: BounceJob): void;
   /** What is not in the queue by then is given up, and logged. */
@@ -16,7 +16,7 @@ const repeatAfterMs = 1000;
  * Nothing durable remembers that good news is owed: the delivery is recorded before it, since to deliver twice is worse
  * than to report too little. Delivery workers do the same.
  */
-export function createNotices(producer: Pick<Producer, "addBounce">, log: Logger): Notices {
+export function createSuccessReports(producer: Pick<Producer, "addBounce">, log: Logger): SuccessReports {
   const waiting = new Map<BounceJob, NodeJS.Timeout | undefined>();
   let isClosed = false;
 

@@ -4,7 +4,7 @@
  */
 import type net from "node:net";
 import type { ListenerConfig } from "../../../shared/config/schema.ts";
-import type { Endpoint } from "../../../shared/mail/client-connection.ts";
+import type { Endpoint } from "../../../shared/net/endpoint.ts";
 import { canonicalAddress, type Network } from "../../../shared/net/network.ts";
 import { originalDestination } from "../../../shared/runtime/socket.ts";
 import { unreachable } from "../../../shared/unreachable.ts";

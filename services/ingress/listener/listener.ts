@@ -4,7 +4,7 @@
  */
 import net from "node:net";
 import type { ListenerConfig } from "../../../shared/config/schema.ts";
-import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { ConnectionDecision, Routing } from "../../../shared/routing/classify.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
@@ -19,10 +19,10 @@ import type { OwnAddresses } from "./own-addresses.ts";
  * What the client sent early is in them already.
  */
 export interface Handlers {
-  outgoingProxy(socket: net.Socket, connection: Connection): void;
-  queue(socket: net.Socket, connection: Connection, listener: ListenerConfig): void;
+  outgoingProxy(socket: net.Socket, connection: ClientConnection): void;
+  queue(socket: net.Socket, connection: ClientConnection, listener: ListenerConfig): void;
   /** @param hide  the server is to see the client's own address */
-  tunnel(socket: net.Socket, connection: Connection, hide: boolean): void;
+  tunnel(socket: net.Socket, connection: ClientConnection, hide: boolean): void;
   reject(socket: net.Socket): void;
 }
 
@@ -171,7 +171,7 @@ export class Listener {
     this.#handOn(socket, { id, listener: listener.name, client, destination, direction }, decision);
   }
 
-  #handOn(socket: net.Socket, connection: Connection, { handler, nextHop }: ConnectionDecision): void {
+  #handOn(socket: net.Socket, connection: ClientConnection, { handler, nextHop }: ConnectionDecision): void {
     const { handlers, listener } = this.#options;
     switch (handler) {
       case "outgoing-proxy":

@@ -3,7 +3,7 @@
  * Source: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt; sections (§) below are its own.
  */
 
-import type { Endpoint } from "../../../shared/mail/client-connection.ts";
+import type { Endpoint } from "../../../shared/net/endpoint.ts";
 import { canonicalAddress } from "../../../shared/net/network.ts";
 import { crc32c } from "./crc32c.ts";
 

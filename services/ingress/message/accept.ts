@@ -1,10 +1,10 @@
 /** Takes responsibility for a message: its record, on stable storage; then its jobs. 250 may be said only after that. */
 import { randomFillSync } from "node:crypto";
-import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import type { MessageMeta, Origin, TriedInline } from "../../../shared/mail/message.ts";
 import { makeQueueId } from "../../../shared/mail/queue-id.ts";
-import { formatReceived, protocolKeyword, type TlsFacts } from "../../../shared/mail/received.ts";
+import { formatReceived, protocolKeyword, type TlsSummary } from "../../../shared/mail/received.ts";
 import type { Publisher } from "../../../shared/queue/contract/queue.ts";
 import { describeRoute, groupByNextHop, type Route, type RouteGroup } from "../../../shared/routing/route.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
@@ -12,12 +12,12 @@ import type { Draft, Settlement, Spool, StoredMessage } from "../../../shared/sp
 
 /** What a session knows of a message that was received whole. */
 export interface ReceivedMessage {
-  connection: Connection;
+  connection: ClientConnection;
   /** The gateway's own name. */
   hostname: string;
   helo: string;
   ehlo: boolean;
-  tls: TlsFacts | undefined;
+  tls: TlsSummary | undefined;
   envelope: Envelope;
   /** Where each recipient goes, in the envelope's order. */
   routes: Route[];
@@ -33,7 +33,7 @@ export interface ReceivedMessage {
 }
 
 /** What a message is known by, and what the gateway writes on it. */
-export interface Stamp {
+export interface TraceInfo {
   /** The queue id. */
   id: string;
   /** When it was received, epoch milliseconds. */
@@ -58,7 +58,7 @@ export function originOf({ connection, helo, ehlo, tls, envelope }: Sender): Ori
 }
 
 /** Pure. @param id  the queue id that the message gets */
-export function makeStamp(message: Sender & { hostname: string }, id: string, atMs: number): Stamp {
+export function makeTraceInfo(message: Sender & { hostname: string }, id: string, atMs: number): TraceInfo {
   const { connection, envelope, helo, hostname, tls } = message;
   const [only, ...others] = envelope.recipients;
   const received = formatReceived({
@@ -75,7 +75,7 @@ export function makeStamp(message: Sender & { hostname: string }, id: string, at
 }
 
 /** The record of a message. Pure. */
-export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Stamp): AcceptedRecord {
+export function makeRecord(message: ReceivedMessage, { id, atMs, received }: TraceInfo): AcceptedRecord {
   const { envelope, messageId, delivered = [], tried } = message;
   // RFC 8689 §4.1: beside REQUIRETLS the field is not heeded.
   const tlsOptional = message.tlsOptional === true && envelope.requireTls !== true;

@@ -5,7 +5,7 @@ import { type Draft, SpoolFull } from "../../../shared/spool/spool.ts";
 import { DataScanner } from "./data-scanner.ts";
 import { replies } from "./replies.ts";
 
-export interface ReceptionLimits {
+export interface DataLimits {
   /** 0: no limit. */
   maxMessageBytes: number;
   /** Received fields. */
@@ -14,7 +14,7 @@ export interface ReceptionLimits {
 }
 
 /** Where the message goes besides: a far server, while the client waits. */
-export interface FarSide {
+export interface RemoteSide {
   /** @returns what to wait for before the next octets; it never rejects */
   write(bytes: Buffer): Promise<void> | undefined;
 }
@@ -25,7 +25,7 @@ const patienceBytes = 64 * 1024 * 1024;
 const rateWindowMs = 5 * 60_000;
 const minBytesPerWindow = 5 * 1024;
 
-export class Reception {
+export class DataReceiver {
   readonly draft: Draft;
   readonly startedAtMs: number;
   /** Why the message will be refused at its end. */
@@ -36,17 +36,17 @@ export class Reception {
   pressure: Promise<void> | undefined;
   /** Octets of the message so far. */
   size = 0;
-  readonly #limits: ReceptionLimits;
+  readonly #limits: DataLimits;
   readonly #scanner: DataScanner;
   readonly #headers = new HeaderScan();
-  readonly #far: FarSide | undefined;
+  readonly #remote: RemoteSide | undefined;
   #windowStartMs: number;
   #windowBytes = 0;
 
-  constructor(draft: Draft, limits: ReceptionLimits, nowMs: number, far?: FarSide) {
+  constructor(draft: Draft, limits: DataLimits, nowMs: number, remote?: RemoteSide) {
     this.draft = draft;
     this.#limits = limits;
-    this.#far = far;
+    this.#remote = remote;
     this.#scanner = new DataScanner(limits.normaliseNewlines);
     this.startedAtMs = nowMs;
     this.#windowStartMs = nowMs;
@@ -114,16 +114,16 @@ export class Reception {
         this.#fail(error);
       }
     }
-    const farPressure = this.#far?.write(bytes);
-    if (farPressure === undefined) return;
+    const remotePressure = this.#remote?.write(bytes);
+    if (remotePressure === undefined) return;
     const { pressure } = this;
     this.pressure =
-      pressure === undefined ? farPressure : Promise.all([pressure, farPressure]).then(() => undefined);
+      pressure === undefined ? remotePressure : Promise.all([pressure, remotePressure]).then(() => undefined);
   }
 
   #fail(error: unknown): void {
     this.storageError = error;
-    if (this.#far === undefined) this.#refuse(storageReply(error));
+    if (this.#remote === undefined) this.#refuse(storageReply(error));
     else this.abandon();
   }
 

@@ -1,8 +1,8 @@
 /** From the final dot to the reply: waits for the storage, in bounded time, and says what the client is to hear. */
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import type { StoredMessage } from "../../../shared/spool/spool.ts";
-import { type Acceptor, accept, makeRecord, type ReceivedMessage, type Stamp } from "./accept.ts";
-import { type Reception, storageReply } from "./data-receiver.ts";
+import { type Acceptor, accept, makeRecord, type ReceivedMessage, type TraceInfo } from "./accept.ts";
+import { type DataReceiver, storageReply } from "./data-receiver.ts";
 
 export type Stored =
   | {
@@ -18,17 +18,17 @@ export type Stored =
 
 /** Never rejects. The draft has ended, or been given up, when it resolves. */
 export async function storeMessage(
-  reception: Reception,
+  receiver: DataReceiver,
   message: ReceivedMessage,
   acceptor: Acceptor,
-  stamp: Stamp,
+  trace: TraceInfo,
 ): Promise<Stored> {
-  const { id } = stamp;
+  const { id } = trace;
   try {
-    await written(reception, acceptor.deadlineMs);
-    if (reception.refusal !== undefined) return { kind: "refused", reply: reception.refusal };
-    const record = makeRecord(message, stamp);
-    const acceptance = await accept(reception.draft, record, acceptor);
+    await written(receiver, acceptor.deadlineMs);
+    if (receiver.refusal !== undefined) return { kind: "refused", reply: receiver.refusal };
+    const record = makeRecord(message, trace);
+    const acceptance = await accept(receiver.draft, record, acceptor);
     if (acceptance.kind === "failed") throw acceptance.error;
     if (acceptance.kind === "late") throw new Error("the storage did not answer in time");
     const rows = [...new Set(message.routes.map((route) => route.row))];
@@ -39,11 +39,11 @@ export async function storeMessage(
 }
 
 /** Waits until the storage has taken what came so far. @throws what it said, or that it said nothing in time */
-export async function written(reception: Reception, deadlineMs: number): Promise<void> {
-  const { pressure } = reception;
+export async function written(receiver: DataReceiver, deadlineMs: number): Promise<void> {
+  const { pressure } = receiver;
   if (pressure !== undefined && !(await settlesWithin(pressure, deadlineMs)))
     throw new Error("the storage did not answer in time");
-  if (reception.storageError !== undefined) throw reception.storageError;
+  if (receiver.storageError !== undefined) throw receiver.storageError;
 }
 
 /** The storage's trouble or our own bug: either way the client keeps the message. */

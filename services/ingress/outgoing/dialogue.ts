@@ -71,7 +71,7 @@ export class Dialogue {
   #isClosing = false;
   #hasEnded = false;
   /** What was answered for the MAIL that is read next. */
-  #mailVerdict: boolean | undefined;
+  #mailDecision: boolean | undefined;
 
   constructor(rules: ProxyRules, sink: DialogueSink) {
     this.#sink = sink;
@@ -172,7 +172,7 @@ export class Dialogue {
         return;
       }
       const isForServer = this.#readCommand(taken.line, taken.ended);
-      this.#mailVerdict = undefined;
+      this.#mailDecision = undefined;
       this.#facts.isOverRate = false;
       if (wasInLine && isForServer) this.#sink.toServer(taken.line);
       if (!wasInLine && !isForServer) this.#pass(chunk, start, at);
@@ -187,14 +187,14 @@ export class Dialogue {
     const command = parseCommandLine(line);
     // What is refused anyway does not count.
     const isBegun = command.kind === "mail" && refusal(command, line, this.#rules, this.#facts) === undefined;
-    if (!isBegun || this.#mailVerdict !== undefined) return true;
-    const verdict = this.#sink.admitMail();
-    if (typeof verdict === "boolean") {
-      this.#judgeMail(verdict);
+    if (!isBegun || this.#mailDecision !== undefined) return true;
+    const decision = this.#sink.admitMail();
+    if (typeof decision === "boolean") {
+      this.#judgeMail(decision);
       return true;
     }
     this.#mode = "waiting";
-    void verdict.then((isAdmitted) => {
+    void decision.then((isAdmitted) => {
       if (this.#hasEnded) return;
       this.#judgeMail(isAdmitted);
       this.#mode = "command";
@@ -205,7 +205,7 @@ export class Dialogue {
   }
 
   #judgeMail(isAdmitted: boolean): void {
-    this.#mailVerdict = isAdmitted;
+    this.#mailDecision = isAdmitted;
     this.#facts.isOverRate = !isAdmitted;
   }
 

@@ -5,7 +5,7 @@
  */
 import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import { type MailLimit, turnAway } from "../connections/client-limits.ts";
@@ -25,7 +25,7 @@ export interface OutgoingProxyOptions {
 }
 
 export interface OutgoingProxy {
-  take(socket: net.Socket, connection: Connection): void;
+  take(socket: net.Socket, connection: ClientConnection): void;
   /** Likewise, for a client that has too many connections. */
   turnAway(socket: net.Socket): void;
   /** Idle sessions end at once, others when their transaction has, all after `graceMs`. Resolves when all have. */
@@ -50,7 +50,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
     if (sessions.size === 0 && waiting.size === 0) allGone?.();
   };
 
-  function refuse(client: net.Socket, connection: Connection, reason: string): void {
+  function refuse(client: net.Socket, connection: ClientConnection, reason: string): void {
     log.info({
       event: "session.close",
       session: connection.id,
@@ -70,7 +70,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
     turnAway(client, reply);
   }
 
-  async function connect(client: net.Socket, connection: Connection): Promise<void> {
+  async function connect(client: net.Socket, connection: ClientConnection): Promise<void> {
     waiting.add(client);
     client.once("close", () => {
       waiting.delete(client);

@@ -1,6 +1,6 @@
 /** One session of the outgoing proxy: the dialogue, the tunnel under it, and what the log says of both. */
 import type net from "node:net";
-import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { MailLimit } from "../connections/client-limits.ts";
@@ -24,7 +24,7 @@ export interface ProxySessionOptions {
 }
 
 export class ProxySession implements DialogueSink {
-  readonly #connection: Connection;
+  readonly #connection: ClientConnection;
   readonly #options: ProxySessionOptions;
   readonly #dialogue: Dialogue;
   readonly #tunnel: Tunnel;
@@ -38,7 +38,12 @@ export class ProxySession implements DialogueSink {
   #isEndingWhenIdle = false;
 
   /** Both sockets are connected; the session owns them from here on. */
-  constructor(client: net.Socket, server: net.Socket, connection: Connection, options: ProxySessionOptions) {
+  constructor(
+    client: net.Socket,
+    server: net.Socket,
+    connection: ClientConnection,
+    options: ProxySessionOptions,
+  ) {
     this.#connection = connection;
     const { id, client: from, destination } = connection;
     this.#named = { session: id, client: from.address, server: formatEndpoint(destination) };
@@ -86,7 +91,7 @@ export class ProxySession implements DialogueSink {
   }
 
   admitMail(): boolean | Promise<boolean> {
-    const verdict = this.#options.mailLimit?.(this.#connection) ?? true;
+    const decision = this.#options.mailLimit?.(this.#connection) ?? true;
     const tell = (isAdmitted: boolean): boolean => {
       if (!isAdmitted) {
         this.#options.log.info({
@@ -98,7 +103,7 @@ export class ProxySession implements DialogueSink {
       }
       return isAdmitted;
     };
-    return typeof verdict === "boolean" ? tell(verdict) : verdict.then(tell);
+    return typeof decision === "boolean" ? tell(decision) : decision.then(tell);
   }
 
   wentOn(): void {

@@ -1,23 +1,23 @@
 /** The taking of messages, from DATA to the reply to the final dot. Owns the message at hand. */
 
-import type { Connection } from "../../../shared/mail/client-connection.ts";
-import type { TlsFacts } from "../../../shared/mail/received.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
+import type { TlsSummary } from "../../../shared/mail/received.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { type FinishedInline, finishInline } from "../inline/finish-inline.ts";
-import type { InlineLeg } from "../inline/inline-delivery.ts";
+import type { InlineDelivery } from "../inline/inline-delivery.ts";
 import { logInline } from "../inline/inline-log.ts";
-import { makeStamp, nextQueueId, type ReceivedMessage, type Stamp } from "../message/accept.ts";
-import { Reception, storageReply } from "../message/data-receiver.ts";
+import { makeTraceInfo, nextQueueId, type ReceivedMessage, type TraceInfo } from "../message/accept.ts";
+import { DataReceiver, storageReply } from "../message/data-receiver.ts";
 import { queuedReply, replies } from "../message/replies.ts";
 import { type Stored, settlesWithin, storeMessage } from "../message/store.ts";
 import type { SessionInput } from "./input.ts";
 import type { SessionProfile } from "./profile.ts";
-import { addresses, type Journal, type Stage } from "./session-log.ts";
+import { addresses, type SessionLog, type Stage } from "./session-log.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** What the intake needs of its session. */
-export interface IntakeSession {
-  readonly connection: Connection;
+export interface ReceivingSession {
+  readonly connection: ClientConnection;
   readonly input: SessionInput;
   /** The client is gone. */
   readonly isGone: boolean;
@@ -37,38 +37,38 @@ export interface OpenMessage {
   transaction: Transaction;
   helo: string;
   ehlo: boolean;
-  tls: TlsFacts | undefined;
+  tls: TlsSummary | undefined;
 }
 
 /** The far server's part in the message at hand. */
 interface InlinePart {
-  leg: InlineLeg;
-  stamp: Stamp;
+  inlineDelivery: InlineDelivery;
+  trace: TraceInfo;
 }
 
-export class Intake {
-  readonly #session: IntakeSession;
+export class MessageReceiver {
+  readonly #session: ReceivingSession;
   readonly #profile: SessionProfile;
-  readonly #journal: Journal;
+  readonly #sessionLog: SessionLog;
   #message: OpenMessage | undefined;
-  #reception: Reception | undefined;
+  #receiver: DataReceiver | undefined;
   #inline: InlinePart | undefined;
   /** The final dot has come, and the reply has not gone. */
   isStoring = false;
 
-  constructor(session: IntakeSession, profile: SessionProfile, journal: Journal) {
+  constructor(session: ReceivingSession, profile: SessionProfile, sessionLog: SessionLog) {
     this.#session = session;
     this.#profile = profile;
-    this.#journal = journal;
+    this.#sessionLog = sessionLog;
   }
 
   /** Answers DATA. */
   open(message: OpenMessage): Reply {
-    const { acceptor, reception, now } = this.#profile;
+    const { acceptor, receiver, now } = this.#profile;
     try {
       const draft = acceptor.spool.draft();
       this.#inline = this.#beginInline(message);
-      this.#reception = new Reception(draft, reception, now(), this.#inline?.leg);
+      this.#receiver = new DataReceiver(draft, receiver, now(), this.#inline?.inlineDelivery);
     } catch (error) {
       acceptor.log.error({ session: this.#session.connection.id, err: error }, "the spool takes no message");
       return this.#refused("DATA", message, storageReply(error));
@@ -80,64 +80,64 @@ export class Intake {
 
   /** Takes octets of the message. @returns index behind its end, -1 while that has not come */
   take(chunk: Buffer): number {
-    const reception = this.#reception;
-    if (reception === undefined) return 0;
-    const end = reception.push(chunk);
+    const receiver = this.#receiver;
+    if (receiver === undefined) return 0;
+    const end = receiver.push(chunk);
     // The far server must not get what we refuse.
-    if (reception.refusal !== undefined) this.#inline?.leg.abandon();
-    if (end >= 0) this.#finish(reception);
-    else if (reception.isAbsurd) this.#breakOff(replies.tooLarge);
-    else if (reception.isTooSlow(this.#profile.now())) this.#breakOff(replies.tooSlow);
-    else if (reception.pressure !== undefined) this.#waitForStorage(reception.pressure);
+    if (receiver.refusal !== undefined) this.#inline?.inlineDelivery.abandon();
+    if (end >= 0) this.#finish(receiver);
+    else if (receiver.isAbsurd) this.#breakOff(replies.tooLarge);
+    else if (receiver.isTooSlow(this.#profile.now())) this.#breakOff(replies.tooSlow);
+    else if (receiver.pressure !== undefined) this.#waitForStorage(receiver.pressure);
     return end;
   }
 
   /** Gives up the message at hand; what is being stored goes on. */
   abandon(): void {
     if (this.isStoring) return;
-    this.#reception?.abandon();
-    this.#inline?.leg.abandon();
+    this.#receiver?.abandon();
+    this.#inline?.inlineDelivery.abandon();
     this.#forget();
   }
 
   /** The id and the Received field are made here: the far server gets them before the record, if there will be one. */
   #beginInline(message: OpenMessage): InlinePart | undefined {
-    const { leg, envelope } = message.transaction;
-    if (leg === undefined) return undefined;
-    if (leg.recipients.length === 0) {
-      leg.abandon();
+    const { inlineDelivery, envelope } = message.transaction;
+    if (inlineDelivery === undefined) return undefined;
+    if (inlineDelivery.recipients.length === 0) {
+      inlineDelivery.abandon();
       // Its recipients are the queue's; the log will tell why.
-      if (leg.deferred.size === 0) return undefined;
+      if (inlineDelivery.deferred.size === 0) return undefined;
     }
     const { hostname, now } = this.#profile;
     const { connection } = this.#session;
     const { helo, ehlo, tls } = message;
     const atMs = now();
-    const stamp = makeStamp({ connection, hostname, helo, ehlo, tls, envelope }, nextQueueId(atMs), atMs);
-    leg.startData(stamp.received);
-    return { leg, stamp };
+    const trace = makeTraceInfo({ connection, hostname, helo, ehlo, tls, envelope }, nextQueueId(atMs), atMs);
+    inlineDelivery.startData(trace.received);
+    return { inlineDelivery, trace };
   }
 
-  #finish(reception: Reception): void {
+  #finish(receiver: DataReceiver): void {
     const message = this.#message;
     if (message === undefined) return;
-    if (reception.refusal !== undefined && reception.storageError === undefined) {
-      this.#conclude(message, reception, { kind: "refused", reply: reception.refusal });
+    if (receiver.refusal !== undefined && receiver.storageError === undefined) {
+      this.#conclude(message, receiver, { kind: "refused", reply: receiver.refusal });
       return;
     }
     const { hostname } = this.#profile;
     const { connection, input } = this.#session;
     const { transaction, ...client } = message;
     const { envelope, routes } = transaction;
-    const { size, has8bit, messageId, tlsOptional } = reception;
+    const { size, has8bit, messageId, tlsOptional } = receiver;
     const content = { messageId, size, has8bit, tlsOptional };
     const facts = { connection, hostname, ...client, envelope, routes, ...content };
     input.wait();
     this.isStoring = true;
-    this.#carry(facts, reception)
+    this.#carry(facts, receiver)
       .then(({ stored, inline }) => {
         this.isStoring = false;
-        this.#conclude(message, reception, stored, inline);
+        this.#conclude(message, receiver, stored, inline);
         input.resumeInput();
         this.#session.flush();
       })
@@ -147,44 +147,53 @@ export class Intake {
   /** To the far server, if there is one, and to the spool, for whom that leaves. */
   async #carry(
     facts: ReceivedMessage,
-    reception: Reception,
+    receiver: DataReceiver,
   ): Promise<{ stored: Stored; inline?: FinishedInline }> {
     const { acceptor, inline, now } = this.#profile;
     const part = this.#inline;
-    if (part === undefined || inline === undefined || reception.refusal !== undefined) {
+    if (part === undefined || inline === undefined || receiver.refusal !== undefined) {
       const atMs = now();
-      const stamp = part?.stamp ?? makeStamp(facts, nextQueueId(atMs), atMs);
-      return { stored: await storeMessage(reception, facts, acceptor, stamp) };
+      const trace = part?.trace ?? makeTraceInfo(facts, nextQueueId(atMs), atMs);
+      return { stored: await storeMessage(receiver, facts, acceptor, trace) };
     }
     const isGone = () => this.#session.isGone;
-    const finished = await finishInline({ ...part, isGone }, reception, facts, acceptor, inline);
+    const finished = await finishInline({ ...part, isGone }, receiver, facts, acceptor, inline);
     return { stored: finished.stored, inline: finished };
   }
 
-  #conclude(message: OpenMessage, reception: Reception, stored: Stored, inline?: FinishedInline): void {
+  #conclude(message: OpenMessage, receiver: DataReceiver, stored: Stored, inline?: FinishedInline): void {
     if (stored.kind === "accepted") {
-      const ms = this.#profile.now() - reception.startedAtMs;
-      const leg = this.#inline?.leg;
+      const ms = this.#profile.now() - receiver.startedAtMs;
+      const inlineDelivery = this.#inline?.inlineDelivery;
       const isDelivered = inline?.end?.outcome.kind === "delivered";
-      this.#journal.accepted({
+      this.#sessionLog.accepted({
         id: stored.id,
         helo: message.helo,
         envelope: message.transaction.envelope,
-        messageId: reception.messageId,
-        size: reception.size,
+        messageId: receiver.messageId,
+        size: receiver.size,
         rows: stored.rows,
         ms,
         unheard: this.#session.isGone,
-        ...(leg === undefined ? {} : { inline: isDelivered ? leg.recipients.length : 0 }),
+        ...(inlineDelivery === undefined
+          ? {}
+          : { inline: isDelivered ? inlineDelivery.recipients.length : 0 }),
       });
-      if (leg !== undefined && inline?.end !== undefined) {
+      if (inlineDelivery !== undefined && inline?.end !== undefined) {
         const { envelope } = message.transaction;
         const { end, isSettled } = inline;
-        logInline(this.#profile.acceptor.log, { id: stored.id, envelope, leg, end, ms, isSettled });
+        logInline(this.#profile.acceptor.log, {
+          id: stored.id,
+          envelope,
+          inlineDelivery,
+          end,
+          ms,
+          isSettled,
+        });
       }
       this.#session.reply(stored.reply ?? queuedReply(stored.id));
     } else {
-      reception.abandon();
+      receiver.abandon();
       this.#session.reply(this.#refused("DOT", message, stored.reply));
     }
     this.#forget();
@@ -192,7 +201,7 @@ export class Intake {
   }
 
   #forget(): void {
-    this.#reception = undefined;
+    this.#receiver = undefined;
     this.#inline = undefined;
     this.#message = undefined;
   }
@@ -221,7 +230,7 @@ export class Intake {
 
   #refused(stage: Stage, { transaction, helo }: OpenMessage, reply: Reply): Reply {
     const { envelope } = transaction;
-    this.#journal.refused(stage, reply, { helo, from: envelope.reversePath, to: addresses(envelope) });
+    this.#sessionLog.refused(stage, reply, { helo, from: envelope.reversePath, to: addresses(envelope) });
     return reply;
   }
 }

@@ -2,8 +2,8 @@
 import type { Recipient } from "../../../shared/mail/envelope.ts";
 import type { Route } from "../../../shared/routing/route.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
-import { type Inline, type InlineSender, mayGoInline, openLeg } from "../inline/inline.ts";
-import type { InlineLeg } from "../inline/inline-delivery.ts";
+import { type Inline, type InlineSender, mayGoInline, openInlineDelivery } from "../inline/inline.ts";
+import type { InlineDelivery } from "../inline/inline-delivery.ts";
 import { refusalOf } from "../inline/remote-reply.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -21,26 +21,28 @@ export function passOn(
 ): Promise<PassedOn> | undefined {
   if (!mayGoInline(inline, transaction, recipient, route)) return undefined;
   // The first who may go inline decides where to.
-  transaction.leg ??= openLeg(inline, sender(), route);
-  const { leg } = transaction;
-  return leg.leadsTo(route) ? ask(inline, leg, transaction, recipient, route) : undefined;
+  transaction.inlineDelivery ??= openInlineDelivery(inline, sender(), route);
+  const { inlineDelivery } = transaction;
+  return inlineDelivery.leadsTo(route)
+    ? ask(inline, inlineDelivery, transaction, recipient, route)
+    : undefined;
 }
 
 async function ask(
   { metrics }: Inline,
-  leg: InlineLeg,
+  inlineDelivery: InlineDelivery,
   transaction: Transaction,
   recipient: Recipient,
   route: Route,
 ): Promise<PassedOn> {
-  const answer = await leg.recipient(recipient);
+  const answer = await inlineDelivery.recipient(recipient);
   if (answer.kind === "rejected") {
     metrics.count("rejected", 1);
     return { kind: "refused", reply: refusalOf(answer.diagnosis) };
   }
   const index = transaction.recipientCount;
-  if (answer.kind === "accepted") leg.recipients.push(index);
-  else leg.deferred.set(index, answer.diagnosis);
+  if (answer.kind === "accepted") inlineDelivery.recipients.push(index);
+  else inlineDelivery.deferred.set(index, answer.diagnosis);
   transaction.add(recipient, route);
   return { kind: "taken" };
 }

@@ -5,7 +5,7 @@ import type { Reply } from "../../../shared/smtp/reply.ts";
 import type { MailLimit } from "../connections/client-limits.ts";
 import type { Inline } from "../inline/inline.ts";
 import type { Acceptor } from "../message/accept.ts";
-import type { ReceptionLimits } from "../message/data-receiver.ts";
+import type { DataLimits } from "../message/data-receiver.ts";
 import type { SessionMetrics } from "./metrics.ts";
 
 /** Durations in milliseconds; 0 means no limit. */
@@ -22,7 +22,7 @@ export interface SessionProfile {
   inline: Inline | undefined;
   /** Absent: a client may send as many messages as it likes. */
   mailLimit: MailLimit | undefined;
-  reception: ReceptionLimits;
+  receiver: DataLimits;
   /** In each message. */
   maxRecipients: number;
   greeting: Reply;

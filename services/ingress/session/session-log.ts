@@ -1,6 +1,6 @@
 /** What a session's log lines and counters say; bounded whatever a client sends. */
 
-import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import type { EventName, Logger } from "../../../shared/runtime/log.ts";
 import { describeReply, type Reply } from "../../../shared/smtp/reply.ts";
@@ -14,8 +14,8 @@ const maxLoggedRefusals = 50;
 const maxLoggedRecipients = 10;
 const maxLoggedText = 320;
 
-export class Journal {
-  readonly #connection: Connection;
+export class SessionLog {
+  readonly #connection: ClientConnection;
   readonly #log: Logger;
   readonly #metrics: SessionMetrics;
   readonly #openedAtMs: number;
@@ -24,7 +24,7 @@ export class Journal {
   #recipients = 0;
   #octets = 0;
 
-  constructor(connection: Connection, log: Logger, metrics: SessionMetrics, nowMs: number) {
+  constructor(connection: ClientConnection, log: Logger, metrics: SessionMetrics, nowMs: number) {
     this.#connection = connection;
     this.#log = log;
     this.#metrics = metrics;

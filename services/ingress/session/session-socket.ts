@@ -5,7 +5,7 @@
  */
 import type net from "node:net";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection";
-import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { replies } from "../message/replies.ts";
 import { type InputConsumer, type LineFault, SessionInput } from "./input.ts";
@@ -28,7 +28,7 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
   /** Why the session ended, for the log. */
   protected endedBy = "client";
 
-  constructor(socket: net.Socket, connection: Connection, profile: SessionProfile) {
+  constructor(socket: net.Socket, connection: ClientConnection, profile: SessionProfile) {
     const { client, destination } = connection;
     super(profile.server, socket, {
       id: connection.id,

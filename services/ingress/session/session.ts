@@ -1,8 +1,8 @@
 /** The dialogue of a queued session (RFC 5321 §4.1): what each command does, and what is answered. */
 import type net from "node:net";
 import type { TLSSocket } from "node:tls";
-import type { Connection } from "../../../shared/mail/client-connection.ts";
-import type { TlsFacts } from "../../../shared/mail/received.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
+import type { TlsSummary } from "../../../shared/mail/received.ts";
 import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { InlineSender } from "../inline/inline.ts";
@@ -11,10 +11,10 @@ import { type MailCommand, parseMail, parseRcpt } from "../message/envelope-comm
 import { replies } from "../message/replies.ts";
 import { splitCommand } from "./command.ts";
 import type { LineFault } from "./input.ts";
-import { Intake } from "./message-receiver.ts";
+import { MessageReceiver } from "./message-receiver.ts";
 import { type PassedOn, passOn } from "./pass-on.ts";
 import type { SessionProfile } from "./profile.ts";
-import { Journal } from "./session-log.ts";
+import { SessionLog } from "./session-log.ts";
 import { SessionSocket } from "./session-socket.ts";
 import { Transaction } from "./transaction.ts";
 
@@ -28,24 +28,24 @@ const maxDenied = 100;
 const maxHelo = 255;
 
 export class QueuedSession extends SessionSocket {
-  readonly connection: Connection;
+  readonly connection: ClientConnection;
   readonly #profile: SessionProfile;
-  readonly #journal: Journal;
-  readonly #intake: Intake;
+  readonly #sessionLog: SessionLog;
+  readonly #messageReceiver: MessageReceiver;
   readonly #onClosed: (session: QueuedSession) => void;
   #helo = "";
   #isEhlo = false;
-  #tls: TlsFacts | undefined;
+  #tls: TlsSummary | undefined;
   #transaction: Transaction | undefined;
   /** A recipient has been passed on to a far server, which has not answered. */
-  #asksFarServer = false;
+  #asksRemoteServer = false;
   #errors = 0;
   #idleCommands = 0;
   #denied = 0;
 
   constructor(
     socket: net.Socket,
-    connection: Connection,
+    connection: ClientConnection,
     profile: SessionProfile,
     onClosed: (session: QueuedSession) => void,
   ) {
@@ -53,8 +53,8 @@ export class QueuedSession extends SessionSocket {
     this.connection = connection;
     this.#profile = profile;
     this.#onClosed = onClosed;
-    this.#journal = new Journal(connection, profile.acceptor.log, profile.metrics, profile.now());
-    this.#intake = new Intake(this, profile, this.#journal);
+    this.#sessionLog = new SessionLog(connection, profile.acceptor.log, profile.metrics, profile.now());
+    this.#messageReceiver = new MessageReceiver(this, profile, this.#sessionLog);
   }
 
   protected override get inTransaction(): boolean {
@@ -62,7 +62,7 @@ export class QueuedSession extends SessionSocket {
   }
 
   protected override get isBusy(): boolean {
-    return this.#intake.isStoring || this.#asksFarServer;
+    return this.#messageReceiver.isStoring || this.#asksRemoteServer;
   }
 
   override takeLine(line: string): void {
@@ -77,7 +77,7 @@ export class QueuedSession extends SessionSocket {
   }
 
   override takeData(chunk: Buffer): number {
-    return this.#intake.take(chunk);
+    return this.#messageReceiver.take(chunk);
   }
 
   inputFailed(error: unknown): void {
@@ -106,7 +106,7 @@ export class QueuedSession extends SessionSocket {
 
   protected override closed(): void {
     this.#reset();
-    this.#journal.closed({
+    this.#sessionLog.closed({
       helo: this.#helo,
       tls: this.#tls?.version,
       endedBy: this.endedBy,
@@ -176,10 +176,10 @@ export class QueuedSession extends SessionSocket {
   #mail(line: string): Reply | undefined {
     if (this.#helo === "") return this.#bad(replies.heloFirst);
     if (this.#transaction !== undefined) return this.#bad(replies.mailAlready);
-    const { maxMessageBytes } = this.#profile.reception;
+    const { maxMessageBytes } = this.#profile.receiver;
     const command = parseMail(line, { maxMessageBytes, requireTls: this.secure });
     if (command.kind === "refused") {
-      this.#journal.refused("MAIL", command.reply, { helo: this.#helo, what: line });
+      this.#sessionLog.refused("MAIL", command.reply, { helo: this.#helo, what: line });
       return this.#bad(command.reply);
     }
     const admitted = this.#profile.mailLimit?.(this.connection) ?? true;
@@ -191,7 +191,7 @@ export class QueuedSession extends SessionSocket {
   #begin(command: MailCommand, isAdmitted: boolean): Reply {
     if (!isAdmitted) {
       const reply = replies.tooManyMessages;
-      this.#journal.refused("MAIL", reply, { helo: this.#helo, from: command.reversePath });
+      this.#sessionLog.refused("MAIL", reply, { helo: this.#helo, from: command.reversePath });
       return this.#bad(reply);
     }
     this.#transaction = new Transaction(command);
@@ -205,7 +205,7 @@ export class QueuedSession extends SessionSocket {
     const command = parseRcpt(line, smtputf8 === true);
     if (command.kind === "refused") {
       transaction.refusedRecipients++;
-      this.#journal.refused("RCPT", command.reply, { helo: this.#helo, from: reversePath, what: line });
+      this.#sessionLog.refused("RCPT", command.reply, { helo: this.#helo, from: reversePath, what: line });
       return this.#bad(command.reply);
     }
     const { recipient, sourceRoute } = command;
@@ -230,7 +230,7 @@ export class QueuedSession extends SessionSocket {
       transaction.add(taken, decision);
       return replies.rcptOk;
     }
-    this.#awaitFarServer(transaction, taken.address, passed);
+    this.#awaitRemoteServer(transaction, taken.address, passed);
     return undefined;
   }
 
@@ -241,10 +241,10 @@ export class QueuedSession extends SessionSocket {
   }
 
   /** The client waits for the far server's answer. */
-  #awaitFarServer(transaction: Transaction, recipient: string, passed: Promise<PassedOn>): void {
-    this.#asksFarServer = true;
+  #awaitRemoteServer(transaction: Transaction, recipient: string, passed: Promise<PassedOn>): void {
+    this.#asksRemoteServer = true;
     this.#answerWhen(passed, (answer) => {
-      this.#asksFarServer = false;
+      this.#asksRemoteServer = false;
       return this.#transaction === transaction ? this.#answered(transaction, recipient, answer) : undefined;
     });
   }
@@ -273,7 +273,7 @@ export class QueuedSession extends SessionSocket {
   #refuseRecipient(transaction: Transaction, recipient: string, reply: Reply): Reply {
     transaction.refusedRecipients++;
     const from = transaction.envelope.reversePath;
-    this.#journal.refused("RCPT", reply, { helo: this.#helo, from, to: [recipient] });
+    this.#sessionLog.refused("RCPT", reply, { helo: this.#helo, from, to: [recipient] });
     return reply;
   }
 
@@ -284,7 +284,7 @@ export class QueuedSession extends SessionSocket {
     // RFC 5321 §3.3, RFC 2920 §3.1: 554 where recipients were named and none was good.
     if (transaction.recipientCount === 0)
       return this.#bad(transaction.refusedRecipients > 0 ? replies.noRecipients : replies.rcptFirst);
-    return this.#intake.open({
+    return this.#messageReceiver.open({
       transaction,
       helo: this.#helo,
       ehlo: this.#isEhlo,
@@ -306,13 +306,13 @@ export class QueuedSession extends SessionSocket {
 
   /** Gives up the transaction; a message that is being stored goes on. */
   #reset(): void {
-    this.#intake.abandon();
-    if (!this.#intake.isStoring) this.#transaction?.leg?.abandon();
+    this.#messageReceiver.abandon();
+    if (!this.#messageReceiver.isStoring) this.#transaction?.inlineDelivery?.abandon();
     this.#transaction = undefined;
   }
 
   /** To be asked while the socket is open: a closed one has forgotten. */
-  #tlsFacts(): TlsFacts | undefined {
+  #tlsFacts(): TlsSummary | undefined {
     if (!this.secure || this.tlsOptions === false) return undefined;
     const { standardName, name } = this.tlsOptions;
     return { version: (this._socket as TLSSocket).getProtocol() ?? "TLS", cipher: standardName ?? name };

@@ -3,14 +3,14 @@ import { readFileSync } from "node:fs";
 import type net from "node:net";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 import type { Config, ListenerConfig } from "../../../shared/config/schema.ts";
-import type { Connection } from "../../../shared/mail/client-connection.ts";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Publisher } from "../../../shared/queue/contract/queue.ts";
 import type { Routing } from "../../../shared/routing/classify.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import type { Spool } from "../../../shared/spool/spool.ts";
 import { type MailLimit, turnAway } from "../connections/client-limits.ts";
-import type { Inline, InlineMeans } from "../inline/inline.ts";
+import type { Inline, InlineDeps } from "../inline/inline.ts";
 import { InlineMetrics } from "../inline/inline-metrics.ts";
 import { ehloReply, greeting, heloReply, replies } from "../message/replies.ts";
 import { SessionMetrics } from "./metrics.ts";
@@ -26,7 +26,7 @@ export interface SessionsOptions {
   /** Of the process; absent: nothing is exported. */
   metrics?: Metrics;
   /** Absent: all mail goes through the queue. */
-  inline?: InlineMeans;
+  inline?: InlineDeps;
   /** Absent: a client may send as many messages as it likes. */
   mailLimit?: MailLimit;
   /** Epoch milliseconds. */
@@ -40,7 +40,7 @@ export interface Sessions {
    * Starts a session on a socket that is paused and to which nothing has been said; octets may have been unshifted.
    * The socket belongs to the session from then on.
    */
-  take(socket: net.Socket, connection: Connection, listener: ListenerConfig): void;
+  take(socket: net.Socket, connection: ClientConnection, listener: ListenerConfig): void;
   /** Likewise, for a client that has too many connections. */
   turnAway(socket: net.Socket): void;
   /** Sessions that are open. */
@@ -130,7 +130,7 @@ function makeProfile(
     acceptor: { spool, publisher, log, deadlineMs: storageDeadlineMs ?? defaultStorageDeadlineMs },
     metrics,
     inline,
-    reception: {
+    receiver: {
       maxMessageBytes: limits.message,
       maxHops: limits.hops,
       normaliseNewlines: listener.bare_newline === "normalise",

@@ -1,7 +1,7 @@
 /** A mail transaction from MAIL to the final dot: the envelope, and where each recipient goes. */
 import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
 import type { Route } from "../../../shared/routing/route.ts";
-import type { InlineLeg } from "../inline/inline-delivery.ts";
+import type { InlineDelivery } from "../inline/inline-delivery.ts";
 import type { MailCommand } from "../message/envelope-command.ts";
 
 export class Transaction {
@@ -12,7 +12,7 @@ export class Transaction {
   /** SIZE as the client declared it. */
   readonly declaredOctets: number | undefined;
   /** The far server that some of the recipients go to while the client waits. */
-  leg: InlineLeg | undefined;
+  inlineDelivery: InlineDelivery | undefined;
   readonly #known = new Set<string>();
 
   constructor({ kind: _, reversePath, declaredOctets, ...parameters }: MailCommand) {

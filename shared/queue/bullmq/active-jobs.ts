@@ -2,8 +2,8 @@
 import type { Logger } from "../../runtime/log.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import type { QueueName } from "../contract/contract.ts";
+import { otherQueue } from "../contract/contract.ts";
 import { jobName, jobOptions } from "../contract/delivery-job.ts";
-import { otherQueue } from "../producer.ts";
 import { readEpoch } from "./epoch.ts";
 import { epochKey, queueBase } from "./keys.ts";
 import { reclaimJobs } from "./scripts.ts";
@@ -14,7 +14,7 @@ interface Held {
   lost: boolean;
 }
 
-export class InHand {
+export class ActiveJobs {
   readonly #jobs = new Map<string, Held>();
   readonly #queue: QueueName;
   readonly #redis: RedisConnection;

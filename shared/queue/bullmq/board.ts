@@ -1,8 +1,8 @@
 /** The queues as BullMQ objects, for dashboards that read them. Owns one connection; close() ends it. */
 import { Queue } from "bullmq";
 import type { Logger } from "../../runtime/log.ts";
-import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
-import { queueNames, queuePrefix } from "../contract/contract.ts";
+import { createRedis, queuePrefix, type RedisConfig } from "../../runtime/redis.ts";
+import { queueNames } from "../contract/contract.ts";
 
 export interface BoardQueues {
   readonly queues: readonly Queue[];

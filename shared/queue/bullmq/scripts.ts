@@ -4,7 +4,7 @@
  */
 
 import { Script } from "../../runtime/redis-script.ts";
-import { delayedScoreFactor, parkedEpochMs, parkedFromMs } from "./keys.ts";
+import { delayedScoreFactor, heldEpochMs, heldFromMs } from "./keys.ts";
 
 const wakeWorkers = `
 local function wakeForDelayed(base)
@@ -181,12 +181,12 @@ for i = 3, #ARGV do
   local id = ARGV[i]
   local old = redis.call("ZSCORE", base .. "delayed", id)
   if old then
-    local parked = tonumber(old) / ${delayedScoreFactor} - ${parkedFromMs}
+    local parked = tonumber(old) / ${delayedScoreFactor} - ${heldFromMs}
     if parked < 0 then
       redis.call("ZADD", base .. "delayed", score, id)
-    elseif due < ${parkedFromMs} then
+    elseif due < ${heldFromMs} then
       redis.call("ZADD", base .. "delayed", score, id)
-      countHeld(base .. id, ${parkedEpochMs} + parked * 1000)
+      countHeld(base .. id, ${heldEpochMs} + parked * 1000)
     end
     moved = moved + 1
   elseif ARGV[2] == "1" and redis.call("LREM", base .. "wait", 1, id) == 1 then
@@ -220,7 +220,7 @@ return removed
  * The jobs of a message. KEYS: bases of queues. ARGV: message id, how many parts to look for.
  * Returns for each queue the numbers of the parts that it has.
  */
-export const findParts = new Script(`
+export const findGroups = new Script(`
 local found = {}
 for q = 1, #KEYS do
   found[q] = {}
@@ -242,7 +242,7 @@ return redis.call("PEXPIRE", KEYS[1], ARGV[2])
  * Nothing may fail for BullMQ; what did all the same (a dashboard, an older release) waits again.
  * KEYS: base of the queue. Returns how many.
  */
-export const reviveFailed = new Script(`${wakeWorkers}
+export const requeueFailed = new Script(`${wakeWorkers}
 local base = KEYS[1]
 local ids = redis.call("ZRANGE", base .. "failed", 0, 999)
 for _, id in ipairs(ids) do

@@ -4,9 +4,9 @@
  */
 import { DelayedError, type Job, type JobJson, Worker } from "bullmq";
 import type { Logger } from "../../runtime/log.ts";
-import { createRedis, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
-import { type QueueName, queuePrefix } from "../contract/contract.ts";
-import { InHand } from "./active-jobs.ts";
+import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import type { QueueName } from "../contract/contract.ts";
+import { ActiveJobs } from "./active-jobs.ts";
 import { queueBase } from "./keys.ts";
 import { finishJob, rescheduleJob } from "./scripts.ts";
 
@@ -78,13 +78,13 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   const { queue, log, work, timing = workerTiming } = options;
   const redis = createRedis(options.redis, "worker", log);
   const copies = rememberCopies(redis);
-  const inHand = new InHand(queue, redis, timing.lockMs, log);
+  const activeJobs = new ActiveJobs(queue, redis, timing.lockMs, log);
   let closing = false;
   let whenIdle: (() => void) | undefined;
 
   const process = async (job: Job, token = "", signal = AbortSignal.abort()): Promise<void> => {
     const jobId = job.id ?? "";
-    inHand.add(jobId, token, job.data);
+    activeJobs.add(jobId, token, job.data);
     try {
       const end: WorkEnd = closing
         ? { kind: "later", atMs: Date.now(), queue }
@@ -95,13 +95,13 @@ export function startWorker(options: WorkerOptions): RunningWorker {
             restarted: job.attemptsStarted > 1 || job.stalledCounter > 0,
             signal,
           });
-      if (inHand.isLost(jobId)) throw handedOver;
+      if (activeJobs.isLost(jobId)) throw handedOver;
       if (end.kind === "done") return;
-      const code = await inHand.retryWithLock(jobId, () => apply(redis, queue, jobId, token, end));
+      const code = await activeJobs.retryWithLock(jobId, () => apply(redis, queue, jobId, token, end));
       if (code < 0) log.warn({ jobId, queue, code }, "the job was taken away before its work ended");
     } finally {
-      inHand.delete(jobId);
-      if (inHand.size === 0) whenIdle?.();
+      activeJobs.delete(jobId);
+      if (activeJobs.size === 0) whenIdle?.();
     }
     throw handedOver;
   };
@@ -124,8 +124,8 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       worker.cancelJob(jobId, "lock lost");
     }
   };
-  worker.on("lockRenewalFailed", (jobIds) => void inHand.reclaim(jobIds).then(drop));
-  const stopWatching = inHand.watchEpoch(timing.epochCheckMs, drop);
+  worker.on("lockRenewalFailed", (jobIds) => void activeJobs.reclaim(jobIds).then(drop));
+  const stopWatching = activeJobs.watchEpoch(timing.epochCheckMs, drop);
 
   return {
     async close(graceMs) {
@@ -133,7 +133,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       stopWatching();
       await worker.pause(true);
       const idle = (ms: number): Promise<void> =>
-        inHand.size === 0
+        activeJobs.size === 0
           ? Promise.resolve()
           : atMost(
               ms,
@@ -142,12 +142,12 @@ export function startWorker(options: WorkerOptions): RunningWorker {
               }),
             );
       await idle(graceMs);
-      if (inHand.size > 0) {
+      if (activeJobs.size > 0) {
         worker.cancelAllJobs("shutting down");
         await idle(afterAbortMs);
       }
       // BullMQ waits without limit for jobs, and for a Redis that is away.
-      await atMost(1_000, worker.close(inHand.size > 0));
+      await atMost(1_000, worker.close(activeJobs.size > 0));
       for (const connection of [redis, ...copies]) connection.disconnect();
     },
   };
@@ -185,14 +185,14 @@ function rememberCopies(redis: RedisConnection): { disconnect(): void }[] {
 
 function logWorkerError(error: Error & { code?: string }, queue: QueueName, log: Logger): void {
   // Said already, once per outage, by the connection's own watch.
-  const connectionTrouble =
+  const connectionErrors =
     /^(ECONN|ENOENT|ETIMEDOUT|EPIPE|EHOST|ENET)/.test(error.code ?? "") ||
     /Connection is closed|Stream isn't writeable|connect E|read E|write E/.test(error.message);
   // Handled where locks are lost.
-  const lockTrouble = /could not renew lock|Missing lock|Missing key for job|Lock mismatch/.test(
+  const lockErrors = /could not renew lock|Missing lock|Missing key for job|Lock mismatch/.test(
     error.message,
   );
-  if (connectionTrouble || lockTrouble) log.debug({ err: error, queue }, "queue worker");
+  if (connectionErrors || lockErrors) log.debug({ err: error, queue }, "queue worker");
   else log.error({ err: error, queue }, "queue worker");
 }
 

@@ -1,15 +1,21 @@
 /** The queue contract: names, ids and payloads that producers and consumers share. Every payload is parsed by these schemas. */
 import { z } from "zod";
 import type { Diagnosis } from "../../smtp/diagnosis.ts";
-import type { EnhancedStatus } from "../../smtp/status.ts";
-
-/** Braces make one hash slot of all keys: required by BullMQ on Redis Cluster. */
-export const queuePrefix = "{postern}";
+import { diagnosisSchema, replySchema } from "../../smtp/diagnosis-schema.ts";
 
 /** The queues that delivery workers consume. */
 export type DeliveryQueueName = "delivery" | "delivery-slow";
 export type QueueName = DeliveryQueueName | "bounce" | "dead";
 export const queueNames: readonly QueueName[] = ["delivery", "delivery-slow", "bounce", "dead"];
+
+/** The queue where the same job may be instead; the queue itself where there is none. */
+export function otherQueue(queue: QueueName): QueueName {
+  const others: Record<DeliveryQueueName, DeliveryQueueName> = {
+    delivery: "delivery-slow",
+    "delivery-slow": "delivery",
+  };
+  return queue === "delivery" || queue === "delivery-slow" ? others[queue] : queue;
+}
 
 /** Job n of a message; BullMQ forbids ':' and bare integers in ids. */
 export function deliveryJobId(messageId: string, part: number): string {
@@ -30,39 +36,6 @@ export function delayWarningJobId(messageId: string): string {
 export function parseDeliveryJobId(jobId: string): { id: string; part: number } | undefined {
   const match = /^([0-9A-Za-z]+)-(\d{1,6})$/.exec(jobId);
   return match?.[1] === undefined ? undefined : { id: match[1], part: Number(match[2]) };
-}
-
-const replySchema = z.object({
-  code: z.int().min(200).max(599),
-  enhanced: z.custom<EnhancedStatus>(isEnhancedStatus).optional(),
-  lines: z.array(z.string()).min(1),
-  command: z.enum([
-    "CONNECT",
-    "EHLO",
-    "HELO",
-    "STARTTLS",
-    "AUTH",
-    "MAIL",
-    "RCPT",
-    "DATA",
-    "DOT",
-    "RSET",
-    "QUIT",
-  ]),
-});
-
-export const diagnosisSchema = z.object({
-  status: z.custom<EnhancedStatus>(isEnhancedStatus),
-  class: z.enum(["dns", "connect", "network", "4xx", "5xx", "local"]),
-  reason: z.string().min(1),
-  reply: replySchema.optional(),
-  remote: z.object({ host: z.string(), address: z.string(), port: z.int() }).optional(),
-  atMs: z.number(),
-  possiblyDelivered: z.boolean().optional(),
-});
-
-function isEnhancedStatus(value: unknown): boolean {
-  return typeof value === "string" && /^[245]\.\d{1,3}\.\d{1,3}$/.test(value);
 }
 
 const locatorSchema = z.object({

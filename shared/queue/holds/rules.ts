@@ -36,7 +36,7 @@ function normalise({ kind, value }: Pick<HoldRule, "kind" | "value">): string {
 }
 
 /** @returns why this can be no rule, `undefined` when it can */
-export function mistakeInHold(rule: Pick<HoldRule, "kind" | "value">): string | undefined {
+export function errorInHold(rule: Pick<HoldRule, "kind" | "value">): string | undefined {
   const wanted = normalise(rule);
   if ((rule.kind === "all") !== (wanted === "")) return "goes with every kind but `all`";
   if (/\p{Cc}/u.test(wanted)) return "has control characters";

@@ -1,8 +1,9 @@
 /** What operators do to the jobs that they chose, and what came of it. It owns nothing; the connection is the caller's. */
 
 import { voidSilences } from "../../limits/cluster-scripts.ts";
+import { voidSilencesKey } from "../../limits/keys.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
-import { parkedAtMs, queueBase, voidSilencesKey } from "../bullmq/keys.ts";
+import { heldDueMs, queueBase } from "../bullmq/keys.ts";
 import { addJobs, removeJobs } from "../bullmq/scripts.ts";
 import { jobName, jobOptions } from "../contract/delivery-job.ts";
 import { type HoldRule, holdRuleId } from "../holds/rules.ts";
@@ -66,7 +67,7 @@ export class JobChanges {
         await this.#holds.add(jobs.map((job) => ({ kind: "message", value: jobIdOf(job), ...terms })));
       }
       const idle = jobs.filter(({ status }) => status === "waiting" || status === "deferred").map(jobIdOf);
-      const left = await moveJobs(this.#redis, queue, idle, parkedAtMs(Date.now()), true);
+      const left = await moveJobs(this.#redis, queue, idle, heldDueMs(Date.now()), true);
       // What a worker has in hand is held too: the rule parks it when it comes back.
       return { left, changed: left + jobs.length - idle.length };
     };
@@ -112,7 +113,7 @@ export class JobChanges {
     );
   }
 
-  putBack(selection: JobSelection): Promise<ChangeReport> {
+  requeue(selection: JobSelection): Promise<ChangeReport> {
     return this.#change(
       selection,
       ({ status }) => (status === "dead" ? undefined : "is not dead"),

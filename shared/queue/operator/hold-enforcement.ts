@@ -1,6 +1,6 @@
 /** Parks the jobs that a hold covers, and lets them go when none does. It owns nothing; the connection is the caller's. */
 import type { RedisConnection } from "../../runtime/redis.ts";
-import { parkedAtMs, queueBase } from "../bullmq/keys.ts";
+import { heldDueMs, queueBase } from "../bullmq/keys.ts";
 import { moveDue } from "../bullmq/scripts.ts";
 import type { Holds } from "../holds/store.ts";
 import { forEachPlace, listedQueues, type Place, readJobs } from "./jobs.ts";
@@ -10,14 +10,14 @@ type Wanted = (job: InspectedJob) => boolean;
 const deliveryQueues = listedQueues.filter((queue) => queue !== "dead");
 
 /** Parks what is deferred or waits and is under a hold; what workers have in hand they finish. @returns how many */
-export async function parkHeld(redis: RedisConnection, holds: Pick<Holds, "match">): Promise<number> {
+export async function holdMatching(redis: RedisConnection, holds: Pick<Holds, "match">): Promise<number> {
   let parked = 0;
   for (const queue of deliveryQueues) {
     for (const status of ["waiting", "deferred"] as const) {
       await forEachPlace(redis, queue, status, async (places) => {
         const jobs = await readJobs(redis, places, holds);
         const ids = jobs.filter(({ job }) => holds.match(job) !== undefined).map(jobIdOf);
-        const moved = await moveJobs(redis, queue, ids, parkedAtMs(Date.now()), true);
+        const moved = await moveJobs(redis, queue, ids, heldDueMs(Date.now()), true);
         parked += moved;
         return status === "waiting" ? moved : 0;
       });
@@ -30,7 +30,7 @@ export async function parkHeld(redis: RedisConnection, holds: Pick<Holds, "match
  * Makes parked jobs due now, those that another rule still holds excepted.
  * @returns how many it released, and how many are still held of those that were wanted
  */
-export async function releaseParked(
+export async function releaseHeld(
   redis: RedisConnection,
   holds: Pick<Holds, "match">,
   wanted: Wanted = () => true,

@@ -3,7 +3,7 @@ import type { Logger } from "../../runtime/log.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import { holdRuleId } from "../holds/rules.ts";
 import type { Holds } from "../holds/store.ts";
-import { parkHeld, releaseParked } from "./hold-enforcement.ts";
+import { holdMatching, releaseHeld } from "./hold-enforcement.ts";
 
 /** Changes that come together are swept together, and the workers have heard of them by then. */
 const settleMs = 1_000;
@@ -56,8 +56,8 @@ export class HoldSweep {
     const rules = this.#holds.list();
     const expired = rules.filter(({ untilMs }) => untilMs !== undefined && untilMs <= nowMs);
     if (expired.length > 0) await this.#holds.remove(expired.map(holdRuleId));
-    const parked = rules.length > expired.length ? await parkHeld(this.#redis, this.#holds) : 0;
-    const { released } = await releaseParked(this.#redis, this.#holds);
+    const parked = rules.length > expired.length ? await holdMatching(this.#redis, this.#holds) : 0;
+    const { released } = await releaseHeld(this.#redis, this.#holds);
     if (parked + released > 0) this.#log.info({ parked, released }, "holds changed");
   }
 }

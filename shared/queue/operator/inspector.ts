@@ -4,7 +4,7 @@
  */
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
-import { parkedFromScore, queueKey } from "../bullmq/keys.ts";
+import { heldFromScore, queueKey } from "../bullmq/keys.ts";
 import { type QueueName, queueNames } from "../contract/contract.ts";
 import type { Holds } from "../holds/store.ts";
 import { type ChangeReport, type HoldReport, type HoldTerms, JobChanges } from "./changes.ts";
@@ -46,7 +46,7 @@ export interface Inspector {
   /** Takes jobs out. Settle them as `removed` in the spool first, or the keeper puts them back. */
   remove(selection: JobSelection): Promise<ChangeReport>;
   /** Dead jobs are delivered again. Settle their recipients as `pending` in the spool first. */
-  putBack(selection: JobSelection): Promise<ChangeReport>;
+  requeue(selection: JobSelection): Promise<ChangeReport>;
   close(): Promise<void>;
 }
 
@@ -110,8 +110,8 @@ export function createInspector(options: { redis: RedisConfig; holds: Holds; log
       for (const queue of queueNames) {
         pipeline.llen(queueKey(queue, "wait"));
         pipeline.llen(queueKey(queue, "active"));
-        pipeline.zcount(queueKey(queue, "delayed"), "-inf", `(${parkedFromScore}`);
-        pipeline.zcount(queueKey(queue, "delayed"), parkedFromScore, "+inf");
+        pipeline.zcount(queueKey(queue, "delayed"), "-inf", `(${heldFromScore}`);
+        pipeline.zcount(queueKey(queue, "delayed"), heldFromScore, "+inf");
       }
       const values = ((await pipeline.exec()) ?? []).map(([error, value]) => {
         if (error) throw error;
@@ -129,7 +129,7 @@ export function createInspector(options: { redis: RedisConfig; holds: Holds; log
     hold: (selection, terms = {}) => changes.hold(selection, terms),
     release: (selection) => changes.release(selection),
     remove: (selection) => changes.remove(selection),
-    putBack: (selection) => changes.putBack(selection),
+    requeue: (selection) => changes.requeue(selection),
 
     async close() {
       redis.disconnect();

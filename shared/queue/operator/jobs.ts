@@ -1,7 +1,7 @@
 /** Reads jobs from Redis: by id, by page, and whole queues in chunks. It owns nothing; the connection is the caller's. */
 import type { RedisConnection } from "../../runtime/redis.ts";
-import { delayedScoreFactor, jobKey, parkedFromScore, queueBase, queueKey } from "../bullmq/keys.ts";
-import { findParts } from "../bullmq/scripts.ts";
+import { delayedScoreFactor, heldFromScore, jobKey, queueBase, queueKey } from "../bullmq/keys.ts";
+import { findGroups } from "../bullmq/scripts.ts";
 import {
   type DeadJob,
   type DeliveryJob,
@@ -105,7 +105,7 @@ export async function locate(redis: RedisConnection, jobIds: string[]): Promise<
 
 /** The ids of the jobs of a message. */
 export async function jobIdsOfMessage(redis: RedisConnection, messageId: string): Promise<string[]> {
-  const found = (await findParts.run(redis, listedQueues.map(queueBase), [
+  const found = (await findGroups.run(redis, listedQueues.map(queueBase), [
     messageId,
     maxParts,
   ])) as number[][];
@@ -134,7 +134,7 @@ export async function pageOf(
     case "deferred":
     case "held": {
       const key = queueKey(queue, "delayed");
-      const deferred = status === "held" ? await redis.zcount(key, "-inf", `(${parkedFromScore}`) : 0;
+      const deferred = status === "held" ? await redis.zcount(key, "-inf", `(${heldFromScore}`) : 0;
       const first = deferred + offset;
       const flat = await redis.zrange(key, String(first), String(first + limit - 1), "WITHSCORES");
       return pairs(flat)
@@ -172,7 +172,7 @@ export async function forEachPlace(
     for (let skip = 0; ; ) {
       const flat = await redis.zrangebyscore(
         queueKey(queue, "delayed"),
-        parkedFromScore,
+        heldFromScore,
         "+inf",
         "WITHSCORES",
         "LIMIT",
@@ -199,7 +199,7 @@ export function statusesOf(queue: ListedQueue): readonly JobStatus[] {
 }
 
 function delayedPlace(queue: ListedQueue, jobId: string, score: number): Place {
-  if (score >= parkedFromScore) return { jobId, queue, status: "held" };
+  if (score >= heldFromScore) return { jobId, queue, status: "held" };
   return { jobId, queue, status: "deferred", dueAtMs: Math.floor(score / delayedScoreFactor) };
 }
 

@@ -8,15 +8,15 @@ import type { Logger } from "../../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
 import type { Spool, StoredMessage } from "../../spool/spool.ts";
 import { readEpoch } from "../bullmq/epoch.ts";
-import { keeperHeartbeatKey, keeperLeaseKey, queueBase, scanRequestsKey } from "../bullmq/keys.ts";
-import { reviveFailed } from "../bullmq/scripts.ts";
+import { queueBase, reconcilerHeartbeatKey, reconcilerLeaseKey, scanRequestsKey } from "../bullmq/keys.ts";
+import { requeueFailed } from "../bullmq/scripts.ts";
 import type { Holds } from "../holds/store.ts";
 import { HoldSweep } from "../operator/hold-sweep.ts";
 import { createProducer } from "../producer.ts";
 import { Lease } from "./leader-lease.ts";
 import { type ScanReport, scanSpool } from "./scan.ts";
 
-export interface KeeperTiming {
+export interface ReconcilerTiming {
   /** Lease renewal and heartbeat. */
   tickMs: number;
   /** A dead keeper is replaced after so long. */
@@ -30,7 +30,7 @@ export interface KeeperTiming {
   collectAtMostMs: number;
 }
 
-export const keeperTiming: KeeperTiming = {
+export const reconcilerTiming: ReconcilerTiming = {
   tickMs: 1_000,
   leaseMs: 10_000,
   scanEveryMs: 600_000,
@@ -39,7 +39,7 @@ export const keeperTiming: KeeperTiming = {
   collectAtMostMs: 60_000,
 };
 
-export interface KeeperOptions {
+export interface ReconcilerOptions {
   spool: Spool;
   redis: RedisConfig;
   config: Pick<Config, "queue" | "dsn">;
@@ -48,24 +48,24 @@ export interface KeeperOptions {
   describe(message: StoredMessage, part: number): string;
   /** With it, the keeper lets parked jobs go when their hold ends or expires, and parks those of a new one. */
   holds?: Holds;
-  timing?: Partial<KeeperTiming>;
+  timing?: Partial<ReconcilerTiming>;
   /** After each scan; for metrics. */
   onScan?(report: ScanReport & { reason: string; tookMs: number }): void;
 }
 
-export interface Keeper {
+export interface Reconciler {
   /** Whether this process is the one. */
   readonly leading: boolean;
   /** Gives up the lease, so that another process takes over at once. */
   close(): Promise<void>;
 }
 
-export function createKeeper(options: KeeperOptions): Keeper {
+export function createReconciler(options: ReconcilerOptions): Reconciler {
   const { spool, config, log, holds } = options;
-  const timing = { ...keeperTiming, ...options.timing };
+  const timing = { ...reconcilerTiming, ...options.timing };
   const redis = createRedis(options.redis, "plain", log);
   const producer = createProducer(options.redis, log);
-  const lease = new Lease(redis, keeperLeaseKey, timing.leaseMs);
+  const lease = new Lease(redis, reconcilerLeaseKey, timing.leaseMs);
   const sweep = holds === undefined ? undefined : new HoldSweep(redis, holds, log);
   const heart = randomUUID();
   let beats = 0;
@@ -91,7 +91,7 @@ export function createKeeper(options: KeeperOptions): Keeper {
   /** Why the schedule may lack something, as far as Redis tells. */
   const suspect = async (renewal: "taken" | "renewed"): Promise<string | undefined> => {
     const beat = `${heart}:${beats++}`;
-    const before = await redis.set(keeperHeartbeatKey, beat, "GET");
+    const before = await redis.set(reconcilerHeartbeatKey, beat, "GET");
     const requests = await redis.get(scanRequestsKey);
     const epochNow = await readEpoch(redis);
     const emptied = epochNow !== epoch;
@@ -172,8 +172,8 @@ export function createKeeper(options: KeeperOptions): Keeper {
       });
     }
     for (const queue of ["delivery", "delivery-slow", "bounce"] as const) {
-      const revived = Number(await reviveFailed.run(redis, [queueBase(queue)], []));
-      if (revived > 0) log.warn({ queue, jobs: revived }, "jobs had failed for BullMQ; they wait again");
+      const requeued = Number(await requeueFailed.run(redis, [queueBase(queue)], []));
+      if (requeued > 0) log.warn({ queue, jobs: requeued }, "jobs had failed for BullMQ; they wait again");
     }
     sweep?.run();
   };

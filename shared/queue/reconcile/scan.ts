@@ -173,7 +173,7 @@ async function addMissing(context: ScanContext, needs: Need[], report: ScanRepor
       return { message, part, route, again: true, heldMs: heldSoFarMs(message, part, route, holds, nowMs) };
     }),
   );
-  if (parts.length > 0) report.deliveries += await producer.addParts(parts);
+  if (parts.length > 0) report.deliveries += await producer.addGroups(parts);
 
   const bounces = needs.flatMap(({ message, bounces }) => bounces.map((kind) => bounceJob(message, kind)));
   for (let start = 0; start < bounces.length; start += bouncesAtOnce) {

@@ -14,7 +14,7 @@ const unansweredReach = 5;
 const slowMs = 1000;
 
 /** Who wants what of a destination, in this process. */
-export interface Crowd {
+export interface DestinationLoad {
   /** The destination's limit. */
   connections: number;
   /** Connections that are in use here, or being closed. */
@@ -31,9 +31,9 @@ export interface Crowd {
  * Whether a connection is likely to come free within the time that a message may wait.
  * @param hasRoom  whether the lane has a place for one more that waits for this destination
  */
-export function isWorthWaiting(crowd: Crowd, hasRoom: () => boolean): boolean {
-  const { connections, ours, waiting, othersBusyMs } = crowd;
-  const busyMs = crowd.busyMs ?? othersBusyMs;
+export function isWorthWaiting(load: DestinationLoad, hasRoom: () => boolean): boolean {
+  const { connections, ours, waiting, othersBusyMs } = load;
+  const busyMs = load.busyMs ?? othersBusyMs;
   // A fast destination empties a lane as quickly as it fills it, if it is ours to do so; any other may not have all of it.
   if ((busyMs === undefined || busyMs > slowMs || ours === 0) && !hasRoom()) return false;
   // Soon more is known.
@@ -51,7 +51,7 @@ export type Return =
 
 /** @param knownForMs  since when the destination is known to this process, or since it answered first */
 export function returnOf(
-  { connections, busyMs, othersBusyMs }: Pick<Crowd, "connections" | "busyMs" | "othersBusyMs">,
+  { connections, busyMs, othersBusyMs }: Pick<DestinationLoad, "connections" | "busyMs" | "othersBusyMs">,
   knownForMs: number,
 ): Return {
   const eachBusyMs = busyMs ?? othersBusyMs;

@@ -3,14 +3,14 @@
  * out or idle; close() ends them all.
  */
 
-import { type Lane, LaneShares } from "../../limits/queue-shares.ts";
+import { type PriorityClass, QueueShares } from "../../limits/queue-shares.ts";
 import type { Slot, Slots, Taken } from "../../limits/slots.ts";
 import type { Diagnosis } from "../../smtp/diagnosis.ts";
 import type { DestinationLimits } from "../next-hops/destination.ts";
-import type { Connection } from "../session/connection.ts";
+import type { SmtpConnection } from "../session/connection.ts";
 import type { Session } from "../session/session.ts";
 import { isWorthWaiting, maxWaitMs, minRetryMs, returnOf } from "./back-pressure.ts";
-import { hasPart, heirOf, placeOf } from "./wait-queue.ts";
+import { hasShare, heirOf, placeOf } from "./wait-queue.ts";
 
 /** How long a session waits for another message: servers dislike idle clients, and other workers may need the slot. */
 const idleMs = 5000;
@@ -33,7 +33,7 @@ export interface Loan {
   readonly slot: Slot;
   session: Session | undefined;
   /** Whose jobs have it. */
-  lane: Lane | undefined;
+  priorityClass: PriorityClass | undefined;
   /** When it was lent or put back. */
   sinceMs: number;
 }
@@ -45,7 +45,7 @@ export type Acquired =
   | { kind: "silent"; diagnosis: Diagnosis };
 
 /** What is wanted of the pool. */
-export interface LoanWish {
+export interface ConnectionRequest {
   /** What must be equal for a session to be shared. */
   key: string;
   destination: string;
@@ -55,15 +55,15 @@ export interface LoanWish {
   /** Of the destination's connections, as many as its lane may have. */
   part: number;
   /** Ask even where nobody answered lately. */
-  regardless: boolean;
-  lane: Lane | undefined;
+  ignoreDeadCache: boolean;
+  priorityClass: PriorityClass | undefined;
   /** The line that it stands in when the destination is full. */
   line: string;
   signal: AbortSignal;
 }
 
 interface Waiter {
-  wish: LoanWish;
+  wish: ConnectionRequest;
   resolve(acquired: Acquired | Promise<Acquired>): void;
 }
 
@@ -100,9 +100,9 @@ export class Pool {
   readonly #options: PoolOptions;
   readonly #shelves = new Map<string, Shelf>();
   readonly #lent = new Set<Loan>();
-  readonly #lanes = new LaneShares();
+  readonly #queueShares = new QueueShares();
   /** Those who wait for the answer to whether there is a slot. */
-  readonly #asking = new LaneShares();
+  readonly #asking = new QueueShares();
   readonly #quitting = new Set<Promise<void>>();
   #sweeper: NodeJS.Timeout | undefined;
   #isClosing = false;
@@ -113,12 +113,12 @@ export class Pool {
   }
 
   /** A session to go on with, or a slot to open one in. Waits for a short time when that promises to help. */
-  async acquire(wish: LoanWish): Promise<Acquired> {
+  async acquire(wish: ConnectionRequest): Promise<Acquired> {
     const shelf = this.#shelf(wish.destination, wish.limits);
     if (this.#isClosing) return this.#full(shelf, wish);
     const idle = this.#takeIdle(shelf, wish);
     if (idle !== undefined) return this.#lend(idle, wish);
-    if (placeOf(shelf.waiters, wish.lane) === 0 && this.#mayOpen(shelf, wish)) {
+    if (placeOf(shelf.waiters, wish.priorityClass) === 0 && this.#mayOpen(shelf, wish)) {
       const acquired = await this.#takeSlot(shelf, wish);
       if (acquired !== undefined) return acquired;
     }
@@ -141,7 +141,7 @@ export class Pool {
     const nowMs = this.#options.now();
     if (nowMs > loan.sinceMs) this.#observe(shelf, nowMs - loan.sinceMs);
     this.#lent.delete(loan);
-    this.#lanes.leave(loan.lane, shelf.destination);
+    this.#queueShares.leave(loan.priorityClass, shelf.destination);
     shelf.users--;
     const mayStay =
       reusable &&
@@ -157,7 +157,7 @@ export class Pool {
       if (heir !== undefined) {
         shelf.waiters.splice(shelf.waiters.indexOf(heir), 1);
         heir.resolve(this.#lend(loan, heir.wish));
-      } else if (shelf.waiters.some(({ wish }) => hasPart(wish, busyOf))) this.#retire(loan);
+      } else if (shelf.waiters.some(({ wish }) => hasShare(wish, busyOf))) this.#retire(loan);
       else this.#putAside(loan, session, nowMs);
     }
     if (this.#isClosing && this.#lent.size === 0) this.#onEmpty?.();
@@ -172,7 +172,7 @@ export class Pool {
   }
 
   /** Says QUIT without keeping anybody waiting; close() waits for it. */
-  quit(connection: Connection): Promise<void> {
+  quit(connection: SmtpConnection): Promise<void> {
     const quitting = connection
       .quit(this.#options.quitTimeoutMs)
       .finally(() => this.#quitting.delete(quitting));
@@ -202,8 +202,8 @@ export class Pool {
   }
 
   /** The one that was used last, where the wish may have one more. */
-  #takeIdle(shelf: Shelf, wish: LoanWish): Loan | undefined {
-    if (!hasPart(wish, this.#busyOf(shelf))) return undefined;
+  #takeIdle(shelf: Shelf, wish: ConnectionRequest): Loan | undefined {
+    if (!hasShare(wish, this.#busyOf(shelf))) return undefined;
     for (;;) {
       const at = shelf.idle.findLastIndex((loan) => loan.key === wish.key);
       if (at < 0) return undefined;
@@ -217,22 +217,29 @@ export class Pool {
   /** @returns `undefined` when the destination has all that it may have */
   async #takeSlot(
     shelf: Shelf,
-    wish: LoanWish,
+    wish: ConnectionRequest,
   ): Promise<Extract<Acquired, { kind: "loan" | "silent" }> | undefined> {
-    const { key, destination, path, part, regardless, lane } = wish;
+    const { key, destination, path, part, ignoreDeadCache, priorityClass } = wish;
     const { connections } = shelf.limits;
     // The shelf must not be forgotten meanwhile, and who asks too must see that this place in the lane is spoken for.
     shelf.users++;
-    this.#asking.enter(lane, destination);
+    this.#asking.enter(priorityClass, destination);
     let taken: Taken;
     try {
-      taken = await this.#options.slots.take({ destination, connections, part, path, regardless });
+      taken = await this.#options.slots.take({ destination, connections, part, path, ignoreDeadCache });
     } finally {
       shelf.users--;
-      this.#asking.leave(lane, destination);
+      this.#asking.leave(priorityClass, destination);
     }
     if (taken.kind === "slot") {
-      const loan: Loan = { key, shelf, slot: taken.slot, session: undefined, lane: undefined, sinceMs: 0 };
+      const loan: Loan = {
+        key,
+        shelf,
+        slot: taken.slot,
+        session: undefined,
+        priorityClass: undefined,
+        sinceMs: 0,
+      };
       return this.#lend(loan, wish);
     }
     if (taken.kind === "silent") return taken;
@@ -249,10 +256,10 @@ export class Pool {
     return undefined;
   }
 
-  #lend(loan: Loan, { key, lane }: LoanWish): Extract<Acquired, { kind: "loan" }> {
+  #lend(loan: Loan, { key, priorityClass }: ConnectionRequest): Extract<Acquired, { kind: "loan" }> {
     loan.key = key;
-    loan.lane = lane;
-    this.#lanes.enter(lane, loan.shelf.destination);
+    loan.priorityClass = priorityClass;
+    this.#queueShares.enter(priorityClass, loan.shelf.destination);
     loan.sinceMs = this.#options.now();
     loan.shelf.users++;
     this.#lent.add(loan);
@@ -299,7 +306,7 @@ export class Pool {
       slot.release();
       void this.#serve(shelf);
     };
-    if (session === undefined || session.connection.loss !== undefined) free();
+    if (session === undefined || session.connection.disconnectReason !== undefined) free();
     else void this.quit(session.connection).then(free);
   }
 
@@ -315,7 +322,7 @@ export class Pool {
       if (acquired === undefined) return;
       if (acquired.kind === "silent") {
         const { path } = first.wish;
-        const told = shelf.waiters.filter(({ wish }) => wish.path === path && !wish.regardless);
+        const told = shelf.waiters.filter(({ wish }) => wish.path === path && !wish.ignoreDeadCache);
         if (told.length === 0) return;
         shelf.waiters = shelf.waiters.filter((waiter) => !told.includes(waiter));
         for (const waiter of told) waiter.resolve(acquired);
@@ -333,7 +340,7 @@ export class Pool {
     }
   }
 
-  #wait(shelf: Shelf, wish: LoanWish): Promise<Acquired> {
+  #wait(shelf: Shelf, wish: ConnectionRequest): Promise<Acquired> {
     const { signal } = wish;
     return new Promise((resolve) => {
       const leave = () => {
@@ -353,7 +360,7 @@ export class Pool {
           resolve(acquired);
         },
       };
-      shelf.waiters.splice(placeOf(shelf.waiters, wish.lane), 0, waiter);
+      shelf.waiters.splice(placeOf(shelf.waiters, wish.priorityClass), 0, waiter);
       this.#poll(shelf);
     });
   }
@@ -368,31 +375,32 @@ export class Pool {
     }, everyMs);
   }
 
-  #mayOpen(shelf: Shelf, wish: LoanWish): boolean {
+  #mayOpen(shelf: Shelf, wish: ConnectionRequest): boolean {
     if (!shelf.isProven && shelf.users >= firstOpenings) return false;
-    const asking = this.#asking.busy(wish.lane, shelf.destination);
+    const asking = this.#asking.busy(wish.priorityClass, shelf.destination);
     return (
-      this.#lanes.hasRoom(wish.lane, shelf.destination, asking + 1) && hasPart(wish, this.#busyOf(shelf))
+      this.#queueShares.hasRoom(wish.priorityClass, shelf.destination, asking + 1) &&
+      hasShare(wish, this.#busyOf(shelf))
     );
   }
 
-  #busyOf({ destination }: Shelf): (lane: Lane | undefined) => number {
-    return (lane) => this.#lanes.busy(lane, destination);
+  #busyOf({ destination }: Shelf): (priorityClass: PriorityClass | undefined) => number {
+    return (priorityClass) => this.#queueShares.busy(priorityClass, destination);
   }
 
-  #isWorthWaiting(shelf: Shelf, { lane }: LoanWish): boolean {
+  #isWorthWaiting(shelf: Shelf, { priorityClass }: ConnectionRequest): boolean {
     const { waiters, busyMs, othersBusyMs } = shelf;
     const { connections } = shelf.limits;
     const ours = Math.min(shelf.users + shelf.leaving, connections);
-    const waiting = placeOf(waiters, lane);
+    const waiting = placeOf(waiters, priorityClass);
     return isWorthWaiting({ connections, ours, waiting, busyMs, othersBusyMs }, () => {
-      const ofLane = waiters.filter(({ wish }) => wish.lane?.name === lane?.name).length;
-      return this.#lanes.hasRoom(lane, shelf.destination, ofLane + 1);
+      const ofClass = waiters.filter(({ wish }) => wish.priorityClass?.name === priorityClass?.name).length;
+      return this.#queueShares.hasRoom(priorityClass, shelf.destination, ofClass + 1);
     });
   }
 
   /** Jobs that come back at once would only be sent away again: each gets a time of its own. */
-  async #full(shelf: Shelf, { line }: LoanWish): Promise<Acquired> {
+  async #full(shelf: Shelf, { line }: ConnectionRequest): Promise<Acquired> {
     const { slots, now, random } = this.#options;
     if (this.#isClosing) return { kind: "full", retryAtMs: now() + minRetryMs, reason: "the gateway stops" };
     const { busyMs, othersBusyMs } = shelf;
@@ -400,7 +408,7 @@ export class Pool {
     const back = returnOf({ connections, busyMs, othersBusyMs }, now() - shelf.knownSinceMs);
     const retryAtMs =
       back.kind === "turn"
-        ? await slots.turn(line, back)
+        ? await slots.retrySlot(line, back)
         : Math.ceil(now() + back.earliestMs + (back.latestMs - back.earliestMs) * random());
     const reason = `${shelf.destination} has all of its ${connections} connections in use`;
     return { kind: "full", retryAtMs, reason };

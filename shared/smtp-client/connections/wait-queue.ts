@@ -1,28 +1,28 @@
 /** Who of those that wait for a connection of one destination gets it: fresh mail never stands behind slow mail. */
-import type { Lane } from "../../limits/queue-shares.ts";
+import type { PriorityClass } from "../../limits/queue-shares.ts";
 
 /** Who waits. */
 interface Waiting {
   wish: {
     /** What must be equal for a session to be shared. */
     key: string;
-    lane: Lane | undefined;
+    priorityClass: PriorityClass | undefined;
     /** Of the destination's connections, as many as its lane may have. */
     part: number;
   };
 }
 
 /** How many connections of the destination a lane has in this process. */
-type BusyOf = (lane: Lane | undefined) => number;
+type BusyOf = (priorityClass: PriorityClass | undefined) => number;
 
 /** The place in the line for one of this lane that comes now. */
-export function placeOf(line: readonly Waiting[], lane: Lane | undefined): number {
-  return isSlow(lane) ? line.length : line.filter(({ wish }) => !isSlow(wish.lane)).length;
+export function placeOf(line: readonly Waiting[], priorityClass: PriorityClass | undefined): number {
+  return isSlow(priorityClass) ? line.length : line.filter(({ wish }) => !isSlow(wish.priorityClass)).length;
 }
 
 /** Whether the lane's part has room for one more; elsewhere than in this process nobody is counted. */
-export function hasPart({ lane, part }: Waiting["wish"], busyOf: BusyOf): boolean {
-  return busyOf(lane) < part;
+export function hasShare({ priorityClass, part }: Waiting["wish"], busyOf: BusyOf): boolean {
+  return busyOf(priorityClass) < part;
 }
 
 /**
@@ -31,16 +31,16 @@ export function hasPart({ lane, part }: Waiting["wish"], busyOf: BusyOf): boolea
  */
 export function heirOf<W extends Waiting>(
   line: readonly W[],
-  { key, lane }: Omit<Waiting["wish"], "part">,
+  { key, priorityClass }: Omit<Waiting["wish"], "part">,
   busyOf: BusyOf,
 ): W | undefined {
-  const heirs = line.filter(({ wish }) => wish.key === key && hasPart(wish, busyOf));
-  const slow = isSlow(lane)
+  const heirs = line.filter(({ wish }) => wish.key === key && hasShare(wish, busyOf));
+  const slow = isSlow(priorityClass)
     ? undefined
-    : heirs.find(({ wish }) => isSlow(wish.lane) && busyOf(wish.lane) === 0);
+    : heirs.find(({ wish }) => isSlow(wish.priorityClass) && busyOf(wish.priorityClass) === 0);
   return slow ?? heirs[0];
 }
 
-function isSlow(lane: Lane | undefined): boolean {
-  return lane?.isSlow === true;
+function isSlow(priorityClass: PriorityClass | undefined): boolean {
+  return priorityClass?.isSlow === true;
 }

@@ -1,7 +1,7 @@
 /** One question to one name server, over UDP or TCP. Each exchange opens a socket of its own and closes it. */
 import dgram from "node:dgram";
 import net from "node:net";
-import type { HostPort } from "../../routing/next-hop.ts";
+import type { HostPort } from "../../net/endpoint.ts";
 
 export type Exchanged<T> =
   | { kind: "reply"; reply: T }

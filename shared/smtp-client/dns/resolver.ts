@@ -5,8 +5,8 @@
 
 import { domainToASCII } from "node:url";
 import { Packet } from "dns2";
-import { isLoopback } from "../../net/loopback.ts";
-import type { HostPort } from "../../routing/next-hop.ts";
+import type { HostPort } from "../../net/endpoint.ts";
+import { isLoopback } from "../../net/network.ts";
 import {
   type DnsAnswer,
   type DnsReply,

@@ -1,8 +1,8 @@
 /** What the system knows about names: its name servers (/etc/resolv.conf) and its hosts file (/etc/hosts). */
 import { readFileSync, statSync } from "node:fs";
-import { parseHostPort } from "../../config/values.ts";
+import type { HostPort } from "../../net/endpoint.ts";
+import { parseHostPort } from "../../net/endpoint.ts";
 import { canonicalAddress } from "../../net/network.ts";
-import type { HostPort } from "../../routing/next-hop.ts";
 
 const dnsPort = 53;
 /** resolv.conf(5): without a name server, the one on this machine. */

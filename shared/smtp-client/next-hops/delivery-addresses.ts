@@ -1,11 +1,13 @@
 /** The addresses to try for a next hop, looked up host by host as they are needed: a good first host costs no more. */
+
+import type { HostPort } from "../../net/endpoint.ts";
 import { canonicalAddress } from "../../net/network.ts";
-import type { HostPort, NextHop } from "../../routing/next-hop.ts";
+import type { NextHop } from "../../routing/next-hop.ts";
 import { deferred, type Failure, type Remote, rejected } from "../../smtp/diagnose.ts";
 import type { Resolver } from "../dns/resolver.ts";
 import type { HostsFile } from "../dns/system.ts";
 import { type DaneFinding, findTlsa, type HostAnswers } from "../tls/dane/find-tlsa.ts";
-import { decideHost, type HostTls, looksFor, type StsFinding, type TlsWish } from "../tls/policy.ts";
+import { decideHost, type HostTls, looksFor, type StsFinding, type TlsRequirements } from "../tls/policy.ts";
 import type { FoundPolicy, StsPolicies } from "../tls/sts/policies.ts";
 import { listsHost } from "../tls/sts/policy.ts";
 import {
@@ -26,7 +28,7 @@ const maxAddressesPerHost = 4;
 /** Hosts that are looked at, those without an address and those that a TLS policy refuses too. */
 const maxLookups = 20;
 
-export interface TargetMakings {
+export interface AddressDeps {
   resolver: Resolver;
   hostsFile: HostsFile;
   sts: StsPolicies;
@@ -60,7 +62,7 @@ interface Way {
   /** For people. */
   name: string;
   how: "mx" | "implicit" | "configured";
-  wish: TlsWish;
+  wish: TlsRequirements;
   /** Whether the hosts' names are known for sure: configured, or DNSSEC vouches for them. */
   isSure: boolean;
   /** What else a certificate of a DANE trust anchor may be for (RFC 7672 §3.2.3). */
@@ -73,38 +75,38 @@ interface Way {
  * @param source  the client's address, when the delivery comes from it (`hide`): it can show itself only to servers of
  *                its own family, so that these come first
  */
-export function targets(
+export function deliveryAddresses(
   nextHop: NextHop,
-  wish: TlsWish,
-  makings: TargetMakings,
+  wish: TlsRequirements,
+  deps: AddressDeps,
   source?: string,
 ): AsyncGenerator<Target> {
   switch (nextHop.kind) {
     case "relay":
-      return configured([nextHop.relay], wish, makings);
+      return configured([nextHop.relay], wish, deps);
     case "host":
-      return configured([nextHop.host], wish, makings);
+      return configured([nextHop.host], wish, deps);
     case "servers":
       return configured(
         sameFamilyFirst(nextHop.servers, source, ({ host }) => host),
         wish,
-        makings,
+        deps,
         source,
       );
     case "mx":
-      return byMx(nextHop.domain, wish, makings);
+      return byMx(nextHop.domain, wish, deps);
   }
 }
 
-async function* byMx(domain: string, wish: TlsWish, makings: TargetMakings): AsyncGenerator<Target> {
-  const { resolver, sts, published, mxPort, hostname, random, now } = makings;
+async function* byMx(domain: string, wish: TlsRequirements, deps: AddressDeps): AsyncGenerator<Target> {
+  const { resolver, sts, published, mxPort, hostname, random, now } = deps;
   const literal = addressLiteral(domain);
   if (literal === "invalid") {
     const reason = `${domain} is not an address literal that can be reached`;
     return yield { kind: "failure", failure: rejected("dns", "5.1.2", reason, now()) };
   }
   if (literal !== undefined) {
-    return yield* configured([{ host: literal.address, port: mxPort }], wish, makings);
+    return yield* configured([{ host: literal.address, port: mxPort }], wish, deps);
   }
   const [answer, policy] = await Promise.all([
     resolver.mx(domain),
@@ -121,7 +123,7 @@ async function* byMx(domain: string, wish: TlsWish, makings: TargetMakings): Asy
   const alias = answer.kind === "found" && answer.alias !== undefined ? [answer.alias] : [];
   const how = decision.implicit ? "implicit" : "mx";
   const way: Way = { name: domain, how, wish, isSure, names: [domain, ...alias], stsOf: stsOf(policy) };
-  yield* addressesOf(hosts, way, makings);
+  yield* addressesOf(hosts, way, deps);
 }
 
 const unasked: FoundPolicy = { kind: "none", reason: "it is switched off" };
@@ -137,23 +139,23 @@ function stsOf(found: FoundPolicy): (host: string) => StsFinding {
 
 function configured(
   hosts: HostPort[],
-  wish: TlsWish,
-  makings: TargetMakings,
+  wish: TlsRequirements,
+  deps: AddressDeps,
   source?: string,
 ): AsyncGenerator<Target> {
   const name = hosts.map(({ host }) => host).join(", ");
   const stsOf = (): StsFinding => ({ kind: "none", reason: "it speaks of the MX hosts of a domain only" });
   const way: Way = { name, how: "configured", wish, isSure: true, names: [], stsOf };
-  return addressesOf(hosts, way, makings, source);
+  return addressesOf(hosts, way, deps, source);
 }
 
 async function* addressesOf(
   hosts: HostPort[],
   way: Way,
-  makings: TargetMakings,
+  deps: AddressDeps,
   source?: string,
 ): AsyncGenerator<Target> {
-  const { now } = makings;
+  const { now } = deps;
   let tried = 0;
   let triedHosts = 0;
   let isRefused = false;
@@ -161,10 +163,10 @@ async function* addressesOf(
   const looked = hosts.slice(0, maxLookups);
   for (const [position, { host, port }] of looked.entries()) {
     if (triedHosts === maxHosts) break;
-    const { found, answers } = await addresses(host, way.how === "configured", makings);
+    const { found, answers } = await addresses(host, way.how === "configured", deps);
     if (found.kind === "unavailable") reasons.push(found.reason);
     if (found.kind !== "addresses") continue;
-    const dane = await daneOf(host, port, answers, way, makings);
+    const dane = await daneOf(host, port, answers, way, deps);
     const sts = way.stsOf(host);
     const decision = decideHost(way.wish.level, { dane, sts }, way.names);
     if (decision.kind === "refused") {
@@ -200,7 +202,7 @@ async function daneOf(
   port: number,
   answers: HostAnswers | undefined,
   { wish, isSure }: Way,
-  { resolver, published }: TargetMakings,
+  { resolver, published }: AddressDeps,
 ): Promise<DaneFinding> {
   if (!looksFor(wish, published).dane) return { kind: "none", reason: "it is switched off" };
   if (!isSure) return { kind: "none", reason: "DNSSEC does not vouch for the MX records" };
@@ -212,7 +214,7 @@ async function daneOf(
 async function addresses(
   host: string,
   isConfigured: boolean,
-  { resolver, hostsFile, random, now }: TargetMakings,
+  { resolver, hostsFile, random, now }: AddressDeps,
 ): Promise<{ found: HostAddresses; answers?: HostAnswers }> {
   if (isConfigured) {
     const address = canonicalAddress(host);

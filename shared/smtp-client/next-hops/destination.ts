@@ -5,7 +5,7 @@ import type { Rate } from "../../config/values.ts";
 import { literalAddress } from "../../net/network.ts";
 import { canonicalDomain } from "../../routing/mailbox.ts";
 import type { NextHop, TlsLevel } from "../../routing/next-hop.ts";
-import type { TlsWish } from "../tls/policy.ts";
+import type { TlsRequirements } from "../tls/policy.ts";
 
 export interface DestinationLimits {
   /** At once. */
@@ -63,13 +63,13 @@ export function tlsLevels(entries: Config["delivery"]["tls"]): (nextHop: NextHop
  * @param wish  what the sessions had to show: those with REQUIRETLS were led there by names that are sure, and those that
  *              ignored what is published do for no other mail
  */
-export function connectionKey(nextHop: NextHop, wish: TlsWish, helo: string, source: string): string {
+export function connectionKey(nextHop: NextHop, wish: TlsRequirements, helo: string, source: string): string {
   const { level, requireTls, ignoresPublished } = wish;
   const tls = `${level}${requireTls ? "+requiretls" : ""}${ignoresPublished ? "+ignores" : ""}`;
-  return `${target(nextHop)} ${tls} ${helo} ${source}`;
+  return `${hostsKey(nextHop)} ${tls} ${helo} ${source}`;
 }
 
-function target(nextHop: NextHop): string {
+function hostsKey(nextHop: NextHop): string {
   switch (nextHop.kind) {
     case "mx":
       return nextHop.domain.toLowerCase();

@@ -7,18 +7,20 @@ import tls from "node:tls";
 import { parseReply } from "../../smtp/parse-reply.ts";
 import { ReplyReader, type WholeReply } from "../../smtp/reply-reader.ts";
 import type { SmtpCommandName, SmtpReply } from "../../smtp/status.ts";
-import { closedByPeer, errorText, type Loss, seconds } from "./disconnect-reason.ts";
+import { closedByPeer, type DisconnectReason, errorText, seconds } from "./disconnect-reason.ts";
 
-export type Heard = { kind: "reply"; reply: SmtpReply } | { kind: "lost"; loss: Loss };
+export type Heard =
+  | { kind: "reply"; reply: SmtpReply }
+  | { kind: "lost"; disconnectReason: DisconnectReason };
 
 /** A peer that answers what nobody asked gets so far and no farther. */
 const maxUnheardReplies = 2000;
 
-export class Connection {
+export class SmtpConnection {
   #socket: net.Socket;
   #reader = new ReplyReader();
   readonly #replies: WholeReply[] = [];
-  #loss: Loss | undefined;
+  #disconnectReason: DisconnectReason | undefined;
   #wake: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isWatched = false;
@@ -31,8 +33,8 @@ export class Connection {
     this.#listen(socket);
   }
 
-  get loss(): Loss | undefined {
-    return this.#loss;
+  get disconnectReason(): DisconnectReason | undefined {
+    return this.#disconnectReason;
   }
 
   /** Whether a reply waits to be heard: during the message it means that the server refuses before the end. */
@@ -42,7 +44,9 @@ export class Connection {
 
   /** Open, and nothing came that nobody asked for: the next reply answers the next command. */
   get isInStep(): boolean {
-    return this.#loss === undefined && this.#replies.length === 0 && this.#reader.isBetweenReplies;
+    return (
+      this.#disconnectReason === undefined && this.#replies.length === 0 && this.#reader.isBetweenReplies
+    );
   }
 
   get localAddress(): string | undefined {
@@ -51,13 +55,13 @@ export class Connection {
 
   /** @returns false when drained() should be awaited before more is written */
   write(data: string | Buffer, encoding: "latin1" | "utf8" = "utf8"): boolean {
-    if (this.#loss !== undefined) return true;
+    if (this.#disconnectReason !== undefined) return true;
     return this.#socket.write(data, encoding);
   }
 
   /** The next reply. @param command  what it answers */
   async hear(command: SmtpCommandName, timeoutMs: number): Promise<Heard> {
-    if (this.#replies.length === 0 && this.#loss === undefined) {
+    if (this.#replies.length === 0 && this.#disconnectReason === undefined) {
       await this.#waitForChange(
         timeoutMs,
         () => `no reply to ${spoken(command)} within ${seconds(timeoutMs)}`,
@@ -65,16 +69,20 @@ export class Connection {
     }
     const whole = this.#replies.shift();
     // What was said before the loss still counts.
-    if (whole === undefined) return { kind: "lost", loss: this.#loss ?? closedByPeer };
+    if (whole === undefined)
+      return { kind: "lost", disconnectReason: this.#disconnectReason ?? closedByPeer };
     const reply = parseReply(whole, command);
     if (reply !== undefined) return { kind: "reply", reply };
     const text = whole.octets.toString("latin1", 0, 60).replace(/[^ -~]+/g, " ");
-    return { kind: "lost", loss: this.destroy("malformed", `it does not speak SMTP: "${text.trim()}"`) };
+    return {
+      kind: "lost",
+      disconnectReason: this.destroy("malformed", `it does not speak SMTP: "${text.trim()}"`),
+    };
   }
 
   /** Waits until what was written has left, at most until a reply comes or the connection is lost. */
   async drained(timeoutMs: number): Promise<void> {
-    if (!this.#socket.writableNeedDrain || this.hasReply || this.#loss !== undefined) return;
+    if (!this.#socket.writableNeedDrain || this.hasReply || this.#disconnectReason !== undefined) return;
     const drain = () => this.#wake?.();
     this.#socket.once("drain", drain);
     await this.#waitForChange(timeoutMs, () => `it took no data for ${seconds(timeoutMs)}`);
@@ -82,7 +90,10 @@ export class Connection {
   }
 
   /** TLS over the connection (RFC 3207). Nothing may wait to be heard. */
-  async upgrade(options: tls.ConnectionOptions, timeoutMs: number): Promise<tls.TLSSocket | Loss> {
+  async upgrade(
+    options: tls.ConnectionOptions,
+    timeoutMs: number,
+  ): Promise<tls.TLSSocket | DisconnectReason> {
     // RFC 3207 §4: what came in clear text behind the 220 is an attacker's.
     if (this.hasReply || !this.#reader.isBetweenReplies) {
       return this.destroy("tls", "something followed the reply to STARTTLS in clear text");
@@ -100,24 +111,27 @@ export class Connection {
     // The plain socket's own errors would otherwise be nobody's.
     plain.on("error", () => {});
     await this.#waitForChange(timeoutMs, () => `the TLS handshake was not over within ${seconds(timeoutMs)}`);
-    if (isSecure && this.#loss === undefined) return secure;
-    const loss = this.#loss ?? closedByPeer;
-    this.#loss = { kind: loss.kind === "aborted" ? "aborted" : "tls", reason: loss.reason };
+    if (isSecure && this.#disconnectReason === undefined) return secure;
+    const disconnectReason = this.#disconnectReason ?? closedByPeer;
+    this.#disconnectReason = {
+      kind: disconnectReason.kind === "aborted" ? "aborted" : "tls",
+      reason: disconnectReason.reason,
+    };
     secure.destroy();
-    return this.#loss;
+    return this.#disconnectReason;
   }
 
   /** Ends it at once. @returns why, or why it had ended already */
-  destroy(kind: Loss["kind"], reason: string): Loss {
-    this.#loss ??= { kind, reason };
+  destroy(kind: DisconnectReason["kind"], reason: string): DisconnectReason {
+    this.#disconnectReason ??= { kind, reason };
     this.#socket.destroy();
     this.#changed();
-    return this.#loss;
+    return this.#disconnectReason;
   }
 
   /** Says QUIT (RFC 5321 §4.1.1.10) and closes when the server has, at the latest after `timeoutMs`. */
   async quit(timeoutMs: number): Promise<void> {
-    if (this.#loss === undefined) {
+    if (this.#disconnectReason === undefined) {
       this.onUnexpected = undefined;
       this.#replies.length = 0;
       this.#socket.end("QUIT\r\n");

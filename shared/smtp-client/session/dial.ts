@@ -1,7 +1,7 @@
 /** Connects to a server's address. Who gets the socket owns it, and closes it. */
 import net from "node:net";
 import { transparentSocket } from "../../runtime/socket.ts";
-import { errorText, type Loss, seconds } from "./disconnect-reason.ts";
+import { type DisconnectReason, errorText, seconds } from "./disconnect-reason.ts";
 
 /**
  * Node allocates 64 KiB for each read of a socket, and replies have some fifty octets: all plain connections share one
@@ -22,7 +22,7 @@ function plainSocket(): net.Socket {
   return socket;
 }
 
-export interface DialTarget {
+export interface DialAddress {
   address: string;
   port: number;
   /** An address of this host to come from. */
@@ -32,9 +32,13 @@ export interface DialTarget {
 }
 
 /** Connects to an address. @returns the connected socket, or why there is none */
-export function dial(target: DialTarget, timeoutMs: number, signal: AbortSignal): Promise<net.Socket | Loss> {
+export function dial(
+  deliveryAddress: DialAddress,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<net.Socket | DisconnectReason> {
   return new Promise((resolve) => {
-    const { address, port, localAddress, transparentSource } = target;
+    const { address, port, localAddress, transparentSource } = deliveryAddress;
     let socket: net.Socket;
     try {
       // One address cannot stand for the other family's: then the system chooses.
@@ -45,7 +49,7 @@ export function dial(target: DialTarget, timeoutMs: number, signal: AbortSignal)
       resolve({ kind: "closed", reason: (error as Error).message });
       return;
     }
-    const fail = (kind: Loss["kind"], reason: string) => {
+    const fail = (kind: DisconnectReason["kind"], reason: string) => {
       settle();
       socket.on("error", () => {});
       socket.destroy();

@@ -1,13 +1,13 @@
 /** Why a connection is of no use any more, and what that means for whom it leaves without an answer. Pure. */
 import { deferred, type Failure, type Remote, remoteName } from "../../smtp/diagnose.ts";
 
-export interface Loss {
+export interface DisconnectReason {
   kind: "closed" | "timeout" | "malformed" | "tls" | "aborted";
   /** For people: "it closed the connection", "no reply to MAIL within 300 s". */
   reason: string;
 }
 
-export const closedByPeer: Loss = { kind: "closed", reason: "it closed the connection" };
+export const closedByPeer: DisconnectReason = { kind: "closed", reason: "it closed the connection" };
 
 const errorTexts: Record<string, string> = {
   ECONNREFUSED: "connection refused",
@@ -29,14 +29,14 @@ export function seconds(ms: number): string {
 }
 
 /** A connection that ended without a word about the recipients. @param when  "while sending RCPT TO" */
-export function outcomeOfLoss(
-  loss: Loss,
+export function outcomeOfDisconnect(
+  disconnectReason: DisconnectReason,
   remote: Remote,
   when: string,
   atMs: number,
 ): Extract<Failure, { kind: "deferred" }> {
-  const reason = `lost the session with ${remoteName(remote)} ${when}: ${loss.reason}`;
-  switch (loss.kind) {
+  const reason = `lost the session with ${remoteName(remote)} ${when}: ${disconnectReason.reason}`;
+  switch (disconnectReason.kind) {
     case "aborted":
       return deferred(
         "local",

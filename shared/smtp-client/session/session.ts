@@ -13,12 +13,12 @@ import {
 } from "../../smtp/diagnose.ts";
 import { type Extensions, noExtensions, parseExtensions } from "../../smtp/extensions.ts";
 import type { SmtpReply } from "../../smtp/status.ts";
-import type { TlsFacts } from "../smtp-client.ts";
+import type { TlsResult } from "../smtp-client.ts";
 import type { Proof, TlsPolicy } from "../tls/policy.ts";
 import { asciiName, judge, presentedBy } from "../tls/server-proof.ts";
-import { Connection } from "./connection.ts";
+import { SmtpConnection } from "./connection.ts";
 import { dial } from "./dial.ts";
-import { type Loss, outcomeOfLoss, seconds } from "./disconnect-reason.ts";
+import { type DisconnectReason, outcomeOfDisconnect, seconds } from "./disconnect-reason.ts";
 
 /** RFC 5321 §4.5.3.2, in milliseconds. */
 export interface Timeouts {
@@ -33,7 +33,7 @@ export interface Timeouts {
   quit: number;
 }
 
-export interface SessionWish {
+export interface SessionRequest {
   remote: Remote;
   localAddress: string | undefined;
   transparentSource: string | undefined;
@@ -48,14 +48,14 @@ export interface SessionWish {
 }
 
 export interface Session {
-  connection: Connection;
+  connection: SmtpConnection;
   remote: Remote;
   /** What may be made use of: REQUIRETLS only where the session is what it asks for. */
   extensions: Extensions;
   /** The TLS policy that was followed. */
   policy: TlsLevel;
   /** Absent: in clear text. */
-  tls?: TlsFacts;
+  tls?: TlsResult;
   /** What an MTA-STS policy in mode testing would have refused it for. */
   stsFailure?: string;
   /** Transactions that were begun. */
@@ -74,34 +74,34 @@ export type Opened =
       isSilent: boolean;
     };
 
-export interface SessionMakings {
+export interface SessionDeps {
   timeouts: Timeouts;
   /** Bundled and system authorities, or the test's. */
   secureContext: () => tls.SecureContext;
   now: () => number;
   /** Ends a connection politely and keeps nobody waiting. */
-  quit: (connection: Connection) => void;
+  quit: (connection: SmtpConnection) => void;
 }
 
 export async function openSession(
-  wish: SessionWish,
-  makings: SessionMakings,
+  wish: SessionRequest,
+  deps: SessionDeps,
   signal: AbortSignal,
 ): Promise<Opened> {
   const { remote, withinMs = Number.POSITIVE_INFINITY } = wish;
-  const startedMs = makings.now();
+  const startedMs = deps.now();
   const socket = await dial(
     { ...remote, localAddress: wish.localAddress, transparentSource: wish.transparentSource },
-    Math.min(makings.timeouts.connect, withinMs),
+    Math.min(deps.timeouts.connect, withinMs),
     signal,
   );
   if (!(socket instanceof net.Socket)) {
     const reason = `cannot connect to ${remoteName(remote)} port ${remote.port}: ${socket.reason}`;
     const isOurs = socket.kind === "aborted";
-    const outcome = deferred(isOurs ? "local" : "connect", "4.4.1", reason, makings.now(), remote);
+    const outcome = deferred(isOurs ? "local" : "connect", "4.4.1", reason, deps.now(), remote);
     return { kind: "failed", outcome, tlsFailed: false, isSilent: !isOurs };
   }
-  const connection = new Connection(socket);
+  const connection = new SmtpConnection(socket);
   const onAbort = () => connection.destroy("aborted", "the attempt was stopped");
   signal.addEventListener("abort", onAbort);
   const timer =
@@ -109,13 +109,13 @@ export async function openSession(
       ? undefined
       : setTimeout(
           () => connection.destroy("timeout", `no session within ${seconds(withinMs)}`),
-          startedMs + withinMs - makings.now(),
+          startedMs + withinMs - deps.now(),
         );
-  const opened = await new Opening(wish, makings, connection).run();
+  const opened = await new Opening(wish, deps, connection).run();
   clearTimeout(timer);
   signal.removeEventListener("abort", onAbort);
   if (opened.kind === "failed") {
-    makings.quit(connection);
+    deps.quit(connection);
   }
   return opened;
 }
@@ -124,15 +124,15 @@ export async function openSession(
 type Step = Extract<Opened, { kind: "failed" }> | undefined;
 
 class Opening {
-  readonly #wish: SessionWish;
-  readonly #makings: SessionMakings;
-  readonly #connection: Connection;
+  readonly #wish: SessionRequest;
+  readonly #deps: SessionDeps;
+  readonly #connection: SmtpConnection;
   #extensions: Extensions = noExtensions;
-  #tls: TlsFacts | undefined;
+  #tls: TlsResult | undefined;
 
-  constructor(wish: SessionWish, makings: SessionMakings, connection: Connection) {
+  constructor(wish: SessionRequest, deps: SessionDeps, connection: SmtpConnection) {
     this.#wish = wish;
-    this.#makings = makings;
+    this.#deps = deps;
     this.#connection = connection;
   }
 
@@ -151,21 +151,21 @@ class Opening {
       policy: this.#wish.policy.level,
       extensions: { ...this.#extensions, requireTls },
       transactions: 0,
-      openedAtMs: this.#makings.now(),
+      openedAtMs: this.#deps.now(),
       ...(this.#tls === undefined ? {} : { tls: this.#tls }),
     };
     return { kind: "session", session };
   }
 
   async #greeting(): Promise<Step> {
-    const heard = await this.#connection.hear("CONNECT", this.#makings.timeouts.greeting);
+    const heard = await this.#connection.hear("CONNECT", this.#deps.timeouts.greeting);
     if (heard.kind === "lost") {
-      const { kind } = heard.loss;
-      const outcome = outcomeOfLoss(
-        heard.loss,
+      const { kind } = heard.disconnectReason;
+      const outcome = outcomeOfDisconnect(
+        heard.disconnectReason,
         this.#wish.remote,
         "before its greeting",
-        this.#makings.now(),
+        this.#deps.now(),
       );
       return { kind: "failed", outcome, tlsFailed: false, isSilent: kind === "closed" || kind === "timeout" };
     }
@@ -175,7 +175,7 @@ class Opening {
     // moment: the mail waits.
     const { remote } = this.#wish;
     const outcome = reply.code === 521 ? outcomeOfRefusal : deferRefusal;
-    return this.#failed(outcome(reply, remote, this.#makings.now()));
+    return this.#failed(outcome(reply, remote, this.#deps.now()));
   }
 
   /**
@@ -184,10 +184,10 @@ class Opening {
    */
   async #hello(underTls = false): Promise<Step> {
     const { helo } = this.#wish;
-    const { ehlo } = this.#makings.timeouts;
+    const { ehlo } = this.#deps.timeouts;
     this.#connection.write(`EHLO ${helo}\r\n`);
     const heard = await this.#connection.hear("EHLO", ehlo);
-    if (heard.kind === "lost") return this.#lost(heard.loss, "while saying EHLO", underTls);
+    if (heard.kind === "lost") return this.#lost(heard.disconnectReason, "while saying EHLO", underTls);
     if (isPositive(heard.reply)) {
       this.#extensions = parseExtensions(heard.reply);
       return undefined;
@@ -196,7 +196,7 @@ class Opening {
     this.#extensions = noExtensions;
     this.#connection.write(`HELO ${helo}\r\n`);
     const again = await this.#connection.hear("HELO", ehlo);
-    if (again.kind === "lost") return this.#lost(again.loss, "while saying HELO", underTls);
+    if (again.kind === "lost") return this.#lost(again.disconnectReason, "while saying HELO", underTls);
     return isPositive(again.reply) ? undefined : this.#refused(again.reply);
   }
 
@@ -208,8 +208,8 @@ class Opening {
       return this.#tlsFailed("4.7.4", "it does not offer STARTTLS, which is required");
     }
     this.#connection.write("STARTTLS\r\n");
-    const heard = await this.#connection.hear("STARTTLS", this.#makings.timeouts.ehlo);
-    if (heard.kind === "lost") return this.#lost(heard.loss, "while saying STARTTLS", true);
+    const heard = await this.#connection.hear("STARTTLS", this.#deps.timeouts.ehlo);
+    if (heard.kind === "lost") return this.#lost(heard.disconnectReason, "while saying STARTTLS", true);
     if (!isPositive(heard.reply)) {
       // RFC 3207 §4.1: the session goes on in clear text where the policy lets it.
       if (!policy.needs && heard.reply.code !== 421) return undefined;
@@ -217,19 +217,19 @@ class Opening {
     }
     const secure = await this.#connection.upgrade(
       {
-        secureContext: this.#makings.secureContext(),
+        secureContext: this.#deps.secureContext(),
         ...sni(policy.proof, remote.host),
         // Judged below, so that `may` and `require` can take any certificate and still log what it was.
         rejectUnauthorized: false,
         checkServerIdentity: () => undefined,
       },
-      this.#makings.timeouts.ehlo,
+      this.#deps.timeouts.ehlo,
     );
     if (!(secure instanceof tls.TLSSocket)) {
       return this.#lost(secure, "during the TLS handshake", true);
     }
     const { proof } = policy;
-    const judgement = judge(proof, presentedBy(secure), remote.host, this.#makings.now());
+    const judgement = judge(proof, presentedBy(secure), remote.host, this.#deps.now());
     this.#tls = {
       protocol: secure.getProtocol() ?? "TLS",
       cipher: secure.getCipher().name,
@@ -247,7 +247,7 @@ class Opening {
   async #authenticate(): Promise<Step> {
     const { auth, remote } = this.#wish;
     if (auth === undefined) return undefined;
-    const { mail } = this.#makings.timeouts;
+    const { mail } = this.#deps.timeouts;
     const offered = this.#extensions.auth;
     let lines: string[];
     if (offered.includes("PLAIN")) lines = [`AUTH PLAIN ${base64(`\0${auth.user}\0${auth.password}`)}`];
@@ -255,12 +255,12 @@ class Opening {
     else {
       const offers = offered.length === 0 ? "no AUTH" : `only AUTH ${offered.join(" ")}`;
       const reason = `${remoteName(remote)} offers ${offers}: we know PLAIN and LOGIN`;
-      return this.#failed(deferred("network", "4.7.0", reason, this.#makings.now(), remote));
+      return this.#failed(deferred("network", "4.7.0", reason, this.#deps.now(), remote));
     }
     for (const [i, line] of lines.entries()) {
       this.#connection.write(`${line}\r\n`);
       const heard = await this.#connection.hear("AUTH", mail);
-      if (heard.kind === "lost") return this.#lost(heard.loss, "while saying AUTH");
+      if (heard.kind === "lost") return this.#lost(heard.disconnectReason, "while saying AUTH");
       const isLast = i === lines.length - 1;
       if (isLast ? isPositive(heard.reply) : heard.reply.code === 334) continue;
       return this.#refused(heard.reply);
@@ -270,21 +270,21 @@ class Opening {
 
   /** What refuses us before MAIL says nothing about a recipient: deferred whatever its code. */
   #refused(reply: SmtpReply, tlsFailed = false): Step {
-    return this.#failed(deferRefusal(reply, this.#wish.remote, this.#makings.now()), tlsFailed);
+    return this.#failed(deferRefusal(reply, this.#wish.remote, this.#deps.now()), tlsFailed);
   }
 
   #tlsFailed(status: "4.7.4" | "4.7.5", reason: string): Step {
     const { remote } = this.#wish;
     return this.#failed(
-      deferred("network", status, `${remoteName(remote)}: ${reason}`, this.#makings.now(), remote),
+      deferred("network", status, `${remoteName(remote)}: ${reason}`, this.#deps.now(), remote),
       true,
     );
   }
 
-  #lost(loss: Loss, when: string, duringTls = false): Step {
+  #lost(disconnectReason: DisconnectReason, when: string, duringTls = false): Step {
     return this.#failed(
-      outcomeOfLoss(loss, this.#wish.remote, when, this.#makings.now()),
-      duringTls && loss.kind !== "aborted",
+      outcomeOfDisconnect(disconnectReason, this.#wish.remote, when, this.#deps.now()),
+      duringTls && disconnectReason.kind !== "aborted",
     );
   }
 

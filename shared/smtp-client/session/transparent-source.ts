@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import net from "node:net";
-import { isLoopback } from "../../net/loopback.ts";
+import { isLoopback } from "../../net/network.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { whyNotTransparent } from "../../runtime/socket.ts";
 
@@ -15,7 +15,7 @@ const presentForMs = 30_000;
 type Family = 4 | 6;
 
 /** What is asked of the system; tests answer in its place. */
-export interface HidingProbes {
+export interface TransparentSourceProbes {
   whyNotTransparent(): string | undefined;
   hasReturnRoute(family: Family): boolean;
   /** Monotonic milliseconds. */
@@ -51,10 +51,10 @@ function noReturnRoute(family: Family): string {
  * @param log    told once of each thing that stands in the way
  * @returns whether it can
  */
-export function createHiding(
+export function createTransparentSource(
   what: string,
   log: Pick<Logger, "warn">,
-  probes: HidingProbes = { whyNotTransparent, hasReturnRoute, now: () => performance.now() },
+  probes: TransparentSourceProbes = { whyNotTransparent, hasReturnRoute, now: () => performance.now() },
 ): (source: string) => boolean {
   const told = new Set<string>();
   const tell = (obstacle: string) => {

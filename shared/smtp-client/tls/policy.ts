@@ -5,7 +5,7 @@ import type { TlsaRecord } from "../dns/tlsa.ts";
 import type { DaneFinding } from "./dane/find-tlsa.ts";
 
 /** What the message and the operator ask of every host. */
-export interface TlsWish {
+export interface TlsRequirements {
   level: TlsLevel;
   /** REQUIRETLS: the way to the hosts must be known for sure too (RFC 8689 §4.2.1). */
   requireTls: boolean;
@@ -65,7 +65,7 @@ const byName: Proof = { kind: "pkix", dnsIdOnly: false };
 
 /** Which published policies are asked for. */
 export function looksFor(
-  { level, ignoresPublished }: Pick<TlsWish, "level" | "ignoresPublished">,
+  { level, ignoresPublished }: Pick<TlsRequirements, "level" | "ignoresPublished">,
   switches: { dane: boolean; mtaSts: boolean },
 ) {
   const mayLook = level !== "none" && !ignoresPublished;

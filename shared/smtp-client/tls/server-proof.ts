@@ -42,9 +42,9 @@ export function judge(
   nowMs: number,
 ): Judgement {
   if (proof.kind === "dane") {
-    const verdict = matchChain(chain, proof.records, proof.names, nowMs);
-    if (verdict.kind === "matches") return { kind: "proven", tlsa: verdict.record };
-    return { kind: "unproven", reason: verdict.reason };
+    const result = matchChain(chain, proof.records, proof.names, nowMs);
+    if (result.kind === "matches") return { kind: "proven", tlsa: result.record };
+    return { kind: "unproven", reason: result.reason };
   }
   if (chainError !== undefined) {
     return { kind: "unproven", reason: `its certificate is not valid for ${host}: ${chainError}` };

@@ -8,10 +8,10 @@ import { deferRefusal, deferred, type Failure, rejected, remoteName } from "../.
 import type { Diagnosis, Outcome } from "../../smtp/diagnosis.ts";
 import { DotStuffer } from "../../smtp/dot-stuffing.ts";
 import { stopped } from "../next-hops/delivery-addresses.ts";
-import type { Connection } from "../session/connection.ts";
-import { outcomeOfLoss, seconds } from "../session/disconnect-reason.ts";
+import type { SmtpConnection } from "../session/connection.ts";
+import { outcomeOfDisconnect, seconds } from "../session/disconnect-reason.ts";
 import { isPositive, type Session } from "../session/session.ts";
-import type { AttemptResult, TlsFacts } from "../smtp-client.ts";
+import type { AttemptResult, TlsResult } from "../smtp-client.ts";
 import { mailCommand, needsSmtpUtf8, rcptCommand, unfitFor } from "./mail-commands.ts";
 import { isOver, isTooMany, outcomeOfEnd, outcomeOfReply, type TransactionReport } from "./transaction.ts";
 
@@ -26,7 +26,7 @@ export type RecipientAnswer =
 export interface InlineEnd {
   outcome: Outcome;
   /** Of the session; absent in clear text, and where there was no session. */
-  tls?: TlsFacts;
+  tls?: TlsResult;
 }
 
 export interface InlineTransactionOptions {
@@ -156,11 +156,12 @@ export class InlineTransaction {
   }
 
   /** With an open session: all that is said in it. Comes again, with the next host, when this one would not take MAIL. */
-  async conduct(session: Session): Promise<TransactionReport> {
+  async drive(session: Session): Promise<TransactionReport> {
     const { connection, extensions, remote } = session;
     const { now, stepMs } = this.#options;
     const recipient = this.#asked?.recipient;
-    if (recipient === undefined) return this.#report(stopped(now()), connection.loss === undefined);
+    if (recipient === undefined)
+      return this.#report(stopped(now()), connection.disconnectReason === undefined);
     const unfit = this.#unfit(session, recipient);
     if (unfit !== undefined) return report(unfit, true);
 
@@ -234,12 +235,12 @@ export class InlineTransaction {
   }
 
   async #nextRequest(
-    connection: Connection,
+    connection: SmtpConnection,
   ): Promise<"recipient" | "data" | "server-left" | "abandoned" | "dawdles"> {
     for (;;) {
       if (this.#asked !== undefined) return "recipient";
       if (this.#isAbandoned) return "abandoned";
-      if (connection.hasReply || connection.loss !== undefined) return "server-left";
+      if (connection.hasReply || connection.disconnectReason !== undefined) return "server-left";
       if (this.#prefix !== undefined) return "data";
       this.#isBetween = true;
       const isWoken = await this.#woken(connection);
@@ -267,7 +268,12 @@ export class InlineTransaction {
     }
     const heard = await connection.hear("DOT", dotMs);
     if (heard.kind === "lost") {
-      const outcome = outcomeOfLoss(heard.loss, remote, "after sending the whole message", now());
+      const outcome = outcomeOfDisconnect(
+        heard.disconnectReason,
+        remote,
+        "after sending the whole message",
+        now(),
+      );
       // RFC 5321 §4.5.4.1, RFC 1047: it may have arrived; the queue may make a second copy of it.
       outcome.diagnosis.possiblyDelivered = true;
       return this.#report(outcome, false);
@@ -301,21 +307,22 @@ export class InlineTransaction {
       if (unfit !== undefined) return unfit;
       const isLast = this.#isWhole;
       if (isLast) next.push(Buffer.from(stuffer.end(), "latin1"));
-      if (connection.hasReply || connection.loss !== undefined) return this.#interrupted(session);
+      if (connection.hasReply || connection.disconnectReason !== undefined) return this.#interrupted(session);
       if (
         next.length > 0 &&
         !connection.write(next.length === 1 && next[0] ? next[0] : Buffer.concat(next))
       ) {
         // While octets wait here, the dot behind them has not left either: a loss now cannot have delivered anything.
         await connection.drained(stepMs);
-        if (connection.hasReply || connection.loss !== undefined) return this.#interrupted(session);
+        if (connection.hasReply || connection.disconnectReason !== undefined)
+          return this.#interrupted(session);
       }
       if (isLast) return undefined;
       next = [];
       if (this.#chunks.length > 0 || this.#isWhole) continue;
       this.#makeRoom();
       if (!(await this.#woken(connection)) || this.#isOverdue(octets)) return this.#dawdled();
-      if (this.#isAbandoned) return outcomeOfLoss({ kind: "aborted", reason: "" }, remote, "", now());
+      if (this.#isAbandoned) return outcomeOfDisconnect({ kind: "aborted", reason: "" }, remote, "", now());
     }
   }
 
@@ -376,14 +383,14 @@ export class InlineTransaction {
   }
 
   /** RFC 5321 §4.1.1.5: what was begun and not carried out is forgotten. @returns whether the session may be used again */
-  async #reset(connection: Connection): Promise<boolean> {
+  async #reset(connection: SmtpConnection): Promise<boolean> {
     connection.write("RSET\r\n");
     const heard = await connection.hear("RSET", this.#options.stepMs);
     return heard.kind === "reply" && isPositive(heard.reply);
   }
 
   /** Waits until the client or the server does something. @returns false when neither did */
-  #woken(connection: Connection): Promise<boolean> {
+  #woken(connection: SmtpConnection): Promise<boolean> {
     return new Promise((resolve) => {
       const end = (isWoken: boolean) => {
         clearTimeout(timer);

@@ -3,7 +3,7 @@ import type { Envelope } from "../../mail/envelope.ts";
 import type { MessageMeta } from "../../mail/message.ts";
 import { DotStuffer } from "../../smtp/dot-stuffing.ts";
 import { type Body, SpoolCorrupt } from "../../spool/spool.ts";
-import type { Connection } from "../session/connection.ts";
+import type { SmtpConnection } from "../session/connection.ts";
 import { type MessageTraits, needsSmtpUtf8 } from "./mail-commands.ts";
 
 export interface Outgoing {
@@ -65,7 +65,7 @@ export type DataSent =
  * @throws SpoolCorrupt when the body turns out to be damaged; the connection is destroyed then too
  */
 export async function sendData(
-  connection: Connection,
+  connection: SmtpConnection,
   message: Outgoing,
   timeoutMs: number,
 ): Promise<DataSent> {
@@ -97,7 +97,7 @@ export async function sendData(
 }
 
 async function sendFile(
-  connection: Connection,
+  connection: SmtpConnection,
   message: Outgoing,
   body: Extract<Body, { kind: "file" }>,
   stuffer: DotStuffer,
@@ -131,11 +131,11 @@ async function sendFile(
   return { kind: "sent" };
 }
 
-function unreadable(connection: Connection, reason: string): DataSent {
+function unreadable(connection: SmtpConnection, reason: string): DataSent {
   connection.destroy("aborted", "the message could not be read");
   return { kind: "unreadable", reason };
 }
 
-function isInterrupted(connection: Connection): boolean {
-  return connection.hasReply || connection.loss !== undefined;
+function isInterrupted(connection: SmtpConnection): boolean {
+  return connection.hasReply || connection.disconnectReason !== undefined;
 }

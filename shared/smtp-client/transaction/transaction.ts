@@ -14,7 +14,7 @@ import {
 import type { Outcome } from "../../smtp/diagnosis.ts";
 import type { SmtpReply } from "../../smtp/status.ts";
 import type { Heard } from "../session/connection.ts";
-import { type Loss, outcomeOfLoss } from "../session/disconnect-reason.ts";
+import { type DisconnectReason, outcomeOfDisconnect } from "../session/disconnect-reason.ts";
 import { isPositive, type Session, type Timeouts } from "../session/session.ts";
 import { mailCommand, rcptCommand, unfitFor } from "./mail-commands.ts";
 import { type Outgoing, sendData } from "./message-data.ts";
@@ -190,7 +190,12 @@ class Transaction {
     }
     if (answer.kind === "lost") {
       this.#usable = false;
-      const outcome = outcomeOfLoss(answer.loss, remote, "after sending the whole message", this.#now());
+      const outcome = outcomeOfDisconnect(
+        answer.disconnectReason,
+        remote,
+        "after sending the whole message",
+        this.#now(),
+      );
       // RFC 5321 §4.5.4.1, RFC 1047: it may have arrived; trying again later may make a second copy of it.
       outcome.diagnosis.possiblyDelivered = true;
       this.#settle(this.#accepted, outcome);
@@ -253,7 +258,9 @@ class Transaction {
 }
 
 /** A loss, or 421 (RFC 5321 §3.8): the server is going away, whatever it was asked. */
-export type SessionEnd = { kind: "lost"; loss: Loss } | { kind: "reply"; reply: SmtpReply & { code: 421 } };
+export type SessionEnd =
+  | { kind: "lost"; disconnectReason: DisconnectReason }
+  | { kind: "reply"; reply: SmtpReply & { code: 421 } };
 
 export function isOver(heard: Heard): heard is SessionEnd {
   return heard.kind === "lost" || heard.reply.code === 421;
@@ -262,7 +269,7 @@ export function isOver(heard: Heard): heard is SessionEnd {
 /** For whom the end of the session leaves without an answer. @param when  "while sending RCPT TO" */
 export function outcomeOfEnd(end: SessionEnd, remote: Remote, when: string, atMs: number): Failure {
   return end.kind === "lost"
-    ? outcomeOfLoss(end.loss, remote, when, atMs)
+    ? outcomeOfDisconnect(end.disconnectReason, remote, when, atMs)
     : outcomeOfRefusal(end.reply, remote, atMs);
 }
 

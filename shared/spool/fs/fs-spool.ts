@@ -11,7 +11,7 @@
  * removed is seen by the others at once. On NFS the last needs the mount options `noac` and `lookupcache=none`.
  */
 import type { MessageMeta } from "../../mail/message.ts";
-import { StampClock } from "../logical-timestamp.ts";
+import { LogicalClock } from "../logical-timestamp.ts";
 import {
   type Body,
   type CollectReport,
@@ -30,7 +30,7 @@ import { Collector } from "./cleanup/collector.ts";
 import { coalesced } from "./disk/coalesce.ts";
 import { type SpoolCounters, zeroCounters } from "./disk/counters.ts";
 import { makeDirectories } from "./disk/directories.ts";
-import type { OnTrouble } from "./disk/fault.ts";
+import type { OnFault } from "./disk/fault.ts";
 import { spoolError, syncDirectory } from "./disk/files.ts";
 import { FreeSpace } from "./disk/free-space.ts";
 import { largeName, type Places, placesIn } from "./disk/names.ts";
@@ -71,8 +71,8 @@ class FileSystemSpool implements FsSpool {
   readonly counters: SpoolCounters = zeroCounters();
   readonly #options: Required<FsSpoolOptions>;
   readonly #places: Places;
-  readonly #onTrouble: OnTrouble;
-  readonly #clock: StampClock;
+  readonly #onFault: OnFault;
+  readonly #clock: LogicalClock;
   readonly #own: OwnWriter;
   readonly #known: KnownStates;
   readonly #tail: SettleTail;
@@ -95,17 +95,17 @@ class FileSystemSpool implements FsSpool {
     const { files, nowMs } = options;
     this.#options = options;
     this.#places = places;
-    this.#onTrouble = (trouble) => {
-      if (trouble.kind === "damaged") this.counters.damages++;
-      options.onTrouble(trouble);
+    this.#onFault = (fault) => {
+      if (fault.kind === "damaged") this.counters.damages++;
+      options.onFault(fault);
     };
-    const onTrouble = this.#onTrouble;
-    this.#clock = new StampClock(nowMs);
+    const onFault = this.#onFault;
+    this.#clock = new LogicalClock(nowMs);
     const index = new SettleIndex(this.#clock);
-    const claims = new SettleIndex(this.#clock);
-    this.#known = new KnownStates(index, claims);
-    this.#own = new OwnWriter({ ...options, directory: places.writers, onTrouble });
-    const shared = { ...options, onTrouble, counters: this.counters, writer: this.#own, index };
+    const impliedSettlements = new SettleIndex(this.#clock);
+    this.#known = new KnownStates(index, impliedSettlements);
+    this.#own = new OwnWriter({ ...options, directory: places.writers, onFault });
+    const shared = { ...options, onFault, counters: this.counters, writer: this.#own, index };
     const registry = new WriterRegistry({ ...options, directory: places.writers, own: this.#own });
     this.#segments = new SegmentWriter({ ...shared, directory: places.segments });
     this.#log = new SettleLog({ ...shared, directory: places.settled, clock: this.#clock });
@@ -114,9 +114,9 @@ class FileSystemSpool implements FsSpool {
       places,
       registry,
       openSegment: () => this.#segments.openSegment(),
-      onTrouble,
+      onFault,
     };
-    this.#tail = new SettleTail({ ...this.#walk, own: this.#own, index, claims });
+    this.#tail = new SettleTail({ ...this.#walk, own: this.#own, index, impliedSettlements });
     this.#reader = new RecordReader(files, places, this.counters);
     this.#collector = new Collector({
       ...options,
@@ -126,7 +126,7 @@ class FileSystemSpool implements FsSpool {
       log: this.#log,
       tail: this.#tail,
     });
-    this.#space = new FreeSpace(files, options.directory, onTrouble);
+    this.#space = new FreeSpace(files, options.directory, onFault);
     this.#syncLarge = coalesced(() => syncDirectory(files, places.large));
     this.#draftHost = {
       largeBytes: options.largeBytes,
@@ -151,11 +151,11 @@ class FileSystemSpool implements FsSpool {
   async read(id: string, locator?: Locator): Promise<{ meta: MessageMeta; body: Body } | undefined> {
     this.#mustBeOpen();
     if (locator !== undefined) return this.#reader.read(id, locator);
-    const own = await this.#reader.readOwn(id);
+    const own = await this.#reader.readMoved(id);
     if (own !== undefined) return own;
     const found = await findRecord(this.#walk, id);
     // Not found: it may have moved to its own file behind the search.
-    return found === undefined ? this.#reader.readOwn(id) : this.#reader.read(id, found);
+    return found === undefined ? this.#reader.readMoved(id) : this.#reader.read(id, found);
   }
 
   settle(settlements: Settlement[]): Promise<void> {
@@ -225,7 +225,7 @@ class FileSystemSpool implements FsSpool {
         await this.#orUnavailable(this.#syncLarge());
         this.counters.largeBodies++;
       }
-      if (settles !== undefined) extra.settles = { ...settles, stamp: this.#clock.next() };
+      if (settles !== undefined) extra.settles = { ...settles, timestamp: this.#clock.next() };
       const head = makeHead(meta, { length, crc }, extra);
       const bytes = headLength(head) + (large === undefined ? length : 0);
       const locator = await this.#segments.append({ head, chunks }, bytes, settles !== undefined);
@@ -241,9 +241,9 @@ class FileSystemSpool implements FsSpool {
   async #noteSettled(settles: StampedSettlement): Promise<void> {
     this.#follow();
     try {
-      await this.#log.append([settles], settles.stamp);
+      await this.#log.append([settles], settles.timestamp);
     } catch (error) {
-      this.#onTrouble({ kind: "background", doing: "recording what a message settles", error });
+      this.#onFault({ kind: "background", doing: "recording what a message settles", error });
     }
   }
 
@@ -270,7 +270,7 @@ class FileSystemSpool implements FsSpool {
   #follow(): void {
     if (this.#followTimer !== undefined || this.#closing !== undefined) return;
     const report = (error: unknown): void =>
-      this.#onTrouble({ kind: "background", doing: "reading settlements", error });
+      this.#onFault({ kind: "background", doing: "reading settlements", error });
     this.#followTimer = setInterval(
       () => void this.#tail.refreshAll().catch(report),
       this.#options.followMs,

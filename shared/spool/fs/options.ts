@@ -1,6 +1,6 @@
 /** What may be set of a spool on a file system, and what it is when it is not. */
 
-import type { OnTrouble, SpoolTrouble } from "./disk/fault.ts";
+import type { OnFault, SpoolFault } from "./disk/fault.ts";
 import { nodeFiles, type SpoolFiles } from "./disk/files.ts";
 
 export interface FsSpoolOptions {
@@ -31,7 +31,7 @@ export interface FsSpoolOptions {
   /** How often the settlements of other processes are read. */
   followMs?: number;
   /** What went wrong with nobody to tell. */
-  onTrouble?: OnTrouble;
+  onFault?: OnFault;
   /** Epoch milliseconds; for tests. */
   nowMs?: () => number;
   /** The file system; for tests. */
@@ -54,7 +54,7 @@ export const defaultFsSpoolOptions = {
   // Below BullMQ's 30 s, after which another worker takes the job of a dead one: by then it counts as dead here too.
   deadAfterMs: 15_000,
   followMs: 500,
-  onTrouble: (_trouble: SpoolTrouble): void => {},
+  onFault: (_trouble: SpoolFault): void => {},
   nowMs: Date.now,
   files: nodeFiles,
 };

@@ -41,12 +41,12 @@ function server(lines: string[] = []) {
   return app;
 }
 
-const far = { remoteAddress: "192.0.2.7" };
+const remote = { remoteAddress: "192.0.2.7" };
 const near = { remoteAddress: "127.0.0.1" };
 
 test("strangers get 401 with what would be accepted, and nothing else", async () => {
   const app = server();
-  const answer = await app.inject({ url: "/things", ...far });
+  const answer = await app.inject({ url: "/things", ...remote });
   assert.equal(answer.statusCode, 401);
   assert.match(String(answer.headers["www-authenticate"]), /^Bearer realm="postern", Basic/);
   assert.match(String(answer.headers["content-type"]), /^application\/problem\+json/);
@@ -55,7 +55,7 @@ test("strangers get 401 with what would be accepted, and nothing else", async ()
     status: 401,
     detail: "Send Authorization: Bearer TOKEN.",
   });
-  assert.equal((await app.inject({ url: "/things", ...far, headers: bearer })).statusCode, 200);
+  assert.equal((await app.inject({ url: "/things", ...remote, headers: bearer })).statusCode, 200);
   assert.equal((await app.inject({ url: "/things", ...near })).statusCode, 200);
 });
 
@@ -77,14 +77,14 @@ test("the refusal comes before the path, the body and its form are looked at", a
   ] as const) {
     assert.equal((await app.inject({ ...request, ...near })).statusCode, 401, request.url);
   }
-  assert.equal((await app.inject({ url: "/nothing", ...far })).statusCode, 401);
+  assert.equal((await app.inject({ url: "/nothing", ...remote })).statusCode, 401);
 });
 
 test("no header makes a stranger local, and a proxy's headers make a local one a stranger", async () => {
   const app = server();
   for (const name of ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via"]) {
     const headers = { [name]: "127.0.0.1" };
-    assert.equal((await app.inject({ url: "/things", ...far, headers })).statusCode, 401, name);
+    assert.equal((await app.inject({ url: "/things", ...remote, headers })).statusCode, 401, name);
     assert.equal((await app.inject({ url: "/things", ...near, headers })).statusCode, 401, name);
   }
 });
@@ -99,14 +99,14 @@ test("a name that was rebound to loopback is refused with 403", async () => {
 test("a browser's remembered password reads and does not write", async () => {
   const app = server();
   const basic = { authorization: `Basic ${Buffer.from(`me:${token}`).toString("base64")}` };
-  assert.equal((await app.inject({ url: "/things/1", ...far, headers: basic })).statusCode, 200);
+  assert.equal((await app.inject({ url: "/things/1", ...remote, headers: basic })).statusCode, 200);
   const write = await app.inject({ method: "DELETE", url: "/things/1", ...near, headers: basic });
   assert.equal(write.statusCode, 403);
 });
 
 test("health is open, with details for trusted callers", async () => {
   const app = server();
-  assert.deepEqual((await app.inject({ url: "/health", ...far })).json(), { trusted: false });
+  assert.deepEqual((await app.inject({ url: "/health", ...remote })).json(), { trusted: false });
   assert.deepEqual((await app.inject({ url: "/health", ...near })).json(), { trusted: true });
 });
 

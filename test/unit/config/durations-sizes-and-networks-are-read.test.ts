@@ -100,7 +100,7 @@ test("an endpoint is an address with or without a port, IPv6 in brackets where a
 });
 
 test("a destination is *, a domain, or an address; anything else is said to be none, with its path", () => {
-  const mistakes = (match: string) => {
+  const configErrors = (match: string) => {
     const lines = [
       "hostname: gw.test",
       "listeners: [{ name: mail, port: 2525, destination: self }]",
@@ -109,11 +109,11 @@ test("a destination is *, a domain, or an address; anything else is said to be n
     ];
     const text = `${lines.join("\n")}\n    - match: ${JSON.stringify(match)}\n`;
     const read = readConfig(text, "/", {});
-    return read.kind === "ok" ? [] : read.mistakes.map(({ path, line }) => `${line} ${path}`);
+    return read.kind === "ok" ? [] : read.configErrors.map(({ path, line }) => `${line} ${path}`);
   };
   const names = ["*", "example.com", "*.Example.com", "münchen.test"];
   const addresses = ["192.0.2.25", "2001:DB8::25", "[192.0.2.25]", "[2001:db8::25]", "[IPv6:2001:db8::25]"];
-  for (const match of [...names, ...addresses]) assert.deepEqual(mistakes(match), [], match);
+  for (const match of [...names, ...addresses]) assert.deepEqual(configErrors(match), [], match);
   const noNames = ["", "a b", "a@b.test", "10.0.0.0/8", "*.*", "host:25", "[example.com]"];
   const noAddresses = [
     "1:2",
@@ -124,5 +124,5 @@ test("a destination is *, a domain, or an address; anything else is said to be n
     "[2001:db8::25]:25",
   ];
   for (const match of [...noNames, ...noAddresses])
-    assert.deepEqual(mistakes(match), ["5 limits.destinations[0].match"], match);
+    assert.deepEqual(configErrors(match), ["5 limits.destinations[0].match"], match);
 });

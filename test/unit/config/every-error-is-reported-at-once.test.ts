@@ -1,20 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatMistake } from "../../../shared/config/config-error.ts";
+import { formatConfigError } from "../../../shared/config/config-error.ts";
 import { readConfig } from "../../../shared/config/load.ts";
 
 /** One line for each mistake, as `LINE: path: message`. */
-function mistakesIn(text: string, env: Record<string, string> = {}): string[] {
+function errorsIn(text: string, env: Record<string, string> = {}): string[] {
   const read = readConfig(text, "/nowhere", env);
   if (read.kind === "ok") return [];
-  return read.mistakes.map((mistake) => formatMistake("", mistake).slice(1));
+  return read.configErrors.map((configError) => formatConfigError("", configError).slice(1));
 }
 
 const whole = (rest: string) => `hostname: gw.example.net\nlisteners: [{ name: a, port: 25 }]\n${rest}`;
 
 test("mistakes of every kind stand together, in the order of the lines", () => {
   assert.deepEqual(
-    mistakesIn(`hostnam: gw.example.net
+    errorsIn(`hostnam: gw.example.net
 data: ""
 tls: { cert: nope.pem, key: nope.key }
 listeners:
@@ -71,7 +71,7 @@ limits: { recipients: many }
 
 test("list entries that are wrong do not shift the places of the others", () => {
   assert.deepEqual(
-    mistakesIn(
+    errorsIn(
       whole(`relay:
   routes:
     - { to: 7, via: mx }
@@ -92,7 +92,7 @@ protected:
   );
 });
 
-const oneMistake: [what: string, yaml: string, mistake: string][] = [
+const oneError: [what: string, yaml: string, configError: string][] = [
   [
     "a relay host that does not exist",
     'relay: { routes: [{ to: "*", via: isp }] }',
@@ -172,14 +172,14 @@ const oneMistake: [what: string, yaml: string, mistake: string][] = [
   ],
 ];
 
-for (const [what, yaml, mistake] of oneMistake) {
+for (const [what, yaml, configError] of oneError) {
   test(`${what} is a mistake with its place`, () => {
-    assert.deepEqual(mistakesIn(whole(yaml)), [mistake]);
+    assert.deepEqual(errorsIn(whole(yaml)), [configError]);
   });
 }
 
 test("a mistake does not make another out of what depends on it", () => {
-  const brief = (yaml: string) => mistakesIn(yaml).map((mistake) => mistake.split(":")[1]?.trim());
+  const brief = (yaml: string) => errorsIn(yaml).map((configError) => configError.split(":")[1]?.trim());
   assert.deepEqual(
     brief(
       "hostname: gw\nlisteners: [{ name: a, port: 25, destination: proxy, trusted_proxies: [localhost] }]",
@@ -194,14 +194,14 @@ test("a mistake does not make another out of what depends on it", () => {
 });
 
 test("a shadow listener must have another server to tunnel to", () => {
-  assert.deepEqual(mistakesIn("hostname: gw\nlisteners: [{ name: a, port: 25, shadow: true }]"), [
+  assert.deepEqual(errorsIn("hostname: gw\nlisteners: [{ name: a, port: 25, shadow: true }]"), [
     "2: listeners[0].shadow: needs connections that were meant for another server: this listener's destination is self",
   ]);
 });
 
 test("IPv4 and IPv6 may share a port, and port 0 is shared by all", () => {
   assert.deepEqual(
-    mistakesIn(`hostname: gw
+    errorsIn(`hostname: gw
 listeners:
   - { name: a, port: 25 }
   - { name: b, address: "::1", port: 25 }
@@ -213,25 +213,25 @@ listeners:
 });
 
 test("what is not YAML is told once, at its line", () => {
-  const mistakes = mistakesIn("hostname: gw\nlisteners: [{ name: a, port: 25 }\nadmin: {}\nqueue: {}\n");
-  assert.equal(mistakes.length, 1);
-  assert.match(mistakes[0] ?? "", /^3: is not YAML: /);
+  const configErrors = errorsIn("hostname: gw\nlisteners: [{ name: a, port: 25 }\nadmin: {}\nqueue: {}\n");
+  assert.equal(configErrors.length, 1);
+  assert.match(configErrors[0] ?? "", /^3: is not YAML: /);
 });
 
 test("a file that is empty or no mapping says so", () => {
-  assert.deepEqual(mistakesIn("# nothing\n"), ["1: is empty: it needs hostname and listeners"]);
-  assert.deepEqual(mistakesIn("- hostname\n"), ["1: is not a mapping: it needs `key: value` lines"]);
+  assert.deepEqual(errorsIn("# nothing\n"), ["1: is empty: it needs hostname and listeners"]);
+  assert.deepEqual(errorsIn("- hostname\n"), ["1: is not a mapping: it needs `key: value` lines"]);
 });
 
 test("keys with the names of object members are unknown keys, not surprises", () => {
   for (const key of ["__proto__", "constructor", "toString"]) {
-    const mistakes = mistakesIn(whole(`${key}: { a: 1 }`));
-    assert.equal(mistakes.length, 1, key);
-    assert.ok(mistakes[0]?.startsWith(`3: ${key}: is not a known key`), mistakes[0]);
+    const configErrors = errorsIn(whole(`${key}: { a: 1 }`));
+    assert.equal(configErrors.length, 1, key);
+    assert.ok(configErrors[0]?.startsWith(`3: ${key}: is not a known key`), configErrors[0]);
   }
 });
 
 test("a configuration of nothing but mistakes ends in finite time", () => {
   const routes = Array.from({ length: 2000 }, () => "    - { to: 1, via: 2, x: 3 }").join("\n");
-  assert.ok(mistakesIn(whole(`relay:\n  routes:\n${routes}\n`)).length >= 4000);
+  assert.ok(errorsIn(whole(`relay:\n  routes:\n${routes}\n`)).length >= 4000);
 });

@@ -36,7 +36,7 @@ test("a file that is not there is one mistake", () => {
   assert.deepEqual(loadConfig({ file: "gone.yaml", env: {}, cwd: directory }), {
     kind: "invalid",
     file: "gone.yaml",
-    mistakes: [{ path: "", line: 0, message: "the configuration file does not exist" }],
+    configErrors: [{ path: "", line: 0, message: "the configuration file does not exist" }],
   });
 });
 
@@ -90,7 +90,7 @@ redis:
   assert.ok(loaded.kind === "invalid");
   const file = (name: string) => path.join(directory, name);
   assert.deepEqual(
-    loaded.mistakes.map(({ path, line, message }) => `${line}: ${path}: ${message}`),
+    loaded.configErrors.map(({ path, line, message }) => `${line}: ${path}: ${message}`),
     [
       `5: tls.key: is not the key of the certificate in ${file("cert.pem")}`,
       `8: tls.sni["mail.example.com"].cert: ${file("broken.pem")} holds no PEM that can be used here`,

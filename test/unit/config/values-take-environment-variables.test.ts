@@ -10,13 +10,13 @@ function configOf(text: string, env: Record<string, string>): Config {
   return read.config;
 }
 
-function mistakesOf(
+function errorsOf(
   text: string,
   env: Record<string, string>,
 ): [path: string, line: number, message: string][] {
   const read = readConfig(text, "/etc/postern", env);
   assert.ok(read.kind === "invalid");
-  return read.mistakes.map(({ path, line, message }) => [path, line, message]);
+  return read.configErrors.map(({ path, line, message }) => [path, line, message]);
 }
 
 const base = "hostname: gw\nlisteners: [{ name: a, port: 25 }]\n";
@@ -34,7 +34,7 @@ test("an unquoted variable alone is read as YAML: a port, a switch, a duration",
 
 test("a quoted variable is text, whatever it looks like", () => {
   assert.equal(configOf(`${base}dsn: { name: "\${NAME}" }\n`, { NAME: "12" }).dsn.name, "12");
-  assert.deepEqual(mistakesOf('hostname: gw\nlisteners: [{ name: a, port: "${PORT}" }]\n', { PORT: "25" }), [
+  assert.deepEqual(errorsOf('hostname: gw\nlisteners: [{ name: a, port: "${PORT}" }]\n', { PORT: "25" }), [
     ["listeners[0].port", 2, "must be a whole number from 0 to 65535, without quotes"],
   ]);
 });
@@ -61,7 +61,7 @@ test("$${ stands for the characters themselves", () => {
 
 test("each variable that is not set is a mistake at its place, and the only one there", () => {
   assert.deepEqual(
-    mistakesOf(`hostname: gw\nlisteners:\n  - name: a\n    port: \${PORT}\nredis: { url: "\${URL}" }\n`, {}),
+    errorsOf(`hostname: gw\nlisteners:\n  - name: a\n    port: \${PORT}\nredis: { url: "\${URL}" }\n`, {}),
     [
       ["listeners[0].port", 4, "takes the environment variable PORT, which is not set"],
       ["redis.url", 5, "takes the environment variable URL, which is not set"],
@@ -70,7 +70,7 @@ test("each variable that is not set is a mistake at its place, and the only one 
 });
 
 test("so where the value would have had to name a file, an address or a relay host", () => {
-  const paths = mistakesOf(
+  const paths = errorsOf(
     `${base}dns: { servers: ["\${NS}"] }\ntls: { cert: "\${CERT}", key: "\${KEY}" }\nrelay: { backup: { via: "\${VIA}" } }\n`,
     {},
   ).map(([path]) => path);
@@ -78,33 +78,33 @@ test("so where the value would have had to name a file, an address or a relay ho
 });
 
 test("a variable that is set and empty is an empty value", () => {
-  assert.deepEqual(mistakesOf(`${base}admin: { token: "\${TOKEN}" }\n`, { TOKEN: "" }), [
+  assert.deepEqual(errorsOf(`${base}admin: { token: "\${TOKEN}" }\n`, { TOKEN: "" }), [
     ["admin.token", 3, "is empty"],
   ]);
 });
 
 test("a ${ that is no variable is a mistake", () => {
   for (const value of ["${}", "${A-B}", "${A:-b}", "${A"]) {
-    const [mistake, ...others] = mistakesOf(`${base}dsn: { name: "${value}" }\n`, { A: "a" });
-    assert.deepEqual([mistake?.[0], mistake?.[1], others], ["dsn.name", 3, []], value);
+    const [configError, ...others] = errorsOf(`${base}dsn: { name: "${value}" }\n`, { A: "a" });
+    assert.deepEqual([configError?.[0], configError?.[1], others], ["dsn.name", 3, []], value);
   }
 });
 
 test("a secret from the environment is in no message", () => {
-  const mistakes = mistakesOf(
+  const configErrors = errorsOf(
     `${base}queue: { expire: "\${SECRET}" }\nrelay: { backup: { via: "\${SECRET}" } }\n`,
     {
       SECRET: "hunter2",
     },
   );
-  assert.equal(mistakes.length, 2);
-  assert.ok(!JSON.stringify(mistakes).includes("hunter2"));
+  assert.equal(configErrors.length, 2);
+  assert.ok(!JSON.stringify(configErrors).includes("hunter2"));
 });
 
 test("comments and keys are left alone", () => {
   const config = configOf(`${base}# \${NOBODY}\nrelay:\n  hosts:\n    a: { host: h } # \${X}\n`, {});
   assert.equal(config.relay.hosts.a?.host, "h");
-  assert.deepEqual(mistakesOf(`${base}"\${KEY}": 1\n`, { KEY: "data" })[0]?.[0], '["${KEY}"]');
+  assert.deepEqual(errorsOf(`${base}"\${KEY}": 1\n`, { KEY: "data" })[0]?.[0], '["${KEY}"]');
 });
 
 test("anchors, aliases and merge keys work, and a mistake behind one has the line of the anchor", () => {
@@ -114,12 +114,12 @@ test("anchors, aliases and merge keys work, and a mistake behind one has the lin
   );
   assert.equal(config.listeners[1]?.bare_newline, "normalise");
   assert.equal(config.listeners[1]?.port, 26);
-  const mistakes = mistakesOf(
+  const configErrors = errorsOf(
     "hostname: gw\nlisteners:\n  - &a { name: a, port: 25, shadow: 3 }\n  - { <<: *a, name: b, port: 26 }\n",
     {},
   );
   assert.deepEqual(
-    mistakes.map(([path, line]) => [path, line]),
+    configErrors.map(([path, line]) => [path, line]),
     [
       ["listeners[0].shadow", 3],
       ["listeners[1].shadow", 3],

@@ -13,7 +13,7 @@ function lineOf(last: Pick<AddressTry, "policy" | "tls" | "tlsFailure" | "stsFai
   const lines: Record<string, unknown>[] = [];
   const log = { info: (line: Record<string, unknown>) => lines.push(line) } as unknown as Logger;
   const { meta } = testMessage();
-  const leg = {
+  const group = {
     nextHop: { kind: "mx", domain: "example.org" } as const,
     row: "relay" as const,
     recipients: [0],
@@ -22,7 +22,7 @@ function lineOf(last: Pick<AddressTry, "policy" | "tls" | "tlsFailure" | "stsFai
   const tries = [{ ...remote, reused: false, result: "", durationMs: 1, ...last }];
   const facts = { destination: "example.org", tries, durationMs: 1 };
   const outcomes = new Map([[0, { kind: "delivered" as const, reply, remote, dsnPassedOn: false }]]);
-  logOutcomes(log, { jobId: "j", meta, leg, attempt: 1 }, outcomes, facts, 0, undefined);
+  logOutcomes(log, { jobId: "j", meta, group, attempt: 1 }, outcomes, facts, 0, undefined);
   return lines[0] ?? {};
 }
 

@@ -41,7 +41,10 @@ test("a rate lets its count through at once, then spreads the rest over the peri
 
 test("a destination that does not answer is probed once in an interval, which grows to its bound", () => {
   let nowMs = 1_000_000;
-  const slots = createLocalSlots({ now: () => nowMs, silence: { firstMs: 60_000, mostMs: 100_000 } });
+  const slots = createLocalSlots({
+    now: () => nowMs,
+    deadDestinations: { firstMs: 60_000, mostMs: 100_000 },
+  });
   const probe = () => slotOf(slots.take(wish("a"))).release();
   probe();
   slots.unanswered("a", "mx a", refused, nowMs);
@@ -55,14 +58,21 @@ test("a destination that does not answer is probed once in an interval, which gr
     nowMs += 10;
     slots.unanswered("a", "mx a", refused, nowMs - 5);
   }
-  assert.equal(slots.take({ ...wish("a"), regardless: true }).kind, "slot", "a last attempt is a real one");
+  assert.equal(
+    slots.take({ ...wish("a"), ignoreDeadCache: true }).kind,
+    "slot",
+    "a last attempt is a real one",
+  );
   slots.answered("a", "mx a", 10);
   assert.equal(slots.take(wish("a")).kind, "slot", "the first answer ends it");
 });
 
 test("attempts that were under way together are one probe", () => {
   let nowMs = 1_000_000;
-  const slots = createLocalSlots({ now: () => nowMs, silence: { firstMs: 60_000, mostMs: 600_000 } });
+  const slots = createLocalSlots({
+    now: () => nowMs,
+    deadDestinations: { firstMs: 60_000, mostMs: 600_000 },
+  });
   for (let i = 0; i < 5; i++) slots.unanswered("a", "mx a", refused, nowMs - 30_000);
   nowMs += 60_000;
   assert.equal(slots.take(wish("a")).kind, "slot");
@@ -70,7 +80,10 @@ test("attempts that were under way together are one probe", () => {
 
 test("a time-out while others get through does not make a destination dead", () => {
   let nowMs = 1_000_000;
-  const slots = createLocalSlots({ now: () => nowMs, silence: { firstMs: 60_000, mostMs: 600_000 } });
+  const slots = createLocalSlots({
+    now: () => nowMs,
+    deadDestinations: { firstMs: 60_000, mostMs: 600_000 },
+  });
   slots.take(wish("a"));
   nowMs += 20_000;
   slots.answered("a", "mx a", 10);

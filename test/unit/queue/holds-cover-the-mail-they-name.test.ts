@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  errorInHold,
   type Holdable,
   HoldMatcher,
   type HoldRule,
   holdRuleId,
-  mistakeInHold,
 } from "../../../shared/queue/holds/rules.ts";
 import { ruleFor } from "../../../shared/queue/operator/changes.ts";
 import type { NextHop } from "../../../shared/routing/next-hop.ts";
@@ -89,17 +89,17 @@ test("a destination may be written as the filters write it", () => {
 });
 
 test("what can hold nothing, or would hold more than it says, is no rule", () => {
-  const mistake = (kind: HoldRule["kind"], value: string) => mistakeInHold({ kind, value });
+  const configError = (kind: HoldRule["kind"], value: string) => errorInHold({ kind, value });
   for (const value of ["", "  ", "foo bar", "@", "joe@example.org", "*", "a*b.example", "x\u0000"]) {
-    assert.ok(mistake("destination", value), JSON.stringify(value));
+    assert.ok(configError("destination", value), JSON.stringify(value));
   }
-  for (const value of ["", "  ", "\u0007"]) assert.ok(mistake("sender", value), JSON.stringify(value));
-  assert.ok(mistake("all", "example.org"));
+  for (const value of ["", "  ", "\u0007"]) assert.ok(configError("sender", value), JSON.stringify(value));
+  assert.ok(configError("all", "example.org"));
   for (const value of ["example.org", "*.example.org", "*@example.org", "isp", "[2001:db8::25]:25"]) {
-    assert.equal(mistake("destination", value), undefined, value);
+    assert.equal(configError("destination", value), undefined, value);
   }
-  assert.equal(mistake("sender", "<>"), undefined);
-  assert.equal(mistake("all", ""), undefined);
+  assert.equal(configError("sender", "<>"), undefined);
+  assert.equal(configError("all", ""), undefined);
 });
 
 test("a rule that has expired holds nothing, and the matcher says until when it is right", () => {

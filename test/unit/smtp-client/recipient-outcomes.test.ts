@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deferred, type Failure, outcomeOfRefusal, rejected } from "../../../shared/smtp/diagnose.ts";
 import type { SmtpCommandName } from "../../../shared/smtp/status.ts";
-import { isFinal, Verdicts } from "../../../shared/smtp-client/recipient-outcomes.ts";
+import { isFinal, RecipientOutcomes } from "../../../shared/smtp-client/recipient-outcomes.ts";
 import { summary } from "../../support/smtp-client-fixture.ts";
 
 const remote = { host: "mx.example.org", address: "192.0.2.25", port: 25 };
@@ -34,9 +34,9 @@ test("what is wrong with us is not another host's to mend", () => {
 
 test("the last host's word counts, but a deferral outweighs a host that cannot have the message", () => {
   const summaryAfter = (...failures: Failure[]) => {
-    const verdicts = new Verdicts([0]);
-    for (const failure of failures) verdicts.take(0, failure);
-    return summary(verdicts.outcomes(otherwise).get(0));
+    const recipientOutcomes = new RecipientOutcomes([0]);
+    for (const failure of failures) recipientOutcomes.take(0, failure);
+    return summary(recipientOutcomes.outcomes(otherwise).get(0));
   };
   assert.equal(summaryAfter(unfit), "rejected 5.6.7 5xx");
   assert.equal(summaryAfter(unfit, down), "deferred 4.4.1 connect");
@@ -45,12 +45,12 @@ test("the last host's word counts, but a deferral outweighs a host that cannot h
 });
 
 test("every recipient has exactly one outcome in the end", () => {
-  const verdicts = new Verdicts([3, 1, 2]);
-  verdicts.take(1, refusal(550, "RCPT"));
-  assert.deepEqual(verdicts.pending, [3, 2]);
-  assert.ok(verdicts.hasFinal && !verdicts.isComplete);
-  verdicts.take(3, down);
-  const outcomes = verdicts.outcomes(otherwise);
+  const recipientOutcomes = new RecipientOutcomes([3, 1, 2]);
+  recipientOutcomes.take(1, refusal(550, "RCPT"));
+  assert.deepEqual(recipientOutcomes.pending, [3, 2]);
+  assert.ok(recipientOutcomes.hasFinal && !recipientOutcomes.isComplete);
+  recipientOutcomes.take(3, down);
+  const outcomes = recipientOutcomes.outcomes(otherwise);
   assert.deepEqual(
     [1, 2, 3].map((recipient) => summary(outcomes.get(recipient))),
     ["rejected 5.0.0 5xx", "deferred 4.3.2 local", "deferred 4.4.1 connect"],

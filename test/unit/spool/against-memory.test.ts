@@ -93,8 +93,8 @@ for (let seed = 1; seed <= 6; seed++) {
       }
     }
     for (const spool of spools) await assertSame(spool, model, stored);
-    const { troubles } = room;
-    assert.deepEqual(troubles, []);
+    const { faults } = room;
+    assert.deepEqual(faults, []);
   });
 }
 

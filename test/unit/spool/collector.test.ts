@@ -220,7 +220,7 @@ test("a segment with a damaged record is put aside, and the damaged message stay
   await settle(second, ...all.filter((message) => message !== damaged));
   await second.collect();
   assert.deepEqual(list(room.directory, "damaged"), [segment]);
-  assert.ok(room.troubles.some(({ kind }) => kind === "damaged"));
+  assert.ok(room.faults.some(({ kind }) => kind === "damaged"));
   assert.ok(second.counters.damages > 0);
   await assert.rejects(second.read(damaged.meta.id, damaged.locator), SpoolCorrupt);
 });

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describeTrouble, troubleFields } from "../../../shared/spool/fs/disk/fault.ts";
+import { describeFault, faultFields } from "../../../shared/spool/fs/disk/fault.ts";
 
 test("trouble in the spool is told in words, with its facts beside them", () => {
   const damaged = { kind: "damaged", place: "0abc-1", offset: 40, length: 955 } as const;
-  assert.match(describeTrouble(damaged), /everything else is still read/);
-  assert.deepEqual(troubleFields(damaged), { event: "spool.trouble", ...damaged });
+  assert.match(describeFault(damaged), /everything else is still read/);
+  assert.deepEqual(faultFields(damaged), { event: "spool.trouble", ...damaged });
   const error = new Error("EIO");
   const background = { kind: "background", doing: "asking for free space", error } as const;
-  assert.match(describeTrouble(background), /asking for free space; it will be done again/);
-  assert.deepEqual(troubleFields(background), {
+  assert.match(describeFault(background), /asking for free space; it will be done again/);
+  assert.deepEqual(faultFields(background), {
     event: "spool.trouble",
     kind: "background",
     doing: "asking for free space",

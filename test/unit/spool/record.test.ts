@@ -16,7 +16,7 @@ import { someMeta } from "../../contract/spool.ts";
 
 const seed = placeSeed("somewhere");
 const meta = someMeta(3);
-const settles = { id: "X", recipients: [1], state: { kind: "bounced" as const }, stamp: 7 };
+const settles = { id: "X", recipients: [1], state: { kind: "bounced" as const }, timestamp: 7 };
 
 function encoded(): { octets: Buffer; checksum: number } {
   const head = makeHead(meta, { length: 5, crc: crc32("hello") }, { settles });

@@ -3,32 +3,32 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { SpoolTrouble } from "../../../shared/spool/fs/disk/fault.ts";
+import type { SpoolFault } from "../../../shared/spool/fs/disk/fault.ts";
 import { createFsSpool, type FsSpool } from "../../../shared/spool/fs/fs-spool.ts";
 import type { FsSpoolOptions } from "../../../shared/spool/fs/options.ts";
 
 export interface Room {
   directory: string;
-  troubles: SpoolTrouble[];
+  faults: SpoolFault[];
   open(options?: Partial<FsSpoolOptions>): FsSpool;
 }
 
 export function makeRoom(t: TestContext, defaults: Partial<FsSpoolOptions> = {}): Room {
   const directory = mkdtempSync(join(tmpdir(), "postern-spool-"));
   const spools: FsSpool[] = [];
-  const troubles: SpoolTrouble[] = [];
+  const faults: SpoolFault[] = [];
   t.after(async () => {
     await Promise.all(spools.map((spool) => spool.close()));
     rmSync(directory, { recursive: true, force: true });
   });
   return {
     directory,
-    troubles,
+    faults,
     open(options = {}) {
       const spool = createFsSpool({
         directory,
         minFreeBytes: 0,
-        onTrouble: (trouble) => troubles.push(trouble),
+        onFault: (fault) => faults.push(fault),
         ...defaults,
         ...options,
       });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { crc32 } from "node:zlib";
-import type { SpoolTrouble } from "../../../shared/spool/fs/disk/fault.ts";
+import type { SpoolFault } from "../../../shared/spool/fs/disk/fault.ts";
 import { nodeFiles } from "../../../shared/spool/fs/disk/files.ts";
 import { BatchLayout } from "../../../shared/spool/fs/segments/batch.ts";
 import { makeHead } from "../../../shared/spool/fs/segments/record.ts";
@@ -28,21 +28,21 @@ function segmentOf(bodies: Buffer[], name = segment, recipients = 1) {
 async function scan(octets: Buffer, closed = true) {
   writeFileSync(path, octets);
   const ids: string[] = [];
-  const troubles: SpoolTrouble[] = [];
+  const faults: SpoolFault[] = [];
   const cursor = { position: 0, damaged: false };
   const options = {
     files: nodeFiles,
     path,
     segment,
     closed,
-    onTrouble: (t: SpoolTrouble) => void troubles.push(t),
+    onFault: (t: SpoolFault) => void faults.push(t),
   };
   for await (const group of scanSegment(options, cursor))
     for (const record of group) {
       assert.equal(record.meta().id, record.id);
       ids.push(record.id);
     }
-  return { ids, troubles, cursor };
+  return { ids, faults, cursor };
 }
 
 const ids = (count: number, without?: number) =>
@@ -66,13 +66,13 @@ test("a torn tail is no damage, wherever it was torn", async () => {
   const { octets, locators } = segmentOf([Buffer.from("first"), Buffer.from("second")]);
   const second = locators[1]?.offset ?? 0;
   for (let length = second; length < octets.length; length++) {
-    const { ids: found, troubles, cursor } = await scan(octets.subarray(0, length));
+    const { ids: found, faults, cursor } = await scan(octets.subarray(0, length));
     assert.deepEqual(found, ["M0"]);
-    assert.deepEqual(troubles, []);
+    assert.deepEqual(faults, []);
     assert.equal(cursor.position, second);
   }
   const blank = Buffer.concat([octets, Buffer.alloc(9000)]);
-  assert.deepEqual((await scan(blank)).troubles, []);
+  assert.deepEqual((await scan(blank)).faults, []);
 });
 
 test("a damaged record is reported and the others are found", async () => {
@@ -82,9 +82,9 @@ test("a damaged record is reported and the others are found", async () => {
     for (let octet = 0; octet < 300; octet += 7) {
       const damaged = Buffer.from(octets);
       damaged[at + octet] = (damaged[at + octet] ?? 0) ^ 0x10;
-      const { ids: found, troubles, cursor } = await scan(damaged);
+      const { ids: found, faults, cursor } = await scan(damaged);
       assert.deepEqual(found, ids(5, n), `record ${n}, octet ${octet}`);
-      assert.equal(troubles.length, 1);
+      assert.equal(faults.length, 1);
       assert.ok(cursor.damaged);
     }
   }
@@ -98,9 +98,9 @@ test("a long stretch of damage is passed", async () => {
     Buffer.from("d"),
   ]);
   octets.fill(0xff, locators[1]?.offset, (locators[1]?.offset ?? 0) + 2_500_000);
-  const { ids: found, troubles } = await scan(octets);
+  const { ids: found, faults } = await scan(octets);
   assert.deepEqual(found, ["M0", "M2", "M3"]);
-  assert.equal(troubles.length, 1);
+  assert.equal(faults.length, 1);
 });
 
 test("a body that holds a record is not taken for one when its own record is damaged", async () => {
@@ -114,8 +114,8 @@ test("what a living writer has not finished writing is awaited, not reported", a
   const { octets, locators } = segmentOf([Buffer.from("first"), Buffer.from("second")]);
   const damaged = Buffer.from(octets);
   damaged.fill(1, locators[1]?.offset);
-  const { ids: found, troubles, cursor } = await scan(damaged, false);
+  const { ids: found, faults, cursor } = await scan(damaged, false);
   assert.deepEqual(found, ["M0"]);
-  assert.deepEqual(troubles, []);
+  assert.deepEqual(faults, []);
   assert.equal(cursor.position, locators[1]?.offset);
 });

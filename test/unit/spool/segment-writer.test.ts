@@ -83,7 +83,7 @@ for (const code of ["ENOSPC", "EDQUOT", "EIO", "EROFS"]) {
     const again = room.open();
     assert.deepEqual(await unsettledIds(again), [before.meta.id, after.meta.id]);
     assert.equal(await textOf(again, after), "after");
-    assert.deepEqual(room.troubles, []);
+    assert.deepEqual(room.faults, []);
   });
 }
 
@@ -135,7 +135,7 @@ test("that refused messages could not be wiped out is told", async (t) => {
   const spool = room.open({ files: faulty.files });
   faulty.judge = (call) => (call === "fdatasync" || call === "ftruncate" ? failure("EIO") : "do");
   await assert.rejects(store(spool, "refused"), SpoolUnavailable);
-  assert.equal(room.troubles[0]?.kind, "not-wiped");
+  assert.equal(room.faults[0]?.kind, "not-wiped");
 });
 
 test("a process that was taken for dead in mid-write writes again, under a new name", async (t) => {
@@ -157,7 +157,7 @@ test("a process that was taken for dead in mid-write writes again, under a new n
   assert.notEqual(stored.locator.segment, before.locator.segment);
   assert.equal(await textOf(spool, stored), "paused");
   assert.ok(size > 0);
-  assert.ok(room.troubles.some(({ kind }) => kind === "fenced"));
+  assert.ok(room.faults.some(({ kind }) => kind === "fenced"));
   assert.equal(readdirSync(writers).length, 1);
 });
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Mark, StampClock } from "../../../shared/spool/logical-timestamp.ts";
+import { LogicalClock, type StatusEntry } from "../../../shared/spool/logical-timestamp.ts";
 import type { RecipientState } from "../../../shared/spool/spool.ts";
-import { foldMarks, SettleIndex } from "../../../shared/spool/state-index.ts";
+import { foldEntries, SettleIndex } from "../../../shared/spool/state-index.ts";
 import { someDiagnosis } from "../../contract/spool.ts";
 
 const kinds: RecipientState[] = [
@@ -16,7 +16,7 @@ const kinds: RecipientState[] = [
   { kind: "pending", warned: true },
 ];
 
-const newIndex = () => new SettleIndex(new StampClock(() => 0));
+const newIndex = () => new SettleIndex(new LogicalClock(() => 0));
 
 /** A small deterministic generator (Park and Miller), so that a failure repeats. */
 function generator(seed: number): (below: number) => number {
@@ -30,25 +30,25 @@ function generator(seed: number): (below: number) => number {
 test("settlements mean the same whatever order they are read in, folded or not", () => {
   for (let seed = 1; seed < 200; seed++) {
     const random = generator(seed);
-    const marks: Mark[] = Array.from({ length: 1 + random(30) }, (_, n) => ({
+    const statusEntries: StatusEntry[] = Array.from({ length: 1 + random(30) }, (_, n) => ({
       recipients: Array.from({ length: 1 + random(3) }, () => random(4)),
       state: kinds[random(kinds.length)] ?? { kind: "pending" },
-      stamp: n,
+      timestamp: n,
     }));
-    const shuffled = marks
-      .map((mark) => ({ mark, at: random(1000) }))
+    const shuffled = statusEntries
+      .map((statusEntry) => ({ statusEntry, at: random(1000) }))
       .sort((a, b) => a.at - b.at)
-      .map(({ mark }) => mark);
-    const half = Math.floor(marks.length / 2);
+      .map(({ statusEntry }) => statusEntry);
+    const half = Math.floor(statusEntries.length / 2);
     const orders = [
-      marks,
+      statusEntries,
       shuffled,
-      [...foldMarks(shuffled.slice(half)), ...shuffled.slice(0, half)],
-      [...marks, ...shuffled],
+      [...foldEntries(shuffled.slice(half)), ...shuffled.slice(0, half)],
+      [...statusEntries, ...shuffled],
     ];
     const results = orders.map((order) => {
       const index = newIndex();
-      for (const mark of order) index.apply("M", mark, "log");
+      for (const statusEntry of order) index.apply("M", statusEntry, "log");
       return { states: index.states("M"), settled: [1, 2, 3, 4].map((count) => index.isSettled("M", count)) };
     });
     for (const result of results) assert.deepEqual(result, results[0], `seed ${seed}`);
@@ -57,32 +57,40 @@ test("settlements mean the same whatever order they are read in, folded or not",
 
 test("what is settled is not owed again, and what is not may become so again", () => {
   const index = newIndex();
-  const mark = (recipient: number, kind: number, stamp: number): void =>
-    index.apply("M", { recipients: [recipient], state: kinds[kind] ?? { kind: "pending" }, stamp }, "log");
-  mark(0, 1, 1);
-  mark(0, 0, 2);
-  mark(0, 5, 3);
-  mark(1, 5, 1);
-  mark(1, 0, 2);
-  mark(2, 4, 2);
-  mark(2, 3, 1);
+  const statusEntry = (recipient: number, kind: number, timestamp: number): void =>
+    index.apply(
+      "M",
+      { recipients: [recipient], state: kinds[kind] ?? { kind: "pending" }, timestamp },
+      "log",
+    );
+  statusEntry(0, 1, 1);
+  statusEntry(0, 0, 2);
+  statusEntry(0, 5, 3);
+  statusEntry(1, 5, 1);
+  statusEntry(1, 0, 2);
+  statusEntry(2, 4, 2);
+  statusEntry(2, 3, 1);
   const states = [...index.states("M").values()].map(({ kind }) => kind);
   assert.deepEqual(states, ["delivered", "pending", "bounced"]);
 });
 
 test("that a sender was warned ends what is owed of a delay, and never a failure that came in between", () => {
   const index = newIndex();
-  const mark = (recipient: number, kind: number, stamp: number): void =>
-    index.apply("M", { recipients: [recipient], state: kinds[kind] ?? { kind: "pending" }, stamp }, "log");
-  mark(0, 6, 1);
-  mark(0, 7, 2);
+  const statusEntry = (recipient: number, kind: number, timestamp: number): void =>
+    index.apply(
+      "M",
+      { recipients: [recipient], state: kinds[kind] ?? { kind: "pending" }, timestamp },
+      "log",
+    );
+  statusEntry(0, 6, 1);
+  statusEntry(0, 7, 2);
   for (const [recipient, end] of [1, 4, 5].entries()) {
-    mark(recipient + 1, 6, 1);
-    mark(recipient + 1, end, 2);
-    mark(recipient + 1, 7, 3);
+    statusEntry(recipient + 1, 6, 1);
+    statusEntry(recipient + 1, end, 2);
+    statusEntry(recipient + 1, 7, 3);
   }
-  mark(4, 7, 1);
-  mark(4, 0, 2);
+  statusEntry(4, 7, 1);
+  statusEntry(4, 0, 2);
   assert.deepEqual(
     [...index.states("M").values()],
     [7, 1, 4, 5, 0].map((kind) => kinds[kind]),
@@ -91,11 +99,11 @@ test("that a sender was warned ends what is owed of a delay, and never a failure
 
 test("what one log said is forgotten with it, unless another says it too", () => {
   const index = newIndex();
-  const mark: Mark = { recipients: [0], state: { kind: "delivered" }, stamp: 1 };
-  index.apply("both", mark, "a");
-  index.apply("both", mark, "b");
-  index.apply("twice", mark, "a");
-  index.apply("twice", mark, "a");
+  const statusEntry: StatusEntry = { recipients: [0], state: { kind: "delivered" }, timestamp: 1 };
+  index.apply("both", statusEntry, "a");
+  index.apply("both", statusEntry, "b");
+  index.apply("twice", statusEntry, "a");
+  index.apply("twice", statusEntry, "a");
   index.dropSource("a");
   assert.ok(index.isSettled("both", 1));
   assert.ok(!index.isSettled("twice", 1));
@@ -108,13 +116,13 @@ test("a message without recipients owes nothing, one with more than were settled
   const index = newIndex();
   assert.ok(index.isSettled("none", 0));
   assert.ok(!index.isSettled("some", 1));
-  index.apply("some", { recipients: [0], state: { kind: "delivered" }, stamp: 1 }, "a");
+  index.apply("some", { recipients: [0], state: { kind: "delivered" }, timestamp: 1 }, "a");
   assert.ok(index.isSettled("some", 1));
   assert.ok(!index.isSettled("some", 2));
 });
 
 test("a process' stamps are later than all that it has seen", () => {
-  const clock = new StampClock(() => 1000);
+  const clock = new LogicalClock(() => 1000);
   const first = clock.next();
   assert.ok(clock.next() > first);
   clock.observe(5_000_000_000);

@@ -33,11 +33,13 @@ test("settlements of every kind read back as they were written", () => {
   assert.equal(consumed, log.length);
   assert.deepEqual(damaged, []);
   assert.deepEqual(
-    entries.slice(0, -1).map(({ id, mark }) => ({ id, recipients: mark.recipients, state: mark.state })),
+    entries
+      .slice(0, -1)
+      .map(({ id, statusEntry }) => ({ id, recipients: statusEntry.recipients, state: statusEntry.state })),
     settlements,
   );
   assert.deepEqual(
-    entries.map(({ mark }) => mark.stamp),
+    entries.map(({ statusEntry }) => statusEntry.timestamp),
     [...Array(3).fill(1_700_000_000_000_001), ...Array(5).fill(1_700_000_000_000_002), 3],
   );
 });

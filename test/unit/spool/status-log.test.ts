@@ -117,7 +117,7 @@ test("a torn end of a log is passed over, damage within it is reported and costs
   assert.ok(!(await second.states("M2")).has(0));
   assert.ok((await second.states("M3")).has(0));
   assert.deepEqual(
-    room.troubles.map(({ kind }) => kind),
+    room.faults.map(({ kind }) => kind),
     ["damaged"],
   );
 });

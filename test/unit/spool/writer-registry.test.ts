@@ -23,12 +23,12 @@ test("a writer that falls silent is taken for dead, one that shows itself is not
   const left = writers()[0] ?? "";
   assert.ok(both.includes(left));
   assert.ok((await store(living, "y")).locator.segment.includes(left));
-  assert.deepEqual(room.troubles, []);
+  assert.deepEqual(room.faults, []);
   faulty.thaw();
   await store(silent, "back");
   assert.equal(writers().length, 2);
   assert.deepEqual(
-    room.troubles.map(({ kind }) => kind),
+    room.faults.map(({ kind }) => kind),
     ["fenced"],
   );
 });

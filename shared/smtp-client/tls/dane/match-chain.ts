@@ -10,7 +10,7 @@ import {
   wholeCertificate,
 } from "../../dns/tlsa.ts";
 
-export type DaneVerdict = { kind: "matches"; record: string } | { kind: "fails"; reason: string };
+export type DaneResult = { kind: "matches"; record: string } | { kind: "fails"; reason: string };
 
 /** Longer chains do not occur; each link costs a signature check. */
 const maxDepth = 10;
@@ -27,7 +27,7 @@ export function matchChain(
   records: readonly TlsaRecord[],
   names: readonly string[],
   nowMs: number,
-): DaneVerdict {
+): DaneResult {
   const [leaf] = chain;
   if (leaf === undefined) return { kind: "fails", reason: "it shows no certificate" };
   // RFC 7672 §3.1.1: the record alone binds the key to the server. Names and dates of the certificate do not count.
@@ -49,7 +49,7 @@ function matchAnchor(
   anchors: readonly TlsaRecord[],
   names: readonly string[],
   nowMs: number,
-): DaneVerdict {
+): DaneResult {
   if (!isForServers(leaf)) return { kind: "fails", reason: "its certificate is not for TLS servers" };
   // RFC 7672 §3.2.3: the name counts here, since an anchor may issue certificates for others too.
   const options = { subject: "default", partialWildcards: false } as const;

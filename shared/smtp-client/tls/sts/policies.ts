@@ -18,11 +18,11 @@ export interface StsPolicies {
   /** @param domain  the recipients' domain in lower-case A-labels */
   find(domain: string): Promise<FoundPolicy>;
   /** A host has failed its policy: RFC 8461 §5: look whether there is another one before the mail is returned. */
-  doubt(domain: string): void;
+  refetchPolicy(domain: string): void;
   close(): void;
 }
 
-export interface StsMakings {
+export interface StsDeps {
   txt: (name: string) => Promise<DnsAnswer<string>>;
   fetch: (domain: string, signal: AbortSignal) => Promise<FetchedPolicy>;
   files: PolicyFiles;
@@ -46,8 +46,8 @@ interface Memory {
   isDoubted: boolean;
 }
 
-export function createStsPolicies(makings: StsMakings): StsPolicies {
-  const { files, now } = makings;
+export function createStsPolicies(deps: StsDeps): StsPolicies {
+  const { files, now } = deps;
   const memory = new TtlCache<Memory>(memoryLimit);
   const absent = new TtlCache<true>(memoryLimit);
   /** Why nobody could tell whether there is a record; some name servers do not answer for such names. */
@@ -77,7 +77,7 @@ export function createStsPolicies(makings: StsMakings): StsPolicies {
   async function askRecord(domain: string): Promise<StsRecord> {
     const reason = untold.get(domain, now());
     if (reason !== undefined) return { kind: "none", reason };
-    const answer = await makings.txt(`_mta-sts.${domain}`);
+    const answer = await deps.txt(`_mta-sts.${domain}`);
     if (answer.kind === "unavailable") untold.set(domain, answer.reason, now() + untoldMs);
     return answer.kind === "found"
       ? readStsRecords(answer.records)
@@ -114,7 +114,7 @@ export function createStsPolicies(makings: StsMakings): StsPolicies {
   }
 
   async function fetchAndKeep(domain: string, id: string, old: Memory | undefined): Promise<FoundPolicy> {
-    const fetched = await makings.fetch(domain, closing.signal);
+    const fetched = await deps.fetch(domain, closing.signal);
     if (fetched.kind === "failed") {
       failures.set(`${domain} ${id}`, fetched.reason, now() + refetchMs);
       return otherwise(old, fetched.reason);
@@ -135,7 +135,7 @@ export function createStsPolicies(makings: StsMakings): StsPolicies {
 
   return {
     find,
-    doubt(domain) {
+    refetchPolicy(domain) {
       const entry = memory.get(domain, now());
       if (entry !== undefined) entry.isDoubted = true;
     },

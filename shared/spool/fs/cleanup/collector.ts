@@ -22,7 +22,7 @@ import type { OwnWriter } from "../writers/own-writer.ts";
 import { acquireCollectorLock } from "./collector-lock.ts";
 import { compactLogs } from "./log-compaction.ts";
 import { moveMessages } from "./move.ts";
-import { Census, type SegmentCensus } from "./segment-index.ts";
+import { type SegmentContents, SegmentIndex } from "./segment-index.ts";
 
 export interface CollectorOptions extends WalkOptions {
   own: OwnWriter;
@@ -42,7 +42,7 @@ export interface CollectorOptions extends WalkOptions {
 
 export class Collector {
   readonly #options: CollectorOptions;
-  readonly #census: Census;
+  readonly #segmentIndex: SegmentIndex;
   #running: Promise<CollectReport> | undefined;
   #closing = false;
   /** Ids of messages that went lately, with the time (of `performance.now()`) when we noticed. */
@@ -52,7 +52,7 @@ export class Collector {
 
   constructor(options: CollectorOptions) {
     this.#options = options;
-    this.#census = new Census(options);
+    this.#segmentIndex = new SegmentIndex(options);
   }
 
   /** @throws SpoolFull, SpoolUnavailable; what was done until then is whole */
@@ -94,12 +94,12 @@ export class Collector {
     await tail.refreshAll();
     const logs = tail.completeLogs();
     const nowMs = performance.now();
-    this.#gone.push({ ids: await this.#census.take(this.#goOn), atMs: nowMs });
-    for (const segment of this.#census.segments.values()) {
+    this.#gone.push({ ids: await this.#segmentIndex.take(this.#goOn), atMs: nowMs });
+    for (const segment of this.#segmentIndex.segments.values()) {
       this.#goOn();
       if (segment.complete) await this.#collectSegment(segment, directory, report);
     }
-    await this.#collectOwn(report);
+    await this.#collectMoved(report);
     // The records are gone for good before what is known of them goes.
     await syncDirectory(files, places.segments);
     await syncDirectory(files, places.own);
@@ -111,13 +111,13 @@ export class Collector {
     if (this.#closing) throw new Interrupted("the spool is closing");
   };
 
-  async #collectSegment(segment: SegmentCensus, directory: string, report: CollectReport): Promise<void> {
+  async #collectSegment(segment: SegmentContents, directory: string, report: CollectReport): Promise<void> {
     const { files, places, index, moveAfterMs, moveShare, nowMs } = this.#options;
     const movable =
       nowMs() - segment.openedMs >= moveAfterMs ? Math.floor(segment.ids.length * moveShare) : 0;
     // Before anything moves: bodies of what moves stay.
     const settledLarge = this.#settledLarge(segment);
-    const unsettled = this.#census.unsettledIn(segment, index, movable);
+    const unsettled = this.#segmentIndex.unsettledIn(segment, index, movable);
     await new Promise(setImmediate);
     if (unsettled > movable) return;
     if (unsettled > 0) {
@@ -139,7 +139,7 @@ export class Collector {
     for (const name of settledLarge) await this.#removeLarge(name, report);
   }
 
-  #settledLarge({ ids, recipients, large }: SegmentCensus): string[] {
+  #settledLarge({ ids, recipients, large }: SegmentContents): string[] {
     if (large.size === 0) return [];
     const names: string[] = [];
     ids.forEach((id, position) => {
@@ -151,16 +151,16 @@ export class Collector {
   }
 
   /** What the records settled by being there has to stand in a log before they go. */
-  async #keepSettlements({ settles }: SegmentCensus): Promise<void> {
+  async #keepSettlements({ settles }: SegmentContents): Promise<void> {
     if (settles.length === 0) return;
     const { log } = this.#options;
-    await Promise.all(settles.map((settlement) => log.append([settlement], settlement.stamp)));
+    await Promise.all(settles.map((settlement) => log.append([settlement], settlement.timestamp)));
     await log.sync();
   }
 
-  async #collectOwn(report: CollectReport): Promise<void> {
+  async #collectMoved(report: CollectReport): Promise<void> {
     const { files, places, index } = this.#options;
-    for (const [id, { recipients, length, large }] of this.#census.own) {
+    for (const [id, { recipients, length, large }] of this.#segmentIndex.own) {
       if (!index.isSettled(id, recipients)) continue;
       if (await removeFile(files, join(places.own, `${id}.msg`))) report.bytesFreed += length;
       if (large !== undefined) await this.#removeLarge(large, report);
@@ -185,7 +185,7 @@ export class Collector {
     this.#logSince = new Map(logs.map(({ name }) => [name, this.#logSince.get(name) ?? nowMs]));
     const old = logs.filter(({ name }) => nowMs - (this.#logSince.get(name) ?? nowMs) >= forgetAfterMs);
     if (old.length === 0) return;
-    const present = await this.#census.ids();
+    const present = await this.#segmentIndex.ids();
     for (const { ids } of this.#gone) for (const id of ids) present.add(id);
     report.bytesFreed += await compactLogs({ files, directory: places.settled, index, log }, old, present);
   }
@@ -195,8 +195,8 @@ export class Collector {
     const { files, places, registry, orphanAfterMs, nowMs } = this.#options;
     const bodies = (await listDirectory(files, places.large)).filter((file) => file.endsWith(".body"));
     // A record that cannot be read may refer to any of them.
-    if (bodies.length === 0 || this.#census.damaged) return;
-    const referred = this.#census.largeBodies();
+    if (bodies.length === 0 || this.#segmentIndex.damaged) return;
+    const referred = this.#segmentIndex.largeBodies();
     for (const file of bodies) {
       const name = file.slice(0, -".body".length);
       if (referred.has(name) || registry.isAlive(writerOfLarge(name))) continue;

@@ -59,14 +59,14 @@ export async function compactLogs(
 
 /** With their own stamps: an old fact that is written again does not become a new one. */
 async function rewrite(ids: ReadonlySet<string>, index: SettleIndex, log: SettleLog): Promise<void> {
-  const byStamp = new Map<number, Settlement[]>();
+  const byTimestamp = new Map<number, Settlement[]>();
   for (const id of ids) {
-    for (const { recipients, state, stamp } of index.marksOf(id)) {
+    for (const { recipients, state, timestamp } of index.entriesOf(id)) {
       const settlement = { id, recipients: [...recipients], state };
-      const group = byStamp.get(stamp);
-      if (group === undefined) byStamp.set(stamp, [settlement]);
+      const group = byTimestamp.get(timestamp);
+      if (group === undefined) byTimestamp.set(timestamp, [settlement]);
       else group.push(settlement);
     }
   }
-  await Promise.all([...byStamp].map(([stamp, settlements]) => log.append(settlements, stamp)));
+  await Promise.all([...byTimestamp].map(([timestamp, settlements]) => log.append(settlements, timestamp)));
 }

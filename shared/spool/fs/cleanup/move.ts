@@ -1,7 +1,7 @@
 /** Moves a message that has waited long out of its segment, to a file of its own. */
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import type { OnTrouble } from "../disk/fault.ts";
+import type { OnFault } from "../disk/fault.ts";
 import {
   closeFile,
   done,
@@ -13,17 +13,17 @@ import {
   spoolError,
   writeFully,
 } from "../disk/files.ts";
-import { ownPlace, type Places } from "../disk/names.ts";
+import { movedPlace, type Places } from "../disk/names.ts";
 import { bodyOffset, headLength, makeHead, placeSeed, recordLength, writeHead } from "../segments/record.ts";
 import { type ScannedRecord, scanSegment } from "../segments/scan.ts";
-import type { SegmentCensus } from "./segment-index.ts";
+import type { SegmentContents } from "./segment-index.ts";
 
 export interface MoveOptions {
   files: SpoolFiles;
   places: Places;
   /** The collector's own directory. */
   directory: string;
-  onTrouble: OnTrouble;
+  onFault: OnFault;
 }
 
 /**
@@ -33,26 +33,26 @@ export interface MoveOptions {
  */
 export async function moveMessages(
   options: MoveOptions,
-  segment: SegmentCensus,
+  segment: SegmentContents,
   wanted: (id: string, recipients: number) => boolean,
 ): Promise<{ moved: number; all: boolean }> {
-  const { files, places, onTrouble } = options;
+  const { files, places, onFault } = options;
   const path = join(places.segments, `${segment.name}.seg`);
   const fd = await openFile(files, path, "r");
   let moved = 0;
   let all = true;
   try {
-    const scan = { files, path, segment: segment.name, closed: true, onTrouble: () => {} };
+    const scan = { files, path, segment: segment.name, closed: true, onFault: () => {} };
     for await (const group of scanSegment(scan, { position: 0, damaged: false })) {
       for (const record of group) {
         if (!wanted(record.id, record.header.recipients)) continue;
         const body = await readBody(files, fd, record);
         if (body === undefined) {
           all = false;
-          onTrouble({ kind: "damaged", place: segment.name, offset: record.offset, length: record.length });
+          onFault({ kind: "damaged", place: segment.name, offset: record.offset, length: record.length });
           continue;
         }
-        await writeOwn(options, segment.name, record, body);
+        await writeMoved(options, segment.name, record, body);
         moved++;
       }
     }
@@ -71,7 +71,7 @@ async function readBody(files: SpoolFiles, fd: number, record: ScannedRecord): P
   return record.header.large || crc32(body) === record.header.bodyCrc ? body : undefined;
 }
 
-async function writeOwn(
+async function writeMoved(
   { files, places, directory }: MoveOptions,
   segment: string,
   { id, meta, extra, header, offset, length }: ScannedRecord,
@@ -84,7 +84,7 @@ async function writeOwn(
     extra.large === undefined ? { origin } : { origin, large: extra.large },
   );
   const start = Buffer.allocUnsafe(headLength(head));
-  writeHead(start, 0, head, placeSeed(`${ownPlace}/${id}`));
+  writeHead(start, 0, head, placeSeed(`${movedPlace}/${id}`));
   const made = join(directory, `${id}.msg`);
   const fd = await openFile(files, made, "wx").catch(async (error: unknown) => {
     if (isMissing(error)) throw error;

@@ -8,9 +8,9 @@ import { isMissing, listDirectory, statFile } from "../disk/files.ts";
 import { numberedNames, parseNumberedName } from "../disk/names.ts";
 import type { StampedSettlement } from "../segments/record.ts";
 import { type ScanCursor, scanSegment } from "../segments/scan.ts";
-import { ownIds, readOwnRecord, type WalkOptions } from "../states/unsettled.ts";
+import { movedIds, readMovedRecord, type WalkOptions } from "../states/unsettled.ts";
 
-export interface SegmentCensus {
+export interface SegmentContents {
   name: string;
   openedMs: number;
   /** It never grows again, and all of it was walked. */
@@ -25,16 +25,16 @@ export interface SegmentCensus {
   settles: StampedSettlement[];
 }
 
-export interface OwnCensus {
+export interface MovedMessages {
   recipients: number;
   length: number;
   large: string | undefined;
 }
 
-export class Census {
+export class SegmentIndex {
   readonly #options: WalkOptions;
-  readonly segments = new Map<string, SegmentCensus>();
-  readonly own = new Map<string, OwnCensus>();
+  readonly segments = new Map<string, SegmentContents>();
+  readonly own = new Map<string, MovedMessages>();
   /** Ids in places that went, until a whole census reports them. */
   readonly #gone: string[][] = [];
   /** Something could not be read: what it refers to is not known. */
@@ -64,7 +64,7 @@ export class Census {
       goOn();
       await this.#walk(name);
     }
-    this.#gone.push(await this.#walkOwn());
+    this.#gone.push(await this.#walkMoved());
     return this.#gone.splice(0).flat();
   }
 
@@ -79,7 +79,7 @@ export class Census {
   }
 
   /** How many of its messages are not settled; stops counting above `most`. */
-  unsettledIn(segment: SegmentCensus, index: SettleIndex, most: number): number {
+  unsettledIn(segment: SegmentContents, index: SettleIndex, most: number): number {
     let count = 0;
     for (let i = 0; i < segment.ids.length && count <= most; i++)
       if (!index.isSettled(segment.ids[i] ?? "", segment.recipients[i] ?? 0)) count++;
@@ -95,15 +95,15 @@ export class Census {
   }
 
   async #walk(name: string): Promise<void> {
-    const { files, places, registry, onTrouble } = this.#options;
-    const segment = this.segments.get(name) ?? newCensus(name);
+    const { files, places, registry, onFault } = this.#options;
+    const segment = this.segments.get(name) ?? newSegmentIndex(name);
     if (segment.complete) return;
     const closed = registry.isFinishedName("segment", name);
     const open = this.#options.openSegment();
     const path = join(places.segments, `${name}.seg`);
     const limit = open?.name === name ? { limit: open.length } : {};
     try {
-      const scan = { files, path, segment: name, closed, onTrouble, ...limit };
+      const scan = { files, path, segment: name, closed, onFault, ...limit };
       for await (const group of scanSegment(scan, segment.cursor)) {
         for (const { id, header, extra } of group) {
           segment.ids.push(id);
@@ -122,14 +122,14 @@ export class Census {
     this.segments.set(name, segment);
   }
 
-  async #walkOwn(): Promise<string[]> {
+  async #walkMoved(): Promise<string[]> {
     const { files, places } = this.#options;
-    const present = new Set(await ownIds(files, places));
+    const present = new Set(await movedIds(files, places));
     const gone = [...this.own.keys()].filter((id) => !present.has(id));
     for (const id of gone) this.own.delete(id);
     for (const id of present) {
       if (this.own.has(id)) continue;
-      const record = await readOwnRecord(this.#options, id);
+      const record = await readMovedRecord(this.#options, id);
       if (record !== undefined) {
         const { header, extra, length } = record;
         this.own.set(id, { recipients: header.recipients, length, large: extra.large });
@@ -145,7 +145,7 @@ export class Census {
 /** Of a file that cannot be read: it never counts as settled, and stays. */
 const unknownRecipients = -1;
 
-function newCensus(name: string): SegmentCensus {
+function newSegmentIndex(name: string): SegmentContents {
   return {
     name,
     openedMs: parseNumberedName(name)?.openedMs ?? 0,

@@ -1,7 +1,7 @@
 /** Watches the free space of the spool's file system, so that asking costs nothing. Owns a timer until close(). */
 
 import type { StatsFs } from "node:fs";
-import type { OnTrouble } from "./fault.ts";
+import type { OnFault } from "./fault.ts";
 import { called, type SpoolFiles } from "./files.ts";
 
 const everyMs = 1000;
@@ -9,16 +9,16 @@ const everyMs = 1000;
 export class FreeSpace {
   readonly #files: SpoolFiles;
   readonly #directory: string;
-  readonly #onTrouble: OnTrouble;
+  readonly #onFault: OnFault;
   readonly #timer: NodeJS.Timeout;
   #asking = false;
   /** Unknown counts as enough: a write tells. */
   #freeBytes = Number.POSITIVE_INFINITY;
 
-  constructor(files: SpoolFiles, directory: string, onTrouble: OnTrouble) {
+  constructor(files: SpoolFiles, directory: string, onFault: OnFault) {
     this.#files = files;
     this.#directory = directory;
-    this.#onTrouble = onTrouble;
+    this.#onFault = onFault;
     this.#timer = setInterval(() => void this.ask(), everyMs).unref();
     void this.ask();
   }
@@ -35,7 +35,7 @@ export class FreeSpace {
       // What is available to us, not what is kept for root.
       this.#freeBytes = stats.bavail * stats.bsize;
     } catch (error) {
-      this.#onTrouble({ kind: "background", doing: "asking for free space", error });
+      this.#onFault({ kind: "background", doing: "asking for free space", error });
     } finally {
       this.#asking = false;
     }

@@ -90,9 +90,4 @@ export function writerOfLarge(name: string): string {
 }
 
 /** The locator's segment of a message in a file of its own. */
-export const ownPlace = "own";
-
-/** Ids become file names, hence no dots, slashes or anything long. Operators type them, so read() asks too. */
-export function isFileSafeId(id: string): boolean {
-  return /^[\w-]{1,64}$/.test(id);
-}
+export const movedPlace = "own";

@@ -1,8 +1,8 @@
 /** A message as it is being received: in memory while it is small, then in a file of its own. */
 import { crc32 } from "node:zlib";
 import type { MessageMeta } from "../../../mail/message.ts";
+import { isFileSafeId } from "../../../mail/queue-id.ts";
 import { type Draft, type Settlement, SpoolUnavailable, type StoredMessage } from "../../spool.ts";
-import { isFileSafeId } from "../disk/names.ts";
 import type { LargeBodyWriter } from "./large-body.ts";
 
 /** What a draft's body came to. */

@@ -6,10 +6,11 @@
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { MessageMeta } from "../../../mail/message.ts";
+import { isFileSafeId } from "../../../mail/queue-id.ts";
 import { type Body, type Locator, SpoolCorrupt, SpoolUnavailable } from "../../spool.ts";
 import type { SpoolCounters } from "../disk/counters.ts";
 import { closeFile, isMissing, openFile, type SpoolFiles, spoolError, statFile } from "../disk/files.ts";
-import { isFileSafeId, ownPlace, type Places, parseNumberedName } from "../disk/names.ts";
+import { movedPlace, type Places, parseNumberedName } from "../disk/names.ts";
 import { LargeBodyStream } from "./large-body.ts";
 import {
   bodyOffset,
@@ -61,8 +62,8 @@ export class RecordReader {
    */
   async read(id: string, locator: Locator): Promise<ReadMessage | undefined> {
     this.#counters.reads++;
-    if (locator.segment === ownPlace || parseNumberedName(locator.segment) === undefined)
-      return this.readOwn(id);
+    if (locator.segment === movedPlace || parseNumberedName(locator.segment) === undefined)
+      return this.readMoved(id);
     const segment = this.#segment(locator.segment);
     segment.users++;
     try {
@@ -75,16 +76,16 @@ export class RecordReader {
       segment.users--;
       this.#closeIfUnused(segment);
     }
-    return (await this.readOwn(id)) ?? this.#readDamaged(id, locator);
+    return (await this.readMoved(id)) ?? this.#readDamaged(id, locator);
   }
 
   /** A message that was moved to its own file. */
-  async readOwn(id: string): Promise<ReadMessage | undefined> {
+  async readMoved(id: string): Promise<ReadMessage | undefined> {
     if (!isFileSafeId(id)) return undefined;
     const path = join(this.#places.own, `${id}.msg`);
     const octets = await this.#wholeFile(path);
     if (octets === undefined) return undefined;
-    const locator = { segment: `${ownPlace}/${id}`, offset: 0, length: octets.length, checksum: -1 };
+    const locator = { segment: `${movedPlace}/${id}`, offset: 0, length: octets.length, checksum: -1 };
     return this.#message(id, octets, locator, this.#places.own);
   }
 

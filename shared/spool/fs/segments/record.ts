@@ -43,7 +43,7 @@ export interface RecordExtra {
 
 export interface StampedSettlement extends Settlement {
   /** Orders settlements of the same recipient; see stamp.ts. */
-  stamp: number;
+  timestamp: number;
 }
 
 /** Everything before the body, encoded once the message is committed. */
@@ -68,7 +68,7 @@ export function makeHead(
   return {
     id: Buffer.from(meta.id, "latin1"),
     meta: Buffer.from(JSON.stringify(meta)),
-    extra: noted ? Buffer.from(JSON.stringify(extra)) : nothing,
+    extra: noted ? Buffer.from(JSON.stringify(toStored(extra))) : nothing,
     recipients: meta.envelope.recipients.length,
     bodyLength: body.length,
     bodyCrc: body.crc,
@@ -161,8 +161,25 @@ export function readText(
     id: source.toString("latin1", start, metaStart),
     meta: () => JSON.parse(source.toString("utf8", metaStart, metaEnd)) as MessageMeta,
     extra:
-      header.extraLength === 0 ? noExtra : (JSON.parse(source.toString("utf8", metaEnd, end)) as RecordExtra),
+      header.extraLength === 0
+        ? noExtra
+        : fromStored(JSON.parse(source.toString("utf8", metaEnd, end)) as StoredExtra),
   };
 }
 
 const noExtra: RecordExtra = {};
+
+/** `RecordExtra` as it stands on disk, where the timestamp is called `stamp`. */
+type StoredExtra = Omit<RecordExtra, "settles"> & { settles?: Settlement & { stamp: number } };
+
+function toStored({ settles, ...extra }: RecordExtra): StoredExtra {
+  if (settles === undefined) return extra;
+  const { timestamp: stamp, ...settlement } = settles;
+  return { ...extra, settles: { ...settlement, stamp } };
+}
+
+function fromStored({ settles, ...extra }: StoredExtra): RecordExtra {
+  if (settles === undefined) return extra;
+  const { stamp: timestamp, ...settlement } = settles;
+  return { ...extra, settles: { ...settlement, timestamp } };
+}

@@ -1,7 +1,7 @@
 /** Walks the records of a segment in big reads, past bodies and damage. Opens and closes the segment itself. */
 
 import type { Stats } from "node:fs";
-import type { OnTrouble } from "../disk/fault.ts";
+import type { OnFault } from "../disk/fault.ts";
 import { called, closeFile, openFile, readFully, type SpoolFiles } from "../disk/files.ts";
 import {
   bodyOffset,
@@ -38,7 +38,7 @@ export interface ScanOptions {
   closed: boolean;
   /** Octets from here on are not looked at. */
   limit?: number;
-  onTrouble: OnTrouble;
+  onFault: OnFault;
 }
 
 const wideBytes = 1024 * 1024;
@@ -102,7 +102,7 @@ async function* walk(job: Walk, cursor: ScanCursor): AsyncGenerator<ScannedRecor
 
 function reportDamage(job: Walk, cursor: ScanCursor, offset: number, length: number): void {
   cursor.damaged = true;
-  job.onTrouble({ kind: "damaged", place: job.segment, offset, length });
+  job.onFault({ kind: "damaged", place: job.segment, offset, length });
 }
 
 interface WindowContent {

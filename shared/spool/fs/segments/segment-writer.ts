@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { type Locator, SpoolUnavailable } from "../../spool.ts";
 import type { SpoolCounters } from "../disk/counters.ts";
-import type { OnTrouble } from "../disk/fault.ts";
+import type { OnFault } from "../disk/fault.ts";
 import {
   closeFile,
   done,
@@ -45,7 +45,7 @@ export interface SegmentWriterOptions {
   /** A segment with records is closed at this age, so that it can be collected. */
   segmentAgeMs: number;
   counters: SpoolCounters;
-  onTrouble: OnTrouble;
+  onFault: OnFault;
   nowMs: () => number;
 }
 
@@ -221,7 +221,7 @@ export class SegmentWriter {
       await done((end) => files.fdatasync(segment.fd, end));
       return true;
     } catch (error) {
-      this.#options.onTrouble({ kind: "not-wiped", place: segment.name, error });
+      this.#options.onFault({ kind: "not-wiped", place: segment.name, error });
       return false;
     }
   }
@@ -229,7 +229,7 @@ export class SegmentWriter {
   #finish(segment: OpenSegment): void {
     if (this.#segment === segment) this.#segment = undefined;
     const closing = closeFile(this.#options.files, segment.fd).catch((error: unknown) => {
-      this.#options.onTrouble({ kind: "background", doing: `closing segment ${segment.name}`, error });
+      this.#options.onFault({ kind: "background", doing: `closing segment ${segment.name}`, error });
     });
     this.#closings = this.#closings.then(() => closing);
     this.#options.writer.finished("segment", segment.file);

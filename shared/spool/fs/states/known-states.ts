@@ -5,22 +5,22 @@ import { mergedStates, type SettleIndex } from "../../state-index.ts";
 
 export class KnownStates {
   readonly #index: SettleIndex;
-  readonly #claims: SettleIndex;
+  readonly #impliedSettlements: SettleIndex;
 
   /** @param claims  see settling-segments.ts */
-  constructor(index: SettleIndex, claims: SettleIndex) {
+  constructor(index: SettleIndex, impliedSettlements: SettleIndex) {
     this.#index = index;
-    this.#claims = claims;
+    this.#impliedSettlements = impliedSettlements;
   }
 
   /** By index; absent recipients are pending. */
   of(id: string): ReadonlyMap<number, RecipientState> {
-    if (!this.#claims.has(id)) return this.#index.states(id);
-    return mergedStates([...this.#index.marksOf(id), ...this.#claims.marksOf(id)]);
+    if (!this.#impliedSettlements.has(id)) return this.#index.states(id);
+    return mergedStates([...this.#index.entriesOf(id), ...this.#impliedSettlements.entriesOf(id)]);
   }
 
   isSettled(id: string, recipients: number): boolean {
-    if (!this.#claims.has(id)) return this.#index.isSettled(id, recipients);
+    if (!this.#impliedSettlements.has(id)) return this.#index.isSettled(id, recipients);
     const states = this.of(id);
     for (let recipient = 0; recipient < recipients; recipient++) {
       const state = states.get(recipient);

@@ -22,7 +22,7 @@ export interface SettlingSegmentsOptions {
    * Takes what growing segments say. A living writer may yet take its last records back, when the disk fails, and
    * then it is dropped again: good enough to answer what a recipient's state is, not to free a message.
    */
-  claims: SettleIndex;
+  impliedSettlements: SettleIndex;
 }
 
 /** How far a growing segment was read. */
@@ -61,7 +61,7 @@ export class SettlingSegments {
   }
 
   #dropGone(present: ReadonlySet<string>): void {
-    const { index, claims } = this.#options;
+    const { index, impliedSettlements } = this.#options;
     for (const name of this.#finished) {
       if (present.has(name)) continue;
       this.#finished.delete(name);
@@ -70,23 +70,23 @@ export class SettlingSegments {
     for (const name of this.#growing.keys()) {
       if (present.has(name)) continue;
       this.#growing.delete(name);
-      claims.dropSource(name);
+      impliedSettlements.dropSource(name);
     }
   }
 
   async #readFinished(name: string): Promise<void> {
-    const { index, claims } = this.#options;
+    const { index, impliedSettlements } = this.#options;
     // Nothing remains of an earlier attempt that failed.
     index.dropSource(name);
     for await (const group of this.#records(name, 0))
       for (const { extra } of group) if (extra.settles) index.apply(extra.settles.id, extra.settles, name);
     this.#finished.add(name);
     this.#growing.delete(name);
-    claims.dropSource(name);
+    impliedSettlements.dropSource(name);
   }
 
   async #readGrowing(name: string): Promise<void> {
-    const { claims } = this.#options;
+    const { impliedSettlements } = this.#options;
     const { last } = this.#growing.get(name) ?? { last: undefined };
     const reading: Reading = { last };
     let same = last === undefined;
@@ -97,7 +97,7 @@ export class SettlingSegments {
           if (!same) break;
           continue;
         }
-        if (extra.settles) claims.apply(extra.settles.id, extra.settles, name);
+        if (extra.settles) impliedSettlements.apply(extra.settles.id, extra.settles, name);
         reading.last = { offset, checksum: header.checksum };
       }
       if (!same) break;
@@ -106,7 +106,7 @@ export class SettlingSegments {
       this.#growing.set(name, reading);
       return;
     }
-    claims.dropSource(name);
+    impliedSettlements.dropSource(name);
     this.#growing.delete(name);
     await this.#readGrowing(name);
   }
@@ -115,7 +115,7 @@ export class SettlingSegments {
     const { files, places } = this.#options;
     const path = join(places.segments, `${segment}.seg`);
     // Damage is reported by the collector, once.
-    const scan = { files, path, segment, closed: false, onTrouble: () => {} };
+    const scan = { files, path, segment, closed: false, onFault: () => {} };
     return scanSegment(scan, { position, damaged: false });
   }
 }

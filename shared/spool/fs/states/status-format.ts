@@ -12,7 +12,7 @@
  */
 import { crc32 } from "node:zlib";
 import { unreachable } from "../../../unreachable.ts";
-import type { Mark } from "../../logical-timestamp.ts";
+import type { StatusEntry } from "../../logical-timestamp.ts";
 import type { RecipientState, Settlement } from "../../spool.ts";
 
 const pending: RecipientState = { kind: "pending" };
@@ -45,9 +45,9 @@ function formatState(state: RecipientState, recipients: string): string {
   }
 }
 
-export function formatBatch(stamp: number, lines: string): Buffer {
+export function formatBatch(timestamp: number, lines: string): Buffer {
   const text = Buffer.from(lines);
-  const stamped = stamp.toString(36);
+  const stamped = timestamp.toString(36);
   const head = `=${stamped} ${text.length} ${crc32(text, crc32(stamped)).toString(16)}\n`;
   return Buffer.concat([Buffer.from(head, "latin1"), text]);
 }
@@ -80,7 +80,7 @@ export function parseRecipients(text: string): number[] {
 }
 
 export interface ParsedLog {
-  entries: { id: string; mark: Mark }[];
+  entries: { id: string; statusEntry: StatusEntry }[];
   /** Octets that are done with; what follows is the beginning of a batch that is not complete. */
   consumed: number;
   /** Stretches that are no batch, relative to the beginning of the octets. */
@@ -101,7 +101,7 @@ export function parseLog(bytes: Buffer): ParsedLog {
     if (batch.kind === "incomplete") return parsed;
     if (batch.kind === "whole") {
       parsed.consumed = batch.end;
-      parseLines(bytes, batch.start, batch.end, batch.stamp, parsed.entries);
+      parseLines(bytes, batch.start, batch.end, batch.timestamp, parsed.entries);
       continue;
     }
     parsed.consumed = Math.min(nextHead(bytes, at), batch.end ?? bytes.length);
@@ -111,7 +111,7 @@ export function parseLog(bytes: Buffer): ParsedLog {
 }
 
 type FoundBatch =
-  | { kind: "whole"; stamp: number; start: number; end: number }
+  | { kind: "whole"; timestamp: number; start: number; end: number }
   | { kind: "incomplete" }
   /** `end`: where it would end if its length were right. */
   | { kind: "damaged"; end?: number };
@@ -136,39 +136,39 @@ function findBatch(bytes: Buffer, at: number): FoundBatch {
   }
   if (crc32(bytes.subarray(start, end), crc32(head[1])) !== Number.parseInt(head[3], 16))
     return bytes[end] === equals ? { kind: "damaged", end } : { kind: "damaged" };
-  return { kind: "whole", stamp: Number.parseInt(head[1], 36), start, end };
+  return { kind: "whole", timestamp: Number.parseInt(head[1], 36), start, end };
 }
 
 function parseLines(
   bytes: Buffer,
   start: number,
   end: number,
-  stamp: number,
+  timestamp: number,
   entries: ParsedLog["entries"],
 ): void {
   // Most lines of a batch say the same of different messages: they share one mark.
-  const marks = new Map<string, Mark | undefined>();
+  const statusEntries = new Map<string, StatusEntry | undefined>();
   for (let at = start; at < end; ) {
     const idEnd = bytes.indexOf(space, at);
     const lineEnd = bytes.indexOf(newline, at);
     if (idEnd === -1 || lineEnd === -1) return;
     const what = bytes.toString("utf8", idEnd + 1, lineEnd);
-    let mark = marks.get(what);
-    if (mark === undefined && !marks.has(what)) {
-      mark = parseMark(what, stamp);
-      marks.set(what, mark);
+    let statusEntry = statusEntries.get(what);
+    if (statusEntry === undefined && !statusEntries.has(what)) {
+      statusEntry = parseEntry(what, timestamp);
+      statusEntries.set(what, statusEntry);
     }
-    if (mark !== undefined) entries.push({ id: bytes.toString("latin1", at, idEnd), mark });
+    if (statusEntry !== undefined) entries.push({ id: bytes.toString("latin1", at, idEnd), statusEntry });
     at = lineEnd + 1;
   }
 }
 
 /** Undefined for a state that this version does not know. */
-function parseMark(what: string, stamp: number): Mark | undefined {
+function parseEntry(what: string, timestamp: number): StatusEntry | undefined {
   const spaceAt = what.indexOf(" ");
   const recipients = parseRecipients(what.slice(1, spaceAt === -1 ? undefined : spaceAt));
   const state = parseState(what.charAt(0), spaceAt === -1 ? "" : what.slice(spaceAt + 1));
-  return state === undefined ? undefined : { recipients, state, stamp };
+  return state === undefined ? undefined : { recipients, state, timestamp };
 }
 
 function parseState(letter: string, json: string): RecipientState | undefined {

@@ -4,11 +4,12 @@
  * Owns the log that it writes to, until close().
  */
 import { join } from "node:path";
-import type { StampClock } from "../../logical-timestamp.ts";
+import { isFileSafeId } from "../../../mail/queue-id.ts";
+import type { LogicalClock } from "../../logical-timestamp.ts";
 import { type Settlement, SpoolUnavailable } from "../../spool.ts";
 import type { SettleIndex } from "../../state-index.ts";
 import type { SpoolCounters } from "../disk/counters.ts";
-import type { OnTrouble } from "../disk/fault.ts";
+import type { OnFault } from "../disk/fault.ts";
 import {
   closeFile,
   done,
@@ -19,7 +20,7 @@ import {
   syncDirectory,
   writeFully,
 } from "../disk/files.ts";
-import { isFileSafeId, type NumberedName, numberedName } from "../disk/names.ts";
+import { type NumberedName, numberedName } from "../disk/names.ts";
 import type { OwnWriter } from "../writers/own-writer.ts";
 import { makeBatch, type SettleBatch } from "./status-batch.ts";
 import { formatLine } from "./status-format.ts";
@@ -40,13 +41,13 @@ export interface SettleLogOptions {
   directory: string;
   writer: OwnWriter;
   index: SettleIndex;
-  clock: StampClock;
+  clock: LogicalClock;
   /** A log that has grown to this is closed. */
   logBytes: number;
   /** A log with entries is closed at this age. */
   logAgeMs: number;
   counters: SpoolCounters;
-  onTrouble: OnTrouble;
+  onFault: OnFault;
   nowMs: () => number;
 }
 
@@ -80,9 +81,9 @@ export class SettleLog {
    * trying to write it: what was delivered is not delivered again because the disk is full.
    * @throws SpoolFull, SpoolUnavailable
    */
-  append(settlements: readonly Settlement[], stamp?: number): Promise<void> {
+  append(settlements: readonly Settlement[], timestamp?: number): Promise<void> {
     if (this.#closed) return Promise.reject(new SpoolUnavailable("the spool is closed"));
-    if (stamp === undefined) {
+    if (timestamp === undefined) {
       for (const settlement of settlements) {
         if (!isFileSafeId(settlement.id))
           return Promise.reject(new TypeError(`not a queue id: ${settlement.id}`));
@@ -90,7 +91,7 @@ export class SettleLog {
         this.#settlements.push(settlement);
       }
     } else {
-      this.#ready.push(makeBatch(settlements, stamp));
+      this.#ready.push(makeBatch(settlements, timestamp));
     }
     this.#turn ??= new Promise((resolve, reject) => {
       setImmediate(() => {
@@ -140,8 +141,8 @@ export class SettleLog {
     const batches = this.#ready;
     this.#ready = [];
     if (this.#settlements.length > 0) {
-      const stamp = this.#options.clock.next();
-      batches.push(makeBatch(this.#settlements, stamp, this.#lines));
+      const timestamp = this.#options.clock.next();
+      batches.push(makeBatch(this.#settlements, timestamp, this.#lines));
       this.#lines = "";
       this.#settlements = [];
     }
@@ -159,7 +160,7 @@ export class SettleLog {
       if (log === undefined) throw new SpoolUnavailable("other processes keep taking this one for dead");
       for (const { entries } of all) {
         counters.settlements += entries.length;
-        for (const { id, mark } of entries) index.apply(id, mark, log.name);
+        for (const { id, entry } of entries) index.apply(id, entry, log.name);
       }
       if (this.#unwritten.length > 0) index.dropSource(memorySource);
       this.#unwritten = [];
@@ -167,7 +168,7 @@ export class SettleLog {
       if (log.length >= this.#options.logBytes) await this.#finish(log);
     } catch (error) {
       for (const { entries } of batches)
-        for (const { id, mark } of entries) index.apply(id, mark, memorySource);
+        for (const { id, entry } of entries) index.apply(id, entry, memorySource);
       this.#unwritten = all;
       if (!this.#closed) this.#retryTimer ??= setTimeout(() => this.#retry(), retryAfterMs).unref();
       throw spoolError(error, "settlements could not be recorded");
@@ -256,6 +257,6 @@ export class SettleLog {
   }
 
   #report(error: unknown): void {
-    this.#options.onTrouble({ kind: "background", doing: "recording settlements", error });
+    this.#options.onFault({ kind: "background", doing: "recording settlements", error });
   }
 }

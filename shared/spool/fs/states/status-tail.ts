@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { coalesced } from "../disk/coalesce.ts";
-import type { OnTrouble } from "../disk/fault.ts";
+import type { OnFault } from "../disk/fault.ts";
 import { closeFile, isMissing, listDirectory, openFile, readFully, statFile } from "../disk/files.ts";
 import { numberedNames, parseNumberedName, settlingSegments } from "../disk/names.ts";
 import { SettlingSegments, type SettlingSegmentsOptions } from "./settling-segments.ts";
@@ -21,7 +21,7 @@ interface FollowedLog {
 }
 
 export interface SettleTailOptions extends SettlingSegmentsOptions {
-  onTrouble: OnTrouble;
+  onFault: OnFault;
 }
 
 const readBytes = 1024 * 1024;
@@ -152,9 +152,9 @@ export class SettleTail {
     const bytes = log.carry.length === 0 ? octets : Buffer.concat([log.carry, octets]);
     const start = log.position - log.carry.length;
     const parsed = parseLog(bytes);
-    for (const { id, mark } of parsed.entries) this.#options.index.apply(id, mark, name);
+    for (const { id, statusEntry } of parsed.entries) this.#options.index.apply(id, statusEntry, name);
     for (const { offset, length } of parsed.damaged)
-      this.#options.onTrouble({ kind: "damaged", place: `${name}.log`, offset: start + offset, length });
+      this.#options.onFault({ kind: "damaged", place: `${name}.log`, offset: start + offset, length });
     log.carry = parsed.consumed === bytes.length ? empty : Buffer.from(bytes.subarray(parsed.consumed));
     log.position += octets.length;
   }
@@ -172,7 +172,7 @@ export class SettleTail {
 
   #close(fd: number): void {
     const closing = closeFile(this.#options.files, fd).catch((error: unknown) => {
-      this.#options.onTrouble({ kind: "background", doing: "closing a settle log", error });
+      this.#options.onFault({ kind: "background", doing: "closing a settle log", error });
     });
     this.#closings = this.#closings.then(() => closing);
   }

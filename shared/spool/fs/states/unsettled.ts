@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import { makeQueueId } from "../../../mail/queue-id.ts";
 import type { Locator, RecipientState, StoredMessage } from "../../spool.ts";
-import type { OnTrouble } from "../disk/fault.ts";
+import type { OnFault } from "../disk/fault.ts";
 import { isMissing, listDirectory, type SpoolFiles, spoolError, statFile } from "../disk/files.ts";
-import { numberedNames, ownPlace, type Places } from "../disk/names.ts";
+import { movedPlace, numberedNames, type Places } from "../disk/names.ts";
 import { recordLength } from "../segments/record.ts";
 import { type ScannedRecord, scanSegment } from "../segments/scan.ts";
 import type { WriterRegistry } from "../writers/writer-registry.ts";
@@ -16,7 +16,7 @@ export interface WalkOptions {
   registry: WriterRegistry;
   /** The segment that this process writes, as far as it is acknowledged. */
   openSegment(): { name: string; length: number } | undefined;
-  onTrouble: OnTrouble;
+  onFault: OnFault;
 }
 
 /**
@@ -51,11 +51,11 @@ export async function* walkUnsettled(
     if (there) walked.add(segment);
   }
   // Last, since messages move from segments to here and never back.
-  for (const id of await ownIds(files, places)) {
-    const record = await readOwnRecord(options, id);
+  for (const id of await movedIds(files, places)) {
+    const record = await readMovedRecord(options, id);
     if (record === undefined || (record.extra.origin && walked.has(record.extra.origin.segment))) continue;
     if (known.isSettled(id, record.header.recipients)) continue;
-    yield { meta: record.meta(), locator: locatorOf(ownPlace, record), states: known.of(id) };
+    yield { meta: record.meta(), locator: locatorOf(movedPlace, record), states: known.of(id) };
   }
 }
 
@@ -88,7 +88,7 @@ function segmentPath(places: Places, segment: string): string {
   return join(places.segments, `${segment}.seg`);
 }
 
-export async function ownIds(files: SpoolFiles, places: Places): Promise<string[]> {
+export async function movedIds(files: SpoolFiles, places: Places): Promise<string[]> {
   const listing = await listDirectory(files, places.own);
   return listing
     .filter((file) => file.endsWith(".msg"))
@@ -97,13 +97,13 @@ export async function ownIds(files: SpoolFiles, places: Places): Promise<string[
 }
 
 /** The record in a message's own file; undefined when it is gone or damaged. */
-export async function readOwnRecord(options: WalkOptions, id: string): Promise<ScannedRecord | undefined> {
-  const { files, places, onTrouble } = options;
+export async function readMovedRecord(options: WalkOptions, id: string): Promise<ScannedRecord | undefined> {
+  const { files, places, onFault } = options;
   const path = join(places.own, `${id}.msg`);
-  const place = `${ownPlace}/${id}`;
+  const place = `${movedPlace}/${id}`;
   try {
     const cursor = { position: 0, damaged: false };
-    for await (const group of scanSegment({ files, path, segment: place, closed: true, onTrouble }, cursor))
+    for await (const group of scanSegment({ files, path, segment: place, closed: true, onFault }, cursor))
       for (const record of group) if (record.id === id) return record;
     return undefined;
   } catch (error) {
@@ -119,7 +119,7 @@ async function segmentNames({ files, places, registry }: WalkOptions): Promise<s
 }
 
 async function* segmentRecords(options: WalkOptions, segment: string): AsyncGenerator<ScannedRecord[], void> {
-  const { files, places, registry, onTrouble } = options;
+  const { files, places, registry, onFault } = options;
   const open = options.openSegment();
   const closed = registry.isFinishedName("segment", segment);
   const scan = {
@@ -127,7 +127,7 @@ async function* segmentRecords(options: WalkOptions, segment: string): AsyncGene
     path: segmentPath(places, segment),
     segment,
     closed,
-    onTrouble,
+    onFault,
     ...(open?.name === segment ? { limit: open.length } : {}),
   };
   try {

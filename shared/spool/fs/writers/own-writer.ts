@@ -9,7 +9,7 @@
 import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
 import { join } from "node:path";
-import type { OnTrouble } from "../disk/fault.ts";
+import type { OnFault } from "../disk/fault.ts";
 import {
   called,
   closeFile,
@@ -38,7 +38,7 @@ export type WriterFileKind = "segment" | "log";
 export class OwnWriter {
   readonly #files: SpoolFiles;
   readonly #directory: string;
-  readonly #onTrouble: OnTrouble;
+  readonly #onFault: OnFault;
   readonly #nowMs: () => number;
   #name: Promise<string> | undefined;
   #current: string | undefined;
@@ -52,12 +52,12 @@ export class OwnWriter {
     files: SpoolFiles;
     directory: string;
     beatMs: number;
-    onTrouble: OnTrouble;
+    onFault: OnFault;
     nowMs: () => number;
   }) {
     this.#files = options.files;
     this.#directory = options.directory;
-    this.#onTrouble = options.onTrouble;
+    this.#onFault = options.onFault;
     this.#nowMs = options.nowMs;
     this.#timer = setInterval(() => void this.#beat(), options.beatMs).unref();
   }
@@ -153,7 +153,7 @@ export class OwnWriter {
         }
       } catch (error) {
         if (isMissing(error)) this.#lose(name);
-        else this.#onTrouble({ kind: "background", doing: "writer's sign of life", error });
+        else this.#onFault({ kind: "background", doing: "writer's sign of life", error });
       }
     });
     return this.#writing;
@@ -164,7 +164,7 @@ export class OwnWriter {
     this.#current = undefined;
     this.#name = undefined;
     this.#past.add(name);
-    this.#onTrouble({ kind: "fenced", writer: name });
+    this.#onFault({ kind: "fenced", writer: name });
   }
 }
 

@@ -4,9 +4,9 @@ import {
   type Access,
   type Caller,
   decideAccess,
-  isLoopback,
   isOwnName,
 } from "../../../../services/admin/routes/access.ts";
+import { isLoopback } from "../../../../shared/net/network.ts";
 
 const token = "s3cret-token";
 const policy = { token, hostNames: ["gw.example.net"] };

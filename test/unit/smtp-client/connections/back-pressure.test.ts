@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isWorthWaiting, returnOf } from "../../../../shared/smtp-client/connections/back-pressure.ts";
 
-const crowd = {
+const load = {
   connections: 20,
   ours: 20,
   waiting: 0,
@@ -13,8 +13,8 @@ const room = () => true;
 const noRoom = () => false;
 
 test("a message waits where a connection is likely to come free within a second", () => {
-  assert.equal(isWorthWaiting({ ...crowd, waiting: 199 }, noRoom), true);
-  assert.equal(isWorthWaiting({ ...crowd, waiting: 200 }, noRoom), false);
+  assert.equal(isWorthWaiting({ ...load, waiting: 199 }, noRoom), true);
+  assert.equal(isWorthWaiting({ ...load, waiting: 200 }, noRoom), false);
 });
 
 test("a slow destination, one that nobody knows, and one that others hold do not fill the lane", () => {
@@ -23,33 +23,33 @@ test("a slow destination, one that nobody knows, and one that others hold do not
     { busyMs: undefined },
     { ours: 0, othersBusyMs: 50 },
   ]) {
-    assert.equal(isWorthWaiting({ ...crowd, ...change }, noRoom), false, JSON.stringify(change));
+    assert.equal(isWorthWaiting({ ...load, ...change }, noRoom), false, JSON.stringify(change));
   }
-  assert.equal(isWorthWaiting({ ...crowd, busyMs: undefined, ours: 1, waiting: 30 }, room), true);
+  assert.equal(isWorthWaiting({ ...load, busyMs: undefined, ours: 1, waiting: 30 }, room), true);
   assert.equal(
-    isWorthWaiting({ ...crowd, busyMs: undefined, ours: 0, othersBusyMs: 50, waiting: 30 }, room),
+    isWorthWaiting({ ...load, busyMs: undefined, ours: 0, othersBusyMs: 50, waiting: 30 }, room),
     true,
   );
 });
 
 test("where nobody has a connection and nobody is known to, there is nothing to wait for", () => {
-  assert.equal(isWorthWaiting({ ...crowd, busyMs: undefined, ours: 0 }, room), false);
-  assert.equal(isWorthWaiting({ ...crowd, ours: 0 }, room), false);
+  assert.equal(isWorthWaiting({ ...load, busyMs: undefined, ours: 0 }, room), false);
+  assert.equal(isWorthWaiting({ ...load, ours: 0 }, room), false);
 });
 
 test("those who go come back as the destination can take them, and not further ahead than it is known back", () => {
   const turn = { kind: "turn", eachMs: 5, earliestMs: 500 };
-  assert.deepEqual(returnOf(crowd, 0), { ...turn, horizonMs: 1000 });
-  assert.deepEqual(returnOf(crowd, 9000), { ...turn, horizonMs: 10_000 });
-  assert.deepEqual(returnOf(crowd, 3_600_000), { ...turn, horizonMs: 300_000 });
-  assert.deepEqual(returnOf({ ...crowd, busyMs: undefined, othersBusyMs: 100 }, 0), {
+  assert.deepEqual(returnOf(load, 0), { ...turn, horizonMs: 1000 });
+  assert.deepEqual(returnOf(load, 9000), { ...turn, horizonMs: 10_000 });
+  assert.deepEqual(returnOf(load, 3_600_000), { ...turn, horizonMs: 300_000 });
+  assert.deepEqual(returnOf({ ...load, busyMs: undefined, othersBusyMs: 100 }, 0), {
     ...turn,
     horizonMs: 1000,
   });
 });
 
 test("of a destination that has not answered anybody they come back ever later, spread", () => {
-  const unknown = { ...crowd, busyMs: undefined };
+  const unknown = { ...load, busyMs: undefined };
   assert.deepEqual(returnOf(unknown, 0), { kind: "spread", earliestMs: 500, latestMs: 1500 });
   assert.deepEqual(returnOf(unknown, 10_000), { kind: "spread", earliestMs: 500, latestMs: 51_500 });
   assert.deepEqual(returnOf(unknown, 3_600_000), { kind: "spread", earliestMs: 500, latestMs: 300_500 });

@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Lane } from "../../../../shared/limits/queue-shares.ts";
-import { hasPart, heirOf, placeOf } from "../../../../shared/smtp-client/connections/wait-queue.ts";
+import type { PriorityClass } from "../../../../shared/limits/queue-shares.ts";
+import { hasShare, heirOf, placeOf } from "../../../../shared/smtp-client/connections/wait-queue.ts";
 
-const fresh: Lane = { name: "delivery", jobs: 10, isSlow: false };
-const slow: Lane = { name: "delivery-slow", jobs: 10, isSlow: true };
-const waits = (lane: Lane | undefined, key = "k") => ({
-  wish: { key, lane, part: lane?.isSlow === true ? 3 : 4 },
+const fresh: PriorityClass = { name: "delivery", jobs: 10, isSlow: false };
+const slow: PriorityClass = { name: "delivery-slow", jobs: 10, isSlow: true };
+const waits = (priorityClass: PriorityClass | undefined, key = "k") => ({
+  wish: { key, priorityClass, part: priorityClass?.isSlow === true ? 3 : 4 },
 });
 /** So many connections that the slow lane has; the others do not count. */
-const slowHas = (busy: number) => (lane: Lane | undefined) => (lane === slow ? busy : 0);
+const slowHas = (busy: number) => (priorityClass: PriorityClass | undefined) =>
+  priorityClass === slow ? busy : 0;
 
 test("fresh mail stands behind fresh mail, and slow mail behind all", () => {
   const line = [waits(fresh), waits(undefined), waits(slow), waits(slow)];
@@ -20,24 +21,28 @@ test("fresh mail stands behind fresh mail, and slow mail behind all", () => {
 });
 
 test("a lane has a part in a destination's connections until it has all of its part", () => {
-  assert.ok(hasPart(waits(slow).wish, slowHas(2)));
-  assert.ok(!hasPart(waits(slow).wish, slowHas(3)));
-  assert.ok(hasPart(waits(fresh).wish, slowHas(3)));
+  assert.ok(hasShare(waits(slow).wish, slowHas(2)));
+  assert.ok(!hasShare(waits(slow).wish, slowHas(3)));
+  assert.ok(hasShare(waits(fresh).wish, slowHas(3)));
 });
 
 test("a session goes to the first of the line that can use it", () => {
   const [other, first, second] = [waits(fresh, "other"), waits(fresh), waits(fresh)];
-  assert.equal(heirOf([other, first, second], { key: "k", lane: fresh }, slowHas(0)), first);
-  assert.equal(heirOf([other], { key: "k", lane: fresh }, slowHas(0)), undefined);
+  assert.equal(heirOf([other, first, second], { key: "k", priorityClass: fresh }, slowHas(0)), first);
+  assert.equal(heirOf([other], { key: "k", priorityClass: fresh }, slowHas(0)), undefined);
 });
 
 test("slow mail that has no session gets that of a fresh message; with one it waits for fresh mail", () => {
   const [first, last] = [waits(fresh), waits(slow)];
-  assert.equal(heirOf([first, last], { key: "k", lane: fresh }, slowHas(0)), last);
-  assert.equal(heirOf([first, last], { key: "k", lane: fresh }, slowHas(1)), first);
-  assert.equal(heirOf([first, last], { key: "k", lane: slow }, slowHas(0)), first, "turn and turn about");
+  assert.equal(heirOf([first, last], { key: "k", priorityClass: fresh }, slowHas(0)), last);
+  assert.equal(heirOf([first, last], { key: "k", priorityClass: fresh }, slowHas(1)), first);
+  assert.equal(
+    heirOf([first, last], { key: "k", priorityClass: slow }, slowHas(0)),
+    first,
+    "turn and turn about",
+  );
 });
 
 test("slow mail that has all of its part gets no session of a fresh message", () => {
-  assert.equal(heirOf([waits(slow)], { key: "k", lane: fresh }, slowHas(3)), undefined);
+  assert.equal(heirOf([waits(slow)], { key: "k", priorityClass: fresh }, slowHas(3)), undefined);
 });

@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Logger } from "../../../../shared/runtime/log.ts";
 import {
-  createHiding,
-  type HidingProbes,
+  createTransparentSource,
+  type TransparentSourceProbes,
 } from "../../../../shared/smtp-client/session/transparent-source.ts";
 
-function hiding(given: Partial<HidingProbes>) {
+function hiding(given: Partial<TransparentSourceProbes>) {
   const lines: string[] = [];
   const warn = ((line: string) => lines.push(line)) as unknown as Logger["warn"];
   const probes = { whyNotTransparent: () => undefined, hasReturnRoute: () => true, now: () => 0, ...given };
-  return { canHide: createHiding("hide", { warn }, probes), lines };
+  return { canHide: createTransparentSource("hide", { warn }, probes), lines };
 }
 
 test("a client's address is taken where the process may, and where replies come back", () => {

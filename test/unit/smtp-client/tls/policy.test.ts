@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isLoopback } from "../../../../shared/net/loopback.ts";
+import { isLoopback } from "../../../../shared/net/network.ts";
 import type { TlsLevel } from "../../../../shared/routing/next-hop.ts";
 import {
   decideHost,

@@ -26,7 +26,7 @@ interface Case {
   nowMs?: number;
 }
 
-function verdict({ chain, records, names = ["mx.test"], nowMs = Date.now() }: Case): string {
+function result({ chain, records, names = ["mx.test"], nowMs = Date.now() }: Case): string {
   const parsed = records.map((text) => {
     const [usage, selector, matching, data = ""] = text.split(" ");
     const head = Buffer.from([usage, selector, matching].map(Number));
@@ -46,76 +46,76 @@ const kinds = [0, 1].flatMap((selector) => [0, 1, 2].map((matching) => [selector
 for (const [selector, matching] of kinds) {
   test(`3 ${selector} ${matching}: the server's own certificate or key, and nobody else's (RFC 7672 §3.1.1)`, () => {
     const records = [tlsaOf(lone, 3, selector, matching)];
-    assert.equal(verdict({ chain: [lone], records }), `3 ${selector} ${matching}`);
-    assert.match(verdict({ chain: [server, between], records }), /in none of its TLSA records/);
+    assert.equal(result({ chain: [lone], records }), `3 ${selector} ${matching}`);
+    assert.match(result({ chain: [server, between], records }), /in none of its TLSA records/);
   });
 
   test(`2 ${selector} ${matching}: an authority in the chain that is shown (RFC 7672 §3.1.2)`, () => {
     const chain = [server, between, authority];
     const kind = `2 ${selector} ${matching}`;
-    assert.equal(verdict({ chain, records: [tlsaOf(authority, 2, selector, matching)] }), kind);
-    assert.equal(verdict({ chain, records: [tlsaOf(between, 2, selector, matching)] }), kind);
+    assert.equal(result({ chain, records: [tlsaOf(authority, 2, selector, matching)] }), kind);
+    assert.equal(result({ chain, records: [tlsaOf(between, 2, selector, matching)] }), kind);
     const records = [tlsaOf(stranger, 2, selector, matching)];
-    assert.match(verdict({ chain, records }), /none of the trust anchors/);
+    assert.match(result({ chain, records }), /none of the trust anchors/);
   });
 }
 
 test("usage 3 asks neither for the name nor for the dates of the certificate (RFC 7672 §3.1.1)", () => {
   const records = [tlsaOf(lone, 3, 1, 1)];
-  assert.equal(verdict({ chain: [lone], records, names: ["mx.test"], nowMs: longAgoMs }), "3 1 1");
+  assert.equal(result({ chain: [lone], records, names: ["mx.test"], nowMs: longAgoMs }), "3 1 1");
 });
 
 test("usage 2 asks for the name: any of those that lead to the server (RFC 7672 §3.2.3)", () => {
   const records = [tlsaOf(authority, 2, 0, 1)];
   const chain = [server, between, authority];
-  assert.equal(verdict({ chain, records, names: ["base.test", "mx.test"] }), "2 0 1");
-  assert.match(verdict({ chain, records, names: ["base.test"] }), /not for base.test/);
+  assert.equal(result({ chain, records, names: ["base.test", "mx.test"] }), "2 0 1");
+  assert.match(result({ chain, records, names: ["base.test"] }), /not for base.test/);
 });
 
 test("usage 2 asks for dates that hold (RFC 7671 §5.2)", () => {
   const records = [tlsaOf(authority, 2, 0, 1)];
-  assert.match(verdict({ chain: [server, between, authority], records, nowMs: longAgoMs }), /expired/);
+  assert.match(result({ chain: [server, between, authority], records, nowMs: longAgoMs }), /expired/);
 });
 
 test("usage 2 asks for a certificate that is for servers", () => {
   const client = issuedBy(authority, { names: ["mx.test"], purpose: "clientAuth" });
   const records = [tlsaOf(authority, 2, 0, 1)];
-  assert.match(verdict({ chain: [client, authority], records }), /not for TLS servers/);
+  assert.match(result({ chain: [client, authority], records }), /not for TLS servers/);
   const forServers = issuedBy(authority, { names: ["mx.test"], purpose: "serverAuth" });
-  assert.equal(verdict({ chain: [forServers, authority], records }), "2 0 1");
+  assert.equal(result({ chain: [forServers, authority], records }), "2 0 1");
 });
 
 test("an anchor that the record holds as a whole need not be shown (RFC 7671 §5.2.2, §5.2.3)", () => {
-  assert.equal(verdict({ chain: [server, between], records: [tlsaOf(authority, 2, 0, 0)] }), "2 0 0");
-  assert.equal(verdict({ chain: [server, between], records: [tlsaOf(authority, 2, 1, 0)] }), "2 1 0");
-  assert.match(verdict({ chain: [server, between], records: [tlsaOf(authority, 2, 0, 1)] }), /trust anchors/);
-  assert.match(verdict({ chain: [server, between], records: [tlsaOf(stranger, 2, 1, 0)] }), /trust anchors/);
+  assert.equal(result({ chain: [server, between], records: [tlsaOf(authority, 2, 0, 0)] }), "2 0 0");
+  assert.equal(result({ chain: [server, between], records: [tlsaOf(authority, 2, 1, 0)] }), "2 1 0");
+  assert.match(result({ chain: [server, between], records: [tlsaOf(authority, 2, 0, 1)] }), /trust anchors/);
+  assert.match(result({ chain: [server, between], records: [tlsaOf(stranger, 2, 1, 0)] }), /trust anchors/);
 });
 
 test("who only shows somebody's authority is not its server", () => {
   const records = [tlsaOf(authority, 2, 0, 1)];
   const forged = issuedBy(stranger, { names: ["mx.test"] });
-  assert.match(verdict({ chain: [forged, authority], records }), /trust anchors/);
+  assert.match(result({ chain: [forged, authority], records }), /trust anchors/);
   const namesake = certificateAuthority("authority.test", 2);
   const better = issuedBy(namesake, { names: ["mx.test"], hidesIssuerKey: true });
   assert.ok(new X509Certificate(better.cert).checkIssued(new X509Certificate(authority.cert)));
-  assert.match(verdict({ chain: [better, authority], records }), /trust anchors/);
+  assert.match(result({ chain: [better, authority], records }), /trust anchors/);
 });
 
 test("a server's certificate issues no others, even under an anchor", () => {
   const leaf = issuedBy(authority, { names: ["leaf.test"] });
   const forged = issuedBy(leaf, { names: ["mx.test"] });
   assert.match(
-    verdict({ chain: [forged, leaf, authority], records: [tlsaOf(authority, 2, 0, 1)] }),
+    result({ chain: [forged, leaf, authority], records: [tlsaOf(authority, 2, 0, 1)] }),
     /anchors/,
   );
 });
 
 test("what the record holds may be no certificate and no key", () => {
   const records = ["2 0 0 00ff", "2 1 0 00ff", "3 0 0 00ff"];
-  assert.match(verdict({ chain: [server, between], records }), /trust anchors/);
+  assert.match(result({ chain: [server, between], records }), /trust anchors/);
 });
 
 test("a server that shows no certificate matches nothing", () => {
-  assert.match(verdict({ chain: [], records: [tlsaOf(server, 3, 1, 1)] }), /no certificate/);
+  assert.match(result({ chain: [], records: [tlsaOf(server, 3, 1, 1)] }), /no certificate/);
 });

@@ -124,7 +124,7 @@ test("a policy in doubt is fetched again although its id stayed, at most every f
   const policies = start();
   await modeOf(policies);
   served = serving(policyText("none", []));
-  policies.doubt("example.test");
+  policies.refetchPolicy("example.test");
   nowMs += 299_000;
   assert.equal(await modeOf(policies), "enforce");
   nowMs += 1000;
