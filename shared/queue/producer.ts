@@ -1,6 +1,8 @@
 /** Puts jobs into the queues: idempotent by job id, many in one step, never waiting long. It owns one connection; close() ends it. */
+
 import type { Logger } from "../runtime/log.ts";
 import { createRedis, type RedisConfig, type RedisConnection } from "../runtime/redis.ts";
+import { withTimeout } from "../runtime/with-timeout.ts";
 import type { StoredMessage } from "../spool/spool.ts";
 import { queueBase, scanRequestsKey } from "./bullmq/keys.ts";
 import { addJobs } from "./bullmq/scripts.ts";
@@ -124,17 +126,10 @@ async function sumOf(calls: Promise<unknown>[]): Promise<number> {
   return sum;
 }
 
-async function inTime<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new QueueTimeout(`Redis did not answer within ${timeLimitMs} ms`)),
-      timeLimitMs,
-    );
-  });
-  try {
-    return await Promise.race([work, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
+function inTime<T>(work: Promise<T>): Promise<T> {
+  return withTimeout(
+    work,
+    timeLimitMs,
+    () => new QueueTimeout(`Redis did not answer within ${timeLimitMs} ms`),
+  );
 }

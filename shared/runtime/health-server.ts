@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
 import type { Metrics } from "./metrics.ts";
 import type { Health } from "./service.ts";
+import { TimeoutError, withTimeout } from "./with-timeout.ts";
 
 export interface HealthServer {
   readonly port: number;
@@ -80,21 +81,12 @@ async function answer(
 
 /** Never rejects, and never waits for long: whoever asks wants to know of trouble. */
 export async function healthInTime(health: () => Health | Promise<Health>): Promise<Health> {
-  let timer: NodeJS.Timeout | undefined;
+  const late = new TimeoutError("late");
   try {
-    return await Promise.race([
-      (async () => health())(),
-      new Promise<Health>((resolve) => {
-        timer = setTimeout(
-          () => resolve({ ready: false, reasons: ["the health check itself does not answer"] }),
-          healthLimitMs,
-        );
-      }),
-    ]);
+    return await withTimeout((async () => health())(), healthLimitMs, () => late);
   } catch (error) {
+    if (error === late) return { ready: false, reasons: ["the health check itself does not answer"] };
     return { ready: false, reasons: [`the health check failed: ${(error as Error).message}`] };
-  } finally {
-    clearTimeout(timer);
   }
 }
 

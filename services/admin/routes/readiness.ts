@@ -1,6 +1,8 @@
 /** Whether the gateway as a whole can do its work: what the admin's /health says. The connections are its caller's. */
+
 import type { RedisConnection } from "../../../shared/runtime/redis.ts";
 import type { Health } from "../../../shared/runtime/service.ts";
+import { withTimeout } from "../../../shared/runtime/with-timeout.ts";
 import type { SpoolStatus } from "../../../shared/spool/spool.ts";
 import type { ServiceRow } from "./schemas.ts";
 
@@ -43,20 +45,9 @@ type Answer<T> = { kind: "ok"; value: T } | { kind: "failed"; reason: string };
 
 /** Never rejects. */
 export async function within<T>(ms: number, question: () => Promise<T>): Promise<Answer<T>> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<Answer<T>>((resolve) => {
-    timer = setTimeout(() => resolve({ kind: "failed", reason: `no answer within ${ms} ms` }), ms);
-  });
-  const answer = question().then(
-    (value): Answer<T> => ({ kind: "ok", value }),
-    (error: unknown): Answer<T> => ({
-      kind: "failed",
-      reason: error instanceof Error ? error.message : String(error),
-    }),
-  );
   try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
+    return { kind: "ok", value: await withTimeout(question(), ms) };
+  } catch (error) {
+    return { kind: "failed", reason: error instanceof Error ? error.message : String(error) };
   }
 }

@@ -1,4 +1,5 @@
 /** From the final dot to the reply: waits for the storage, in bounded time, and says what the client is to hear. */
+import { settlesWithin } from "../../../shared/runtime/with-timeout.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import type { StoredMessage } from "../../../shared/spool/spool.ts";
 import { type Acceptor, accept, makeRecord, type ReceivedMessage, type TraceInfo } from "./accept.ts";
@@ -55,17 +56,4 @@ export function notStored(
 ): Stored & { kind: "refused" } {
   log.error({ session: connection.id, id, err: error }, "cannot store a message");
   return { kind: "refused", reply: storageReply(error) };
-}
-
-/** Whether the promise, which never rejects, settles in time. */
-export async function settlesWithin(promise: Promise<void>, deadlineMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), deadlineMs);
-  });
-  try {
-    return await Promise.race([promise.then(() => true), deadline]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -2,6 +2,7 @@
 
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { TlsSummary } from "../../../shared/mail/received.ts";
+import { settlesWithin } from "../../../shared/runtime/with-timeout.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { type FinishedInline, finishInline } from "../inline/finish-inline.ts";
 import type { InlineDelivery } from "../inline/inline-delivery.ts";
@@ -9,7 +10,7 @@ import { logInline } from "../inline/inline-log.ts";
 import { makeTraceInfo, nextQueueId, type ReceivedMessage, type TraceInfo } from "../message/accept.ts";
 import { DataReceiver, storageReply } from "../message/data-receiver.ts";
 import { queuedReply, replies } from "../message/replies.ts";
-import { type Stored, settlesWithin, storeMessage } from "../message/store.ts";
+import { type Stored, storeMessage } from "../message/store.ts";
 import type { SessionInput } from "./input.ts";
 import type { SessionProfile } from "./profile.ts";
 import { addresses, type SessionLog, type Stage } from "./session-log.ts";

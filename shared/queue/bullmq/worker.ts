@@ -5,6 +5,7 @@
 import { DelayedError, type Job, type JobJson, Worker } from "bullmq";
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import { settlesWithin } from "../../runtime/with-timeout.ts";
 import type { QueueName } from "../contract/contract.ts";
 import { ActiveJobs } from "./active-jobs.ts";
 import { queueBase } from "./keys.ts";
@@ -132,14 +133,14 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       closing = true;
       stopWatching();
       await worker.pause(true);
-      const idle = (ms: number): Promise<void> =>
+      const idle = (ms: number): Promise<unknown> =>
         activeJobs.size === 0
           ? Promise.resolve()
-          : atMost(
-              ms,
+          : settlesWithin(
               new Promise<void>((resolve) => {
                 whenIdle = resolve;
               }),
+              ms,
             );
       await idle(graceMs);
       if (activeJobs.size > 0) {
@@ -147,7 +148,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
         await idle(afterAbortMs);
       }
       // BullMQ waits without limit for jobs, and for a Redis that is away.
-      await atMost(1_000, worker.close(activeJobs.size > 0));
+      await settlesWithin(worker.close(activeJobs.size > 0), 1_000);
       for (const connection of [redis, ...copies]) connection.disconnect();
     },
   };
@@ -194,15 +195,4 @@ function logWorkerError(error: Error & { code?: string }, queue: QueueName, log:
   );
   if (connectionErrors || lockErrors) log.debug({ err: error, queue }, "queue worker");
   else log.error({ err: error, queue }, "queue worker");
-}
-
-async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([
-    work.catch(() => undefined),
-    new Promise((resolve) => {
-      timer = setTimeout(resolve, ms);
-    }),
-  ]);
-  clearTimeout(timer);
 }

@@ -1,0 +1,43 @@
+/** Bounds how long something may take. Each call owns one timer, and clears it when it returns. */
+
+/** What withTimeout() throws. The work itself goes on: whether it still happens is not known. */
+export class TimeoutError extends Error {
+  override name = "TimeoutError";
+}
+
+/**
+ * @param late  what to throw when `work` takes longer than `ms` milliseconds
+ * @throws what `work` throws, or `late()`
+ */
+export async function withTimeout<T>(
+  work: Promise<T>,
+  ms: number,
+  late: () => Error = () => new TimeoutError(`no answer within ${ms} ms`),
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), ms);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits for `work` for at most `ms` milliseconds, whatever becomes of it. @returns whether it ended in time */
+export async function settlesWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  const ended = work.then(
+    () => true,
+    () => true,
+  );
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  try {
+    return await Promise.race([ended, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

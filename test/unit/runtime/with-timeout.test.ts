@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { settlesWithin, TimeoutError, withTimeout } from "../../../shared/runtime/with-timeout.ts";
+
+const never = new Promise<never>(() => {});
+
+test("what ends in time is given back, and its error too", async () => {
+  assert.equal(await withTimeout(Promise.resolve(1), 60_000), 1);
+  await assert.rejects(withTimeout(Promise.reject(new Error("refused")), 60_000), /refused/);
+});
+
+test("what takes longer ends in the error that was asked for", async () => {
+  await assert.rejects(withTimeout(never, 1), TimeoutError);
+  await assert.rejects(
+    withTimeout(never, 1, () => new Error("Redis did not answer")),
+    /Redis did not answer/,
+  );
+});
+
+test("an end with an error is an end", async () => {
+  assert.equal(await settlesWithin(Promise.reject(new Error("closed")), 60_000), true);
+  assert.equal(await settlesWithin(never, 1), false);
+});
+
+test("no timer is left behind", async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+  const before = timers();
+  await withTimeout(Promise.resolve(), 60_000);
+  await settlesWithin(Promise.resolve(), 60_000);
+  assert.equal(timers(), before);
+});
