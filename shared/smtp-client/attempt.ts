@@ -22,8 +22,8 @@ import {
   tlsPolicy,
 } from "./tls/policy.ts";
 import { needsSmtpUtf8 } from "./transaction/mail-commands.ts";
+import { type TransactionReport, transact } from "./transaction/mail-transaction.ts";
 import { damageOf, outgoing } from "./transaction/message-data.ts";
-import { type TransactionReport, transact } from "./transaction/transaction.ts";
 
 export interface AttemptDeps extends SessionDeps, AddressDeps, AdmissionDeps {
   limitsOf: (destination: string) => DestinationLimits;

@@ -3,6 +3,8 @@ import type { Envelope } from "../mail/envelope.ts";
 import type { MessageMeta, Origin } from "../mail/message.ts";
 import type { NextHop } from "../routing/next-hop.ts";
 import { deferred } from "../smtp/diagnose.ts";
+import type { Outcome } from "../smtp/diagnosis.ts";
+import { stopped } from "./next-hops/delivery-addresses.ts";
 import { destinationName } from "./next-hops/destination.ts";
 import type { AttemptRequest, AttemptResult } from "./smtp-client.ts";
 import { InlineTransaction } from "./transaction/inline-transaction.ts";
@@ -56,14 +58,20 @@ export function openInline(
     drive: (session) => transaction.drive(session),
   };
   attempt(request).then(
-    (result) => transaction.attemptEnded(result),
-    (error: unknown) => {
-      const outcome = deferred("local", "4.3.0", `our own fault: ${(error as Error).message}`, now());
-      const facts = { destination, tries: [], durationMs: 0 };
-      transaction.attemptEnded({ kind: "tried", outcomes: new Map([[0, outcome]]), facts });
-    },
+    (result) => transaction.attemptEnded(outcomeOf(result, now())),
+    (error: unknown) =>
+      transaction.attemptEnded(
+        deferred("local", "4.3.0", `our own fault: ${(error as Error).message}`, now()),
+      ),
   );
   return transaction;
+}
+
+/** What an attempt came to for the whole transaction, which is its recipient 0. */
+function outcomeOf(result: AttemptResult, atMs: number): Outcome {
+  // RFC 3463 §3.5, X.4.5: congestion.
+  if (result.kind === "full") return deferred("local", "4.4.5", result.reason, atMs);
+  return result.outcomes.get(0) ?? stopped(atMs);
 }
 
 /** As much of a record as an attempt asks for before there is a message. */

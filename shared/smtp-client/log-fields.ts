@@ -1,7 +1,7 @@
 /** How log lines show what came of an attempt: the same fields wherever mail is delivered. Pure. */
 import { replyLine } from "../smtp/diagnose.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
-import type { TlsResult } from "./smtp-client.ts";
+import type { TlsResult } from "./session/session.ts";
 
 /** `mx.example.com[192.0.2.25]:25` */
 export function remoteField({

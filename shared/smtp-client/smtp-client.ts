@@ -5,8 +5,8 @@ import type { MessageMeta } from "../mail/message.ts";
 import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";
 import type { Body } from "../spool/spool.ts";
-import type { Session } from "./session/session.ts";
-import type { TransactionReport } from "./transaction/transaction.ts";
+import type { Session, TlsResult } from "./session/session.ts";
+import type { TransactionReport } from "./transaction/mail-transaction.ts";
 
 export interface AttemptRequest {
   /** Says too whether to hide (no Received field, the client's HELO name) and which TLS to use. */
@@ -67,22 +67,6 @@ export interface AddressTry {
   /** How it ended: one line. */
   result: string;
   durationMs: number;
-}
-
-export interface TlsResult {
-  /** `TLSv1.3` */
-  protocol: string;
-  /** `TLS_AES_256_GCM_SHA384` */
-  cipher: string;
-  /** The policy that was followed. */
-  level: TlsLevel;
-  /** The name that the certificate was checked against, and whether it is valid for it. */
-  peerName: string;
-  verified: boolean;
-  /** Why it is not valid. */
-  failure?: string;
-  /** The kind of the TLSA record that it matched: `3 1 1`. */
-  tlsa?: string;
 }
 
 export interface SmtpClient {

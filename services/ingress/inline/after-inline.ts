@@ -3,7 +3,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import { expiresAtMs, waitMs } from "../../../shared/queue/contract/retry-schedule.ts";
 import type { Diagnosis, Outcome } from "../../../shared/smtp/diagnosis.ts";
-import { isTooMany } from "../../../shared/smtp-client/transaction/transaction.ts";
+import { isTooMany } from "../../../shared/smtp-client/transaction/mail-transaction.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 
 export type AfterInline =

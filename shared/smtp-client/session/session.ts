@@ -13,7 +13,6 @@ import {
 } from "../../smtp/diagnose.ts";
 import { type Extensions, noExtensions, parseExtensions } from "../../smtp/extensions.ts";
 import type { SmtpReply } from "../../smtp/status.ts";
-import type { TlsResult } from "../smtp-client.ts";
 import type { Proof, TlsPolicy } from "../tls/policy.ts";
 import { asciiName, judge, presentedBy } from "../tls/server-proof.ts";
 import { SmtpConnection } from "./connection.ts";
@@ -61,6 +60,22 @@ export interface Session {
   /** Transactions that were begun. */
   transactions: number;
   openedAtMs: number;
+}
+
+export interface TlsResult {
+  /** `TLSv1.3` */
+  protocol: string;
+  /** `TLS_AES_256_GCM_SHA384` */
+  cipher: string;
+  /** The policy that was followed. */
+  level: TlsLevel;
+  /** The name that the certificate was checked against, and whether it is valid for it. */
+  peerName: string;
+  verified: boolean;
+  /** Why it is not valid. */
+  failure?: string;
+  /** The kind of the TLSA record that it matched: `3 1 1`. */
+  tlsa?: string;
 }
 
 export type Opened =

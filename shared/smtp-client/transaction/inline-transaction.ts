@@ -10,10 +10,15 @@ import { DotStuffer } from "../../smtp/dot-stuffing.ts";
 import { stopped } from "../next-hops/delivery-addresses.ts";
 import type { SmtpConnection } from "../session/connection.ts";
 import { outcomeOfDisconnect, seconds } from "../session/disconnect-reason.ts";
-import { isPositive, type Session } from "../session/session.ts";
-import type { AttemptResult, TlsResult } from "../smtp-client.ts";
+import { isPositive, type Session, type TlsResult } from "../session/session.ts";
 import { mailCommand, needsSmtpUtf8, rcptCommand, unfitFor } from "./mail-commands.ts";
-import { isOver, isTooMany, outcomeOfEnd, outcomeOfReply, type TransactionReport } from "./transaction.ts";
+import {
+  isOver,
+  isTooMany,
+  outcomeOfEnd,
+  outcomeOfReply,
+  type TransactionReport,
+} from "./mail-transaction.ts";
 
 /** What the far server says of one recipient while the client waits. */
 export type RecipientAnswer =
@@ -144,14 +149,8 @@ export class InlineTransaction {
     else this.#controller.abort();
   }
 
-  /** The attempt is over: its result stands where the transaction itself did not come to an end. */
-  attemptEnded(result: AttemptResult): void {
-    const { now } = this.#options;
-    const outcome =
-      result.kind === "full"
-        ? // RFC 3463 §3.5, X.4.5: congestion.
-          deferred("local", "4.4.5", result.reason, now())
-        : (result.outcomes.get(0) ?? stopped(now()));
+  /** The attempt is over: its outcome stands where the transaction itself did not come to an end. */
+  attemptEnded(outcome: Outcome): void {
     this.#conclude({ outcome });
   }
 
