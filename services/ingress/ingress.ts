@@ -16,8 +16,8 @@ import { whyNoOriginalDestination } from "../../shared/runtime/socket.ts";
 import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createClientLimits } from "./connections/client-limits.ts";
-import { type ConnectTo, connectTo } from "./connections/connect-to.ts";
-import { IngressMetrics } from "./connections/metrics.ts";
+import { type ConnectToServer, connectToServer } from "./connections/connect-to-server.ts";
+import { ConnectionMetrics } from "./connections/connection-metrics.ts";
 import { createPassThrough } from "./connections/pass-through.ts";
 import { createRejections } from "./connections/rejection.ts";
 import type { InlineDeps } from "./inline/inline.ts";
@@ -49,10 +49,10 @@ export interface RunningIngress extends RunningService {
  */
 export async function startIngress(options: IngressOptions): Promise<RunningIngress> {
   const { config, log, spool, publisher } = options;
-  const metrics = new IngressMetrics(options.metrics);
+  const metrics = new ConnectionMetrics(options.metrics);
   const routing = compileRouting(config);
-  const connect = withHiding(config, log);
-  tellWhatCannotBe(config, log);
+  const connect = withTransparentSource(config, log);
+  warnOfUnavailableOptions(config, log);
   const clientLimits = createClientLimits({
     limits: config.limits.clients,
     slots: options.slots ?? createLocalSlots(),
@@ -63,11 +63,16 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   const outgoingProxy = createOutgoingProxy({
     config,
     ...mailLimit,
-    connectTo: connect,
+    connectToServer: connect,
     log,
     metrics,
   });
-  const passThrough = createPassThrough({ timeouts: config.timeouts, connectTo: connect, log, metrics });
+  const passThrough = createPassThrough({
+    timeouts: config.timeouts,
+    connectToServer: connect,
+    log,
+    metrics,
+  });
   const rejections = createRejections(config.hostname);
   const sessions = createSessions({
     config,
@@ -84,23 +89,25 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
     socket: net.Socket,
     connection: ClientConnection,
     handOn: () => void,
-    turnAway: () => void,
+    refuseConnection: () => void,
   ): void =>
-    clientLimits === undefined ? handOn() : clientLimits.connect(socket, connection, handOn, turnAway);
+    clientLimits === undefined
+      ? handOn()
+      : clientLimits.connect(socket, connection, handOn, refuseConnection);
   const handlers: Handlers = {
     outgoingProxy: (socket, connection) =>
       counted(
         socket,
         connection,
         () => outgoingProxy.take(socket, connection),
-        () => outgoingProxy.turnAway(socket),
+        () => outgoingProxy.refuseConnection(socket),
       ),
     queue: (socket, connection, listener) =>
       counted(
         socket,
         connection,
         () => sessions.take(socket, connection, listener),
-        () => sessions.turnAway(socket),
+        () => sessions.refuseConnection(socket),
       ),
     tunnel: (socket, connection, hide) => passThrough.take(socket, connection, hide),
     reject: (socket) => rejections.take(socket),
@@ -147,15 +154,15 @@ function sessionIds(): () => string {
 }
 
 /** Where the process may not take a client's address, the far server sees ours: mail goes on, and the log says so once. */
-function withHiding(config: Config, log: Logger): ConnectTo {
-  if (!config.outgoing.hide && !config.protected.some(({ hide }) => hide)) return connectTo;
+function withTransparentSource(config: Config, log: Logger): ConnectToServer {
+  if (!config.outgoing.hide && !config.protected.some(({ hide }) => hide)) return connectToServer;
   const canHide = createTransparentSource("hide", log);
   return (server, { timeoutMs, source }) =>
-    connectTo(server, { timeoutMs, ...(source !== undefined && canHide(source) ? { source } : {}) });
+    connectToServer(server, { timeoutMs, ...(source !== undefined && canHide(source) ? { source } : {}) });
 }
 
 /** What the configuration asks for and cannot have here; mail goes on all the same. */
-function tellWhatCannotBe(config: Config, log: Logger): void {
+function warnOfUnavailableOptions(config: Config, log: Logger): void {
   if (config.outgoing.require_auth && config.outgoing.starttls === "pass") {
     log.warn("outgoing.require_auth: what is said after a STARTTLS that is passed cannot be held to it");
   }

@@ -19,7 +19,12 @@ export interface ClientLimits {
    * @param handOn    takes the socket over
    * @param turnAway  likewise, to say that there are too many
    */
-  connect(socket: net.Socket, connection: ClientConnection, handOn: () => void, turnAway: () => void): void;
+  connect(
+    socket: net.Socket,
+    connection: ClientConnection,
+    handOn: () => void,
+    refuseConnection: () => void,
+  ): void;
   /** Absent: as many messages as they like. */
   mail?: MailLimit;
   close(): void;
@@ -50,7 +55,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
     socket: net.Socket,
     connection: ClientConnection,
     handOn: () => void,
-    turnAway: () => void,
+    refuseConnection: () => void,
   ): void {
     if (taken.kind === "slot") {
       const { slot } = taken;
@@ -72,17 +77,17 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
       cause: "too-many-connections",
       reason: `the client has its ${connections} connections open`,
     });
-    if (!socket.destroyed) turnAway();
+    if (!socket.destroyed) refuseConnection();
   }
 
   return {
-    connect(socket, connection, handOn, turnAway) {
+    connect(socket, connection, handOn, refuseConnection) {
       if (connections === undefined) return handOn();
       const taken = slots.take({ destination: `client ${clientName(connection)}`, connections });
-      if (!(taken instanceof Promise)) return settle(taken, socket, connection, handOn, turnAway);
+      if (!(taken instanceof Promise)) return settle(taken, socket, connection, handOn, refuseConnection);
       waiting.add(socket);
       taken
-        .then((answer) => settle(answer, socket, connection, handOn, turnAway))
+        .then((answer) => settle(answer, socket, connection, handOn, refuseConnection))
         .catch((error: unknown) => {
           log.error({ err: error, session: connection.id }, "a connection failed in our hands");
           socket.destroy();
@@ -119,7 +124,7 @@ function clientName({ client }: Pick<ClientConnection, "client">): string {
 const farewellMs = 10_000;
 
 /** Says this in place of the greeting (RFC 5321 §3.8), and closes. */
-export function turnAway(socket: net.Socket, reply: string | Buffer): void {
+export function refuseConnection(socket: net.Socket, reply: string | Buffer): void {
   const timer = setTimeout(() => socket.destroy(), farewellMs);
   socket.once("close", () => clearTimeout(timer));
   socket.end(reply);

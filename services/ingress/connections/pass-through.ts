@@ -4,8 +4,8 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
-import type { ConnectTo } from "./connect-to.ts";
-import type { IngressMetrics } from "./metrics.ts";
+import type { ConnectToServer } from "./connect-to-server.ts";
+import type { ConnectionMetrics } from "./connection-metrics.ts";
 import { Tunnel } from "./tunnel.ts";
 
 export interface PassThrough {
@@ -17,12 +17,17 @@ export interface PassThrough {
 
 export interface PassThroughOptions {
   timeouts: Pick<Config["timeouts"], "connect" | "tunnel">;
-  connectTo: ConnectTo;
+  connectToServer: ConnectToServer;
   log: Logger;
-  metrics: IngressMetrics;
+  metrics: ConnectionMetrics;
 }
 
-export function createPassThrough({ timeouts, connectTo, log, metrics }: PassThroughOptions): PassThrough {
+export function createPassThrough({
+  timeouts,
+  connectToServer,
+  log,
+  metrics,
+}: PassThroughOptions): PassThrough {
   /** Ends of what is under way: tunnels, and clients whose server is being connected to. */
   const open = new Map<net.Socket, () => void>();
   let isClosing = false;
@@ -43,7 +48,7 @@ export function createPassThrough({ timeouts, connectTo, log, metrics }: PassThr
       server: formatEndpoint(destination),
     };
     open.set(client, () => client.destroy());
-    const connected = await connectTo(destination, {
+    const connected = await connectToServer(destination, {
       timeoutMs: timeouts.connect,
       ...(hide ? { source: connection.client.address } : {}),
     });

@@ -7,12 +7,12 @@ import type { InlineEnd } from "../../../shared/smtp-client/transaction/inline-t
 import type { StoredMessage } from "../../../shared/spool/spool.ts";
 import type { Acceptor, ReceivedMessage, TraceInfo } from "../message/accept.ts";
 import type { DataReceiver } from "../message/data-receiver.ts";
-import { replies } from "../message/replies.ts";
-import { notStored, type Stored, storeMessage, written } from "../message/store.ts";
+import { replies } from "../message/session-replies.ts";
+import { notStored, type Stored, storeMessage, waitUntilWritten } from "../message/store.ts";
 import { type AfterInline, afterInline, nextAttemptAtMs } from "./after-inline.ts";
 import type { Inline } from "./inline.ts";
 import type { InlineDelivery } from "./inline-delivery.ts";
-import { passedOn, refusalOf } from "./remote-reply.ts";
+import { refusalForClient, replyForClient } from "./remote-reply.ts";
 
 export interface InlineMessage {
   inlineDelivery: InlineDelivery;
@@ -41,7 +41,7 @@ export async function finishInline(
   if (inlineDelivery.recipients.length < message.envelope.recipients.length) {
     // The others need the storage. Without it nobody gets the message: each repetition of the client would be a copy.
     try {
-      await written(receiver, acceptor.deadlineMs);
+      await waitUntilWritten(receiver, acceptor.deadlineMs);
     } catch (error) {
       inlineDelivery.abandon();
       return { stored: notStored(error, message, acceptor, trace.id), isSettled: false };
@@ -57,7 +57,7 @@ export async function finishInline(
   count(inline, inlineDelivery, outcome, next);
   switch (next.kind) {
     case "refused":
-      return { stored: { kind: "refused", reply: refusalOf(next.diagnosis) }, end, isSettled: false };
+      return { stored: { kind: "refused", reply: refusalForClient(next.diagnosis) }, end, isSettled: false };
     case "delivered":
       receiver.abandon();
       return { stored: accepted(trace, message, outcome), end, isSettled: true };
@@ -87,7 +87,7 @@ export async function finishInline(
 function accepted({ id }: TraceInfo, message: ReceivedMessage, outcome: Outcome): Stored {
   const rows = rowsOf(message);
   return outcome.kind === "delivered"
-    ? { kind: "accepted", id, rows, reply: passedOn(outcome.reply) }
+    ? { kind: "accepted", id, rows, reply: replyForClient(outcome.reply) }
     : { kind: "accepted", id, rows };
 }
 

@@ -8,7 +8,7 @@ import type { EnhancedStatus, SmtpReply } from "../../../shared/smtp/status.ts";
 const maxText = 480;
 
 /** RFC 2034 §4: we offer enhanced codes, so every reply has one, also where the far server gave none. */
-export function passedOn(reply: SmtpReply): Reply {
+export function replyForClient(reply: SmtpReply): Reply {
   const text = reply.lines.join(" ").replace(/\s+/g, " ").trim();
   return makeReply(codeHere(reply), statusOf(reply), text === "" ? "No reason was given" : clip(text));
 }
@@ -20,8 +20,8 @@ function codeHere({ code, command }: SmtpReply): number {
 }
 
 /** A refusal that the far server said, or that it would say: it lacks what the message needs. */
-export function refusalOf({ reply, status, reason }: Diagnosis): Reply {
-  return reply === undefined ? makeReply(codeOf(status), status, clip(reason)) : passedOn(reply);
+export function refusalForClient({ reply, status, reason }: Diagnosis): Reply {
+  return reply === undefined ? makeReply(codeOf(status), status, clip(reason)) : replyForClient(reply);
 }
 
 /** RFC 1870 §6.1, RFC 6531 §3.5, else RFC 5321 §4.2.2. */

@@ -10,8 +10,8 @@ import type { ConnectionDecision, Routing } from "../../../shared/routing/classi
 import type { Logger } from "../../../shared/runtime/log.ts";
 import { transparentListener } from "../../../shared/runtime/socket.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
-import type { IngressMetrics } from "../connections/metrics.ts";
-import { type DestinationOf, destinationOf, type Learned } from "./destination.ts";
+import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
+import { type DestinationOf, destinationOf, type LearnedConnection } from "./original-destination.ts";
 import type { OwnAddresses } from "./own-addresses.ts";
 
 /**
@@ -32,7 +32,7 @@ export interface ListenerOptions {
   ownAddresses: OwnAddresses;
   handlers: Handlers;
   log: Logger;
-  metrics: IngressMetrics;
+  metrics: ConnectionMetrics;
   /** Short, and unique enough to follow one session in the log. */
   nextSessionId(): string;
 }
@@ -126,7 +126,7 @@ export class Listener {
     });
   }
 
-  #learned(socket: net.Socket, learned: Learned): void {
+  #learned(socket: net.Socket, learned: LearnedConnection): void {
     const { listener, log, metrics, nextSessionId } = this.#options;
     if (learned.kind === "refused") {
       metrics.connectionRefused(listener.name, learned.cause);

@@ -79,7 +79,7 @@ export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Tra
   const { envelope, messageId, delivered = [], tried } = message;
   // RFC 8689 §4.1: beside REQUIRETLS the field is not heeded.
   const tlsOptional = message.tlsOptional === true && envelope.requireTls !== true;
-  const groups = groupByNextHop(message.routes).flatMap((group) => byTurn(group, tried));
+  const groups = groupByNextHop(message.routes).flatMap((group) => splitTried(group, tried));
   return {
     meta: {
       version: 1,
@@ -103,7 +103,7 @@ export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Tra
 }
 
 /** Who was tried already waits for the next attempt; the others need not. */
-function byTurn({ recipients, route }: RouteGroup, tried: TriedInline | undefined): RouteGroup[] {
+function splitTried({ recipients, route }: RouteGroup, tried: TriedInline | undefined): RouteGroup[] {
   if (tried === undefined) return [{ recipients, route }];
   const waiting = new Set(tried.last.flatMap((entry) => entry.recipients));
   const groups = Map.groupBy(recipients, (recipient) => waiting.has(recipient));
@@ -156,7 +156,7 @@ export function accept(draft: Draft, record: AcceptedRecord, acceptor: Acceptor)
       (message) => {
         clearTimeout(timer);
         if (late) {
-          void takeBack(message, acceptor);
+          void removeLateMessage(message, acceptor);
         } else {
           publish(message, record.routes, acceptor);
           resolve({ kind: "accepted", message });
@@ -180,7 +180,7 @@ function publish(message: StoredMessage, routes: string[], { publisher, log }: A
   }
 }
 
-async function takeBack(message: StoredMessage, { spool, log }: Acceptor): Promise<void> {
+async function removeLateMessage(message: StoredMessage, { spool, log }: Acceptor): Promise<void> {
   const { id, envelope } = message.meta;
   try {
     await spool.settle([{ id, recipients: [...envelope.recipients.keys()], state: { kind: "removed" } }]);

@@ -3,7 +3,7 @@ import { HeaderScan } from "../../../shared/mail/headers.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { type Draft, SpoolFull } from "../../../shared/spool/spool.ts";
 import { DataScanner } from "./data-scanner.ts";
-import { replies } from "./replies.ts";
+import { replies } from "./session-replies.ts";
 
 export interface DataLimits {
   /** 0: no limit. */

@@ -3,7 +3,7 @@ import { isAscii, parsePath } from "../../../shared/mail/address.ts";
 import type { NotifyEvent, Recipient } from "../../../shared/mail/envelope.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { decodeOrcpt, decodeXtext } from "../../../shared/smtp/xtext.ts";
-import { replies } from "./replies.ts";
+import { replies } from "./session-replies.ts";
 
 export interface MailCommand {
   kind: "mail";

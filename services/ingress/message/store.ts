@@ -26,7 +26,7 @@ export async function storeMessage(
 ): Promise<Stored> {
   const { id } = trace;
   try {
-    await written(receiver, acceptor.deadlineMs);
+    await waitUntilWritten(receiver, acceptor.deadlineMs);
     if (receiver.refusal !== undefined) return { kind: "refused", reply: receiver.refusal };
     const record = makeRecord(message, trace);
     const acceptance = await accept(receiver.draft, record, acceptor);
@@ -40,7 +40,7 @@ export async function storeMessage(
 }
 
 /** Waits until the storage has taken what came so far. @throws what it said, or that it said nothing in time */
-export async function written(receiver: DataReceiver, deadlineMs: number): Promise<void> {
+export async function waitUntilWritten(receiver: DataReceiver, deadlineMs: number): Promise<void> {
   const { pressure } = receiver;
   if (pressure !== undefined && !(await settlesWithin(pressure, deadlineMs)))
     throw new Error("the storage did not answer in time");

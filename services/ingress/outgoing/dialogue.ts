@@ -5,11 +5,16 @@
 import { CommandLineReader, parseCommandLine } from "../../../shared/smtp/command-line.ts";
 import { ehloKeywords, ReplyReader, type WholeReply } from "../../../shared/smtp/reply-reader.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
-import { DataEnd, terminatorOctets } from "./data-end.ts";
 import { hideExtensions } from "./ehlo-reply.ts";
+import { EndOfData, terminatorOctets } from "./end-of-data.ts";
 import { ExpectedReplies } from "./expected-replies.ts";
+import {
+  type Answered,
+  isGoAhead,
+  type ObservedTransaction,
+  TransactionObserver,
+} from "./observed-transactions.ts";
 import { hiddenKeywords, type ProxyRules, refusal, type ServerFacts } from "./rules.ts";
-import { type Answered, isGoAhead, type Transaction, TransactionWatch } from "./transaction.ts";
 
 /** Why the rest of a dialogue passes unread. */
 export type OpaqueReason = "starttls" | "sasl-layer" | "turn" | "unknown-command";
@@ -17,7 +22,7 @@ export type OpaqueReason = "starttls" | "sasl-layer" | "turn" | "unknown-command
 export interface DialogueSink {
   toServer(octets: Buffer): void;
   toClient(octets: Buffer): void;
-  transaction(transaction: Transaction): void;
+  transaction(transaction: ObservedTransaction): void;
   /** Whether the client may begin another message; asked where the rules limit that. */
   admitMail(): boolean | Promise<boolean>;
   /** What was held for the answer to that has gone on. */
@@ -44,10 +49,10 @@ export class Dialogue {
   readonly #sink: DialogueSink;
   readonly #rules: ProxyRules;
   readonly #hidden: ReadonlySet<string>;
-  readonly #transactions: TransactionWatch;
+  readonly #transactions: TransactionObserver;
   readonly #commands = new CommandLineReader();
   readonly #replies = new ReplyReader();
-  readonly #dataEnd = new DataEnd();
+  readonly #dataEnd = new EndOfData();
   readonly #expected = new ExpectedReplies();
   readonly #facts: ServerFacts = {
     isAuthenticated: false,
@@ -77,7 +82,7 @@ export class Dialogue {
     this.#sink = sink;
     this.#rules = rules;
     this.#hidden = hiddenKeywords(rules);
-    this.#transactions = new TransactionWatch((transaction) => sink.transaction(transaction));
+    this.#transactions = new TransactionObserver((transaction) => sink.transaction(transaction));
   }
 
   /** The client should not be read: what it sent waits for the server's reply. */

@@ -1,6 +1,6 @@
 /** The replies that are owed to the client, in the order of its commands (RFC 2920 §3.1): the server's, and ours between them. Pure. */
 import type { WholeReply } from "../../../shared/smtp/reply-reader.ts";
-import type { Answered } from "./transaction.ts";
+import type { Answered } from "./observed-transactions.ts";
 
 interface Expected {
   answered: Answered;

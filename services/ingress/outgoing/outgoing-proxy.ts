@@ -8,18 +8,18 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
-import { type MailLimit, turnAway } from "../connections/client-limits.ts";
-import type { ConnectTo } from "../connections/connect-to.ts";
-import type { IngressMetrics } from "../connections/metrics.ts";
+import { type MailLimit, refuseConnection } from "../connections/client-limits.ts";
+import type { ConnectToServer } from "../connections/connect-to-server.ts";
+import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
+import { replies } from "./proxy-replies.ts";
 import { ProxySession } from "./proxy-session.ts";
-import { replies } from "./replies.ts";
 import type { ProxyRules } from "./rules.ts";
 
 export interface OutgoingProxyOptions {
   config: Pick<Config, "outgoing" | "timeouts">;
-  connectTo: ConnectTo;
+  connectToServer: ConnectToServer;
   log: Logger;
-  metrics: IngressMetrics;
+  metrics: ConnectionMetrics;
   /** Absent: a client may send as many messages as it likes. */
   mailLimit?: MailLimit;
 }
@@ -27,13 +27,13 @@ export interface OutgoingProxyOptions {
 export interface OutgoingProxy {
   take(socket: net.Socket, connection: ClientConnection): void;
   /** Likewise, for a client that has too many connections. */
-  turnAway(socket: net.Socket): void;
+  refuseConnection(socket: net.Socket): void;
   /** Idle sessions end at once, others when their transaction has, all after `graceMs`. Resolves when all have. */
   close(graceMs: number): Promise<void>;
 }
 
 export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProxy {
-  const { config, connectTo, log, metrics } = options;
+  const { config, connectToServer, log, metrics } = options;
   const rules: ProxyRules = {
     starttls: config.outgoing.starttls,
     requireAuth: config.outgoing.require_auth,
@@ -67,7 +67,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
       client.destroy();
       return;
     }
-    turnAway(client, reply);
+    refuseConnection(client, reply);
   }
 
   async function connect(client: net.Socket, connection: ClientConnection): Promise<void> {
@@ -76,7 +76,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
       waiting.delete(client);
       checkGone();
     });
-    const connected = await connectTo(connection.destination, {
+    const connected = await connectToServer(connection.destination, {
       timeoutMs: config.timeouts.connect,
       ...(config.outgoing.hide ? { source: connection.client.address } : {}),
     });
@@ -108,7 +108,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
     take(socket, connection) {
       void connect(socket, connection);
     },
-    turnAway: (socket) => sayGoodbye(socket, replies.tooManyConnections.octets),
+    refuseConnection: (socket) => sayGoodbye(socket, replies.tooManyConnections.octets),
     async close(graceMs) {
       isClosing = true;
       for (const client of waiting) client.destroy();

@@ -4,12 +4,12 @@ import type { ClientConnection } from "../../../shared/mail/client-connection.ts
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { MailLimit } from "../connections/client-limits.ts";
-import type { IngressMetrics } from "../connections/metrics.ts";
+import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
 import { Tunnel, type TunnelEnd } from "../connections/tunnel.ts";
 import { Dialogue, type DialogueSink, type OpaqueReason } from "./dialogue.ts";
-import { replies } from "./replies.ts";
+import type { ObservedTransaction, TransactionResult } from "./observed-transactions.ts";
+import { replies } from "./proxy-replies.ts";
 import type { ProxyRules } from "./rules.ts";
-import type { Transaction, TransactionResult } from "./transaction.ts";
 
 export interface ProxySessionOptions {
   rules: ProxyRules;
@@ -17,7 +17,7 @@ export interface ProxySessionOptions {
   onFailure: "drop" | "421";
   idleMs: number;
   log: Logger;
-  metrics: IngressMetrics;
+  metrics: ConnectionMetrics;
   /** Absent: a client may send as many messages as it likes. */
   mailLimit?: MailLimit;
   ended(): void;
@@ -120,7 +120,7 @@ export class ProxySession implements DialogueSink {
     this.#tunnel.toClient(octets);
   }
 
-  transaction(transaction: Transaction): void {
+  transaction(transaction: ObservedTransaction): void {
     const { result } = transaction;
     this.#results[result] = (this.#results[result] ?? 0) + 1;
     this.#options.metrics.transaction(result);

@@ -1,7 +1,7 @@
 /** What the outgoing proxy changes in a dialogue, when it is told to; by itself it changes nothing. Pure. */
 import type { Command } from "../../../shared/smtp/command-line.ts";
 import type { WholeReply } from "../../../shared/smtp/reply-reader.ts";
-import { replies } from "./replies.ts";
+import { replies } from "./proxy-replies.ts";
 
 export interface ProxyRules {
   /** `outgoing.starttls`. */

@@ -9,12 +9,12 @@ import type { InlineDelivery } from "../inline/inline-delivery.ts";
 import { logInline } from "../inline/inline-log.ts";
 import { makeTraceInfo, nextQueueId, type ReceivedMessage, type TraceInfo } from "../message/accept.ts";
 import { DataReceiver, storageReply } from "../message/data-receiver.ts";
-import { queuedReply, replies } from "../message/replies.ts";
+import { queuedReply, replies } from "../message/session-replies.ts";
 import { type Stored, storeMessage } from "../message/store.ts";
-import type { SessionInput } from "./input.ts";
-import type { SessionProfile } from "./profile.ts";
+import type { ClientTransaction } from "./client-transaction.ts";
+import type { SessionInput } from "./session-input.ts";
 import { addresses, type SessionLog, type Stage } from "./session-log.ts";
-import type { Transaction } from "./transaction.ts";
+import type { SessionProfile } from "./session-profile.ts";
 
 /** What the intake needs of its session. */
 export interface ReceivingSession {
@@ -35,7 +35,7 @@ export interface ReceivingSession {
 
 /** A transaction whose data is being taken, and by whom it was opened. */
 export interface OpenMessage {
-  transaction: Transaction;
+  transaction: ClientTransaction;
   helo: string;
   ehlo: boolean;
   tls: TlsSummary | undefined;

@@ -4,8 +4,8 @@ import type { Route } from "../../../shared/routing/route.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { type Inline, type InlineSender, mayGoInline, openInlineDelivery } from "../inline/inline.ts";
 import type { InlineDelivery } from "../inline/inline-delivery.ts";
-import { refusalOf } from "../inline/remote-reply.ts";
-import type { Transaction } from "./transaction.ts";
+import { refusalForClient } from "../inline/remote-reply.ts";
+import type { ClientTransaction } from "./client-transaction.ts";
 
 export type PassedOn =
   /** It stands in the transaction: the far server took it, or the queue will. */
@@ -15,7 +15,7 @@ export type PassedOn =
 export function passOn(
   inline: Inline,
   sender: () => InlineSender,
-  transaction: Transaction,
+  transaction: ClientTransaction,
   recipient: Recipient,
   route: Route,
 ): Promise<PassedOn> | undefined {
@@ -31,14 +31,14 @@ export function passOn(
 async function ask(
   { metrics }: Inline,
   inlineDelivery: InlineDelivery,
-  transaction: Transaction,
+  transaction: ClientTransaction,
   recipient: Recipient,
   route: Route,
 ): Promise<PassedOn> {
   const answer = await inlineDelivery.recipient(recipient);
   if (answer.kind === "rejected") {
     metrics.count("rejected", 1);
-    return { kind: "refused", reply: refusalOf(answer.diagnosis) };
+    return { kind: "refused", reply: refusalForClient(answer.diagnosis) };
   }
   const index = transaction.recipientCount;
   if (answer.kind === "accepted") inlineDelivery.recipients.push(index);

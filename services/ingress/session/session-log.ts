@@ -4,7 +4,7 @@ import type { ClientConnection } from "../../../shared/mail/client-connection.ts
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import type { EventName, Logger } from "../../../shared/runtime/log.ts";
 import { describeReply, type Reply } from "../../../shared/smtp/reply.ts";
-import type { SessionMetrics } from "./metrics.ts";
+import type { SessionMetrics } from "./session-metrics.ts";
 
 /** Which step of a transaction was refused. */
 export type Stage = "MAIL" | "RCPT" | "DATA" | "DOT";

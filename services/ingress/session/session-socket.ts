@@ -7,9 +7,9 @@ import type net from "node:net";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
-import { replies } from "../message/replies.ts";
-import { type InputConsumer, type LineFault, SessionInput } from "./input.ts";
-import type { SessionProfile } from "./profile.ts";
+import { replies } from "../message/session-replies.ts";
+import { type InputConsumer, type LineFault, SessionInput } from "./session-input.ts";
+import type { SessionProfile } from "./session-profile.ts";
 
 /** What the last reply of a terminated session has to leave us. */
 const terminationMs = 1000;
@@ -41,9 +41,9 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     this.toleratesBareNewline = profile.toleratesBareNewline;
   }
 
-  abstract takeLine(line: string): void;
-  abstract takeFault(fault: LineFault): void;
-  abstract takeData(chunk: Buffer): number;
+  abstract receiveLine(line: string): void;
+  abstract receiveFault(fault: LineFault): void;
+  abstract receiveData(chunk: Buffer): number;
   abstract inputFailed(error: unknown): void;
   /** From MAIL to the reply to the final dot. */
   protected abstract get inTransaction(): boolean;

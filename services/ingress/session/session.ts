@@ -8,15 +8,15 @@ import { unreachable } from "../../../shared/unreachable.ts";
 import type { InlineSender } from "../inline/inline.ts";
 import { originOf } from "../message/accept.ts";
 import { type MailCommand, parseMail, parseRcpt } from "../message/envelope-command.ts";
-import { replies } from "../message/replies.ts";
+import { replies } from "../message/session-replies.ts";
+import { ClientTransaction } from "./client-transaction.ts";
 import { splitCommand } from "./command.ts";
-import type { LineFault } from "./input.ts";
 import { MessageReceiver } from "./message-receiver.ts";
 import { type PassedOn, passOn } from "./pass-on.ts";
-import type { SessionProfile } from "./profile.ts";
+import type { LineFault } from "./session-input.ts";
 import { SessionLog } from "./session-log.ts";
+import type { SessionProfile } from "./session-profile.ts";
 import { SessionSocket } from "./session-socket.ts";
-import { Transaction } from "./transaction.ts";
 
 /** Bad commands before the session is ended; a message that is accepted sets the counts back. */
 const maxErrors = 20;
@@ -36,7 +36,7 @@ export class QueuedSession extends SessionSocket {
   #helo = "";
   #isEhlo = false;
   #tls: TlsSummary | undefined;
-  #transaction: Transaction | undefined;
+  #transaction: ClientTransaction | undefined;
   /** A recipient has been passed on to a far server, which has not answered. */
   #asksRemoteServer = false;
   #errors = 0;
@@ -65,18 +65,18 @@ export class QueuedSession extends SessionSocket {
     return this.#messageReceiver.isStoring || this.#asksRemoteServer;
   }
 
-  override takeLine(line: string): void {
+  override receiveLine(line: string): void {
     const answer = this.#obey(line);
     if (answer !== undefined) this.reply(answer);
     this.#afterCommand();
   }
 
-  override takeFault(fault: LineFault): void {
+  override receiveFault(fault: LineFault): void {
     this.reply(this.#bad(fault === "too-long" ? replies.lineTooLong : replies.malformedLine));
     this.#afterCommand();
   }
 
-  override takeData(chunk: Buffer): number {
+  override receiveData(chunk: Buffer): number {
     return this.#messageReceiver.take(chunk);
   }
 
@@ -194,7 +194,7 @@ export class QueuedSession extends SessionSocket {
       this.#sessionLog.refused("MAIL", reply, { helo: this.#helo, from: command.reversePath });
       return this.#bad(reply);
     }
-    this.#transaction = new Transaction(command);
+    this.#transaction = new ClientTransaction(command);
     return replies.mailOk;
   }
 
@@ -235,13 +235,13 @@ export class QueuedSession extends SessionSocket {
   }
 
   /** What the far server is told of the client, besides the recipients. */
-  #sender({ envelope, declaredOctets }: Transaction): InlineSender {
+  #sender({ envelope, declaredOctets }: ClientTransaction): InlineSender {
     const client = { connection: this.connection, helo: this.#helo, ehlo: this.#isEhlo, tls: this.#tls };
     return { envelope, declaredOctets, origin: originOf({ ...client, envelope }) };
   }
 
   /** The client waits for the far server's answer. */
-  #awaitRemoteServer(transaction: Transaction, recipient: string, passed: Promise<PassedOn>): void {
+  #awaitRemoteServer(transaction: ClientTransaction, recipient: string, passed: Promise<PassedOn>): void {
     this.#asksRemoteServer = true;
     this.#answerWhen(passed, (answer) => {
       this.#asksRemoteServer = false;
@@ -263,14 +263,14 @@ export class QueuedSession extends SessionSocket {
       .catch((error: unknown) => this.inputFailed(error));
   }
 
-  #answered(transaction: Transaction, recipient: string, answer: PassedOn): Reply {
+  #answered(transaction: ClientTransaction, recipient: string, answer: PassedOn): Reply {
     if (answer.kind === "taken") return replies.rcptOk;
     // Who names a hundred in vain guesses addresses.
     this.#denied++;
     return this.#refuseRecipient(transaction, recipient, answer.reply);
   }
 
-  #refuseRecipient(transaction: Transaction, recipient: string, reply: Reply): Reply {
+  #refuseRecipient(transaction: ClientTransaction, recipient: string, reply: Reply): Reply {
     transaction.refusedRecipients++;
     const from = transaction.envelope.reversePath;
     this.#sessionLog.refused("RCPT", reply, { helo: this.#helo, from, to: [recipient] });

@@ -9,13 +9,13 @@ import type { Routing } from "../../../shared/routing/classify.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import type { Spool } from "../../../shared/spool/spool.ts";
-import { type MailLimit, turnAway } from "../connections/client-limits.ts";
+import { type MailLimit, refuseConnection } from "../connections/client-limits.ts";
 import type { Inline, InlineDeps } from "../inline/inline.ts";
 import { InlineMetrics } from "../inline/inline-metrics.ts";
-import { ehloReply, greeting, heloReply, replies } from "../message/replies.ts";
-import { SessionMetrics } from "./metrics.ts";
-import type { SessionProfile } from "./profile.ts";
+import { ehloReply, greeting, heloReply, replies } from "../message/session-replies.ts";
 import { QueuedSession } from "./session.ts";
+import { SessionMetrics } from "./session-metrics.ts";
+import type { SessionProfile } from "./session-profile.ts";
 
 export interface SessionsOptions {
   config: Config;
@@ -42,7 +42,7 @@ export interface Sessions {
    */
   take(socket: net.Socket, connection: ClientConnection, listener: ListenerConfig): void;
   /** Likewise, for a client that has too many connections. */
-  turnAway(socket: net.Socket): void;
+  refuseConnection(socket: net.Socket): void;
   /** Sessions that are open. */
   readonly active: number;
   /**
@@ -90,7 +90,7 @@ export function createSessions(options: SessionsOptions): Sessions {
       open.add(session);
       session.init();
     },
-    turnAway: (socket) => turnAway(socket, replies.tooManyConnections.wire),
+    refuseConnection: (socket) => refuseConnection(socket, replies.tooManyConnections.wire),
     get active() {
       return open.size;
     },

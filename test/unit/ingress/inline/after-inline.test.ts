@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { afterInline, nextAttemptAtMs } from "../../../../services/ingress/inline/after-inline.ts";
-import { passedOn, refusalOf } from "../../../../services/ingress/inline/remote-reply.ts";
+import { refusalForClient, replyForClient } from "../../../../services/ingress/inline/remote-reply.ts";
 import type { Envelope } from "../../../../shared/mail/envelope.ts";
 import type { Diagnosis, Outcome } from "../../../../shared/smtp/diagnosis.ts";
 
@@ -118,12 +118,12 @@ test("a far reply passes with code, status and text, on one line that fits (RFC 
     lines: ["no such", "user here"],
     command: "RCPT" as const,
   };
-  assert.equal(passedOn(reply).wire, "550 5.1.1 no such user here\r\n");
+  assert.equal(replyForClient(reply).wire, "550 5.1.1 no such user here\r\n");
   assert.equal(
-    passedOn({ code: 550, lines: [""], command: "RCPT" }).wire,
+    replyForClient({ code: 550, lines: [""], command: "RCPT" }).wire,
     "550 5.0.0 No reason was given\r\n",
   );
-  const long = passedOn({ ...reply, lines: Array(50).fill("x".repeat(1000)) });
+  const long = replyForClient({ ...reply, lines: Array(50).fill("x".repeat(1000)) });
   assert.ok(Buffer.byteLength(long.wire) <= 512);
 });
 
@@ -135,7 +135,7 @@ for (const [command, code] of [
 ] as const) {
   test(`521 to ${command} becomes ${code}: the gateway itself takes mail (RFC 7504 §4)`, () => {
     const reply = { code: 521, enhanced: "5.3.2" as const, lines: ["we take no mail"], command };
-    assert.equal(passedOn(reply).wire, `${code} 5.3.2 we take no mail\r\n`);
+    assert.equal(replyForClient(reply).wire, `${code} 5.3.2 we take no mail\r\n`);
   });
 }
 
@@ -145,6 +145,6 @@ test("a refusal that no server said has the code of its status", () => {
     ["5.6.7", 553],
     ["5.6.3", 554],
   ] as const) {
-    assert.equal(refusalOf({ ...diagnosis, status }).code, code);
+    assert.equal(refusalForClient({ ...diagnosis, status }).code, code);
   }
 });

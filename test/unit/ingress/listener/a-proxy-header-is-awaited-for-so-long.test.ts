@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { test } from "node:test";
-import { type Learned, readHeader } from "../../../../services/ingress/listener/destination.ts";
+import {
+  type LearnedConnection,
+  readHeader,
+} from "../../../../services/ingress/listener/original-destination.ts";
 import { Network } from "../../../../shared/net/network.ts";
 
 /** What is learned of one connection, with its client's end. */
 async function learn(
   t: { after(end: () => void): void },
   talk: (client: net.Socket) => void,
-): Promise<Learned> {
+): Promise<LearnedConnection> {
   const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const client = net.connect((server.address() as net.AddressInfo).port, "127.0.0.1");
@@ -20,7 +23,7 @@ async function learn(
     socket.destroy();
     server.close();
   });
-  const learned = new Promise<Learned>((resolve) => {
+  const learned = new Promise<LearnedConnection>((resolve) => {
     readHeader(socket, [Network.parse("127.0.0.1")], 100, resolve);
   });
   talk(client);

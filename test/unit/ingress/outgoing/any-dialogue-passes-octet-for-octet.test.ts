@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Dialogue } from "../../../../services/ingress/outgoing/dialogue.ts";
-import type { Transaction } from "../../../../services/ingress/outgoing/transaction.ts";
+import type { ObservedTransaction } from "../../../../services/ingress/outgoing/observed-transactions.ts";
 import {
   ModelServer,
   pick,
@@ -83,7 +83,7 @@ function talk(random: Random): Talk {
   };
 }
 
-function asSeen({ reversePath, octets, result, accepted, refused }: Transaction): SeenTransaction {
+function asSeen({ reversePath, octets, result, accepted, refused }: ObservedTransaction): SeenTransaction {
   return { reversePath, octets, result, accepted: accepted.count, refused: refused.count };
 }
 

@@ -1,5 +1,5 @@
 /** A client and a server that talk SMTP at random, and know what they did: the truth that the watcher is measured by. */
-import type { Transaction } from "../../../../services/ingress/outgoing/transaction.ts";
+import type { ObservedTransaction } from "../../../../services/ingress/outgoing/observed-transactions.ts";
 
 export type Random = () => number;
 
@@ -20,7 +20,7 @@ export function pick<T>(random: Random, from: readonly T[]): T {
 }
 
 /** What the server saw of a transaction, written down as the watcher should. */
-export type SeenTransaction = Pick<Transaction, "reversePath" | "octets" | "result"> & {
+export type SeenTransaction = Pick<ObservedTransaction, "reversePath" | "octets" | "result"> & {
   accepted: number;
   refused: number;
 };

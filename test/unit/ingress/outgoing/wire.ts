@@ -1,11 +1,11 @@
 /** A dialogue with nothing at its ends: what passes is kept to be looked at. */
 import { Dialogue, type OpaqueReason } from "../../../../services/ingress/outgoing/dialogue.ts";
+import type { ObservedTransaction } from "../../../../services/ingress/outgoing/observed-transactions.ts";
 import type { ProxyRules } from "../../../../services/ingress/outgoing/rules.ts";
-import type { Transaction } from "../../../../services/ingress/outgoing/transaction.ts";
 
 export class Wire {
   readonly dialogue: Dialogue;
-  readonly transactions: Transaction[] = [];
+  readonly transactions: ObservedTransaction[] = [];
   opaque: OpaqueReason | undefined;
   broken: string | undefined;
   /** With the rule `limitsMail`: what is answered before each MAIL. */

@@ -1,7 +1,7 @@
 /** What the ingress counts of connections and of what passes through. */
 import type { LabelledCounter, Metrics, Tally } from "../../../shared/runtime/metrics.ts";
 
-export class IngressMetrics {
+export class ConnectionMetrics {
   readonly #connections: LabelledCounter | undefined;
   readonly #refused: LabelledCounter | undefined;
   readonly #transactions: LabelledCounter | undefined;

@@ -19,10 +19,10 @@ export type Connected =
 /** A server that is gone without a word is noticed after this and some probes, long before `timeouts.tunnel`. */
 const keepAliveMs = 60_000;
 
-export type ConnectTo = (server: Endpoint, options: ConnectOptions) => Promise<Connected>;
+export type ConnectToServer = (server: Endpoint, options: ConnectOptions) => Promise<Connected>;
 
 /** Never rejects. What the server sends at once waits in the socket until it is read. */
-export const connectTo: ConnectTo = (server, { timeoutMs, source }) =>
+export const connectToServer: ConnectToServer = (server, { timeoutMs, source }) =>
   new Promise((resolve) => {
     let socket: net.Socket;
     try {

@@ -9,11 +9,11 @@ export type LineFault = "too-long" | "malformed";
 
 export interface InputConsumer {
   /** One command, without its line end. */
-  takeLine(line: string): void;
+  receiveLine(line: string): void;
   /** A line that is no command; the next line is read as usual. */
-  takeFault(fault: LineFault): void;
+  receiveFault(fault: LineFault): void;
   /** Octets behind DATA. @returns index behind the end of the message, -1 while it has not come */
-  takeData(chunk: Buffer): number;
+  receiveData(chunk: Buffer): number;
   /** Everything that came so far has been taken: the time to send the replies (RFC 2920 §3.2). */
   inputUsedUp(): void;
   /** The client will send no more, and all that it sent has been taken. */
@@ -116,7 +116,7 @@ export class SessionInput extends SMTPStream {
   }
 
   #takeData(chunk: Buffer, at: number): number {
-    const end = this.#consumer.takeData(at === 0 ? chunk : chunk.subarray(at));
+    const end = this.#consumer.receiveData(at === 0 ? chunk : chunk.subarray(at));
     if (end < 0) return chunk.length;
     this.#inData = false;
     return at + end;
@@ -132,7 +132,7 @@ export class SessionInput extends SMTPStream {
     if (this.#overlong || (this.#partial?.length ?? 0) + lineEnd - at > maxLine) {
       this.#overlong = false;
       this.#partial = undefined;
-      this.#consumer.takeFault("too-long");
+      this.#consumer.receiveFault("too-long");
     } else if (this.#partial === undefined) {
       this.#dispatch(chunk, at, lineEnd);
     } else {
@@ -166,7 +166,7 @@ export class SessionInput extends SMTPStream {
       if (octet > 127) ascii = false;
     }
     if (!ascii) wellFormed &&= isUtf8(bytes.subarray(start, end));
-    if (wellFormed) this.#consumer.takeLine(bytes.toString(ascii ? "latin1" : "utf8", start, end));
-    else this.#consumer.takeFault("malformed");
+    if (wellFormed) this.#consumer.receiveLine(bytes.toString(ascii ? "latin1" : "utf8", start, end));
+    else this.#consumer.receiveFault("malformed");
   }
 }

@@ -11,7 +11,7 @@ import { unreachable } from "../../../shared/unreachable.ts";
 import { parseProxyHeader } from "./proxy-header.ts";
 
 /** What is known of a connection before it is classified. */
-export type Learned =
+export type LearnedConnection =
   | {
       kind: "known";
       client: Endpoint;
@@ -26,7 +26,7 @@ export type Learned =
 export type RefusalCause = "untrusted-proxy" | "malformed-header" | "header-timeout" | "closed-early";
 
 /** Asks once for each connection. The socket is paused; it is paused again when `done` is called, which happens once. */
-export type DestinationOf = (socket: net.Socket, done: (learned: Learned) => void) => void;
+export type DestinationOf = (socket: net.Socket, done: (learned: LearnedConnection) => void) => void;
 
 /** A proxy has its header ready when it connects. */
 const headerDeadlineMs = 10_000;
@@ -48,7 +48,7 @@ export function destinationOf(
   }
 }
 
-function known(socket: net.Socket, destination: Endpoint): Learned {
+function known(socket: net.Socket, destination: Endpoint): LearnedConnection {
   return { kind: "known", client: remoteEndpoint(socket), destination, withoutDestination: false };
 }
 
@@ -57,7 +57,7 @@ export function readHeader(
   socket: net.Socket,
   trusted: readonly Network[],
   deadlineMs: number,
-  done: (learned: Learned) => void,
+  done: (learned: LearnedConnection) => void,
 ): void {
   const peer = remoteEndpoint(socket);
   if (!trusted.some((network) => network.contains(peer.address))) {
@@ -65,7 +65,7 @@ export function readHeader(
     return;
   }
   let received: Buffer | undefined;
-  const finish = (learned: Learned) => {
+  const finish = (learned: LearnedConnection) => {
     clearTimeout(timer);
     socket.off("data", read).off("end", gone).off("close", gone);
     socket.pause();

@@ -4,7 +4,7 @@ import type { Route } from "../../../shared/routing/route.ts";
 import type { InlineDelivery } from "../inline/inline-delivery.ts";
 import type { MailCommand } from "../message/envelope-command.ts";
 
-export class Transaction {
+export class ClientTransaction {
   readonly envelope: Envelope;
   /** In the order of the envelope's recipients. */
   readonly routes: Route[] = [];

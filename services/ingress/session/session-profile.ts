@@ -6,7 +6,7 @@ import type { MailLimit } from "../connections/client-limits.ts";
 import type { Inline } from "../inline/inline.ts";
 import type { Acceptor } from "../message/accept.ts";
 import type { DataLimits } from "../message/data-receiver.ts";
-import type { SessionMetrics } from "./metrics.ts";
+import type { SessionMetrics } from "./session-metrics.ts";
 
 /** Durations in milliseconds; 0 means no limit. */
 export interface SessionProfile {

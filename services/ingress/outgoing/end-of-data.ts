@@ -3,7 +3,7 @@
 const CR = 0x0d;
 const endOfData = Buffer.from("\r\n.\r\n");
 
-export class DataEnd {
+export class EndOfData {
   /**
    * How many octets of CRLF.CRLF the last ones are. The line end of the DATA command counts (RFC 5321 §4.1.1.4),
    * so a message of nothing is a dot at once.

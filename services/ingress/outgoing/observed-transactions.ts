@@ -8,7 +8,7 @@ import { replyText, type WholeReply } from "../../../shared/smtp/reply-reader.ts
  */
 export type TransactionResult = "accepted" | "refused" | "abandoned" | "lost";
 
-export interface Transaction {
+export interface ObservedTransaction {
   /** As the client gave it; `""` is the null reverse-path. */
   reversePath: string;
   /** All that the server accepted, and the first `maxListed` of their addresses. */
@@ -31,18 +31,18 @@ const maxPathLength = 320;
 export type Answered = Command | { kind: "connect" | "auth-response" } | { kind: "message"; octets: number };
 
 interface Open {
-  transaction: Transaction;
+  transaction: ObservedTransaction;
   /** The reply that refused DATA or a chunk. */
   refusal?: string;
   /** The last reply that refused a recipient; it decides when none is accepted. */
   recipientRefusal?: string;
 }
 
-export class TransactionWatch {
+export class TransactionObserver {
   #open: Open | undefined;
-  readonly #ended: (transaction: Transaction) => void;
+  readonly #ended: (transaction: ObservedTransaction) => void;
 
-  constructor(ended: (transaction: Transaction) => void) {
+  constructor(ended: (transaction: ObservedTransaction) => void) {
     this.#ended = ended;
   }
 
@@ -95,7 +95,7 @@ export class TransactionWatch {
     // A MAIL that is refused inside a transaction (503) leaves this as it is.
     if (this.#open !== undefined && !isPositive) return;
     this.#giveUp();
-    const transaction: Transaction = {
+    const transaction: ObservedTransaction = {
       reversePath: reversePath.slice(0, maxPathLength),
       accepted: { count: 0, addresses: [] },
       refused: { count: 0, recipients: [] },
