@@ -1,12 +1,11 @@
 /** What is owed to people after the spool has recorded an attempt: notifications to senders, the dead queue to operators. */
 
-import type { BounceJob, DeliveryJob } from "../../shared/queue/contract/contract.ts";
+import type { DeliveryJob } from "../../shared/queue/contract/contract.ts";
 import { expiresAtMs, groupEqual } from "../../shared/queue/contract/retry-schedule.ts";
+import { enqueueSuccessReport } from "../../shared/queue/success-reports.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import type { RecipientState, Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import type { Work, WorkerDependencies } from "./work.ts";
-
-const repeatAfterMs = 1000;
 
 /** What follows from settlements that were just recorded. */
 export async function afterSettling(
@@ -112,29 +111,7 @@ async function reportRelayed(
   }
   if (recipients.length === 0 || envelope.reversePath === "") return;
   const { id, locator } = task.job;
-  await addForSure(deps, { version: 1, kind: "relayed", id, locator, recipients }, task.signal);
-}
-
-/**
- * The spool does not remember that good news is owed: the delivery is recorded before it, since to deliver twice is
- * worse than to report too little. Hence this does not give up as long as the job is ours.
- */
-async function addForSure(
-  { log, producer }: WorkerDependencies,
-  job: BounceJob,
-  signal: AbortSignal,
-): Promise<void> {
-  for (;;) {
-    try {
-      return await producer.addBounce(job, 0);
-    } catch (error) {
-      if (signal.aborted) {
-        log.error({ err: error, id: job.id, job }, "a success report could not be enqueued and is lost");
-        return;
-      }
-      await new Promise((resolve) => setTimeout(resolve, repeatAfterMs));
-    }
-  }
+  await enqueueSuccessReport(deps, { version: 1, kind: "relayed", id, locator, recipients }, task.signal);
 }
 
 /** All failures of a message share a notification, and so do its delays. */

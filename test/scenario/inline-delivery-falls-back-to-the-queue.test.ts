@@ -432,9 +432,9 @@ test("SUCCESS that the far server does not report: recorded as delivered, and a 
   assert.deepEqual(record?.settles?.recipients, [0]);
   assert.equal(record?.settles?.state.kind, "delivered");
   assert.equal(sessions.published.length, 0);
-  const [notice] = sessions.successReports;
-  assert.equal(notice?.kind, "delivered");
-  assert.equal(notice?.id, record?.meta.id);
+  const [report] = sessions.successReports;
+  assert.equal(report?.kind, "delivered");
+  assert.equal(report?.id, record?.meta.id);
   // The null sender is never told (RFC 5321 §4.5.5).
   await send(client, ["<a@example.com> NOTIFY=SUCCESS"], message, "<>");
   assert.equal(sessions.successReports.length, 1);
@@ -467,8 +467,8 @@ test("SUCCESS beside somebody who is queued: one record for both, one report", a
   );
   assert.deepEqual(record?.meta.parts, [[0]]);
   assert.deepEqual(record?.settles?.recipients, [1]);
-  const [notice] = sessions.successReports;
-  assert.ok(notice?.kind === "delivered" && notice.recipients[0]?.recipient === 1);
+  const [report] = sessions.successReports;
+  assert.ok(report?.kind === "delivered" && report.recipients[0]?.recipient === 1);
 });
 
 test("a server without pipelining is spoken to step by step", async (t) => {

@@ -118,7 +118,7 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
   const inline: InlineDeps | undefined = transport && {
     transport,
     isHeld: given.inline?.isHeld ?? (() => false),
-    successReports: { publish: (job) => successReports.push(job), close() {} },
+    successReports: { publish: (report) => successReports.push(report) },
   };
   const sessions = createSessions({
     config,

@@ -1,7 +1,7 @@
 /** From the final dot to the reply, for a message that also went to a far server: its word first, then the spool. */
 import type { TriedInline } from "../../../shared/mail/message.ts";
-import type { BounceJob } from "../../../shared/queue/contract/contract.ts";
 import { groupEqual } from "../../../shared/queue/contract/retry-schedule.ts";
+import type { SuccessReport } from "../../../shared/queue/success-reports.ts";
 import type { Outcome } from "../../../shared/smtp/diagnosis.ts";
 import type { InlineEnd } from "../../../shared/smtp-client/transaction/inline-transaction.ts";
 import type { StoredMessage } from "../../../shared/spool/spool.ts";
@@ -147,7 +147,7 @@ function report(
 ): void {
   if (outcome.kind !== "delivered" || reported.length === 0) return;
   const { reply, remote } = outcome;
-  const job: BounceJob = {
+  const successReport: SuccessReport = {
     version: 1,
     kind: route.row === "to-protected" ? "delivered" : "relayed",
     id: meta.id,
@@ -159,7 +159,7 @@ function report(
       atMs: Date.now(),
     })),
   };
-  successReports.publish(job);
+  successReports.publish(successReport);
 }
 
 function count(

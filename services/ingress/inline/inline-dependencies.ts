@@ -6,12 +6,12 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { Slots } from "../../../shared/limits/slots.ts";
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { createHolds } from "../../../shared/queue/holds/store.ts";
+import { createSuccessReports } from "../../../shared/queue/success-reports.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { RedisConfig } from "../../../shared/runtime/redis.ts";
 import { createSmtpClient } from "../../../shared/smtp-client/create-smtp-client.ts";
 import { transparentSource } from "../../../shared/smtp-client/hidden-source.ts";
 import type { InlineDeps } from "./inline.ts";
-import { createSuccessReports } from "./success-reports.ts";
 
 export interface OwnedInlineDeps extends InlineDeps {
   /** When the sessions have ended: what is under way with far servers is cut off. */
@@ -35,7 +35,7 @@ export function createInlineDeps(options: {
   const { config, redis, holdsFile, log, producer, slots } = options;
   const transport = createSmtpClient(config, { slots, transparentSourceOf: transparentSource(config, log) });
   const holds = createHolds({ redis, file: holdsFile, log });
-  const successReports = createSuccessReports(producer, log);
+  const successReports = createSuccessReports({ producer, log });
   let areHoldsKnown = false;
   void holds.ready.then(() => {
     areHoldsKnown = true;
@@ -48,7 +48,7 @@ export function createInlineDeps(options: {
       !areHoldsKnown || holds.match({ id: "", part: 0, from, to: [to], route }) !== undefined,
     async close() {
       await transport.close(0);
-      successReports.close();
+      await successReports.close();
       await holds.close();
     },
   };

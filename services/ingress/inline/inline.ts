@@ -3,18 +3,18 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
 import { mustHaveTls } from "../../../shared/mail/envelope.ts";
 import type { Origin } from "../../../shared/mail/message.ts";
+import type { SuccessReports } from "../../../shared/queue/success-reports.ts";
 import { describeRoute, type Route } from "../../../shared/routing/route.ts";
 import type { InlineSmtpClient } from "../../../shared/smtp-client/inline.ts";
 import { InlineDelivery } from "./inline-delivery.ts";
 import type { InlineMetrics } from "./inline-metrics.ts";
-import type { SuccessReports } from "./success-reports.ts";
 
 /** What inline delivery needs of the process. */
 export interface InlineDeps {
   transport: InlineSmtpClient;
   /** Whether an operator holds this mail: it must not get past the queue then. */
   isHeld(mail: { from: string; to: string; route: string }): boolean;
-  successReports: SuccessReports;
+  successReports: Pick<SuccessReports, "publish">;
 }
 
 export interface Inline extends InlineDeps {
