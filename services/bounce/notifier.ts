@@ -3,7 +3,8 @@ import { parsePath } from "../../shared/mail/address.ts";
 import type { Recipient } from "../../shared/mail/envelope.ts";
 import type { BounceJob } from "../../shared/queue/contract/contract.ts";
 import type { BounceNext, BounceTask } from "../../shared/queue/contract/queue.ts";
-import { isSettled, type RecipientState, type Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
+import { type Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { deadJobs, unreadableJob } from "./dead.ts";
 import type { DsnRecipient, RecipientReport } from "./dsn.ts";
 import { inBatches, type Owed } from "./dsn-batches.ts";
@@ -189,12 +190,7 @@ async function moveUnreadableToDead(
 }
 
 function logIfSettled(deps: NotifierDependencies, { meta, states }: Original, bounced: number[]): void {
-  const now = new Set(bounced);
-  const all = meta.envelope.recipients.every((_, index) => {
-    const state = states.get(index);
-    return now.has(index) || (state !== undefined && isSettled(state));
-  });
-  if (!all) return;
+  if (!allRecipientsSettled(states, meta.envelope.recipients.length, bounced)) return;
   deps.log.info({ event: "message.settled", id: meta.id, delayMs: deps.now() - meta.receivedAtMs });
 }
 

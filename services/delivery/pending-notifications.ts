@@ -4,7 +4,8 @@ import type { DeliveryJob } from "../../shared/queue/contract/contract.ts";
 import { expiresAtMs, groupEqual } from "../../shared/queue/contract/retry-schedule.ts";
 import { enqueueSuccessReport } from "../../shared/queue/success-reports.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
-import type { RecipientState, Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import type { RecipientState } from "../../shared/spool/recipient-state.ts";
+import type { Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import type { Work, WorkerDependencies } from "./work.ts";
 
 /** What follows from settlements that were just recorded. */

@@ -2,7 +2,8 @@
 import type { Envelope } from "../../shared/mail/envelope.ts";
 import { groupEqual } from "../../shared/queue/contract/retry-schedule.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
-import type { RecipientState, Settlement } from "../../shared/spool/spool.ts";
+import type { RecipientState } from "../../shared/spool/recipient-state.ts";
+import type { Settlement } from "../../shared/spool/spool.ts";
 import type { NextStep } from "./decide-next.ts";
 
 export function settlementsOf(

@@ -15,7 +15,8 @@
  */
 import type { DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import { describeRoute } from "../../shared/routing/route.ts";
-import { isSettled, type RecipientState, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
+import { SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { joinSteps, type NextStep, type Untried } from "./decide-next.ts";
 import { deliverGroup } from "./delivery-group.ts";
 import { logSettled } from "./delivery-log.ts";
@@ -127,13 +128,7 @@ async function noteSettled(
   if (!known) {
     // Other parts are other workers' work: of two that end together, one sees the other's.
     const states = await spool.states(meta.id, true);
-    if (
-      !meta.envelope.recipients.every((_, recipient) =>
-        isSettled(states.get(recipient) ?? { kind: "pending" }),
-      )
-    ) {
-      return;
-    }
+    if (!allRecipientsSettled(states, meta.envelope.recipients.length)) return;
   }
   logSettled(log, meta, now());
 }

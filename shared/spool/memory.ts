@@ -4,14 +4,19 @@ import { crc32 } from "node:zlib";
 import type { MessageMeta } from "../mail/message.ts";
 
 import { isFileSafeId } from "../mail/queue-id.ts";
-import { LogicalClock, type StatusEntry } from "./logical-timestamp.ts";
+import {
+  allRecipientsSettled,
+  foldEntries,
+  LogicalClock,
+  mergeStates,
+  type RecipientState,
+  type StatusEntry,
+} from "./recipient-state.ts";
 import {
   type Body,
   type CollectReport,
   type Draft,
-  isSettled,
   type Locator,
-  type RecipientState,
   type Settlement,
   type Spool,
   SpoolFull,
@@ -19,7 +24,6 @@ import {
   SpoolUnavailable,
   type StoredMessage,
 } from "./spool.ts";
-import { foldEntries, mergedStates } from "./state-index.ts";
 
 export interface MemorySpoolOptions {
   /** Octets of bodies that it takes; without limit when absent. */
@@ -138,16 +142,11 @@ class MemorySpool implements Spool {
   }
 
   #statesOf(id: string): ReadonlyMap<number, RecipientState> {
-    return mergedStates(this.#entries.get(id) ?? []);
+    return mergeStates(this.#entries.get(id) ?? []);
   }
 
   #isSettled(id: string, recipients: number): boolean {
-    const states = this.#statesOf(id);
-    for (let recipient = 0; recipient < recipients; recipient++) {
-      const state = states.get(recipient);
-      if (state === undefined || !isSettled(state)) return false;
-    }
-    return true;
+    return allRecipientsSettled(this.#statesOf(id), recipients);
   }
 
   #mustBeOpen(): void {

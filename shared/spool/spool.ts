@@ -4,7 +4,7 @@
  */
 import type { Readable } from "node:stream";
 import type { MessageMeta } from "../mail/message.ts";
-import type { Diagnosis } from "../smtp/diagnosis.ts";
+import type { RecipientState } from "./recipient-state.ts";
 
 /** Where a record was written: a hint that makes reading one pread. The record may have moved since; read() knows. */
 export interface Locator {
@@ -15,31 +15,6 @@ export interface Locator {
   length: number;
   /** CRC-32 of the record. */
   checksum: number;
-}
-
-/** What a warning of a delay says. */
-export interface Delay {
-  diagnosis: Diagnosis;
-  /** Epoch milliseconds after which we give up. */
-  willRetryUntilMs: number;
-}
-
-/** What became of one recipient. Only `pending` is tried; `failed` owes the sender a DSN. */
-export type RecipientState =
-  /** `delay`: its sender is owed the news that it takes longer; `warned`: they have been told. */
-  | { kind: "pending"; delay?: Delay; warned?: true }
-  | { kind: "delivered" }
-  | { kind: "failed"; diagnosis: Diagnosis }
-  /** A DSN about it stands in the spool, or none was wanted. */
-  | { kind: "bounced" }
-  /** By an operator. */
-  | { kind: "removed" }
-  /** Neither deliverable nor returnable; kept until `queue.dead_retention` after `atMs`. */
-  | { kind: "dead"; diagnosis: Diagnosis; atMs: number };
-
-/** States after which nothing is owed any more. When all recipients are there, the message's space is freed. */
-export function isSettled(state: RecipientState): boolean {
-  return state.kind === "delivered" || state.kind === "bounced" || state.kind === "removed";
 }
 
 export interface Settlement {

@@ -1,150 +1,123 @@
 /**
- * What is known of messages' recipients, in memory: the contents of the settle logs, by message id (pure).
- * An entry stays as long as a log that names the message, so the index is as large as the logs and no larger.
+ * The recipients' states in memory, by message id: what the status logs say (pure).
+ * An id stays as long as a log that mentions it, so the index is as large as the logs and no larger.
  */
-
 import {
-  isWarning,
+  allRecipientsSettled,
+  foldEntries,
+  isSettled,
   type LogicalClock,
-  outlives,
-  type StampedState,
+  mergeStates,
+  type RecipientState,
   type StatusEntry,
-  winner,
-} from "./logical-timestamp.ts";
-import { isSettled, type RecipientState } from "./spool.ts";
+} from "./recipient-state.ts";
 
-interface Entry {
-  /** In the order they came; few, since folding keeps only what counts. */
-  statusEntries: StatusEntry[];
-  /** Mentions in sources that are still there. */
+interface IndexedMessage {
+  /** In the order in which they were read; few, since folding keeps only those that count. */
+  entries: StatusEntry[];
+  /** How often sources that still exist mention the message. */
   mentions: number;
-  /** The number of marks at which they are folded again. */
+  /** The number of entries at which they are folded again. */
   foldAt: number;
 }
 
 const firstFold = 8;
 const none: ReadonlyMap<number, RecipientState> = new Map();
 
-export class SettleIndex {
+export class StateIndex {
   readonly #clock: LogicalClock;
-  readonly #entries = new Map<string, Entry>();
+  readonly #messages = new Map<string, IndexedMessage>();
   /** The ids that each source mentions, once for each mention. */
-  readonly #sources = new Map<string, string[]>();
+  readonly #idsBySource = new Map<string, string[]>();
 
   constructor(clock: LogicalClock) {
     this.#clock = clock;
   }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#messages.size;
   }
 
   has(id: string): boolean {
-    return this.#entries.has(id);
+    return this.#messages.has(id);
   }
 
-  /** @param source  the log (or segment) that says so; see dropSource() */
-  apply(id: string, statusEntry: StatusEntry, source: string): void {
-    this.#clock.observe(statusEntry.timestamp);
-    const mentioned = this.#sources.get(source);
-    if (mentioned === undefined) this.#sources.set(source, [id]);
-    else mentioned.push(id);
-    const entry = this.#entries.get(id);
-    if (entry === undefined) {
-      this.#entries.set(id, { statusEntries: [statusEntry], mentions: 1, foldAt: firstFold });
+  /** @param source  the log or segment that contains the entry; see dropSource() */
+  apply(id: string, entry: StatusEntry, source: string): void {
+    this.#clock.observe(entry.timestamp);
+    const ids = this.#idsBySource.get(source);
+    if (ids === undefined) this.#idsBySource.set(source, [id]);
+    else ids.push(id);
+    const message = this.#messages.get(id);
+    if (message === undefined) {
+      this.#messages.set(id, { entries: [entry], mentions: 1, foldAt: firstFold });
       return;
     }
-    entry.mentions++;
-    entry.statusEntries.push(statusEntry);
-    if (entry.statusEntries.length < entry.foldAt) return;
-    entry.statusEntries = foldEntries(entry.statusEntries);
-    entry.foldAt = Math.max(firstFold, entry.statusEntries.length * 2);
+    message.mentions++;
+    message.entries.push(entry);
+    if (message.entries.length < message.foldAt) return;
+    message.entries = foldEntries(message.entries);
+    message.foldAt = Math.max(firstFold, message.entries.length * 2);
   }
 
-  /** The source is gone, and with it what only it said. */
+  /** Forgets a source that was removed, and the messages that no other source mentions. */
   dropSource(source: string): void {
-    for (const id of this.#sources.get(source) ?? []) {
-      const entry = this.#entries.get(id);
-      if (entry === undefined) continue;
-      entry.mentions--;
-      if (entry.mentions === 0) this.#entries.delete(id);
+    for (const id of this.#idsBySource.get(source) ?? []) {
+      const message = this.#messages.get(id);
+      if (message === undefined) continue;
+      message.mentions--;
+      if (message.mentions === 0) this.#messages.delete(id);
     }
-    this.#sources.delete(source);
+    this.#idsBySource.delete(source);
   }
 
   sources(): string[] {
-    return [...this.#sources.keys()];
+    return [...this.#idsBySource.keys()];
   }
 
   idsOf(source: string): readonly string[] {
-    return this.#sources.get(source) ?? [];
+    return this.#idsBySource.get(source) ?? [];
   }
 
   entriesOf(id: string): readonly StatusEntry[] {
-    return foldEntries(this.#entries.get(id)?.statusEntries ?? []);
+    return foldEntries(this.#messages.get(id)?.entries ?? []);
   }
 
-  /** By index; absent recipients are pending. */
+  /** By recipient index; absent recipients are pending. */
   states(id: string): ReadonlyMap<number, RecipientState> {
-    const entry = this.#entries.get(id);
-    return entry === undefined ? none : mergedStates(entry.statusEntries);
+    const message = this.#messages.get(id);
+    return message === undefined ? none : mergeStates(message.entries);
   }
 
-  /** Whether nothing is owed to any of `recipients` recipients. */
+  /** @param recipients  number of recipients in the envelope */
   isSettled(id: string, recipients: number): boolean {
-    const entry = this.#entries.get(id);
-    if (entry === undefined) return recipients === 0;
-    const only = entry.statusEntries.length === 1 ? entry.statusEntries[0] : undefined;
-    if (only !== undefined && recipients === 1) return only.recipients.includes(0) && isSettled(only.state);
-    let settled = 0;
-    for (const [recipient, { state }] of resolve(entry.statusEntries).states)
-      if (recipient < recipients && isSettled(state)) settled++;
-    return settled === recipients;
+    const entries = this.#messages.get(id)?.entries;
+    const only = entries?.length === 1 ? entries[0] : undefined;
+    // Most messages: one recipient, settled once. Answered without a map.
+    if (recipients === 1 && only !== undefined) return only.recipients.includes(0) && isSettled(only.state);
+    return allRecipientsSettled(entries === undefined ? none : mergeStates(entries), recipients);
   }
 }
 
-export function mergedStates(statusEntries: readonly StatusEntry[]): ReadonlyMap<number, RecipientState> {
-  const states = new Map<number, RecipientState>();
-  const resolved = resolve(statusEntries);
-  for (const [recipient, { state }] of resolved.states) states.set(recipient, state);
-  for (const [recipient, warning] of resolved.warnings)
-    if (outlives(warning, resolved.states.get(recipient))) states.set(recipient, warning.state);
-  return states;
-}
+/** The states as the logs record them, together with those that records of living writers imply (pure). */
+export class KnownStates {
+  readonly #recorded: StateIndex;
+  readonly #implied: StateIndex;
 
-interface Resolved {
-  states: Map<number, StampedState>;
-  warnings: ReadonlyMap<number, StampedState>;
-}
-
-const noWarnings: ReadonlyMap<number, StampedState> = new Map();
-
-function resolve(statusEntries: readonly StatusEntry[]): Resolved {
-  const states = new Map<number, StampedState>();
-  let warnings: Map<number, StampedState> | undefined;
-  for (const statusEntry of statusEntries) {
-    let into = states;
-    if (isWarning(statusEntry.state)) {
-      warnings ??= new Map();
-      into = warnings;
-    }
-    for (const recipient of statusEntry.recipients)
-      into.set(recipient, winner(into.get(recipient), statusEntry));
+  /** @param implied  see fs/states/implied-settlements.ts */
+  constructor(recorded: StateIndex, implied: StateIndex) {
+    this.#recorded = recorded;
+    this.#implied = implied;
   }
-  return { states, warnings: warnings ?? noWarnings };
-}
 
-/** The same knowledge in the fewest marks. */
-export function foldEntries(statusEntries: readonly StatusEntry[]): StatusEntry[] {
-  if (statusEntries.length < 2) return [...statusEntries];
-  const groups = new Map<StampedState, number[]>();
-  const { states, warnings } = resolve(statusEntries);
-  for (const [recipient, statusEntry] of [...states, ...warnings]) {
-    const group = groups.get(statusEntry);
-    if (group === undefined) groups.set(statusEntry, [recipient]);
-    else group.push(recipient);
+  /** By recipient index; absent recipients are pending. */
+  of(id: string): ReadonlyMap<number, RecipientState> {
+    if (!this.#implied.has(id)) return this.#recorded.states(id);
+    return mergeStates([...this.#recorded.entriesOf(id), ...this.#implied.entriesOf(id)]);
   }
-  const folded: StatusEntry[] = [];
-  for (const [{ state, timestamp }, recipients] of groups) folded.push({ recipients, state, timestamp });
-  return folded;
+
+  isSettled(id: string, recipients: number): boolean {
+    if (!this.#implied.has(id)) return this.#recorded.isSettled(id, recipients);
+    return allRecipientsSettled(this.of(id), recipients);
+  }
 }

@@ -5,9 +5,9 @@ import { after, before, describe, test } from "node:test";
 import type { MessageMeta } from "../../shared/mail/message.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
+import type { RecipientState } from "../../shared/spool/recipient-state.ts";
 import {
   type Body,
-  type RecipientState,
   type Settlement,
   type Spool,
   SpoolUnavailable,

@@ -14,7 +14,8 @@ import {
 } from "../../shared/queue/reconcile/reconciler.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createMemorySpool } from "../../shared/spool/memory.ts";
-import type { RecipientState, Spool } from "../../shared/spool/spool.ts";
+import type { RecipientState } from "../../shared/spool/recipient-state.ts";
+import type { Spool } from "../../shared/spool/spool.ts";
 import { testConfig } from "../support/config.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";

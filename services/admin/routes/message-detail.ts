@@ -5,7 +5,8 @@ import { deliveryJobId } from "../../../shared/queue/contract/contract.ts";
 import type { HoldRule } from "../../../shared/queue/holds/rules.ts";
 import { type InspectedJob, rowOf } from "../../../shared/queue/operator/rows.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
-import type { RecipientState } from "../../../shared/spool/spool.ts";
+
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
 import { messageRow } from "./schemas.ts";
 
 const timestamp = z.iso.datetime();

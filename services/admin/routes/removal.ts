@@ -6,13 +6,8 @@ import type { MessageMeta } from "../../../shared/mail/message.ts";
 import type { ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
 import { type InspectedJob, jobIdOf } from "../../../shared/queue/operator/rows.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
-import {
-  isSettled,
-  type RecipientState,
-  type Settlement,
-  SpoolCorrupt,
-  type StoredMessage,
-} from "../../../shared/spool/spool.ts";
+import { allRecipientsSettled, type RecipientState } from "../../../shared/spool/recipient-state.ts";
+import { type Settlement, SpoolCorrupt, type StoredMessage } from "../../../shared/spool/spool.ts";
 import type { AdminDependencies } from "./dependencies.ts";
 
 /** Calls that take ids ask Redis for each: some at a time are quicker than one after the other. */
@@ -120,8 +115,9 @@ async function settleRemoved(
         state: { kind: "failed", diagnosis: removedDiagnosis(now()) },
       });
       owed.push(stored);
-    } else if (stored !== undefined && wanted.length > 0 && settlesAll(stored.meta, states, wanted)) {
-      settledWhole.push(stored.meta);
+    } else if (stored !== undefined && wanted.length > 0) {
+      const { meta } = stored;
+      if (allRecipientsSettled(states, meta.envelope.recipients.length, wanted)) settledWhole.push(meta);
     }
   }
   if (settlements.length > 0) await spool.settle(settlements);
@@ -179,18 +175,6 @@ function hears({ envelope }: MessageMeta): (index: number) => boolean {
     const notify = envelope.recipients[index]?.notify;
     return notify === undefined || notify.includes("FAILURE");
   };
-}
-
-function settlesAll(
-  { envelope }: MessageMeta,
-  states: ReadonlyMap<number, RecipientState>,
-  removed: readonly number[],
-): boolean {
-  const now = new Set(removed);
-  return envelope.recipients.every((_, index) => {
-    const state = states.get(index);
-    return now.has(index) || (state !== undefined && isSettled(state));
-  });
 }
 
 /** Several at once, and one report of all. */

@@ -14,7 +14,8 @@
  */
 import type { Config } from "../../config/schema.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
-import type { RecipientState, Settlement, Spool, StoredMessage } from "../../spool/spool.ts";
+import type { RecipientState } from "../../spool/recipient-state.ts";
+import type { Settlement, Spool, StoredMessage } from "../../spool/spool.ts";
 import { jobKey, queueBase } from "../bullmq/keys.ts";
 import { removeJobs } from "../bullmq/scripts.ts";
 import { type BounceJob, type DeadJob, deliveryJobId } from "../contract/contract.ts";

@@ -11,13 +11,12 @@
  * removed is seen by the others at once. On NFS the last needs the mount options `noac` and `lookupcache=none`.
  */
 import type { MessageMeta } from "../../mail/message.ts";
-import { LogicalClock } from "../logical-timestamp.ts";
+import { LogicalClock, type RecipientState } from "../recipient-state.ts";
 import {
   type Body,
   type CollectReport,
   type Draft,
   type Locator,
-  type RecipientState,
   type Settlement,
   type Spool,
   SpoolFull,
@@ -25,7 +24,7 @@ import {
   SpoolUnavailable,
   type StoredMessage,
 } from "../spool.ts";
-import { SettleIndex } from "../state-index.ts";
+import { KnownStates, StateIndex } from "../state-index.ts";
 import { Collector } from "./cleanup/collector.ts";
 import { coalesced } from "./disk/coalesce.ts";
 import { type SpoolCounters, zeroCounters } from "./disk/counters.ts";
@@ -41,7 +40,6 @@ import { LargeBodyWriter } from "./segments/large-body.ts";
 import { RecordReader } from "./segments/reader.ts";
 import { headLength, makeHead, type RecordExtra, type StampedSettlement } from "./segments/record.ts";
 import { SegmentWriter } from "./segments/segment-writer.ts";
-import { KnownStates } from "./states/known-states.ts";
 import { SettleLog } from "./states/status-log.ts";
 import { SettleTail } from "./states/status-tail.ts";
 import { findRecord, type WalkOptions, walkUnsettled } from "./states/unsettled.ts";
@@ -101,8 +99,8 @@ class FileSystemSpool implements FsSpool {
     };
     const onFault = this.#onFault;
     this.#clock = new LogicalClock(nowMs);
-    const index = new SettleIndex(this.#clock);
-    const impliedSettlements = new SettleIndex(this.#clock);
+    const index = new StateIndex(this.#clock);
+    const impliedSettlements = new StateIndex(this.#clock);
     this.#known = new KnownStates(index, impliedSettlements);
     this.#own = new OwnWriter({ ...options, directory: places.writers, onFault });
     const shared = { ...options, onFault, counters: this.counters, writer: this.#own, index };

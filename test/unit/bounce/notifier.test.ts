@@ -9,12 +9,8 @@ import type { MessageMeta } from "../../../shared/mail/message.ts";
 import type { BounceJob, DeadJob } from "../../../shared/queue/contract/contract.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import { createMemorySpool } from "../../../shared/spool/memory.ts";
-import {
-  type RecipientState,
-  SpoolCorrupt,
-  SpoolFull,
-  type StoredMessage,
-} from "../../../shared/spool/spool.ts";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+import { SpoolCorrupt, SpoolFull, type StoredMessage } from "../../../shared/spool/spool.ts";
 import { testConfig } from "../../support/config.ts";
 
 const receivedAtMs = 1_800_000_000_000;

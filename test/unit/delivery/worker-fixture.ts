@@ -10,7 +10,8 @@ import type { BounceJob, DeadJob, DeliveryJob } from "../../../shared/queue/cont
 import type { JobNext } from "../../../shared/queue/contract/queue.ts";
 import type { Diagnosis, Outcome } from "../../../shared/smtp/diagnosis.ts";
 import type { AttemptRequest, AttemptResult } from "../../../shared/smtp-client/smtp-client.ts";
-import type { RecipientState, Settlement } from "../../../shared/spool/spool.ts";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+import type { Settlement } from "../../../shared/spool/spool.ts";
 import { testConfig } from "../../support/config.ts";
 
 export const receivedAtMs = 1_800_000_000_000;

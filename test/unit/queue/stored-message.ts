@@ -2,7 +2,8 @@
 import { randomBytes } from "node:crypto";
 import { makeQueueId } from "../../../shared/mail/queue-id.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
-import type { RecipientState, Spool, StoredMessage } from "../../../shared/spool/spool.ts";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+import type { Spool, StoredMessage } from "../../../shared/spool/spool.ts";
 
 /** One recipient in each part, unless `parts` says otherwise. */
 export function storedMessage(given: {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FsSpool } from "../../../shared/spool/fs/fs-spool.ts";
 import { createMemorySpool } from "../../../shared/spool/memory.ts";
-import type { RecipientState, Spool, StoredMessage } from "../../../shared/spool/spool.ts";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+import type { Spool, StoredMessage } from "../../../shared/spool/spool.ts";
 import { bodyOf, someDiagnosis, someMeta } from "../../contract/spool.ts";
 import { makeRoom } from "./room.ts";
 

@@ -3,7 +3,8 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 
 import { join } from "node:path";
 import { test } from "node:test";
 import type { FsSpool } from "../../../shared/spool/fs/fs-spool.ts";
-import type { RecipientState, StoredMessage } from "../../../shared/spool/spool.ts";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+import type { StoredMessage } from "../../../shared/spool/spool.ts";
 import { someDiagnosis, someMeta, store, unsettledIds } from "../../contract/spool.ts";
 import { waitFor } from "../../support/wait-for.ts";
 import { failure, faultyFiles } from "./faulty-files.ts";

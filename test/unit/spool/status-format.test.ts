@@ -7,7 +7,8 @@ import {
   parseLog,
   parseRecipients,
 } from "../../../shared/spool/fs/states/status-format.ts";
-import type { RecipientState, Settlement } from "../../../shared/spool/spool.ts";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+import type { Settlement } from "../../../shared/spool/spool.ts";
 import { someDiagnosis } from "../../contract/spool.ts";
 
 const states: RecipientState[] = [

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { CollectReport } from "../../spool.ts";
-import type { SettleIndex } from "../../state-index.ts";
+import type { StateIndex } from "../../state-index.ts";
 import {
   done,
   isMissing,
@@ -26,7 +26,7 @@ import { type SegmentContents, SegmentIndex } from "./segment-index.ts";
 
 export interface CollectorOptions extends WalkOptions {
   own: OwnWriter;
-  index: SettleIndex;
+  index: StateIndex;
   log: SettleLog;
   tail: SettleTail;
   /** A segment of this age whose messages are nearly all settled is emptied by moving the others. */

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import type { Settlement } from "../../spool.ts";
-import type { SettleIndex } from "../../state-index.ts";
+import type { StateIndex } from "../../state-index.ts";
 import { removeFile, type SpoolFiles } from "../disk/files.ts";
 import type { SettleLog } from "../states/status-log.ts";
 
@@ -13,7 +13,7 @@ export interface CompactionOptions {
   files: SpoolFiles;
   /** Of the settle logs. */
   directory: string;
-  index: SettleIndex;
+  index: StateIndex;
   log: SettleLog;
 }
 
@@ -58,7 +58,7 @@ export async function compactLogs(
 }
 
 /** With their own stamps: an old fact that is written again does not become a new one. */
-async function rewrite(ids: ReadonlySet<string>, index: SettleIndex, log: SettleLog): Promise<void> {
+async function rewrite(ids: ReadonlySet<string>, index: StateIndex, log: SettleLog): Promise<void> {
   const byTimestamp = new Map<number, Settlement[]>();
   for (const id of ids) {
     for (const { recipients, state, timestamp } of index.entriesOf(id)) {

@@ -3,7 +3,7 @@
  * Every segment is walked once as it grows; only ids and counts are kept.
  */
 import { join } from "node:path";
-import type { SettleIndex } from "../../state-index.ts";
+import type { StateIndex } from "../../state-index.ts";
 import { isMissing, listDirectory, statFile } from "../disk/files.ts";
 import { numberedNames, parseNumberedName } from "../disk/names.ts";
 import type { StampedSettlement } from "../segments/record.ts";
@@ -79,7 +79,7 @@ export class SegmentIndex {
   }
 
   /** How many of its messages are not settled; stops counting above `most`. */
-  unsettledIn(segment: SegmentContents, index: SettleIndex, most: number): number {
+  unsettledIn(segment: SegmentContents, index: StateIndex, most: number): number {
     let count = 0;
     for (let i = 0; i < segment.ids.length && count <= most; i++)
       if (!index.isSettled(segment.ids[i] ?? "", segment.recipients[i] ?? 0)) count++;

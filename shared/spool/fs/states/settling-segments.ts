@@ -4,7 +4,7 @@
  * of its logs, the records alone say so. Owns nothing.
  */
 import { join } from "node:path";
-import type { SettleIndex } from "../../state-index.ts";
+import type { StateIndex } from "../../state-index.ts";
 import { isMissing, type SpoolFiles } from "../disk/files.ts";
 import { type Places, parseNumberedName } from "../disk/names.ts";
 import { scanSegment } from "../segments/scan.ts";
@@ -17,12 +17,12 @@ export interface SettlingSegmentsOptions {
   own: OwnWriter;
   registry: WriterRegistry;
   /** Takes what finished segments say, for good. */
-  index: SettleIndex;
+  index: StateIndex;
   /**
    * Takes what growing segments say. A living writer may yet take its last records back, when the disk fails, and
    * then it is dropped again: good enough to answer what a recipient's state is, not to free a message.
    */
-  impliedSettlements: SettleIndex;
+  impliedSettlements: StateIndex;
 }
 
 /** How far a growing segment was read. */

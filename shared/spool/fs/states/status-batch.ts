@@ -1,6 +1,6 @@
 /** Settlements made ready for one write, and for the index when they are written (pure). */
 
-import type { StatusEntry } from "../../logical-timestamp.ts";
+import type { StatusEntry } from "../../recipient-state.ts";
 import type { Settlement } from "../../spool.ts";
 import { formatBatch, formatLine } from "./status-format.ts";
 

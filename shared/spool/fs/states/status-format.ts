@@ -12,8 +12,8 @@
  */
 import { crc32 } from "node:zlib";
 import { unreachable } from "../../../unreachable.ts";
-import type { StatusEntry } from "../../logical-timestamp.ts";
-import type { RecipientState, Settlement } from "../../spool.ts";
+import type { RecipientState, StatusEntry } from "../../recipient-state.ts";
+import type { Settlement } from "../../spool.ts";
 
 const pending: RecipientState = { kind: "pending" };
 const warned: RecipientState = { kind: "pending", warned: true };

@@ -5,9 +5,10 @@
  */
 import { join } from "node:path";
 import { isFileSafeId } from "../../../mail/queue-id.ts";
-import type { LogicalClock } from "../../logical-timestamp.ts";
+
+import type { LogicalClock } from "../../recipient-state.ts";
 import { type Settlement, SpoolUnavailable } from "../../spool.ts";
-import type { SettleIndex } from "../../state-index.ts";
+import type { StateIndex } from "../../state-index.ts";
 import type { SpoolCounters } from "../disk/counters.ts";
 import type { OnFault } from "../disk/fault.ts";
 import {
@@ -40,7 +41,7 @@ export interface SettleLogOptions {
   files: SpoolFiles;
   directory: string;
   writer: OwnWriter;
-  index: SettleIndex;
+  index: StateIndex;
   clock: LogicalClock;
   /** A log that has grown to this is closed. */
   logBytes: number;

@@ -1,14 +1,15 @@
 /** Finds what is still owed, and where a message stands: by walking the segments, then the messages' own files. */
 import { join } from "node:path";
 import { makeQueueId } from "../../../mail/queue-id.ts";
-import type { Locator, RecipientState, StoredMessage } from "../../spool.ts";
+import type { RecipientState } from "../../recipient-state.ts";
+import type { Locator, StoredMessage } from "../../spool.ts";
+import type { KnownStates } from "../../state-index.ts";
 import type { OnFault } from "../disk/fault.ts";
 import { isMissing, listDirectory, type SpoolFiles, spoolError, statFile } from "../disk/files.ts";
 import { movedPlace, numberedNames, type Places } from "../disk/names.ts";
 import { recordLength } from "../segments/record.ts";
 import { type ScannedRecord, scanSegment } from "../segments/scan.ts";
 import type { WriterRegistry } from "../writers/writer-registry.ts";
-import type { KnownStates } from "./known-states.ts";
 
 export interface WalkOptions {
   files: SpoolFiles;

@@ -1,0 +1,153 @@
+/**
+ * What became of a message's recipients (pure): the states, which of two entries about one recipient counts, and
+ * when all recipients are settled. Status logs of several processes are merged, rewritten and read again, so the
+ * result must not depend on the order in which entries are read.
+ */
+import type { Diagnosis } from "../smtp/diagnosis.ts";
+
+/** What a warning about a delay says. */
+export interface Delay {
+  diagnosis: Diagnosis;
+  /** Epoch milliseconds after which delivery is given up. */
+  willRetryUntilMs: number;
+}
+
+/** Only `pending` recipients are attempted. A `failed` one needs a DSN to the sender. */
+export type RecipientState =
+  /** `delay`: a warning about the delay is still to be sent; `warned`: it has been sent. */
+  | { kind: "pending"; delay?: Delay; warned?: true }
+  | { kind: "delivered" }
+  | { kind: "failed"; diagnosis: Diagnosis }
+  /** The DSN about the failure is in the spool, or none was requested. */
+  | { kind: "bounced" }
+  /** By an operator. */
+  | { kind: "removed" }
+  /** Neither deliverable nor returnable; kept until `queue.dead_retention` after `atMs`. */
+  | { kind: "dead"; diagnosis: Diagnosis; atMs: number };
+
+/** Whether nothing is left to do for the recipient: no delivery, no report, no operator. */
+export function isSettled(state: RecipientState): boolean {
+  return state.kind === "delivered" || state.kind === "bounced" || state.kind === "removed";
+}
+
+/**
+ * Whether all recipients of a message are settled: it is finished, and its space may be freed.
+ * @param states      by recipient index; an absent recipient is pending
+ * @param recipients  number of recipients in the envelope
+ * @param settledNow  indexes of recipients that the caller has settled since it read `states`
+ */
+export function allRecipientsSettled(
+  states: ReadonlyMap<number, RecipientState>,
+  recipients: number,
+  settledNow: readonly number[] = [],
+): boolean {
+  const now = new Set(settledNow);
+  for (let recipient = 0; recipient < recipients; recipient++) {
+    const state = states.get(recipient);
+    if (now.has(recipient) || (state !== undefined && isSettled(state))) continue;
+    return false;
+  }
+  return true;
+}
+
+/** A state and when it was recorded. */
+export interface TimedState {
+  readonly state: RecipientState;
+  /** Logical timestamp, see `LogicalClock`. */
+  readonly timestamp: number;
+}
+
+/** The state of some recipients of one message. Shared between messages, hence never changed. */
+export interface StatusEntry extends TimedState {
+  readonly recipients: readonly number[];
+}
+
+/** By recipient index; absent recipients are pending. */
+export function mergeStates(entries: readonly StatusEntry[]): ReadonlyMap<number, RecipientState> {
+  const merged = new Map<number, RecipientState>();
+  const { states, warnings } = newestByRecipient(entries);
+  for (const [recipient, { state }] of states) merged.set(recipient, state);
+  for (const [recipient, warning] of warnings)
+    if (warningCounts(warning, states.get(recipient))) merged.set(recipient, warning.state);
+  return merged;
+}
+
+/** The fewest entries that merge to the same states, also together with further entries. */
+export function foldEntries(entries: readonly StatusEntry[]): StatusEntry[] {
+  if (entries.length < 2) return [...entries];
+  const recipientsOf = new Map<TimedState, number[]>();
+  const { states, warnings } = newestByRecipient(entries);
+  for (const [recipient, entry] of [...states, ...warnings]) {
+    const recipients = recipientsOf.get(entry);
+    if (recipients === undefined) recipientsOf.set(entry, [recipient]);
+    else recipients.push(recipient);
+  }
+  return [...recipientsOf].map(([{ state, timestamp }, recipients]) => ({ recipients, state, timestamp }));
+}
+
+interface Newest {
+  states: ReadonlyMap<number, TimedState>;
+  warnings: ReadonlyMap<number, TimedState>;
+}
+
+const noWarnings: ReadonlyMap<number, TimedState> = new Map();
+
+function newestByRecipient(entries: readonly StatusEntry[]): Newest {
+  const states = new Map<number, TimedState>();
+  let warnings: Map<number, TimedState> | undefined;
+  for (const entry of entries) {
+    let newest = states;
+    if (isWarning(entry.state)) {
+      warnings ??= new Map();
+      newest = warnings;
+    }
+    for (const recipient of entry.recipients) newest.set(recipient, newer(newest.get(recipient), entry));
+  }
+  return { states, warnings: warnings ?? noWarnings };
+}
+
+/** The later of two states (both warnings, or neither), except that a settled recipient stays settled. */
+function newer(current: TimedState | undefined, next: TimedState): TimedState {
+  if (current === undefined) return next;
+  const settled = isSettled(current.state);
+  if (settled !== isSettled(next.state)) return settled ? current : next;
+  return next.timestamp >= current.timestamp ? next : current;
+}
+
+/**
+ * Warnings are merged apart from other states: the process that records one does not work on the recipient, which
+ * may have failed meanwhile.
+ */
+function isWarning(state: RecipientState): boolean {
+  return state.kind === "pending" && state.warned === true;
+}
+
+/** A warning counts while the recipient is pending, until a later `pending`: that is an operator's requeue. */
+function warningCounts(warning: TimedState, current: TimedState | undefined): boolean {
+  return (
+    current === undefined || (current.state.kind === "pending" && warning.timestamp >= current.timestamp)
+  );
+}
+
+/**
+ * Timestamps in microseconds since the epoch that rise with every call and above every timestamp seen from other
+ * processes (a hybrid logical clock, Kulkarni et al. 2014): a state recorded in response to another process' entry
+ * is later than that entry, even where the clocks of two hosts differ.
+ */
+export class LogicalClock {
+  #last = 0;
+  readonly #nowMs: () => number;
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  next(): number {
+    this.#last = Math.max(this.#last + 1, Math.floor(this.#nowMs() * 1000));
+    return this.#last;
+  }
+
+  observe(timestamp: number): void {
+    if (timestamp > this.#last) this.#last = timestamp;
+  }
+}

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  allRecipientsSettled,
+  isSettled,
+  LogicalClock,
+  type RecipientState,
+} from "../../../shared/spool/recipient-state.ts";
+import { someDiagnosis } from "../../contract/spool.ts";
+
+const delivered: RecipientState = { kind: "delivered" };
+const failed: RecipientState = { kind: "failed", diagnosis: someDiagnosis };
+
+test("a recipient is settled once delivered, bounced or removed; pending, failed and dead ones are not", () => {
+  const dead: RecipientState = { kind: "dead", diagnosis: someDiagnosis, atMs: 1 };
+  const states: RecipientState[] = [
+    delivered,
+    { kind: "bounced" },
+    { kind: "removed" },
+    { kind: "pending" },
+    { kind: "pending", warned: true },
+    failed,
+    dead,
+  ];
+  assert.deepEqual(states.map(isSettled), [true, true, true, false, false, false, false]);
+});
+
+test("a message is settled when every recipient is, an absent recipient being pending", () => {
+  assert.ok(allRecipientsSettled(new Map(), 0));
+  assert.ok(!allRecipientsSettled(new Map(), 1));
+  const first = new Map<number, RecipientState>([[0, delivered]]);
+  assert.ok(allRecipientsSettled(first, 1));
+  assert.ok(!allRecipientsSettled(first, 2));
+  assert.ok(!allRecipientsSettled(new Map<number, RecipientState>([...first, [1, failed]]), 2));
+  // A state of a recipient that the envelope does not have settles nobody else.
+  assert.ok(!allRecipientsSettled(new Map<number, RecipientState>([...first, [2, delivered]]), 2));
+});
+
+test("recipients that were settled a moment ago count with those whose states were read before", () => {
+  const states = new Map<number, RecipientState>([
+    [0, delivered],
+    [1, failed],
+  ]);
+  assert.ok(allRecipientsSettled(states, 2, [1]));
+  assert.ok(allRecipientsSettled(states, 3, [2, 1]));
+  assert.ok(!allRecipientsSettled(states, 3, [1]));
+});
+
+test("a process' timestamps are later than all that it has seen", () => {
+  const clock = new LogicalClock(() => 1000);
+  const first = clock.next();
+  assert.ok(clock.next() > first);
+  clock.observe(5_000_000_000);
+  assert.ok(clock.next() > 5_000_000_000);
+});
