@@ -20,12 +20,13 @@ import type { Spool } from "../../shared/spool/spool.ts";
 import { mountBoard } from "./board.ts";
 import { registerGauges } from "./gauges.ts";
 import { watchOldestMessage } from "./oldest-message.ts";
+import { startPageRoute } from "./page/start-page.ts";
 import { changeRoutes } from "./routes/change-routes.ts";
 import type { AdminDependencies } from "./routes/dependencies.ts";
 import { holdRoutes } from "./routes/hold-routes.ts";
 import { messageRoutes } from "./routes/message-routes.ts";
+import { openApiRoute } from "./routes/openapi.ts";
 import { overviewRoutes } from "./routes/overview-routes.ts";
-import { pageRoutes } from "./routes/page-routes.ts";
 import { checkReadiness } from "./routes/readiness.ts";
 import { type Route, registerRoutes } from "./routes/route.ts";
 import { createServer } from "./server.ts";
@@ -89,7 +90,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     ...messageRoutes(deps),
     ...changeRoutes(deps),
     ...holdRoutes(deps),
-    ...pageRoutes(deps, version, () => routes),
+    startPageRoute(deps, version),
+    openApiRoute(version, () => routes),
   );
   const hostNames = [config.hostname, config.admin.address].map((name) => name.toLowerCase());
   const app = createServer(routes, { token, hostNames }, log);

@@ -1,12 +1,29 @@
 /** The OpenAPI 3.1 document of the admin, made from the schemas that validate its requests. */
 import { z } from "zod";
 import { problemType } from "./problem.ts";
-import type { Route } from "./route.ts";
+import { defineRoute, type Route } from "./route.ts";
 
 type Json = Record<string, unknown>;
 
+/** @param all  gives every route of the admin, this one among them */
+export function openApiRoute(version: string, all: () => readonly Route[]): Route {
+  let document: Json | undefined;
+  return defineRoute({
+    method: "GET",
+    path: "/openapi.json",
+    operationId: "describeApi",
+    summary: "This document",
+    access: "read",
+    responses: { 200: { description: "OpenAPI 3.1.", type: "application/json" } },
+    async handle() {
+      document ??= openApiDocument(all(), version);
+      return document;
+    },
+  });
+}
+
 /** @param version  of the product */
-export function openApiDocument(routes: readonly Route[], version: string): Json {
+function openApiDocument(routes: readonly Route[], version: string): Json {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
     paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(route) };

@@ -1,0 +1,440 @@
+/**
+ * The rooms of the house: each directory of source, what it is for, and which rooms it may import. The linter
+ * (walls.ts) holds the source to this table, and docs/rooms.md is generated from it.
+ */
+
+export interface Room {
+  /** One sentence. */
+  purpose: string;
+  /** Decisions only: no sockets, files, timers, clock or environment, not even by what it imports. */
+  pure?: true;
+  imports: readonly string[];
+}
+
+export const rooms: Record<string, Room> = {
+  shared: {
+    purpose: "Words that every room uses: how long ago, and the end of a switch over kinds.",
+    pure: true,
+    imports: [],
+  },
+  "shared/net": {
+    purpose: "Addresses, networks and endpoints as text and as values.",
+    pure: true,
+    imports: [],
+  },
+  "shared/smtp": {
+    purpose:
+      "The language of SMTP: command lines, replies, enhanced status codes, extensions, and why a recipient was not delivered.",
+    pure: true,
+    imports: [],
+  },
+  "shared/mail": {
+    purpose:
+      "The message: envelope, addresses, header fields, queue id, and the record that the spool stores.",
+    pure: true,
+    imports: ["shared/net", "shared/smtp"],
+  },
+  "shared/routing": {
+    purpose: "The routing table: from the facts of a connection and a recipient to a row and a next hop.",
+    pure: true,
+    imports: ["shared", "shared/config", "shared/mail", "shared/net", "shared/smtp"],
+  },
+  "shared/config": {
+    purpose:
+      "The configuration: one schema for validation, defaults, the reference page and the JSON Schema.",
+    imports: ["shared/mail", "shared/net"],
+  },
+  "shared/runtime": {
+    purpose: "What every process runs on: log, metrics, health, connections to Redis, sockets and signals.",
+    imports: ["shared/config", "shared/net", "shared/spool", "shared/spool/fs", "shared/spool/fs/disk"],
+  },
+  "shared/limits": {
+    purpose: "Limits over all processes: slots, rates, dead destinations and queue shares.",
+    imports: ["shared/config", "shared/runtime", "shared/smtp"],
+  },
+  "shared/spool": {
+    purpose: "The spool's interface and the states of recipients, with the implementation in memory.",
+    imports: ["shared/mail", "shared/smtp"],
+  },
+  "shared/spool/fs": {
+    purpose: "The spool on a file system: opens, recovers and ties the pieces below together.",
+    imports: [
+      "shared/mail",
+      "shared/spool",
+      "shared/spool/fs/cleanup",
+      "shared/spool/fs/disk",
+      "shared/spool/fs/segments",
+      "shared/spool/fs/states",
+      "shared/spool/fs/writers",
+    ],
+  },
+  "shared/spool/fs/disk": {
+    purpose: "Files, names, free space and faults of a spool directory.",
+    imports: ["shared", "shared/spool"],
+  },
+  "shared/spool/fs/writers": {
+    purpose: "Which processes write to a spool, and which segments each of them owns.",
+    imports: ["shared/spool/fs/disk"],
+  },
+  "shared/spool/fs/segments": {
+    purpose: "Segments of messages: group commit, reading, scanning and large bodies.",
+    imports: ["shared/mail", "shared/spool", "shared/spool/fs/disk", "shared/spool/fs/writers"],
+  },
+  "shared/spool/fs/states": {
+    purpose: "The status log: which recipients are settled, written in batches and read from its tail.",
+    imports: [
+      "shared",
+      "shared/mail",
+      "shared/spool",
+      "shared/spool/fs/disk",
+      "shared/spool/fs/segments",
+      "shared/spool/fs/writers",
+    ],
+  },
+  "shared/spool/fs/cleanup": {
+    purpose: "Frees what is settled: deletes segments, moves old messages, compacts status logs.",
+    imports: [
+      "shared/spool",
+      "shared/spool/fs/disk",
+      "shared/spool/fs/segments",
+      "shared/spool/fs/states",
+      "shared/spool/fs/writers",
+    ],
+  },
+  "shared/queue": {
+    purpose: "Producers, consumers and the background publisher of the queues.",
+    imports: [
+      "shared",
+      "shared/queue/bullmq",
+      "shared/queue/contract",
+      "shared/queue/holds",
+      "shared/runtime",
+      "shared/spool",
+    ],
+  },
+  "shared/queue/contract": {
+    purpose: "The queue contract: names, job ids, payloads, delivery jobs and the retry schedule.",
+    pure: true,
+    imports: ["shared/config", "shared/mail", "shared/smtp", "shared/spool"],
+  },
+  "shared/queue/bullmq": {
+    purpose: "All that knows BullMQ's inside: workers, job locks, keys and scripts.",
+    imports: ["shared/queue/contract", "shared/runtime"],
+  },
+  "shared/queue/holds": {
+    purpose: "Hold rules, and where they are stored.",
+    imports: [
+      "shared",
+      "shared/mail",
+      "shared/queue/bullmq",
+      "shared/queue/contract",
+      "shared/routing",
+      "shared/runtime",
+    ],
+  },
+  "shared/queue/operator": {
+    purpose: "What operators see of the queues, and what they change.",
+    imports: [
+      "shared/limits",
+      "shared/queue/bullmq",
+      "shared/queue/contract",
+      "shared/queue/holds",
+      "shared/runtime",
+    ],
+  },
+  "shared/queue/reconcile": {
+    purpose: "Restores the schedule from the spool, by one leader at a time.",
+    imports: [
+      "shared/config",
+      "shared/queue",
+      "shared/queue/bullmq",
+      "shared/queue/contract",
+      "shared/queue/holds",
+      "shared/queue/operator",
+      "shared/runtime",
+      "shared/spool",
+    ],
+  },
+  "shared/smtp-client": {
+    purpose: "The SMTP client: one attempt at a message over the hosts of its next hop.",
+    imports: [
+      "shared/config",
+      "shared/limits",
+      "shared/mail",
+      "shared/net",
+      "shared/routing",
+      "shared/runtime",
+      "shared/smtp",
+      "shared/smtp-client/connections",
+      "shared/smtp-client/dns",
+      "shared/smtp-client/next-hops",
+      "shared/smtp-client/session",
+      "shared/smtp-client/tls",
+      "shared/smtp-client/tls/sts",
+      "shared/smtp-client/transaction",
+      "shared/spool",
+    ],
+  },
+  "shared/smtp-client/connections": {
+    purpose: "The pool of connections: idle ones, waiters of a destination, and its back-pressure.",
+    imports: ["shared/limits", "shared/smtp", "shared/smtp-client/next-hops", "shared/smtp-client/session"],
+  },
+  "shared/smtp-client/dns": {
+    purpose: "The resolver: questions, answers, a cache, and the system's name servers.",
+    imports: ["shared/net"],
+  },
+  "shared/smtp-client/next-hops": {
+    purpose: "Which hosts and addresses stand for a next hop, and what identifies it.",
+    imports: [
+      "shared/config",
+      "shared/net",
+      "shared/routing",
+      "shared/smtp",
+      "shared/smtp-client/dns",
+      "shared/smtp-client/tls",
+      "shared/smtp-client/tls/dane",
+      "shared/smtp-client/tls/sts",
+    ],
+  },
+  "shared/smtp-client/session": {
+    purpose: "One connection to a server, from dialling to a session that takes mail.",
+    imports: ["shared/net", "shared/routing", "shared/runtime", "shared/smtp", "shared/smtp-client/tls"],
+  },
+  "shared/smtp-client/tls": {
+    purpose: "What TLS a server must show, and whether it has shown it.",
+    imports: ["shared/routing", "shared/smtp", "shared/smtp-client/dns", "shared/smtp-client/tls/dane"],
+  },
+  "shared/smtp-client/tls/dane": {
+    purpose: "DANE: TLSA records and how a certificate chain matches them.",
+    imports: ["shared/smtp-client/dns"],
+  },
+  "shared/smtp-client/tls/sts": {
+    purpose: "MTA-STS: records, policies, their cache and their fetching.",
+    imports: ["shared/smtp-client/dns"],
+  },
+  "shared/smtp-client/transaction": {
+    purpose: "One mail transaction in an open session, for stored and for streamed messages.",
+    imports: [
+      "shared/mail",
+      "shared/smtp",
+      "shared/smtp-client/next-hops",
+      "shared/smtp-client/session",
+      "shared/spool",
+    ],
+  },
+  "services/ingress": {
+    purpose:
+      "The service that clients connect to: listeners, sessions, inline delivery and the outgoing proxy.",
+    imports: [
+      "services/ingress/connections",
+      "services/ingress/inline",
+      "services/ingress/listener",
+      "services/ingress/outgoing",
+      "services/ingress/session",
+      "shared/config",
+      "shared/limits",
+      "shared/mail",
+      "shared/net",
+      "shared/queue",
+      "shared/queue/contract",
+      "shared/routing",
+      "shared/runtime",
+      "shared/smtp-client/session",
+      "shared/spool",
+    ],
+  },
+  "services/ingress/connections": {
+    purpose: "What every client connection needs: limits, rejections, dialling, tunnels.",
+    imports: ["shared/config", "shared/limits", "shared/mail", "shared/net", "shared/runtime", "shared/smtp"],
+  },
+  "services/ingress/listener": {
+    purpose: "Accepts connections and finds out where the client meant to go.",
+    imports: [
+      "services/ingress/connections",
+      "shared",
+      "shared/config",
+      "shared/mail",
+      "shared/net",
+      "shared/routing",
+      "shared/runtime",
+    ],
+  },
+  "services/ingress/message": {
+    purpose: "Receives one message: envelope commands, data, trace information and the spool.",
+    imports: [
+      "shared/mail",
+      "shared/queue/contract",
+      "shared/routing",
+      "shared/runtime",
+      "shared/smtp",
+      "shared/spool",
+    ],
+  },
+  "services/ingress/session": {
+    purpose: "Queued sessions: the SMTP dialogue with the client.",
+    imports: [
+      "services/ingress/connections",
+      "services/ingress/inline",
+      "services/ingress/message",
+      "shared",
+      "shared/config",
+      "shared/mail",
+      "shared/queue/contract",
+      "shared/routing",
+      "shared/runtime",
+      "shared/smtp",
+      "shared/spool",
+    ],
+  },
+  "services/ingress/inline": {
+    purpose: "Inline delivery: to a protected server while the client waits.",
+    imports: [
+      "services/ingress/message",
+      "shared",
+      "shared/config",
+      "shared/limits",
+      "shared/mail",
+      "shared/queue/contract",
+      "shared/queue/holds",
+      "shared/routing",
+      "shared/runtime",
+      "shared/smtp",
+      "shared/smtp-client",
+      "shared/smtp-client/transaction",
+      "shared/spool",
+    ],
+  },
+  "services/ingress/outgoing": {
+    purpose: "The outgoing proxy: carries a session to the server that the client chose, and watches it.",
+    imports: [
+      "services/ingress/connections",
+      "shared",
+      "shared/config",
+      "shared/mail",
+      "shared/net",
+      "shared/runtime",
+      "shared/smtp",
+    ],
+  },
+  "services/delivery": {
+    purpose: "The delivery workers: look up, decide, attempt, record, report.",
+    imports: [
+      "shared",
+      "shared/config",
+      "shared/limits",
+      "shared/mail",
+      "shared/queue",
+      "shared/queue/contract",
+      "shared/queue/holds",
+      "shared/queue/reconcile",
+      "shared/routing",
+      "shared/runtime",
+      "shared/smtp",
+      "shared/smtp-client",
+      "shared/spool",
+    ],
+  },
+  "services/bounce": {
+    purpose: "Delivery status notifications: aggregates failures and delays, and writes the messages.",
+    imports: [
+      "shared",
+      "shared/config",
+      "shared/mail",
+      "shared/net",
+      "shared/queue",
+      "shared/queue/contract",
+      "shared/routing",
+      "shared/runtime",
+      "shared/smtp",
+      "shared/spool",
+    ],
+  },
+  "services/admin": {
+    purpose: "The admin service: HTTP server, gauges, Bull Board and the token.",
+    imports: [
+      "services/admin/page",
+      "services/admin/routes",
+      "shared",
+      "shared/config",
+      "shared/queue",
+      "shared/queue/bullmq",
+      "shared/queue/contract",
+      "shared/queue/holds",
+      "shared/queue/operator",
+      "shared/runtime",
+      "shared/spool",
+    ],
+  },
+  "services/admin/routes": {
+    purpose: "The routes of the admin API and who may use them.",
+    imports: [
+      "shared/config",
+      "shared/mail",
+      "shared/queue/contract",
+      "shared/queue/holds",
+      "shared/queue/operator",
+      "shared/runtime",
+      "shared/smtp",
+      "shared/spool",
+    ],
+  },
+  "services/admin/page": {
+    purpose: "The start page of the admin.",
+    imports: ["services/admin/routes", "shared"],
+  },
+  "services/cli": {
+    purpose: "The command line: finds the command and runs it.",
+    imports: [
+      "services/cli/admin-api",
+      "services/cli/command-line",
+      "services/cli/intercept",
+      "services/cli/queue",
+      "services/cli/up",
+      "shared",
+      "shared/config",
+      "shared/mail",
+      "shared/net",
+      "shared/routing",
+      "shared/runtime",
+      "shared/smtp-client/session",
+    ],
+  },
+  "services/cli/command-line": {
+    purpose: "Parsing of words, finding the configuration, tables on a terminal.",
+    imports: ["shared/config"],
+  },
+  "services/cli/admin-api": {
+    purpose: "The client of the admin API.",
+    imports: ["services/cli/command-line", "shared/config", "shared/runtime"],
+  },
+  "services/cli/queue": {
+    purpose: "`postern queue`: the queues from the command line.",
+    imports: ["services/cli/admin-api", "services/cli/command-line", "shared", "shared/config"],
+  },
+  "services/cli/intercept": {
+    purpose: "`postern intercept`: transparent interception on Linux.",
+    imports: ["services/cli/command-line", "shared/config"],
+  },
+  "services/cli/up": {
+    purpose: "`postern up`: every service and a Redis on one machine.",
+    imports: ["services/cli/command-line", "shared/config", "shared/runtime"],
+  },
+};
+
+/** Who may import a package: rooms (with the rooms below them) or single files. */
+export const packages: Record<string, readonly string[]> = {
+  "@bull-board/api": ["services/admin/board.ts"],
+  "@bull-board/fastify": ["services/admin/board.ts"],
+  bullmq: ["shared/queue/bullmq"],
+  dns2: ["shared/smtp-client/dns/resolver.ts"],
+  fastify: ["services/admin"],
+  ioredis: ["shared/runtime"],
+  "ipaddr.js": ["shared/net", "shared/runtime/socket.ts", "services/admin/routes/access.ts"],
+  koffi: ["shared/runtime/socket.ts"],
+  nodemailer: ["services/bounce/mime.ts"],
+  pino: ["shared/runtime/log.ts"],
+  "prom-client": ["shared/runtime/metrics.ts"],
+  "smtp-server": ["services/ingress/session"],
+  yaml: ["shared/config/source.ts"],
+  zod: ["shared", "services/admin", "services/cli"],
+};
