@@ -294,6 +294,7 @@ export const rooms: Record<string, Room> = {
       "shared/config",
       "shared/limits",
       "shared/mail",
+      "shared/queue",
       "shared/queue/contract",
       "shared/queue/holds",
       "shared/routing",

@@ -220,5 +220,7 @@ export function readSources(root: string): Map<string, string> {
 if (import.meta.main) {
   const breaches = findBreaches(readSources(path.join(import.meta.dirname, "..")), { rooms, packages });
   for (const breach of breaches) console.error(breach);
+  if (breaches.length > 0)
+    console.error("The table of rooms is scripts/rooms.ts: a new import may go down, never up.");
   process.exitCode = breaches.length === 0 ? 0 : 1;
 }
