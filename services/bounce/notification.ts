@@ -2,7 +2,8 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
-import type { BounceJob, DeadJob } from "../../shared/queue/contract/contract.ts";
+import type { BounceJob } from "../../shared/queue/contract/contract.ts";
+import type { DeadJob } from "../../shared/queue/contract/dead-job.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { RecipientState } from "../../shared/spool/recipient-state.ts";
 import type { Body, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";

@@ -2,10 +2,11 @@
 import { parsePath } from "../../shared/mail/address.ts";
 import type { Recipient } from "../../shared/mail/envelope.ts";
 import type { BounceJob } from "../../shared/queue/contract/contract.ts";
+import { deadUnreadableBounce } from "../../shared/queue/contract/dead-job.ts";
 import type { BounceNext, BounceTask } from "../../shared/queue/contract/queue.ts";
 import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
 import { type Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
-import { deadJobs, unreadableJob } from "./dead.ts";
+import { deadJobs } from "./dead.ts";
 import type { DsnRecipient, RecipientReport } from "./dsn.ts";
 import { inBatches, type Owed } from "./dsn-batches.ts";
 import { type NotifierDependencies, type Original, sendNotification } from "./notification.ts";
@@ -186,7 +187,7 @@ async function moveUnreadableToDead(
   );
   await deps.spool.settle(settlements);
   deps.metrics.dead(settlements.length);
-  await deps.addDead(unreadableJob(job, reason, atMs));
+  await deps.addDead(deadUnreadableBounce(job, reason, atMs));
 }
 
 function logIfSettled(deps: NotifierDependencies, { meta, states }: Original, bounced: number[]): void {

@@ -1,6 +1,7 @@
 /** What is owed to people after the spool has recorded an attempt: notifications to senders, the dead queue to operators. */
 
 import type { DeliveryJob } from "../../shared/queue/contract/contract.ts";
+import { deadAfterAttempt, deadUnreadable } from "../../shared/queue/contract/dead-job.ts";
 import { expiresAtMs, groupEqual } from "../../shared/queue/contract/retry-schedule.ts";
 import { enqueueSuccessReport } from "../../shared/queue/success-reports.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
@@ -94,7 +95,7 @@ export async function moveUnreadableToDead(
   const reason = `the spool's record of the message is damaged: ${error.message}`;
   log.error({ event: "message.dead", err: error, id: job.id, from: job.from, to: job.to, reason });
   metrics.dead(job.to.length);
-  await producer.addDead({ version: 1, job, reason, deadAtMs: now() });
+  await producer.addDead(deadUnreadable(job, reason, now()));
 }
 
 /** RFC 3461 §5.2.2: SUCCESS was asked for, and the next server will not report it. Nothing is ever sent to `<>`. */
@@ -128,10 +129,7 @@ async function addShared(
 async function addDead(
   { producer }: WorkerDependencies,
   { task }: Work,
-  { diagnosis, atMs }: RecipientState & { kind: "dead" },
+  state: RecipientState & { kind: "dead" },
 ): Promise<void> {
-  // What the job knew before its last attempt, and this one: operators see how often it was tried.
-  const history = { ...(task.job.history ?? { last: [] }), attempts: (task.job.history?.attempts ?? 0) + 1 };
-  const job = { ...task.job, history: { ...history, lastAttemptAtMs: diagnosis.atMs } };
-  await producer.addDead({ version: 1, job, reason: diagnosis.reason, diagnosis, deadAtMs: atMs });
+  await producer.addDead(deadAfterAttempt(task.job, state));
 }

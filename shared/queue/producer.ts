@@ -6,14 +6,9 @@ import { withTimeout } from "../runtime/with-timeout.ts";
 import type { StoredMessage } from "../spool/spool.ts";
 import { queueBase, scanRequestsKey } from "./bullmq/keys.ts";
 import { addJobs } from "./bullmq/scripts.ts";
-import {
-  type BounceJob,
-  type DeadJob,
-  deliveryJobId,
-  otherQueue,
-  type QueueName,
-} from "./contract/contract.ts";
-import { bounceId, deadId, jobName, jobOptions, makeDeliveryJob } from "./contract/delivery-job.ts";
+import { type BounceJob, deliveryJobId, otherQueue, type QueueName } from "./contract/contract.ts";
+import { type DeadJob, deadJobId } from "./contract/dead-job.ts";
+import { bounceId, jobName, jobOptions, makeDeliveryJob } from "./contract/delivery-job.ts";
 import type { Producer } from "./contract/queue.ts";
 
 /** One part of a message to enqueue. */
@@ -82,7 +77,7 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
     },
 
     async addDead(job: DeadJob) {
-      await inTime(add(redis, "dead", [deadId(job.job), JSON.stringify(job)], 0, false));
+      await inTime(add(redis, "dead", [deadJobId(job), JSON.stringify(job)], 0, false));
     },
 
     async requestScan() {

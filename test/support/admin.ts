@@ -8,7 +8,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
-import { makeDeliveryJob } from "../../shared/queue/contract/delivery-job.ts";
+import { deadFromMessage } from "../../shared/queue/contract/dead-job.ts";
 import type { Consumer, DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import { createHolds, type Holds } from "../../shared/queue/holds/store.ts";
 import { createInspector, type Inspector } from "../../shared/queue/operator/inspector.ts";
@@ -173,8 +173,8 @@ export async function startTestAdmin(
       const recipients = parts.flat();
       await spool.settle([{ id, recipients, state: { kind: "dead", diagnosis, atMs } }]);
       for (const [part] of parts.entries()) {
-        const job = makeDeliveryJob(message, part, "relay mx:example.com", true);
-        await producer.addDead({ version: 1, job, reason, diagnosis, deadAtMs: atMs });
+        const cause = { diagnosis, atMs };
+        await producer.addDead(deadFromMessage(message, part, "relay mx:example.com", cause));
       }
     },
     async announce(name, health = { ready: true, reasons: [] }, url) {

@@ -102,13 +102,3 @@ export const bounceJobSchema = z.discriminatedUnion("kind", [
   }),
 ]);
 export type BounceJob = z.infer<typeof bounceJobSchema>;
-
-/** What could be neither delivered nor returned; nobody consumes it. */
-export const deadJobSchema = z.object({
-  version: z.literal(1),
-  job: deliveryJobSchema,
-  reason: z.string(),
-  diagnosis: diagnosisSchema.optional(),
-  deadAtMs: z.number(),
-});
-export type DeadJob = z.infer<typeof deadJobSchema>;

@@ -7,7 +7,6 @@ import {
   bounceJobId,
   type DeliveryJob,
   delayWarningJobId,
-  deliveryJobId,
 } from "./contract.ts";
 
 /** One word for all jobs of a queue: it is stored with each of them. */
@@ -69,9 +68,4 @@ export function bounceId(job: BounceJob): string {
     case "delivered":
       return `${job.id}-r${job.recipients[0]?.recipient ?? 0}-${job.kind}`;
   }
-}
-
-/** The dead job of a part has the id that its delivery job had. */
-export function deadId(job: Pick<DeliveryJob, "id" | "part">): string {
-  return deliveryJobId(job.id, job.part);
 }

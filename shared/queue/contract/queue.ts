@@ -1,6 +1,7 @@
 /** What services may do with the queues; BullMQ stays behind it. */
 import type { StoredMessage } from "../../spool/spool.ts";
-import type { AttemptHistory, BounceJob, DeadJob, DeliveryJob, DeliveryQueueName } from "./contract.ts";
+import type { AttemptHistory, BounceJob, DeliveryJob, DeliveryQueueName } from "./contract.ts";
+import type { DeadJob } from "./dead-job.ts";
 
 /** What a handler wants to happen to its job. Expected outcomes only; a throw means a bug or a dead dependency and retries soon. */
 export type JobNext =

@@ -5,6 +5,7 @@ import { voidSilencesKey } from "../../limits/keys.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import { heldDueMs, queueBase } from "../bullmq/keys.ts";
 import { addJobs, removeJobs } from "../bullmq/scripts.ts";
+import { requeuedJob } from "../contract/dead-job.ts";
 import { jobName, jobOptions } from "../contract/delivery-job.ts";
 import { type HoldRule, holdRuleId } from "../holds/rules.ts";
 import type { Holds } from "../holds/store.ts";
@@ -118,11 +119,8 @@ export class JobChanges {
       selection,
       ({ status }) => (status === "dead" ? undefined : "is not dead"),
       async (_, jobs) => {
-        const revivedAtMs = Date.now();
-        const flat = jobs.flatMap((job) => {
-          const { history: __, heldMs: ___, ...rest } = job.job;
-          return [jobIdOf(job), JSON.stringify({ ...rest, again: true, revivedAtMs })];
-        });
+        const nowMs = Date.now();
+        const flat = jobs.flatMap((job) => [jobIdOf(job), JSON.stringify(requeuedJob(job, nowMs))]);
         const keys = [queueBase("delivery"), queueBase("delivery-slow")];
         await addJobs.run(this.#redis, keys, [Date.now(), 0, jobName, jobOptions, 0, ...flat]);
         return Number(await removeJobs.run(this.#redis, [queueBase("dead")], jobs.map(jobIdOf)));

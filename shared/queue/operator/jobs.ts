@@ -2,13 +2,8 @@
 import type { RedisConnection } from "../../runtime/redis.ts";
 import { delayedScoreFactor, heldFromScore, jobKey, queueBase, queueKey } from "../bullmq/keys.ts";
 import { findGroups } from "../bullmq/scripts.ts";
-import {
-  type DeadJob,
-  type DeliveryJob,
-  deadJobSchema,
-  deliveryJobSchema,
-  type QueueName,
-} from "../contract/contract.ts";
+import { type DeliveryJob, deliveryJobSchema, type QueueName } from "../contract/contract.ts";
+import { parseDeadJob } from "../contract/dead-job.ts";
 import type { Holds } from "../holds/store.ts";
 import type { InspectedJob, JobStatus } from "./rows.ts";
 
@@ -47,9 +42,8 @@ export async function readJobs(
 function inspect(place: Place, text: string, holds: Pick<Holds, "match">): InspectedJob[] {
   const data = parseJson(text);
   if (place.queue === "dead") {
-    const dead = deadJobSchema.safeParse(data);
-    if (!dead.success) return [];
-    return [{ queue: "dead", status: "dead", job: dead.data.job as DeliveryJob, dead: dead.data as DeadJob }];
+    const dead = parseDeadJob(data);
+    return dead === undefined ? [] : [{ queue: "dead", status: "dead", job: dead.job, dead }];
   }
   const parsed = deliveryJobSchema.safeParse(data);
   if (!parsed.success) return [];

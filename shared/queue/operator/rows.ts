@@ -1,5 +1,6 @@
 /** What people see of a delivery job, and the filters by which they choose jobs. Pure. */
-import { type DeadJob, type DeliveryJob, deliveryJobId, type QueueName } from "../contract/contract.ts";
+import { type DeliveryJob, deliveryJobId, type QueueName } from "../contract/contract.ts";
+import type { DeadJob } from "../contract/dead-job.ts";
 import { addressMatcher } from "../holds/pattern.ts";
 import type { HoldRule } from "../holds/rules.ts";
 
@@ -110,7 +111,7 @@ export function jobMatcher(filter: JobFilter, nowMs: number): (inspected: Inspec
 function errorText(inspected: InspectedJob): string {
   const { job, dead } = inspected;
   const diagnoses = (job.history?.last ?? []).map(({ diagnosis }) => diagnosis);
-  if (dead?.diagnosis) diagnoses.push(dead.diagnosis as (typeof diagnoses)[number]);
+  if (dead?.diagnosis) diagnoses.push(dead.diagnosis);
   const words = diagnoses.map(({ status, reason, reply }) =>
     [status, reason, reply?.code, ...(reply?.lines ?? [])].join(" "),
   );

@@ -18,7 +18,8 @@ import type { RecipientState } from "../../spool/recipient-state.ts";
 import type { Settlement, Spool, StoredMessage } from "../../spool/spool.ts";
 import { jobKey, queueBase } from "../bullmq/keys.ts";
 import { removeJobs } from "../bullmq/scripts.ts";
-import { type BounceJob, type DeadJob, deliveryJobId } from "../contract/contract.ts";
+import { type BounceJob, deliveryJobId } from "../contract/contract.ts";
+import { deadFromMessage } from "../contract/dead-job.ts";
 import { bounceId, makeDeliveryJob } from "../contract/delivery-job.ts";
 import type { Holds } from "../holds/store.ts";
 import type { Part, QueueProducer } from "../producer.ts";
@@ -185,7 +186,7 @@ async function addMissing(context: ScanContext, needs: Need[], report: ScanRepor
 
   for (const { message, dead } of needs) {
     for (const { part, state } of dead) {
-      await producer.addDead(deadJob(message, part, describe(message, part), state));
+      await producer.addDead(deadFromMessage(message, part, describe(message, part), state));
       report.dead++;
     }
   }
@@ -202,22 +203,6 @@ function heldSoFarMs(
   if (holds === undefined || holds.list().length === 0) return 0;
   const rule = holds.match(makeDeliveryJob(message, part, route, true));
   return rule === undefined ? 0 : Math.max(0, nowMs - Math.max(rule.createdAtMs, message.meta.receivedAtMs));
-}
-
-function deadJob(
-  message: StoredMessage,
-  part: number,
-  route: string,
-  { diagnosis, atMs }: DeadState,
-): DeadJob {
-  const job = makeDeliveryJob(message, part, route, true) as DeadJob["job"];
-  return {
-    version: 1,
-    job,
-    reason: diagnosis.reason,
-    diagnosis: diagnosis as DeadJob["diagnosis"],
-    deadAtMs: atMs,
-  };
 }
 
 async function expire({ spool, redis }: ScanContext, { message, expired }: Need): Promise<number> {
