@@ -3,7 +3,7 @@
  * Owns these and their connections to Redis; the spool, the log and the metrics are its caller's.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import { createLeases } from "../../shared/limits/cluster-limits.ts";
+import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
 import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts";
 import {
   consumeDeliveries,
@@ -47,10 +47,10 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
   const { config, redis, log, spool } = options;
   const routing = compileRouting(config);
   const router = createRouter(routing);
-  const slots = createLeases({ redis, log, deadDestinations: deadDestinationPolicy(config) });
+  const limiter = createClusterLimiter({ redis, log, deadDestinations: deadDestinationPolicy(config) });
   const transport =
     options.transport ??
-    createSmtpClient(config, { slots, transparentSourceOf: transparentSource(config, log) });
+    createSmtpClient(config, { limiter, transparentSourceOf: transparentSource(config, log) });
   const watched = createRedis(redis, "plain", log);
   const producer = createProducer(redis, log);
   const holds = createHolds({ redis, file: options.holdsFile, log });
@@ -102,7 +102,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       await Promise.all([consumer?.close(graceMs), reconciler.close()]);
       // Attempts have ended; what is left are idle connections, which get their QUIT.
       await transport.close(Math.min(graceMs, config.timeouts.quit));
-      await slots.close();
+      await limiter.close();
       await Promise.all([holds.close(), producer.close()]);
       watched.disconnect();
     },

@@ -5,7 +5,8 @@
 import { randomBytes } from "node:crypto";
 import type net from "node:net";
 import type { Config } from "../../shared/config/schema.ts";
-import { createLocalSlots, type Slots } from "../../shared/limits/slots.ts";
+import type { Limiter } from "../../shared/limits/limiter.ts";
+import { createLocalLimiter } from "../../shared/limits/local-limiter.ts";
 import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
@@ -35,7 +36,7 @@ export interface IngressOptions {
   /** Absent: all queued mail waits in the queue. */
   inline?: InlineDeps;
   /** Where clients are counted (`limits.clients`); absent: in this process alone. */
-  slots?: Slots;
+  limiter?: Limiter;
 }
 
 export interface RunningIngress extends RunningService {
@@ -55,7 +56,7 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   warnOfUnavailableOptions(config, log);
   const clientLimits = createClientLimits({
     limits: config.limits.clients,
-    slots: options.slots ?? createLocalSlots(),
+    limiter: options.limiter ?? createLocalLimiter(),
     log,
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
   });

@@ -1,5 +1,5 @@
 /** The ingress service as a process of its own. It owns the connection to the queue, and the publisher on it. */
-import { createLeases } from "../../shared/limits/cluster-limits.ts";
+import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
 import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts";
 import { formatHostPort } from "../../shared/net/endpoint.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
@@ -18,13 +18,13 @@ export function main(options: RunOptions): Promise<void> {
       const publisher = createPublisher(producer, log);
       const { connections, rate } = config.limits.clients;
       // Clients and the destinations of inline delivery are counted by the same leases.
-      const slots =
+      const limiter =
         usesInline(config) || (connections ?? rate) !== undefined
-          ? createLeases({ redis, log, deadDestinations: deadDestinationPolicy(config) })
+          ? createClusterLimiter({ redis, log, deadDestinations: deadDestinationPolicy(config) })
           : undefined;
       const inline =
-        slots !== undefined && usesInline(config)
-          ? createInlineDeps({ config, redis, holdsFile, log, producer, slots })
+        limiter !== undefined && usesInline(config)
+          ? createInlineDeps({ config, redis, holdsFile, log, producer, limiter })
           : undefined;
       const ingress = await startIngress({
         config,
@@ -32,7 +32,7 @@ export function main(options: RunOptions): Promise<void> {
         metrics,
         spool,
         publisher,
-        ...(slots === undefined ? {} : { slots }),
+        ...(limiter === undefined ? {} : { limiter }),
         ...(inline === undefined ? {} : { inline }),
       });
       return {
@@ -43,7 +43,7 @@ export function main(options: RunOptions): Promise<void> {
         async close(graceMs) {
           await ingress.close(graceMs);
           await inline?.close();
-          await slots?.close();
+          await limiter?.close();
           await publisher.close(Math.min(graceMs, publishGraceMs));
           await producer.close();
         },

@@ -36,7 +36,7 @@ const wishMs = 3000;
  * Nobody gets more than a fair part while others have or want some: it would have to make room again at once.
  * Returns {1, fair part, probe} given; {0, fair part, ms that a message takes} full; {2, diagnosis} silent.
  */
-export const takeSlot = new Script(`${clock}${lease}
+export const takeSlotScript = new Script(`${clock}${lease}
 local probe = 0
 if #KEYS > 1 then
   local silence = redis.call("HMGET", KEYS[2], "until", "marked", "interval", "diagnosis")
@@ -80,7 +80,7 @@ return {1, fair, probe > 0 and 1 or 0}
  * ms since the worker heard an answer or -1, ms that a message takes or 0.
  * Returns for each key how many workers hold or want connections.
  */
-export const holdSlots = new Script(`${clock}${lease}
+export const renewLeasesScript = new Script(`${clock}${lease}
 local workers = {}
 for i, key in ipairs(KEYS) do
   local count = tonumber(ARGV[3 * i])
@@ -109,7 +109,7 @@ return workers
  * An answer that any worker had since then says otherwise; attempts that were under way together are one probe.
  * Returns the interval, 0 when nothing is remembered.
  */
-export const markDead = new Script(`${clock}${lease}
+export const markDeadScript = new Script(`${clock}${lease}
 local started = now - ARGV[1]
 for _, lease in ipairs(redis.call("HVALS", KEYS[2])) do
   local _, _, answered = readLease(lease)
@@ -137,7 +137,7 @@ return redis.call("SET", KEYS[1], now, "PX", ARGV[1])
  * KEYS: the rate's theoretical time. ARGV: share, period (ms), how many (negative: given back).
  * Returns {given, ms to wait for the next when fewer than asked for were given}.
  */
-export const reserveRate = new Script(`${clock}
+export const reserveRateScript = new Script(`${clock}
 local share, period, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local at = math.max(tonumber(redis.call("GET", KEYS[1]) or 0), now)
 local given = math.min(want, math.floor((period - (at - now)) / share + 0.000001))
@@ -153,7 +153,7 @@ return {given, given < want and math.max(1, math.ceil(at + share - now - period)
  * KEYS: up to when turns have been given away. ARGV: each, earliest, horizon (ms), random (0..1).
  * Returns ms from now.
  */
-export const takeRetrySlot = new Script(`${clock}
+export const takeRetrySlotScript = new Script(`${clock}
 local each, earliest, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local promised = tonumber(redis.call("GET", KEYS[1]) or 0) - now
 local turn = math.max(promised, earliest) + each

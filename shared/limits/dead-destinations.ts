@@ -1,6 +1,6 @@
 /**
  * Destinations of which no host answers, remembered so that not every message finds out for itself. Pure but for the
- * map that it keeps; one process knows what it saw here, the cluster-wide memory (shared/limits/cluster-limits.ts) decides alike.
+ * map that it keeps; one process knows what it saw here, the cluster-wide memory (shared/limits/cluster-limiter.ts) decides alike.
  */
 import type { Config } from "../config/schema.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
@@ -9,7 +9,7 @@ export interface DeadDestinationPolicy {
   /** How long a silent destination is left alone at first; 0: nothing is remembered. */
   firstMs: number;
   /** Each probe that fails doubles it up to this. */
-  mostMs: number;
+  maxMs: number;
 }
 
 /** The interval grows to so many times the configured one. */
@@ -24,13 +24,13 @@ export function deadDestinationPolicy(config: Pick<Config, "limits" | "queue">):
   const { retry } = config.queue;
   return {
     firstMs: Math.min(configured, Math.min(...retry) / 2),
-    mostMs: Math.min(configured * growth, Math.max(...retry) / 2),
+    maxMs: Math.min(configured * growth, Math.max(...retry) / 2),
   };
 }
 
 /** How long to leave it alone after another failed probe. @param beforeMs  the last interval; 0 for the first */
-function nextIntervalMs(beforeMs: number, { firstMs, mostMs }: DeadDestinationPolicy): number {
-  return Math.max(firstMs, Math.min(mostMs, beforeMs * 2));
+function nextIntervalMs(beforeMs: number, { firstMs, maxMs }: DeadDestinationPolicy): number {
+  return Math.max(firstMs, Math.min(maxMs, beforeMs * 2));
 }
 
 interface Entry {
@@ -55,36 +55,41 @@ export class DeadDestinations {
   }
 
   /** Why nobody is to ask now; `undefined`: ask. */
-  of(path: string): Diagnosis | undefined {
-    const entry = this.#entries.get(path);
+  of(reachabilityKey: string): Diagnosis | undefined {
+    const entry = this.#entries.get(reachabilityKey);
     return entry !== undefined && this.#now() < entry.untilMs ? entry.diagnosis : undefined;
   }
 
   /** Somebody asks: until they know, the others do not. */
-  probed(path: string): void {
-    const entry = this.#entries.get(path);
+  probed(reachabilityKey: string): void {
+    const entry = this.#entries.get(reachabilityKey);
     if (entry !== undefined) entry.untilMs = this.#now() + entry.intervalMs;
   }
 
   /** No host answered an attempt that began at `startedMs`. */
-  mark(path: string, diagnosis: Diagnosis, startedMs: number): void {
+  mark(reachabilityKey: string, diagnosis: Diagnosis, startedMs: number): void {
     if (this.#policy.firstMs === 0) return;
     const nowMs = this.#now();
     if (this.#entries.size >= sweepAt) this.#sweep(nowMs);
-    const before = this.#entries.get(path);
+    const before = this.#entries.get(reachabilityKey);
     // Attempts that were under way together are one probe.
     const sameProbe = before !== undefined && before.markedMs >= startedMs;
     const intervalMs = sameProbe ? before.intervalMs : nextIntervalMs(before?.intervalMs ?? 0, this.#policy);
-    this.#entries.set(path, { diagnosis, intervalMs, markedMs: nowMs, untilMs: nowMs + intervalMs });
+    this.#entries.set(reachabilityKey, {
+      diagnosis,
+      intervalMs,
+      markedMs: nowMs,
+      untilMs: nowMs + intervalMs,
+    });
   }
 
-  clear(path: string): void {
-    this.#entries.delete(path);
+  clear(reachabilityKey: string): void {
+    this.#entries.delete(reachabilityKey);
   }
 
   #sweep(nowMs: number): void {
-    for (const [path, { untilMs }] of this.#entries) {
-      if (untilMs + this.#policy.mostMs < nowMs) this.#entries.delete(path);
+    for (const [reachabilityKey, { untilMs }] of this.#entries) {
+      if (untilMs + this.#policy.maxMs < nowMs) this.#entries.delete(reachabilityKey);
     }
   }
 }

@@ -17,8 +17,8 @@ export function retrySlotKey(line: string): string {
 }
 
 /** A hash: no host of the path answered; since when, how they failed, and until when nobody asks again. */
-export function deadDestinationKey(path: string): string {
-  return `${queuePrefix}:silence:${path}`;
+export function deadDestinationKey(reachabilityKey: string): string {
+  return `${queuePrefix}:silence:${reachabilityKey}`;
 }
 /** Silences marked before this time are void. */
 export const voidSilencesKey = `${queuePrefix}:silence`;

@@ -1,5 +1,6 @@
 /** When those come back who cannot go now: one after another, as the destination can take them, never all at once. */
-import type { RetrySlotRequest } from "./slots.ts";
+
+import type { RetrySlotRequest } from "./limiter.ts";
 
 /** Lines known before those that are empty are forgotten. */
 const sweepAt = 10_000;

@@ -1,7 +1,7 @@
 /** Whether an attempt may be made now: the destination's rate, a connection, a sign of life. */
 
+import type { Limiter } from "../limits/limiter.ts";
 import { connectionsFor } from "../limits/queue-shares.ts";
-import type { Slots } from "../limits/slots.ts";
 import type { NextHop } from "../routing/next-hop.ts";
 import type { Acquired, Pool } from "./connections/pool.ts";
 import type { DestinationLimits } from "./next-hops/destination.ts";
@@ -11,7 +11,7 @@ import type { AttemptRequest } from "./smtp-client.ts";
 const rateHorizonMs = 3_600_000;
 export interface AdmissionDeps {
   pool: Pool;
-  slots: Slots;
+  limiter: Limiter;
 }
 
 export interface AdmissionRequest {
@@ -20,35 +20,38 @@ export interface AdmissionRequest {
   limits: DestinationLimits;
   /** What must be equal for a session to be shared. */
   key: string;
-  path: string;
+  reachabilityKey: string;
 }
 
-export async function admit(wish: AdmissionRequest, { pool, slots }: AdmissionDeps): Promise<Acquired> {
-  const { request, destination, limits } = wish;
+export async function admit(
+  admission: AdmissionRequest,
+  { pool, limiter }: AdmissionDeps,
+): Promise<Acquired> {
+  const { request, destination, limits } = admission;
   const { priorityClass } = request;
   const { rate } = limits;
-  const line = `${priorityClass?.name ?? ""} ${destination}`;
-  const waitMs = rate === undefined ? 0 : await slots.admit(destination, rate);
+  const retryQueue = `${priorityClass?.name ?? ""} ${destination}`;
+  const waitMs = rate === undefined ? 0 : await limiter.admitMessage(destination, rate);
   if (rate !== undefined && waitMs > 0) {
     const reason = `${destination} has had all the messages that its rate allows for now`;
     const eachMs = rate.periodMs / rate.count;
     // The first of the line comes back when the next message may go, the others one share of the period later each.
     const earliestMs = Math.max(0, waitMs - eachMs);
     const retrySlot = { eachMs, earliestMs, horizonMs: rateHorizonMs };
-    return { kind: "full", reason, retryAtMs: await slots.retrySlot(`rate ${line}`, retrySlot) };
+    return { kind: "full", reason, retryAtMs: await limiter.takeRetrySlot(`rate ${retryQueue}`, retrySlot) };
   }
   const acquired = await pool.acquire({
-    key: wish.key,
+    key: admission.key,
     destination,
-    path: wish.path,
+    reachabilityKey: admission.reachabilityKey,
     limits,
-    part: connectionsFor(priorityClass, limits.connections),
+    share: connectionsFor(priorityClass, limits.connections),
     ignoreDeadCache: request.isLast === true,
     priorityClass,
-    line,
+    retryQueue,
     signal: request.signal,
   });
-  if (acquired.kind !== "loan" && rate !== undefined) slots.refund(destination, rate);
+  if (acquired.kind !== "leased" && rate !== undefined) limiter.refundMessage(destination, rate);
   return acquired;
 }
 
@@ -57,7 +60,7 @@ export async function admit(wish: AdmissionRequest, { pool, slots }: AdmissionDe
  * address may have no way back.
  * @param source  the address of a hidden delivery, or ""
  */
-export function pathOf(nextHop: NextHop, source: string): string {
+export function reachabilityKeyOf(nextHop: NextHop, source: string): string {
   return source === "" ? hostsOf(nextHop) : `${hostsOf(nextHop)} from ${source}`;
 }
 

@@ -6,8 +6,8 @@ import { isLoopback } from "../net/network.ts";
 import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
 import { deferred, type Failure, type Remote, remoteName, replyLine } from "../smtp/diagnose.ts";
 import type { Diagnosis, Outcome } from "../smtp/diagnosis.ts";
-import { type AdmissionDeps, admit, pathOf } from "./admission.ts";
-import type { Loan } from "./connections/pool.ts";
+import { type AdmissionDeps, admit, reachabilityKeyOf } from "./admission.ts";
+import type { LeasedConnection } from "./connections/pool.ts";
 import { type AddressDeps, deliveryAddresses, stopped, type Target } from "./next-hops/delivery-addresses.ts";
 import { connectionKey, type DestinationLimits } from "./next-hops/destination.ts";
 import { RecipientOutcomes } from "./recipient-outcomes.ts";
@@ -48,7 +48,7 @@ export class Attempt {
   readonly #tries: AddressTry[] = [];
   #isStopped = false;
   #isConcluded = false;
-  #loan: Loan | undefined;
+  #leased: LeasedConnection | undefined;
   #opening: AbortController | undefined;
   /** A host spoke to us. */
   #isAnswered = false;
@@ -86,33 +86,36 @@ export class Attempt {
       return this.#tried(startedMs);
     }
     const source = this.#transparentSource ?? "";
-    const path = pathOf(request.nextHop, source);
+    const reachabilityKey = reachabilityKeyOf(request.nextHop, source);
     const key = connectionKey(request.nextHop, this.#wish, this.#helo, source);
     const limits = deps.limitsOf(this.#destination);
-    const admission = await admit({ request, destination: this.#destination, limits, key, path }, deps);
+    const admission = await admit(
+      { request, destination: this.#destination, limits, key, reachabilityKey },
+      deps,
+    );
     if (admission.kind === "full") return { ...admission, destination: this.#destination };
-    if (admission.kind === "silent") {
+    if (admission.kind === "dead") {
       this.#recipientOutcomes.fail({ kind: "deferred", diagnosis: admission.diagnosis });
       return this.#tried(startedMs, true);
     }
-    const { loan } = admission;
+    const { leased } = admission;
     request.begun?.();
     const begunMs = deps.now();
-    this.#loan = loan;
+    this.#leased = leased;
     let reusable = false;
     const stop = () => this.stop();
     if (request.signal.aborted) this.stop();
     else request.signal.addEventListener("abort", stop);
     try {
-      reusable = await this.#deliver(loan);
+      reusable = await this.#deliver(leased);
     } catch (error) {
       // Whatever failed here: what has been delivered must be told, or it would be delivered again.
       if (!this.#recipientOutcomes.hasFinal) throw error;
       this.#recipientOutcomes.fail(deferred("local", "4.3.0", (error as Error).message, deps.now()));
     } finally {
       request.signal.removeEventListener("abort", stop);
-      this.#tellWhetherAnswered(path, startedMs, begunMs);
-      deps.pool.giveBack(loan, reusable);
+      this.#tellWhetherAnswered(reachabilityKey, startedMs, begunMs);
+      deps.pool.release(leased, reusable);
     }
     return this.#tried(startedMs);
   }
@@ -121,25 +124,26 @@ export class Attempt {
   stop(): void {
     this.#isStopped = true;
     this.#opening?.abort();
-    this.#loan?.session?.connection.destroy("aborted", "the attempt was stopped");
+    this.#leased?.session?.connection.destroy("aborted", "the attempt was stopped");
   }
 
   /** What one attempt learns of the destination, all others need not find out for themselves. */
-  #tellWhetherAnswered(path: string, startedMs: number, begunMs: number): void {
-    const { slots, now } = this.#deps;
-    if (this.#isAnswered) slots.answered(this.#destination, path, Math.max(1, now() - begunMs));
+  #tellWhetherAnswered(reachabilityKey: string, startedMs: number, begunMs: number): void {
+    const { limiter, now } = this.#deps;
+    if (this.#isAnswered)
+      limiter.reportAnswer(this.#destination, reachabilityKey, Math.max(1, now() - begunMs));
     else if (this.#silence !== undefined && !this.#isStopped) {
-      slots.unanswered(this.#destination, path, this.#silence, startedMs);
+      limiter.reportNoAnswer(this.#destination, reachabilityKey, this.#silence, startedMs);
     }
   }
 
   /** @returns whether the session that is left may be used again */
-  async #deliver(loan: Loan): Promise<boolean> {
+  async #deliver(leased: LeasedConnection): Promise<boolean> {
     const usedAddresses = new Set<string>();
     let reusable = false;
-    if (loan.session !== undefined) {
-      const used = await this.#use(loan.session, true);
-      if (used.kind === "used") usedAddresses.add(nameOf(loan.session.remote));
+    if (leased.session !== undefined) {
+      const used = await this.#use(leased.session, true);
+      if (used.kind === "used") usedAddresses.add(nameOf(leased.session.remote));
       reusable = used.kind === "used" && used.reusable;
       if (this.#isOver()) return reusable;
     }
@@ -162,12 +166,11 @@ export class Attempt {
       }
       const { remote } = deliveryAddress;
       if (usedAddresses.has(nameOf(remote))) continue;
-      this.#deps.pool.dismiss(loan);
+      this.#deps.pool.endSession(leased);
       reusable = false;
       const session = await this.#open(deliveryAddress);
       if (session === undefined) continue;
-      loan.session = session;
-      this.#deps.pool.opened(loan);
+      this.#deps.pool.attachSession(leased, session);
       // Stopped between the opening's end and here.
       if (this.#isStopped) session.connection.destroy("aborted", "the attempt was stopped");
       const used = await this.#use(session, false);

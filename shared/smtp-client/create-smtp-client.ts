@@ -3,7 +3,8 @@ import path from "node:path";
 import tls from "node:tls";
 import type { Config } from "../config/schema.ts";
 import { deadDestinationPolicy } from "../limits/dead-destinations.ts";
-import { createLocalSlots, type Slots } from "../limits/slots.ts";
+import type { Limiter } from "../limits/limiter.ts";
+import { createLocalLimiter } from "../limits/local-limiter.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import { Attempt } from "./attempt.ts";
 import { Pool } from "./connections/pool.ts";
@@ -22,7 +23,7 @@ export interface SmtpClientOptions {
   /** Absent: over `config.dns`. */
   resolver?: Resolver;
   /** Absent: limits hold for this process alone. */
-  slots?: Slots;
+  limiter?: Limiter;
   /** Epoch milliseconds. */
   now?: () => number;
   /** 0..1 */
@@ -49,9 +50,9 @@ export function createSmtpClient(
 ): SmtpClient & InlineSmtpClient {
   const now = options.now ?? Date.now;
   const random = options.random ?? Math.random;
-  const slots =
-    options.slots ?? createLocalSlots({ deadDestinations: deadDestinationPolicy(config), now, random });
-  const pool = new Pool({ slots, quitTimeoutMs: config.timeouts.quit, now, random });
+  const limiter =
+    options.limiter ?? createLocalLimiter({ deadDestinations: deadDestinationPolicy(config), now, random });
+  const pool = new Pool({ limiter, quitTimeoutMs: config.timeouts.quit, now, random });
   const resolver = options.resolver ?? createResolver({ servers: nameServers(config.dns?.servers) });
   let context: tls.SecureContext | undefined;
   // Made once: reading the authorities takes longer than a handshake.
@@ -73,7 +74,7 @@ export function createSmtpClient(
   });
   const deps = {
     pool,
-    slots,
+    limiter,
     limitsOf: destinationLimits(config.limits.destinations),
     sourceAddresses: config.delivery.source_addresses,
     transparentSourceOf: options.transparentSourceOf ?? (() => undefined),

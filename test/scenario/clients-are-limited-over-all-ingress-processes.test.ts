@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLeases } from "../../shared/limits/cluster-limits.ts";
+import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createMetrics } from "../../shared/runtime/metrics.ts";
 import { startTestIngress, type TestIngress, transparent } from "../support/ingress.ts";
@@ -31,11 +31,14 @@ async function processes(
   t.after(() => redis.close());
   return Promise.all(
     Array.from({ length: count }, async () => {
-      const slots = createLeases({ redis: { url: redis.url }, log: createLogger("test", { write() {} }) });
-      const ingress = await startTestIngress({ listeners, limits: { clients }, outgoing }, { slots });
+      const limiter = createClusterLimiter({
+        redis: { url: redis.url },
+        log: createLogger("test", { write() {} }),
+      });
+      const ingress = await startTestIngress({ listeners, limits: { clients }, outgoing }, { limiter });
       t.after(async () => {
         await ingress.close(0);
-        await slots.close();
+        await limiter.close();
       });
       return ingress;
     }),

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type ClusterSlots, createLeases, type LeaseOptions } from "../../shared/limits/cluster-limits.ts";
-import type { Slot, Taken } from "../../shared/limits/slots.ts";
+import {
+  type ClusterLimiter,
+  type ClusterLimiterOptions,
+  createClusterLimiter,
+} from "../../shared/limits/cluster-limiter.ts";
+
+import type { Slot, SlotAnswer } from "../../shared/limits/limiter.ts";
 import { JobChanges } from "../../shared/queue/operator/changes.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
@@ -10,18 +15,18 @@ import { startRedis, type TestRedis } from "../support/redis.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const log = createLogger("test", { write() {} });
-const wish = { destination: "example.org", connections: 3, path: "mx example.org" };
+const request = { destination: "example.org", connections: 3, reachabilityKey: "mx example.org" };
 const refused: Diagnosis = { status: "4.4.1", class: "connect", reason: "connection refused", atMs: 1 };
 
 /** Workers that share a Redis, as those of several machines do. */
 async function workers(
   t: { after(end: () => Promise<void>): void },
   count: number,
-  options: Partial<LeaseOptions> = {},
-): Promise<{ redis: TestRedis; workers: ClusterSlots[] }> {
+  options: Partial<ClusterLimiterOptions> = {},
+): Promise<{ redis: TestRedis; workers: ClusterLimiter[] }> {
   const redis = await startRedis();
   const all = Array.from({ length: count }, () =>
-    createLeases({ redis: { url: redis.url }, log, ...options }),
+    createClusterLimiter({ redis: { url: redis.url }, log, ...options }),
   );
   t.after(async () => {
     await Promise.all(all.map((worker) => worker.close()));
@@ -30,104 +35,104 @@ async function workers(
   return { redis, workers: all };
 }
 
-function slotOf(taken: Taken): Slot {
+function slotOf(taken: SlotAnswer): Slot {
   assert.equal(taken.kind, "slot");
-  return (taken as Extract<Taken, { kind: "slot" }>).slot;
+  return (taken as Extract<SlotAnswer, { kind: "slot" }>).slot;
 }
 
 test("two workers together open no more connections than the destination bears", async (t) => {
   const { workers: all } = await workers(t, 2);
-  const [a, b] = all as [ClusterSlots, ClusterSlots];
-  const taken = await Promise.all([a, b, a, b, a, b].map((worker) => worker.take(wish)));
+  const [a, b] = all as [ClusterLimiter, ClusterLimiter];
+  const taken = await Promise.all([a, b, a, b, a, b].map((worker) => worker.takeSlot(request)));
   const given = taken.filter(({ kind }) => kind === "slot");
   assert.equal(given.length, 3);
-  assert.equal((await a.take({ ...wish, destination: "other.example" })).kind, "slot");
-  slotOf(given[0] as Taken).release();
+  assert.equal((await a.takeSlot({ ...request, destination: "other.example" })).kind, "slot");
+  slotOf(given[0] as SlotAnswer).release();
   await waitFor("the other worker gets what was released", async () => {
-    const again = await Promise.all([a.take(wish), b.take(wish)]);
+    const again = await Promise.all([a.takeSlot(request), b.takeSlot(request)]);
     return again.some(({ kind }) => kind === "slot");
   });
 });
 
 test("a worker that has more than its part makes room as soon as another wants some", async (t) => {
   const { workers: all } = await workers(t, 2);
-  const [a, b] = all as [ClusterSlots, ClusterSlots];
+  const [a, b] = all as [ClusterLimiter, ClusterLimiter];
   const slots: Slot[] = [];
-  for (let i = 0; i < 3; i++) slots.push(slotOf(await a.take(wish)));
+  for (let i = 0; i < 3; i++) slots.push(slotOf(await a.takeSlot(request)));
   await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.ok(!a.yields(wish.destination), "alone it may have all");
+  assert.ok(!a.exceedsShare(request.destination), "alone it may have all");
   await waitFor("it hears of the other's wish", async () => {
-    assert.equal((await b.take(wish)).kind, "full");
-    return a.yields(wish.destination);
+    assert.equal((await b.takeSlot(request)).kind, "full");
+    return a.exceedsShare(request.destination);
   });
   slots.pop()?.release();
-  assert.ok(!a.yields(wish.destination), "two of three are its part");
-  await waitFor("the other gets it", async () => (await b.take(wish)).kind === "slot");
+  assert.ok(!a.exceedsShare(request.destination), "two of three are its part");
+  await waitFor("the other gets it", async () => (await b.takeSlot(request)).kind === "slot");
 });
 
 test("nobody gets more than a fair part while others have or want some, and what is above it goes back", async (t) => {
   const { workers: all } = await workers(t, 2);
-  const [a, b] = all as [ClusterSlots, ClusterSlots];
-  const four = { ...wish, connections: 4 };
+  const [a, b] = all as [ClusterLimiter, ClusterLimiter];
+  const four = { ...request, connections: 4 };
   const slots: Slot[] = [];
-  for (let i = 0; i < 4; i++) slots.push(slotOf(await a.take(four)));
-  a.answered(four.destination, four.path, 10);
+  for (let i = 0; i < 4; i++) slots.push(slotOf(await a.takeSlot(four)));
+  a.reportAnswer(four.destination, four.reachabilityKey, 10);
   await waitFor("it hears of the other's wish", async () => {
-    assert.equal((await b.take(four)).kind, "full");
-    return a.yields(four.destination);
+    assert.equal((await b.takeSlot(four)).kind, "full");
+    return a.exceedsShare(four.destination);
   });
   slots.pop()?.release();
-  assert.equal((await a.take(four)).kind, "full", "what was released is for the other");
-  await waitFor("the other gets it", async () => (await b.take(four)).kind === "slot");
+  assert.equal((await a.takeSlot(four)).kind, "full", "what was released is for the other");
+  await waitFor("the other gets it", async () => (await b.takeSlot(four)).kind === "slot");
   slots.pop()?.release();
   slots.pop()?.release();
-  await waitFor("Redis knows", async () => (await b.take(four)).kind === "slot");
-  assert.equal((await b.take(four)).kind, "full", "two of four are its part, though one is free");
-  slotOf(await a.take(four));
+  await waitFor("Redis knows", async () => (await b.takeSlot(four)).kind === "slot");
+  assert.equal((await b.takeSlot(four)).kind, "full", "two of four are its part, though one is free");
+  slotOf(await a.takeSlot(four));
 });
 
 test("mail that may have a part only gets none when that is in use, and makes nobody give anything back", async (t) => {
   const { workers: all } = await workers(t, 2);
-  const [a, b] = all as [ClusterSlots, ClusterSlots];
-  const four = { ...wish, connections: 4 };
-  const slow = { ...four, part: 3 };
+  const [a, b] = all as [ClusterLimiter, ClusterLimiter];
+  const four = { ...request, connections: 4 };
+  const slow = { ...four, share: 3 };
   const slots: Slot[] = [];
-  for (let i = 0; i < 3; i++) slots.push(slotOf(await a.take(slow)));
-  assert.equal((await a.take(slow)).kind, "full");
-  slots.push(slotOf(await a.take(four)));
-  assert.equal((await a.take(slow)).kind, "full");
-  assert.ok(!a.yields(four.destination), "all four are its own to have");
+  for (let i = 0; i < 3; i++) slots.push(slotOf(await a.takeSlot(slow)));
+  assert.equal((await a.takeSlot(slow)).kind, "full");
+  slots.push(slotOf(await a.takeSlot(four)));
+  assert.equal((await a.takeSlot(slow)).kind, "full");
+  assert.ok(!a.exceedsShare(four.destination), "all four are its own to have");
   // Two workers: each has two of four as its part, though slow mail asks with a part of three.
   await waitFor("it hears of the other's wish", async () => {
-    assert.equal((await b.take(slow)).kind, "full");
-    return a.yields(four.destination);
+    assert.equal((await b.takeSlot(slow)).kind, "full");
+    return a.exceedsShare(four.destination);
   });
   for (let i = 0; i < 2; i++) slots.pop()?.release();
-  assert.equal((await a.take(slow)).kind, "full", "it has its part");
-  assert.ok(!a.yields(four.destination));
-  await waitFor("the other gets one", async () => (await b.take(slow)).kind === "slot");
-  await waitFor("and one more, for fresh mail only", async () => (await b.take(four)).kind === "slot");
-  assert.equal((await b.take(slow)).kind, "full");
+  assert.equal((await a.takeSlot(slow)).kind, "full", "it has its part");
+  assert.ok(!a.exceedsShare(four.destination));
+  await waitFor("the other gets one", async () => (await b.takeSlot(slow)).kind === "slot");
+  await waitFor("and one more, for fresh mail only", async () => (await b.takeSlot(four)).kind === "slot");
+  assert.equal((await b.takeSlot(slow)).kind, "full");
 });
 
 test("a worker that died keeps nothing; one that lives keeps what it has for as long as it needs it", async (t) => {
   const leaseMs = 600;
   const { redis, workers: all } = await workers(t, 1, { leaseMs });
-  const [living] = all as [ClusterSlots];
-  slotOf(await living.take(wish));
+  const [living] = all as [ClusterLimiter];
+  slotOf(await living.takeSlot(request));
   // Its field stays in Redis as that of a process that was killed does: nobody renews it.
   await redis.command(`HSET {postern}:slots:example.org killed "2 ${Date.now() + leaseMs} 0 0"`);
-  const newcomer = createLeases({ redis: { url: redis.url }, log, leaseMs });
+  const newcomer = createClusterLimiter({ redis: { url: redis.url }, log, leaseMs });
   t.after(() => newcomer.close());
-  assert.equal((await newcomer.take(wish)).kind, "full");
+  assert.equal((await newcomer.takeSlot(request)).kind, "full");
   const slots: Slot[] = [];
   await waitFor("the lease of the dead runs out", async () => {
-    const taken = await newcomer.take(wish);
+    const taken = await newcomer.takeSlot(request);
     if (taken.kind === "slot") slots.push(taken.slot);
     return slots.length === 2;
   });
   await new Promise((resolve) => setTimeout(resolve, 2 * leaseMs));
-  assert.equal((await newcomer.take(wish)).kind, "full", "the living one still has its connection");
+  assert.equal((await newcomer.takeSlot(request)).kind, "full", "the living one still has its connection");
 });
 
 test("a rate is one for all workers, and costs no question for each message", async (t) => {
@@ -136,98 +141,98 @@ test("a rate is one for all workers, and costs no question for each message", as
   const fast = { count: 1000, periodMs: 1000 };
   let admitted = 0;
   while (admitted < 1500) {
-    const waits = await Promise.all(all.map((worker) => worker.admit("slow", rate)));
+    const waits = await Promise.all(all.map((worker) => worker.admitMessage("slow", rate)));
     const gone = waits.filter((waitMs) => waitMs === 0).length;
     if (gone === 0) break;
     admitted += gone;
   }
   assert.equal(admitted, 1000);
   const before = await calls(redis);
-  for (let i = 0; i < 500; i++) await all[0]?.admit("fast", fast);
+  for (let i = 0; i < 500; i++) await all[0]?.admitMessage("fast", fast);
   assert.ok((await calls(redis)) - before <= 5, "500 messages, a handful of questions");
 });
 
 test("what was reserved and not used goes back", async (t) => {
   const { workers: all } = await workers(t, 2);
-  const [a, b] = all as [ClusterSlots, ClusterSlots];
+  const [a, b] = all as [ClusterLimiter, ClusterLimiter];
   const rate = { count: 8, periodMs: 1_200 };
-  assert.equal(await a.admit("x", rate), 0);
-  a.refund("x", rate);
+  assert.equal(await a.admitMessage("x", rate), 0);
+  a.refundMessage("x", rate);
   await a.close();
-  for (let i = 0; i < 7; i++) assert.equal(await b.admit("x", rate), 0);
+  for (let i = 0; i < 7; i++) assert.equal(await b.admitMessage("x", rate), 0);
 });
 
 test("one worker finds out that a destination is dead, the others need not; the first answer is news to all", async (t) => {
-  const { workers: all } = await workers(t, 3, { deadDestinations: { firstMs: 400, mostMs: 800 } });
-  const [a, b, c] = all as [ClusterSlots, ClusterSlots, ClusterSlots];
-  const first = slotOf(await a.take(wish));
-  a.unanswered(wish.destination, wish.path, refused, Date.now());
+  const { workers: all } = await workers(t, 3, { deadDestinations: { firstMs: 400, maxMs: 800 } });
+  const [a, b, c] = all as [ClusterLimiter, ClusterLimiter, ClusterLimiter];
+  const first = slotOf(await a.takeSlot(request));
+  a.reportNoAnswer(request.destination, request.reachabilityKey, refused, Date.now());
   first.release();
   await waitFor("the others hear of it", async () => {
-    const taken = await b.take(wish);
+    const taken = await b.takeSlot(request);
     if (taken.kind === "slot") taken.slot.release();
-    return taken.kind === "silent" && taken.diagnosis.reason === refused.reason;
+    return taken.kind === "dead" && taken.diagnosis.reason === refused.reason;
   });
-  let probes: Taken[] = [];
+  let probes: SlotAnswer[] = [];
   await waitFor("its time is over", async () => {
-    probes = (await Promise.all([a, b, c].map((worker) => worker.take(wish)))).filter(
+    probes = (await Promise.all([a, b, c].map((worker) => worker.takeSlot(request)))).filter(
       ({ kind }) => kind === "slot",
     );
     return probes.length > 0;
   });
   assert.equal(probes.length, 1, "one of them asks");
   assert.equal(
-    (await c.take({ ...wish, ignoreDeadCache: true })).kind,
+    (await c.takeSlot({ ...request, ignoreDeadCache: true })).kind,
     "slot",
     "a last attempt is a real one",
   );
-  for (const worker of all) worker.answered(wish.destination, wish.path, 10);
+  for (const worker of all) worker.reportAnswer(request.destination, request.reachabilityKey, 10);
   await waitFor("all may ask again", async () => {
-    const kinds = await Promise.all([a, b, c].map(async (worker) => (await worker.take(wish)).kind));
-    return !kinds.includes("silent");
+    const kinds = await Promise.all([a, b, c].map(async (worker) => (await worker.takeSlot(request)).kind));
+    return !kinds.includes("dead");
   });
 });
 
 test("an operator's retry is a real attempt, whatever is remembered", async (t) => {
   const { redis, workers: all } = await workers(t, 1, {
-    deadDestinations: { firstMs: 60_000, mostMs: 60_000 },
+    deadDestinations: { firstMs: 60_000, maxMs: 60_000 },
   });
-  const [a] = all as [ClusterSlots];
-  slotOf(await a.take(wish)).release();
-  a.unanswered(wish.destination, wish.path, refused, Date.now());
-  await waitFor("it is remembered", async () => (await a.take(wish)).kind === "silent");
+  const [a] = all as [ClusterLimiter];
+  slotOf(await a.takeSlot(request)).release();
+  a.reportNoAnswer(request.destination, request.reachabilityKey, refused, Date.now());
+  await waitFor("it is remembered", async () => (await a.takeSlot(request)).kind === "dead");
   const connection = createRedis({ url: redis.url }, "plain", log);
   const nothing = { find: async () => ({ jobs: [], unknown: [] }) };
   await new JobChanges(connection, {} as never, nothing as never)
     .retry({ all: true } as never)
     .catch(() => undefined);
   connection.disconnect();
-  assert.equal((await a.take(wish)).kind, "slot");
+  assert.equal((await a.takeSlot(request)).kind, "slot");
 });
 
 test("while Redis is away each worker keeps the limits for itself, and nothing waits for Redis", async (t) => {
   const { redis, workers: all } = await workers(t, 2, {
-    deadDestinations: { firstMs: 60_000, mostMs: 60_000 },
+    deadDestinations: { firstMs: 60_000, maxMs: 60_000 },
   });
-  const [a, b] = all as [ClusterSlots, ClusterSlots];
-  const held = slotOf(await a.take(wish));
+  const [a, b] = all as [ClusterLimiter, ClusterLimiter];
+  const held = slotOf(await a.takeSlot(request));
   await redis.stop();
-  const kinds = async (worker: ClusterSlots) =>
-    (await Promise.all([1, 2, 3, 4].map(() => worker.take(wish)))).map(({ kind }) => kind);
+  const kinds = async (worker: ClusterLimiter) =>
+    (await Promise.all([1, 2, 3, 4].map(() => worker.takeSlot(request)))).map(({ kind }) => kind);
   assert.deepEqual(await kinds(b), ["slot", "slot", "slot", "full"]);
   assert.deepEqual(await kinds(a), ["slot", "slot", "full", "full"]);
-  a.unanswered(wish.destination, "mx dead.example", refused, Date.now());
-  const dead = { destination: "dead.example", connections: 3, path: "mx dead.example" };
-  assert.equal((await a.take(dead)).kind, "silent");
-  assert.equal(await a.admit("x", { count: 1, periodMs: 60_000 }), 0);
-  assert.ok(((await a.admit("x", { count: 1, periodMs: 60_000 })) as number) > 0);
-  assert.ok((await a.retrySlot("line", { eachMs: 10, earliestMs: 100, horizonMs: 1000 })) > Date.now());
+  a.reportNoAnswer(request.destination, "mx dead.example", refused, Date.now());
+  const dead = { destination: "dead.example", connections: 3, reachabilityKey: "mx dead.example" };
+  assert.equal((await a.takeSlot(dead)).kind, "dead");
+  assert.equal(await a.admitMessage("x", { count: 1, periodMs: 60_000 }), 0);
+  assert.ok(((await a.admitMessage("x", { count: 1, periodMs: 60_000 })) as number) > 0);
+  assert.ok((await a.takeRetrySlot("line", { eachMs: 10, earliestMs: 100, horizonMs: 1000 })) > Date.now());
   await redis.restart();
   held.release();
   await waitFor("Redis knows again what they hold", async () =>
     /2 \d+[\s\S]*3 \d+|3 \d+[\s\S]*2 \d+/.test(await redis.command("HVALS {postern}:slots:example.org")),
   );
-  assert.equal((await b.take(wish)).kind, "full");
+  assert.equal((await b.takeSlot(request)).kind, "full");
 });
 
 test("those who are sent away come back one after another, whichever worker sent them", async (t) => {
@@ -235,7 +240,7 @@ test("those who are sent away come back one after another, whichever worker sent
   const request = { eachMs: 50, earliestMs: 500, horizonMs: 10_000 };
   const startMs = Date.now();
   const retrySlots = await Promise.all(
-    Array.from({ length: 40 }, (_, i) => all[i % 2]?.retrySlot("line", request) ?? 0),
+    Array.from({ length: 40 }, (_, i) => all[i % 2]?.takeRetrySlot("line", request) ?? 0),
   );
   const sorted = [...retrySlots].sort((x, y) => x - y);
   assert.ok((sorted[0] ?? 0) >= startMs + 500);

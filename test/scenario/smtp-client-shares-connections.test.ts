@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Limiter } from "../../shared/limits/limiter.ts";
+import { createLocalLimiter } from "../../shared/limits/local-limiter.ts";
 import type { PriorityClass } from "../../shared/limits/queue-shares.ts";
-import { createLocalSlots, type Slots } from "../../shared/limits/slots.ts";
 import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import {
   attempt,
@@ -427,8 +428,8 @@ test("while a destination has not answered anybody, its messages come back ever 
 });
 
 test("a process that has no connection of a destination, because others have all, waits for its part", async () => {
-  const slots = createLocalSlots();
-  const settings = { ...limits({ connections: 1 }), options: { slots } };
+  const limiter = createLocalLimiter();
+  const settings = { ...limits({ connections: 1 }), options: { limiter } };
   await withPeer({}, settings, async (peer, transport) => {
     const other = testTransport(settings);
     await outcomes(other, via(peer));
@@ -440,24 +441,24 @@ test("a process that has no connection of a destination, because others have all
 });
 
 test("who waits while others are asking for connections in vain goes on waiting, and gets what comes free", async () => {
-  const local = createLocalSlots();
+  const local = createLocalLimiter();
   const answers = Promise.withResolvers<void>();
   let asked = 0;
-  const slots: Slots = {
+  const limiter: Limiter = {
     ...local,
     // As over a network: the answer is what is true when it is given.
-    take: async (wish) => {
+    takeSlot: async (wish) => {
       asked++;
       await answers.promise;
-      const taken = local.take(wish);
+      const taken = local.takeSlot(wish);
       return taken.kind === "full" ? { ...taken, busyMs: 2000 } : taken;
     },
   };
   const priorityClass = { name: "fresh", jobs: 10, isSlow: false };
-  const settings = { ...limits({ connections: 1 }), options: { slots } };
+  const settings = { ...limits({ connections: 1 }), options: { limiter } };
   await withPeer({}, settings, async (peer, transport) => {
     const destination = peer.address;
-    const others = local.take({ destination, connections: 1 });
+    const others = local.takeSlot({ destination, connections: 1 });
     assert.equal(others.kind, "slot");
     // Five ask, as long as nobody has answered; five wait, which is all of the lane that a slow destination may have.
     const results = Promise.all(

@@ -1,6 +1,7 @@
 /** An ingress for tests, with its log kept and a spool that only says whether it was asked. The test closes it. */
 import { type RunningIngress, startIngress } from "../../services/ingress/ingress.ts";
-import type { Slots } from "../../shared/limits/slots.ts";
+
+import type { Limiter } from "../../shared/limits/limiter.ts";
 import type { Endpoint } from "../../shared/net/endpoint.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
@@ -28,7 +29,7 @@ export const someClient: Endpoint = { address: "192.0.2.7", port: 40_000 };
 /** One listener `transparent`, which believes PROXY headers from 127.0.0.1, unless others are given. */
 export async function startTestIngress(
   given: Parameters<typeof testConfig>[0] = {},
-  options: { metrics?: Metrics; slots?: Slots } = {},
+  options: { metrics?: Metrics; limiter?: Limiter } = {},
 ): Promise<TestIngress> {
   const log: LogLine[] = [];
   let drafts = 0;

@@ -4,7 +4,8 @@
  */
 import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Slots, Taken } from "../../../shared/limits/slots.ts";
+
+import type { Limiter, SlotAnswer } from "../../../shared/limits/limiter.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { ipv6Network } from "../../../shared/net/network.ts";
 import type { EventName, Logger } from "../../../shared/runtime/log.ts";
@@ -32,14 +33,14 @@ export interface ClientLimits {
 
 export interface ClientLimitsOptions {
   limits: Config["limits"]["clients"];
-  slots: Pick<Slots, "take" | "admit">;
+  limiter: Pick<Limiter, "takeSlot" | "admitMessage">;
   log: Logger;
   metrics?: Metrics;
 }
 
 /** @returns `undefined` where nothing is limited */
 export function createClientLimits(options: ClientLimitsOptions): ClientLimits | undefined {
-  const { limits, slots, log } = options;
+  const { limits, limiter, log } = options;
   const { connections, rate } = limits;
   if (connections === undefined && rate === undefined) return undefined;
   const refusals: LabelledCounter | undefined = options.metrics?.counter(
@@ -51,7 +52,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
   let isClosed = false;
 
   function settle(
-    taken: Taken,
+    taken: SlotAnswer,
     socket: net.Socket,
     connection: ClientConnection,
     handOn: () => void,
@@ -83,7 +84,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
   return {
     connect(socket, connection, handOn, refuseConnection) {
       if (connections === undefined) return handOn();
-      const taken = slots.take({ destination: `client ${clientName(connection)}`, connections });
+      const taken = limiter.takeSlot({ destination: `client ${clientName(connection)}`, connections });
       if (!(taken instanceof Promise)) return settle(taken, socket, connection, handOn, refuseConnection);
       waiting.add(socket);
       taken
@@ -103,7 +104,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
               if (waitMs > 0) refusals?.with("rate").add();
               return waitMs === 0;
             };
-            const waitMs = slots.admit(`client ${clientName(connection)}`, rate);
+            const waitMs = limiter.admitMessage(`client ${clientName(connection)}`, rate);
             return typeof waitMs === "number" ? judge(waitMs) : waitMs.then(judge);
           },
         }),

@@ -3,7 +3,8 @@
  * Owns the first two; close() ends them.
  */
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Slots } from "../../../shared/limits/slots.ts";
+
+import type { Limiter } from "../../../shared/limits/limiter.ts";
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { createHolds } from "../../../shared/queue/holds/store.ts";
 import { createSuccessReports } from "../../../shared/queue/success-reports.ts";
@@ -30,10 +31,13 @@ export function createInlineDeps(options: {
   log: Logger;
   producer: Pick<Producer, "addBounce">;
   /** The caller's: who may have how many connections, in the whole cluster. */
-  slots: Slots;
+  limiter: Limiter;
 }): OwnedInlineDeps {
-  const { config, redis, holdsFile, log, producer, slots } = options;
-  const transport = createSmtpClient(config, { slots, transparentSourceOf: transparentSource(config, log) });
+  const { config, redis, holdsFile, log, producer, limiter } = options;
+  const transport = createSmtpClient(config, {
+    limiter,
+    transparentSourceOf: transparentSource(config, log),
+  });
   const holds = createHolds({ redis, file: holdsFile, log });
   const successReports = createSuccessReports({ producer, log });
   let areHoldsKnown = false;

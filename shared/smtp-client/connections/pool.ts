@@ -3,8 +3,8 @@
  * out or idle; close() ends them all.
  */
 
+import type { Limiter, Slot, SlotAnswer } from "../../limits/limiter.ts";
 import { type PriorityClass, QueueShares } from "../../limits/queue-shares.ts";
-import type { Slot, Slots, Taken } from "../../limits/slots.ts";
 import type { Diagnosis } from "../../smtp/diagnosis.ts";
 import type { DestinationLimits } from "../next-hops/destination.ts";
 import type { SmtpConnection } from "../session/connection.ts";
@@ -27,7 +27,7 @@ const pollWithSomeMs = 250;
 const newestShare = 0.2;
 
 /** A slot of a destination, with an open session in it or room for one. */
-export interface Loan {
+export interface LeasedConnection {
   key: string;
   readonly shelf: Shelf;
   readonly slot: Slot;
@@ -39,10 +39,10 @@ export interface Loan {
 }
 
 export type Acquired =
-  | { kind: "loan"; loan: Loan }
+  | { kind: "leased"; leased: LeasedConnection }
   | { kind: "full"; retryAtMs: number; reason: string }
   /** No host answered lately: how that attempt ended. */
-  | { kind: "silent"; diagnosis: Diagnosis };
+  | { kind: "dead"; diagnosis: Diagnosis };
 
 /** What is wanted of the pool. */
 export interface ConnectionRequest {
@@ -50,20 +50,20 @@ export interface ConnectionRequest {
   key: string;
   destination: string;
   /** As pathOf() names it. */
-  path: string;
+  reachabilityKey: string;
   limits: DestinationLimits;
   /** Of the destination's connections, as many as its lane may have. */
-  part: number;
+  share: number;
   /** Ask even where nobody answered lately. */
   ignoreDeadCache: boolean;
   priorityClass: PriorityClass | undefined;
   /** The line that it stands in when the destination is full. */
-  line: string;
+  retryQueue: string;
   signal: AbortSignal;
 }
 
 interface Waiter {
-  wish: ConnectionRequest;
+  request: ConnectionRequest;
   resolve(acquired: Acquired | Promise<Acquired>): void;
 }
 
@@ -71,7 +71,7 @@ interface Waiter {
 interface Shelf {
   destination: string;
   limits: DestinationLimits;
-  idle: Loan[];
+  idle: LeasedConnection[];
   waiters: Waiter[];
   /** Loans that are out, and requests that wait for the answer to whether there is a slot. */
   users: number;
@@ -90,7 +90,7 @@ interface Shelf {
 }
 
 export interface PoolOptions {
-  slots: Slots;
+  limiter: Limiter;
   quitTimeoutMs: number;
   now: () => number;
   random: () => number;
@@ -99,7 +99,7 @@ export interface PoolOptions {
 export class Pool {
   readonly #options: PoolOptions;
   readonly #shelves = new Map<string, Shelf>();
-  readonly #lent = new Set<Loan>();
+  readonly #lent = new Set<LeasedConnection>();
   readonly #queueShares = new QueueShares();
   /** Those who wait for the answer to whether there is a slot. */
   readonly #asking = new QueueShares();
@@ -113,21 +113,23 @@ export class Pool {
   }
 
   /** A session to go on with, or a slot to open one in. Waits for a short time when that promises to help. */
-  async acquire(wish: ConnectionRequest): Promise<Acquired> {
-    const shelf = this.#shelf(wish.destination, wish.limits);
-    if (this.#isClosing) return this.#full(shelf, wish);
-    const idle = this.#takeIdle(shelf, wish);
-    if (idle !== undefined) return this.#lend(idle, wish);
-    if (placeOf(shelf.waiters, wish.priorityClass) === 0 && this.#mayOpen(shelf, wish)) {
-      const acquired = await this.#takeSlot(shelf, wish);
+  async acquire(request: ConnectionRequest): Promise<Acquired> {
+    const shelf = this.#shelf(request.destination, request.limits);
+    if (this.#isClosing) return this.#full(shelf, request);
+    const idle = this.#takeIdle(shelf, request);
+    if (idle !== undefined) return this.#lend(idle, request);
+    if (placeOf(shelf.waiters, request.priorityClass) === 0 && this.#mayOpen(shelf, request)) {
+      const acquired = await this.#takeSlot(shelf, request);
       if (acquired !== undefined) return acquired;
     }
-    if (!this.#isWorthWaiting(shelf, wish)) return this.#full(shelf, wish);
-    return this.#wait(shelf, wish);
+    if (!this.#isWorthWaiting(shelf, request)) return this.#full(shelf, request);
+    return this.#wait(shelf, request);
   }
 
-  /** The session of a loan is open: the destination lives, and bears more. */
-  opened({ shelf }: Loan): void {
+  /** A session was opened in the slot: the destination answers, and may have more connections. */
+  attachSession(leased: LeasedConnection, session: Session): void {
+    const { shelf } = leased;
+    leased.session = session;
     if (shelf.isProven) return;
     shelf.isProven = true;
     shelf.knownSinceMs = this.#options.now();
@@ -135,39 +137,39 @@ export class Pool {
   }
 
   /** @param reusable  whether the session takes another transaction */
-  giveBack(loan: Loan, reusable: boolean): void {
-    const { shelf, session } = loan;
+  release(leased: LeasedConnection, reusable: boolean): void {
+    const { shelf, session } = leased;
     const busyOf = this.#busyOf(shelf);
     const nowMs = this.#options.now();
-    if (nowMs > loan.sinceMs) this.#observe(shelf, nowMs - loan.sinceMs);
-    this.#lent.delete(loan);
-    this.#queueShares.leave(loan.priorityClass, shelf.destination);
+    if (nowMs > leased.sinceMs) this.#observe(shelf, nowMs - leased.sinceMs);
+    this.#lent.delete(leased);
+    this.#queueShares.leave(leased.priorityClass, shelf.destination);
     shelf.users--;
     const mayStay =
       reusable &&
       session?.connection.isInStep &&
       session.transactions < shelf.limits.messagesPerConnection &&
       nowMs - session.openedAtMs < maxAgeMs &&
-      !this.#options.slots.yields(shelf.destination) &&
+      !this.#options.limiter.exceedsShare(shelf.destination) &&
       !this.#isClosing;
     if (!mayStay) {
-      this.#retire(loan);
+      this.#retire(leased);
     } else {
-      const heir = heirOf(shelf.waiters, loan, busyOf);
+      const heir = heirOf(shelf.waiters, leased, busyOf);
       if (heir !== undefined) {
         shelf.waiters.splice(shelf.waiters.indexOf(heir), 1);
-        heir.resolve(this.#lend(loan, heir.wish));
-      } else if (shelf.waiters.some(({ wish }) => hasShare(wish, busyOf))) this.#retire(loan);
-      else this.#putAside(loan, session, nowMs);
+        heir.resolve(this.#lend(leased, heir.request));
+      } else if (shelf.waiters.some(({ request }) => hasShare(request, busyOf))) this.#retire(leased);
+      else this.#putAside(leased, session, nowMs);
     }
     if (this.#isClosing && this.#lent.size === 0) this.#onEmpty?.();
     this.#forgetIdle(shelf);
   }
 
   /** Ends a lent session and keeps its slot, for another one. */
-  dismiss(loan: Loan): void {
-    const { session } = loan;
-    loan.session = undefined;
+  endSession(leased: LeasedConnection): void {
+    const { session } = leased;
+    leased.session = undefined;
     if (session !== undefined) void this.quit(session.connection);
   }
 
@@ -188,8 +190,8 @@ export class Pool {
     this.#isClosing = true;
     clearInterval(this.#sweeper);
     for (const shelf of this.#shelves.values()) {
-      for (const waiter of shelf.waiters.splice(0)) waiter.resolve(this.#full(shelf, waiter.wish));
-      for (const loan of shelf.idle.splice(0)) this.#retire(loan);
+      for (const waiter of shelf.waiters.splice(0)) waiter.resolve(this.#full(shelf, waiter.request));
+      for (const leased of shelf.idle.splice(0)) this.#retire(leased);
     }
     if (this.#lent.size > 0) {
       const timer = setTimeout(cutOff, graceMs);
@@ -202,37 +204,43 @@ export class Pool {
   }
 
   /** The one that was used last, where the wish may have one more. */
-  #takeIdle(shelf: Shelf, wish: ConnectionRequest): Loan | undefined {
-    if (!hasShare(wish, this.#busyOf(shelf))) return undefined;
+  #takeIdle(shelf: Shelf, request: ConnectionRequest): LeasedConnection | undefined {
+    if (!hasShare(request, this.#busyOf(shelf))) return undefined;
     for (;;) {
-      const at = shelf.idle.findLastIndex((loan) => loan.key === wish.key);
+      const at = shelf.idle.findLastIndex((leased) => leased.key === request.key);
       if (at < 0) return undefined;
-      const [loan] = shelf.idle.splice(at, 1);
-      if (loan?.session?.connection.isInStep) return loan;
+      const [leased] = shelf.idle.splice(at, 1);
+      if (leased?.session?.connection.isInStep) return leased;
       // The beginning of a reply that nobody asked for has come.
-      if (loan !== undefined) this.#retire(loan);
+      if (leased !== undefined) this.#retire(leased);
     }
   }
 
   /** @returns `undefined` when the destination has all that it may have */
   async #takeSlot(
     shelf: Shelf,
-    wish: ConnectionRequest,
-  ): Promise<Extract<Acquired, { kind: "loan" | "silent" }> | undefined> {
-    const { key, destination, path, part, ignoreDeadCache, priorityClass } = wish;
+    request: ConnectionRequest,
+  ): Promise<Extract<Acquired, { kind: "leased" | "dead" }> | undefined> {
+    const { key, destination, reachabilityKey, share, ignoreDeadCache, priorityClass } = request;
     const { connections } = shelf.limits;
     // The shelf must not be forgotten meanwhile, and who asks too must see that this place in the lane is spoken for.
     shelf.users++;
     this.#asking.enter(priorityClass, destination);
-    let taken: Taken;
+    let taken: SlotAnswer;
     try {
-      taken = await this.#options.slots.take({ destination, connections, part, path, ignoreDeadCache });
+      taken = await this.#options.limiter.takeSlot({
+        destination,
+        connections,
+        share,
+        reachabilityKey,
+        ignoreDeadCache,
+      });
     } finally {
       shelf.users--;
       this.#asking.leave(priorityClass, destination);
     }
     if (taken.kind === "slot") {
-      const loan: Loan = {
+      const leased: LeasedConnection = {
         key,
         shelf,
         slot: taken.slot,
@@ -240,9 +248,9 @@ export class Pool {
         priorityClass: undefined,
         sinceMs: 0,
       };
-      return this.#lend(loan, wish);
+      return this.#lend(leased, request);
     }
-    if (taken.kind === "silent") return taken;
+    if (taken.kind === "dead") return taken;
     shelf.othersBusyMs = taken.busyMs ?? guessedBusyMs;
     if (shelf.users + shelf.leaving === 0 && shelf.waiters.length > 0) {
       // Those who wait thought that we would get some.
@@ -256,27 +264,30 @@ export class Pool {
     return undefined;
   }
 
-  #lend(loan: Loan, { key, priorityClass }: ConnectionRequest): Extract<Acquired, { kind: "loan" }> {
-    loan.key = key;
-    loan.priorityClass = priorityClass;
-    this.#queueShares.enter(priorityClass, loan.shelf.destination);
-    loan.sinceMs = this.#options.now();
-    loan.shelf.users++;
-    this.#lent.add(loan);
-    if (loan.session !== undefined) loan.session.connection.onUnexpected = undefined;
-    return { kind: "loan", loan };
+  #lend(
+    leased: LeasedConnection,
+    { key, priorityClass }: ConnectionRequest,
+  ): Extract<Acquired, { kind: "leased" }> {
+    leased.key = key;
+    leased.priorityClass = priorityClass;
+    this.#queueShares.enter(priorityClass, leased.shelf.destination);
+    leased.sinceMs = this.#options.now();
+    leased.shelf.users++;
+    this.#lent.add(leased);
+    if (leased.session !== undefined) leased.session.connection.onUnexpected = undefined;
+    return { kind: "leased", leased };
   }
 
-  #putAside(loan: Loan, session: Session, nowMs: number): void {
-    loan.sinceMs = nowMs;
+  #putAside(leased: LeasedConnection, session: Session, nowMs: number): void {
+    leased.sinceMs = nowMs;
     // 421 and a closed connection are all that a server may say unasked (RFC 5321 §3.8).
     session.connection.onUnexpected = () => {
-      const at = loan.shelf.idle.indexOf(loan);
+      const at = leased.shelf.idle.indexOf(leased);
       if (at < 0) return;
-      loan.shelf.idle.splice(at, 1);
-      this.#retire(loan);
+      leased.shelf.idle.splice(at, 1);
+      this.#retire(leased);
     };
-    loan.shelf.idle.push(loan);
+    leased.shelf.idle.push(leased);
     this.#sweeper ??= setInterval(() => this.#sweep(), 1000).unref();
   }
 
@@ -286,8 +297,8 @@ export class Pool {
     for (const shelf of this.#shelves.values()) {
       // The longest idle ones stand first.
       while (shelf.idle[0] !== undefined && nowMs - shelf.idle[0].sinceMs >= idleMs) {
-        const loan = shelf.idle.shift();
-        if (loan !== undefined) this.#retire(loan);
+        const leased = shelf.idle.shift();
+        if (leased !== undefined) this.#retire(leased);
       }
       kept += shelf.idle.length;
       this.#forgetIdle(shelf);
@@ -298,8 +309,8 @@ export class Pool {
   }
 
   /** The slot is free when the connection is closed: the server counts it until then. */
-  #retire(loan: Loan): void {
-    const { session, shelf, slot } = loan;
+  #retire(leased: LeasedConnection): void {
+    const { session, shelf, slot } = leased;
     shelf.leaving++;
     const free = () => {
       shelf.leaving--;
@@ -313,16 +324,18 @@ export class Pool {
   /** Gives what came free to who waits first; who waits for hosts that do not answer is told so. */
   async #serve(shelf: Shelf): Promise<void> {
     for (;;) {
-      const first = shelf.waiters.find(({ wish }) => this.#mayOpen(shelf, wish));
+      const first = shelf.waiters.find(({ request }) => this.#mayOpen(shelf, request));
       if (first === undefined) return;
       // One that was left to fresh mail while slow mail had all of its part.
-      const idle = this.#takeIdle(shelf, first.wish);
+      const idle = this.#takeIdle(shelf, first.request);
       const acquired =
-        idle === undefined ? await this.#takeSlot(shelf, first.wish) : this.#lend(idle, first.wish);
+        idle === undefined ? await this.#takeSlot(shelf, first.request) : this.#lend(idle, first.request);
       if (acquired === undefined) return;
-      if (acquired.kind === "silent") {
-        const { path } = first.wish;
-        const told = shelf.waiters.filter(({ wish }) => wish.path === path && !wish.ignoreDeadCache);
+      if (acquired.kind === "dead") {
+        const { reachabilityKey } = first.request;
+        const told = shelf.waiters.filter(
+          ({ request }) => request.reachabilityKey === reachabilityKey && !request.ignoreDeadCache,
+        );
         if (told.length === 0) return;
         shelf.waiters = shelf.waiters.filter((waiter) => !told.includes(waiter));
         for (const waiter of told) waiter.resolve(acquired);
@@ -331,7 +344,7 @@ export class Pool {
       // Who asked may have left meanwhile; then the slot is free again, and the next in line may ask for it.
       const at = shelf.waiters.indexOf(first);
       if (at < 0) {
-        this.giveBack(acquired.loan, false);
+        this.release(acquired.leased, false);
         return;
       }
       shelf.waiters.splice(at, 1);
@@ -340,27 +353,27 @@ export class Pool {
     }
   }
 
-  #wait(shelf: Shelf, wish: ConnectionRequest): Promise<Acquired> {
-    const { signal } = wish;
+  #wait(shelf: Shelf, request: ConnectionRequest): Promise<Acquired> {
+    const { signal } = request;
     return new Promise((resolve) => {
       const leave = () => {
         const at = shelf.waiters.indexOf(waiter);
         if (at < 0) return;
         shelf.waiters.splice(at, 1);
         if (shelf.isProven) this.#observe(shelf, maxWaitMs);
-        waiter.resolve(this.#full(shelf, wish));
+        waiter.resolve(this.#full(shelf, request));
       };
       const timer = setTimeout(leave, maxWaitMs);
       signal.addEventListener("abort", leave);
       const waiter: Waiter = {
-        wish,
+        request,
         resolve(acquired) {
           clearTimeout(timer);
           signal.removeEventListener("abort", leave);
           resolve(acquired);
         },
       };
-      shelf.waiters.splice(placeOf(shelf.waiters, wish.priorityClass), 0, waiter);
+      shelf.waiters.splice(placeOf(shelf.waiters, request.priorityClass), 0, waiter);
       this.#poll(shelf);
     });
   }
@@ -375,12 +388,12 @@ export class Pool {
     }, everyMs);
   }
 
-  #mayOpen(shelf: Shelf, wish: ConnectionRequest): boolean {
+  #mayOpen(shelf: Shelf, request: ConnectionRequest): boolean {
     if (!shelf.isProven && shelf.users >= firstOpenings) return false;
-    const asking = this.#asking.busy(wish.priorityClass, shelf.destination);
+    const asking = this.#asking.busy(request.priorityClass, shelf.destination);
     return (
-      this.#queueShares.hasRoom(wish.priorityClass, shelf.destination, asking + 1) &&
-      hasShare(wish, this.#busyOf(shelf))
+      this.#queueShares.hasRoom(request.priorityClass, shelf.destination, asking + 1) &&
+      hasShare(request, this.#busyOf(shelf))
     );
   }
 
@@ -394,21 +407,23 @@ export class Pool {
     const ours = Math.min(shelf.users + shelf.leaving, connections);
     const waiting = placeOf(waiters, priorityClass);
     return isWorthWaiting({ connections, ours, waiting, busyMs, othersBusyMs }, () => {
-      const ofClass = waiters.filter(({ wish }) => wish.priorityClass?.name === priorityClass?.name).length;
+      const ofClass = waiters.filter(
+        ({ request }) => request.priorityClass?.name === priorityClass?.name,
+      ).length;
       return this.#queueShares.hasRoom(priorityClass, shelf.destination, ofClass + 1);
     });
   }
 
   /** Jobs that come back at once would only be sent away again: each gets a time of its own. */
-  async #full(shelf: Shelf, { line }: ConnectionRequest): Promise<Acquired> {
-    const { slots, now, random } = this.#options;
+  async #full(shelf: Shelf, { retryQueue }: ConnectionRequest): Promise<Acquired> {
+    const { limiter, now, random } = this.#options;
     if (this.#isClosing) return { kind: "full", retryAtMs: now() + minRetryMs, reason: "the gateway stops" };
     const { busyMs, othersBusyMs } = shelf;
     const { connections } = shelf.limits;
     const back = returnOf({ connections, busyMs, othersBusyMs }, now() - shelf.knownSinceMs);
     const retryAtMs =
       back.kind === "turn"
-        ? await slots.retrySlot(line, back)
+        ? await limiter.takeRetrySlot(retryQueue, back)
         : Math.ceil(now() + back.earliestMs + (back.latestMs - back.earliestMs) * random());
     const reason = `${shelf.destination} has all of its ${connections} connections in use`;
     return { kind: "full", retryAtMs, reason };

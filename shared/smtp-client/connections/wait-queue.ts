@@ -3,12 +3,12 @@ import type { PriorityClass } from "../../limits/queue-shares.ts";
 
 /** Who waits. */
 interface Waiting {
-  wish: {
+  request: {
     /** What must be equal for a session to be shared. */
     key: string;
     priorityClass: PriorityClass | undefined;
     /** Of the destination's connections, as many as its lane may have. */
-    part: number;
+    share: number;
   };
 }
 
@@ -16,13 +16,15 @@ interface Waiting {
 type BusyOf = (priorityClass: PriorityClass | undefined) => number;
 
 /** The place in the line for one of this lane that comes now. */
-export function placeOf(line: readonly Waiting[], priorityClass: PriorityClass | undefined): number {
-  return isSlow(priorityClass) ? line.length : line.filter(({ wish }) => !isSlow(wish.priorityClass)).length;
+export function placeOf(queue: readonly Waiting[], priorityClass: PriorityClass | undefined): number {
+  return isSlow(priorityClass)
+    ? queue.length
+    : queue.filter(({ request }) => !isSlow(request.priorityClass)).length;
 }
 
 /** Whether the lane's part has room for one more; elsewhere than in this process nobody is counted. */
-export function hasShare({ priorityClass, part }: Waiting["wish"], busyOf: BusyOf): boolean {
-  return busyOf(priorityClass) < part;
+export function hasShare({ priorityClass, share }: Waiting["request"], busyOf: BusyOf): boolean {
+  return busyOf(priorityClass) < share;
 }
 
 /**
@@ -30,14 +32,14 @@ export function hasShare({ priorityClass, part }: Waiting["wish"], busyOf: BusyO
  * destination that is always busy with fresh mail would keep it for ever.
  */
 export function heirOf<W extends Waiting>(
-  line: readonly W[],
-  { key, priorityClass }: Omit<Waiting["wish"], "part">,
+  queue: readonly W[],
+  { key, priorityClass }: Omit<Waiting["request"], "share">,
   busyOf: BusyOf,
 ): W | undefined {
-  const heirs = line.filter(({ wish }) => wish.key === key && hasShare(wish, busyOf));
+  const heirs = queue.filter(({ request }) => request.key === key && hasShare(request, busyOf));
   const slow = isSlow(priorityClass)
     ? undefined
-    : heirs.find(({ wish }) => isSlow(wish.priorityClass) && busyOf(wish.priorityClass) === 0);
+    : heirs.find(({ request }) => isSlow(request.priorityClass) && busyOf(request.priorityClass) === 0);
   return slow ?? heirs[0];
 }
 

@@ -37,8 +37,8 @@ test("one destination has half of a lane at most, and what it leaves is there ag
 });
 
 test("silence is remembered for less than a message waits by itself", () => {
-  assert.deepEqual(deadDestinationPolicy(testConfig()), { firstMs: 60_000, mostMs: 600_000 });
+  assert.deepEqual(deadDestinationPolicy(testConfig()), { firstMs: 60_000, maxMs: 600_000 });
   const quick = testConfig({ queue: { retry: ["2s", "1m"] } });
-  assert.deepEqual(deadDestinationPolicy(quick), { firstMs: 1000, mostMs: 30_000 });
+  assert.deepEqual(deadDestinationPolicy(quick), { firstMs: 1000, maxMs: 30_000 });
   assert.equal(deadDestinationPolicy(testConfig({ limits: { dead_destination: 0 } })).firstMs, 0);
 });

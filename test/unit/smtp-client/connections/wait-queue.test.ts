@@ -6,7 +6,7 @@ import { hasShare, heirOf, placeOf } from "../../../../shared/smtp-client/connec
 const fresh: PriorityClass = { name: "delivery", jobs: 10, isSlow: false };
 const slow: PriorityClass = { name: "delivery-slow", jobs: 10, isSlow: true };
 const waits = (priorityClass: PriorityClass | undefined, key = "k") => ({
-  wish: { key, priorityClass, part: priorityClass?.isSlow === true ? 3 : 4 },
+  request: { key, priorityClass, share: priorityClass?.isSlow === true ? 3 : 4 },
 });
 /** So many connections that the slow lane has; the others do not count. */
 const slowHas = (busy: number) => (priorityClass: PriorityClass | undefined) =>
@@ -21,9 +21,9 @@ test("fresh mail stands behind fresh mail, and slow mail behind all", () => {
 });
 
 test("a lane has a part in a destination's connections until it has all of its part", () => {
-  assert.ok(hasShare(waits(slow).wish, slowHas(2)));
-  assert.ok(!hasShare(waits(slow).wish, slowHas(3)));
-  assert.ok(hasShare(waits(fresh).wish, slowHas(3)));
+  assert.ok(hasShare(waits(slow).request, slowHas(2)));
+  assert.ok(!hasShare(waits(slow).request, slowHas(3)));
+  assert.ok(hasShare(waits(fresh).request, slowHas(3)));
 });
 
 test("a session goes to the first of the line that can use it", () => {

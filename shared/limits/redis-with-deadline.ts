@@ -7,7 +7,7 @@ const answerMs = 500;
 /** After a failure nobody asks for so long: not each message waits for its own. */
 const restMs = 1_000;
 
-export class RedisInTime {
+export class RedisWithDeadline {
   readonly connection: RedisConnection;
   #restsUntilMs = 0;
   /** Until the first connection stands, or has not come about in time: what is asked right after the start waits. */

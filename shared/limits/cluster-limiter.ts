@@ -8,14 +8,15 @@ import type { Logger } from "../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../runtime/redis.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
 import { diagnosisSchema } from "../smtp/diagnosis-schema.ts";
-import { holdSlots, markDead, takeRetrySlot, takeSlot } from "./cluster-scripts.ts";
+import { ClusterRates } from "./cluster-rates.ts";
+import { markDeadScript, renewLeasesScript, takeRetrySlotScript, takeSlotScript } from "./cluster-scripts.ts";
 import type { DeadDestinationPolicy } from "./dead-destinations.ts";
 import { deadDestinationKey, retrySlotKey, slotsKey, voidSilencesKey } from "./keys.ts";
-import { RateReserve } from "./rate-reserve.ts";
-import { RedisInTime } from "./redis-in-time.ts";
-import { createLocalSlots, type Slot, type SlotRequest, type Slots, shareOf, type Taken } from "./slots.ts";
+import { type Limiter, type Slot, type SlotAnswer, type SlotRequest, shareOf } from "./limiter.ts";
+import { createLocalLimiter } from "./local-limiter.ts";
+import { RedisWithDeadline } from "./redis-with-deadline.ts";
 
-export interface LeaseOptions {
+export interface ClusterLimiterOptions {
   redis: RedisConfig;
   log: Logger;
   /** Absent: no silence is remembered. */
@@ -24,7 +25,7 @@ export interface LeaseOptions {
   leaseMs?: number;
 }
 
-export interface ClusterSlots extends Slots {
+export interface ClusterLimiter extends Limiter {
   close(): Promise<void>;
 }
 
@@ -61,14 +62,14 @@ interface Account {
   toldBusyMs: number;
 }
 
-export function createLeases(options: LeaseOptions): ClusterSlots {
+export function createClusterLimiter(options: ClusterLimiterOptions): ClusterLimiter {
   const { log, leaseMs = usualLeaseMs } = options;
-  const deadDestinations = options.deadDestinations ?? { firstMs: 0, mostMs: 0 };
+  const deadDestinations = options.deadDestinations ?? { firstMs: 0, maxMs: 0 };
   const worker = randomUUID();
-  const redis = new RedisInTime(createRedis(options.redis, "producer", log));
+  const redis = new RedisWithDeadline(createRedis(options.redis, "producer", log));
   /** Remembers silence and turns while Redis is away; connections are counted in the accounts, whoever gave them. */
-  const local = createLocalSlots({ deadDestinations });
-  const rates = new RateReserve(redis, local);
+  const local = createLocalLimiter({ deadDestinations });
+  const rates = new ClusterRates(redis, local);
   const accounts = new Map<string, Account>();
   /** Paths that this process knows, or has been told, to be silent: their first answer is news. */
   const suspects = new Set<string>();
@@ -108,34 +109,34 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
     };
   };
 
-  const suspect = (path: string): void => {
+  const suspect = (reachabilityKey: string): void => {
     // Whoever probes a path after its time is told that it is one.
     if (suspects.size >= mostSuspects) suspects.clear();
-    suspects.add(path);
+    suspects.add(reachabilityKey);
   };
 
   /** Without Redis: what this process alone may have. */
-  const takeHere = (wish: SlotRequest, account: Account): Taken => {
-    if (account.used >= shareOf(wish)) return { kind: "full" };
-    const taken = local.take({ ...wish, part: Number.POSITIVE_INFINITY });
+  const takeHere = (request: SlotRequest, account: Account): SlotAnswer => {
+    if (account.used >= shareOf(request)) return { kind: "full" };
+    const taken = local.takeSlot({ ...request, share: Number.POSITIVE_INFINITY });
     if (taken.kind !== "slot") return taken;
     taken.slot.release();
     return { kind: "slot", slot: slotOf(account) };
   };
 
-  const ask = async (wish: SlotRequest, account: Account): Promise<Taken> => {
-    const { destination, connections, path, ignoreDeadCache } = wish;
+  const ask = async (request: SlotRequest, account: Account): Promise<SlotAnswer> => {
+    const { destination, connections, reachabilityKey, ignoreDeadCache } = request;
     const keys = [slotsKey(destination)];
-    if (path !== undefined) keys.push(deadDestinationKey(path), voidSilencesKey);
+    if (reachabilityKey !== undefined) keys.push(deadDestinationKey(reachabilityKey), voidSilencesKey);
     account.asking++;
     try {
-      if (path !== undefined) await marking.get(path);
+      if (reachabilityKey !== undefined) await marking.get(reachabilityKey);
       const flag = ignoreDeadCache === true ? 1 : 0;
       const busyMs = Math.ceil(account.busyMs);
-      const args = [worker, connections, leaseMs, flag, heardAgo(account), busyMs, shareOf(wish)];
-      const answer = (await redis.run(takeSlot, keys, args)) as TakeAnswer;
+      const args = [worker, connections, leaseMs, flag, heardAgo(account), busyMs, shareOf(request)];
+      const answer = (await redis.run(takeSlotScript, keys, args)) as TakeAnswer;
       if (answer[0] === 2) {
-        return { kind: "silent", diagnosis: diagnosisSchema.parse(JSON.parse(answer[1])) as Diagnosis };
+        return { kind: "dead", diagnosis: diagnosisSchema.parse(JSON.parse(answer[1])) as Diagnosis };
       }
       const [given, fair, more] = answer;
       account.connections = connections;
@@ -143,11 +144,11 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
       if (given === 0) return more === 0 ? { kind: "full" } : { kind: "full", busyMs: more };
       account.granted++;
       account.toldBusyMs = busyMs;
-      if (more === 1 && path !== undefined) suspect(path);
+      if (more === 1 && reachabilityKey !== undefined) suspect(reachabilityKey);
       return { kind: "slot", slot: slotOf(account) };
     } catch (error) {
       redis.failed(error);
-      return takeHere(wish, account);
+      return takeHere(request, account);
     } finally {
       account.asking--;
     }
@@ -166,7 +167,7 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
       }
       try {
         const keys = some.map(([destination]) => slotsKey(destination));
-        const counts = (await redis.run(holdSlots, keys, args)) as number[];
+        const counts = (await redis.run(renewLeasesScript, keys, args)) as number[];
         for (const [i, [, account]] of some.entries()) {
           account.fair = Math.ceil(account.connections / Math.max(1, counts[i] ?? 1));
         }
@@ -196,69 +197,70 @@ export function createLeases(options: LeaseOptions): ClusterSlots {
   const timer = setInterval(sweep, sweepMs).unref();
 
   return {
-    take(wish) {
-      if (redis.starting !== undefined) return redis.starting.then(() => this.take(wish));
-      const account = accountOf(wish.destination);
-      if (!redis.isThere) return takeHere(wish, account);
+    takeSlot(request) {
+      if (redis.starting !== undefined) return redis.starting.then(() => this.takeSlot(request));
+      const account = accountOf(request.destination);
+      if (!redis.isThere) return takeHere(request, account);
       const mayReuse =
         // What is more than a fair part goes back, that others may have it.
-        account.used < account.fair && (wish.path === undefined || account.heardMs > account.unheardMs);
-      if (account.granted > account.used && account.used < shareOf(wish) && mayReuse) {
+        account.used < account.fair &&
+        (request.reachabilityKey === undefined || account.heardMs > account.unheardMs);
+      if (account.granted > account.used && account.used < shareOf(request) && mayReuse) {
         return { kind: "slot", slot: slotOf(account) };
       }
-      return ask(wish, account);
+      return ask(request, account);
     },
 
-    admit: (destination, rate) => rates.admit(destination, rate),
-    refund: (destination, rate) => rates.refund(destination, rate),
+    admitMessage: (destination, rate) => rates.admitMessage(destination, rate),
+    refundMessage: (destination, rate) => rates.refundMessage(destination, rate),
 
-    async retrySlot(line, request) {
+    async takeRetrySlot(line, request) {
       await redis.starting;
-      if (!redis.isThere) return local.retrySlot(line, request);
+      if (!redis.isThere) return local.takeRetrySlot(line, request);
       try {
         const { eachMs, earliestMs, horizonMs } = request;
         const args = [eachMs, earliestMs, horizonMs, Math.random()];
-        return Date.now() + Number(await redis.run(takeRetrySlot, [retrySlotKey(line)], args));
+        return Date.now() + Number(await redis.run(takeRetrySlotScript, [retrySlotKey(line)], args));
       } catch (error) {
         redis.failed(error);
-        return local.retrySlot(line, request);
+        return local.takeRetrySlot(line, request);
       }
     },
 
-    yields(destination) {
+    exceedsShare(destination) {
       const account = accounts.get(destination);
       return account !== undefined && account.used > account.fair;
     },
 
-    answered(destination, path, tookMs) {
+    reportAnswer(destination, reachabilityKey, tookMs) {
       const account = accountOf(destination);
       account.heardMs = Date.now();
       account.busyMs =
         account.busyMs === 0 ? tookMs : account.busyMs + newestShare * (tookMs - account.busyMs);
-      if (!suspects.delete(path)) return;
-      local.answered(destination, path, tookMs);
-      redis.connection.del(deadDestinationKey(path)).catch(redis.failed);
+      if (!suspects.delete(reachabilityKey)) return;
+      local.reportAnswer(destination, reachabilityKey, tookMs);
+      redis.connection.del(deadDestinationKey(reachabilityKey)).catch(redis.failed);
     },
 
-    unanswered(destination, path, diagnosis, startedMs) {
+    reportNoAnswer(destination, reachabilityKey, diagnosis, startedMs) {
       const account = accountOf(destination);
       account.unheardMs = Date.now();
       if (deadDestinations.firstMs === 0 || account.heardMs >= startedMs) return;
-      suspect(path);
-      local.unanswered(destination, path, diagnosis, startedMs);
-      const keys = [deadDestinationKey(path), slotsKey(destination), voidSilencesKey];
+      suspect(reachabilityKey);
+      local.reportNoAnswer(destination, reachabilityKey, diagnosis, startedMs);
+      const keys = [deadDestinationKey(reachabilityKey), slotsKey(destination), voidSilencesKey];
       const args = [
         Date.now() - startedMs,
         deadDestinations.firstMs,
-        deadDestinations.mostMs,
+        deadDestinations.maxMs,
         JSON.stringify(diagnosis),
       ];
       if (!redis.isThere) return;
       const marked = redis
-        .run(markDead, keys, args)
+        .run(markDeadScript, keys, args)
         .then(() => undefined, redis.failed)
-        .finally(() => marking.delete(path));
-      marking.set(path, marked);
+        .finally(() => marking.delete(reachabilityKey));
+      marking.set(reachabilityKey, marked);
     },
 
     async close() {

@@ -1,9 +1,9 @@
 /** Messages of cluster-wide rates, reserved a quarter of a second ahead: a fast rate costs four questions a second. */
 import type { Rate } from "../config/values.ts";
-import { reserveRate } from "./cluster-scripts.ts";
+import { reserveRateScript } from "./cluster-scripts.ts";
 import { rateKey } from "./keys.ts";
-import type { RedisInTime } from "./redis-in-time.ts";
-import type { LocalSlots } from "./slots.ts";
+import type { LocalLimiter } from "./local-limiter.ts";
+import type { RedisWithDeadline } from "./redis-with-deadline.ts";
 
 const aheadMs = 250;
 const mostAtOnce = 1000;
@@ -22,18 +22,18 @@ interface Reserve {
   isAsking: boolean;
 }
 
-export class RateReserve {
-  readonly #redis: RedisInTime;
-  readonly #local: Pick<LocalSlots, "admit">;
+export class ClusterRates {
+  readonly #redis: RedisWithDeadline;
+  readonly #local: Pick<LocalLimiter, "admitMessage">;
   readonly #reserves = new Map<string, Reserve>();
 
-  constructor(redis: RedisInTime, local: Pick<LocalSlots, "admit">) {
+  constructor(redis: RedisWithDeadline, local: Pick<LocalLimiter, "admitMessage">) {
     this.#redis = redis;
     this.#local = local;
   }
 
   /** @returns milliseconds to wait, 0: counted */
-  admit(name: string, rate: Rate): number | Promise<number> {
+  admitMessage(name: string, rate: Rate): number | Promise<number> {
     let reserve = this.#reserves.get(name);
     if (reserve === undefined) {
       reserve = { rate, left: 0, reservedMs: 0, emptyUntilMs: 0, waiters: [], isAsking: false };
@@ -46,15 +46,15 @@ export class RateReserve {
     const waitMs = reserve.emptyUntilMs - Date.now();
     if (waitMs > 0) return waitMs;
     const { starting } = this.#redis;
-    if (starting !== undefined) return starting.then(() => this.admit(name, rate));
-    if (!this.#redis.isThere) return this.#local.admit(name, rate);
+    if (starting !== undefined) return starting.then(() => this.admitMessage(name, rate));
+    if (!this.#redis.isThere) return this.#local.admitMessage(name, rate);
     const { waiters } = reserve;
     const answer = new Promise<number>((resolve) => waiters.push(resolve));
     if (!reserve.isAsking) void this.#ask(name, reserve);
     return answer;
   }
 
-  refund(name: string, rate: Rate): void {
+  refundMessage(name: string, rate: Rate): void {
     const reserve = this.#reserves.get(name);
     if (reserve === undefined) return;
     reserve.left++;
@@ -88,10 +88,13 @@ export class RateReserve {
       let waitMs: number;
       try {
         const args = [shareMs, rate.periodMs, want];
-        [given, waitMs] = (await this.#redis.run(reserveRate, [rateKey(name)], args)) as [number, number];
+        [given, waitMs] = (await this.#redis.run(reserveRateScript, [rateKey(name)], args)) as [
+          number,
+          number,
+        ];
       } catch (error) {
         this.#redis.failed(error);
-        for (const resolve of waiters.splice(0)) resolve(this.#local.admit(name, rate));
+        for (const resolve of waiters.splice(0)) resolve(this.#local.admitMessage(name, rate));
         break;
       }
       reserve.left += given;
@@ -109,6 +112,6 @@ export class RateReserve {
   async #giveBack(name: string, { rate, left }: Reserve): Promise<void> {
     if (left === 0 || !this.#redis.isThere) return;
     const args = [rate.periodMs / rate.count, rate.periodMs, -left];
-    await this.#redis.run(reserveRate, [rateKey(name)], args).catch(this.#redis.failed);
+    await this.#redis.run(reserveRateScript, [rateKey(name)], args).catch(this.#redis.failed);
   }
 }
