@@ -39,7 +39,7 @@ export function configurationEntries(): Entry[] {
   ]);
 }
 
-const introduction = `<!-- Made by \`node shared/config/generate.ts\` from shared/config/schema.ts. Do not edit. -->
+const introduction = `<!-- Made by \`npm run generate\` from shared/config/schema.ts. Do not edit. -->
 # Configuration
 
 One YAML file configures all services: \`-c FILE\`, else \`$POSTERN_CONFIG\`, else \`./postern.yaml\`. \`postern config check\`

@@ -1,16 +1,8 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { generatedDocs } from "../../../shared/config/generate.ts";
 import { editorJsonSchema, type JsonSchema } from "../../../shared/config/json-schema.ts";
 import { loadConfig } from "../../../shared/config/load.ts";
 import { configurationEntries } from "../../../shared/config/reference.ts";
-
-for (const [name, text] of Object.entries(generatedDocs())) {
-  test(`docs/${name} is what the schema says; else run: node shared/config/generate.ts`, () => {
-    assert.equal(readFileSync(new URL(`../../../docs/${name}`, import.meta.url), "utf8"), text);
-  });
-}
 
 test("every key has a description, a type and, unless it may be absent, a default", () => {
   const entries = configurationEntries();
