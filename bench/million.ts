@@ -19,7 +19,7 @@ import type { Row, Section } from "./report.ts";
 const log = pino({ level: "error" });
 const sampleSize = 20_000;
 const batch = 1000;
-const route = "relay mx";
+const route = { label: "relay via mx bench.example", aliases: ["bench.example"] };
 const domain = "example.com";
 const octets = 200;
 
@@ -242,7 +242,7 @@ async function recover(redis: TestRedis, spool: Spool): Promise<{ seconds: numbe
     redis: { url: redis.url },
     config: testConfig(),
     log,
-    describe: () => route,
+    summarizeRoute: () => route,
     onScan: ({ deliveries }) => scanned.resolve(deliveries),
   });
   const messages = await scanned.promise;

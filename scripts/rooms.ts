@@ -108,6 +108,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/bullmq",
       "shared/queue/contract",
       "shared/queue/holds",
+      "shared/routing",
       "shared/runtime",
       "shared/spool",
     ],
@@ -115,7 +116,7 @@ export const rooms: Record<string, Room> = {
   "shared/queue/contract": {
     purpose: "The queue contract: names, job ids, payloads, delivery jobs and the retry schedule.",
     pure: true,
-    imports: ["shared/config", "shared/mail", "shared/smtp", "shared/spool"],
+    imports: ["shared/config", "shared/mail", "shared/routing", "shared/smtp", "shared/spool"],
   },
   "shared/queue/bullmq": {
     purpose: "All that knows BullMQ's inside: workers, job locks, keys and scripts.",
@@ -151,6 +152,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/contract",
       "shared/queue/holds",
       "shared/queue/operator",
+      "shared/routing",
       "shared/runtime",
       "shared/spool",
     ],

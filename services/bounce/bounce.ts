@@ -8,7 +8,7 @@ import { type BounceConsumerOptions, consumeBounces } from "../../shared/queue/c
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
 import { compileRouting, routeOf } from "../../shared/routing/classify.ts";
-import { describeRoute } from "../../shared/routing/route.ts";
+import { summarizeRoute } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
@@ -42,7 +42,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
     spool,
     publish: (message, routes) => publisher.publish(message, routes),
     addDead: (job) => producer.addDead(job),
-    describeRoute: (meta) => describeRoute(routeOf(routing, meta, 0)),
+    summarizeRoute: (meta) => summarizeRoute(routeOf(routing, meta, 0)),
     now: Date.now,
     random: () => randomBytes(9),
   });

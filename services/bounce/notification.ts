@@ -4,6 +4,7 @@ import type { MessageMeta } from "../../shared/mail/message.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import type { BounceJob } from "../../shared/queue/contract/contract.ts";
 import type { DeadJob } from "../../shared/queue/contract/dead-job.ts";
+import type { RouteSummary } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { RecipientState } from "../../shared/spool/recipient-state.ts";
 import type { Body, Settlement, Spool, StoredMessage } from "../../shared/spool/spool.ts";
@@ -19,10 +20,10 @@ export interface NotifierDependencies {
   metrics: BounceMetrics;
   spool: Spool;
   /** Schedules what is in the spool already; it may take its time. */
-  publish(message: StoredMessage, routes: string[]): void;
+  publish(message: StoredMessage, routes: RouteSummary[]): void;
   addDead(job: DeadJob): Promise<void>;
-  /** What to show as the route of a notification until its first attempt. */
-  describeRoute(meta: MessageMeta): string;
+  /** The route that the job of a notification carries until its first attempt. */
+  summarizeRoute(meta: MessageMeta): RouteSummary;
   /** Epoch milliseconds. */
   now(): number;
   random(): Uint8Array;
@@ -72,7 +73,7 @@ export async function sendNotification(
   } finally {
     await draft.discard();
   }
-  deps.publish(stored, [deps.describeRoute(meta)]);
+  deps.publish(stored, [deps.summarizeRoute(meta)]);
   deps.metrics.made(kind);
   log.info({
     event: "dsn.made",

@@ -160,7 +160,7 @@ async function moveToDead(
   }
   await deps.spool.settle(settlements);
   const stored = { meta: original.meta, locator: original.job.locator };
-  for (const job of deadJobs(stored, settlements, reason, deps.describeRoute)) await deps.addDead(job);
+  for (const job of deadJobs(stored, settlements, reason, deps.summarizeRoute)) await deps.addDead(job);
   deps.metrics.dead(settlements.length);
   deps.log.warn({
     event: "message.dead",

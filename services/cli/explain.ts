@@ -12,8 +12,8 @@ import {
   type Handler,
   type Routing,
 } from "../../shared/routing/classify.ts";
-import type { NextHop } from "../../shared/routing/next-hop.ts";
-import { describeNextHop, type Row } from "../../shared/routing/route.ts";
+import { identifyNextHop, type NextHop } from "../../shared/routing/next-hop.ts";
+import type { Row } from "../../shared/routing/route.ts";
 import { interfaceAddresses } from "../../shared/runtime/interface-addresses.ts";
 import { whyNotHidden } from "../../shared/smtp-client/session/transparent-source.ts";
 import { unreachable } from "../../shared/unreachable.ts";
@@ -167,15 +167,10 @@ function explainConnection({ row, handler, nextHop, setting, instead }: Connecti
 }
 
 function showNextHop(nextHop: NextHop): ShownNextHop {
-  const text = describeNextHop(nextHop);
+  const text = identifyNextHop(nextHop).label;
   switch (nextHop.kind) {
     case "servers":
-      return {
-        kind: nextHop.kind,
-        servers: nextHop.servers,
-        hide: nextHop.hide,
-        text: nextHop.servers.map(formatHostPort).join(", "),
-      };
+      return { kind: nextHop.kind, servers: nextHop.servers, hide: nextHop.hide, text };
     case "relay": {
       const { name, host, port, tls } = nextHop.relay;
       return { kind: nextHop.kind, name, host, port, tls, text };

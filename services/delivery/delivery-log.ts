@@ -1,6 +1,6 @@
 /** The lines that tell a delivery's story: one event for each fact, the same fields in each. */
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import { describeNextHop } from "../../shared/routing/route.ts";
+import { identifyNextHop } from "../../shared/routing/next-hop.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import { replyLine } from "../../shared/smtp/diagnose.ts";
 import type { Outcome } from "../../shared/smtp/diagnosis.ts";
@@ -26,7 +26,7 @@ export function logAttempt(log: Logger, { jobId, meta, group, attempt }: GroupCo
     attempt,
     recipients: group.recipients.length,
     row: group.row,
-    nextHop: describeNextHop(group.nextHop),
+    nextHop: identifyNextHop(group.nextHop).label,
   });
 }
 
@@ -45,7 +45,7 @@ export function logOutcomes(
     from: meta.envelope.reversePath,
     attempt,
     row: group.row,
-    nextHop: describeNextHop(group.nextHop),
+    nextHop: identifyNextHop(group.nextHop).label,
     ms: Math.round(facts.durationMs),
     delayMs: nowMs - meta.receivedAtMs,
     ...describeTls(facts),

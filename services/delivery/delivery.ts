@@ -15,7 +15,7 @@ import { createHolds } from "../../shared/queue/holds/store.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createReconciler, type ReconcilerTiming } from "../../shared/queue/reconcile/reconciler.ts";
 import { compileRouting, type Routing, routeOf } from "../../shared/routing/classify.ts";
-import { describeRoute } from "../../shared/routing/route.ts";
+import { summarizeRoute } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
@@ -72,7 +72,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     config,
     log,
     holds,
-    describe: ({ meta }, part) => describeRoute(router.route(meta, meta.parts[part]?.[0] ?? 0)),
+    summarizeRoute: ({ meta }, part) => summarizeRoute(router.route(meta, meta.parts[part]?.[0] ?? 0)),
     ...(options.reconcilerTiming === undefined ? {} : { timing: options.reconcilerTiming }),
   });
   let consumer: Consumer | undefined;

@@ -1,8 +1,8 @@
 /** How the pending recipients of a job are tried now: one leg for each next hop. A config change may split them at any attempt. */
 import type { MessageMeta } from "../../shared/mail/message.ts";
 import type { AttemptHistory } from "../../shared/queue/contract/contract.ts";
-import type { NextHop } from "../../shared/routing/next-hop.ts";
-import { nextHopKey, type QueuedRow } from "../../shared/routing/route.ts";
+import { identifyNextHop, type NextHop } from "../../shared/routing/next-hop.ts";
+import type { QueuedRow } from "../../shared/routing/route.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
 import { type BackupPolicy, chooseWay } from "./backup-route.ts";
 import type { Untried } from "./decide-next.ts";
@@ -48,7 +48,8 @@ export function planAttempts(
     let { row, nextHop } = router.route(meta, recipient);
     // The backup is a setting of `relay`: mail for protected servers, sent to a relay host, would come back to us.
     const other = backup === undefined || row !== "relay" ? undefined : router.backup(meta, recipient);
-    const usable = other !== undefined && nextHopKey(other) !== nextHopKey(nextHop);
+    const usable =
+      other !== undefined && identifyNextHop(other).groupKey !== identifyNextHop(nextHop).groupKey;
     let withoutBackup = !usable;
     if (usable && last !== undefined) {
       const diagnosis = last.get(recipient);
@@ -64,7 +65,7 @@ export function planAttempts(
     }
     if (pending.length === 1)
       return { groups: [{ row, nextHop, recipients: [recipient], withoutBackup }], untried };
-    const key = `${row} ${withoutBackup} ${nextHopKey(nextHop)}`;
+    const key = `${row} ${withoutBackup} ${identifyNextHop(nextHop).groupKey}`;
     const group = groups.get(key);
     if (group) group.recipients.push(recipient);
     else groups.set(key, { row, nextHop, recipients: [recipient], withoutBackup });

@@ -14,7 +14,7 @@
  * 6. Only then is the job done or put back. A crash before it runs the job again, which finds in the spool what is left.
  */
 import type { DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
-import { describeRoute } from "../../shared/routing/route.ts";
+import { summarizeRoute } from "../../shared/routing/route.ts";
 import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
 import { SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { joinSteps, type NextStep, type Untried } from "./decide-next.ts";
@@ -91,7 +91,7 @@ async function deliver(deps: WorkerDependencies, work: Work): Promise<JobNext> {
   if (next.retry !== undefined) {
     return {
       kind: "later",
-      route: describeRoute(plan.groups[0] ?? deps.router.route(meta, first)),
+      route: summarizeRoute(plan.groups[0] ?? deps.router.route(meta, first)),
       ...next.retry,
     };
   }

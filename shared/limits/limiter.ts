@@ -19,7 +19,7 @@ export interface SlotRequest {
   connections: number;
   /** It gets none while so many are in use already, where it has a part in them only; absent: all. */
   share?: number;
-  /** The hosts that have to answer, as pathOf() names them; absent: nobody remembers whether they do. */
+  /** The hosts that have to answer, as reachabilityKeyOf() names them; absent: nobody remembers whether they do. */
   reachabilityKey?: string;
   /** Ask even where nobody answered lately. */
   ignoreDeadCache?: boolean;

@@ -104,7 +104,12 @@ async function deliver(
       return { kind: "done" };
     case "later": {
       const { again: _, ...rest } = job;
-      const data: DeliveryJob = { ...rest, history: next.history, route: next.route };
+      const data: DeliveryJob = {
+        ...rest,
+        history: next.history,
+        route: next.route.label,
+        aliases: next.route.aliases,
+      };
       return { kind: "later", atMs: next.atMs, queue: next.queue, data, failures: 0 };
     }
     case "postponed":

@@ -1,5 +1,6 @@
 /** Puts jobs into the queues: idempotent by job id, many in one step, never waiting long. It owns one connection; close() ends it. */
 
+import type { RouteSummary } from "../routing/route.ts";
 import type { Logger } from "../runtime/log.ts";
 import { createRedis, type RedisConfig, type RedisConnection } from "../runtime/redis.ts";
 import { withTimeout } from "../runtime/with-timeout.ts";
@@ -15,7 +16,7 @@ import type { Producer } from "./contract/queue.ts";
 export interface Part {
   message: StoredMessage;
   part: number;
-  route: string;
+  route: RouteSummary;
   /** An earlier job of it may have been worked on. */
   again: boolean;
   /** How long holds have kept it so far. */
@@ -28,6 +29,9 @@ export interface QueueProducer extends Producer {
   /** Asks the keeper to compare the schedule with the spool. */
   requestScan(): Promise<void>;
 }
+
+/** For callers that name no route: the job gets one at its first attempt. */
+const unknownRoute: RouteSummary = { label: "", aliases: [] };
 
 /** How long anything here may take before it rejects. */
 const timeLimitMs = 4_000;
@@ -65,7 +69,7 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
       const parts: Part[] = [];
       for (const { message, routes, again = false } of messages) {
         for (let part = 0; part < message.meta.parts.length; part++) {
-          parts.push({ message, part, route: routes[part] ?? "", again });
+          parts.push({ message, part, route: routes[part] ?? unknownRoute, again });
         }
       }
       await addGroups(parts);

@@ -1,4 +1,5 @@
 /** Enqueues accepted messages in the background, as many at once as have come together. It owns nothing but its backlog. */
+import type { RouteSummary } from "../routing/route.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { StoredMessage } from "../spool/spool.ts";
 import type { Publisher } from "./contract/queue.ts";
@@ -81,7 +82,7 @@ export function createPublisher(
 
   start();
   return {
-    publish(message: StoredMessage, routes: string[]) {
+    publish(message: StoredMessage, routes: RouteSummary[]) {
       if (waiting.length >= limits.maxBacklog) {
         const excess = waiting.length - limits.maxBacklog + 1;
         waiting.splice(0, excess);

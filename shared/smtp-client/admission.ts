@@ -2,7 +2,6 @@
 
 import type { Limiter } from "../limits/limiter.ts";
 import { connectionsFor } from "../limits/queue-shares.ts";
-import type { NextHop } from "../routing/next-hop.ts";
 import type { Acquired, Pool } from "./connections/pool.ts";
 import type { DestinationLimits } from "./next-hops/destination.ts";
 import type { AttemptRequest } from "./smtp-client.ts";
@@ -53,26 +52,4 @@ export async function admit(
   });
   if (acquired.kind !== "leased" && rate !== undefined) limiter.refundMessage(destination, rate);
   return acquired;
-}
-
-/**
- * What must answer for the destination to be alive: its hosts and ports, and where we come from, since only one client's
- * address may have no way back.
- * @param source  the address of a hidden delivery, or ""
- */
-export function reachabilityKeyOf(nextHop: NextHop, source: string): string {
-  return source === "" ? hostsOf(nextHop) : `${hostsOf(nextHop)} from ${source}`;
-}
-
-function hostsOf(nextHop: NextHop): string {
-  switch (nextHop.kind) {
-    case "mx":
-      return `mx ${nextHop.domain.toLowerCase()}`;
-    case "relay":
-      return `${nextHop.relay.host.toLowerCase()}:${nextHop.relay.port}`;
-    case "host":
-      return `${nextHop.host.host.toLowerCase()}:${nextHop.host.port}`;
-    case "servers":
-      return nextHop.servers.map(({ host, port }) => `${host.toLowerCase()}:${port}`).join();
-  }
 }

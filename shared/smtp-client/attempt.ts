@@ -3,13 +3,13 @@ import net from "node:net";
 import { mustHaveTls } from "../mail/envelope.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import { isLoopback } from "../net/network.ts";
-import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
+import { identifyNextHop, type NextHop, type NextHopIdentity, type TlsLevel } from "../routing/next-hop.ts";
 import { deferred, type Failure, type Remote, remoteName, replyLine } from "../smtp/diagnose.ts";
 import type { Diagnosis, Outcome } from "../smtp/diagnosis.ts";
-import { type AdmissionDeps, admit, reachabilityKeyOf } from "./admission.ts";
+import { type AdmissionDeps, admit } from "./admission.ts";
 import type { LeasedConnection } from "./connections/pool.ts";
 import { type AddressDeps, deliveryAddresses, stopped, type Target } from "./next-hops/delivery-addresses.ts";
-import { connectionKey, type DestinationLimits } from "./next-hops/destination.ts";
+import { connectionKey, type DestinationLimits, reachabilityKeyOf } from "./next-hops/destination.ts";
 import { RecipientOutcomes } from "./recipient-outcomes.ts";
 import { type Opened, openSession, type Session, type SessionDeps } from "./session/session.ts";
 import type { AddressTry, AttemptRequest, AttemptResult } from "./smtp-client.ts";
@@ -39,6 +39,7 @@ type DeliveryAddress = Extract<Target, { kind: "address" }>;
 export class Attempt {
   readonly #request: AttemptRequest;
   readonly #deps: AttemptDeps;
+  readonly #nextHop: NextHopIdentity;
   readonly #destination: string;
   readonly #hide: boolean;
   readonly #helo: string;
@@ -55,12 +56,12 @@ export class Attempt {
   /** How the last host that did not say a word failed. */
   #silence: Diagnosis | undefined;
 
-  /** @param destination  as destinationName gives it */
-  constructor(request: AttemptRequest, destination: string, deps: AttemptDeps) {
+  constructor(request: AttemptRequest, deps: AttemptDeps) {
     const { nextHop, message } = request;
     this.#request = request;
     this.#deps = deps;
-    this.#destination = destination;
+    this.#nextHop = identifyNextHop(nextHop);
+    this.#destination = this.#nextHop.limitName;
     this.#hide = nextHop.kind === "servers" && nextHop.hide;
     this.#helo = this.#hide ? (heloOf(message) ?? deps.hostname) : deps.hostname;
     this.#transparentSource = this.#hide ? deps.transparentSourceOf(message) : undefined;
@@ -86,8 +87,8 @@ export class Attempt {
       return this.#tried(startedMs);
     }
     const source = this.#transparentSource ?? "";
-    const reachabilityKey = reachabilityKeyOf(request.nextHop, source);
-    const key = connectionKey(request.nextHop, this.#wish, this.#helo, source);
+    const reachabilityKey = reachabilityKeyOf(this.#nextHop, source);
+    const key = connectionKey(this.#nextHop, { tls: this.#wish, helo: this.#helo, source });
     const limits = deps.limitsOf(this.#destination);
     const admission = await admit(
       { request, destination: this.#destination, limits, key, reachabilityKey },

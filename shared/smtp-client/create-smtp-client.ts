@@ -12,7 +12,7 @@ import { createResolver, type Resolver } from "./dns/resolver.ts";
 import { HostsFile, nameServers } from "./dns/system.ts";
 import { type InlineSmtpClient, openInline } from "./inline.ts";
 import { smtpPort } from "./next-hops/delivery-addresses.ts";
-import { destinationLimits, destinationName, tlsLevels } from "./next-hops/destination.ts";
+import { destinationLimits, tlsLevels } from "./next-hops/destination.ts";
 import type { SmtpConnection } from "./session/connection.ts";
 import type { AttemptRequest, AttemptResult, SmtpClient } from "./smtp-client.ts";
 import { fetchPolicy } from "./tls/sts/fetch-policy.ts";
@@ -94,7 +94,7 @@ export function createSmtpClient(
   const running = new Set<Attempt>();
 
   async function run(request: AttemptRequest): Promise<AttemptResult> {
-    const attempt = new Attempt(request, destinationName(request.nextHop), deps);
+    const attempt = new Attempt(request, deps);
     running.add(attempt);
     try {
       return await attempt.run();

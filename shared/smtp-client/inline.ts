@@ -1,11 +1,10 @@
 /** Inline delivery: a transaction with the far server while the client is still connected, by the same code as deliveries. */
 import type { Envelope } from "../mail/envelope.ts";
 import type { MessageMeta, Origin } from "../mail/message.ts";
-import type { NextHop } from "../routing/next-hop.ts";
+import { identifyNextHop, type NextHop } from "../routing/next-hop.ts";
 import { deferred } from "../smtp/diagnose.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";
 import { stopped } from "./next-hops/delivery-addresses.ts";
-import { destinationName } from "./next-hops/destination.ts";
 import type { AttemptRequest, AttemptResult } from "./smtp-client.ts";
 import { InlineTransaction } from "./transaction/inline-transaction.ts";
 
@@ -38,7 +37,7 @@ export function openInline(
   { stepMs, dotMs, now }: { stepMs: number; dotMs: number; now: () => number },
 ): InlineTransaction {
   const isHidden = nextHop.kind === "servers" && nextHop.hide;
-  const destination = destinationName(nextHop);
+  const destination = identifyNextHop(nextHop).limitName;
   const transaction = new InlineTransaction({
     envelope,
     declaredOctets:

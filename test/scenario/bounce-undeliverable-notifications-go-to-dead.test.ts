@@ -1,10 +1,12 @@
 /** What becomes of a notification that its receiver does not take, or whose enqueueing was lost. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
 import { createBounceMetrics } from "../../services/bounce/bounce-metrics.ts";
 import { createNotifier } from "../../services/bounce/notifier.ts";
 import { createMailFlow } from "../support/mail-flow.ts";
+import { routeNamed } from "../support/route-named.ts";
 import { startSmtpPeer } from "../support/smtp-peer.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -59,7 +61,7 @@ test("a notification whose enqueueing was lost with the process is found in the 
     // The process ends here, after the commit and before the enqueue.
     publish: () => {},
     addDead: async () => {},
-    describeRoute: () => "",
+    summarizeRoute: () => routeNamed(""),
     now: Date.now,
     random: () => crypto.getRandomValues(new Uint8Array(9)),
   });

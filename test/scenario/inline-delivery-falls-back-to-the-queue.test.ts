@@ -10,6 +10,7 @@ import {
   send,
   startInlineFlow,
 } from "../support/inline.ts";
+import { routeNamed } from "../support/route-named.ts";
 import {
   close,
   deaf,
@@ -231,10 +232,10 @@ test("who was answered 4xx waits for the queue's next attempt, who was not asked
   const { meta } = stored.message;
   // Two jobs for one next hop: each has its time.
   assert.deepEqual(meta.parts, [[0], [1]]);
-  const { history } = makeDeliveryJob(stored.message, 0, "", false);
+  const { history } = makeDeliveryJob(stored.message, 0, routeNamed(""), false);
   assert.equal(history?.attempts, 1);
   assert.equal(history?.last[0]?.diagnosis.reply?.code, 450);
-  assert.equal(makeDeliveryJob(stored.message, 1, "", false).history, undefined);
+  assert.equal(makeDeliveryJob(stored.message, 1, routeNamed(""), false).history, undefined);
   const waitMs = (meta.tried?.untilMs ?? 0) - (history?.lastAttemptAtMs ?? 0);
   assert.ok(waitMs >= 9 * 60_000 && waitMs <= 11 * 60_000, `${waitMs} ms`);
 });

@@ -4,6 +4,7 @@ import { createProducer, type QueueProducer } from "../../shared/queue/producer.
 import { createPublisher } from "../../shared/queue/publisher.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { storedMessage } from "../unit/queue/stored-message.ts";
 
@@ -30,10 +31,11 @@ test("mail accepted while Redis is down is enqueued when it is back, each messag
   const messages = Array.from({ length: 1200 }, () =>
     storedMessage({ to: ["a@example.org", "b@example.net"] }),
   );
-  for (const message of messages.slice(0, 400)) publisher.publish(message, ["mx", "mx"]);
+  for (const message of messages.slice(0, 400))
+    publisher.publish(message, [routeNamed("mx"), routeNamed("mx")]);
   await waitFor("all are enqueued", () => publisher.backlog === 0);
   await redis.stop();
-  for (const message of messages.slice(400)) publisher.publish(message, ["mx", "mx"]);
+  for (const message of messages.slice(400)) publisher.publish(message, [routeNamed("mx"), routeNamed("mx")]);
   await waitFor("the outage is noticed", () => lines.some((line) => line.includes("Redis is out of reach")));
   assert.equal(publisher.backlog, 800);
   await redis.restart();
@@ -47,7 +49,7 @@ test("mail accepted while Redis is down is enqueued when it is back, each messag
 });
 
 test("adding fails within seconds while Redis is down, and while it does not answer", async () => {
-  const add = () => producer.addDeliveries([{ message: storedMessage({}), routes: ["mx"] }]);
+  const add = () => producer.addDeliveries([{ message: storedMessage({}), routes: [routeNamed("mx")] }]);
   await waitFor("it works", () =>
     add().then(
       () => true,
@@ -82,7 +84,7 @@ test("a backlog that outgrows memory forgets its oldest messages and asks the ke
   await redis.command("DEL {postern}:delivery:wait");
   await redis.stop();
   const messages = Array.from({ length: 30 }, () => storedMessage({}));
-  for (const message of messages) publisher.publish(message, ["mx"]);
+  for (const message of messages) publisher.publish(message, [routeNamed("mx")]);
   assert.ok(publisher.backlog <= 11);
   await redis.restart();
   await waitFor("it asked again", async () => (await number("GET {postern}:keeper:scans")) > before);
@@ -95,7 +97,7 @@ test("a backlog that outgrows memory forgets its oldest messages and asks the ke
 test("closing gives the backlog its time, and no more", async () => {
   const publisher = createPublisher(producer, log);
   await redis.stop();
-  publisher.publish(storedMessage({}), ["mx"]);
+  publisher.publish(storedMessage({}), [routeNamed("mx")]);
   const startedMs = Date.now();
   await publisher.close(200);
   assert.ok(Date.now() - startedMs < 2_000);

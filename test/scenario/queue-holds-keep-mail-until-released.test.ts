@@ -16,6 +16,7 @@ import { createMemorySpool } from "../../shared/spool/memory.ts";
 import { testConfig } from "../support/config.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { storedMessage } from "../unit/queue/stored-message.ts";
 
@@ -80,7 +81,7 @@ async function work(rules = 0): Promise<string[]> {
 
 async function accept(...addresses: string[]): Promise<string[]> {
   const messages = addresses.map((address) => storedMessage({ to: [address] }));
-  await producer.addDeliveries(messages.map((message) => ({ message, routes: ["mx"] })));
+  await producer.addDeliveries(messages.map((message) => ({ message, routes: [routeNamed("mx")] })));
   return messages.map(({ meta }) => meta.id);
 }
 
@@ -205,7 +206,7 @@ test("a hold that expires lets its mail go by itself", async () => {
     config: testConfig(),
     log,
     holds,
-    describe: () => "mx",
+    summarizeRoute: () => routeNamed("mx"),
     timing: { tickMs: 100, reclaimMs: 0 },
   });
   toClose.push(() => reconciler.close());

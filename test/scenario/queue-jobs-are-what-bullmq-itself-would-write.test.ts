@@ -11,6 +11,7 @@ import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis, type RedisConnection } from "../../shared/runtime/redis.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { storedMessage } from "../unit/queue/stored-message.ts";
 
@@ -41,11 +42,11 @@ function queue(name: string): Queue {
 
 test("a job that we add is the job that BullMQ's add would have made, priority left out", async () => {
   const message = storedMessage({});
-  const theirs = await queue("delivery").add("mail", makeDeliveryJob(message, 0, "mx", false), {
+  const theirs = await queue("delivery").add("mail", makeDeliveryJob(message, 0, routeNamed("mx"), false), {
     jobId: "theirs",
     attempts: 1_000_000_000,
   });
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   const {
     opts: theirOpts,
     timestamp: theirTime,
@@ -78,7 +79,7 @@ test("a delayed job of ours has the due time that BullMQ would give it, and wake
 test("a job that we deferred into the other queue is a delayed job there to BullMQ, and leaves nothing behind", async () => {
   const message = storedMessage({});
   const jobId = `${message.meta.id}-0`;
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   const atMs = Date.now() + 3_600_000;
   const consumer = consumeDeliveries({
     redis: { url: redis.url },
@@ -90,7 +91,7 @@ test("a job that we deferred into the other queue is a delayed job there to Bull
         atMs,
         queue: "delivery-slow",
         history: { attempts: 3, last: [] },
-        route: "mx b",
+        route: routeNamed("mx b"),
       };
     },
   });
@@ -138,7 +139,9 @@ test("a deferred job with its whole history takes at most 1.5 KB of Redis, 1.2 K
     const before = await used();
     const jobs = 4_000;
     const messages = Array.from({ length: jobs }, () => storedMessage({}));
-    await producer.addDeliveries(messages.map((message) => ({ message, routes: ["relay mx example.org"] })));
+    await producer.addDeliveries(
+      messages.map((message) => ({ message, routes: [routeNamed("relay mx example.org")] })),
+    );
     const consumer = consumeDeliveries({
       redis: { url: redis.url },
       log,
@@ -146,7 +149,7 @@ test("a deferred job with its whole history takes at most 1.5 KB of Redis, 1.2 K
       async handle() {
         const history = { attempts: 1, lastAttemptAtMs: Date.now(), last: [{ recipients: [0], diagnosis }] };
         const atMs = Date.now() + 3_600_000;
-        return { kind: "later", atMs, queue: "delivery", history, route: "relay mx example.org" };
+        return { kind: "later", atMs, queue: "delivery", history, route: routeNamed("relay mx example.org") };
       },
     });
     await waitFor("all are deferred", async () => (await plain.zcard("{postern}:delivery:delayed")) === jobs);

@@ -10,6 +10,7 @@ import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { busy, storedMessage } from "../unit/queue/stored-message.ts";
 
@@ -62,8 +63,12 @@ test("a message becomes one job for each part, and adding it again changes nothi
     to: ["a@example.org", "b@example.org", "c@example.net"],
     parts: [[0, 1], [2]],
   });
-  await producer.addDeliveries([{ message, routes: ["mx example.org", "mx example.net"] }]);
-  await producer.addDeliveries([{ message, routes: ["mx example.org", "mx example.net"], again: true }]);
+  await producer.addDeliveries([
+    { message, routes: [routeNamed("mx example.org"), routeNamed("mx example.net")] },
+  ]);
+  await producer.addDeliveries([
+    { message, routes: [routeNamed("mx example.org"), routeNamed("mx example.net")], again: true },
+  ]);
   const tasks = consume(() => ({ kind: "done" }));
   await waitFor(
     "both parts are done",
@@ -85,14 +90,14 @@ test("an idle worker takes new mail at once, and deferred mail when it is due", 
           atMs: Date.now() + 50,
           queue: "delivery",
           history: { attempts: 1, last: [] },
-          route: "mx",
+          route: routeNamed("mx"),
         }
       : { kind: "done" },
   );
   // Idle workers look by themselves every five seconds only: whatever is faster was woken.
   for (let n = 1; n <= 3; n++) {
     const startedMs = Date.now();
-    await producer.addDeliveries([{ message: storedMessage({}), routes: ["mx"] }]);
+    await producer.addDeliveries([{ message: storedMessage({}), routes: [routeNamed("mx")] }]);
     await waitFor("both tries", () => tasks.length === 2 * n);
     assert.ok(Date.now() - startedMs < 3_000, `${Date.now() - startedMs} ms`);
   }
@@ -100,7 +105,7 @@ test("an idle worker takes new mail at once, and deferred mail when it is due", 
 
 test("a deferred job comes back with its history and route, even in the slow queue, and is only there", async () => {
   const message = storedMessage({});
-  await producer.addDeliveries([{ message, routes: ["mx example.org"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx example.org", ["example.org"])] }]);
   const history = (attempts: number) => ({
     attempts,
     lastAttemptAtMs: 1_700_000_000_000,
@@ -115,7 +120,7 @@ test("a deferred job comes back with its history and route, even in the slow que
       atMs: Date.now() + 20,
       queue: next,
       history: history(attempts + 1),
-      route: `try ${attempts}`,
+      route: routeNamed(`try ${attempts}`, [`relay${attempts}.example`]),
     };
   });
   await waitFor(
@@ -123,12 +128,12 @@ test("a deferred job comes back with its history and route, even in the slow que
     async () => tasks.length === 4 && (await isGone(tasks[0]?.jobId ?? "")),
   );
   assert.deepEqual(
-    tasks.map(({ queue, job }) => [queue, job.route, job.history?.attempts]),
+    tasks.map(({ queue, job }) => [queue, job.route, job.aliases, job.history?.attempts]),
     [
-      ["delivery", "mx example.org", undefined],
-      ["delivery", "try 0", 1],
-      ["delivery-slow", "try 1", 2],
-      ["delivery-slow", "try 2", 3],
+      ["delivery", "mx example.org", ["example.org"], undefined],
+      ["delivery", "try 0", ["relay0.example"], 1],
+      ["delivery-slow", "try 1", ["relay1.example"], 2],
+      ["delivery-slow", "try 2", ["relay2.example"], 3],
     ],
   );
   assert.deepEqual(tasks[3]?.job.history, history(3));
@@ -140,24 +145,24 @@ test("a deferred job comes back with its history and route, even in the slow que
 
 test("a job is never in both queues: what is in the slow one is not added to the other", async () => {
   const message = storedMessage({});
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   const tasks = consume(() => ({
     kind: "later",
     atMs: Date.now() + 600_000,
     queue: "delivery-slow",
     history: { attempts: 1, last: [] },
-    route: "mx",
+    route: routeNamed("mx"),
   }));
   const key = `{postern}:delivery-slow:${message.meta.id}-0`;
   await waitFor("it is in the slow queue", async () => (await redis.command(`EXISTS ${key}`)) === ":1\r\n");
-  await producer.addDeliveries([{ message, routes: ["mx"], again: true }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")], again: true }]);
   assert.equal(await redis.command(`EXISTS {postern}:delivery:${message.meta.id}-0`), ":0\r\n");
   assert.equal(await redis.command("LLEN {postern}:delivery:active"), ":0\r\n");
   assert.equal(tasks.length, 1);
 });
 
 test("a postponed job comes back with nothing counted", async () => {
-  await producer.addDeliveries([{ message: storedMessage({}), routes: ["mx"] }]);
+  await producer.addDeliveries([{ message: storedMessage({}), routes: [routeNamed("mx")] }]);
   const tasks = consume(() =>
     tasks.length < 3 ? { kind: "postponed", atMs: Date.now() + 10 } : { kind: "done" },
   );
@@ -167,7 +172,7 @@ test("a postponed job comes back with nothing counted", async () => {
 
 test("a handler that throws is logged with its stack, and the job is kept for a retry soon", async () => {
   const message = storedMessage({});
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   consume(() => {
     throw new TypeError("a defect of ours");
   });
@@ -190,7 +195,7 @@ test("a payload that is not ours neither stops the worker nor loops; one of a ne
     "HSET {postern}:delivery:NEW-0 name mail data '{\"version\":2}' opts {} timestamp 1 delay 0 priority 0",
   );
   await redis.command("LPUSH {postern}:delivery:wait BAD-0 NEW-0");
-  await producer.addDeliveries([{ message: good, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message: good, routes: [routeNamed("mx")] }]);
   const tasks = consume(() => ({ kind: "done" }));
   await waitFor("the good one is done", () => isGone(`${good.meta.id}-0`));
   await waitFor("the bad one is gone", () => isGone("BAD-0"));
@@ -205,7 +210,7 @@ test("a payload that is not ours neither stops the worker nor loops; one of a ne
 
 test("fresh mail does not wait behind slow mail", async () => {
   const slow = Array.from({ length: 20 }, () => storedMessage({ from: "slow@example.com" }));
-  await producer.addDeliveries(slow.map((message) => ({ message, routes: ["mx"] })));
+  await producer.addDeliveries(slow.map((message) => ({ message, routes: [routeNamed("mx")] })));
   let release: () => void = () => {};
   const blocked = new Promise<void>((resolve) => {
     release = resolve;
@@ -221,7 +226,7 @@ test("fresh mail does not wait behind slow mail", async () => {
       atMs: Date.now(),
       queue: "delivery-slow",
       history: { attempts: 3, last: [] },
-      route: "mx",
+      route: routeNamed("mx"),
     };
   });
   await waitFor(
@@ -229,7 +234,7 @@ test("fresh mail does not wait behind slow mail", async () => {
     () => tasks.filter(({ queue }) => queue === "delivery-slow").length === 2,
   );
   const fresh = storedMessage({ from: "fresh@example.com" });
-  await producer.addDeliveries([{ message: fresh, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message: fresh, routes: [routeNamed("mx")] }]);
   await waitFor("the fresh one is done", () => isGone(`${fresh.meta.id}-0`), 5_000);
   assert.equal(tasks.filter(({ queue }) => queue === "delivery-slow").length, 2);
   release();
@@ -272,7 +277,7 @@ test("failures that come while their notification is being made lead to one more
 
 test("stopping waits for the work under way, and aborts what does not end in time; others get it at once", async () => {
   const message = storedMessage({});
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   let aborted = false;
   let started = false;
   const first = consumeDeliveries({

@@ -14,6 +14,7 @@ import { createLogger } from "../../shared/runtime/log.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { busy, storedMessage } from "../unit/queue/stored-message.ts";
 
@@ -61,7 +62,7 @@ async function deferAll(jobs: number, queue: "delivery" | "delivery-slow" = "del
         atMs: Date.now() + hourMs,
         queue,
         history,
-        route: `${job.route} mx1.example.org`,
+        route: routeNamed(`${job.route} mx1.example.org`),
       };
     },
   });
@@ -74,7 +75,7 @@ async function deferAll(jobs: number, queue: "delivery" | "delivery-slow" = "del
 
 async function add(...messages: StoredMessage[]): Promise<void> {
   await producer.addDeliveries(
-    messages.map((message) => ({ message, routes: message.meta.parts.map(() => "mx") })),
+    messages.map((message) => ({ message, routes: message.meta.parts.map(() => routeNamed("mx")) })),
   );
 }
 
@@ -197,7 +198,7 @@ test("removing takes jobs out wherever they wait, and spares what is being deliv
 
 test("dead mail is listed, and can be put back", async () => {
   const message = storedMessage({ from: "" });
-  const job = makeDeliveryJob(message, 0, "mx", false) as DeliveryJob & { history?: undefined };
+  const job = makeDeliveryJob(message, 0, routeNamed("mx"), false) as DeliveryJob & { history?: undefined };
   await producer.addDead({ version: 1, job, reason: "550 5.1.1 no such user", deadAtMs: Date.now() });
   const [row] = await all({ status: "dead" });
   assert.deepEqual([row?.queue, row?.status, row?.reason], ["dead", "dead", "550 5.1.1 no such user"]);

@@ -9,6 +9,7 @@ import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { storedMessage } from "../unit/queue/stored-message.ts";
 
@@ -44,7 +45,7 @@ async function exists(key: string): Promise<boolean> {
 test("a job whose workers were killed again and again is still worked on", async () => {
   const message = storedMessage({});
   const jobId = `${message.meta.id}-0`;
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   for (let death = 0; death < 4; death++) {
     const child = spawn(process.execPath, [workerProcess, redis.url], {
       stdio: ["ignore", "pipe", "inherit"],
@@ -70,7 +71,7 @@ test("a job whose workers were killed again and again is still worked on", async
 test("work ends when another worker has taken the job", async () => {
   const message = storedMessage({});
   const lock = `{postern}:delivery:${message.meta.id}-0:lock`;
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   let aborted = false;
   let started = false;
   consume(({ signal }) => {
@@ -95,7 +96,7 @@ test("work goes on when its lock ran out and nobody else took the job", async ()
   const message = storedMessage({});
   const jobId = `${message.meta.id}-0`;
   const lock = `{postern}:delivery:${jobId}:lock`;
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   let finish: () => void = () => {};
   let aborted = false;
   let tries = 0;
@@ -112,7 +113,7 @@ test("work goes on when its lock ran out and nobody else took the job", async ()
       atMs: Date.now() + 600_000,
       queue: "delivery",
       history: { attempts: 1, last: [] },
-      route: "x",
+      route: routeNamed("x"),
     };
   });
   await waitFor("it started", () => tries === 1);
@@ -133,7 +134,7 @@ test("work goes on when its lock ran out and nobody else took the job", async ()
 test("what a worker has in hand when Redis is emptied is put back as its own, and delivered once", async () => {
   const message = storedMessage({});
   const jobId = `${message.meta.id}-0`;
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   let finish: () => void = () => {};
   let aborted = false;
   let tries = 0;
@@ -153,7 +154,7 @@ test("what a worker has in hand when Redis is emptied is put back as its own, an
     (await redis.command("LRANGE {postern}:delivery:active 0 -1")).includes(jobId),
   );
   // As the keeper would.
-  await producer.addDeliveries([{ message, routes: ["mx"], again: true }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")], again: true }]);
   assert.equal(await redis.command("LLEN {postern}:delivery:wait"), ":0\r\n");
   finish();
   await waitFor("it is done", async () => !(await exists(`{postern}:delivery:${jobId}`)));
@@ -164,12 +165,18 @@ test("what a worker has in hand when Redis is emptied is put back as its own, an
 test("an attempt that ends just after Redis was emptied is not forgotten", async () => {
   const message = storedMessage({});
   const jobId = `${message.meta.id}-0`;
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   consume(
     async () => {
       await redis.flush();
       const history = { attempts: 7, last: [] };
-      return { kind: "later", atMs: Date.now() + 600_000, queue: "delivery", history, route: "mx" };
+      return {
+        kind: "later",
+        atMs: Date.now() + 600_000,
+        queue: "delivery",
+        history,
+        route: routeNamed("mx"),
+      };
     },
     { epochCheckMs: 60_000, lockMs: 60_000 },
   );

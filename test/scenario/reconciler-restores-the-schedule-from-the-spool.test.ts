@@ -19,6 +19,7 @@ import type { Spool } from "../../shared/spool/spool.ts";
 import { testConfig } from "../support/config.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { accept, busy, storedMessage } from "../unit/queue/stored-message.ts";
 
@@ -61,7 +62,7 @@ function keep(more: Partial<ReconcilerOptions> = {}): Reconciler {
     config,
     log,
     timing,
-    describe: (message, part) => `again ${message.meta.id} ${part}`,
+    summarizeRoute: (message, part) => routeNamed(`again ${message.meta.id} ${part}`),
     onScan: (report) => scans.push(report),
     ...more,
   });
@@ -96,7 +97,7 @@ test("after FLUSHALL everything that is not settled is enqueued again, once, and
 
 test("mail is delivered once each although Redis is emptied while workers deliver", async () => {
   const messages = await Promise.all(Array.from({ length: 300 }, () => accept(spool, storedMessage({}))));
-  await producer.addDeliveries(messages.map((message) => ({ message, routes: ["mx"] })));
+  await producer.addDeliveries(messages.map((message) => ({ message, routes: [routeNamed("mx")] })));
   keep({ timing: { ...timing, reclaimMs: 600 } });
   const delivered = new Map<string, number>();
   const consumer = consumeDeliveries({
@@ -212,7 +213,7 @@ test("what was tried inline waits for its time with its history, also after Redi
       /"history":\{"attempts":1,.*"possiblyDelivered":true/,
     );
   };
-  await producer.addDeliveries([{ message, routes: ["mx", "mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx"), routeNamed("mx")] }]);
   await isScheduled();
   keep();
   await waitFor("the first scan", () => scans.length === 1);
@@ -268,7 +269,7 @@ test("a rolled back Redis is noticed by the heartbeat alone, and a publisher's r
 
 test("a job that failed for BullMQ waits again", async () => {
   const message = await accept(spool, storedMessage({}));
-  await producer.addDeliveries([{ message, routes: ["mx"] }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   await redis.command("DEL {postern}:delivery:wait");
   await redis.command(`ZADD {postern}:delivery:failed 1 ${message.meta.id}-0`);
   keep();

@@ -1,4 +1,5 @@
 /** An admin service on a real Redis and a memory spool, with mail to look at. The test closes it. */
+
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -23,6 +24,7 @@ import { createMemorySpool } from "../../shared/spool/memory.ts";
 import type { Spool, StoredMessage } from "../../shared/spool/spool.ts";
 import { testConfig } from "./config.ts";
 import { startRedis, type TestRedis } from "./redis.ts";
+import { routeNamed } from "./route-named.ts";
 import { waitFor } from "./wait-for.ts";
 
 export const token = "test-token-of-the-admin";
@@ -124,7 +126,7 @@ export async function startTestAdmin(
     log: lines,
     async accept(mail = {}) {
       const message = await store(spool, mail);
-      const routes = message.meta.parts.map(() => mail.route ?? "relay mx:example.com");
+      const routes = message.meta.parts.map(() => routeNamed(mail.route ?? "relay mx:example.com"));
       await producer.addDeliveries([{ message, routes }]);
       return message;
     },
@@ -134,7 +136,7 @@ export async function startTestAdmin(
         const recipients = job.to.map((_, index) => index);
         const attempts = (job.history?.attempts ?? 0) + 1;
         const history = { attempts, lastAttemptAtMs: Date.now(), last: [{ recipients, diagnosis }] };
-        return { kind: "later", atMs: Date.now() + forMs, queue, history, route: job.route };
+        return { kind: "later", atMs: Date.now() + forMs, queue, history, route: routeNamed(job.route) };
       });
       await waitFor("all jobs to be deferred", async () => {
         const { delivery } = await inspector.counts();
@@ -174,7 +176,7 @@ export async function startTestAdmin(
       await spool.settle([{ id, recipients, state: { kind: "dead", diagnosis, atMs } }]);
       for (const [part] of parts.entries()) {
         const cause = { diagnosis, atMs };
-        await producer.addDead(deadFromMessage(message, part, "relay mx:example.com", cause));
+        await producer.addDead(deadFromMessage(message, part, routeNamed("relay mx:example.com"), cause));
       }
     },
     async announce(name, health = { ready: true, reasons: [] }, url) {

@@ -109,7 +109,7 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
     },
   } satisfies Pick<Spool, "draft" | "settle"> as unknown as Spool;
   const publisher: Publisher = {
-    publish: (message, routes) => published.push({ message, routes }),
+    publish: (message, routes) => published.push({ message, routes: routes.map(({ label }) => label) }),
     backlog: 0,
     close: async () => {},
   };

@@ -3,7 +3,8 @@
  * recipient who may go inline. Owns the far transaction until finish() or abandon().
  */
 import type { Recipient } from "../../../shared/mail/envelope.ts";
-import { nextHopKey, type Route } from "../../../shared/routing/route.ts";
+import { identifyNextHop } from "../../../shared/routing/next-hop.ts";
+import type { Route } from "../../../shared/routing/route.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import type {
   InlineEnd,
@@ -23,7 +24,7 @@ export class InlineDelivery {
   constructor(route: Route, transaction: InlineTransaction) {
     this.route = route;
     this.#transaction = transaction;
-    this.#key = nextHopKey(route.nextHop);
+    this.#key = identifyNextHop(route.nextHop).groupKey;
   }
 
   get isHidden(): boolean {
@@ -37,7 +38,7 @@ export class InlineDelivery {
   }
 
   leadsTo(route: Route): boolean {
-    return nextHopKey(route.nextHop) === this.#key;
+    return identifyNextHop(route.nextHop).groupKey === this.#key;
   }
 
   /** Within the time of one step; never rejects. */

@@ -49,7 +49,9 @@ export function createInlineDeps(options: {
     successReports,
     // Until the rules are known, any mail may be held: the queue, which waits for them too, takes it.
     isHeld: ({ from, to, route }) =>
-      !areHoldsKnown || holds.match({ id: "", part: 0, from, to: [to], route }) !== undefined,
+      !areHoldsKnown ||
+      holds.match({ id: "", part: 0, from, to: [to], route: route.label, aliases: route.aliases }) !==
+        undefined,
     async close() {
       await transport.close(0);
       await successReports.close();

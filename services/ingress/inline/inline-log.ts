@@ -1,6 +1,6 @@
 /** The lines that tell how an accepted message went inline; the same events and fields as the delivery service's. */
 import type { MessageMeta } from "../../../shared/mail/message.ts";
-import { describeNextHop } from "../../../shared/routing/route.ts";
+import { identifyNextHop } from "../../../shared/routing/next-hop.ts";
 import type { EventName, Logger } from "../../../shared/runtime/log.ts";
 import { replyLine } from "../../../shared/smtp/diagnose.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
@@ -30,7 +30,7 @@ export function logInline(
     inline: true,
     from: envelope.reversePath,
     row,
-    nextHop: describeNextHop(nextHop),
+    nextHop: identifyNextHop(nextHop).label,
     ms,
     ...(end.tls === undefined ? {} : { tls: tlsFields(end.tls) }),
   };

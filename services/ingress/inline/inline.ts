@@ -4,7 +4,7 @@ import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
 import { mustHaveTls } from "../../../shared/mail/envelope.ts";
 import type { Origin } from "../../../shared/mail/message.ts";
 import type { SuccessReports } from "../../../shared/queue/success-reports.ts";
-import { describeRoute, type Route } from "../../../shared/routing/route.ts";
+import { type Route, type RouteSummary, summarizeRoute } from "../../../shared/routing/route.ts";
 import type { InlineSmtpClient } from "../../../shared/smtp-client/inline.ts";
 import { InlineDelivery } from "./inline-delivery.ts";
 import type { InlineMetrics } from "./inline-metrics.ts";
@@ -13,7 +13,7 @@ import type { InlineMetrics } from "./inline-metrics.ts";
 export interface InlineDeps {
   transport: InlineSmtpClient;
   /** Whether an operator holds this mail: it must not get past the queue then. */
-  isHeld(mail: { from: string; to: string; route: string }): boolean;
+  isHeld(mail: { from: string; to: string; route: RouteSummary }): boolean;
   successReports: Pick<SuccessReports, "publish">;
 }
 
@@ -39,7 +39,7 @@ export function mayGoInline(
 ): boolean {
   // Whether REQUIRETLS can be honoured takes every host of the next hop to tell: the queue has the time.
   if (!route.inline || mustHaveTls(envelope)) return false;
-  return !inline.isHeld({ from: envelope.reversePath, to: address, route: describeRoute(route) });
+  return !inline.isHeld({ from: envelope.reversePath, to: address, route: summarizeRoute(route) });
 }
 
 export function openInlineDelivery(

@@ -6,7 +6,13 @@ import type { MessageMeta, Origin, TriedInline } from "../../../shared/mail/mess
 import { makeQueueId } from "../../../shared/mail/queue-id.ts";
 import { formatReceived, protocolKeyword, type TlsSummary } from "../../../shared/mail/received.ts";
 import type { Publisher } from "../../../shared/queue/contract/queue.ts";
-import { describeRoute, groupByNextHop, type Route, type RouteGroup } from "../../../shared/routing/route.ts";
+import {
+  groupByNextHop,
+  type Route,
+  type RouteGroup,
+  type RouteSummary,
+  summarizeRoute,
+} from "../../../shared/routing/route.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { Draft, Settlement, Spool, StoredMessage } from "../../../shared/spool/spool.ts";
 
@@ -46,8 +52,8 @@ export interface AcceptedRecord {
   meta: MessageMeta;
   /** What the record itself settles: who has the message already. */
   settles?: Settlement;
-  /** What to show as the route of each of `meta.parts`. */
-  routes: string[];
+  /** The route of each of `meta.parts`. */
+  routes: RouteSummary[];
 }
 
 type Sender = Pick<ReceivedMessage, "connection" | "helo" | "ehlo" | "tls" | "envelope">;
@@ -95,7 +101,7 @@ export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Tra
       parts: groups.map((group) => group.recipients),
       ...(tried === undefined ? {} : { tried }),
     },
-    routes: groups.map((group) => describeRoute(group.route)),
+    routes: groups.map((group) => summarizeRoute(group.route)),
     ...(delivered.length === 0
       ? {}
       : { settles: { id, recipients: delivered, state: { kind: "delivered" } } }),
@@ -171,7 +177,7 @@ export function accept(draft: Draft, record: AcceptedRecord, acceptor: Acceptor)
 }
 
 /** Whatever becomes of it: the message is stored, and the keeper finds what no queue has. */
-function publish(message: StoredMessage, routes: string[], { publisher, log }: Acceptor): void {
+function publish(message: StoredMessage, routes: RouteSummary[], { publisher, log }: Acceptor): void {
   if (routes.length === 0) return;
   try {
     publisher.publish(message, routes);

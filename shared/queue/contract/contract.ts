@@ -69,6 +69,8 @@ export const deliveryJobSchema = z.object({
   messageId: z.string().optional(),
   /** The row of the routing table and the next hop, as of acceptance or the last attempt; only shown, never followed. */
   route: z.string(),
+  /** The names of that next hop which holds may use. Absent in jobs of the version before. */
+  aliases: z.array(z.string()).optional(),
   size: z.int(),
   receivedAtMs: z.number(),
   /** It was added more than once, or after Redis forgot it: recipients may be settled already. */

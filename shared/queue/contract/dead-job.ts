@@ -1,5 +1,6 @@
 /** Dead jobs: mail that could be neither delivered nor returned. They wait in the queue `dead` for an operator. Pure. */
 import { z } from "zod";
+import type { RouteSummary } from "../../routing/route.ts";
 import type { Diagnosis } from "../../smtp/diagnosis.ts";
 import { diagnosisSchema } from "../../smtp/diagnosis-schema.ts";
 import type { StoredMessage } from "../../spool/spool.ts";
@@ -40,13 +41,13 @@ export function deadAfterAttempt(job: DeliveryJob, { diagnosis, atMs }: CauseOfD
 /**
  * The dead job of a recipient group, made from the message, where its delivery job is not at hand.
  * @param group   number of the recipient group
- * @param route   for people to read
+ * @param route   what the job carries of its route
  * @param reason  why it is dead, where the diagnosis does not say so
  */
 export function deadFromMessage(
   message: StoredMessage,
   group: number,
-  route: string,
+  route: RouteSummary,
   { diagnosis, atMs }: CauseOfDeath,
   reason = diagnosis.reason,
 ): DeadJob {

@@ -1,5 +1,6 @@
 /** How a delivery job is made from a message: one job for each part. Pure. */
 import type { MessageMeta } from "../../mail/message.ts";
+import type { RouteSummary } from "../../routing/route.ts";
 import type { StoredMessage } from "../../spool/spool.ts";
 import {
   type AttemptHistory,
@@ -19,14 +20,14 @@ export const jobName = "mail";
 export const jobOptions = JSON.stringify({ attempts: 1_000_000_000 });
 
 /**
- * @param route  what to show until the first attempt
+ * @param route  what the job carries until the first attempt
  * @param again  it may have been added before
  * @throws RangeError when the message has no such part
  */
 export function makeDeliveryJob(
   { meta, locator }: StoredMessage,
   part: number,
-  route: string,
+  route: RouteSummary,
   again: boolean,
 ): DeliveryJob {
   const recipients = meta.parts[part];
@@ -38,7 +39,8 @@ export function makeDeliveryJob(
     locator,
     from: meta.envelope.reversePath,
     to: recipients.map((index) => meta.envelope.recipients[index]?.address ?? ""),
-    route,
+    route: route.label,
+    aliases: route.aliases,
     size: meta.size,
     receivedAtMs: meta.receivedAtMs,
   };

@@ -1,4 +1,5 @@
 /** What services may do with the queues; BullMQ stays behind it. */
+import type { RouteSummary } from "../../routing/route.ts";
 import type { StoredMessage } from "../../spool/spool.ts";
 import type { AttemptHistory, BounceJob, DeliveryJob, DeliveryQueueName } from "./contract.ts";
 import type { DeadJob } from "./dead-job.ts";
@@ -7,7 +8,7 @@ import type { DeadJob } from "./dead-job.ts";
 export type JobNext =
   | { kind: "done" }
   /** Deferred: back at `atMs` (epoch milliseconds), in `queue`, with what was learned. */
-  | { kind: "later"; atMs: number; queue: DeliveryQueueName; history: AttemptHistory; route: string }
+  | { kind: "later"; atMs: number; queue: DeliveryQueueName; history: AttemptHistory; route: RouteSummary }
   /** Not tried at all (held, or the destination is full): back at `atMs`, nothing counted. */
   | { kind: "postponed"; atMs: number };
 
@@ -43,10 +44,12 @@ export interface Consumer {
 /** Puts jobs in. Every add is idempotent by job id. All reject within a few seconds while Redis is out of reach. */
 export interface Producer {
   /**
-   * Every part of every message, at once. `routes[n]` is what to show as the route of part n until its first attempt.
+   * Every part of every message, at once. `routes[n]` is the route of part n until its first attempt.
    * `again` when an earlier try may have arrived after all.
    */
-  addDeliveries(messages: { message: StoredMessage; routes: string[]; again?: boolean }[]): Promise<void>;
+  addDeliveries(
+    messages: { message: StoredMessage; routes: RouteSummary[]; again?: boolean }[],
+  ): Promise<void>;
   /** @param delayMs  time for further news of the same kind about the message to join (`failed` and `delayed`) */
   addBounce(job: BounceJob, delayMs: number): Promise<void>;
   addDead(job: DeadJob): Promise<void>;
@@ -58,7 +61,7 @@ export interface Producer {
  * What it still holds when the process dies is found again by the keeper: the spool is the truth.
  */
 export interface Publisher {
-  publish(message: StoredMessage, routes: string[]): void;
+  publish(message: StoredMessage, routes: RouteSummary[]): void;
   /** Messages accepted and not yet in Redis. */
   readonly backlog: number;
   /** Resolves when the backlog is empty or after `graceMs`. */

@@ -3,7 +3,6 @@ import { z } from "zod";
 import { domainOf } from "../../mail/address.ts";
 import { canonicalDomain } from "../../routing/mailbox.ts";
 import { DomainTable } from "../../routing/patterns.ts";
-import { nextHopNames } from "../../routing/route.ts";
 import { unreachable } from "../../unreachable.ts";
 import { type DeliveryJob, deliveryJobId } from "../contract/contract.ts";
 import { addressMatcher } from "./pattern.ts";
@@ -46,7 +45,7 @@ export function errorInHold(rule: Pick<HoldRule, "kind" | "value">): string | un
 }
 
 /** What of a job the rules look at. */
-export type Holdable = Pick<DeliveryJob, "id" | "part" | "from" | "to" | "route">;
+export type Holdable = Pick<DeliveryJob, "id" | "part" | "from" | "to" | "route" | "aliases">;
 
 /** Answers for many jobs which rule holds them, until one of the rules expires: then make another. */
 export class HoldMatcher {
@@ -103,10 +102,26 @@ export class HoldMatcher {
       const rule = this.#domains.find(canonicalDomain(domainOf(address)));
       if (rule) return rule;
     }
-    for (const name of nextHopNames(job.route)) {
-      const rule = this.#nextHops.get(name);
+    for (const alias of job.aliases ?? aliasesFromOlderLabel(job.route)) {
+      const rule = this.#nextHops.get(alias);
       if (rule) return rule;
     }
     return undefined;
   }
+}
+
+/**
+ * Jobs that version 0.1.0 made carry no aliases until their next attempt, only the label that operators are shown.
+ * Remove this in the release after the next one.
+ * @param label  `relay via mx example.org`, `relay via isp (smtp.isp.example:587)`, `to-protected via 192.0.2.1:25, …`
+ */
+export function aliasesFromOlderLabel(label: string): string[] {
+  const hop = label.slice(label.indexOf(" via ") + " via ".length).toLowerCase();
+  if (hop.startsWith("mx ")) return [hop.slice("mx ".length)];
+  const [, relayName, relayHost] = /^(\S+) \((.*)\)$/.exec(hop) ?? [];
+  const servers = (relayHost ?? hop).split(", ").flatMap((server) => {
+    const host = server.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+    return [server, host];
+  });
+  return relayName === undefined ? servers : [relayName, ...servers];
 }

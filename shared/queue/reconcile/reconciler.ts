@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Config } from "../../config/schema.ts";
+import type { RouteSummary } from "../../routing/route.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
 import type { Spool, StoredMessage } from "../../spool/spool.ts";
@@ -44,8 +45,8 @@ export interface ReconcilerOptions {
   redis: RedisConfig;
   config: Pick<Config, "queue" | "dsn">;
   log: Logger;
-  /** What to show as the route of a job that is enqueued again, until its next attempt. */
-  describe(message: StoredMessage, part: number): string;
+  /** The route that a job which is enqueued again carries until its next attempt. */
+  summarizeRoute(message: StoredMessage, part: number): RouteSummary;
   /** With it, the keeper lets parked jobs go when their hold ends or expires, and parks those of a new one. */
   holds?: Holds;
   timing?: Partial<ReconcilerTiming>;
@@ -118,10 +119,10 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     nextScanMs = startedMs + timing.scanEveryMs;
     const mayGoOn = (): boolean => lease.held && !closed;
     try {
-      const describe = options.describe;
+      const { summarizeRoute } = options;
       // Before the rules are known, none would count.
       await holds?.ready;
-      const report = await scanSpool({ spool, redis, producer, config, holds, describe, mayGoOn });
+      const report = await scanSpool({ spool, redis, producer, config, holds, summarizeRoute, mayGoOn });
       if (!mayGoOn()) {
         reason ??= why;
         return;

@@ -13,6 +13,7 @@
  * other between two looks, and the script that adds looks at both again.
  */
 import type { Config } from "../../config/schema.ts";
+import type { RouteSummary } from "../../routing/route.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import type { RecipientState } from "../../spool/recipient-state.ts";
 import type { Settlement, Spool, StoredMessage } from "../../spool/spool.ts";
@@ -31,7 +32,7 @@ export interface ScanContext {
   config: Pick<Config, "queue" | "dsn">;
   /** Absent: nothing is held. */
   holds: Holds | undefined;
-  describe(message: StoredMessage, part: number): string;
+  summarizeRoute(message: StoredMessage, part: number): RouteSummary;
   /** Whether to go on: the lease may be lost meanwhile. */
   mayGoOn(): boolean;
 }
@@ -167,11 +168,11 @@ function both(missing: Need, now: Need): Need {
 }
 
 async function addMissing(context: ScanContext, needs: Need[], report: ScanReport): Promise<void> {
-  const { producer, config, describe, holds } = context;
+  const { producer, config, summarizeRoute, holds } = context;
   const nowMs = Date.now();
   const parts: Part[] = needs.flatMap(({ message, parts }) =>
     parts.map((part) => {
-      const route = describe(message, part);
+      const route = summarizeRoute(message, part);
       return { message, part, route, again: true, heldMs: heldSoFarMs(message, part, route, holds, nowMs) };
     }),
   );
@@ -186,7 +187,7 @@ async function addMissing(context: ScanContext, needs: Need[], report: ScanRepor
 
   for (const { message, dead } of needs) {
     for (const { part, state } of dead) {
-      await producer.addDead(deadFromMessage(message, part, describe(message, part), state));
+      await producer.addDead(deadFromMessage(message, part, summarizeRoute(message, part), state));
       report.dead++;
     }
   }
@@ -196,7 +197,7 @@ async function addMissing(context: ScanContext, needs: Need[], report: ScanRepor
 function heldSoFarMs(
   message: StoredMessage,
   part: number,
-  route: string,
+  route: RouteSummary,
   holds: Holds | undefined,
   nowMs: number,
 ): number {

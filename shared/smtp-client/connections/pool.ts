@@ -49,7 +49,7 @@ export interface ConnectionRequest {
   /** What must be equal for a session to be shared. */
   key: string;
   destination: string;
-  /** As pathOf() names it. */
+  /** As reachabilityKeyOf() names it. */
   reachabilityKey: string;
   limits: DestinationLimits;
   /** Of the destination's connections, as many as its lane may have. */

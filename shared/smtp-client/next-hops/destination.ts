@@ -1,10 +1,15 @@
-/** What a next hop is called, which limits hold for it, and which connections may be shared. Pure. */
+/** Which limits and which TLS level hold for a destination, and which connections may be shared. Pure. */
 
 import type { Config } from "../../config/schema.ts";
 import type { Rate } from "../../config/values.ts";
 import { literalAddress } from "../../net/network.ts";
 import { canonicalDomain } from "../../routing/mailbox.ts";
-import type { NextHop, TlsLevel } from "../../routing/next-hop.ts";
+import {
+  identifyNextHop,
+  type NextHop,
+  type NextHopIdentity,
+  type TlsLevel,
+} from "../../routing/next-hop.ts";
 import type { TlsRequirements } from "../tls/policy.ts";
 
 export interface DestinationLimits {
@@ -18,20 +23,6 @@ export interface DestinationLimits {
 const usualConnections = 20;
 const usualMessagesPerConnection = 100;
 
-/** The name that limits, logs and metrics know a next hop by: the domain, the relay host, the first server. */
-export function destinationName(nextHop: NextHop): string {
-  switch (nextHop.kind) {
-    case "mx":
-      return nextHop.domain.toLowerCase();
-    case "relay":
-      return nextHop.relay.host.toLowerCase();
-    case "host":
-      return nextHop.host.host.toLowerCase();
-    case "servers":
-      return (nextHop.servers[0]?.host ?? "").toLowerCase();
-  }
-}
-
 /**
  * The operator's TLS level for a next hop: its own, or else the first entry of `delivery.tls` that matches. MTA-STS speaks
  * of MX hosts only (RFC 8461 §1): a host that a route names shows what its policy would ask for, a valid certificate.
@@ -39,7 +30,7 @@ export function destinationName(nextHop: NextHop): string {
 export function tlsLevels(entries: Config["delivery"]["tls"]): (nextHop: NextHop) => TlsLevel {
   const prepared = entries.map(({ match, policy }) => ({ matches: matcher(match), policy }));
   const levelOf = (nextHop: NextHop) => {
-    const name = destinationName(nextHop);
+    const name = identifyNextHop(nextHop).limitName;
     return prepared.find(({ matches }) => matches(name))?.policy ?? "may";
   };
   return (nextHop) => {
@@ -58,30 +49,28 @@ export function tlsLevels(entries: Config["delivery"]["tls"]): (nextHop: NextHop
   };
 }
 
-/**
- * Messages may share a connection when all this is equal.
- * @param wish  what the sessions had to show: those with REQUIRETLS were led there by names that are sure, and those that
- *              ignored what is published do for no other mail
- */
-export function connectionKey(nextHop: NextHop, wish: TlsRequirements, helo: string, source: string): string {
-  const { level, requireTls, ignoresPublished } = wish;
-  const tls = `${level}${requireTls ? "+requiretls" : ""}${ignoresPublished ? "+ignores" : ""}`;
-  return `${hostsKey(nextHop)} ${tls} ${helo} ${source}`;
+/** Messages may share a connection when these are equal. */
+export interface ConnectionTraits {
+  /** Sessions with REQUIRETLS came by names that are sure; those that ignored published policies serve no other mail. */
+  tls: TlsRequirements;
+  helo: string;
+  /** The address of a hidden delivery, or "". */
+  source: string;
 }
 
-function hostsKey(nextHop: NextHop): string {
-  switch (nextHop.kind) {
-    case "mx":
-      return nextHop.domain.toLowerCase();
-    case "relay": {
-      const { host, port, auth } = nextHop.relay;
-      return `${host}:${port} ${auth === undefined ? "" : JSON.stringify(auth)}`;
-    }
-    case "host":
-      return `${nextHop.host.host}:${nextHop.host.port}`;
-    case "servers":
-      return nextHop.servers.map((server) => `${server.host}:${server.port}`).join();
-  }
+export function connectionKey(nextHop: NextHopIdentity, { tls, helo, source }: ConnectionTraits): string {
+  const { level, requireTls, ignoresPublished } = tls;
+  const flags = `${requireTls ? "+requiretls" : ""}${ignoresPublished ? "+ignores" : ""}`;
+  return `${nextHop.connectionKey} ${level}${flags} ${helo} ${source}`;
+}
+
+/**
+ * What must answer for the destination to be alive: its hosts, and the source, since only one client's address may have
+ * no way back.
+ * @param source  the address of a hidden delivery, or ""
+ */
+export function reachabilityKeyOf({ hostsKey }: NextHopIdentity, source: string): string {
+  return source === "" ? hostsKey : `${hostsKey} from ${source}`;
 }
 
 /** `limits.destinations`, made ready: the first entry that matches. */

@@ -13,6 +13,7 @@ import { createMemorySpool } from "../../../shared/spool/memory.ts";
 import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
 import { SpoolCorrupt, SpoolFull, type StoredMessage } from "../../../shared/spool/spool.ts";
 import { testConfig } from "../../support/config.ts";
+import { routeNamed } from "../../support/route-named.ts";
 
 const receivedAtMs = 1_800_000_000_000;
 const nowMs = receivedAtMs + 60_000;
@@ -71,9 +72,9 @@ async function given(t: TestContext, { envelope, states = [], body, config, ...m
     log: pino({}, { write: (line: string) => void events.push(JSON.parse(line)) }),
     metrics: createBounceMetrics(),
     spool,
-    publish: (message, routes) => void published.push({ message, routes }),
+    publish: (message, routes) => void published.push({ message, routes: routes.map(({ label }) => label) }),
     addDead: async (job) => void dead.push(job),
-    describeRoute: (of) => `relay via mx ${of.envelope.recipients[0]?.address.split("@")[1]}`,
+    summarizeRoute: (of) => routeNamed(`relay via mx ${of.envelope.recipients[0]?.address.split("@")[1]}`),
     now: () => nowMs,
     random: () => new Uint8Array(9).fill(serial++),
   });

@@ -54,7 +54,7 @@ describe("one message, one attempt", () => {
     assert.equal(ran.next.atMs, receivedAtMs + 1000 + 300_000);
     assert.equal(ran.next.queue, "delivery");
     assert.equal(ran.next.history.attempts, 1);
-    assert.equal(ran.next.route, "relay via mx example.com");
+    assert.deepEqual(ran.next.route, { label: "relay via mx example.com", aliases: ["example.com"] });
     assert.partialDeepStrictEqual(ran.events.at(-1), {
       event: "delivery.deferred",
       status: "4.0.0",

@@ -10,11 +10,12 @@ import {
   requeuedJob,
 } from "../../../shared/queue/contract/dead-job.ts";
 import { makeDeliveryJob } from "../../../shared/queue/contract/delivery-job.ts";
+import { routeNamed } from "../../support/route-named.ts";
 import { busy, storedMessage } from "./stored-message.ts";
 
 const atMs = 1_700_000_100_000;
 const message = storedMessage({ from: "", to: ["a@example.org", "b@example.org"] });
-const delivery = makeDeliveryJob(message, 1, "mx example.org", false);
+const delivery = makeDeliveryJob(message, 1, routeNamed("mx example.org"), false);
 
 test("mail that dies at its first attempt was tried once", () => {
   const dead = deadAfterAttempt(delivery, { diagnosis: busy, atMs });
@@ -32,13 +33,13 @@ test("mail that dies after others keeps what the earlier attempts found out", ()
 test("a dead job has the id of its delivery job, wherever it is made", () => {
   const id = `${message.meta.id}-1`;
   assert.equal(deadJobId(deadAfterAttempt(delivery, { diagnosis: busy, atMs })), id);
-  assert.equal(deadJobId(deadFromMessage(message, 1, "mx", { diagnosis: busy, atMs })), id);
+  assert.equal(deadJobId(deadFromMessage(message, 1, routeNamed("mx"), { diagnosis: busy, atMs })), id);
   assert.equal(deadJobId(deadUnreadable(delivery, "damaged", atMs)), id);
 });
 
 test("a notification that came back is dead for another reason than the recipient's diagnosis", () => {
   const cause = { diagnosis: busy, atMs };
-  const dead = deadFromMessage(message, 1, "mx", cause, "the notification could not be returned");
+  const dead = deadFromMessage(message, 1, routeNamed("mx"), cause, "the notification could not be returned");
   assert.equal(dead.reason, "the notification could not be returned");
   assert.equal(dead.diagnosis, busy);
   assert.deepEqual([dead.job.to, dead.job.route, dead.job.again], [["b@example.org"], "mx", true]);
@@ -58,7 +59,7 @@ test("a message that cannot be read is dead without a diagnosis, with what its l
 });
 
 test("what is written to Redis is read again, and what is no dead job is not", () => {
-  const dead = deadFromMessage(message, 1, "mx", { diagnosis: busy, atMs });
+  const dead = deadFromMessage(message, 1, routeNamed("mx"), { diagnosis: busy, atMs });
   assert.deepEqual(parseDeadJob(JSON.parse(JSON.stringify(dead))), dead);
   assert.equal(parseDeadJob(delivery), undefined);
   assert.equal(parseDeadJob(null), undefined);

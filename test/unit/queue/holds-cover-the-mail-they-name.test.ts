@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  aliasesFromOlderLabel,
   errorInHold,
   type Holdable,
   HoldMatcher,
@@ -9,7 +10,26 @@ import {
 } from "../../../shared/queue/holds/rules.ts";
 import { ruleFor } from "../../../shared/queue/operator/changes.ts";
 import type { NextHop } from "../../../shared/routing/next-hop.ts";
-import { describeRoute } from "../../../shared/routing/route.ts";
+import { type QueuedRow, summarizeRoute } from "../../../shared/routing/route.ts";
+
+/** What a job carries of its route. */
+function routeTo(row: QueuedRow, nextHop: NextHop): Pick<Holdable, "route" | "aliases"> {
+  const { label, aliases } = summarizeRoute({ row, nextHop });
+  return { route: label, aliases };
+}
+
+const isp: NextHop = {
+  kind: "relay",
+  relay: { name: "ISP", host: "smtp.isp.example", port: 587, tls: "may" },
+};
+const servers: NextHop = {
+  kind: "servers",
+  servers: [
+    { host: "203.0.113.25", port: 25 },
+    { host: "2001:db8::25", port: 2525 },
+  ],
+  hide: false,
+};
 
 const nowMs = 1_700_000_000_000;
 const job: Holdable = {
@@ -17,13 +37,7 @@ const job: Holdable = {
   part: 1,
   from: "Ann@Example.com",
   to: ["joe@example.org", "sue@mail.Example.NET"],
-  route: describeRoute({
-    row: "relay",
-    nextHop: {
-      kind: "relay",
-      relay: { name: "isp", host: "smtp.isp.example", port: 587, tls: "may" },
-    },
-  }),
+  ...routeTo("relay", isp),
 };
 
 function rule(kind: HoldRule["kind"], value: string, untilMs?: number): HoldRule {
@@ -38,6 +52,13 @@ function rule(kind: HoldRule["kind"], value: string, untilMs?: number): HoldRule
 
 function holds(...rules: HoldRule[]): boolean {
   return new HoldMatcher(rules, nowMs).match(job) !== undefined;
+}
+
+function isHeld(route: Pick<Holdable, "route" | "aliases">, destination: string): boolean {
+  const { aliases: _, ...rest } = job;
+  return (
+    new HoldMatcher([rule("destination", destination)], nowMs).match({ ...rest, ...route }) !== undefined
+  );
 }
 
 test("a rule holds the mail that it names and no other", () => {
@@ -64,22 +85,45 @@ test("a destination may be the next hop, by name or by host", () => {
 });
 
 test("each of several servers may be named, and the domain of an MX", () => {
-  const servers = [
-    { host: "203.0.113.25", port: 25 },
-    { host: "2001:db8::25", port: 2525 },
-  ];
-  const isHeld = (nextHop: NextHop, value: string) =>
-    new HoldMatcher([rule("destination", value)], nowMs).match({
-      ...job,
-      route: describeRoute({ row: "to-protected", nextHop }),
-    }) !== undefined;
+  const toServers = routeTo("to-protected", servers);
+  const toMx = routeTo("relay", { kind: "mx", domain: "mx.example" });
+  const toHost = routeTo("relay", { kind: "host", host: { host: "smart.example", port: 26 } });
   for (const value of ["203.0.113.25", "203.0.113.25:25", "2001:DB8::25", "[2001:db8::25]:2525"]) {
-    assert.ok(isHeld({ kind: "servers", servers, hide: false }, value), value);
+    assert.ok(isHeld(toServers, value), value);
   }
-  assert.ok(!isHeld({ kind: "servers", servers, hide: false }, "203.0.113.25:2525"));
-  assert.ok(isHeld({ kind: "mx", domain: "mx.example" }, "mx.example"));
-  assert.ok(!isHeld({ kind: "mx", domain: "mx.example" }, "mx"));
-  assert.ok(isHeld({ kind: "host", host: { host: "smart.example", port: 26 } }, "smart.example"));
+  assert.ok(!isHeld(toServers, "203.0.113.25:2525"));
+  assert.ok(isHeld(toMx, "mx.example"));
+  assert.ok(!isHeld(toMx, "mx"));
+  assert.ok(isHeld(toHost, "smart.example"));
+  assert.ok(isHeld(toHost, "smart.example:26"));
+});
+
+test("holds match the aliases that a job carries, never its label", () => {
+  const lookalike = { route: "relay via mx victim.example", aliases: ["smart.example:26", "smart.example"] };
+  assert.ok(!isHeld(lookalike, "victim.example"));
+  assert.ok(isHeld(lookalike, "smart.example"));
+  assert.ok(!isHeld({ ...lookalike, aliases: [] }, "victim.example"));
+  // A relay host may have any name, even one that reads like several servers.
+  const relay = { name: "a.example, b.example", host: "c.example", port: 25, tls: "may" } as const;
+  const toRelay = routeTo("relay", { kind: "relay", relay });
+  assert.ok(isHeld(toRelay, "c.example"));
+  for (const value of ["a.example", "b.example"]) assert.ok(!isHeld(toRelay, value), value);
+});
+
+test("jobs of version 0.1.0, which have only the label, are held by the same names", () => {
+  const hops: NextHop[] = [
+    isp,
+    servers,
+    { kind: "mx", domain: "mx.example" },
+    { kind: "host", host: { host: "smart.example", port: 26 } },
+    { kind: "host", host: { host: "2001:db8::26", port: 26 } },
+  ];
+  for (const nextHop of hops) {
+    const { route, aliases } = routeTo("relay", nextHop);
+    assert.deepEqual(aliasesFromOlderLabel(route).sort(), aliases?.toSorted(), route);
+    for (const alias of aliases ?? []) assert.ok(isHeld({ route }, alias), alias);
+  }
+  assert.ok(!isHeld({ route: "relay via mx mx.example" }, "mx"));
 });
 
 test("a destination may be written as the filters write it", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compileRouting } from "../../../shared/routing/classify.ts";
-import { describeNextHop } from "../../../shared/routing/route.ts";
+import { identifyNextHop } from "../../../shared/routing/next-hop.ts";
 import { testConfig } from "../../support/config.ts";
 
 const routing = compileRouting(
@@ -27,7 +27,7 @@ function classify(
   );
   return decision.row === "denied"
     ? `${decision.reply.code} ${decision.reply.status}`
-    : `${decision.row} ${describeNextHop(decision.nextHop)}`;
+    : `${decision.row} ${identifyNextHop(decision.nextHop).label}`;
 }
 const asStranger = (recipient: string) => classify("192.0.2.200", recipient);
 const asClient = (recipient: string) => classify("198.51.100.7", recipient);

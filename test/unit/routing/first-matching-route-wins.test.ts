@@ -3,7 +3,8 @@ import { test } from "node:test";
 import type { z } from "zod";
 import type { configSchema } from "../../../shared/config/schema.ts";
 import { compileRouting } from "../../../shared/routing/classify.ts";
-import { describeNextHop, describeRoute, groupByNextHop } from "../../../shared/routing/route.ts";
+import { identifyNextHop } from "../../../shared/routing/next-hop.ts";
+import { groupByNextHop, summarizeRoute } from "../../../shared/routing/route.ts";
 import { testConfig } from "../../support/config.ts";
 
 type Relay = NonNullable<z.input<typeof configSchema>["relay"]>;
@@ -19,7 +20,7 @@ function way(routes: Relay["routes"], from: string, to: string): string {
     from,
     to,
   );
-  return `${describeNextHop(nextHop)} ${setting}`;
+  return `${identifyNextHop(nextHop).label} ${setting}`;
 }
 
 const mx = "mx else.example relay.routes";
@@ -212,7 +213,7 @@ test("recipients with one next hop go together, mail by MX by domain", () => {
   ];
   const groups = groupByNextHop(recipients.map((to) => routing.routeRecipient(null, "", to)));
   assert.deepEqual(
-    groups.map(({ recipients, route }) => [recipients, describeRoute(route)]),
+    groups.map(({ recipients, route }) => [recipients, summarizeRoute(route).label]),
     [
       [[0, 3], "relay via mx else.example"],
       [[1, 4], "to-protected via 203.0.113.25:25"],
@@ -234,7 +235,7 @@ test("the most specific pattern of a protected domain decides, in whatever order
       ],
     }),
   );
-  const way = (domain: string) => describeRoute(routing.routeRecipient(null, "", `joe@${domain}`));
+  const way = (domain: string) => summarizeRoute(routing.routeRecipient(null, "", `joe@${domain}`)).label;
   assert.equal(way("b.example.com"), "to-protected via 192.0.2.1:25");
   assert.equal(way("c.b.example.com"), "to-protected via 192.0.2.2:25");
   assert.equal(way("a.b.example.com"), "to-protected via 192.0.2.3:25");

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { z } from "zod";
 import type { configSchema } from "../../../shared/config/schema.ts";
 import { type ConnectionDecision, compileRouting } from "../../../shared/routing/classify.ts";
-import { describeNextHop } from "../../../shared/routing/route.ts";
+import { identifyNextHop } from "../../../shared/routing/next-hop.ts";
 import { testConfig } from "../../support/config.ts";
 
 type Given = z.input<typeof configSchema>;
@@ -282,7 +282,7 @@ for (const { what, given = {}, client: from = client, server, is, ...more } of c
     assert.deepEqual([direction, handler, setting], is);
     assert.equal(row, handler === "outgoing-proxy" ? "client-server" : null);
     const leadsOn = handler === "outgoing-proxy" || handler === "tunnel";
-    assert.equal(nextHop === null ? null : describeNextHop(nextHop), leadsOn ? server : null);
+    assert.equal(nextHop === null ? null : identifyNextHop(nextHop).label, leadsOn ? server : null);
   });
 }
 
@@ -482,7 +482,7 @@ for (const { what, given = {}, client: from = client, server = gateway, to, is, 
       );
     } else {
       assert.ok(decision.row !== "denied");
-      assert.deepEqual([decision.row, describeNextHop(decision.nextHop), decision.setting], is);
+      assert.deepEqual([decision.row, identifyNextHop(decision.nextHop).label, decision.setting], is);
     }
   });
 }
@@ -508,7 +508,7 @@ test("the way of accepted mail is computed anew from the origin: no permission i
   const routing = compileRouting(testConfig(base));
   const way = (direction: "incoming" | "local" | "outgoing", server: string, to: string) => {
     const { row, nextHop } = routing.routeRecipient({ direction, destination: endpoint(server) }, "", to);
-    return `${row} ${describeNextHop(nextHop)}`;
+    return `${row} ${identifyNextHop(nextHop).label}`;
   };
   assert.equal(way("incoming", "203.0.113.30:26", "ann@else.example"), "domain-server 203.0.113.30:26");
   assert.equal(
@@ -538,7 +538,7 @@ test("mail of the gateway's own, with no connection, goes to protected servers o
   const routing = compileRouting(testConfig(base));
   const way = (to: string) => {
     const { row, nextHop } = routing.routeRecipient(null, "", to);
-    return `${row} ${describeNextHop(nextHop)}`;
+    return `${row} ${identifyNextHop(nextHop).label}`;
   };
   assert.equal(way("joe@example.net"), "to-protected 203.0.113.30:26");
   assert.equal(way("ann@partner.example"), "relay isp (smtp.isp.example:587)");

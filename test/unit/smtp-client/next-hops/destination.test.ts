@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NextHop } from "../../../../shared/routing/next-hop.ts";
+import { identifyNextHop, type NextHop } from "../../../../shared/routing/next-hop.ts";
 import {
+  type ConnectionTraits,
   connectionKey,
   destinationLimits,
-  destinationName,
+  reachabilityKeyOf,
   tlsLevels,
 } from "../../../../shared/smtp-client/next-hops/destination.ts";
 import { testConfig } from "../../../support/config.ts";
@@ -68,19 +69,6 @@ test("TLS by delivery.tls: for MX hosts and for hosts that a route names, not fo
   assert.equal(tlsLevels([])(host("192.0.2.1")), "may");
 });
 
-test("a destination is called by domain, relay host or first server", () => {
-  const hops: [NextHop, string][] = [
-    [{ kind: "mx", domain: "Example.org" }, "example.org"],
-    [
-      { kind: "relay", relay: { name: "isp", host: "smtp.isp.test", port: 587, tls: "may" } },
-      "smtp.isp.test",
-    ],
-    [{ kind: "host", host: { host: "192.0.2.1", port: 25 } }, "192.0.2.1"],
-    [{ kind: "servers", servers: [{ host: "192.0.2.9", port: 25 }], hide: false }, "192.0.2.9"],
-  ];
-  for (const [hop, name] of hops) assert.equal(destinationName(hop), name);
-});
-
 const may = { level: "may", requireTls: false, ignoresPublished: false } as const;
 
 test("a connection is shared only where next hop, TLS, credentials, HELO name and source are equal", () => {
@@ -88,17 +76,25 @@ test("a connection is shared only where next hop, TLS, credentials, HELO name an
     kind: "relay",
     relay: { name: "isp", host: "smtp.isp.test", port: 587, tls: "may", ...(auth && { auth }) },
   });
+  const keyOf = (nextHop: NextHop, given: Partial<ConnectionTraits> = {}) =>
+    connectionKey(identifyNextHop(nextHop), { tls: may, helo: "gw", source: "", ...given });
   const keys = [
-    connectionKey({ kind: "mx", domain: "a.test" }, may, "gw", ""),
-    connectionKey({ kind: "mx", domain: "b.test" }, may, "gw", ""),
-    connectionKey({ kind: "mx", domain: "a.test" }, { ...may, level: "verify" }, "gw", ""),
-    connectionKey({ kind: "mx", domain: "a.test" }, { ...may, level: "verify", requireTls: true }, "gw", ""),
-    connectionKey({ kind: "mx", domain: "a.test" }, { ...may, ignoresPublished: true }, "gw", ""),
-    connectionKey({ kind: "mx", domain: "a.test" }, may, "client", ""),
-    connectionKey({ kind: "mx", domain: "a.test" }, may, "gw", "192.0.2.7"),
-    connectionKey(relay(), may, "gw", ""),
-    connectionKey(relay({ user: "a", password: "b c" }), may, "gw", ""),
-    connectionKey(relay({ user: "a b", password: "c" }), may, "gw", ""),
+    keyOf({ kind: "mx", domain: "a.test" }),
+    keyOf({ kind: "mx", domain: "b.test" }),
+    keyOf({ kind: "mx", domain: "a.test" }, { tls: { ...may, level: "verify" } }),
+    keyOf({ kind: "mx", domain: "a.test" }, { tls: { ...may, level: "verify", requireTls: true } }),
+    keyOf({ kind: "mx", domain: "a.test" }, { tls: { ...may, ignoresPublished: true } }),
+    keyOf({ kind: "mx", domain: "a.test" }, { helo: "client" }),
+    keyOf({ kind: "mx", domain: "a.test" }, { source: "192.0.2.7" }),
+    keyOf(relay()),
+    keyOf(relay({ user: "a", password: "b c" })),
+    keyOf(relay({ user: "a b", password: "c" })),
   ];
   assert.equal(new Set(keys).size, keys.length);
+});
+
+test("a destination is reached by its hosts, and by the client's address where a delivery is hidden", () => {
+  const mx = identifyNextHop({ kind: "mx", domain: "a.test" });
+  assert.equal(reachabilityKeyOf(mx, ""), "mx a.test");
+  assert.equal(reachabilityKeyOf(mx, "192.0.2.7"), "mx a.test from 192.0.2.7");
 });
