@@ -1,6 +1,7 @@
 /** Makes the notification that a bounce job asks for, and stores it so that it is made once. The spool and the queues are its caller's. */
-import { parsePath } from "../../shared/mail/address.ts";
+
 import type { Recipient } from "../../shared/mail/envelope.ts";
+import { isReturnable, wantsReport } from "../../shared/mail/notify.ts";
 import type { BounceJob } from "../../shared/queue/contract/contract.ts";
 import { deadUnreadableBounce } from "../../shared/queue/contract/dead-job.ts";
 import type { BounceNext, BounceTask } from "../../shared/queue/contract/queue.ts";
@@ -66,8 +67,8 @@ async function reportFailures(
   for (const index of failed) {
     const state = states.get(index);
     const recipient = envelope.recipients[index];
-    // RFC 3461 §4.1: only who asked to hear of failures, or said nothing, hears of them.
-    if (state?.kind !== "failed" || recipient === undefined || !wants(recipient, "FAILURE")) continue;
+    if (state?.kind !== "failed" || recipient === undefined || !wantsReport(envelope, index, "FAILURE"))
+      continue;
     owed.push({ index, recipient: dsnRecipient(recipient, state.diagnosis) });
   }
   await tell(deps, original, "failed", owed, { id: meta.id, recipients: failed, state: { kind: "bounced" } });
@@ -82,7 +83,7 @@ async function reportDelays(deps: NotifierDependencies, original: Original, late
     const state = states.get(index);
     const recipient = meta.envelope.recipients[index];
     if (state?.kind !== "pending" || state.delay === undefined) continue;
-    if (recipient === undefined || !wants(recipient, "DELAY")) continue;
+    if (recipient === undefined || !wantsReport(meta.envelope, index, "DELAY")) continue;
     const { diagnosis, willRetryUntilMs } = state.delay;
     owed.push({ index, recipient: dsnRecipient(recipient, { ...diagnosis, willRetryUntilMs }) });
   }
@@ -123,7 +124,7 @@ async function reportSuccesses(
   const news: Owed[] = [];
   for (const { recipient: index, reply, remote, atMs } of accepted) {
     const recipient = envelope.recipients[index];
-    if (recipient?.notify?.includes("SUCCESS") !== true) continue;
+    if (recipient === undefined || !wantsReport(envelope, index, "SUCCESS")) continue;
     const status = reply.enhanced ?? "2.0.0";
     const report = { status, reason: "accepted", reply, remote, atMs } as RecipientReport;
     news.push({ index, recipient: dsnRecipient(recipient, report) });
@@ -193,17 +194,6 @@ async function moveUnreadableToDead(
 function logIfSettled(deps: NotifierDependencies, { meta, states }: Original, bounced: number[]): void {
   if (!allRecipientsSettled(states, meta.envelope.recipients.length, bounced)) return;
   deps.log.info({ event: "message.settled", id: meta.id, delayMs: deps.now() - meta.receivedAtMs });
-}
-
-/** RFC 3461 §4.1; without NOTIFY, failures and delays are reported. */
-function wants(recipient: Recipient, event: "FAILURE" | "DELAY"): boolean {
-  return recipient.notify === undefined || recipient.notify.includes(event);
-}
-
-/** RFC 5321 §4.5.5: nothing is returned to `<>`; and without a domain there is nowhere to return it to. */
-function isReturnable(reversePath: string): boolean {
-  const parsed = parsePath(`<${reversePath}>`, 0);
-  return parsed.kind === "mailbox" && parsed.end === reversePath.length + 2;
 }
 
 function dsnRecipient({ address, orcpt }: Recipient, report: RecipientReport): DsnRecipient {

@@ -1,5 +1,6 @@
 /** What is owed to people after the spool has recorded an attempt: notifications to senders, the dead queue to operators. */
 
+import { wantsReport } from "../../shared/mail/notify.ts";
 import type { DeliveryJob } from "../../shared/queue/contract/contract.ts";
 import { deadAfterAttempt, deadUnreadable } from "../../shared/queue/contract/dead-job.ts";
 import { expiresAtMs, groupEqual } from "../../shared/queue/contract/retry-schedule.ts";
@@ -57,8 +58,8 @@ export async function repeatPendingNotifications(
 }
 
 /**
- * One warning for each recipient, to whom it may concern: RFC 3461 §4.1, DELAY asked for or nothing said. The spool
- * remembers it, so that a Redis that forgot the job's history does not lead to a second one.
+ * One warning for each recipient, where its sender wants to hear of delays. The spool remembers
+ * it, so that a Redis that forgot the job's history does not lead to a second one.
  */
 export async function warnOfDelay(
   deps: WorkerDependencies,
@@ -68,10 +69,9 @@ export async function warnOfDelay(
 ): Promise<void> {
   const { meta, sinceMs } = work;
   const late = pending.filter(({ recipient }) => {
-    const notify = meta.envelope.recipients[recipient]?.notify;
     const state = states.get(recipient);
     const isKnown = state?.kind === "pending" && (state.delay !== undefined || state.warned === true);
-    return !isKnown && (notify === undefined || notify.includes("DELAY"));
+    return !isKnown && wantsReport(meta.envelope, recipient, "DELAY");
   });
   if (late.length === 0) return;
   const willRetryUntilMs = expiresAtMs({ sinceMs, nullSender: false }, deps.config.queue);
@@ -98,7 +98,7 @@ export async function moveUnreadableToDead(
   await producer.addDead(deadUnreadable(job, reason, now()));
 }
 
-/** RFC 3461 §5.2.2: SUCCESS was asked for, and the next server will not report it. Nothing is ever sent to `<>`. */
+/** RFC 3461 §5.2.2: SUCCESS was asked for, and the next server will not report it. */
 async function reportRelayed(
   deps: WorkerDependencies,
   { task, meta }: Work,
@@ -108,10 +108,10 @@ async function reportRelayed(
   const recipients = [];
   for (const [recipient, outcome] of outcomes) {
     if (outcome.kind !== "delivered" || outcome.dsnPassedOn) continue;
-    if (envelope.recipients[recipient]?.notify?.includes("SUCCESS") !== true) continue;
+    if (!wantsReport(envelope, recipient, "SUCCESS")) continue;
     recipients.push({ recipient, reply: outcome.reply, remote: outcome.remote, atMs: deps.now() });
   }
-  if (recipients.length === 0 || envelope.reversePath === "") return;
+  if (recipients.length === 0) return;
   const { id, locator } = task.job;
   await enqueueSuccessReport(deps, { version: 1, kind: "relayed", id, locator, recipients }, task.signal);
 }

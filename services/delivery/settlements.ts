@@ -1,5 +1,7 @@
 /** What the spool records of a decided attempt: who is delivered, whose sender is owed a notification, who is dead. Pure. */
+
 import type { Envelope } from "../../shared/mail/envelope.ts";
+import { wantsReport } from "../../shared/mail/notify.ts";
 import { groupEqual } from "../../shared/queue/contract/retry-schedule.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
 import type { RecipientState } from "../../shared/spool/recipient-state.ts";
@@ -48,6 +50,5 @@ type FailureEnd = "failed" | "dead" | "bounced";
  */
 function failureEnd(envelope: Envelope, recipient: number): FailureEnd {
   if (envelope.reversePath === "") return "dead";
-  const notify = envelope.recipients[recipient]?.notify;
-  return notify === undefined || notify.includes("FAILURE") ? "failed" : "bounced";
+  return wantsReport(envelope, recipient, "FAILURE") ? "failed" : "bounced";
 }

@@ -2,7 +2,9 @@
  * Takes messages out, and puts dead ones back: first the spool, which is the truth, then the queues.
  * The other way round the keeper would bring back what an operator removed.
  */
+
 import type { MessageMeta } from "../../../shared/mail/message.ts";
+import { wantsReport } from "../../../shared/mail/notify.ts";
 import type { ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
 import { type InspectedJob, jobIdOf } from "../../../shared/queue/operator/rows.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
@@ -105,7 +107,9 @@ async function settleRemoved(
     const id = job.job.id;
     const wanted = recipientsOf(found, job, (state) => state === undefined || isRemovable(state));
     const told =
-      notify && stored !== undefined && job.status !== "dead" ? wanted.filter(hears(stored.meta)) : [];
+      notify && stored !== undefined && job.status !== "dead"
+        ? wanted.filter((index) => wantsReport(stored.meta.envelope, index, "FAILURE"))
+        : [];
     const untold = wanted.filter((index) => !told.includes(index));
     if (untold.length > 0) settlements.push({ id, recipients: untold, state: { kind: "removed" } });
     if (told.length > 0 && stored !== undefined) {
@@ -166,15 +170,6 @@ function recipientsOf(
 /** `failed` stays: its sender is owed a notification, and gets it. */
 function isRemovable({ kind }: RecipientState): boolean {
   return kind === "pending" || kind === "dead";
-}
-
-/** RFC 5321 §4.5.5 and RFC 3461 §4.1: nobody tells the null sender, nor one who asked not to be told. */
-function hears({ envelope }: MessageMeta): (index: number) => boolean {
-  return (index) => {
-    if (envelope.reversePath === "") return false;
-    const notify = envelope.recipients[index]?.notify;
-    return notify === undefined || notify.includes("FAILURE");
-  };
 }
 
 /** Several at once, and one report of all. */

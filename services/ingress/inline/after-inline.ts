@@ -1,6 +1,8 @@
 /** What follows when the far server has spoken, or has not: who has the message, who still needs it. Pure. */
+
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
+import { wantsReport } from "../../../shared/mail/notify.ts";
 import { expiresAtMs, waitMs } from "../../../shared/queue/contract/retry-schedule.ts";
 import type { Diagnosis, Outcome } from "../../../shared/smtp/diagnosis.ts";
 import { isTooMany } from "../../../shared/smtp-client/transaction/mail-transaction.ts";
@@ -28,19 +30,20 @@ export type AfterInline =
  * @param deferred  the recipients that it could not take then
  */
 export function afterInline(
-  { recipients, reversePath }: Envelope,
+  envelope: Envelope,
   inline: readonly number[],
   outcome: Outcome,
   deferred: ReadonlyMap<number, Diagnosis>,
 ): AfterInline {
+  const { recipients } = envelope;
   const everybody = [...recipients.keys()];
   const tried = new Map([...deferred].filter(([, diagnosis]) => isAttempt(diagnosis)));
   switch (outcome.kind) {
     case "delivered": {
       const queued = everybody.filter((index) => !inline.includes(index));
-      const isReported = (index: number) => recipients[index]?.notify?.includes("SUCCESS") === true;
-      // A server that takes NOTIFY reports by itself; and nothing is ever sent to `<>`.
-      const reported = outcome.dsnPassedOn || reversePath === "" ? [] : inline.filter(isReported);
+      const isReported = (index: number) => wantsReport(envelope, index, "SUCCESS");
+      // A server that takes NOTIFY reports by itself.
+      const reported = outcome.dsnPassedOn ? [] : inline.filter(isReported);
       if (queued.length === 0 && reported.length === 0) return { kind: "delivered" };
       return { kind: "stored", queued, reported, tried };
     }

@@ -1,6 +1,7 @@
 /** MAIL and RCPT: what they ask for, or the reply that refuses them (RFC 5321 §4.1.1.2 and .3). Pure. */
 import { isAscii, parsePath } from "../../../shared/mail/address.ts";
-import type { NotifyEvent, Recipient } from "../../../shared/mail/envelope.ts";
+import type { Recipient } from "../../../shared/mail/envelope.ts";
+import { parseNotify } from "../../../shared/mail/notify.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { decodeOrcpt, decodeXtext } from "../../../shared/smtp/xtext.ts";
 import { replies } from "./session-replies.ts";
@@ -139,18 +140,6 @@ function rcptParameter(
     default:
       return replies.unknownParameter;
   }
-}
-
-/** RFC 3461 §4.1: NEVER alone (`[]`), or some of SUCCESS, FAILURE, DELAY. */
-function parseNotify(value: string): NotifyEvent[] | undefined {
-  const words = value.toUpperCase().split(",");
-  if (words.length === 1 && words[0] === "NEVER") return [];
-  const events: NotifyEvent[] = [];
-  for (const word of words) {
-    if (word !== "SUCCESS" && word !== "FAILURE" && word !== "DELAY") return undefined;
-    if (!events.includes(word)) events.push(word);
-  }
-  return events;
 }
 
 /**

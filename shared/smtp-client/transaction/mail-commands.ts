@@ -1,6 +1,7 @@
 /** MAIL and RCPT as a client says them: which parameters go to a server that offers these extensions. */
 import { isAscii } from "../../mail/address.ts";
 import type { Envelope, Recipient } from "../../mail/envelope.ts";
+import { formatNotify } from "../../mail/notify.ts";
 import type { Extensions } from "../../smtp/extensions.ts";
 import { encodeOrcpt, encodeXtext } from "../../smtp/xtext.ts";
 
@@ -30,9 +31,7 @@ export function mailCommand(envelope: Envelope, traits: MessageTraits, offered: 
 export function rcptCommand(recipient: Recipient, offered: Extensions): string {
   let line = `RCPT TO:<${recipient.address}>`;
   if (offered.dsn) {
-    if (recipient.notify !== undefined) {
-      line += ` NOTIFY=${recipient.notify.length === 0 ? "NEVER" : recipient.notify.join(",")}`;
-    }
+    if (recipient.notify !== undefined) line += ` NOTIFY=${formatNotify(recipient.notify)}`;
     if (recipient.orcpt !== undefined) line += ` ORCPT=${encodeOrcpt(recipient.orcpt)}`;
   }
   return `${line}\r\n`;
