@@ -1,4 +1,4 @@
-/** How long something lasts or lasted, for people. Pure. */
+/** Durations as text for people. Pure. */
 
 /** Two units at most: `40s`, `12m`, `3h 5m`, `4d 2h`. Negative times are 0s. */
 export function age(ms: number): string {

@@ -1,4 +1,4 @@
 /** Ends a switch over a union: a new kind makes the compiler point here. */
 export function unreachable(value: never): never {
-  throw new Error(`not a case that was thought of: ${JSON.stringify(value)}`);
+  throw new Error(`unexpected case: ${JSON.stringify(value)}`);
 }

@@ -1,6 +1,5 @@
 /** The admin service as a process of its own. */
-import type { RunOptions } from "../../shared/runtime/run-service.ts";
-import { runWithSpool } from "../../shared/runtime/run-with-spool.ts";
+import { type RunOptions, runWithSpool } from "../../shared/runtime/run-service.ts";
 import { startAdmin } from "./admin.ts";
 
 /** Runs until a signal ends the process. */

@@ -12,7 +12,7 @@ import { summarizeRoute } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
-import type { RunningService } from "../../shared/runtime/service.ts";
+import type { RunningService } from "../../shared/runtime/run-service.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createBounceMetrics } from "./bounce-metrics.ts";
 import { createNotifier } from "./notifier.ts";

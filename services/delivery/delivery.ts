@@ -19,7 +19,7 @@ import { summarizeRoute } from "../../shared/routing/route.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
-import type { RunningService } from "../../shared/runtime/service.ts";
+import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { createSmtpClient } from "../../shared/smtp-client/create-smtp-client.ts";
 import { transparentSource } from "../../shared/smtp-client/hidden-source.ts";
 import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";

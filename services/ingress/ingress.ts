@@ -12,7 +12,7 @@ import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
-import type { RunningService } from "../../shared/runtime/service.ts";
+import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { whyNoOriginalDestination } from "../../shared/runtime/socket.ts";
 import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";

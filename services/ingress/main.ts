@@ -4,8 +4,7 @@ import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts"
 import { formatHostPort } from "../../shared/net/endpoint.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
-import type { RunOptions } from "../../shared/runtime/run-service.ts";
-import { runWithSpool } from "../../shared/runtime/run-with-spool.ts";
+import { type RunOptions, runWithSpool } from "../../shared/runtime/run-service.ts";
 import { startIngress } from "./ingress.ts";
 import { createInlineDeps, usesInline } from "./inline/inline-dependencies.ts";
 

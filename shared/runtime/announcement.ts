@@ -1,10 +1,10 @@
-/** Services announce themselves in Redis, so that the admin can show them all. An announcement expires with its service. */
+/** Announces services in Redis, so that the admin can list them all. An announcement expires soon after its service ends. */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { z } from "zod";
+import type { Health } from "./health-server.ts";
 import type { Logger } from "./log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "./redis.ts";
-import type { Health } from "./service.ts";
 
 const announcementSchema = z.object({
   /** ingress, delivery, bounce, admin. */
@@ -20,14 +20,14 @@ const announcementSchema = z.object({
 });
 export type ServiceAnnouncement = z.infer<typeof announcementSchema>;
 
-/** A set of the ids of announcements; each stands in a key of its own, which expires. */
+/** The set of announcement ids; each announcement is a key of its own that expires. */
 const indexKey = `${queuePrefix}:services`;
 const announcementKey = (id: string): string => `${queuePrefix}:services:${id}`;
 const everyMs = 3_000;
 const expiryMs = 12_000;
 
 /**
- * Announces until it is closed. Owns a connection and a timer.
+ * Announces a service every few seconds until it is closed. Owns a connection and a timer.
  * @param health  asked for each announcement
  */
 export function announceService(options: {
@@ -86,7 +86,7 @@ export function announceService(options: {
   };
 }
 
-/** All services that announced themselves lately, sorted by name, host and process id. @throws Error of Redis */
+/** The services whose announcements have not expired, sorted by name, host and process id. @throws Error of Redis */
 export async function readAnnouncements(redis: RedisConnection): Promise<ServiceAnnouncement[]> {
   const ids = await redis.smembers(indexKey);
   if (ids.length === 0) return [];

@@ -1,10 +1,16 @@
-/** Answers /health and /metrics of a service over HTTP. It owns the listening socket; close() ends it. */
+/** Answers /health and /metrics of a service over HTTP. Owns the listening socket; close() ends it. */
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
 import type { Metrics } from "./metrics.ts";
-import type { Health } from "./service.ts";
 import { TimeoutError, withTimeout } from "./with-timeout.ts";
+
+/** Whether a service can do its work, with a reason for each thing that is wrong. */
+export interface Health {
+  ready: boolean;
+  /** One line each; empty when ready. */
+  reasons: string[];
+}
 
 export interface HealthServer {
   readonly port: number;
@@ -13,11 +19,11 @@ export interface HealthServer {
   close(): Promise<void>;
 }
 
-/** A health check that takes longer than this is an answer too. */
+/** A health check that takes longer counts as a failed one. */
 const healthLimitMs = 5_000;
 
 /**
- * `GET /health`: 200 or 503 with `{ live, ready, reasons }`. `GET /metrics`: the metrics as Prometheus reads them.
+ * `GET /health`: 200 or 503 with `{ live, ready, reasons }`. `GET /metrics`: the metrics in the format of Prometheus.
  * @throws Error when the address cannot be listened on
  */
 export async function startHealthServer(
@@ -33,7 +39,7 @@ export async function startHealthServer(
         response.end(request.method === "HEAD" ? undefined : body);
       });
   });
-  // Only probes and scrapers call here; they need neither long connections nor time.
+  // Probes and scrapers send short requests: bounds that are tight for a browser are wide for them.
   server.requestTimeout = 10_000;
   server.headersTimeout = 10_000;
   server.keepAliveTimeout = 15_000;
@@ -79,13 +85,13 @@ async function answer(
   };
 }
 
-/** Never rejects, and never waits for long: whoever asks wants to know of trouble. */
+/** Never rejects, and answers within healthLimitMs: a probe must hear that a service hangs. */
 export async function healthInTime(health: () => Health | Promise<Health>): Promise<Health> {
   const late = new TimeoutError("late");
   try {
     return await withTimeout((async () => health())(), healthLimitMs, () => late);
   } catch (error) {
-    if (error === late) return { ready: false, reasons: ["the health check itself does not answer"] };
+    if (error === late) return { ready: false, reasons: ["the health check does not answer"] };
     return { ready: false, reasons: [`the health check failed: ${(error as Error).message}`] };
   }
 }

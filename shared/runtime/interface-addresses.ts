@@ -1,8 +1,8 @@
-/** The addresses on this machine's interfaces, as of now. */
+/** The addresses of this machine's interfaces at this moment. */
 import os from "node:os";
 import { canonicalAddress } from "../net/network.ts";
 
-/** Canonical texts. */
+/** @returns canonical texts */
 export function interfaceAddresses(): string[] {
   return Object.values(os.networkInterfaces())
     .flatMap((addresses) => addresses ?? [])

@@ -1,37 +1,36 @@
 /**
- * Standard output for a log: lines that come close together go out together. A system call for each line would cost
- * more than making the line. Owns nothing but what it has not written yet, which a process that ends by itself still
- * writes; SIGKILL takes the last few milliseconds with it.
+ * Buffered standard output for log lines: a system call for each line would cost more than making the line. Owns the
+ * buffer, which is written out when the process exits; SIGKILL loses the last few milliseconds of it.
  */
 import { writeSync } from "node:fs";
 
 export interface LogOutput {
   /** @param line  with its line end */
   write(line: string): void;
-  /** Writes what waits. */
+  /** Writes the buffer out. */
   flushSync(): void;
 }
 
 /**
- * PIPE_BUF of Linux, pipe(7): writes up to this many octets to a pipe never mix with those of other processes, and
- * several services may share one.
+ * PIPE_BUF of Linux, pipe(7): writes of at most this many octets to a pipe are atomic, so that lines of several services
+ * that share one pipe do not mix.
  */
 const atomicOctets = 4096;
-/** How long a line may wait for others. */
-const gatherMs = 5;
-/** So many characters do not wait. */
-const gatherAtMost = 64 * 1024;
-/** While whoever reads the log is slow. */
+/** How long a line may stay in the buffer. */
+const bufferMs = 5;
+/** A buffer of so many characters is written at once. */
+const maxCharacters = 64 * 1024;
+/** The pause before the next try while the pipe is full. */
 const fullPipePauseMs = 5;
 
-/** @param fd  1 but in tests */
+/** @param fd  a file descriptor; standard output unless a test gives another */
 export function createLogOutput(fd = 1): LogOutput {
-  let waiting: string[] = [];
+  let buffer: string[] = [];
   let characters = 0;
 
   const flushSync = (): void => {
-    const lines = waiting;
-    waiting = [];
+    const lines = buffer;
+    buffer = [];
     characters = 0;
     let start = 0;
     let octets = 0;
@@ -51,8 +50,8 @@ export function createLogOutput(fd = 1): LogOutput {
   return {
     write(line) {
       characters += line.length;
-      if (waiting.push(line) === 1) setTimeout(flushSync, gatherMs).unref();
-      else if (characters > gatherAtMost) flushSync();
+      if (buffer.push(line) === 1) setTimeout(flushSync, bufferMs).unref();
+      else if (characters > maxCharacters) flushSync();
     },
     flushSync,
   };
@@ -65,7 +64,7 @@ function writeAll(fd: number, text: string): void {
       rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      // The reader has gone: mail goes on without a log.
+      // The reader is gone (EPIPE): the service goes on without a log.
       if (code !== "EAGAIN") return;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fullPipePauseMs);
     }

@@ -1,10 +1,10 @@
-/** The log: pino JSON on standard output, one event name per fact. Owns nothing; standard output is closed by the process. */
+/** The log: JSON lines of pino on standard output, with one event name for each fact. */
 import { type Logger, pino } from "pino";
 import { createLogOutput } from "./log-output.ts";
 
 export type { Logger } from "pino";
 
-/** Every event that the outside may rely on. */
+/** The event names that users may rely on (docs/operations.md). */
 export type EventName =
   | "session.open"
   | "session.classified"
@@ -26,7 +26,7 @@ export type EventName =
   | "admin.unhold"
   | "admin.export";
 
-/** @param destination  where the lines go; standard output when absent */
+/** @param destination  standard output when absent */
 export function createLogger(service: string, destination?: { write(line: string): void }): Logger {
   const options = {
     base: { service, pid: process.pid },
@@ -40,7 +40,7 @@ export function createLogger(service: string, destination?: { write(line: string
 let timeMs = 0;
 let timeText = "";
 
-/** Several lines of a millisecond share the text of their time. */
+/** Lines of the same millisecond share the formatted time. */
 function isoTime(): string {
   const nowMs = Date.now();
   if (nowMs !== timeMs) {

@@ -1,4 +1,4 @@
-/** The metrics of one process in Prometheus' terms: counting is an addition to a number, the rest happens when asked. */
+/** The metrics of one process. Counting adds to a number; Prometheus' formats are made when /metrics is read. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 /** One series of a counter. */
@@ -6,13 +6,13 @@ export interface Tally {
   add(count?: number): void;
 }
 
-/** A counter with labels. Keep the tally where the label values are fixed. */
+/** A counter with labels. Where the label values are fixed, look the tally up once and keep it. */
 export interface LabelledCounter {
   /** The series with these label values, in the order of the label names. */
   with(...values: string[]): Tally;
 }
 
-/** A histogram with labels; bind it once where the label values are fixed. */
+/** A histogram with labels. Where the label values are fixed, look the series up once and keep it. */
 export interface LabelledHistogram {
   with(...values: string[]): { observe(value: number): void };
 }
@@ -31,7 +31,7 @@ export interface Metrics {
     labels?: readonly string[],
   ): LabelledHistogram;
   /**
-   * A value that is read when someone asks for it.
+   * A value that is read at each scrape.
    * @param read  the value, or a value for each combination of label values (joined by a tab)
    */
   gauge(
@@ -40,7 +40,7 @@ export interface Metrics {
     read: () => number | Map<string, number> | Promise<number | Map<string, number>>,
     labels?: readonly string[],
   ): void;
-  /** The text that Prometheus reads. */
+  /** In the text format of Prometheus. */
   text(): Promise<string>;
   readonly contentType: string;
 }
@@ -50,7 +50,7 @@ export const secondsBuckets: readonly number[] = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600,
 ];
 
-/** Label values may come from strangers (domains): beyond this many series the rest is counted as `other`. */
+/** Label values may come from outside (domains): series beyond this number are counted as `other`. */
 const maxSeries = 1000;
 const separator = "\t";
 

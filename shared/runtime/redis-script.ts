@@ -1,4 +1,4 @@
-/** One Lua script and how to call it: EVALSHA, and EVAL the first time or after a restart of Redis. */
+/** A Lua script in Redis: called by EVALSHA, and by EVAL when Redis does not know it yet. */
 import { createHash } from "node:crypto";
 import type { RedisConnection } from "./redis.ts";
 

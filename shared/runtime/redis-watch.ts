@@ -1,8 +1,8 @@
-/** Says once per outage that Redis went away, and once that it is back, however many connections a process has. */
+/** Logs each outage of Redis once, and its end once, however many connections a process has. */
 import type { Cluster, Redis } from "ioredis";
 import type { Logger } from "./log.ts";
 
-/** A connection that is back within this time, or was closed by us, is not worth a line. */
+/** A connection that is ready again within this time is not logged. */
 const graceMs = 300;
 
 interface Outage {
@@ -11,10 +11,10 @@ interface Outage {
   logged: boolean;
 }
 
-/** By the place that the connections go to. */
+/** By the server, as describeRedis() shows it. */
 const outages = new Map<string, Outage>();
 
-/** Also keeps `error` events, which repeat with each try, from ending the process. */
+/** Also handles the `error` events of each failed reconnection, which would end the process otherwise. */
 export function watchConnection(connection: Redis | Cluster, where: string, log: Logger): void {
   let timer: NodeJS.Timeout | undefined;
   let lastError = "";

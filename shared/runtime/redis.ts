@@ -1,4 +1,4 @@
-/** Connections to Redis from the configuration. Whoever asks for one closes it. */
+/** Opens connections to Redis as the configuration says. The caller of createRedis() closes the connection. */
 import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
@@ -13,9 +13,9 @@ export type RedisConfig = NonNullable<Config["redis"]>;
 export type RedisConnection = Redis | Cluster;
 
 /**
- * `producer`: fails at once while Redis is away, never sends a command twice by itself.
- * `worker`: waits for Redis for ever, as BullMQ's workers need it.
- * `plain`: waits for a few seconds, then fails.
+ * `producer`: commands fail at once while Redis is out of reach, and are never sent again.
+ * `worker`: commands wait for Redis without a limit, as BullMQ's workers need it.
+ * `plain`: commands wait for a few seconds, then fail.
  */
 export type RedisPurpose = "producer" | "worker" | "plain";
 
@@ -23,10 +23,10 @@ export type RedisPurpose = "producer" | "worker" | "plain";
 const plainTimeoutMs = 5_000;
 const connectTimeoutMs = 5_000;
 
-/** Replies stay as ioredis has always given them. */
+/** Without `replyMapping`, which would change the shape of replies. */
 type Options = Omit<RedisOptions, "replyMapping">;
 
-/** What Redis, sentinels and clusters have in common. */
+/** The options that a single server, sentinels and a cluster have in common. */
 type SharedOption =
   | "autoResendUnfulfilledCommands"
   | "commandTimeout"
@@ -39,7 +39,7 @@ type SharedOption =
   | "username";
 
 /**
- * Connects in the background; errors are logged once per outage and never thrown from here.
+ * Connects in the background; connection errors are logged once for each outage and never thrown.
  * @throws Error when a certificate file of `redis.tls` cannot be read, or the configuration names no server
  */
 export function createRedis(config: RedisConfig, purpose: RedisPurpose, log: Logger): RedisConnection {
@@ -48,7 +48,7 @@ export function createRedis(config: RedisConfig, purpose: RedisPurpose, log: Log
   return connection;
 }
 
-/** Where Redis is, for people: never with credentials. */
+/** The address of Redis for people and logs, without credentials. */
 export function describeRedis(config: RedisConfig): string {
   if (config.cluster)
     return `cluster ${config.cluster.map(({ host, port }) => `${host}:${port}`).join(", ")}`;
@@ -95,7 +95,7 @@ function connect(config: RedisConfig, purpose: RedisPurpose): RedisConnection {
   return new Redis(standalone);
 }
 
-/** What the URL says: `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path[?db=n]`. */
+/** Reads a URL: `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path[?db=n]`. */
 function fromUrl(text: string): Options {
   const url = new URL(text);
   const options: Options = {};
@@ -117,7 +117,7 @@ function behaviour(purpose: RedisPurpose): Pick<RedisOptions, SharedOption> {
   const common: Pick<RedisOptions, SharedOption> = {
     connectTimeout: connectTimeoutMs,
     keepAlive: 10_000,
-    // After a failover the old master answers READONLY until it goes away: look for the new one.
+    // After a failover the old master answers READONLY until it stops: reconnect to find the new one, and send again.
     reconnectOnError: (error) => (error.message.startsWith("READONLY") ? 2 : false),
   };
   switch (purpose) {
@@ -130,7 +130,7 @@ function behaviour(purpose: RedisPurpose): Pick<RedisOptions, SharedOption> {
   }
 }
 
-/** Quick enough that mail moves again within a second of Redis' return. */
+/** At most a second, so that deliveries resume within a second of Redis' return. */
 function retryDelayMs(times: number): number {
   return Math.min(50 * 2 ** Math.min(times, 5), 1_000);
 }
@@ -144,7 +144,7 @@ function readTls(tls: NonNullable<RedisConfig["tls"]>): ConnectionOptions {
   return options;
 }
 
-/** A file name, or the PEM text itself: as `${NAME}` may bring it. */
+/** @param value  a file name, or the PEM text itself, which an environment variable may hold */
 function readPem(value: string): string | Buffer {
   return value.includes("-----BEGIN") ? value : readFileSync(value);
 }

@@ -1,38 +1,58 @@
-/** Runs one service as a process: health, metrics, announcement, signals, and the end. It owns all of these; the process ends with them. */
+/** Runs one service as a process. Owns its health server, metrics, announcement and signal handlers; the process ends with them. */
+import path from "node:path";
 import type { Config } from "../config/schema.ts";
+import { describeFault, faultFields } from "../spool/fs/disk/fault.ts";
+import { createFsSpool } from "../spool/fs/fs-spool.ts";
+import type { Spool } from "../spool/spool.ts";
 import { announceService } from "./announcement.ts";
-import { type HealthServer, healthInTime, startHealthServer } from "./health-server.ts";
+import { type Health, type HealthServer, healthInTime, startHealthServer } from "./health-server.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import type { Health, RunningService } from "./service.ts";
+import type { RedisConfig } from "./redis.ts";
 
 export interface ServiceContext {
   config: Config;
-  /** Where the configuration came from; for messages. */
+  /** The file that the configuration was read from, for messages. */
   configFile: string;
   log: Logger;
   metrics: Metrics;
 }
 
+/** For a service that works on the spool and on Redis. */
+export interface SpoolContext extends ServiceContext {
+  redis: RedisConfig;
+  spool: Spool;
+  /** The durable copy of the hold rules, beside the spool. */
+  holdsFile: string;
+}
+
+export interface RunningService {
+  /** Where people and programs can reach it, for the start-up lines: `submission smtp://127.0.0.1:2525`. */
+  listening?: string[];
+  health(): Health | Promise<Health>;
+  /** Accepts nothing new, lets current transactions finish for up to `graceMs`, then ends them. */
+  close(graceMs: number): Promise<void>;
+}
+
 export interface RunOptions {
   config: Config;
   configFile: string;
-  /** For current transactions after SIGTERM. */
+  /** How long current transactions may go on after SIGTERM. */
   graceMs: number;
-  /** `false` for a service that answers /health itself, and then says where. */
+  /** `false` for a service that answers /health on a server of its own. */
   health?: false;
-  /** With `health: false`: where the service answers, once it runs. */
+  /** With `health: false`: the URL of that server, once the service runs. */
   url?: (service: RunningService) => string | null;
   log?: Logger;
 }
 
-/** What may follow the grace time: writing what is in memory, closing files. */
+/** For writing out buffers and closing files after the grace time. */
 const afterGraceMs = 3_000;
 
 /**
- * Starts the service and ends the process with it: 0 after SIGTERM or SIGINT, 1 when it cannot start, when an error
- * surfaces that nobody caught (the supervisor starts it anew, and the spool has what was accepted), and on a second
- * signal. Resolves when the service runs.
+ * Starts a service, resolves when it runs, and ends the process with it. Exit status 0 after SIGTERM or SIGINT; 1 when the
+ * service cannot start, at a second signal, and at an uncaught error: the supervisor restarts the process, and accepted
+ * mail is in the spool.
  */
 export async function runService(
   name: string,
@@ -51,8 +71,8 @@ export async function runService(
     log.fatal({ err: error }, message);
     process.exit(1);
   };
-  process.on("uncaughtException", die("an error that nobody caught"));
-  process.on("unhandledRejection", die("a rejection that nobody handled"));
+  process.on("uncaughtException", die("uncaught error"));
+  process.on("unhandledRejection", die("unhandled rejection"));
 
   const health = async (): Promise<Health> => {
     if (stopping) return { ready: false, reasons: ["stopping"] };
@@ -62,13 +82,13 @@ export async function runService(
 
   const stop = async (signal: string): Promise<void> => {
     if (stopping) {
-      log.warn({ signal }, "asked again to stop: ending at once");
+      log.warn({ signal }, "second signal: exiting at once");
       process.exit(1);
     }
     stopping = true;
     log.info({ signal, graceMs }, "stopping");
     const late = setTimeout(() => {
-      log.warn("did not stop within the grace time: ending");
+      log.warn("did not stop within the grace time: exiting");
       process.exit(0);
     }, graceMs + afterGraceMs);
     try {
@@ -83,7 +103,7 @@ export async function runService(
     process.exit(0);
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));
-  // A supervisor that was killed cannot stop its services: they see its end by the channel to it.
+  // A supervisor that was killed cannot signal its services; they notice that the channel to it is closed.
   process.on("disconnect", () => void stop("the supervisor is gone"));
 
   try {
@@ -99,4 +119,34 @@ export async function runService(
   }
   log.info({ ...(url === null ? {} : { health: `${url}/health` }) }, "running");
   process.send?.({ kind: "up", listening: service.listening ?? [] });
+}
+
+/** Runs a service with a spool and Redis as runService() does. Owns the spool, which is closed after the service. */
+export function runWithSpool(
+  name: string,
+  start: (context: SpoolContext) => Promise<RunningService>,
+  options: RunOptions,
+): Promise<void> {
+  return runService(
+    name,
+    async (context) => {
+      const { config, log } = context;
+      if (config.redis === undefined) throw new Error(`${name} needs redis.url`);
+      const directory = path.join(config.data, "spool");
+      const spool = createFsSpool({
+        directory,
+        onFault: (fault) => log.error(faultFields(fault), describeFault(fault)),
+      });
+      const holdsFile = path.join(directory, "holds.json");
+      const service = await start({ ...context, redis: config.redis, spool, holdsFile });
+      return {
+        ...service,
+        async close(graceMs) {
+          await service.close(graceMs);
+          await spool.close();
+        },
+      };
+    },
+    options,
+  );
 }

@@ -1,8 +1,7 @@
 /**
- * Linux sockets that Node cannot make by itself: transparent ones (IP_TRANSPARENT), and a redirected connection's
- * original destination. Owns nothing: each descriptor belongs to the net.Server or net.Socket that it is handed to.
- *
- * Only socket, setsockopt, getsockopt and bind are called, none of which blocks.
+ * Socket calls of Linux that Node does not offer: transparent sockets (IP_TRANSPARENT), and the original destination of a
+ * redirected connection. Each descriptor belongs to the net.Server or net.Socket that it is handed to. Only socket,
+ * setsockopt, getsockopt and bind are called, none of which blocks.
  */
 import { closeSync } from "node:fs";
 import net from "node:net";
@@ -32,7 +31,7 @@ const EPERM = 1;
 const EACCES = 13;
 const ENOPROTOOPT = 92;
 
-/** The kernel or this process' privileges do not allow it; the message is one sentence for the operator. */
+/** The kernel or the privileges of this process do not allow it; the message is one sentence for the operator. */
 export class SocketNotPermitted extends Error {
   override name = "SocketNotPermitted";
 }
@@ -46,13 +45,13 @@ interface Libc {
 
 let loaded: Libc | undefined;
 
-/** Loaded when it is first needed: a gateway without interception does not need it at all. */
+/** Loaded at the first use: a gateway without interception never needs it. */
 function libc(): Libc {
   if (loaded !== undefined) return loaded;
   if (process.platform !== "linux") {
     throw new SocketNotPermitted(`transparent sockets need Linux, and this is ${process.platform}`);
   }
-  // musl's own name, where there is no glibc.
+  // The second is the name of musl, where there is no glibc.
   const library = loadFirst(["libc.so.6", "libc.so"]);
   loaded = {
     socket: library.func("int socket(int, int, int)"),
@@ -68,7 +67,7 @@ function loadFirst(names: string[]): ReturnType<typeof koffi.load> {
     try {
       return koffi.load(name);
     } catch {
-      // The next one, then.
+      // Try the next one.
     }
   }
   throw new SocketNotPermitted(
@@ -94,7 +93,7 @@ export function transparentListener(address: string, port: number): number {
 }
 
 /**
- * A socket that connects from `source`, be it an address of this host or not, with any free port of it.
+ * A socket that connects from `source`, whether or not that is an address of this host, and from any free port.
  * Call connect() on it with a destination of the same family.
  * @throws SocketNotPermitted without CAP_NET_ADMIN
  */
@@ -102,7 +101,7 @@ export function transparentSocket(source: string): net.Socket {
   const fd = open(source, (opened, family) => {
     set(opened, SOL_SOCKET, SO_REUSEADDR, 1);
     makeTransparent(opened, family);
-    // The port is chosen at connect(), so that 64,000 connections are possible to each destination, not to all together.
+    // The kernel chooses the port at connect(), so that 64,000 connections to each destination are possible.
     set(opened, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
     bindTo(opened, source, 0);
   });
@@ -110,8 +109,8 @@ export function transparentSocket(source: string): net.Socket {
 }
 
 /**
- * Where a connection that a REDIRECT or DNAT rule brought here was going.
- * @returns undefined when the kernel knows of no redirection: the client meant this socket's own address
+ * The destination that a connection had before a REDIRECT or DNAT rule changed it.
+ * @returns undefined when no rule did: the client connected to this socket's own address
  */
 export function originalDestination(socket: net.Socket): Endpoint | undefined {
   const fd = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd;
@@ -126,8 +125,8 @@ export function originalDestination(socket: net.Socket): Endpoint | undefined {
 }
 
 /**
- * Tries whether this process may make transparent sockets.
- * @returns undefined when it may, else one sentence that says why not
+ * Tries to make a transparent socket.
+ * @returns undefined when this process may, else one sentence that says why not
  */
 export function whyNotTransparent(): string | undefined {
   try {
@@ -139,8 +138,8 @@ export function whyNotTransparent(): string | undefined {
 }
 
 /**
- * Tries whether this kernel tells where redirected connections were going.
- * @returns undefined when it does, else one sentence that says why not
+ * Tries to ask the kernel for the original destination of a redirected connection.
+ * @returns undefined when it can answer, else one sentence that says why not
  */
 export function whyNoOriginalDestination(): string | undefined {
   try {
@@ -148,7 +147,7 @@ export function whyNoOriginalDestination(): string | undefined {
     const failed = libc().getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, Buffer.alloc(16), [16]) !== 0;
     const errno = failed ? koffi.errno() : 0;
     closeSync(fd);
-    // Of a socket without a connection it knows nothing (ENOENT, ENOTCONN); without the module there is no such option.
+    // ENOENT or ENOTCONN: the option exists, but this socket has no connection. ENOPROTOOPT: the module is not loaded.
     if (errno !== ENOPROTOOPT) return undefined;
     return "this kernel tracks no connections yet (nf_conntrack), as it does once a redirect rule is there";
   } catch (error) {

@@ -1,6 +1,6 @@
-/** Bounds how long something may take. Each call owns one timer, and clears it when it returns. */
+/** Bounds the time of asynchronous work. Each call owns one timer and clears it when it returns. */
 
-/** What withTimeout() throws. The work itself goes on: whether it still happens is not known. */
+/** The work took too long. It is not cancelled: whether it still succeeds is not known. */
 export class TimeoutError extends Error {
   override name = "TimeoutError";
 }
@@ -25,7 +25,7 @@ export async function withTimeout<T>(
   }
 }
 
-/** Waits for `work` for at most `ms` milliseconds, whatever becomes of it. @returns whether it ended in time */
+/** Waits until `work` succeeds or fails, for at most `ms` milliseconds. @returns whether it ended in time */
 export async function settlesWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
   const ended = work.then(
     () => true,

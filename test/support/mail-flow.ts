@@ -13,7 +13,7 @@ import type { Config, configSchema } from "../../shared/config/schema.ts";
 import type { Envelope } from "../../shared/mail/envelope.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
-import type { RunningService } from "../../shared/runtime/service.ts";
+import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { createFsSpool, type FsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
 import { testConfig } from "./config.ts";

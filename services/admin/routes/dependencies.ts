@@ -4,9 +4,9 @@ import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { HoldsFileFailed } from "../../../shared/queue/holds/file.ts";
 import type { Holds } from "../../../shared/queue/holds/store.ts";
 import { BadCursor, type Inspector } from "../../../shared/queue/operator/inspector.ts";
+import type { Health } from "../../../shared/runtime/health-server.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { RedisConnection } from "../../../shared/runtime/redis.ts";
-import type { Health } from "../../../shared/runtime/service.ts";
 import {
   type Spool,
   SpoolCorrupt,

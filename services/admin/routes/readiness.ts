@@ -1,7 +1,7 @@
 /** Whether the gateway as a whole can do its work: what the admin's /health says. The connections are its caller's. */
 
+import type { Health } from "../../../shared/runtime/health-server.ts";
 import type { RedisConnection } from "../../../shared/runtime/redis.ts";
-import type { Health } from "../../../shared/runtime/service.ts";
 import { withTimeout } from "../../../shared/runtime/with-timeout.ts";
 import type { SpoolStatus } from "../../../shared/spool/spool.ts";
 import type { ServiceRow } from "./schemas.ts";

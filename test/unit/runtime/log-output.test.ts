@@ -8,7 +8,7 @@ import { createLogOutput } from "../../../shared/runtime/log-output.ts";
 
 const module = new URL("../../../shared/runtime/log-output.ts", import.meta.url).href;
 
-test("lines that come close together are written together, in order, and many at once do not wait", (t) => {
+test("lines written close together go out in one write, in order, and a full buffer at once", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const directory = mkdtempSync(join(tmpdir(), "postern-log-"));
   const file = join(directory, "log");
@@ -30,7 +30,7 @@ test("lines that come close together are written together, in order, and many at
   assert.equal(readFileSync(file, "utf8"), `one\ntwo\n${line.repeat(70)}`);
 });
 
-test("a process that exits at once loses no line", () => {
+test("a process that exits at once loses no log line", () => {
   const script = `const { createLogOutput } = await import("${module}"); createLogOutput().write("last\\n"); process.exit(3);`;
   assert.throws(
     () => execFileSync(process.execPath, ["--input-type=module", "-e", script], { stdio: "pipe" }),
@@ -38,7 +38,7 @@ test("a process that exits at once loses no line", () => {
   );
 });
 
-test("lines of several processes on one pipe that is full never mix", async () => {
+test("lines of several processes on one full pipe never mix", async () => {
   const line = (who: string) => `${who.repeat(900)}\n`;
   const script = `const { createLogOutput } = await import("${module}"); const out = createLogOutput();
     for (let i = 0; i < 400; i++) { out.write(process.argv[1].repeat(900) + "\\n"); if (i % 7 === 0) await new Promise(setImmediate); }`;

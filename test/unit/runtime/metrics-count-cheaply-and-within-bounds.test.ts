@@ -28,7 +28,7 @@ test("counters, gauges and histograms appear with their labels", async () => {
   );
 });
 
-test("label values of strangers cannot fill the memory", async () => {
+test("label values from outside cannot fill the memory", async () => {
   const metrics = createMetrics("delivery");
   const domains = metrics.counter("domains_total", "By domain.", ["domain"]);
   for (let i = 0; i < 3_000; i++) domains.with(`d${i}.example`).add();

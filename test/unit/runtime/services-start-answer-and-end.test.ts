@@ -74,7 +74,7 @@ test("a service that is not ready says so with 503 and why", async () => {
   assert.deepEqual(await health.json(), { live: true, ready: false, reasons: ["no Redis"] });
 });
 
-test("a second signal ends a service at once, and the grace time ends one that never finishes", async () => {
+test("a second signal ends a service at once, and the grace time ends one that does not stop", async () => {
   const impatient = start("never-ends");
   await impatient.url();
   impatient.child.kill("SIGTERM");
@@ -88,7 +88,7 @@ test("a second signal ends a service at once, and the grace time ends one that n
   assert.equal((await patient.exit).code, 0);
 });
 
-test("what cannot start, and an error that nobody caught, end with 1 and a fatal line", async () => {
+test("a service that cannot start, and an uncaught error, end with 1 and a fatal line", async () => {
   for (const [behaviour, error] of [
     ["cannot-start", "the port is taken"],
     ["throws", "nobody handles this"],

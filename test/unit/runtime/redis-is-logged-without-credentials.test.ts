@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { describeRedis } from "../../../shared/runtime/redis.ts";
 
-test("where Redis is can be logged: no user, no password", () => {
+test("the address of Redis is logged without user and password", () => {
   assert.equal(describeRedis({ url: "redis://user:secret@redis.example:6380/2" }), "redis.example:6380/2");
   assert.equal(describeRedis({ url: "rediss://redis.example" }), "redis.example:6379");
   assert.equal(describeRedis({ url: "unix:///run/redis.sock?db=1" }), "/run/redis.sock");
