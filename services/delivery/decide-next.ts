@@ -1,4 +1,4 @@
-/** What follows one delivery attempt: for each recipient the end or another try, for the job its next time and queue. */
+/** What follows one delivery attempt: for each recipient the end or another try, for the job its next time and queue. Pure. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { AttemptHistory, DeliveryQueueName } from "../../shared/queue/contract/contract.ts";
 import {
@@ -10,7 +10,6 @@ import {
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { type BackupPolicy, takesOver } from "./backup-route.ts";
-import { expired } from "./expiry.ts";
 
 export type RetryPolicy = Pick<
   Config["queue"],
@@ -18,21 +17,21 @@ export type RetryPolicy = Pick<
 >;
 
 export interface FinishedAttempt {
-  /** From when the schedule counts: the message's acceptance, unless operators kept it back. Epoch milliseconds. */
+  /** From when the schedule counts: the message's acceptance, unless it was held or requeued. Epoch milliseconds. */
   sinceMs: number;
   /** The reverse-path is `<>`: no warnings, its own expiry. */
   nullSender: boolean;
   /** As of before this attempt; `undefined` for the first. */
   history: AttemptHistory | undefined;
-  /** By recipient; what was tried. */
+  /** By recipient, of those that were tried. */
   outcomes: ReadonlyMap<number, Outcome>;
-  /** No backup takes over what fails here: it was the backup, or it is not for these recipients. */
+  /** No backup takes over failures of this attempt: it was the backup, or there is none for these recipients. */
   withoutBackup: boolean;
 }
 
 /** A recipient that is pending and was not tried this time. */
 export interface Untried {
-  /** What it waits for, in epoch milliseconds. */
+  /** When it is tried, in epoch milliseconds. */
   untilMs: number;
   /** How its last attempt ended, if there was one. */
   last?: Diagnosis;
@@ -42,17 +41,17 @@ export interface NextStep {
   delivered: number[];
   /** Refused for good or expired. */
   failed: { recipient: number; diagnosis: Diagnosis }[];
-  /** Absent when nobody is left to try. */
+  /** Absent when no recipient is left to try. */
   retry?: { atMs: number; queue: DeliveryQueueName; history: AttemptHistory };
-  /** Recipients whose sender may now be told that it takes longer. */
+  /** Recipients whose sender may now be warned of the delay. */
   warn: { recipient: number; diagnosis: Diagnosis }[];
 }
 
 /**
  * RFC 5321 §4.5.4.1: wait between attempts, keep trying for 4-5 days.
  *
- * An attempt is also made at the moments when something changes for the sender (the delay warning, the backup's
- * turn, the expiry), so that each of these is on time and speaks of a fresh try.
+ * An attempt is also made when the delay warning, the backup or the expiry is due, so that each of these is on time and
+ * reports a fresh try.
  *
  * @param nowMs   epoch milliseconds, after the attempt
  * @param jitter  0..1
@@ -72,7 +71,7 @@ export function decideNext(
   const backupFromMs = backup === undefined ? Number.POSITIVE_INFINITY : sinceMs + backup.after;
   let atMs = Number.POSITIVE_INFINITY;
   let deferred = false;
-  const mayGoByBackup = (diagnosis: Diagnosis): boolean =>
+  const mayUseBackup = (diagnosis: Diagnosis): boolean =>
     backup !== undefined && !attempt.withoutBackup && takesOver(diagnosis, backup);
 
   for (const [recipient, outcome] of attempt.outcomes) {
@@ -81,7 +80,7 @@ export function decideNext(
         step.delivered.push(recipient);
         break;
       case "rejected":
-        if (mayGoByBackup(outcome.diagnosis) && Math.max(backupFromMs, nowMs) < endMs) {
+        if (mayUseBackup(outcome.diagnosis) && Math.max(backupFromMs, nowMs) < endMs) {
           pending.set(recipient, outcome.diagnosis);
           atMs = Math.min(atMs, Math.max(backupFromMs, nowMs + shortestWaitMs));
         } else step.failed.push({ recipient, diagnosis: outcome.diagnosis });
@@ -93,7 +92,7 @@ export function decideNext(
         }
         pending.set(recipient, outcome.diagnosis);
         deferred = true;
-        if (backupFromMs > nowMs && mayGoByBackup(outcome.diagnosis)) {
+        if (backupFromMs > nowMs && mayUseBackup(outcome.diagnosis)) {
           atMs = Math.min(atMs, backupFromMs);
         }
         break;
@@ -123,7 +122,7 @@ export function decideNext(
 /**
  * One step for a job whose recipients went to several next hops, or were not all tried.
  * @param steps   one for each attempt; at least one
- * @param before  the job as it was: what stays where nobody who was tried is left
+ * @param before  the job before the attempts: its queue and history stay when only untried recipients are left
  */
 export function joinSteps(
   steps: readonly NextStep[],
@@ -153,4 +152,31 @@ export function joinSteps(
     },
   };
   return joined;
+}
+
+/**
+ * The diagnosis of a recipient that we give up on. RFC 3463 §3.5: X.4.7 is "delivery time expired". The last
+ * real reply and the server that gave it stay, so that the sender reads what went wrong and not only that it lasted.
+ */
+function expired(last: Diagnosis, sinceMs: number, nowMs: number): Diagnosis {
+  return {
+    ...last,
+    status: "5.4.7",
+    reason: `delivery time expired after ${describeSpan(nowMs - sinceMs)}; the last error: ${last.reason}`,
+  };
+}
+
+/** `5 days`, `4 hours`, `1 minute`: the largest unit that fits, rounded down. */
+function describeSpan(ms: number): string {
+  const units = [
+    ["day", 86_400_000],
+    ["hour", 3_600_000],
+    ["minute", 60_000],
+    ["second", 1000],
+  ] as const;
+  for (const [name, unitMs] of units) {
+    const count = Math.floor(ms / unitMs);
+    if (count > 0) return `${count} ${name}${count === 1 ? "" : "s"}`;
+  }
+  return "a second";
 }

@@ -1,62 +1,54 @@
-/** The lines that tell a delivery's story: one event for each fact, the same fields in each. */
+/** The log lines of a delivery as values: one event for each fact, the same fields in each. Pure. */
 import type { MessageMeta } from "../../shared/mail/message.ts";
+import type { DeliveryJob } from "../../shared/queue/contract/contract.ts";
 import { identifyNextHop } from "../../shared/routing/next-hop.ts";
-import type { Logger } from "../../shared/runtime/log.ts";
+import type { LogLine } from "../../shared/runtime/log.ts";
 import { replyLine } from "../../shared/smtp/diagnose.ts";
-import type { Outcome } from "../../shared/smtp/diagnosis.ts";
+import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import { diagnosisFields, remoteField, tlsFields } from "../../shared/smtp-client/log-fields.ts";
 import type { AttemptFacts } from "../../shared/smtp-client/smtp-client.ts";
 import { unreachable } from "../../shared/unreachable.ts";
-import type { DeliveryGroup } from "./plan.ts";
+import type { DeliveryGroup, LoadedJob } from "./plan.ts";
 
-/** What all lines about one leg share. */
-export interface GroupContext {
-  jobId: string;
-  meta: MessageMeta;
-  group: DeliveryGroup;
-  /** 1 for the first. */
-  attempt: number;
-}
-
-export function logAttempt(log: Logger, { jobId, meta, group, attempt }: GroupContext): void {
-  log.info({
+export function attemptLine({ task, meta }: LoadedJob, { recipients, row, nextHop }: DeliveryGroup): LogLine {
+  return info({
     event: "delivery.attempt",
     id: meta.id,
-    job: jobId,
-    attempt,
-    recipients: group.recipients.length,
-    row: group.row,
-    nextHop: identifyNextHop(group.nextHop).label,
+    job: task.jobId,
+    attempt: attemptNumber(task.job),
+    recipients: recipients.length,
+    row,
+    nextHop: identifyNextHop(nextHop).label,
   });
 }
 
 /** One line for each recipient. @param nextAtMs  when deferred recipients are tried again */
-export function logOutcomes(
-  log: Logger,
-  { jobId, meta, group, attempt }: GroupContext,
+export function outcomeLines(
+  { task, meta }: LoadedJob,
+  { row, nextHop }: DeliveryGroup,
   outcomes: ReadonlyMap<number, Outcome>,
   facts: AttemptFacts,
   nowMs: number,
   nextAtMs: number | undefined,
-): void {
+): LogLine[] {
   const shared = {
     id: meta.id,
-    job: jobId,
+    job: task.jobId,
     from: meta.envelope.reversePath,
-    attempt,
-    row: group.row,
-    nextHop: identifyNextHop(group.nextHop).label,
+    attempt: attemptNumber(task.job),
+    row,
+    nextHop: identifyNextHop(nextHop).label,
     ms: Math.round(facts.durationMs),
     delayMs: nowMs - meta.receivedAtMs,
     ...describeTls(facts),
-    // Nothing was tried: the diagnosis is of the attempt that found out.
+    // No server was asked: the diagnosis is that of the attempt that found the destination dead.
     ...(facts.remembered === true ? { remembered: true } : {}),
   };
-  for (const [recipient, outcome] of outcomes) {
+  return [...outcomes].map(([recipient, outcome]) => {
     const to = meta.envelope.recipients[recipient]?.address;
     switch (outcome.kind) {
       case "delivered":
-        log.info({
+        return info({
           event: "delivery.delivered",
           ...shared,
           to,
@@ -64,32 +56,55 @@ export function logOutcomes(
           status: outcome.reply.enhanced ?? "2.0.0",
           reply: replyLine(outcome.reply),
         });
-        break;
       case "deferred":
-        log.info({
+        return info({
           event: "delivery.deferred",
           ...shared,
           to,
           ...diagnosisFields(outcome.diagnosis),
           ...(nextAtMs === undefined ? {} : { nextAttemptAt: new Date(nextAtMs).toISOString() }),
         });
-        break;
       case "rejected":
-        log.info({ event: "delivery.rejected", ...shared, to, ...diagnosisFields(outcome.diagnosis) });
-        break;
+        return info({ event: "delivery.rejected", ...shared, to, ...diagnosisFields(outcome.diagnosis) });
       default:
-        unreachable(outcome);
+        return unreachable(outcome);
     }
-  }
+  });
 }
 
-export function logSettled(log: Logger, meta: MessageMeta, nowMs: number): void {
-  log.info({
+export function deadLine(
+  { task, meta }: LoadedJob,
+  recipients: readonly number[],
+  { status, reason }: Diagnosis,
+): LogLine {
+  const { reversePath: from, recipients: all } = meta.envelope;
+  const to = recipients.map((recipient) => all[recipient]?.address);
+  return {
+    level: "warn",
+    fields: { event: "message.dead", id: meta.id, job: task.jobId, from, to, status, reason },
+  };
+}
+
+export function unreadableLine({ id, from, to }: DeliveryJob, err: Error, reason: string): LogLine {
+  return { level: "error", fields: { event: "message.dead", err, id, from, to, reason } };
+}
+
+export function settledLine({ id, envelope, receivedAtMs }: MessageMeta, nowMs: number): LogLine {
+  return info({
     event: "message.settled",
-    id: meta.id,
-    recipients: meta.envelope.recipients.length,
-    delayMs: nowMs - meta.receivedAtMs,
+    id,
+    recipients: envelope.recipients.length,
+    delayMs: nowMs - receivedAtMs,
   });
+}
+
+/** 1 for the first. */
+function attemptNumber({ history }: DeliveryJob): number {
+  return (history?.attempts ?? 0) + 1;
+}
+
+function info(fields: LogLine["fields"]): LogLine {
+  return { level: "info", fields };
 }
 
 /** Of the address that was tried last. */

@@ -1,17 +1,21 @@
 /** What the delivery service counts and measures. */
 import { type Metrics, secondsBuckets } from "../../shared/runtime/metrics.ts";
 import type { Outcome } from "../../shared/smtp/diagnosis.ts";
+import { unreachable } from "../../shared/unreachable.ts";
+
+export type Measurement =
+  /** One recipient's outcome. `delayMs`: since the message was received. */
+  | { kind: "outcome"; outcome: Outcome; delayMs: number }
+  | { kind: "attempt"; durationMs: number }
+  /** Recipients of mail that could be neither delivered nor returned. */
+  | { kind: "dead"; recipients: number }
+  /** An attempt was not made because the destination is at its limits. */
+  | { kind: "full" }
+  /** Mail was deferred without an attempt, since no host of its destination answered lately. */
+  | { kind: "remembered" };
 
 export interface DeliveryMetrics {
-  /** One recipient's outcome. @param delayMs  since the message was received */
-  outcome(outcome: Outcome, delayMs: number): void;
-  attempt(durationMs: number): void;
-  /** Recipients of mail that could be neither delivered nor returned. */
-  dead(recipients: number): void;
-  /** An attempt was not made because the destination is at its limits. */
-  full(): void;
-  /** Mail was deferred without an attempt, since no host of its destination answered lately. */
-  remembered(): void;
+  record(measurement: Measurement): void;
   /** Jobs being worked on. */
   active(change: 1 | -1): void;
 }
@@ -28,8 +32,7 @@ const delayBuckets = [
 
 /** @param metrics  of the process; absent: nothing is exported */
 export function createDeliveryMetrics(metrics?: Metrics): DeliveryMetrics {
-  if (metrics === undefined)
-    return { outcome() {}, attempt() {}, dead() {}, full() {}, remembered() {}, active() {} };
+  if (metrics === undefined) return { record() {}, active() {} };
   let active = 0;
   const outcomes = metrics.counter(
     "delivery_outcomes_total",
@@ -64,16 +67,32 @@ export function createDeliveryMetrics(metrics?: Metrics): DeliveryMetrics {
     .with();
   metrics.gauge("delivery_active", "Delivery jobs being worked on now.", () => active);
   return {
-    outcome(outcome, delayMs) {
-      if (outcome.kind === "delivered") {
-        delivered.add();
-        delay.observe(delayMs / 1000);
-      } else outcomes.with(outcome.kind, outcome.diagnosis.class).add();
+    record(measurement) {
+      switch (measurement.kind) {
+        case "outcome": {
+          const { outcome, delayMs } = measurement;
+          if (outcome.kind === "delivered") {
+            delivered.add();
+            delay.observe(delayMs / 1000);
+          } else outcomes.with(outcome.kind, outcome.diagnosis.class).add();
+          break;
+        }
+        case "attempt":
+          duration.observe(measurement.durationMs / 1000);
+          break;
+        case "dead":
+          dead.add(measurement.recipients);
+          break;
+        case "full":
+          full.add();
+          break;
+        case "remembered":
+          remembered.add();
+          break;
+        default:
+          unreachable(measurement);
+      }
     },
-    attempt: (durationMs) => duration.observe(durationMs / 1000),
-    dead: (recipients) => dead.add(recipients),
-    full: () => full.add(),
-    remembered: () => remembered.add(),
     active: (change) => {
       active += change;
     },

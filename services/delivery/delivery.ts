@@ -1,5 +1,5 @@
 /**
- * The delivery service: workers on both delivery queues, the SMTP client side, and the keeper of the schedule.
+ * The delivery service: workers on both delivery queues, the SMTP client side, and the reconciler of the schedule.
  * Owns these and their connections to Redis; the spool, the log and the metrics are its caller's.
  */
 import type { Config } from "../../shared/config/schema.ts";
@@ -22,7 +22,6 @@ import { createRedis, describeRedis, type RedisConfig } from "../../shared/runti
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { createSmtpClient } from "../../shared/smtp-client/create-smtp-client.ts";
 import { transparentSource } from "../../shared/smtp-client/hidden-source.ts";
-import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createDeliveryMetrics } from "./delivery-metrics.ts";
 import type { Router } from "./plan.ts";
@@ -36,21 +35,20 @@ export interface DeliveryOptions {
   spool: Spool;
   /** Where the hold rules have their second copy: `holds.json` in the spool's directory. */
   holdsFile: string;
-  /** Absent: SMTP as the configuration says. The service closes it. */
-  transport?: SmtpClient;
   reconcilerTiming?: Partial<ReconcilerTiming>;
   workerTiming?: DeliveryConsumerOptions["timing"];
 }
 
-/** @throws Error when the configuration names what cannot be had: certificate files, name servers */
+/** @throws Error when certificate files or name servers of the configuration are not there */
 export async function startDelivery(options: DeliveryOptions): Promise<RunningService> {
   const { config, redis, log, spool } = options;
   const routing = compileRouting(config);
   const router = createRouter(routing);
   const limiter = createClusterLimiter({ redis, log, deadDestinations: deadDestinationPolicy(config) });
-  const transport =
-    options.transport ??
-    createSmtpClient(config, { limiter, transparentSourceOf: transparentSource(config, log) });
+  const smtpClient = createSmtpClient(config, {
+    limiter,
+    transparentSourceOf: transparentSource(config, log),
+  });
   const watched = createRedis(redis, "plain", log);
   const producer = createProducer(redis, log);
   const holds = createHolds({ redis, file: options.holdsFile, log });
@@ -60,7 +58,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     metrics: createDeliveryMetrics(options.metrics),
     spool,
     producer,
-    transport,
+    smtpClient,
     shares: deliveryShares(config.delivery.concurrency),
     router,
     now: Date.now,
@@ -77,7 +75,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
   });
   let consumer: Consumer | undefined;
   let closing = false;
-  // What is held must not slip out between the start and the first look at the rules.
+  // No job is taken before the hold rules are known, so that no held mail is delivered.
   void holds.ready.then(() => {
     if (closing) return;
     consumer = consumeDeliveries({
@@ -100,8 +98,8 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     async close(graceMs) {
       closing = true;
       await Promise.all([consumer?.close(graceMs), reconciler.close()]);
-      // Attempts have ended; what is left are idle connections, which get their QUIT.
-      await transport.close(Math.min(graceMs, config.timeouts.quit));
+      // The attempts have ended: the connections that are left are idle, and get their QUIT.
+      await smtpClient.close(Math.min(graceMs, config.timeouts.quit));
       await limiter.close();
       await Promise.all([holds.close(), producer.close()]);
       watched.disconnect();
@@ -109,7 +107,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
   };
 }
 
-/** Routing for messages of the spool: by the facts of the connection that they came by. */
+/** Routes messages of the spool by the facts of the connection that they arrived on. */
 function createRouter(routing: Routing): Router {
   return {
     route: (meta, recipient) => routeOf(routing, meta, recipient),

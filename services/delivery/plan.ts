@@ -1,11 +1,26 @@
-/** How the pending recipients of a job are tried now: one leg for each next hop. A config change may split them at any attempt. */
+/** How the pending recipients of a job are tried now: one group for each next hop. A config change may split them at any attempt. Pure. */
+import type { Config } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
 import type { AttemptHistory } from "../../shared/queue/contract/contract.ts";
+import type { DeliveryTask } from "../../shared/queue/contract/queue.ts";
+import { expiresAtMs } from "../../shared/queue/contract/retry-schedule.ts";
 import { identifyNextHop, type NextHop } from "../../shared/routing/next-hop.ts";
 import type { QueuedRow } from "../../shared/routing/route.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
-import { type BackupPolicy, chooseWay } from "./backup-route.ts";
+import type { Body } from "../../shared/spool/spool.ts";
+import { type BackupPolicy, chooseRoute } from "./backup-route.ts";
 import type { Untried } from "./decide-next.ts";
+
+/** A delivery job with its message. */
+export interface LoadedJob {
+  task: DeliveryTask;
+  meta: MessageMeta;
+  body: Body;
+  /** The job's recipients, settled ones too: indexes into `envelope.recipients`. */
+  recipients: readonly number[];
+  /** Epoch milliseconds from which its schedule counts: its acceptance, put off by holds; or when it was requeued. */
+  sinceMs: number;
+}
 
 /** Routing as of now, for one recipient of a message. */
 export interface Router {
@@ -19,47 +34,43 @@ export interface DeliveryGroup {
   row: QueuedRow;
   nextHop: NextHop;
   recipients: number[];
-  /** What it does not deliver, no backup takes over: it is the backup, or there is none for it. */
+  /** No backup takes over what it does not deliver: it is the backup, or there is none for it. */
   withoutBackup: boolean;
 }
 
 export interface Plan {
   groups: DeliveryGroup[];
-  /** Those who wait for the backup's time. */
+  /** Recipients that wait for the time of the backup. */
   untried: Map<number, Untried>;
 }
 
-/**
- * @param pending  indexes of recipients
- * @param past     since when it is tried (epoch milliseconds), and how that went
- */
+/** @param pending  indexes of recipients */
 export function planAttempts(
-  meta: MessageMeta,
+  { task, meta, sinceMs }: LoadedJob,
   pending: readonly number[],
-  { sinceMs, history }: { sinceMs: number; history: AttemptHistory | undefined },
   router: Router,
   backup: BackupPolicy | undefined,
   nowMs: number,
 ): Plan {
   const untried = new Map<number, Untried>();
   const groups = new Map<string, DeliveryGroup>();
-  const last = history === undefined ? undefined : lastDiagnoses(history);
+  const last = lastDiagnoses(task.job.history);
   for (const recipient of pending) {
     let { row, nextHop } = router.route(meta, recipient);
     // The backup is a setting of `relay`: mail for protected servers, sent to a relay host, would come back to us.
-    const other = backup === undefined || row !== "relay" ? undefined : router.backup(meta, recipient);
+    const backupHop = backup === undefined || row !== "relay" ? undefined : router.backup(meta, recipient);
     const usable =
-      other !== undefined && identifyNextHop(other).groupKey !== identifyNextHop(nextHop).groupKey;
+      backupHop !== undefined && identifyNextHop(backupHop).groupKey !== identifyNextHop(nextHop).groupKey;
     let withoutBackup = !usable;
     if (usable && last !== undefined) {
       const diagnosis = last.get(recipient);
-      const way = chooseWay(diagnosis, sinceMs, backup, nowMs, isFrom(diagnosis, other));
-      if (way.kind === "wait") {
-        untried.set(recipient, { untilMs: way.untilMs, ...(diagnosis ? { last: diagnosis } : {}) });
+      const choice = chooseRoute(diagnosis, sinceMs, backup, nowMs, isFrom(diagnosis, backupHop));
+      if (choice.kind === "wait") {
+        untried.set(recipient, { untilMs: choice.untilMs, ...(diagnosis ? { last: diagnosis } : {}) });
         continue;
       }
-      if (way.kind === "backup") {
-        nextHop = other;
+      if (choice.kind === "backup") {
+        nextHop = backupHop;
         withoutBackup = true;
       }
     }
@@ -81,11 +92,24 @@ function isFrom(diagnosis: Diagnosis | undefined, nextHop: NextHop): boolean {
   return hosts.some(({ host, port }) => host === remote.host && port === remote.port);
 }
 
-/** How each recipient's last attempt ended. */
-export function lastDiagnoses(history: AttemptHistory): Map<number, Diagnosis> {
+/** How each recipient's last attempt ended; `undefined` before the first. */
+export function lastDiagnoses(history: AttemptHistory | undefined): Map<number, Diagnosis> | undefined {
+  if (history === undefined) return undefined;
   const byRecipient = new Map<number, Diagnosis>();
   for (const { recipients, diagnosis } of history.last) {
     for (const recipient of recipients) byRecipient.set(recipient, diagnosis);
   }
   return byRecipient;
+}
+
+/** The moment after which no attempt follows, in epoch milliseconds. */
+export function expiryMs(
+  { meta, sinceMs }: LoadedJob,
+  policy: Pick<Config["queue"], "expire" | "dsn_expire">,
+): number {
+  return expiresAtMs({ sinceMs, nullSender: isNullSender(meta) }, policy);
+}
+
+export function isNullSender({ envelope }: MessageMeta): boolean {
+  return envelope.reversePath === "";
 }

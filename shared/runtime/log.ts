@@ -26,6 +26,16 @@ export type EventName =
   | "admin.unhold"
   | "admin.export";
 
+/** A line as a value: what a decision wants logged. */
+export interface LogLine {
+  level: "info" | "warn" | "error";
+  fields: { event: EventName; [field: string]: unknown };
+}
+
+export function writeLine(log: Logger, { level, fields }: LogLine): void {
+  log[level](fields);
+}
+
 /** @param destination  standard output when absent */
 export function createLogger(service: string, destination?: { write(line: string): void }): Logger {
   const options = {

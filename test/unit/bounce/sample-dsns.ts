@@ -114,7 +114,7 @@ export const sampleDsns: Record<string, Dsn> = {
         report: {
           status: "5.4.7",
           reason:
-            "delivery time expired after 5 days; the last trouble: the connection was lost after the final dot",
+            "delivery time expired after 5 days; the last error: the connection was lost after the final dot",
           remote: mx,
           atMs: receivedAtMs + 120 * hour,
           possiblyDelivered: true,
@@ -141,7 +141,7 @@ export const sampleDsns: Record<string, Dsn> = {
         address: "bob@example.com",
         report: {
           status: "5.4.7",
-          reason: "delivery time expired after 5 days; the last trouble: greylisted",
+          reason: "delivery time expired after 5 days; the last error: greylisted",
           reply: {
             code: 451,
             enhanced: "4.7.1",

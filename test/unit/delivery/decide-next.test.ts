@@ -128,7 +128,7 @@ describe("expiry", () => {
     assert.equal(diagnosis?.status, "5.4.7");
     assert.equal(diagnosis?.reply?.code, 451);
     assert.deepEqual(diagnosis?.remote, remote);
-    assert.equal(diagnosis?.reason, "delivery time expired after 5 days; the last trouble: try later");
+    assert.equal(diagnosis?.reason, "delivery time expired after 5 days; the last error: try later");
   });
 
   test("a refusal at the end stays that refusal", () => {

@@ -1,7 +1,7 @@
-/** A delivery worker whose surroundings are plain values: one message, what servers will answer, what was recorded, in order. */
+/** A delivery worker whose surroundings are plain values: one message, what servers will answer, what was recorded and enqueued, in order. */
 import { pino } from "pino";
 import { createDeliveryMetrics } from "../../../services/delivery/delivery-metrics.ts";
-import type { Router } from "../../../services/delivery/plan.ts";
+import type { DeliveryGroup, LoadedJob, Router } from "../../../services/delivery/plan.ts";
 import { createDeliveryWorker } from "../../../services/delivery/worker.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
@@ -37,7 +37,7 @@ export function rejected(): Outcome {
   return { kind: "rejected", diagnosis: refusal() };
 }
 
-/** What one address, or everybody, gets; or what the whole attempt comes to. */
+/** The outcome for one address, or for all (`*`); or the result of the whole attempt. */
 type Answers =
   | Record<string, Outcome>
   | ((request: AttemptRequest) => AttemptResult | Promise<AttemptResult>);
@@ -54,7 +54,7 @@ export interface Given {
   ageMs?: number;
   mayHaveRun?: boolean;
   signal?: AbortSignal;
-  /** The step with this name fails once, as if the process had ended there. */
+  /** The step with this name fails once, as if the process had ended before it. */
   failsAt?: string;
   read?: () => Promise<{ meta: MessageMeta; body: { kind: "buffer"; bytes: Buffer } } | undefined>;
 }
@@ -84,6 +84,34 @@ function metaOf(given: Given): MessageMeta {
     size: 12,
     has8bit: false,
     parts: given.parts ?? [recipients.map((_, index) => index)],
+  };
+}
+
+function jobOf(given: Given, meta: MessageMeta): DeliveryJob {
+  return {
+    version: 1,
+    id: meta.id,
+    part: 0,
+    locator: { segment: "s", offset: 0, length: 10, checksum: 1 },
+    from: meta.envelope.reversePath,
+    to: meta.envelope.recipients.map(({ address }) => address),
+    route: "",
+    size: meta.size,
+    receivedAtMs,
+    ...given.job,
+  };
+}
+
+/** The job with its message, as the worker has it after its look into the spool. */
+export function loadedJob(given: Given = {}): LoadedJob {
+  const meta = metaOf(given);
+  const job = jobOf(given, meta);
+  return {
+    task: { jobId: `${job.id}-${job.part}`, queue: "delivery", job, signal: new AbortController().signal },
+    meta,
+    body: { kind: "buffer", bytes: Buffer.from("Subject: hi\r\n") },
+    recipients: meta.parts[job.part] ?? [],
+    sinceMs: receivedAtMs,
   };
 }
 
@@ -141,7 +169,7 @@ export async function runJob(given: Given): Promise<Ran> {
         ran.dead.push(job);
       },
     },
-    transport: {
+    smtpClient: {
       async attempt(request) {
         step("attempt");
         ran.attempts.push(request);
@@ -166,18 +194,7 @@ export async function runJob(given: Given): Promise<Ran> {
     now: () => nowMs,
     jitter: () => 0.5,
   });
-  const job: DeliveryJob = {
-    version: 1,
-    id: meta.id,
-    part: 0,
-    locator: { segment: "s", offset: 0, length: 10, checksum: 1 },
-    from: meta.envelope.reversePath,
-    to: meta.envelope.recipients.map(({ address }) => address),
-    route: "",
-    size: meta.size,
-    receivedAtMs,
-    ...given.job,
-  };
+  const job = jobOf(given, meta);
   try {
     ran.next = await handle({
       jobId: `${job.id}-${job.part}`,
@@ -194,4 +211,9 @@ export async function runJob(given: Given): Promise<Ran> {
 
 export function eventsOf(ran: Ran): string[] {
   return ran.events.flatMap(({ event }) => (typeof event === "string" ? [event] : []));
+}
+
+/** Recipients of one next hop, without a backup. */
+export function groupOf(recipients: number[]): DeliveryGroup {
+  return { row: "relay", nextHop: { kind: "mx", domain: "example.com" }, recipients, withoutBackup: true };
 }

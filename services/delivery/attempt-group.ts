@@ -1,0 +1,56 @@
+/** One attempt to deliver a group of recipients at one next hop. It decides and records nothing. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { PriorityClass } from "../../shared/limits/queue-shares.ts";
+import type { DeliveryQueueName } from "../../shared/queue/contract/contract.ts";
+import { type Logger, writeLine } from "../../shared/runtime/log.ts";
+import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
+import { SpoolCorrupt } from "../../shared/spool/spool.ts";
+import { type GroupResult, noFacts } from "./decide-group.ts";
+import { attemptLine } from "./delivery-log.ts";
+import { type DeliveryGroup, expiryMs, type LoadedJob } from "./plan.ts";
+
+export interface AttemptDeps {
+  config: Pick<Config, "queue">;
+  log: Logger;
+  smtpClient: Pick<SmtpClient, "attempt">;
+  /** Jobs of each queue at once in this process; one destination has a share of them. Absent: it may have all. */
+  shares?: Record<DeliveryQueueName, number>;
+  /** Epoch milliseconds. */
+  now(): number;
+}
+
+/** Never rejects. */
+export async function attemptGroup(
+  deps: AttemptDeps,
+  loaded: LoadedJob,
+  group: DeliveryGroup,
+): Promise<GroupResult> {
+  const { config, log, shares } = deps;
+  const { task, meta, body } = loaded;
+  const { signal } = task;
+  try {
+    const result = await deps.smtpClient.attempt({
+      nextHop: group.nextHop,
+      message: meta,
+      recipients: group.recipients,
+      body,
+      signal,
+      ...(shares === undefined ? {} : { priorityClass: priorityClassOf(task.queue, shares) }),
+      isLast: deps.now() >= expiryMs(loaded, config.queue),
+      begun: () => writeLine(log, attemptLine(loaded, group)),
+    });
+    return result.kind === "tried" ? { ...result, isInterrupted: signal.aborted } : result;
+  } catch (error) {
+    if (error instanceof SpoolCorrupt) {
+      log.error({ err: error, id: meta.id, job: task.jobId }, "a message in the spool is damaged");
+      return { kind: "damaged", reason: error.message };
+    }
+    // A defect of ours must neither lose the mail nor spin: it is a failed attempt, with its schedule and its expiry.
+    log.error({ err: error, id: meta.id, job: task.jobId }, "an attempt failed by our own fault");
+    return { kind: "tried", outcomes: new Map(), facts: noFacts, isInterrupted: signal.aborted };
+  }
+}
+
+function priorityClassOf(queue: DeliveryQueueName, shares: Record<DeliveryQueueName, number>): PriorityClass {
+  return { name: queue, jobs: shares[queue], isSlow: queue === "delivery-slow" };
+}

@@ -1,0 +1,113 @@
+/** What follows the attempt of one group: which recipients were tried, what comes next for them, what to record and report. Pure. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
+import type { AttemptFacts, AttemptResult } from "../../shared/smtp-client/smtp-client.ts";
+import { decideNext, type NextStep, type RetryPolicy, type Untried } from "./decide-next.ts";
+import { damagedMessage, type Effects, effectsOfAttempt, noEffects } from "./effects.ts";
+import { type DeliveryGroup, expiryMs, isNullSender, type LoadedJob, lastDiagnoses } from "./plan.ts";
+
+/** How an attempt ended. */
+export type GroupResult =
+  /** `isInterrupted`: the job's signal was aborted meanwhile. A recipient without an outcome met a fault of ours. */
+  | (Extract<AttemptResult, { kind: "tried" }> & { isInterrupted: boolean })
+  | Extract<AttemptResult, { kind: "full" }>
+  /** The spool's copy of the message turned out damaged. */
+  | { kind: "damaged"; reason: string };
+
+/** Of an attempt that did not come as far as a server. */
+export const noFacts: AttemptFacts = { destination: "", tries: [], durationMs: 0 };
+
+export interface GroupDecision {
+  /** Absent when no recipient was tried. */
+  step?: NextStep;
+  untried: ReadonlyMap<number, Untried>;
+  effects: Effects;
+}
+
+const none: ReadonlyMap<number, never> = new Map<number, never>();
+
+/**
+ * @param nowMs   epoch milliseconds, after the attempt
+ * @param jitter  0..1
+ */
+export function decideGroup(
+  loaded: LoadedJob,
+  group: DeliveryGroup,
+  result: GroupResult,
+  { queue, relay }: { queue: RetryPolicy; relay: Pick<Config["relay"], "backup"> },
+  nowMs: number,
+  jitter: number,
+): GroupDecision {
+  if (result.kind === "damaged") {
+    // An empty step: the recipients are settled, and nothing follows.
+    const step = { delivered: [], failed: [], warn: [] };
+    return { step, untried: none, effects: damagedMessage(loaded, group, result.reason, nowMs) };
+  }
+  const { tried, untried } = sift(loaded, group, result, expiryMs(loaded, queue), nowMs);
+  const isFull = result.kind === "full";
+  if (tried.size === 0) {
+    return { untried, effects: isFull ? { ...noEffects, measurements: [{ kind: "full" }] } : noEffects };
+  }
+  const step = decideNext(
+    {
+      sinceMs: loaded.sinceMs,
+      nullSender: isNullSender(loaded.meta),
+      history: loaded.task.job.history,
+      outcomes: tried,
+      withoutBackup: group.withoutBackup,
+    },
+    queue,
+    nowMs,
+    jitter,
+    relay.backup,
+  );
+  const facts = isFull ? noFacts : result.facts;
+  return { step, untried, effects: effectsOfAttempt(loaded, group, { tried, facts, isFull }, step, nowMs) };
+}
+
+/** Separates the recipients that were really tried from those that come back without a count. */
+function sift(
+  { task, sinceMs }: LoadedJob,
+  { recipients }: DeliveryGroup,
+  result: Exclude<GroupResult, { kind: "damaged" }>,
+  endMs: number,
+  nowMs: number,
+): { tried: ReadonlyMap<number, Outcome>; untried: ReadonlyMap<number, Untried> } {
+  const { history } = task.job;
+  const last = lastDiagnoses(history);
+  const wait = (recipient: number, untilMs: number): Untried => {
+    const diagnosis = last?.get(recipient);
+    return diagnosis === undefined ? { untilMs } : { untilMs, last: diagnosis };
+  };
+  if (result.kind === "full") {
+    // Mail that gets one attempt only (`dsn_expire: 0`) has no time that could run out before it.
+    const hasAttemptLeft = history === undefined && endMs <= sinceMs;
+    if (nowMs < endMs || hasAttemptLeft) {
+      return { tried: none, untried: new Map(recipients.map((r) => [r, wait(r, result.retryAtMs)])) };
+    }
+    // Too old to wait for a connection any longer. RFC 3463 §3.5, X.4.5: congestion.
+    const congested: Diagnosis = { status: "4.4.5", class: "local", reason: result.reason, atMs: nowMs };
+    const diagnosisOf = (recipient: number) => last?.get(recipient) ?? congested;
+    return {
+      tried: new Map(recipients.map((r) => [r, { kind: "deferred", diagnosis: diagnosisOf(r) }])),
+      untried: none,
+    };
+  }
+  const { outcomes, isInterrupted } = result;
+  if (!isInterrupted && outcomes.size === recipients.length) return { tried: outcomes, untried: none };
+  const tried = new Map<number, Outcome>();
+  const untried = new Map<number, Untried>();
+  for (const recipient of recipients) {
+    const outcome = outcomes.get(recipient);
+    // By a shutdown, or because another worker has the job: an interrupted attempt is not counted.
+    if (isInterrupted && outcome?.kind !== "delivered" && outcome?.kind !== "rejected") {
+      untried.set(recipient, wait(recipient, nowMs));
+    } else tried.set(recipient, outcome ?? ownFault(nowMs));
+  }
+  return { tried, untried };
+}
+
+function ownFault(nowMs: number): Outcome {
+  const reason = "this mail system failed while it tried to deliver";
+  return { kind: "deferred", diagnosis: { status: "4.3.0", class: "local", reason, atMs: nowMs } };
+}

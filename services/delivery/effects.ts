@@ -1,0 +1,205 @@
+/** What a decision about a job's recipients leads to outside the worker, as a value that publish() brings out. Pure. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { MessageMeta } from "../../shared/mail/message.ts";
+import { wantsReport } from "../../shared/mail/notify.ts";
+import type { DeliveryJob } from "../../shared/queue/contract/contract.ts";
+import { type DeadJob, deadAfterAttempt, deadUnreadable } from "../../shared/queue/contract/dead-job.ts";
+import { groupEqual } from "../../shared/queue/contract/retry-schedule.ts";
+import type { SuccessReport } from "../../shared/queue/success-reports.ts";
+import type { LogLine } from "../../shared/runtime/log.ts";
+import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
+import type { AttemptFacts } from "../../shared/smtp-client/smtp-client.ts";
+import type { RecipientState } from "../../shared/spool/recipient-state.ts";
+import type { Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import type { NextStep } from "./decide-next.ts";
+import { deadLine, outcomeLines, settledLine, unreadableLine } from "./delivery-log.ts";
+import type { Measurement } from "./delivery-metrics.ts";
+import { type DeliveryGroup, expiryMs, isNullSender, type LoadedJob } from "./plan.ts";
+
+export interface Effects {
+  /** For the spool's status log. */
+  settlements: readonly Settlement[];
+  /** What no record in the spool remembers. */
+  successReport?: SuccessReport;
+  /** Notifications that these settlements or earlier ones made pending. All failures of a message share one, and so do its delays. */
+  notifications: readonly ("failed" | "delayed")[];
+  deadJob?: DeadJob;
+  logLines: readonly LogLine[];
+  measurements: readonly Measurement[];
+}
+
+export const noEffects: Effects = { settlements: [], notifications: [], logLines: [], measurements: [] };
+
+/** @param attempt  `tried`: the outcomes that count; `isFull`: they are those of a destination at its limits */
+export function effectsOfAttempt(
+  loaded: LoadedJob,
+  group: DeliveryGroup,
+  { tried, facts, isFull }: { tried: ReadonlyMap<number, Outcome>; facts: AttemptFacts; isFull: boolean },
+  step: NextStep,
+  nowMs: number,
+): Effects {
+  const { meta } = loaded;
+  const settled = effectsOfSettlements(loaded, settlementsOf(meta, step, nowMs));
+  const successReport = relayedReport(loaded, tried, nowMs);
+  const measurements: Measurement[] = isFull ? [{ kind: "full" }] : [];
+  measurements.push(
+    facts.remembered === true ? { kind: "remembered" } : { kind: "attempt", durationMs: facts.durationMs },
+  );
+  const delayMs = nowMs - meta.receivedAtMs;
+  for (const outcome of tried.values()) measurements.push({ kind: "outcome", outcome, delayMs });
+  const final = withExpiries(tried, step);
+  return {
+    ...settled,
+    ...(successReport === undefined ? {} : { successReport }),
+    logLines: [...outcomeLines(loaded, group, final, facts, nowMs, step.retry?.atMs), ...settled.logLines],
+    measurements: [...measurements, ...settled.measurements],
+  };
+}
+
+/** The body turned out damaged during the attempt: no later one can do better. */
+export function damagedMessage(
+  loaded: LoadedJob,
+  group: DeliveryGroup,
+  damage: string,
+  nowMs: number,
+): Effects {
+  const reason = `the spool's copy of the message is damaged: ${damage}`;
+  const diagnosis: Diagnosis = { status: "5.3.0", class: "local", reason, atMs: nowMs };
+  const state: RecipientState = { kind: "dead", diagnosis, atMs: nowMs };
+  return effectsOfSettlements(loaded, [{ id: loaded.meta.id, recipients: group.recipients, state }]);
+}
+
+/** The record cannot be read at all. The reconciler does not see it either: only the dead queue keeps a trace. */
+export function unreadableMessage(job: DeliveryJob, error: SpoolCorrupt, nowMs: number): Effects {
+  const reason = `the spool's record of the message is damaged: ${error.message}`;
+  return {
+    ...noEffects,
+    deadJob: deadUnreadable(job, reason, nowMs),
+    logLines: [unreadableLine(job, error, reason)],
+    measurements: [{ kind: "dead", recipients: job.to.length }],
+  };
+}
+
+/** An earlier run recorded these and may have ended before it enqueued them. Enqueuing them again is harmless. */
+export function unpublishedEffects(
+  { task, recipients }: LoadedJob,
+  states: ReadonlyMap<number, RecipientState>,
+): Effects {
+  const own = recipients.map((recipient) => states.get(recipient));
+  const notifications: ("failed" | "delayed")[] = [];
+  if (own.some((state) => state?.kind === "failed")) notifications.push("failed");
+  if (own.some((state) => state?.kind === "pending" && state.delay !== undefined))
+    notifications.push("delayed");
+  const dead = own.find((state) => state?.kind === "dead");
+  return {
+    ...noEffects,
+    notifications,
+    ...(dead?.kind === "dead" ? { deadJob: deadAfterAttempt(task.job, dead) } : {}),
+  };
+}
+
+/**
+ * One warning for each recipient whose sender wants to hear of delays. The spool remembers it, so that a Redis that
+ * forgot the job's history does not lead to a second one.
+ */
+export function delayWarning(
+  loaded: LoadedJob,
+  deferred: NextStep["warn"],
+  states: ReadonlyMap<number, RecipientState>,
+  policy: Pick<Config["queue"], "expire" | "dsn_expire">,
+): Effects {
+  const { meta } = loaded;
+  const late = deferred.filter(({ recipient }) => {
+    const state = states.get(recipient);
+    const isKnown = state?.kind === "pending" && (state.delay !== undefined || state.warned === true);
+    return !isKnown && wantsReport(meta.envelope, recipient, "DELAY");
+  });
+  if (late.length === 0) return noEffects;
+  const willRetryUntilMs = expiryMs(loaded, policy);
+  const groups = groupEqual(late.map(({ recipient, diagnosis }) => [recipient, diagnosis]));
+  const settlements = groups.map(
+    ({ recipients, diagnosis }): Settlement => ({
+      id: meta.id,
+      recipients,
+      state: { kind: "pending", delay: { diagnosis, willRetryUntilMs } },
+    }),
+  );
+  return { ...noEffects, settlements, notifications: ["delayed"] };
+}
+
+export function settledMessage(meta: MessageMeta, nowMs: number): Effects {
+  return { ...noEffects, logLines: [settledLine(meta, nowMs)] };
+}
+
+function effectsOfSettlements(loaded: LoadedJob, settlements: readonly Settlement[]): Effects {
+  const logLines: LogLine[] = [];
+  const measurements: Measurement[] = [];
+  let deadJob: DeadJob | undefined;
+  for (const { recipients, state } of settlements) {
+    if (state.kind !== "dead") continue;
+    logLines.push(deadLine(loaded, recipients, state.diagnosis));
+    measurements.push({ kind: "dead", recipients: recipients.length });
+    // One dead job stands for all dead recipients of a delivery job.
+    deadJob ??= deadAfterAttempt(loaded.task.job, state);
+  }
+  return {
+    settlements,
+    notifications: settlements.some(({ state }) => state.kind === "failed") ? ["failed"] : [],
+    ...(deadJob === undefined ? {} : { deadJob }),
+    logLines,
+    measurements,
+  };
+}
+
+/** What the spool records of a step: which recipients are delivered, failed with a notification pending, or dead. */
+function settlementsOf(meta: MessageMeta, step: NextStep, nowMs: number): Settlement[] {
+  const { id, envelope } = meta;
+  const settlements: Settlement[] = [];
+  if (step.delivered.length > 0) {
+    settlements.push({ id, recipients: step.delivered, state: { kind: "delivered" } });
+  }
+  if (step.failed.length === 0) return settlements;
+  // RFC 5321 §4.5.5: nothing is returned to the null sender, so its failures are kept for the operators.
+  const isDead = isNullSender(meta);
+  const silent: number[] = [];
+  const entries: [number, Diagnosis][] = [];
+  for (const { recipient, diagnosis } of step.failed) {
+    // RFC 3461 §4.1: without FAILURE in its NOTIFY a recipient is settled with no notification.
+    if (isDead || wantsReport(envelope, recipient, "FAILURE")) entries.push([recipient, diagnosis]);
+    else silent.push(recipient);
+  }
+  if (silent.length > 0) settlements.push({ id, recipients: silent, state: { kind: "bounced" } });
+  for (const { recipients, diagnosis } of groupEqual(entries)) {
+    const state: RecipientState = isDead
+      ? { kind: "dead", diagnosis, atMs: nowMs }
+      : { kind: "failed", diagnosis };
+    settlements.push({ id, recipients, state });
+  }
+  return settlements;
+}
+
+/** RFC 3461 §5.2.2: SUCCESS was asked for, and the next server will not report it. */
+function relayedReport(
+  { task, meta }: LoadedJob,
+  tried: ReadonlyMap<number, Outcome>,
+  nowMs: number,
+): SuccessReport | undefined {
+  const recipients: SuccessReport["recipients"] = [];
+  for (const [recipient, outcome] of tried) {
+    if (outcome.kind !== "delivered" || outcome.dsnPassedOn) continue;
+    if (!wantsReport(meta.envelope, recipient, "SUCCESS")) continue;
+    recipients.push({ recipient, reply: outcome.reply, remote: outcome.remote, atMs: nowMs });
+  }
+  if (recipients.length === 0) return undefined;
+  const { id, locator } = task.job;
+  return { version: 1, kind: "relayed", id, locator, recipients };
+}
+
+/** For the log: a deferred recipient that has expired is a rejected one. */
+function withExpiries(outcomes: ReadonlyMap<number, Outcome>, step: NextStep): ReadonlyMap<number, Outcome> {
+  const expired = step.failed.filter(({ recipient }) => outcomes.get(recipient)?.kind === "deferred");
+  if (expired.length === 0) return outcomes;
+  const final = new Map(outcomes);
+  for (const { recipient, diagnosis } of expired) final.set(recipient, { kind: "rejected", diagnosis });
+  return final;
+}

@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { decideGroup, type GroupResult } from "../../../services/delivery/decide-group.ts";
+import { noEffects } from "../../../services/delivery/effects.ts";
+import type { Outcome } from "../../../shared/smtp/diagnosis.ts";
+import { testConfig } from "../../support/config.ts";
+import {
+  busy,
+  deferred,
+  delivered,
+  type Given,
+  groupOf,
+  loadedJob,
+  receivedAtMs,
+  refusal,
+  rejected,
+} from "./worker-fixture.ts";
+
+const day = 86_400_000;
+const nowMs = receivedAtMs + 1000;
+const two = { recipients: [{ address: "bob@example.com" }, { address: "carol@example.com" }] };
+const facts = { destination: "example.com", tries: [], durationMs: 3 };
+const full: GroupResult = {
+  kind: "full",
+  destination: "example.com",
+  reason: "20 connections are open",
+  retryAtMs: nowMs + 7000,
+};
+
+function tried(outcomes: Record<number, Outcome>, isInterrupted = false): GroupResult {
+  const entries = Object.entries(outcomes).map(([index, outcome]) => [Number(index), outcome] as const);
+  return { kind: "tried", outcomes: new Map(entries), facts, isInterrupted };
+}
+
+function decide(given: Given, result: GroupResult, atMs = nowMs) {
+  const loaded = loadedJob(given);
+  return decideGroup(loaded, groupOf([...loaded.recipients]), result, testConfig(given.config), atMs, 0.5);
+}
+
+describe("an attempt", () => {
+  test("that delivered to one recipient and was refused for another records both, and makes one notification pending", () => {
+    const { effects, step } = decide({ envelope: two }, tried({ 0: delivered(), 1: rejected() }));
+    assert.deepEqual(
+      effects.settlements.map(({ recipients, state }) => [recipients, state.kind]),
+      [
+        [[0], "delivered"],
+        [[1], "failed"],
+      ],
+    );
+    assert.deepEqual(effects.notifications, ["failed"]);
+    assert.equal(effects.deadJob, undefined);
+    assert.equal(step?.retry, undefined);
+    assert.deepEqual(
+      effects.measurements.map(({ kind }) => kind),
+      ["attempt", "outcome", "outcome"],
+    );
+  });
+
+  test("that deferred everything records nothing, and says in the log when the next one is", () => {
+    const { effects, step } = decide({}, tried({ 0: deferred() }));
+    assert.deepEqual(effects.settlements, []);
+    assert.deepEqual(effects.notifications, []);
+    assert.equal(step?.retry?.atMs, nowMs + 300_000);
+    assert.equal(effects.logLines[0]?.fields.nextAttemptAt, new Date(nowMs + 300_000).toISOString());
+  });
+
+  test("that a defect of ours ended defers the recipients without an outcome", () => {
+    const { step } = decide({ envelope: two }, tried({ 0: delivered() }));
+    assert.deepEqual(step?.delivered, [0]);
+    assert.equal(step?.retry?.history.last[0]?.diagnosis.status, "4.3.0");
+  });
+
+  test("that was interrupted counts for answered recipients only; the others keep what was known of them", () => {
+    const history = { attempts: 1, last: [{ recipients: [1], diagnosis: busy("greylisted") }] };
+    const { effects, untried } = decide(
+      { envelope: two, job: { history } },
+      tried({ 0: delivered(), 1: deferred() }, true),
+    );
+    assert.deepEqual(
+      effects.settlements.map(({ recipients }) => recipients),
+      [[0]],
+    );
+    assert.deepEqual([...untried], [[1, { untilMs: nowMs, last: busy("greylisted") }]]);
+  });
+
+  test("of mail from the null sender that is refused leads to one dead job, which shows the attempt (RFC 5321 §4.5.5)", () => {
+    const { effects } = decide(
+      { envelope: { ...two, reversePath: "" } },
+      tried({
+        0: rejected(),
+        1: { kind: "rejected", diagnosis: { ...refusal(), reason: "mailbox full" } },
+      }),
+    );
+    assert.deepEqual(effects.notifications, []);
+    assert.equal(effects.deadJob?.reason, "no such user");
+    assert.equal(effects.deadJob?.job.history?.attempts, 1);
+    assert.deepEqual(
+      effects.logLines.map(({ level, fields }) => [level, fields.event]),
+      [
+        ["info", "delivery.rejected"],
+        ["info", "delivery.rejected"],
+        ["warn", "message.dead"],
+        ["warn", "message.dead"],
+      ],
+    );
+  });
+
+  test("reports success for recipients with NOTIFY=SUCCESS whose server will not report it itself, and for no others (RFC 3461 §5.2.2)", () => {
+    const recipients = [
+      { address: "a@example.com", notify: ["SUCCESS" as const] },
+      { address: "b@example.com", notify: ["SUCCESS" as const] },
+      { address: "c@example.com" },
+    ];
+    const outcomes = { 0: delivered(), 1: delivered({ dsnPassedOn: true }), 2: delivered() };
+    const { effects } = decide({ envelope: { recipients } }, tried(outcomes));
+    assert.deepEqual(
+      effects.successReport?.recipients.map(({ recipient }) => recipient),
+      [0],
+    );
+  });
+});
+
+describe("a full destination", () => {
+  test("leaves its recipients untried until it may have room, and is counted as full alone", () => {
+    const history = { attempts: 1, last: [{ recipients: [0], diagnosis: busy() }] };
+    const { effects, step, untried } = decide({ job: { history } }, full);
+    assert.equal(step, undefined);
+    assert.deepEqual([...untried], [[0, { untilMs: nowMs + 7000, last: busy() }]]);
+    assert.deepEqual(effects, { ...noEffects, measurements: [{ kind: "full" }] });
+  });
+
+  test("does not keep mail longer than it lives: it expires with its last diagnosis, or with congestion where there is none (RFC 3463 §3.5)", () => {
+    const unknown = decide({}, full, receivedAtMs + 5 * day).step?.failed[0]?.diagnosis;
+    assert.equal(unknown?.status, "5.4.7");
+    assert.match(unknown?.reason ?? "", /20 connections are open/);
+    const history = { attempts: 9, last: [{ recipients: [0], diagnosis: busy("greylisted") }] };
+    const known = decide({ job: { history } }, full, receivedAtMs + 5 * day).step?.failed[0]?.diagnosis;
+    assert.match(known?.reason ?? "", /greylisted/);
+  });
+
+  test("does not take its one attempt from mail that has no more (dsn_expire 0)", () => {
+    const given: Given = { config: { queue: { dsn_expire: 0 as const } }, envelope: { reversePath: "" } };
+    assert.equal(decide(given, full).step, undefined);
+  });
+});
+
+test("a message whose body is damaged is dead for the whole group: nothing is tried again", () => {
+  const { effects, step, untried } = decide({ envelope: two }, { kind: "damaged", reason: "cut short" });
+  assert.deepEqual(step, { delivered: [], failed: [], warn: [] });
+  assert.equal(untried.size, 0);
+  assert.partialDeepStrictEqual(effects.settlements, [{ recipients: [0, 1], state: { kind: "dead" } }]);
+  assert.match(effects.deadJob?.reason ?? "", /cut short/);
+  assert.deepEqual(effects.measurements, [{ kind: "dead", recipients: 2 }]);
+});

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { pino } from "pino";
+import { type Effects, noEffects } from "../../../services/delivery/effects.ts";
+import { publish } from "../../../services/delivery/publish.ts";
+import { testConfig } from "../../support/config.ts";
+import { delivered, loadedJob, receivedAtMs } from "./worker-fixture.ts";
+
+const { task } = loadedJob();
+const { id, locator } = task.job;
+const everything: Effects = {
+  settlements: [{ id, recipients: [0], state: { kind: "delivered" } }],
+  successReport: { version: 1, kind: "relayed", id, locator, recipients: [] },
+  notifications: ["failed", "delayed"],
+  deadJob: { version: 1, job: task.job, reason: "no such user", deadAtMs: receivedAtMs },
+  logLines: [{ level: "info", fields: { event: "delivery.delivered", id } }],
+  measurements: [{ kind: "outcome", outcome: delivered(), delayMs: 1000 }],
+};
+const inOrder = [
+  "settle",
+  "log delivery.delivered",
+  "measure outcome",
+  "enqueue relayed",
+  "enqueue failed",
+  "enqueue delayed",
+  "enqueue dead",
+];
+
+/** @param endsAt  the process ends before this step */
+async function published(effects: Effects, endsAt?: string) {
+  const steps: string[] = [];
+  const step = (name: string): void => {
+    if (name === endsAt) throw new Error(`ended at ${name}`);
+    steps.push(name);
+  };
+  const deps = {
+    config: testConfig(),
+    log: pino({}, { write: (line: string) => step(`log ${JSON.parse(line).event}`) }),
+    metrics: { record: ({ kind }: { kind: string }) => step(`measure ${kind}`), active() {} },
+    spool: { settle: async () => step("settle") },
+    producer: {
+      addBounce: async ({ kind }: { kind: string }) => step(`enqueue ${kind}`),
+      addDead: async () => step("enqueue dead"),
+    },
+  };
+  const error = await publish(deps, task, effects).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return { steps, error };
+}
+
+test("the spool has a settlement before anything is logged, counted or enqueued; the success report, which no record remembers, comes next", async () => {
+  assert.deepEqual(await published(everything), { steps: inOrder, error: undefined });
+});
+
+for (const [index, endsAt] of inOrder.entries()) {
+  // A success report is repeated until the queue has it: no error of Redis ends the job there.
+  if (endsAt === "enqueue relayed") continue;
+  test(`a process that ends at "${endsAt}" has done what comes before it, and its job is repeated`, async () => {
+    const { steps, error } = await published(everything, endsAt);
+    assert.deepEqual(steps, inOrder.slice(0, index));
+    assert.match(String(error), /ended at/);
+  });
+}
+
+test("a decision that changes nothing costs neither a write nor a round trip to Redis", async () => {
+  assert.deepEqual((await published(noEffects)).steps, []);
+});
