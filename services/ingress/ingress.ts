@@ -16,7 +16,7 @@ import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { whyNoOriginalDestination } from "../../shared/runtime/socket.ts";
 import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
-import { createClientLimits } from "./connections/client-limits.ts";
+import { type Admission, createClientLimits } from "./connections/client-limits.ts";
 import { type ConnectToServer, connectToServer } from "./connections/connect-to-server.ts";
 import { ConnectionMetrics } from "./connections/connection-metrics.ts";
 import { createPassThrough } from "./connections/pass-through.ts";
@@ -86,32 +86,23 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
     ...(options.inline === undefined ? {} : { inline: options.inline }),
   });
-  const counted = (
-    socket: net.Socket,
-    connection: ClientConnection,
-    handOn: () => void,
-    refuseConnection: () => void,
-  ): void =>
+  const counted = (socket: net.Socket, connection: ClientConnection, admission: Admission): void =>
     clientLimits === undefined
-      ? handOn()
-      : clientLimits.connect(socket, connection, handOn, refuseConnection);
+      ? admission.admit()
+      : clientLimits.countConnection(socket, connection, admission);
   const handlers: Handlers = {
     outgoingProxy: (socket, connection) =>
-      counted(
-        socket,
-        connection,
-        () => outgoingProxy.take(socket, connection),
-        () => outgoingProxy.refuseConnection(socket),
-      ),
+      counted(socket, connection, {
+        admit: () => outgoingProxy.proxySession(socket, connection),
+        refuse: () => outgoingProxy.refuseConnection(socket),
+      }),
     queue: (socket, connection, listener) =>
-      counted(
-        socket,
-        connection,
-        () => sessions.take(socket, connection, listener),
-        () => sessions.refuseConnection(socket),
-      ),
-    tunnel: (socket, connection, hide) => passThrough.take(socket, connection, hide),
-    reject: (socket) => rejections.take(socket),
+      counted(socket, connection, {
+        admit: () => sessions.startSession(socket, connection, listener),
+        refuse: () => sessions.refuseConnection(socket),
+      }),
+    tunnel: (socket, connection, hide) => passThrough.tunnelConnection(socket, connection, hide),
+    reject: (socket) => rejections.rejectSession(socket),
   };
   const ownAddresses = createOwnAddresses();
   const nextSessionId = sessionIds();

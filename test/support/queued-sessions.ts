@@ -144,7 +144,7 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
       direction: "local" as const,
       ...given.connection,
     };
-    sessions.take(socket, connection, listener);
+    sessions.startSession(socket, connection, listener);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as net.AddressInfo;

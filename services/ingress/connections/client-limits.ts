@@ -1,10 +1,9 @@
 /**
- * What one client may have at once and in a time (`limits.clients`), over all ingress processes. Clients are counted
- * like destinations, by the same leases. Owns a socket while it waits for the answer.
+ * How many connections a client may have and how many messages it may send in a time (`limits.clients`), over all
+ * ingress processes: clients are counted by the same leases as destinations. Owns a socket while it waits for the answer.
  */
 import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
-
 import type { Limiter, SlotAnswer } from "../../../shared/limits/limiter.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { ipv6Network } from "../../../shared/net/network.ts";
@@ -14,19 +13,17 @@ import type { LabelledCounter, Metrics } from "../../../shared/runtime/metrics.t
 /** Whether a client may begin another message. */
 export type MailLimit = (connection: ClientConnection) => boolean | Promise<boolean>;
 
+/** The two ends of a socket that is to be counted; one of them is called, at most once, and owns the socket then. */
+export interface Admission {
+  admit(): void;
+  /** The client has too many connections. */
+  refuse(): void;
+}
+
 export interface ClientLimits {
-  /**
-   * Counts the connection for as long as its socket is open.
-   * @param handOn    takes the socket over
-   * @param turnAway  likewise, to say that there are too many
-   */
-  connect(
-    socket: net.Socket,
-    connection: ClientConnection,
-    handOn: () => void,
-    refuseConnection: () => void,
-  ): void;
-  /** Absent: as many messages as they like. */
+  /** Counts the connection for as long as its socket is open. */
+  countConnection(socket: net.Socket, connection: ClientConnection, admission: Admission): void;
+  /** Absent: a client may send as many messages as it likes. */
   mail?: MailLimit;
   close(): void;
 }
@@ -51,12 +48,11 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
   const waiting = new Set<net.Socket>();
   let isClosed = false;
 
-  function settle(
+  function conclude(
     taken: SlotAnswer,
     socket: net.Socket,
     connection: ClientConnection,
-    handOn: () => void,
-    refuseConnection: () => void,
+    { admit, refuse }: Admission,
   ): void {
     if (taken.kind === "slot") {
       const { slot } = taken;
@@ -66,7 +62,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
       }
       socket.once("close", () => slot.release());
       if (isClosed) socket.destroy();
-      else handOn();
+      else admit();
       return;
     }
     refusals?.with("connections").add();
@@ -78,19 +74,24 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
       cause: "too-many-connections",
       reason: `the client has its ${connections} connections open`,
     });
-    if (!socket.destroyed) refuseConnection();
+    if (!socket.destroyed) refuse();
+  }
+
+  function admitMail(waitMs: number): boolean {
+    if (waitMs > 0) refusals?.with("rate").add();
+    return waitMs === 0;
   }
 
   return {
-    connect(socket, connection, handOn, refuseConnection) {
-      if (connections === undefined) return handOn();
+    countConnection(socket, connection, admission) {
+      if (connections === undefined) return admission.admit();
       const taken = limiter.takeSlot({ destination: `client ${clientName(connection)}`, connections });
-      if (!(taken instanceof Promise)) return settle(taken, socket, connection, handOn, refuseConnection);
+      if (!(taken instanceof Promise)) return conclude(taken, socket, connection, admission);
       waiting.add(socket);
       taken
-        .then((answer) => settle(answer, socket, connection, handOn, refuseConnection))
+        .then((answer) => conclude(answer, socket, connection, admission))
         .catch((error: unknown) => {
-          log.error({ err: error, session: connection.id }, "a connection failed in our hands");
+          log.error({ err: error, session: connection.id }, "an unexpected error ended a connection");
           socket.destroy();
         })
         .finally(() => waiting.delete(socket));
@@ -100,12 +101,8 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
       ? {}
       : {
           mail(connection: ClientConnection): boolean | Promise<boolean> {
-            const judge = (waitMs: number): boolean => {
-              if (waitMs > 0) refusals?.with("rate").add();
-              return waitMs === 0;
-            };
             const waitMs = limiter.admitMessage(`client ${clientName(connection)}`, rate);
-            return typeof waitMs === "number" ? judge(waitMs) : waitMs.then(judge);
+            return typeof waitMs === "number" ? admitMail(waitMs) : waitMs.then(admitMail);
           },
         }),
 
@@ -119,16 +116,4 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
 /** A host has a whole /64 of IPv6 addresses to itself (RFC 7934): it is counted as one client. */
 function clientName({ client }: Pick<ClientConnection, "client">): string {
   return client.address.includes(":") ? ipv6Network(client.address, 64) : client.address;
-}
-
-/** RFC 5321 §4.5.3.2 would have a client wait for minutes; one that only hears a reply has no reason to stay. */
-const farewellMs = 10_000;
-
-/** Says this in place of the greeting (RFC 5321 §3.8), and closes. */
-export function refuseConnection(socket: net.Socket, reply: string | Buffer): void {
-  const timer = setTimeout(() => socket.destroy(), farewellMs);
-  socket.once("close", () => clearTimeout(timer));
-  socket.end(reply);
-  // What it sends is not wanted, but unread octets would turn our FIN into a reset, and the reply would be lost.
-  socket.resume();
 }

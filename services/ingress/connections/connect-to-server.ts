@@ -1,22 +1,20 @@
-/**
- * Opens the far leg of a connection that passes through: the only place that does.
- * Who gets the socket owns it, and closes it.
- */
+/** Connects to the server that a client chose: the only place that does. The caller owns the socket, and closes it. */
 import net from "node:net";
+import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Endpoint } from "../../../shared/net/endpoint.ts";
 import { transparentSocket } from "../../../shared/runtime/socket.ts";
 
 export interface ConnectOptions {
   timeoutMs: number;
-  /** Come from this address, be it ours or not: the client's own (`hide`). Needs CAP_NET_ADMIN. Absent: the system's choice. */
+  /** The address to connect from, ours or not: with `hide` the client's own. Needs CAP_NET_ADMIN. Absent: the system's choice. */
   source?: string;
 }
 
 export type Connected =
-  /** Half-open is allowed, nothing has been read, and it has an error listener. */
+  /** Half-open is allowed, nothing has been read, and the socket has an error listener. */
   { kind: "connected"; socket: net.Socket } | { kind: "unreachable"; reason: string };
 
-/** A server that is gone without a word is noticed after this and some probes, long before `timeouts.tunnel`. */
+/** Notices a server that vanished without a FIN after this and some probes, long before `timeouts.tunnel`. */
 const keepAliveMs = 60_000;
 
 export type ConnectToServer = (server: Endpoint, options: ConnectOptions) => Promise<Connected>;
@@ -26,9 +24,9 @@ export const connectToServer: ConnectToServer = (server, { timeoutMs, source }) 
   new Promise((resolve) => {
     let socket: net.Socket;
     try {
-      // One address cannot stand for the other family's: then the system chooses.
-      const isHidden = source !== undefined && net.isIPv6(source) === net.isIPv6(server.address);
-      socket = isHidden ? transparentSocket(source) : new net.Socket();
+      // An address cannot be the source towards the other family: then the system chooses.
+      const isTransparent = source !== undefined && net.isIPv6(source) === net.isIPv6(server.address);
+      socket = isTransparent ? transparentSocket(source) : new net.Socket();
     } catch (error) {
       resolve({ kind: "unreachable", reason: (error as Error).message });
       return;
@@ -40,7 +38,7 @@ export const connectToServer: ConnectToServer = (server, { timeoutMs, source }) 
       socket.destroy();
       resolve({ kind: "unreachable", reason });
     };
-    // Stays for good: after a time-out, and until the next owner listens, an error must find somebody.
+    // Stays for good: an error after a time-out, or before the next owner listens, must have a listener.
     socket.on("error", (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
     socket.once("connect", () => {
       clearTimeout(timer);
@@ -50,3 +48,32 @@ export const connectToServer: ConnectToServer = (server, { timeoutMs, source }) 
     socket.setKeepAlive(true, keepAliveMs);
     socket.connect({ host: server.address, port: server.port });
   });
+
+export interface ConnectForClientOptions {
+  connectToServer: ConnectToServer;
+  timeoutMs: number;
+  /** The server is to see the client's own address. */
+  hide: boolean;
+  isStopping(): boolean;
+}
+
+/**
+ * Connects to the server that a client chose. Never rejects.
+ * @returns the server's socket, unless the client has gone meanwhile or the service stops; else the reason for the log
+ */
+export async function connectForClient(
+  client: net.Socket,
+  { client: from, destination }: ClientConnection,
+  { connectToServer, timeoutMs, hide, isStopping }: ConnectForClientOptions,
+): Promise<Connected> {
+  const connected = await connectToServer(destination, {
+    timeoutMs,
+    ...(hide ? { source: from.address } : {}),
+  });
+  if (connected.kind === "unreachable") {
+    return { kind: "unreachable", reason: `the server cannot be reached: ${connected.reason}` };
+  }
+  if (!isStopping() && !client.destroyed) return connected;
+  connected.socket.destroy();
+  return { kind: "unreachable", reason: isStopping() ? "stopping" : "the client did not wait" };
+}

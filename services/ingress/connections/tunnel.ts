@@ -1,24 +1,24 @@
 /**
- * Two sockets joined: octets pass both ways with back-pressure, ends and resets pass too. It reads nothing by itself;
- * a watcher may sit in between. Owns both sockets from start() on, and closes both.
+ * Two sockets joined: octets pass both ways with back-pressure, and ends and resets pass too. A tunnel reads nothing by
+ * itself; a watcher may sit in between. Owns both sockets from start() on, and closes both.
  */
 import type net from "node:net";
 
-/** Sits between the two ends; passes octets on by toServer() and toClient(). */
+/** Sits between the two ends: it reads all octets, and passes them on by sendToServer() and sendToClient(). */
 export interface Watcher {
   fromClient(octets: Buffer): void;
   fromServer(octets: Buffer): void;
-  /** The client should not be read for now. Asked after everything that was read. */
+  /** The client should not be read for now. Asked after each read. */
   readonly isHolding: boolean;
   /** It may answer the client itself; such a client must not be read faster than it reads. */
   readonly mayAnswer: boolean;
   /** The client has sent its last octet, and nothing is held. */
   clientEnded(): void;
-  /** @returns true when the watcher takes care of what the client gets to see */
+  /** @returns true when the watcher decides what the client gets to see */
   serverGone(how: "ended" | "reset"): boolean;
 }
 
-/** How it ended: by whom, and whether in good order. */
+/** Which side ended the tunnel, and whether in good order. */
 export type TunnelEnd =
   | "client-closed"
   | "server-closed"
@@ -28,111 +28,104 @@ export type TunnelEnd =
   | "stopped";
 
 export interface TunnelOptions {
-  /** `timeouts.tunnel`: neither side has sent anything for so long. Ends have time-outs of their own; this clears leftovers. */
+  /** `timeouts.tunnel`: how long both sides may be silent. Both have time-outs of their own; this one clears leftovers. */
   idleMs: number;
   watcher?: Watcher;
   ended(how: TunnelEnd): void;
 }
 
-/** One end has closed, or is told to: so long the other may still take what is on the way. */
+/** After one side has closed, or is to close: how long the other may still receive what is on the way. */
 const lingerMs = 10_000;
 
+/** One of the two sockets. */
+class Side {
+  readonly socket: net.Socket;
+  /** Its buffer is full: the other side is not read. */
+  isFull = false;
+  /** It has sent its last octet; a server also when it was reset. */
+  hasEnded = false;
+  octetsSent = 0;
+
+  constructor(socket: net.Socket) {
+    this.socket = socket;
+  }
+
+  send(octets: Buffer): void {
+    if (!this.socket.writable) return;
+    this.octetsSent += octets.length;
+    if (!this.socket.write(octets)) this.isFull = true;
+  }
+
+  readWhile(isWanted: boolean): void {
+    if (isWanted !== this.socket.isPaused()) return;
+    if (isWanted) this.socket.resume();
+    else this.socket.pause();
+  }
+}
+
 export class Tunnel {
-  readonly #client: net.Socket;
-  readonly #server: net.Socket;
+  readonly #client: Side;
+  readonly #server: Side;
   readonly #options: TunnelOptions;
-  /** The socket takes no more for now: its other side is not read. */
-  #clientIsFull = false;
-  #serverIsFull = false;
-  #clientHasEnded = false;
-  #serverHasEnded = false;
-  /** The last words to the client are said. */
-  #isOver = false;
+  /** The last reply to the client has been sent; what the server does no longer matters. */
+  #isServerDismissed = false;
+  /** The first reason to end counts. */
   #how: TunnelEnd | undefined;
   #lingering: NodeJS.Timeout | undefined;
-  #open = 2;
-  /** Octets passed so far. */
-  octetsToServer = 0;
-  octetsToClient = 0;
+  #openSockets = 2;
 
   constructor(client: net.Socket, server: net.Socket, options: TunnelOptions) {
-    this.#client = client;
-    this.#server = server;
+    this.#client = new Side(client);
+    this.#server = new Side(server);
     this.#options = options;
+  }
+
+  /** Octets passed so far. */
+  get octetsToServer(): number {
+    return this.#server.octetsSent;
+  }
+
+  get octetsToClient(): number {
+    return this.#client.octetsSent;
   }
 
   /** Both sockets are connected, neither has been read yet. */
   start(): void {
-    const client = this.#client;
-    const server = this.#server;
-    const watcher = this.#options.watcher;
-    client.on("data", (octets: Buffer) => {
-      if (watcher === undefined) this.toServer(octets);
-      else watcher.fromClient(octets);
-      this.#steer();
-    });
-    server.on("data", (octets: Buffer) => {
-      if (watcher === undefined) this.toClient(octets);
-      else watcher.fromServer(octets);
-      this.#steer();
-      if (this.#clientHasEnded) this.#passClientEnd();
-    });
-    client.on("drain", () => {
-      this.#clientIsFull = false;
-      this.#steer();
-    });
-    server.on("drain", () => {
-      this.#serverIsFull = false;
-      this.#steer();
-    });
-    client.on("end", () => {
-      this.#clientHasEnded = true;
-      this.#how ??= "client-closed";
-      this.#passClientEnd();
-    });
-    server.on("end", () => this.#serverGone("ended"));
-    client.on("error", () => {
-      this.#how ??= "client-reset";
-      // A server that is told nothing would wait for the rest of a message for minutes.
-      server.resetAndDestroy();
-    });
-    server.on("error", () => this.#serverGone("reset"));
-    client.on("close", () => this.#closed(server));
-    server.on("close", () => this.#closed(client));
+    const client = this.#client.socket;
+    const server = this.#server.socket;
+    this.#passOctets();
+    this.#passEnds();
     // All that passes either way passes through the client's socket, so its clock is enough.
     client.setTimeout(this.#options.idleMs, () => this.stop("idle"));
-    // Either may have gone while nobody listened.
+    // A socket may have closed before anything listened to it.
     if (client.destroyed || server.destroyed) {
-      this.#open = Number(!client.closed) + Number(!server.closed);
+      this.#openSockets = Number(!client.closed) + Number(!server.closed);
       this.stop(client.destroyed ? "client-reset" : "server-reset");
-      if (this.#open === 0) this.#finish();
+      if (this.#openSockets === 0) this.#finish();
       return;
     }
     client.resume();
     server.resume();
   }
 
-  toServer(octets: Buffer): void {
-    if (!this.#server.writable) return;
-    this.octetsToServer += octets.length;
-    if (!this.#server.write(octets)) this.#serverIsFull = true;
+  sendToServer(octets: Buffer): void {
+    this.#server.send(octets);
   }
 
-  toClient(octets: Buffer): void {
-    if (!this.#client.writable) return;
-    this.octetsToClient += octets.length;
-    if (!this.#client.write(octets)) this.#clientIsFull = true;
+  sendToClient(octets: Buffer): void {
+    this.#client.send(octets);
   }
 
-  /** The last words to the client, in place of whatever the server may still say; the server's connection ends. */
-  endClient(lastWords: Buffer): void {
-    this.#isOver = true;
-    this.#server.removeAllListeners("data");
-    this.toClient(lastWords);
-    this.#client.end();
-    if (!this.#server.destroyed) {
-      this.#server.resume();
-      this.#server.end();
+  /** Ends with a last reply to the client, in place of whatever the server may still send. */
+  endClient(lastReply: Buffer): void {
+    const server = this.#server.socket;
+    this.#isServerDismissed = true;
+    server.removeAllListeners("data");
+    this.sendToClient(lastReply);
+    this.#client.socket.end();
+    if (!server.destroyed) {
+      server.resume();
+      server.end();
     }
     this.#linger();
   }
@@ -140,48 +133,85 @@ export class Tunnel {
   /** Cuts both connections now. */
   stop(how: TunnelEnd): void {
     this.#how ??= how;
-    this.#client.destroy();
-    this.#server.destroy();
+    this.#client.socket.destroy();
+    this.#server.socket.destroy();
   }
 
-  /** What the watcher held has gone on, though neither side has sent anything since. */
+  /** The watcher no longer holds what it held, though neither side has sent anything since. */
   goOn(): void {
-    this.#steer();
-    if (this.#clientHasEnded) this.#passClientEnd();
+    this.#steerReading();
+    if (this.#client.hasEnded) this.#passClientEnd();
   }
 
-  #steer(): void {
-    const watcher = this.#options.watcher;
+  #passOctets(): void {
+    const client = this.#client;
+    const server = this.#server;
+    const { watcher } = this.#options;
+    client.socket.on("data", (octets: Buffer) => {
+      if (watcher === undefined) server.send(octets);
+      else watcher.fromClient(octets);
+      this.#steerReading();
+    });
+    server.socket.on("data", (octets: Buffer) => {
+      if (watcher === undefined) client.send(octets);
+      else watcher.fromServer(octets);
+      this.#steerReading();
+      if (client.hasEnded) this.#passClientEnd();
+    });
+    for (const side of [client, server]) {
+      side.socket.on("drain", () => {
+        side.isFull = false;
+        this.#steerReading();
+      });
+    }
+  }
+
+  #passEnds(): void {
+    const client = this.#client.socket;
+    const server = this.#server.socket;
+    client.on("end", () => {
+      this.#client.hasEnded = true;
+      this.#how ??= "client-closed";
+      this.#passClientEnd();
+    });
+    client.on("error", () => {
+      this.#how ??= "client-reset";
+      // A server that saw no end would wait for the rest of a message for minutes.
+      server.resetAndDestroy();
+    });
+    server.on("end", () => this.#serverGone("ended"));
+    server.on("error", () => this.#serverGone("reset"));
+    client.on("close", () => this.#socketClosed(server));
+    server.on("close", () => this.#socketClosed(client));
+  }
+
+  #steerReading(): void {
+    const { watcher } = this.#options;
     const isClientHeld =
-      this.#serverIsFull ||
-      (watcher !== undefined && (watcher.isHolding || (this.#clientIsFull && watcher.mayAnswer)));
-    if (isClientHeld !== this.#client.isPaused()) {
-      if (isClientHeld) this.#client.pause();
-      else this.#client.resume();
-    }
-    if (this.#clientIsFull !== this.#server.isPaused()) {
-      if (this.#clientIsFull) this.#server.pause();
-      else this.#server.resume();
-    }
+      this.#server.isFull ||
+      (watcher !== undefined && (watcher.isHolding || (this.#client.isFull && watcher.mayAnswer)));
+    this.#client.readWhile(!isClientHeld);
+    this.#server.readWhile(!this.#client.isFull);
   }
 
   #passClientEnd(): void {
-    const watcher = this.#options.watcher;
-    if (watcher?.isHolding || !this.#server.writable) return;
+    const { watcher } = this.#options;
+    if (watcher?.isHolding || !this.#server.socket.writable) return;
     watcher?.clientEnded();
-    this.#server.end();
-    if (this.#serverHasEnded) this.#linger();
+    this.#server.socket.end();
+    if (this.#server.hasEnded) this.#linger();
   }
 
   #serverGone(how: "ended" | "reset"): void {
     this.#how ??= how === "ended" ? "server-closed" : "server-reset";
-    if (this.#serverHasEnded || this.#isOver) return;
-    this.#serverHasEnded = true;
+    if (this.#server.hasEnded || this.#isServerDismissed) return;
+    this.#server.hasEnded = true;
     if (this.#options.watcher?.serverGone(how)) return;
-    // What the server said last must still arrive; without that, a reset is passed as a reset.
-    if (how === "reset" && this.#client.writableLength === 0) this.#client.resetAndDestroy();
+    const client = this.#client.socket;
+    // What the server sent last must still arrive; where nothing is left to send, a reset passes as a reset.
+    if (how === "reset" && client.writableLength === 0) client.resetAndDestroy();
     else {
-      this.#client.end();
+      client.end();
       this.#linger();
     }
   }
@@ -190,9 +220,9 @@ export class Tunnel {
     this.#lingering ??= setTimeout(() => this.stop("server-closed"), lingerMs);
   }
 
-  #closed(other: net.Socket): void {
-    if (--this.#open > 0) {
-      // A socket that is closed takes and gives nothing; the other one may at most finish what it is writing.
+  #socketClosed(other: net.Socket): void {
+    if (--this.#openSockets > 0) {
+      // Nothing passes any more: the other socket may at most finish what it is writing.
       if (other.writableEnded || other.writableLength > 0) {
         other.resume();
         other.end();

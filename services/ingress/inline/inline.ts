@@ -5,9 +5,9 @@ import { mustHaveTls } from "../../../shared/mail/envelope.ts";
 import type { Origin } from "../../../shared/mail/message.ts";
 import type { SuccessReports } from "../../../shared/queue/success-reports.ts";
 import { type Route, type RouteSummary, summarizeRoute } from "../../../shared/routing/route.ts";
+import type { Metrics, Tally } from "../../../shared/runtime/metrics.ts";
 import type { InlineSmtpClient } from "../../../shared/smtp-client/inline.ts";
 import { InlineDelivery } from "./inline-delivery.ts";
-import type { InlineMetrics } from "./inline-metrics.ts";
 
 /** What inline delivery needs of the process. */
 export interface InlineDeps {
@@ -57,4 +57,28 @@ export function openInlineDelivery(
       ...(declaredOctets === undefined ? {} : { declaredOctets }),
     }),
   );
+}
+
+export type InlineResult = "delivered" | "rejected" | "queued";
+
+export class InlineMetrics {
+  readonly #results: Record<InlineResult, Tally | undefined>;
+
+  /** @param metrics  of the process; none: nothing is counted */
+  constructor(metrics?: Metrics) {
+    const recipients = metrics?.counter(
+      "inline_recipients_total",
+      "Recipients tried while the client waited: delivered, rejected by the far server, or left to the queue.",
+      ["result"],
+    );
+    this.#results = {
+      delivered: recipients?.with("delivered"),
+      rejected: recipients?.with("rejected"),
+      queued: recipients?.with("queued"),
+    };
+  }
+
+  count(result: InlineResult, recipients: number): void {
+    if (recipients > 0) this.#results[result]?.add(recipients);
+  }
 }

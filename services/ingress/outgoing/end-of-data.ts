@@ -37,5 +37,5 @@ export class EndOfData {
   }
 }
 
-/** What a client sends to say that the data are over is no part of the message: the dot and its line end. */
+/** The dot that ends the data, and its line end: no part of the message. */
 export const terminatorOctets = 3;

@@ -1,4 +1,7 @@
-/** The replies that are owed to the client, in the order of its commands (RFC 2920 §3.1): the server's, and ours between them. Pure. */
+/**
+ * The replies that the client has still to get, in the order of its commands (RFC 2920 §3.1): the server's, and our own
+ * between them. Pure.
+ */
 import type { WholeReply } from "../../../shared/smtp/reply-reader.ts";
 import type { Answered } from "./observed-transactions.ts";
 
@@ -8,11 +11,11 @@ interface Expected {
   ours?: WholeReply;
 }
 
-/** So many commands may be without their reply before the client is no longer read: replies of ours take memory. */
+/** So many commands may be without their reply before the client is no longer read: our own replies take memory. */
 const maxOutstanding = 1000;
 
 export class ExpectedReplies {
-  /** A connection owes its greeting before all. */
+  /** The first reply of a connection is its greeting. */
   readonly #queue: Expected[] = [{ answered: { kind: "connect" } }];
   /** How many are ours, or the server's to EHLO. */
   #special = 0;
@@ -30,28 +33,28 @@ export class ExpectedReplies {
     return this.#queue.length <= maxOutstanding / 2;
   }
 
-  /** Whatever the server says now reaches the client as it is: none of ours comes in between, and no EHLO reply is read. */
+  /** Whatever the server sends now reaches the client as it is: none of ours comes between, and no EHLO reply is read. */
   get arePlain(): boolean {
     return this.#special === 0;
   }
 
-  /** What the server's next reply answers; `undefined`: it was not asked anything. */
+  /** What the next reply answers; `undefined`: nothing is without a reply. */
   get next(): Answered | undefined {
     return this.#queue[0]?.answered;
   }
 
-  fromServer(answered: Answered): void {
+  expectServers(answered: Answered): void {
     this.#queue.push({ answered });
     if (answered.kind === "hello") this.#special++;
   }
 
-  fromUs(answered: Answered, ours: WholeReply): void {
+  expectOurs(answered: Answered, ours: WholeReply): void {
     this.#queue.push({ answered, ours });
     this.#special++;
   }
 
-  /** Takes the head, the server having replied to it; `undefined`: it replied to nothing. */
-  take(): Answered | undefined {
+  /** The server has replied. @returns what to; `undefined`: to nothing */
+  removeServers(): Answered | undefined {
     if (this.#queue[0]?.ours !== undefined) return undefined;
     const answered = this.#queue.shift()?.answered;
     if (answered?.kind === "hello") this.#special--;
@@ -63,8 +66,8 @@ export class ExpectedReplies {
     return this.#queue[0]?.ours !== undefined || this.#queue[1]?.ours !== undefined;
   }
 
-  /** Takes the head when it is ours. */
-  takeOurs(): { answered: Answered; ours: WholeReply } | undefined {
+  /** @returns the next reply, if that is ours */
+  removeOurs(): { answered: Answered; ours: WholeReply } | undefined {
     const head = this.#queue[0];
     if (head?.ours === undefined) return undefined;
     this.#queue.shift();
@@ -72,7 +75,7 @@ export class ExpectedReplies {
     return { answered: head.answered, ours: head.ours };
   }
 
-  /** Octets of the chunks that the server owes a reply for. */
+  /** Octets of the chunks that the server has not replied to. */
   get chunkOctets(): number {
     let octets = 0;
     for (const { answered, ours } of this.#queue) {

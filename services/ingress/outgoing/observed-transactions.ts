@@ -1,4 +1,4 @@
-/** What became of the mail transactions (RFC 5321 §3.3) that pass through, told from commands and their replies. Pure. */
+/** What became of the mail transactions (RFC 5321 §3.3) that pass through, read from commands and their replies. Pure. */
 import type { Command } from "../../../shared/smtp/command-line.ts";
 import { replyText, type WholeReply } from "../../../shared/smtp/reply-reader.ts";
 
@@ -22,7 +22,7 @@ export interface ObservedTransaction {
   reply?: string;
 }
 
-/** So many addresses a log line bears. */
+/** The most addresses that a log line carries. */
 export const maxListed = 50;
 /** RFC 5321 §4.5.3.1.3 gives a path 256 octets. */
 const maxPathLength = 320;
@@ -51,7 +51,7 @@ export class TransactionObserver {
   }
 
   /** Replies come in the order of their commands (RFC 2920 §3.1). */
-  replied(answered: Answered, reply: WholeReply): void {
+  readReply(answered: Answered, reply: WholeReply): void {
     const isPositive = reply.code >= 200 && reply.code < 300;
     switch (answered.kind) {
       case "mail":
@@ -73,7 +73,7 @@ export class TransactionObserver {
       case "hello":
       case "rset":
       case "starttls":
-        // RFC 5321 §4.1.4, RFC 3207 §4.2: these clear what was begun.
+        // RFC 5321 §4.1.4, RFC 3207 §4.2: these end an open transaction.
         if (isPositive) this.#giveUp();
         break;
       case "quit":
@@ -155,7 +155,7 @@ export class TransactionObserver {
   }
 }
 
-/** RFC 5321 §4.2.1: 3yz wants more of the same command. DATA is answered 354. */
+/** RFC 5321 §4.2.1: 3yz asks for the rest of the same command. DATA is answered 354. */
 export function isGoAhead(reply: WholeReply): boolean {
   return reply.code >= 300 && reply.code < 400;
 }

@@ -1,4 +1,4 @@
-/** Every reply that the outgoing proxy itself gives; all others are the far server's. */
+/** Every reply that the outgoing proxy gives itself; all others are the remote server's. */
 import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
 import type { WholeReply } from "../../../shared/smtp/reply-reader.ts";
 

@@ -1,12 +1,13 @@
-/** One session of the outgoing proxy: the dialogue, the tunnel under it, and what the log says of both. */
+/** One session of the outgoing proxy: the dialogue, the tunnel under it, and the log lines of both. */
 import type net from "node:net";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { MailLimit } from "../connections/client-limits.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
-import { Tunnel, type TunnelEnd } from "../connections/tunnel.ts";
-import { Dialogue, type DialogueSink, type OpaqueReason } from "./dialogue.ts";
+import { Tunnel, type TunnelEnd, type Watcher } from "../connections/tunnel.ts";
+import type { OpaqueReason } from "./client-framing.ts";
+import { Dialogue, type DialogueSink } from "./dialogue.ts";
 import type { ObservedTransaction, TransactionResult } from "./observed-transactions.ts";
 import { replies } from "./proxy-replies.ts";
 import type { ProxyRules } from "./rules.ts";
@@ -28,7 +29,7 @@ export class ProxySession implements DialogueSink {
   readonly #options: ProxySessionOptions;
   readonly #dialogue: Dialogue;
   readonly #tunnel: Tunnel;
-  /** Whose session it is, for the log. */
+  /** The fields that name the session in each log line. */
   readonly #named: { session: string; client: string; server: string };
   readonly #startedAtMs = performance.now();
   readonly #results: Partial<Record<TransactionResult, number>> = {};
@@ -49,24 +50,9 @@ export class ProxySession implements DialogueSink {
     this.#named = { session: id, client: from.address, server: formatEndpoint(destination) };
     this.#options = options;
     this.#dialogue = new Dialogue(options.rules, this);
-    const dialogue = this.#dialogue;
     this.#tunnel = new Tunnel(client, server, {
       idleMs: options.idleMs,
-      watcher: {
-        fromClient: (octets) => dialogue.fromClient(octets),
-        fromServer: (octets) => {
-          dialogue.fromServer(octets);
-          if (this.#isEndingWhenIdle) this.endWhenIdle();
-        },
-        get isHolding() {
-          return dialogue.isHolding;
-        },
-        get mayAnswer() {
-          return !dialogue.isOpaque;
-        },
-        clientEnded: () => dialogue.clientEnded(),
-        serverGone: () => this.#serverGone(),
-      },
+      watcher: this.#makeWatcher(),
       ended: (how) => this.#ended(how),
     });
   }
@@ -75,7 +61,7 @@ export class ProxySession implements DialogueSink {
     this.#tunnel.start();
   }
 
-  /** Ends between transactions: now, or as soon as nothing is under way. What is opaque cannot tell and runs on. */
+  /** Ends between transactions: now, or as soon as nothing is under way. An opaque session is never known to be idle. */
   endWhenIdle(): void {
     this.#isEndingWhenIdle = true;
     if (!this.#dialogue.isIdle) return;
@@ -92,35 +78,31 @@ export class ProxySession implements DialogueSink {
 
   admitMail(): boolean | Promise<boolean> {
     const decision = this.#options.mailLimit?.(this.#connection) ?? true;
-    const tell = (isAdmitted: boolean): boolean => {
-      if (!isAdmitted) {
-        this.#options.log.info({
-          event: "message.refused",
-          ...this.#named,
-          stage: "MAIL",
-          reply: replies.tooManyMessages.octets.toString("latin1").trimEnd(),
-        });
-      }
-      return isAdmitted;
-    };
-    return typeof decision === "boolean" ? tell(decision) : decision.then(tell);
+    if (typeof decision !== "boolean") {
+      return decision.then((isAdmitted) => {
+        if (!isAdmitted) this.#logTooManyMessages();
+        return isAdmitted;
+      });
+    }
+    if (!decision) this.#logTooManyMessages();
+    return decision;
   }
 
-  wentOn(): void {
+  heldInputRead(): void {
     this.#tunnel.goOn();
   }
 
-  toServer(octets: Buffer): void {
+  sendToServer(octets: Buffer): void {
     this.#options.metrics.passedToServer(octets.length);
-    this.#tunnel.toServer(octets);
+    this.#tunnel.sendToServer(octets);
   }
 
-  toClient(octets: Buffer): void {
+  sendToClient(octets: Buffer): void {
     this.#options.metrics.passedToClient(octets.length);
-    this.#tunnel.toClient(octets);
+    this.#tunnel.sendToClient(octets);
   }
 
-  transaction(transaction: ObservedTransaction): void {
+  transactionEnded(transaction: ObservedTransaction): void {
     const { result } = transaction;
     this.#results[result] = (this.#results[result] ?? 0) + 1;
     this.#options.metrics.transaction(result);
@@ -131,22 +113,50 @@ export class ProxySession implements DialogueSink {
     });
   }
 
-  opaque(reason: OpaqueReason): void {
+  becameOpaque(reason: OpaqueReason): void {
     this.#opaqueReason = reason;
     this.#options.metrics.notInspected(reason);
   }
 
   serverBroken(reason: string): void {
     this.#reason = reason;
-    if (!this.#serverGone()) this.#tunnel.stop("server-closed");
+    if (!this.#replaceServer()) this.#tunnel.stop("server-closed");
   }
 
-  /** @returns true when the client hears 421 in place of the server's silence */
-  #serverGone(): boolean {
+  #makeWatcher(): Watcher {
+    const dialogue = this.#dialogue;
+    return {
+      fromClient: (octets) => dialogue.fromClient(octets),
+      fromServer: (octets) => {
+        dialogue.fromServer(octets);
+        if (this.#isEndingWhenIdle) this.endWhenIdle();
+      },
+      get isHolding() {
+        return dialogue.isHolding;
+      },
+      get mayAnswer() {
+        return !dialogue.isOpaque;
+      },
+      clientEnded: () => dialogue.clientEnded(),
+      serverGone: () => this.#replaceServer(),
+    };
+  }
+
+  /** @returns true when the client gets 421 in place of the replies that the server no longer sends */
+  #replaceServer(): boolean {
     const dialogue = this.#dialogue;
     if (this.#options.onFailure === "drop" || dialogue.isClosing || !dialogue.maySpeak) return false;
     this.#tunnel.endClient(replies.serverLost.octets);
     return true;
+  }
+
+  #logTooManyMessages(): void {
+    this.#options.log.info({
+      event: "message.refused",
+      ...this.#named,
+      stage: "MAIL",
+      reply: replies.tooManyMessages.octets.toString("latin1").trimEnd(),
+    });
   }
 
   #ended(how: TunnelEnd): void {

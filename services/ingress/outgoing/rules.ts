@@ -1,30 +1,28 @@
-/** What the outgoing proxy changes in a dialogue, when it is told to; by itself it changes nothing. Pure. */
+/** What the outgoing proxy changes in a dialogue where the configuration asks for it; else it changes nothing. Pure. */
 import type { Command } from "../../../shared/smtp/command-line.ts";
-import type { WholeReply } from "../../../shared/smtp/reply-reader.ts";
+import { keywordOf, type WholeReply } from "../../../shared/smtp/reply-reader.ts";
 import { replies } from "./proxy-replies.ts";
 
 export interface ProxyRules {
   /** `outgoing.starttls`. */
   starttls: "pass" | "strip";
-  /** `outgoing.require_auth`. What a STARTTLS that is passed hides cannot be held to it: strip it too. */
+  /** `outgoing.require_auth`. It cannot be enforced behind a STARTTLS that is passed: strip that too. */
   requireAuth: boolean;
   /** XCLIENT and XFORWARD of Postfix. */
   xclient: "pass" | "refuse";
-  /** `limits.clients.rate`: the sink is asked before each MAIL. What a STARTTLS that is passed hides is not counted. */
+  /** `limits.clients.rate`: the sink is asked before each MAIL. Mail behind a STARTTLS that is passed is not counted. */
   limitsMail?: boolean;
 }
 
-/** What the server has said so far. */
+/** What the server's replies have shown so far. */
 export interface ServerFacts {
   /** A 235 has been seen. */
   isAuthenticated: boolean;
   /** CHUNKING stood in the last EHLO reply. */
   offersChunking: boolean;
-  /** The client has sent its messages for now. */
-  isOverRate: boolean;
 }
 
-/** Keywords that must not be seen in an EHLO reply. */
+/** Keywords that the client must not see in an EHLO reply. */
 export function hiddenKeywords(rules: ProxyRules): ReadonlySet<string> {
   const keywords = new Set<string>();
   if (rules.starttls === "strip") keywords.add("STARTTLS");
@@ -32,7 +30,36 @@ export function hiddenKeywords(rules: ProxyRules): ReadonlySet<string> {
   return keywords;
 }
 
-/** @returns the reply that we give in the server's place, the command never reaching it; `undefined`: let it pass */
+const DASH = 0x2d;
+const SPACE = 0x20;
+
+/**
+ * Takes extensions out of an EHLO reply, exactly their lines and nothing else.
+ * @param reply     a whole EHLO reply as the server sent it
+ * @param keywords  in upper case
+ * @returns the reply itself when it offers none of them
+ */
+export function hideExtensions(reply: Buffer, keywords: ReadonlySet<string>): Buffer {
+  const lines: Buffer[] = [];
+  let isChanged = false;
+  for (let at = 0; at < reply.length; ) {
+    const lineFeed = reply.indexOf(0x0a, at);
+    const end = lineFeed < 0 ? reply.length : lineFeed + 1;
+    const line = reply.subarray(at, end);
+    // The first line is the server's greeting, whatever it says (RFC 5321 §4.1.1.1).
+    if (at > 0 && keywords.has(keywordOf(line.toString("latin1")))) isChanged = true;
+    else lines.push(line);
+    at = end;
+  }
+  if (!isChanged) return reply;
+  const shown = Buffer.concat(lines);
+  // RFC 5321 §4.2.1: the last line has a space behind its code, and a hidden line may have been the last.
+  const last = shown.length - (lines.at(-1)?.length ?? 0);
+  if (shown[last + 3] === DASH) shown[last + 3] = SPACE;
+  return shown;
+}
+
+/** @returns the reply that we give in the server's place, while the command never reaches it; `undefined`: it passes */
 export function refusal(
   command: Command,
   line: Buffer,
@@ -46,8 +73,7 @@ export function refusal(
     // A server that ends lines at CR would see a second command where we see none.
     if (!isOneLine(line)) return replies.notOneLine;
   }
-  if (command.kind === "mail" && facts.isOverRate) return replies.tooManyMessages;
-  // A server without CHUNKING would take the chunk for commands, and these would pass unseen.
+  // A server without CHUNKING would read the chunk as commands, which would pass unseen.
   const isEnforcing = rules.starttls === "strip" || rules.xclient === "refuse";
   if (isEnforcing && command.kind === "bdat" && !facts.offersChunking) return replies.chunkingNotOffered;
   return undefined;

@@ -65,11 +65,11 @@ export class MessageReceiver {
 
   /** Answers DATA. */
   open(message: OpenMessage): Reply {
-    const { acceptor, receiver, now } = this.#profile;
+    const { acceptor, dataLimits, now } = this.#profile;
     try {
       const draft = acceptor.spool.draft();
       this.#inline = this.#beginInline(message);
-      this.#receiver = new DataReceiver(draft, receiver, now(), this.#inline?.inlineDelivery);
+      this.#receiver = new DataReceiver(draft, dataLimits, now(), this.#inline?.inlineDelivery);
     } catch (error) {
       acceptor.log.error({ session: this.#session.connection.id, err: error }, "the spool takes no message");
       return this.#refused("DATA", message, storageReply(error));

@@ -1,12 +1,37 @@
-/** What the sessions of one listener have in common, made once from the configuration. */
-import type { SMTPServer } from "smtp-server";
+/** What all sessions of one listener share, made once from the configuration. */
+import { readFileSync } from "node:fs";
+import { SMTPServer, type SMTPServerOptions } from "smtp-server";
+import type { Config, ListenerConfig } from "../../../shared/config/schema.ts";
+import type { Publisher } from "../../../shared/queue/contract/queue.ts";
 import type { Routing } from "../../../shared/routing/classify.ts";
+import type { Logger } from "../../../shared/runtime/log.ts";
+import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
+import type { Spool } from "../../../shared/spool/spool.ts";
 import type { MailLimit } from "../connections/client-limits.ts";
-import type { Inline } from "../inline/inline.ts";
+import { type Inline, type InlineDeps, InlineMetrics } from "../inline/inline.ts";
 import type { Acceptor } from "../message/accept.ts";
 import type { DataLimits } from "../message/data-receiver.ts";
-import type { SessionMetrics } from "./session-metrics.ts";
+import { ehloReply, greeting, heloReply } from "../message/session-replies.ts";
+import { SessionMetrics } from "./session-metrics.ts";
+
+export interface SessionsOptions {
+  config: Config;
+  spool: Spool;
+  publisher: Publisher;
+  log: Logger;
+  routing: Routing;
+  /** Of the process; absent: nothing is exported. */
+  metrics?: Metrics;
+  /** Absent: all mail goes through the queue. */
+  inline?: InlineDeps;
+  /** Absent: a client may send as many messages as it likes. */
+  mailLimit?: MailLimit;
+  /** Epoch milliseconds. */
+  now?: () => number;
+  /** How long a client waits for the storage before it gets 451. */
+  storageDeadlineMs?: number;
+}
 
 /** Durations in milliseconds; 0 means no limit. */
 export interface SessionProfile {
@@ -22,7 +47,7 @@ export interface SessionProfile {
   inline: Inline | undefined;
   /** Absent: a client may send as many messages as it likes. */
   mailLimit: MailLimit | undefined;
-  receiver: DataLimits;
+  dataLimits: DataLimits;
   /** In each message. */
   maxRecipients: number;
   greeting: Reply;
@@ -36,4 +61,85 @@ export interface SessionProfile {
   toleratesBareNewline: boolean;
   /** Epoch milliseconds. */
   now: () => number;
+}
+
+/** Well below the 10 minutes that clients wait for the reply to the final dot (RFC 5321 §4.5.3.2.6). */
+const defaultStorageDeadlineMs = 2 * 60_000;
+
+/** @returns profiles by the listener's name. @throws Error when a certificate or key cannot be read */
+export function makeProfiles(options: SessionsOptions): ReadonlyMap<string, SessionProfile> {
+  const { config, metrics } = options;
+  const sessionMetrics = new SessionMetrics(metrics);
+  const inline: Inline | undefined = options.inline && {
+    ...options.inline,
+    metrics: new InlineMetrics(metrics),
+    queue: config.queue,
+  };
+  return new Map(
+    config.listeners.map((listener) => [
+      listener.name,
+      makeProfile(options, listener, sessionMetrics, inline),
+    ]),
+  );
+}
+
+function makeProfile(
+  { config, spool, publisher, log, routing, mailLimit, now = Date.now, storageDeadlineMs }: SessionsOptions,
+  listener: ListenerConfig,
+  metrics: SessionMetrics,
+  inline: Inline | undefined,
+): SessionProfile {
+  const { hostname, limits, timeouts } = config;
+  const tls = listener.tls ?? config.tls;
+  const offersTls = tls !== undefined;
+  return {
+    server: new SMTPServer({
+      logger: false,
+      // Without it every session would ask the system for the host's name.
+      name: hostname,
+      ...(tls === undefined ? { hideSTARTTLS: true } : tlsOptions(tls)),
+    }),
+    hostname,
+    routing,
+    acceptor: { spool, publisher, log, deadlineMs: storageDeadlineMs ?? defaultStorageDeadlineMs },
+    metrics,
+    inline,
+    dataLimits: {
+      maxMessageBytes: limits.message,
+      maxHops: limits.hops,
+      normaliseNewlines: listener.bare_newline === "normalise",
+    },
+    mailLimit,
+    maxRecipients: limits.recipients,
+    toleratesBareNewline: listener.bare_newline === "normalise",
+    greeting: greeting(hostname),
+    heloReply: heloReply(hostname),
+    ehloReply: ehloReply(hostname, limits.message, offersTls ? ["STARTTLS"] : []),
+    ehloReplyOverTls: ehloReply(hostname, limits.message, ["REQUIRETLS"]),
+    offersTls,
+    clientTimeoutMs: timeouts.client,
+    sessionTimeoutMs: timeouts.session,
+    earlyTalkerMs: listener.early_talker,
+    now,
+  };
+}
+
+/** RFC 8996: nothing below TLS 1.2. */
+const minVersion = "TLSv1.2";
+
+function tlsOptions(tls: NonNullable<Config["tls"]>): SMTPServerOptions {
+  return {
+    ...readCertificate(tls),
+    minVersion,
+    sniOptions: Object.fromEntries(
+      Object.entries(tls.sni).map(([name, certificate]) => [
+        name,
+        { ...readCertificate(certificate), minVersion },
+      ]),
+    ),
+  };
+}
+
+function readCertificate({ cert, key }: { cert: string; key: string }): { cert: Buffer; key: Buffer } {
+  return { cert: readFileSync(cert), key: readFileSync(key) };
 }

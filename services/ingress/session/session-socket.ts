@@ -66,20 +66,20 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     this._setListeners(() => {
       const { sessionTimeoutMs, earlyTalkerMs } = this.#profile;
       if (sessionTimeoutMs > 0)
-        this.#deadline = setTimeout(() => this.dismiss(replies.sessionTooLong), sessionTimeoutMs);
+        this.#deadline = setTimeout(() => this.endWhenIdle(replies.sessionTooLong), sessionTimeoutMs);
       if (earlyTalkerMs > 0) this.#waitForEarlyTalk(earlyTalkerMs);
       else this.#greet();
     });
   }
 
   /** Ends the session with this reply: now, or when the transaction under way is over. */
-  dismiss(reply: Reply): void {
+  endWhenIdle(reply: Reply): void {
     if (this.inTransaction) this.#dismissal = reply;
     else this.leave(reply);
   }
 
   /** Ends the session whatever is under way, with this reply unless the one to the final dot is still owed. */
-  terminate(reply: Reply): void {
+  cut(reply: Reply): void {
     if (!this.isBusy) this.leave(reply);
     this._socket.destroySoon();
     // destroySoon() waits for a client that does not read.
@@ -128,7 +128,7 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
   }
 
   /** As leave(), for a client that goes by itself: nobody waits until it has closed its side too. */
-  protected part(reply: Reply): undefined {
+  protected quit(reply: Reply): undefined {
     this.leave(reply);
     this._socket.destroySoon();
     return undefined;

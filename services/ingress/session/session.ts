@@ -141,7 +141,7 @@ export class QueuedSession extends SessionSocket {
         this.#reset();
         return this.#idle(replies.ok);
       case "QUIT":
-        return argument === "" ? this.part(replies.bye) : this.#bad(replies.noArguments);
+        return argument === "" ? this.quit(replies.bye) : this.#bad(replies.noArguments);
       case "STARTTLS":
         return this.#startTls(argument);
       case "NOOP":
@@ -176,7 +176,7 @@ export class QueuedSession extends SessionSocket {
   #mail(line: string): Reply | undefined {
     if (this.#helo === "") return this.#bad(replies.heloFirst);
     if (this.#transaction !== undefined) return this.#bad(replies.mailAlready);
-    const { maxMessageBytes } = this.#profile.receiver;
+    const { maxMessageBytes } = this.#profile.dataLimits;
     const command = parseMail(line, { maxMessageBytes, requireTls: this.secure });
     if (command.kind === "refused") {
       this.#sessionLog.refused("MAIL", command.reply, { helo: this.#helo, what: line });

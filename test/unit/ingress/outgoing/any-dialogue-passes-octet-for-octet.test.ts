@@ -33,15 +33,15 @@ function talk(random: Random): Talk {
   const heard = { client: [] as Buffer[], server: [] as Buffer[] };
   const seen: SeenTransaction[] = [];
   const dialogue = new Dialogue(rules, {
-    toServer(octets) {
+    sendToServer(octets) {
       heard.server.push(octets);
       server.take(octets);
     },
-    toClient: (octets) => heard.client.push(octets),
+    sendToClient: (octets) => heard.client.push(octets),
     admitMail: () => true,
-    wentOn() {},
-    transaction: (transaction) => seen.push(asSeen(transaction)),
-    opaque: (reason) => assert.equal(reason, "sasl-layer"),
+    heldInputRead() {},
+    transactionEnded: (transaction) => seen.push(asSeen(transaction)),
+    becameOpaque: (reason) => assert.equal(reason, "sasl-layer"),
     serverBroken: (reason) => assert.fail(reason),
   });
   const maxPiece = pick(random, [1, 3, 40, 5000, 200_000]);

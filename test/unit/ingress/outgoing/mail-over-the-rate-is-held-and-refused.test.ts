@@ -38,7 +38,7 @@ test("while the answer is awaited nothing passes, wherever the line was cut", as
     await answers[0]?.(true);
     assert.equal(wire.atServer(), "MAIL FROM:<a@b>\nRCPT TO:<c@d>");
     assert.equal(answers.length, 1, "asked once");
-    assert.equal(wire.wentOn, 1);
+    assert.equal(wire.heldInputRead, 1);
   }
 });
 

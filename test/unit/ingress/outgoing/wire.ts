@@ -1,5 +1,6 @@
-/** A dialogue with nothing at its ends: what passes is kept to be looked at. */
-import { Dialogue, type OpaqueReason } from "../../../../services/ingress/outgoing/dialogue.ts";
+/** A dialogue with nothing at its ends: it keeps what passes. */
+import type { OpaqueReason } from "../../../../services/ingress/outgoing/client-framing.ts";
+import { Dialogue } from "../../../../services/ingress/outgoing/dialogue.ts";
 import type { ObservedTransaction } from "../../../../services/ingress/outgoing/observed-transactions.ts";
 import type { ProxyRules } from "../../../../services/ingress/outgoing/rules.ts";
 
@@ -10,7 +11,7 @@ export class Wire {
   broken: string | undefined;
   /** With the rule `limitsMail`: what is answered before each MAIL. */
   admitMail: () => boolean | Promise<boolean> = () => true;
-  wentOn = 0;
+  heldInputRead = 0;
   #toServer = "";
   #toClient = "";
 
@@ -18,18 +19,18 @@ export class Wire {
     this.dialogue = new Dialogue(
       { starttls: "pass", requireAuth: false, xclient: "pass", ...rules },
       {
-        toServer: (octets) => {
+        sendToServer: (octets) => {
           this.#toServer += octets.toString("latin1");
         },
-        toClient: (octets) => {
+        sendToClient: (octets) => {
           this.#toClient += octets.toString("latin1");
         },
         admitMail: () => this.admitMail(),
-        wentOn: () => {
-          this.wentOn++;
+        heldInputRead: () => {
+          this.heldInputRead++;
         },
-        transaction: (transaction) => this.transactions.push(transaction),
-        opaque: (reason) => {
+        transactionEnded: (transaction) => this.transactions.push(transaction),
+        becameOpaque: (reason) => {
           this.opaque = reason;
         },
         serverBroken: (reason) => {
