@@ -49,7 +49,7 @@ export const rooms: Record<string, Room> = {
     imports: ["shared/config", "shared/net", "shared/spool", "shared/spool/fs", "shared/spool/fs/disk"],
   },
   "shared/limits": {
-    purpose: "Limits over all processes: slots, rates, dead destinations and queue shares.",
+    purpose: "Limits over all processes: connections, rates, retry slots, dead destinations and shares.",
     imports: ["shared/config", "shared/runtime", "shared/smtp"],
   },
   "shared/spool": {
@@ -179,7 +179,13 @@ export const rooms: Record<string, Room> = {
   },
   "shared/smtp-client/connections": {
     purpose: "The pool of connections: idle ones, waiters of a destination, and its back-pressure.",
-    imports: ["shared/limits", "shared/smtp", "shared/smtp-client/next-hops", "shared/smtp-client/session"],
+    imports: [
+      "shared",
+      "shared/limits",
+      "shared/smtp",
+      "shared/smtp-client/next-hops",
+      "shared/smtp-client/session",
+    ],
   },
   "shared/smtp-client/dns": {
     purpose: "The resolver: questions, answers, a cache, and the system's name servers.",

@@ -1,6 +1,6 @@
 /** One attempt to deliver a group of recipients at one next hop. It decides and records nothing. */
 import type { Config } from "../../shared/config/schema.ts";
-import type { PriorityClass } from "../../shared/limits/queue-shares.ts";
+import type { PriorityClass } from "../../shared/limits/priority-class.ts";
 import type { DeliveryQueueName } from "../../shared/queue/contract/contract.ts";
 import { type Logger, writeLine } from "../../shared/runtime/log.ts";
 import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";

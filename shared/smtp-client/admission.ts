@@ -1,8 +1,9 @@
 /** Whether an attempt may be made now: the destination's rate, a connection, a sign of life. */
 
 import type { Limiter } from "../limits/limiter.ts";
-import { connectionsFor } from "../limits/queue-shares.ts";
-import type { Acquired, Pool } from "./connections/pool.ts";
+import { connectionsFor } from "../limits/priority-class.ts";
+import type { Acquired } from "./connections/connection-request.ts";
+import type { Pool } from "./connections/pool.ts";
 import type { DestinationLimits } from "./next-hops/destination.ts";
 import type { AttemptRequest } from "./smtp-client.ts";
 

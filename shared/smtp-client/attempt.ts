@@ -7,7 +7,7 @@ import { identifyNextHop, type NextHop, type NextHopIdentity, type TlsLevel } fr
 import { deferred, type Failure, type Remote, remoteName, replyLine } from "../smtp/diagnose.ts";
 import type { Diagnosis, Outcome } from "../smtp/diagnosis.ts";
 import { type AdmissionDeps, admit } from "./admission.ts";
-import type { LeasedConnection } from "./connections/pool.ts";
+import type { LeasedConnection } from "./connections/connection-request.ts";
 import { type AddressDeps, deliveryAddresses, stopped, type Target } from "./next-hops/delivery-addresses.ts";
 import { connectionKey, type DestinationLimits, reachabilityKeyOf } from "./next-hops/destination.ts";
 import { RecipientOutcomes } from "./recipient-outcomes.ts";

@@ -1,6 +1,6 @@
 /** What the delivery worker asks of the SMTP client side, and what it hears back. */
 
-import type { PriorityClass } from "../limits/queue-shares.ts";
+import type { PriorityClass } from "../limits/priority-class.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";

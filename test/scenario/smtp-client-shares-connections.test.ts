@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Limiter } from "../../shared/limits/limiter.ts";
 import { createLocalLimiter } from "../../shared/limits/local-limiter.ts";
-import type { PriorityClass } from "../../shared/limits/queue-shares.ts";
+import type { PriorityClass } from "../../shared/limits/priority-class.ts";
 import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import {
   attempt,

@@ -1,7 +1,7 @@
 /** The SMTP client side of the delivery service, for tests: short time-outs, and messages in one line. */
 import type { z } from "zod";
 import type { configSchema } from "../../shared/config/schema.ts";
-import type { PriorityClass } from "../../shared/limits/queue-shares.ts";
+import type { PriorityClass } from "../../shared/limits/priority-class.ts";
 import type { Envelope } from "../../shared/mail/envelope.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
 import type { HostPort } from "../../shared/net/endpoint.ts";

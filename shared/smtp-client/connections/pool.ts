@@ -1,93 +1,21 @@
 /**
- * Open sessions that wait for the next message, and the permissions to open more. It owns every session that is lent
- * out or idle; close() ends them all.
+ * Connections to the servers of all destinations: a message goes on with an idle one, opens one where the limits allow,
+ * or waits for a short time. The pool owns every session that is leased or idle; close() ends them all.
  */
-
-import type { Limiter, Slot, SlotAnswer } from "../../limits/limiter.ts";
-import { type PriorityClass, QueueShares } from "../../limits/queue-shares.ts";
-import type { Diagnosis } from "../../smtp/diagnosis.ts";
-import type { DestinationLimits } from "../next-hops/destination.ts";
+import type { Limiter, Slot } from "../../limits/limiter.ts";
+import { unreachable } from "../../unreachable.ts";
 import type { SmtpConnection } from "../session/connection.ts";
 import type { Session } from "../session/session.ts";
-import { isWorthWaiting, maxWaitMs, minRetryMs, returnOf } from "./back-pressure.ts";
-import { hasShare, heirOf, placeOf } from "./wait-queue.ts";
+import { minRetryMs } from "./back-pressure.ts";
+import type { Acquired, ConnectionRequest, LeasedConnection } from "./connection-request.ts";
+import { DestinationCapacity } from "./destination-capacity.ts";
+import { IdleConnections, isReusable } from "./idle-connections.ts";
+import { WaitQueue } from "./wait-queue.ts";
 
-/** How long a session waits for another message: servers dislike idle clients, and other workers may need the slot. */
-const idleMs = 5000;
-/** A session is not used for ever: servers move, and certificates and policies change. */
-const maxAgeMs = 300_000;
-/** A message takes so long where others have all connections, so that it lives, and have not told yet. */
-const guessedBusyMs = 200;
-/** A destination that has not answered yet is asked on so few connections at once: it may not be there at all. */
-const firstOpenings = 5;
-/** How often it is seen whether other processes have made room: while we have no connection at all, and otherwise. */
+/** How often waiters ask for a slot again: while this process has no connection at all, and otherwise. */
 const pollMs = 50;
 const pollWithSomeMs = 250;
-/** Share of the newest observation in the average time that a loan takes. */
-const newestShare = 0.2;
-
-/** A slot of a destination, with an open session in it or room for one. */
-export interface LeasedConnection {
-  key: string;
-  readonly shelf: Shelf;
-  readonly slot: Slot;
-  session: Session | undefined;
-  /** Whose jobs have it. */
-  priorityClass: PriorityClass | undefined;
-  /** When it was lent or put back. */
-  sinceMs: number;
-}
-
-export type Acquired =
-  | { kind: "leased"; leased: LeasedConnection }
-  | { kind: "full"; retryAtMs: number; reason: string }
-  /** No host answered lately: how that attempt ended. */
-  | { kind: "dead"; diagnosis: Diagnosis };
-
-/** What is wanted of the pool. */
-export interface ConnectionRequest {
-  /** What must be equal for a session to be shared. */
-  key: string;
-  destination: string;
-  /** As reachabilityKeyOf() names it. */
-  reachabilityKey: string;
-  limits: DestinationLimits;
-  /** Of the destination's connections, as many as its lane may have. */
-  share: number;
-  /** Ask even where nobody answered lately. */
-  ignoreDeadCache: boolean;
-  priorityClass: PriorityClass | undefined;
-  /** The line that it stands in when the destination is full. */
-  retryQueue: string;
-  signal: AbortSignal;
-}
-
-interface Waiter {
-  request: ConnectionRequest;
-  resolve(acquired: Acquired | Promise<Acquired>): void;
-}
-
-/** What the pool knows of one destination. */
-interface Shelf {
-  destination: string;
-  limits: DestinationLimits;
-  idle: LeasedConnection[];
-  waiters: Waiter[];
-  /** Loans that are out, and requests that wait for the answer to whether there is a slot. */
-  users: number;
-  /** Loans that are over, and whose connection is not closed yet. */
-  leaving: number;
-  /** A session was opened since it is known here. */
-  isProven: boolean;
-  /** When it became known here, or was proven. */
-  knownSinceMs: number;
-  /** Average time of a loan; undefined until one has ended. */
-  busyMs: number | undefined;
-  /** The same of other processes, as of when they had all slots. */
-  othersBusyMs: number | undefined;
-  /** While some wait: other processes may make room, and nobody tells. */
-  poll: NodeJS.Timeout | undefined;
-}
+const sweepMs = 1000;
 
 export interface PoolOptions {
   limiter: Limiter;
@@ -96,81 +24,84 @@ export interface PoolOptions {
   random: () => number;
 }
 
+/** What the pool knows of one destination. */
+interface DestinationState {
+  readonly name: string;
+  readonly idle: IdleConnections;
+  readonly waiters: WaitQueue;
+  readonly capacity: DestinationCapacity;
+}
+
+type Leased = Extract<Acquired, { kind: "leased" }>;
+
 export class Pool {
   readonly #options: PoolOptions;
-  readonly #shelves = new Map<string, Shelf>();
-  readonly #lent = new Set<LeasedConnection>();
-  readonly #queueShares = new QueueShares();
-  /** Those who wait for the answer to whether there is a slot. */
-  readonly #asking = new QueueShares();
+  readonly #destinations = new Map<string, DestinationState>();
+  readonly #leased = new Map<LeasedConnection, DestinationState>();
   readonly #quitting = new Set<Promise<void>>();
   #sweeper: NodeJS.Timeout | undefined;
   #isClosing = false;
-  #onEmpty: (() => void) | undefined;
+  #onAllReleased: (() => void) | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
   }
 
-  /** A session to go on with, or a slot to open one in. Waits for a short time when that promises to help. */
+  /** A session to go on with, or a slot to open one in. Waits for a short time when that is likely to help. */
   async acquire(request: ConnectionRequest): Promise<Acquired> {
-    const shelf = this.#shelf(request.destination, request.limits);
-    if (this.#isClosing) return this.#full(shelf, request);
-    const idle = this.#takeIdle(shelf, request);
-    if (idle !== undefined) return this.#lend(idle, request);
-    if (placeOf(shelf.waiters, request.priorityClass) === 0 && this.#mayOpen(shelf, request)) {
-      const acquired = await this.#takeSlot(shelf, request);
+    const state = this.#stateOf(request);
+    const { waiters, capacity } = state;
+    const { priorityClass } = request;
+    if (this.#isClosing) return this.#full(state, request);
+    const idle = this.#leaseIdle(state, request);
+    if (idle !== undefined) return idle;
+    if (waiters.positionFor(priorityClass) === 0 && capacity.mayOpen(request)) {
+      const acquired = await this.#leaseSlot(state, request);
       if (acquired !== undefined) return acquired;
     }
-    if (!this.#isWorthWaiting(shelf, request)) return this.#full(shelf, request);
-    return this.#wait(shelf, request);
+    const ahead = waiters.positionFor(priorityClass);
+    const waitingAlike = () => waiters.count(priorityClass);
+    if (!capacity.isWorthWaiting(priorityClass, ahead, waitingAlike)) return this.#full(state, request);
+    return waiters.wait(request, () => {
+      capacity.reportVainWait();
+      return this.#full(state, request);
+    });
   }
 
-  /** A session was opened in the slot: the destination answers, and may have more connections. */
+  /** A session was opened in the slot of this leased connection. */
   attachSession(leased: LeasedConnection, session: Session): void {
-    const { shelf } = leased;
     leased.session = session;
-    if (shelf.isProven) return;
-    shelf.isProven = true;
-    shelf.knownSinceMs = this.#options.now();
-    for (let waiting = shelf.waiters.length; waiting > 0; waiting--) void this.#serve(shelf);
+    const state = this.#leased.get(leased);
+    if (state === undefined || !state.capacity.reportAnswer()) return;
+    for (let waiting = state.waiters.size; waiting > 0; waiting--) void this.#serveWaiters(state);
   }
 
-  /** @param reusable  whether the session takes another transaction */
-  release(leased: LeasedConnection, reusable: boolean): void {
-    const { shelf, session } = leased;
-    const busyOf = this.#busyOf(shelf);
-    const nowMs = this.#options.now();
-    if (nowMs > leased.sinceMs) this.#observe(shelf, nowMs - leased.sinceMs);
-    this.#lent.delete(leased);
-    this.#queueShares.leave(leased.priorityClass, shelf.destination);
-    shelf.users--;
-    const mayStay =
-      reusable &&
-      session?.connection.isInStep &&
-      session.transactions < shelf.limits.messagesPerConnection &&
-      nowMs - session.openedAtMs < maxAgeMs &&
-      !this.#options.limiter.exceedsShare(shelf.destination) &&
-      !this.#isClosing;
-    if (!mayStay) {
-      this.#retire(leased);
-    } else {
-      const heir = heirOf(shelf.waiters, leased, busyOf);
-      if (heir !== undefined) {
-        shelf.waiters.splice(shelf.waiters.indexOf(heir), 1);
-        heir.resolve(this.#lend(leased, heir.request));
-      } else if (shelf.waiters.some(({ request }) => hasShare(request, busyOf))) this.#retire(leased);
-      else this.#putAside(leased, session, nowMs);
-    }
-    if (this.#isClosing && this.#lent.size === 0) this.#onEmpty?.();
-    this.#forgetIdle(shelf);
-  }
-
-  /** Ends a lent session and keeps its slot, for another one. */
+  /** Ends the session of a leased connection and keeps the slot, for another session. */
   endSession(leased: LeasedConnection): void {
     const { session } = leased;
     leased.session = undefined;
     if (session !== undefined) void this.quit(session.connection);
+  }
+
+  /** @param reusable  whether the session takes another transaction */
+  release(leased: LeasedConnection, reusable: boolean): void {
+    const state = this.#leased.get(leased);
+    if (state === undefined) return;
+    const { slot, session } = leased;
+    const { capacity } = state;
+    const nowMs = this.#options.now();
+    this.#leased.delete(leased);
+    capacity.release(leased.priorityClass, nowMs - leased.leasedAtMs);
+    const mayStay =
+      reusable &&
+      session !== undefined &&
+      isReusable(session, capacity.messagesPerConnection, nowMs) &&
+      !capacity.exceedsShare &&
+      !this.#isClosing;
+    if (mayStay) this.#passOn(state, leased, session, nowMs);
+    else this.#close(state, slot, session);
+    if (this.#isClosing && this.#leased.size === 0) this.#onAllReleased?.();
+    this.#forgetUnused(state);
   }
 
   /** Says QUIT without keeping anybody waiting; close() waits for it. */
@@ -183,279 +114,158 @@ export class Pool {
   }
 
   /**
-   * Idle sessions quit at once, lent ones when they come back.
-   * @param cutOff  called after `graceMs` when some are still lent: they must come back then
+   * Idle sessions quit at once, leased ones when they are released.
+   * @param cutOff  called after `graceMs` when some are still leased: they must be released then
    */
   async close(graceMs: number, cutOff: () => void): Promise<void> {
     this.#isClosing = true;
     clearInterval(this.#sweeper);
-    for (const shelf of this.#shelves.values()) {
-      for (const waiter of shelf.waiters.splice(0)) waiter.resolve(this.#full(shelf, waiter.request));
-      for (const leased of shelf.idle.splice(0)) this.#retire(leased);
+    for (const state of this.#destinations.values()) {
+      state.waiters.close((request) => this.#full(state, request));
+      state.idle.closeAll();
     }
-    if (this.#lent.size > 0) {
+    if (this.#leased.size > 0) {
       const timer = setTimeout(cutOff, graceMs);
       await new Promise<void>((resolve) => {
-        this.#onEmpty = resolve;
+        this.#onAllReleased = resolve;
       });
       clearTimeout(timer);
     }
     await Promise.all(this.#quitting);
   }
 
-  /** The one that was used last, where the wish may have one more. */
-  #takeIdle(shelf: Shelf, request: ConnectionRequest): LeasedConnection | undefined {
-    if (!hasShare(request, this.#busyOf(shelf))) return undefined;
-    for (;;) {
-      const at = shelf.idle.findLastIndex((leased) => leased.key === request.key);
-      if (at < 0) return undefined;
-      const [leased] = shelf.idle.splice(at, 1);
-      if (leased?.session?.connection.isInStep) return leased;
-      // The beginning of a reply that nobody asked for has come.
-      if (leased !== undefined) this.#retire(leased);
+  /** Hands an open session to the next waiter, or keeps it for a while where nobody waits. */
+  #passOn(
+    state: DestinationState,
+    { key, slot, priorityClass }: LeasedConnection,
+    session: Session,
+    nowMs: number,
+  ): void {
+    const { idle, waiters, capacity } = state;
+    const next = waiters.nextFor({ key, priorityClass }, capacity);
+    if (next !== undefined) {
+      waiters.serve(next, this.#leaseSession(state, next.request, slot, session));
+    } else if (waiters.has((request) => capacity.hasShare(request))) {
+      // These wait for another kind of session, and the slot is theirs.
+      this.#close(state, slot, session);
+    } else {
+      idle.add({ key, slot, session }, nowMs);
+      this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs).unref();
     }
+  }
+
+  /** Hands freed connections to waiters in order. Waiters for a dead destination get the cached failure. */
+  async #serveWaiters(state: DestinationState): Promise<void> {
+    const { waiters, capacity } = state;
+    for (;;) {
+      const first = waiters.first((request) => capacity.mayOpen(request));
+      if (first === undefined) return;
+      // One may be idle: it was left to fresh mail while slow mail had all of its share.
+      const acquired = this.#leaseIdle(state, first.request) ?? (await this.#leaseSlot(state, first.request));
+      if (acquired === undefined) return;
+      if (acquired.kind === "leased") {
+        // The waiter may have left in the meantime; then the slot is free again, and the next one may ask for it.
+        if (!waiters.serve(first, acquired)) this.release(acquired.leased, false);
+        return;
+      }
+      if (waiters.failDead(first.request.reachabilityKey, acquired) === 0) return;
+    }
+  }
+
+  /** Where the request's priority class may have one more connection. */
+  #leaseIdle(state: DestinationState, request: ConnectionRequest): Leased | undefined {
+    const idle = state.capacity.hasShare(request) ? state.idle.take(request.key) : undefined;
+    return idle && this.#leaseSession(state, request, idle.slot, idle.session);
   }
 
   /** @returns `undefined` when the destination has all that it may have */
-  async #takeSlot(
-    shelf: Shelf,
+  async #leaseSlot(
+    state: DestinationState,
     request: ConnectionRequest,
-  ): Promise<Extract<Acquired, { kind: "leased" | "dead" }> | undefined> {
-    const { key, destination, reachabilityKey, share, ignoreDeadCache, priorityClass } = request;
-    const { connections } = shelf.limits;
-    // The shelf must not be forgotten meanwhile, and who asks too must see that this place in the lane is spoken for.
-    shelf.users++;
-    this.#asking.enter(priorityClass, destination);
-    let taken: SlotAnswer;
-    try {
-      taken = await this.#options.limiter.takeSlot({
-        destination,
-        connections,
-        share,
-        reachabilityKey,
-        ignoreDeadCache,
-      });
-    } finally {
-      shelf.users--;
-      this.#asking.leave(priorityClass, destination);
+  ): Promise<Exclude<Acquired, { kind: "full" }> | undefined> {
+    const { idle, waiters, capacity } = state;
+    const answer = await capacity.takeSlot(request);
+    switch (answer.kind) {
+      case "slot":
+        return this.#lease(state, request, answer.slot, undefined);
+      case "dead":
+        return answer;
+      case "full":
+        // Waiters that expected a connection of ours now depend on other processes.
+        if (capacity.isUnused) waiters.restartPolling();
+        // An idle session of another kind may have the last slot, which is for the waiters then.
+        idle.closeOldest();
+        return undefined;
+      default:
+        return unreachable(answer);
     }
-    if (taken.kind === "slot") {
-      const leased: LeasedConnection = {
-        key,
-        shelf,
-        slot: taken.slot,
-        session: undefined,
-        priorityClass: undefined,
-        sinceMs: 0,
-      };
-      return this.#lend(leased, request);
-    }
-    if (taken.kind === "dead") return taken;
-    shelf.othersBusyMs = taken.busyMs ?? guessedBusyMs;
-    if (shelf.users + shelf.leaving === 0 && shelf.waiters.length > 0) {
-      // Those who wait thought that we would get some.
-      clearTimeout(shelf.poll);
-      shelf.poll = undefined;
-      this.#poll(shelf);
-    }
-    // An idle session for another purpose may be in the way: its slot goes to who waits by then.
-    const other = shelf.idle.shift();
-    if (other !== undefined) this.#retire(other);
-    return undefined;
   }
 
-  #lend(
-    leased: LeasedConnection,
+  #leaseSession(state: DestinationState, request: ConnectionRequest, slot: Slot, session: Session): Leased {
+    state.capacity.lease(request.priorityClass);
+    return this.#lease(state, request, slot, session);
+  }
+
+  #lease(
+    state: DestinationState,
     { key, priorityClass }: ConnectionRequest,
-  ): Extract<Acquired, { kind: "leased" }> {
-    leased.key = key;
-    leased.priorityClass = priorityClass;
-    this.#queueShares.enter(priorityClass, leased.shelf.destination);
-    leased.sinceMs = this.#options.now();
-    leased.shelf.users++;
-    this.#lent.add(leased);
-    if (leased.session !== undefined) leased.session.connection.onUnexpected = undefined;
+    slot: Slot,
+    session: Session | undefined,
+  ): Leased {
+    const leased = { key, slot, priorityClass, leasedAtMs: this.#options.now(), session };
+    this.#leased.set(leased, state);
     return { kind: "leased", leased };
   }
 
-  #putAside(leased: LeasedConnection, session: Session, nowMs: number): void {
-    leased.sinceMs = nowMs;
-    // 421 and a closed connection are all that a server may say unasked (RFC 5321 §3.8).
-    session.connection.onUnexpected = () => {
-      const at = leased.shelf.idle.indexOf(leased);
-      if (at < 0) return;
-      leased.shelf.idle.splice(at, 1);
-      this.#retire(leased);
+  /** The slot is free when the connection is closed: the server counts it until then. */
+  #close(state: DestinationState, slot: Slot, session: Session | undefined): void {
+    const closed = state.capacity.close();
+    const free = () => {
+      closed();
+      slot.release();
+      void this.#serveWaiters(state);
     };
-    leased.shelf.idle.push(leased);
-    this.#sweeper ??= setInterval(() => this.#sweep(), 1000).unref();
+    if (session === undefined || session.connection.disconnectReason !== undefined) free();
+    else void this.quit(session.connection).then(free);
   }
 
   #sweep(): void {
     const nowMs = this.#options.now();
     let kept = 0;
-    for (const shelf of this.#shelves.values()) {
-      // The longest idle ones stand first.
-      while (shelf.idle[0] !== undefined && nowMs - shelf.idle[0].sinceMs >= idleMs) {
-        const leased = shelf.idle.shift();
-        if (leased !== undefined) this.#retire(leased);
-      }
-      kept += shelf.idle.length;
-      this.#forgetIdle(shelf);
+    for (const state of this.#destinations.values()) {
+      state.idle.closeExpired(nowMs);
+      kept += state.idle.size;
+      this.#forgetUnused(state);
     }
     if (kept > 0) return;
     clearInterval(this.#sweeper);
     this.#sweeper = undefined;
   }
 
-  /** The slot is free when the connection is closed: the server counts it until then. */
-  #retire(leased: LeasedConnection): void {
-    const { session, shelf, slot } = leased;
-    shelf.leaving++;
-    const free = () => {
-      shelf.leaving--;
-      slot.release();
-      void this.#serve(shelf);
+  #full({ capacity }: DestinationState, { retryQueue }: ConnectionRequest): Promise<Acquired> {
+    if (!this.#isClosing) return capacity.full(retryQueue);
+    const retryAtMs = this.#options.now() + minRetryMs;
+    return Promise.resolve({ kind: "full", retryAtMs, reason: "the gateway stops" });
+  }
+
+  #stateOf({ destination: name, limits }: ConnectionRequest): DestinationState {
+    const known = this.#destinations.get(name);
+    if (known !== undefined) return known;
+    const capacity = new DestinationCapacity(name, limits, this.#options);
+    const state: DestinationState = {
+      name,
+      idle: new IdleConnections(({ slot, session }) => this.#close(state, slot, session)),
+      waiters: new WaitQueue(
+        () => void this.#serveWaiters(state),
+        () => (capacity.isUnused ? pollMs : pollWithSomeMs),
+      ),
+      capacity,
     };
-    if (session === undefined || session.connection.disconnectReason !== undefined) free();
-    else void this.quit(session.connection).then(free);
+    this.#destinations.set(name, state);
+    return state;
   }
 
-  /** Gives what came free to who waits first; who waits for hosts that do not answer is told so. */
-  async #serve(shelf: Shelf): Promise<void> {
-    for (;;) {
-      const first = shelf.waiters.find(({ request }) => this.#mayOpen(shelf, request));
-      if (first === undefined) return;
-      // One that was left to fresh mail while slow mail had all of its part.
-      const idle = this.#takeIdle(shelf, first.request);
-      const acquired =
-        idle === undefined ? await this.#takeSlot(shelf, first.request) : this.#lend(idle, first.request);
-      if (acquired === undefined) return;
-      if (acquired.kind === "dead") {
-        const { reachabilityKey } = first.request;
-        const told = shelf.waiters.filter(
-          ({ request }) => request.reachabilityKey === reachabilityKey && !request.ignoreDeadCache,
-        );
-        if (told.length === 0) return;
-        shelf.waiters = shelf.waiters.filter((waiter) => !told.includes(waiter));
-        for (const waiter of told) waiter.resolve(acquired);
-        continue;
-      }
-      // Who asked may have left meanwhile; then the slot is free again, and the next in line may ask for it.
-      const at = shelf.waiters.indexOf(first);
-      if (at < 0) {
-        this.release(acquired.leased, false);
-        return;
-      }
-      shelf.waiters.splice(at, 1);
-      first.resolve(acquired);
-      return;
-    }
-  }
-
-  #wait(shelf: Shelf, request: ConnectionRequest): Promise<Acquired> {
-    const { signal } = request;
-    return new Promise((resolve) => {
-      const leave = () => {
-        const at = shelf.waiters.indexOf(waiter);
-        if (at < 0) return;
-        shelf.waiters.splice(at, 1);
-        if (shelf.isProven) this.#observe(shelf, maxWaitMs);
-        waiter.resolve(this.#full(shelf, request));
-      };
-      const timer = setTimeout(leave, maxWaitMs);
-      signal.addEventListener("abort", leave);
-      const waiter: Waiter = {
-        request,
-        resolve(acquired) {
-          clearTimeout(timer);
-          signal.removeEventListener("abort", leave);
-          resolve(acquired);
-        },
-      };
-      shelf.waiters.splice(placeOf(shelf.waiters, request.priorityClass), 0, waiter);
-      this.#poll(shelf);
-    });
-  }
-
-  #poll(shelf: Shelf): void {
-    const everyMs = shelf.users + shelf.leaving === 0 ? pollMs : pollWithSomeMs;
-    shelf.poll ??= setTimeout(() => {
-      shelf.poll = undefined;
-      if (shelf.waiters.length === 0) return;
-      void this.#serve(shelf);
-      this.#poll(shelf);
-    }, everyMs);
-  }
-
-  #mayOpen(shelf: Shelf, request: ConnectionRequest): boolean {
-    if (!shelf.isProven && shelf.users >= firstOpenings) return false;
-    const asking = this.#asking.busy(request.priorityClass, shelf.destination);
-    return (
-      this.#queueShares.hasRoom(request.priorityClass, shelf.destination, asking + 1) &&
-      hasShare(request, this.#busyOf(shelf))
-    );
-  }
-
-  #busyOf({ destination }: Shelf): (priorityClass: PriorityClass | undefined) => number {
-    return (priorityClass) => this.#queueShares.busy(priorityClass, destination);
-  }
-
-  #isWorthWaiting(shelf: Shelf, { priorityClass }: ConnectionRequest): boolean {
-    const { waiters, busyMs, othersBusyMs } = shelf;
-    const { connections } = shelf.limits;
-    const ours = Math.min(shelf.users + shelf.leaving, connections);
-    const waiting = placeOf(waiters, priorityClass);
-    return isWorthWaiting({ connections, ours, waiting, busyMs, othersBusyMs }, () => {
-      const ofClass = waiters.filter(
-        ({ request }) => request.priorityClass?.name === priorityClass?.name,
-      ).length;
-      return this.#queueShares.hasRoom(priorityClass, shelf.destination, ofClass + 1);
-    });
-  }
-
-  /** Jobs that come back at once would only be sent away again: each gets a time of its own. */
-  async #full(shelf: Shelf, { retryQueue }: ConnectionRequest): Promise<Acquired> {
-    const { limiter, now, random } = this.#options;
-    if (this.#isClosing) return { kind: "full", retryAtMs: now() + minRetryMs, reason: "the gateway stops" };
-    const { busyMs, othersBusyMs } = shelf;
-    const { connections } = shelf.limits;
-    const back = returnOf({ connections, busyMs, othersBusyMs }, now() - shelf.knownSinceMs);
-    const retryAtMs =
-      back.kind === "turn"
-        ? await limiter.takeRetrySlot(retryQueue, back)
-        : Math.ceil(now() + back.earliestMs + (back.latestMs - back.earliestMs) * random());
-    const reason = `${shelf.destination} has all of its ${connections} connections in use`;
-    return { kind: "full", retryAtMs, reason };
-  }
-
-  #observe(shelf: Shelf, busyMs: number): void {
-    shelf.busyMs = shelf.busyMs === undefined ? busyMs : shelf.busyMs + newestShare * (busyMs - shelf.busyMs);
-  }
-
-  #shelf(destination: string, limits: DestinationLimits): Shelf {
-    let shelf = this.#shelves.get(destination);
-    if (shelf === undefined) {
-      shelf = {
-        destination,
-        limits,
-        idle: [],
-        waiters: [],
-        users: 0,
-        leaving: 0,
-        isProven: false,
-        knownSinceMs: this.#options.now(),
-        busyMs: undefined,
-        othersBusyMs: undefined,
-        poll: undefined,
-      };
-      this.#shelves.set(destination, shelf);
-    }
-    return shelf;
-  }
-
-  #forgetIdle(shelf: Shelf): void {
-    if (shelf.idle.length > 0 || shelf.waiters.length > 0 || shelf.users > 0 || shelf.leaving > 0) return;
-    this.#shelves.delete(shelf.destination);
+  #forgetUnused({ name, idle, waiters, capacity }: DestinationState): void {
+    if (idle.size === 0 && waiters.size === 0 && capacity.isUnused) this.#destinations.delete(name);
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isWorthWaiting, returnOf } from "../../../../shared/smtp-client/connections/back-pressure.ts";
+import { isWorthWaiting, retryTime } from "../../../../shared/smtp-client/connections/back-pressure.ts";
 
 const load = {
   connections: 20,
@@ -17,7 +17,7 @@ test("a message waits where a connection is likely to come free within a second"
   assert.equal(isWorthWaiting({ ...load, waiting: 200 }, noRoom), false);
 });
 
-test("a slow destination, one that nobody knows, and one that others hold do not fill the lane", () => {
+test("a slow destination, one that nobody knows, and one that others hold do not fill the priority class", () => {
   for (const change of [
     { busyMs: 1001, connections: 40, ours: 40 },
     { busyMs: undefined },
@@ -38,19 +38,19 @@ test("where nobody has a connection and nobody is known to, there is nothing to 
 });
 
 test("those who go come back as the destination can take them, and not further ahead than it is known back", () => {
-  const turn = { kind: "turn", eachMs: 5, earliestMs: 500 };
-  assert.deepEqual(returnOf(load, 0), { ...turn, horizonMs: 1000 });
-  assert.deepEqual(returnOf(load, 9000), { ...turn, horizonMs: 10_000 });
-  assert.deepEqual(returnOf(load, 3_600_000), { ...turn, horizonMs: 300_000 });
-  assert.deepEqual(returnOf({ ...load, busyMs: undefined, othersBusyMs: 100 }, 0), {
-    ...turn,
+  const slot = { kind: "slot", eachMs: 5, earliestMs: 500 };
+  assert.deepEqual(retryTime(load, 0), { ...slot, horizonMs: 1000 });
+  assert.deepEqual(retryTime(load, 9000), { ...slot, horizonMs: 10_000 });
+  assert.deepEqual(retryTime(load, 3_600_000), { ...slot, horizonMs: 300_000 });
+  assert.deepEqual(retryTime({ ...load, busyMs: undefined, othersBusyMs: 100 }, 0), {
+    ...slot,
     horizonMs: 1000,
   });
 });
 
 test("of a destination that has not answered anybody they come back ever later, spread", () => {
   const unknown = { ...load, busyMs: undefined };
-  assert.deepEqual(returnOf(unknown, 0), { kind: "spread", earliestMs: 500, latestMs: 1500 });
-  assert.deepEqual(returnOf(unknown, 10_000), { kind: "spread", earliestMs: 500, latestMs: 51_500 });
-  assert.deepEqual(returnOf(unknown, 3_600_000), { kind: "spread", earliestMs: 500, latestMs: 300_500 });
+  assert.deepEqual(retryTime(unknown, 0), { kind: "spread", earliestMs: 500, latestMs: 1500 });
+  assert.deepEqual(retryTime(unknown, 10_000), { kind: "spread", earliestMs: 500, latestMs: 51_500 });
+  assert.deepEqual(retryTime(unknown, 3_600_000), { kind: "spread", earliestMs: 500, latestMs: 300_500 });
 });

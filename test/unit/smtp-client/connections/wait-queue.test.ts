@@ -1,48 +1,156 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { PriorityClass } from "../../../../shared/limits/queue-shares.ts";
-import { hasShare, heirOf, placeOf } from "../../../../shared/smtp-client/connections/wait-queue.ts";
+import type { PriorityClass } from "../../../../shared/limits/priority-class.ts";
+import type { Acquired } from "../../../../shared/smtp-client/connections/connection-request.ts";
+import { WaitQueue } from "../../../../shared/smtp-client/connections/wait-queue.ts";
+import { connectionRequest, fresh, slow } from "../../../support/connection-pool.ts";
 
-const fresh: PriorityClass = { name: "delivery", jobs: 10, isSlow: false };
-const slow: PriorityClass = { name: "delivery-slow", jobs: 10, isSlow: true };
-const waits = (priorityClass: PriorityClass | undefined, key = "k") => ({
-  request: { key, priorityClass, share: priorityClass?.isSlow === true ? 3 : 4 },
-});
-/** So many connections that the slow lane has; the others do not count. */
-const slowHas = (busy: number) => (priorityClass: PriorityClass | undefined) =>
-  priorityClass === slow ? busy : 0;
+const full: Acquired = { kind: "full", retryAtMs: 1, reason: "full" };
+const dead: Extract<Acquired, { kind: "dead" }> = {
+  kind: "dead",
+  diagnosis: { status: "4.4.1", class: "connect", reason: "connection refused", atMs: 1 },
+};
+const leased: Acquired = {
+  kind: "leased",
+  leased: {
+    key: "k",
+    slot: { release() {} },
+    priorityClass: fresh,
+    leasedAtMs: 0,
+    session: undefined,
+  },
+};
 
-test("fresh mail stands behind fresh mail, and slow mail behind all", () => {
-  const line = [waits(fresh), waits(undefined), waits(slow), waits(slow)];
-  assert.equal(placeOf(line, fresh), 2);
-  assert.equal(placeOf(line, undefined), 2);
-  assert.equal(placeOf(line, slow), 4);
-  assert.equal(placeOf([], slow), 0);
-});
+/** A wait queue whose waiters never time out, unless the test lets time pass. */
+function queueOf(t: { mock: typeof test.mock }, requests: ReturnType<typeof connectionRequest>[]) {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let polls = 0;
+  const queue = new WaitQueue(
+    () => polls++,
+    () => 50,
+  );
+  const answers = requests.map((request) => queue.wait(request, async () => full));
+  return {
+    queue,
+    answers,
+    get polls() {
+      return polls;
+    },
+  };
+}
 
-test("a lane has a part in a destination's connections until it has all of its part", () => {
-  assert.ok(hasShare(waits(slow).request, slowHas(2)));
-  assert.ok(!hasShare(waits(slow).request, slowHas(3)));
-  assert.ok(hasShare(waits(fresh).request, slowHas(3)));
-});
+/** So many connections that slow mail has; the others do not count. */
+const slowHas = (count: number) => {
+  const busy = (priorityClass: PriorityClass | undefined) => (priorityClass === slow ? count : 0);
+  return {
+    busy,
+    hasShare: ({ priorityClass, share }: { priorityClass: PriorityClass | undefined; share: number }) =>
+      busy(priorityClass) < share,
+  };
+};
+const freshConnection = { key: "k", priorityClass: fresh };
 
-test("a session goes to the first of the line that can use it", () => {
-  const [other, first, second] = [waits(fresh, "other"), waits(fresh), waits(fresh)];
-  assert.equal(heirOf([other, first, second], { key: "k", priorityClass: fresh }, slowHas(0)), first);
-  assert.equal(heirOf([other], { key: "k", priorityClass: fresh }, slowHas(0)), undefined);
-});
-
-test("slow mail that has no session gets that of a fresh message; with one it waits for fresh mail", () => {
-  const [first, last] = [waits(fresh), waits(slow)];
-  assert.equal(heirOf([first, last], { key: "k", priorityClass: fresh }, slowHas(0)), last);
-  assert.equal(heirOf([first, last], { key: "k", priorityClass: fresh }, slowHas(1)), first);
+test("fresh mail stands behind fresh mail, and slow mail behind all", (t) => {
+  const { queue } = queueOf(
+    t,
+    [slow, fresh, slow, undefined].map((c) => connectionRequest(c)),
+  );
+  assert.equal(queue.positionFor(fresh), 2);
+  assert.equal(queue.positionFor(undefined), 2);
+  assert.equal(queue.positionFor(slow), 4);
+  assert.equal(queue.count(slow), 2);
+  assert.equal(queue.first(() => true)?.request.priorityClass, fresh, "though slow mail came before");
   assert.equal(
-    heirOf([first, last], { key: "k", priorityClass: slow }, slowHas(0)),
-    first,
-    "turn and turn about",
+    new WaitQueue(
+      () => {},
+      () => 50,
+    ).positionFor(slow),
+    0,
   );
 });
 
-test("slow mail that has all of its part gets no session of a fresh message", () => {
-  assert.equal(heirOf([waits(slow)], { key: "k", priorityClass: fresh }, slowHas(3)), undefined);
+test("a session goes to the first waiter that can use it", (t) => {
+  const [other, first, second] = [
+    connectionRequest(fresh, { key: "other" }),
+    connectionRequest(fresh),
+    connectionRequest(fresh),
+  ];
+  const { queue } = queueOf(t, [other, first, second]);
+  assert.equal(queue.nextFor(freshConnection, slowHas(0))?.request, first);
+  assert.equal(queue.nextFor({ key: "third", priorityClass: fresh }, slowHas(0)), undefined);
+});
+
+test("slow mail without a session gets that of a fresh message; with one it waits for fresh mail", (t) => {
+  const [first, last] = [connectionRequest(fresh), connectionRequest(slow)];
+  const { queue } = queueOf(t, [first, last]);
+  assert.equal(queue.nextFor(freshConnection, slowHas(0))?.request, last);
+  assert.equal(queue.nextFor(freshConnection, slowHas(1))?.request, first);
+  assert.equal(
+    queue.nextFor({ key: "k", priorityClass: slow }, slowHas(0))?.request,
+    first,
+    "one message each, in turn",
+  );
+});
+
+test("slow mail that has all of its share gets no session of a fresh message", (t) => {
+  const { queue } = queueOf(t, [connectionRequest(slow)]);
+  assert.equal(queue.nextFor(freshConnection, slowHas(3)), undefined);
+});
+
+test("a waiter that is served gets its connection, and waits no longer", async (t) => {
+  const { queue, answers } = queueOf(t, [connectionRequest(fresh)]);
+  const waiter = queue.first(() => true);
+  assert.ok(waiter !== undefined && queue.serve(waiter, leased));
+  t.mock.timers.tick(10_000);
+  assert.equal(await answers[0], leased);
+  assert.ok(!queue.serve(waiter, leased), "it has left");
+});
+
+test("a message waits for a second, or until it is aborted; then it is told that the destination is full", async (t) => {
+  const stop = new AbortController();
+  const { queue, answers } = queueOf(t, [
+    connectionRequest(fresh),
+    connectionRequest(fresh, { signal: stop.signal }),
+  ]);
+  stop.abort();
+  assert.equal(await answers[1], full);
+  assert.equal(queue.size, 1);
+  t.mock.timers.tick(999);
+  assert.equal(queue.size, 1);
+  t.mock.timers.tick(1);
+  assert.equal(await answers[0], full);
+  assert.equal(queue.size, 0);
+});
+
+test("waiters for a dead destination get the cached failure, but not a last attempt, nor those for other hosts", async (t) => {
+  const { queue, answers } = queueOf(t, [
+    connectionRequest(fresh),
+    connectionRequest(slow),
+    connectionRequest(fresh, { ignoreDeadCache: true }),
+    connectionRequest(fresh, { reachabilityKey: "mx example.org from 192.0.2.1" }),
+  ]);
+  assert.equal(queue.failDead("mx example.org", dead), 2);
+  assert.deepEqual(await Promise.all([answers[0], answers[1]]), [dead, dead]);
+  assert.equal(queue.size, 2);
+  assert.equal(queue.failDead("mx example.org", dead), 0);
+});
+
+test("while messages wait, connections that other processes have freed are looked for", (t) => {
+  const waiting = queueOf(t, [connectionRequest(fresh)]);
+  t.mock.timers.tick(50);
+  assert.equal(waiting.polls, 1);
+  t.mock.timers.tick(50);
+  assert.equal(waiting.polls, 2);
+  const waiter = waiting.queue.first(() => true);
+  if (waiter !== undefined) waiting.queue.serve(waiter, leased);
+  t.mock.timers.tick(1000);
+  assert.equal(waiting.polls, 2, "nobody waits");
+});
+
+test("when the pool closes, every waiter has its answer, and no timer is left", async (t) => {
+  const waiting = queueOf(t, [connectionRequest(fresh), connectionRequest(slow)]);
+  waiting.queue.close(async () => full);
+  assert.deepEqual(await Promise.all(waiting.answers), [full, full]);
+  t.mock.timers.tick(1000);
+  assert.equal(waiting.polls, 0);
 });

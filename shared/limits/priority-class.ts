@@ -1,0 +1,47 @@
+/**
+ * Priority classes of mail, and what one destination may take of a class: half of its jobs, so that a slow destination
+ * leaves the others to the rest of the mail; and slow mail no more than three quarters of a destination's connections.
+ */
+
+/** Jobs that compete for the same part of a process. */
+export interface PriorityClass {
+  name: string;
+  /** At once. */
+  jobs: number;
+  /** Its mail has been deferred before: it leaves a share of each destination's connections to fresh mail. */
+  isSlow: boolean;
+}
+
+/** Of the jobs of a priority class, those that one destination may keep busy. */
+const destinationShare = 1 / 2;
+/** Of a destination's connections, those that slow mail may have. */
+const slowShare = 3 / 4;
+
+/** How many of a destination's connections a priority class may have. */
+export function connectionsFor(priorityClass: PriorityClass | undefined, connections: number): number {
+  return priorityClass?.isSlow === true ? Math.ceil(connections * slowShare) : connections;
+}
+
+/** How many jobs of each priority class are busy with one destination. Jobs without a class are not counted. */
+export class BusyJobs {
+  readonly #counts = new Map<string, number>();
+
+  /** Whether so many more may join. */
+  hasRoom(priorityClass: PriorityClass | undefined, more = 1): boolean {
+    if (priorityClass === undefined) return true;
+    const most = Math.max(1, Math.ceil(priorityClass.jobs * destinationShare));
+    return this.count(priorityClass) + more <= most;
+  }
+
+  count(priorityClass: PriorityClass | undefined): number {
+    return priorityClass === undefined ? 0 : (this.#counts.get(priorityClass.name) ?? 0);
+  }
+
+  enter(priorityClass: PriorityClass | undefined): void {
+    if (priorityClass !== undefined) this.#counts.set(priorityClass.name, this.count(priorityClass) + 1);
+  }
+
+  leave(priorityClass: PriorityClass | undefined): void {
+    if (priorityClass !== undefined) this.#counts.set(priorityClass.name, this.count(priorityClass) - 1);
+  }
+}

@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BusyJobs, connectionsFor } from "../../../shared/limits/priority-class.ts";
+
+const fresh = { name: "delivery", jobs: 5, isSlow: false };
+const slow = { name: "delivery-slow", jobs: 5, isSlow: true };
+
+test("one destination has half of a class's jobs at most, and what it leaves is there again", () => {
+  const [busy, other] = [new BusyJobs(), new BusyJobs()];
+  for (let i = 0; i < 3; i++) {
+    assert.ok(busy.hasRoom(fresh));
+    busy.enter(fresh);
+  }
+  assert.ok(!busy.hasRoom(fresh));
+  assert.ok(other.hasRoom(fresh), "another has its own half");
+  assert.ok(busy.hasRoom(slow));
+  busy.leave(fresh);
+  assert.ok(busy.hasRoom(fresh));
+  assert.ok(!busy.hasRoom(fresh, 2));
+});
+
+test("jobs without a priority class are not counted", () => {
+  const busy = new BusyJobs();
+  busy.enter(undefined);
+  assert.equal(busy.count(undefined), 0);
+  assert.ok(busy.hasRoom(undefined, 1000));
+});
+
+test("slow mail may have three quarters of a destination's connections, and one at least", () => {
+  assert.equal(connectionsFor(fresh, 20), 20);
+  assert.equal(connectionsFor(undefined, 20), 20);
+  assert.equal(connectionsFor(slow, 20), 15);
+  assert.equal(connectionsFor(slow, 1), 1);
+});
