@@ -3,9 +3,8 @@ import net from "node:net";
 import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
 import { parsePath } from "../../shared/mail/address.ts";
 import type { Direction } from "../../shared/mail/client-connection.ts";
-import type { Endpoint, HostPort } from "../../shared/net/endpoint.ts";
-import { formatHostPort } from "../../shared/net/endpoint.ts";
-import { canonicalAddress, parseEndpoint } from "../../shared/net/network.ts";
+import { type Endpoint, formatHostPort, type HostPort, parseEndpoint } from "../../shared/net/endpoint.ts";
+import { canonicalAddress } from "../../shared/net/network.ts";
 import {
   type ConnectionDecision,
   compileRouting,

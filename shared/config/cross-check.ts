@@ -1,6 +1,7 @@
 /** What one key says of another: mistakes that no key has by itself. Pure; files are looked at in files.ts. */
 import { parsePath } from "../mail/address.ts";
-import { canonicalAddress, parseEndpoint } from "../net/network.ts";
+import { parseEndpoint } from "../net/endpoint.ts";
+import { canonicalAddress } from "../net/network.ts";
 import type { Finding } from "./config-error.ts";
 import type { Path } from "./path.ts";
 import type { Config } from "./schema.ts";

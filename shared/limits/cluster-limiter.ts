@@ -6,8 +6,8 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../runtime/redis.ts";
-import type { Diagnosis } from "../smtp/diagnosis.ts";
-import { diagnosisSchema } from "../smtp/diagnosis-schema.ts";
+import { type Diagnosis, diagnosisSchema } from "../smtp/diagnosis.ts";
+
 import { ClusterRates } from "./cluster-rates.ts";
 import { markDeadScript, renewLeasesScript, takeRetrySlotScript, takeSlotScript } from "./cluster-scripts.ts";
 import type { DeadDestinationPolicy } from "./dead-destinations.ts";

@@ -1,4 +1,7 @@
-/** Paths and mailboxes (RFC 5321 §4.1.2, with the UTF-8 of RFC 6531 §3.3). What is accepted is kept exactly as written. */
+/**
+ * Paths and mailboxes (RFC 5321 §4.1.2, with the UTF-8 of RFC 6531 §3.3), kept exactly as written. This room knows the
+ * message: envelope, addresses, header fields, queue id and the record in the spool. Pure.
+ */
 import { canonicalAddress } from "../net/network.ts";
 
 export type ParsedPath =
@@ -8,7 +11,7 @@ export type ParsedPath =
       kind: "mailbox";
       /** As written, without angle brackets and without the source route. */
       address: string;
-      /** RFC 5321 §4.1.1.3: `<@a,@b:user@domain>`; the route is ignored, but it tells what the client is after. */
+      /** RFC 5321 §4.1.1.3: `<@a,@b:user@domain>`; the route is ignored, but it shows that the client wants relaying. */
       sourceRoute: boolean;
       /** False: the address needs SMTPUTF8. */
       ascii: boolean;
@@ -20,8 +23,8 @@ export type ParsedPath =
   | { kind: "invalid"; reason: string };
 
 /**
- * RFC 5321 §4.5.3.1.1 and .2 ask for at least 64 and 255 octets and, better, for no limit: VERP makes long local
- * parts. These only keep one address from filling headers and logs.
+ * RFC 5321 §4.5.3.1.1 and .2 require at least 64 and 255 octets and recommend no limit, since VERP makes long local
+ * parts. These limits only keep one address from filling headers and logs.
  */
 const maxLocalPart = 256;
 const maxDomain = 255;
@@ -47,7 +50,7 @@ for (const character of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 /** One or more `@domain` joined by commas, and the colon. */
 const sourceRoute = /@[^\s,:@<>"]+(?:,@[^\s,:@<>"]+)*:/y;
-/** RFC 5321 §4.1.3; what stands in it is judged by canonicalAddress. */
+/** RFC 5321 §4.1.3; canonicalAddress() checks the address inside. */
 const addressLiteral = /\[(?:(IPv6):)?([0-9A-Fa-f:.]+)\]/iy;
 
 /**
@@ -169,7 +172,7 @@ function scanAddressLiteral(text: string, start: number): number {
   return canonicalAddress(address) === undefined ? -1 : addressLiteral.lastIndex;
 }
 
-/** C0, DEL, C1 and the Unicode line ends: they would split log lines and header fields. */
+/** C0, DEL, C1 and the Unicode line ends, which would split log lines and header fields. */
 function isControl(code: number): boolean {
   return code < 32 || (code >= 127 && code < 160) || code === 0x2028 || code === 0x2029;
 }

@@ -1,7 +1,7 @@
-/** The facts of one client connection that routing decides by; plain data, it travels with the message. */
+/** The facts of one client connection that routing needs. Plain data: the spool stores it with each message. */
 import type { Endpoint } from "../net/endpoint.ts";
 
-/** Whose server the client meant. */
+/** Whose server the client connected to: a protected one, any other, or the gateway itself. */
 export type Direction = "incoming" | "outgoing" | "local";
 
 export interface ClientConnection {
@@ -10,7 +10,7 @@ export interface ClientConnection {
   /** The listener's name. */
   listener: string;
   client: Endpoint;
-  /** Where the client meant to connect: from the kernel, the PROXY header, or the gateway's own address. */
+  /** The original destination: from the kernel, the PROXY header, or the gateway's own address. */
   destination: Endpoint;
   direction: Direction;
 }

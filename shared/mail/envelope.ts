@@ -1,6 +1,6 @@
 /** The envelope of a message: what MAIL and RCPT said, kept exactly as it was given (RFC 5321 §2.3.1). */
 
-/** RFC 3461 §4.1: when the sender wants to hear about a recipient. */
+/** RFC 3461 §4.1: which reports the sender wants about a recipient; see notify.ts. */
 export type NotifyEvent = "SUCCESS" | "FAILURE" | "DELAY";
 
 export interface Recipient {

@@ -1,23 +1,23 @@
 /**
- * Reads the header section of a message while it streams by: Received fields, Message-ID, TLS-Required. Cheap, and bounded
- * whatever comes.
+ * Reads the header section of a message while it streams by: counts Received fields, keeps Message-ID and TLS-Required.
+ * Its cost is bounded, whatever the client sends.
  */
 
-/** A header section longer than this is not looked at any further. */
+/** Octets of a header section that are read. */
 const maxHeaderBytes = 256 * 1024;
-/** Of each line no more is kept than this: field names and Message-IDs fit (RFC 5322 §2.1.1 allows 998). */
+/** Octets of a line that are kept: field names and Message-IDs fit (RFC 5322 §2.1.1 allows 998). */
 const maxKeptLine = 1024;
 const lineFeed = 10;
 
 export class HeaderScan {
   /** Received fields so far. */
   receivedFields = 0;
-  /** False once the header section has ended or was given up: nothing is read any more. */
+  /** False once the header section has ended or grew too long: nothing more is read. */
   open = true;
   #seen = 0;
   /** The start of a line whose end has not come yet. */
   #partial = "";
-  /** The values of fields as far as they came; TLS-Required with its colon. */
+  /** The values of fields as far as received; TLS-Required with its colon. */
   #messageId: string | undefined;
   #tlsRequired: string | undefined;
   #tlsRequiredFields = 0;
@@ -41,7 +41,7 @@ export class HeaderScan {
     if (this.#seen > maxHeaderBytes) this.open = false;
   }
 
-  /** The Message-ID with its angle brackets (RFC 5322 §3.6.4); `undefined` when there is none worth the name. */
+  /** The Message-ID with its angle brackets (RFC 5322 §3.6.4); `undefined` when there is none of that form. */
   get messageId(): string | undefined {
     return /<[^\s<>\p{Cc}]{1,990}>/u.exec(this.#messageId ?? "")?.[0];
   }

@@ -1,4 +1,4 @@
-/** What the gateway knows of a message besides its body: the record that stands in the spool. */
+/** What the gateway knows of a message besides its body: the record that the spool stores. */
 
 import type { Diagnosis } from "../smtp/diagnosis.ts";
 import type { ClientConnection } from "./client-connection.ts";
@@ -15,39 +15,39 @@ export interface Origin {
 
 export interface MessageMeta {
   version: 1;
-  /** The queue id: what the client is told, what Received, logs and `postern queue` show. */
+  /** The queue id: in the reply to the client, in Received, logs and `postern queue`. */
   id: string;
   /** Epoch milliseconds; the message expires by it. */
   receivedAtMs: number;
   envelope: Envelope;
-  /** `null` for what the gateway itself sends: delivery status notifications. */
+  /** `null` for messages of the gateway itself: delivery status notifications. */
   origin: Origin | null;
   /**
-   * The Received field to put before the message, folded and ending in CRLF. A hidden delivery leaves it out,
-   * hence it is not part of the body.
+   * The Received field to put before the message, folded and ending in CRLF. It is kept apart from the body, since a
+   * hidden delivery leaves it out.
    */
   received: string;
   /** The Message-ID field's value with its angle brackets; absent when the message has none. */
   messageId?: string;
-  /** The header says `TLS-Required: No` (RFC 8689 §3), and MAIL did not say REQUIRETLS, which would come before it. */
+  /** The header says `TLS-Required: No` (RFC 8689 §3), and MAIL did not say REQUIRETLS, which would overrule it. */
   tlsOptional?: true;
   /** Octets of the body as received: dot-unstuffed, CRLF line ends. */
   size: number;
   /** Whether the body has octets above 127. */
   has8bit: boolean;
   /**
-   * How the recipients are split into delivery jobs, by index into `envelope.recipients`. Made once, at
-   * acceptance, from the routes of that moment, and never again, so that the ids of the jobs stay the same
-   * whatever the configuration becomes: job n carries `parts[n]`. The next hop itself is computed at each attempt.
+   * The recipient groups, by index into `envelope.recipients`: delivery job n carries `parts[n]`. Computed once, at
+   * acceptance, from the routes of that moment, so that job ids stay the same when the configuration changes. The next
+   * hop is computed at each attempt.
    */
   parts: number[][];
-  /** Who was tried while the client waited: the first attempt of their parts, which hold nobody else. */
+  /** Recipients whose first attempt was inline; their recipient groups contain no others. */
   tried?: TriedInline;
 }
 
 export interface TriedInline {
   /** When their next attempt is due, epoch milliseconds. */
   untilMs: number;
-  /** How it ended, by index into `envelope.recipients`, equal diagnoses together. */
+  /** How that attempt ended, by index into `envelope.recipients`, equal diagnoses together. */
   last: { recipients: number[]; diagnosis: Diagnosis }[];
 }

@@ -1,6 +1,6 @@
 /** Queue ids: unique without coordination, sortable by time, safe in SMTP replies, file names and job ids. */
 
-/** Crockford's base 32 without I, L, O, U: read aloud on the telephone without mistakes. */
+/** Crockford's base 32 without I, L, O, U, which are easily confused when read aloud. */
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /**
@@ -23,7 +23,7 @@ export function isQueueId(text: string): boolean {
   return /^[0-9A-HJKMNP-TV-Z]{18}$/.test(text);
 }
 
-/** Ids become file names, hence no dots, slashes or anything long. Operators type them, so read() asks too. */
+/** Ids become file names, hence no dots or slashes, and a limit. Operators type ids, so Spool.read() checks them too. */
 export function isFileSafeId(id: string): boolean {
   return /^[\w-]{1,64}$/.test(id);
 }

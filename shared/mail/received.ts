@@ -1,4 +1,4 @@
-/** The Received field that the gateway adds (RFC 5321 §4.4): what it knows, and nothing else. */
+/** The Received field that the gateway adds (RFC 5321 §4.4). Pure. */
 import { rfc5322Date } from "./date.ts";
 
 export interface ReceivedFacts {
@@ -12,7 +12,7 @@ export interface ReceivedFacts {
   tls?: TlsSummary;
   /** The queue id. */
   id: string;
-  /** The one recipient; with more than one nobody is named, so that none learns of the others (RFC 5321 §7.6). */
+  /** The only recipient. Absent when there are several, so that none learns of the others (RFC 5321 §7.6). */
   recipient?: string;
   atMs: number;
 }
@@ -33,7 +33,7 @@ export function protocolKeyword(session: { ehlo: boolean; tls: boolean; smtputf8
 
 /** Folded, ending in CRLF. */
 export function formatReceived(facts: ReceivedFacts): string {
-  // RFC 8314 §4.3: the tls clause stands behind the others.
+  // RFC 8314 §4.3: the tls clause comes last.
   const tls = facts.tls === undefined ? "" : `\r\n\ttls ${facts.tls.cipher} (${facts.tls.version})`;
   const recipient = facts.recipient === undefined ? "" : `\r\n\tfor <${facts.recipient}>`;
   return `Received: from ${extendedDomain(facts)}\r\n\tby ${facts.hostname} (Postern) with ${facts.protocol} id ${facts.id}${recipient}${tls};\r\n\t${rfc5322Date(facts.atMs)}\r\n`;
@@ -47,7 +47,7 @@ export function addressLiteral(address: string): string {
 function extendedDomain({ helo, clientAddress }: ReceivedFacts): string {
   const literal = addressLiteral(clientAddress);
   if (/^(?:[\w-]+(?:\.[\w-]+)*\.?|\[[\w:.]+\])$/.test(helo)) return `${helo} (${literal})`;
-  // A name that fits no grammar is told in a comment, where it cannot pass for anything else.
+  // A name outside the grammar goes into a comment, where it cannot be taken for anything else.
   const claimed = helo.replace(/[^\x21-\x7e]|[()\\]/g, "?");
   return `${literal} (HELO ${claimed}) (${literal})`;
 }

@@ -1,4 +1,8 @@
-/** An address or host name with a port, as structures and as text. Pure. */
+/**
+ * Where something listens: an address or a host name with a port, as a value and as text. This room knows addresses,
+ * endpoints and networks, and no protocol. Pure.
+ */
+import { canonicalAddress } from "./network.ts";
 
 export interface Endpoint {
   /** An IPv4 or IPv6 address in canonical text; an IPv4-mapped IPv6 address is written as IPv4. */
@@ -22,11 +26,23 @@ export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** `host:port` or `[v6]:port`. */
+/** `host:port` or `[v6]:port`; the port may be missing where there is a default. The host in lower case. */
 export function parseHostPort(text: string, defaultPort?: number): HostPort | undefined {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]@/]+))(?::(\d{1,5}))?$/.exec(text);
   const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
   const host = match?.[1] ?? match?.[2];
   if (host === undefined || port === undefined || port < 1 || port > 65_535) return undefined;
   return { host: host.toLowerCase(), port };
+}
+
+/** `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`. @returns `undefined` for all other text */
+export function parseEndpoint(text: string, defaultPort: number): Endpoint | undefined {
+  const bare = canonicalAddress(text);
+  if (bare !== undefined) return { address: bare, port: defaultPort };
+  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text);
+  const address = canonicalAddress(match?.[1] ?? match?.[2] ?? "");
+  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
+  if (address === undefined || port < 1 || port > 65_535) return undefined;
+  if ((match?.[1] !== undefined) !== (match?.[1] ?? match?.[2] ?? "").includes(":")) return undefined;
+  return { address, port };
 }

@@ -1,6 +1,5 @@
-/** Networks (CIDR or single addresses) and addresses, IPv4 and IPv6 alike. */
+/** IP addresses in canonical text, and the networks that contain them; IPv4 and IPv6 alike. Pure. */
 import ipaddr from "ipaddr.js";
-import type { Endpoint } from "./endpoint.ts";
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
@@ -44,39 +43,28 @@ export class Network {
   }
 }
 
-/** Canonical text of an IP address, IPv4-mapped IPv6 as IPv4; `undefined` when it is none. No zones, no octal, no short forms. */
+/** Canonical text of an IP address, IPv4-mapped IPv6 as IPv4. @returns `undefined` for zones, octal, short forms and all other text */
 export function canonicalAddress(text: string): string | undefined {
   return parseAddress(text)?.toString();
 }
 
 /**
- * The address in brackets or not: `[192.0.2.1]`, `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3), `2001:db8::1`; canonical, or
- * `undefined` when it is none.
+ * Canonical text of an address that may stand in brackets: `[192.0.2.1]`, `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3),
+ * `2001:db8::1`.
+ * @returns `undefined` when it is no address
  */
 export function literalAddress(text: string): string | undefined {
   return canonicalAddress(/^\[(?:ipv6:)?(.*)\]$/i.exec(text)?.[1] ?? text);
 }
 
-/** The network of so many bits that an IPv6 address is in: `2001:db8::/64`. Other text is given back as it is. */
+/** The network of this prefix length that contains an IPv6 address: `2001:db8::/64`. Other text is returned unchanged. */
 export function ipv6Network(address: string, bits: 48 | 56 | 64): string {
   const parsed = parseAddress(address);
   if (parsed === undefined || parsed.kind() === "ipv4") return address;
   return `${ipaddr.IPv6.networkAddressFromCIDR(`${parsed.toString()}/${bits}`).toString()}/${bits}`;
 }
 
-/** `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`; `undefined` when it is none of them. */
-export function parseEndpoint(text: string, defaultPort: number): Endpoint | undefined {
-  const bare = canonicalAddress(text);
-  if (bare !== undefined) return { address: bare, port: defaultPort };
-  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text);
-  const address = canonicalAddress(match?.[1] ?? match?.[2] ?? "");
-  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
-  if (address === undefined || port < 1 || port > 65_535) return undefined;
-  if ((match?.[1] !== undefined) !== (match?.[1] ?? match?.[2] ?? "").includes(":")) return undefined;
-  return { address, port };
-}
-
-/** Whether it is this machine itself, where nobody listens on the way. @param address  canonical text */
+/** Whether the address is on this machine, so that no network can listen in. @param address  canonical text */
 export function isLoopback(address: string): boolean {
   return address === "::1" || /^127\.\d+\.\d+\.\d+$/.test(address);
 }

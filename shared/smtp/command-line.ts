@@ -1,12 +1,12 @@
-/** SMTP command lines (RFC 5321 §4.1): cutting them out of a stream, and what a watcher wants to know of each. */
+/** SMTP command lines (RFC 5321 §4.1): cuts them out of a stream and parses what the outgoing proxy needs to know. Pure. */
 
 /**
  * RFC 5321 §4.5.3.1.4 gives a command 512 octets plus what extensions add; RFC 4954 §4 gives AUTH 12288.
- * A line that is longer is understood by its beginning.
+ * Of a longer line only the beginning is parsed.
  */
 export const maxCommandOctets = 16 * 1024;
 
-export interface TakenLine {
+export interface CommandLine {
   /** With its line end; without one when `ended` is false. */
   line: Buffer;
   /** False: the line is longer than `maxCommandOctets`, and its rest is still to come. */
@@ -16,19 +16,19 @@ export interface TakenLine {
 }
 
 /**
- * Cuts lines at LF, whatever precedes it: a server that wants CRLF sees fewer commands than we do, never more.
- * Holds the beginning of a line that has not ended yet.
+ * Cuts lines at LF, with or without CR before it: a server that insists on CRLF sees fewer commands than this, never
+ * more. Keeps the beginning of an unfinished line.
  */
 export class CommandLineReader {
   #partial: Buffer | undefined;
 
-  /** Whether the beginning of a line is held. */
+  /** Whether the beginning of a line is kept. */
   get isInLine(): boolean {
     return this.#partial !== undefined;
   }
 
-  /** @returns the line that goes on at `offset`; `undefined` when it has not ended, and the rest of the chunk is held */
-  take(chunk: Buffer, offset: number): TakenLine | undefined {
+  /** @returns the line that continues at `offset`; `undefined` when it has not ended, and the rest of the chunk is kept */
+  readLine(chunk: Buffer, offset: number): CommandLine | undefined {
     const lineFeed = chunk.indexOf(0x0a, offset);
     const next = lineFeed < 0 ? chunk.length : lineFeed + 1;
     const piece = chunk.subarray(offset, next);
@@ -41,15 +41,15 @@ export class CommandLineReader {
     return { line, ended: lineFeed >= 0, next };
   }
 
-  /** Gives up the beginning of a line that will not end any more. */
-  rest(): Buffer | undefined {
+  /** Returns and forgets the beginning of a line that will not be continued. */
+  takeRest(): Buffer | undefined {
     const rest = this.#partial;
     this.#partial = undefined;
     return rest;
   }
 }
 
-/** What one command line asks for, as far as it matters to who is only listening. Paths are as the client gave them. */
+/** One command, as far as the outgoing proxy needs to know it. Paths are as the client gave them. */
 export type Command =
   /** EHLO, HELO, and LHLO of RFC 2033. */
   | { kind: "hello"; verb: string; name: string }
@@ -70,19 +70,19 @@ export type Command =
   | { kind: "xclient"; verb: string }
   /** TURN, ATRN (RFC 2645): client and server change places. */
   | { kind: "turn"; verb: string }
-  /** NOOP, HELP, VRFY, EXPN, ETRN: one line, one reply, nothing changes. */
+  /** NOOP, HELP, VRFY, EXPN, ETRN: one line, one reply, no change of state. */
   | { kind: "plain"; verb: string }
-  /** Not known, or not well-formed: what follows it only the reply can tell. */
+  /** Unknown or malformed: only the reply shows what follows. */
   | { kind: "unknown"; verb: string };
 
 const plain = new Set(["NOOP", "HELP", "VRFY", "EXPN", "ETRN"]);
-/** Longer than any verb there is. */
+/** Longer than any verb that exists. */
 const maxVerbOctets = 16;
 
 /** @param line  one command line, with or without its line end; never throws */
 export function parseCommandLine(line: Buffer): Command {
   let start = 0;
-  // RFC 5321 allows none in front; Postfix and others skip blanks and CR, so these must not hide a command from us.
+  // RFC 5321 allows no white space here, but Postfix and others skip it, so it must not hide a command from the proxy.
   while (isWhiteSpace(line[start])) start++;
   let end = start;
   while (end < line.length && end - start <= maxVerbOctets && !isVerbEnd(line[end])) end++;
@@ -126,7 +126,7 @@ export function parseCommandLine(line: Buffer): Command {
   }
 }
 
-/** The path of `FROM:<path> …` or `TO:<path> …` without its angle brackets; also of clients that leave these out. */
+/** The path of `FROM:<path> …` or `TO:<path> …` without its angle brackets, which some clients leave out. */
 function pathOf(argument: string): string {
   const match = /^[^:]*:\s*(?:<((?:"(?:[^"\\]|\\.)*"|[^">])*)>|(\S*))/.exec(argument);
   return match?.[1] ?? match?.[2] ?? argument;

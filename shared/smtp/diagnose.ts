@@ -1,19 +1,19 @@
-/** From what happened to why a recipient was not delivered: every diagnosis is complete, whatever the peer left out. */
+/** Makes diagnoses from replies and failures: complete ones, whatever the remote server left out. Pure. */
 import type { Diagnosis, FailureClass, Outcome } from "./diagnosis.ts";
 import type { EnhancedStatus, SmtpReply } from "./status.ts";
 
 export type Remote = { host: string; address: string; port: number };
 
-/** An outcome that is not good. */
+/** An outcome other than delivery. */
 export type Failure = Exclude<Outcome, { kind: "delivered" }>;
 
-/** A reason is one line: more of a long reply stands in `reply`. */
+/** Characters of a reason; the whole reply is in `reply`. */
 const maxReason = 500;
 
 /**
- * What a code means when no enhanced status came with it: RFC 5321 §4.2.3 in the words of RFC 3463.
- * 550 and 554 stand for anything from an unknown user to a policy: saying more than X.0.0 would be a guess, and list
- * managers remove subscribers by such guesses.
+ * The enhanced status for a reply code that came without one: RFC 5321 §4.2.3 in terms of RFC 3463.
+ * 550 and 554 are used for anything from an unknown user to a policy: more than X.0.0 would be a guess, and list
+ * managers remove subscribers because of such guesses.
  */
 const statusByCode: Record<number, EnhancedStatus> = {
   421: "4.3.2",
@@ -42,7 +42,7 @@ const statusByCode: Record<number, EnhancedStatus> = {
 
 export function statusOf(reply: SmtpReply): EnhancedStatus {
   if (reply.enhanced !== undefined) return reply.enhanced;
-  // RFC 5321 §4.5.3.1.10: at RCPT, 452 says that the recipients are too many.
+  // RFC 5321 §4.5.3.1.10: 452 in reply to RCPT means too many recipients.
   if (reply.code === 452 && reply.command === "RCPT") return "4.5.3";
   if (reply.code === 552 && reply.command !== "RCPT") return "5.3.4";
   const known = statusByCode[reply.code];
@@ -69,7 +69,7 @@ const commandNames: Partial<Record<SmtpReply["command"], string>> = {
   DOT: "the end of the message",
 };
 
-/** What the peer's refusal means for whom it concerns. The code decides (RFC 5321 §4.2.1), the status explains. */
+/** The outcome for the recipients that a refusal concerns. The code decides (RFC 5321 §4.2.1), the status explains. */
 export function outcomeOfRefusal(reply: SmtpReply, remote: Remote, atMs: number): Failure {
   const diagnosis = diagnoseReply(reply, remote, atMs);
   return { kind: reply.code >= 500 ? "rejected" : "deferred", diagnosis };
@@ -89,8 +89,8 @@ export function diagnoseReply(reply: SmtpReply, remote: Remote, atMs: number): D
 }
 
 /**
- * A refusal that concerns us and not the recipient (greeting, EHLO, AUTH), or that RFC 5321 wants taken as temporary:
- * deferred whatever its code, with the same subject and detail.
+ * For a refusal that concerns the gateway and not the recipient (greeting, EHLO, AUTH), or that RFC 5321 wants treated
+ * as temporary: deferred whatever its code, with the same subject and detail.
  */
 export function deferRefusal(reply: SmtpReply, remote: Remote, atMs: number): Failure {
   const diagnosis = diagnoseReply(reply, remote, atMs);
@@ -102,7 +102,7 @@ export function asTemporary(status: EnhancedStatus): EnhancedStatus {
   return `4${status.slice(1)}` as EnhancedStatus;
 }
 
-/** A failure that no reply told. */
+/** A temporary failure without a reply of the server. */
 export function deferred(
   failure: FailureClass,
   status: EnhancedStatus,
@@ -135,7 +135,7 @@ function diagnosisOf(
 }
 
 function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
   const line = text.replace(/[\x00-\x1f\x7f\u2028\u2029]+/g, " ").trim();
   return line.length > maxReason ? `${line.slice(0, maxReason - 1)}…` : line;
 }

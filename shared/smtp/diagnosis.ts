@@ -1,11 +1,15 @@
-/** Why a recipient was not delivered: complete by construction, so that a DSN can always be written from it. */
+/**
+ * The outcome of an attempt for one recipient, and the diagnosis of a failure: complete by construction, so that a DSN can
+ * always be written from it. With the schemas for payloads and files that carry them. Pure.
+ */
+import { z } from "zod";
 import type { EnhancedStatus, SmtpReply } from "./status.ts";
 
-/** The class of a failure: what `relay.backup.on` and the operators speak of. */
+/** The class of a failure, as `relay.backup.on` names it. */
 export type FailureClass = "dns" | "connect" | "network" | "4xx" | "5xx" | "local";
 
 export interface Diagnosis {
-  /** From the peer's reply; derived from the reply code when the peer sent none. */
+  /** From the server's reply; derived from the reply code when the server sent none. */
   status: EnhancedStatus;
   class: FailureClass;
   /** One line, never empty, for people. */
@@ -13,13 +17,13 @@ export interface Diagnosis {
   /** What the remote server said, and to which command. */
   reply?: SmtpReply;
   remote?: { host: string; address: string; port: number };
-  /** Epoch milliseconds of the attempt that ended so. */
+  /** When the attempt ended, in epoch milliseconds. */
   atMs: number;
   /** RFC 5321 §4.5.4.1: the connection was lost after the final dot; the message may have arrived. */
   possiblyDelivered?: boolean;
 }
 
-/** What one attempt came to for one recipient. */
+/** How one attempt ended for one recipient. */
 export type Outcome =
   | {
       kind: "delivered";
@@ -29,3 +33,36 @@ export type Outcome =
     }
   | { kind: "deferred"; diagnosis: Diagnosis }
   | { kind: "rejected"; diagnosis: Diagnosis };
+
+export const replySchema = z.object({
+  code: z.int().min(200).max(599),
+  enhanced: z.custom<EnhancedStatus>(isEnhancedStatus).optional(),
+  lines: z.array(z.string()).min(1),
+  command: z.enum([
+    "CONNECT",
+    "EHLO",
+    "HELO",
+    "STARTTLS",
+    "AUTH",
+    "MAIL",
+    "RCPT",
+    "DATA",
+    "DOT",
+    "RSET",
+    "QUIT",
+  ]),
+});
+
+export const diagnosisSchema = z.object({
+  status: z.custom<EnhancedStatus>(isEnhancedStatus),
+  class: z.enum(["dns", "connect", "network", "4xx", "5xx", "local"]),
+  reason: z.string().min(1),
+  reply: replySchema.optional(),
+  remote: z.object({ host: z.string(), address: z.string(), port: z.int() }).optional(),
+  atMs: z.number(),
+  possiblyDelivered: z.boolean().optional(),
+});
+
+function isEnhancedStatus(value: unknown): boolean {
+  return typeof value === "string" && /^[245]\.\d{1,3}\.\d{1,3}$/.test(value);
+}

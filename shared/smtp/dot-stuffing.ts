@@ -1,14 +1,14 @@
-/** Dot-stuffing (RFC 5321 §4.5.2): octets go out as they are, but a line that begins with a dot gets one more. */
+/** Dot-stuffing (RFC 5321 §4.5.2): a line that begins with a dot gets another one; all else is unchanged. */
 
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
 const dot = 0x2e;
 
 /**
- * Stuffs one message, in pieces of any size.
+ * Stuffs one message in chunks of any size.
  *
- * A dot after a bare LF is stuffed too: a server that takes LF alone for a line end must not find the end of data, and
- * commands behind it, inside a message (SMTP smuggling). What the spool holds has CRLF only.
+ * A dot after a bare LF is stuffed too: a server that accepts a bare LF as line end must not find the end of data, and
+ * commands after it, inside a message (SMTP smuggling). Messages in the spool have CRLF only.
  */
 export class DotStuffer {
   #last = lineFeed;
@@ -37,7 +37,7 @@ export class DotStuffer {
     return stuffed;
   }
 
-  /** What ends the data: its CRLF belongs to the message when that does not end in one (RFC 5321 §4.1.1.4). */
+  /** The end of data, preceded by a CRLF where the message does not end in one (RFC 5321 §4.1.1.4). */
   end(): ".\r\n" | "\r\n.\r\n" {
     return this.#last === lineFeed && this.#lastButOne === carriageReturn ? ".\r\n" : "\r\n.\r\n";
   }

@@ -1,4 +1,4 @@
-/** What a server offers in its reply to EHLO (RFC 5321 §4.1.1.1). */
+/** The extensions that a server offers in its reply to EHLO (RFC 5321 §4.1.1.1). Pure. */
 import type { SmtpReply } from "./status.ts";
 
 export interface Extensions {
@@ -35,7 +35,7 @@ export const noExtensions: Extensions = {
 
 export function parseExtensions(ehlo: SmtpReply): Extensions {
   const offered: Extensions = { ...noExtensions, auth: [] };
-  // The first line is the server's name, not a keyword.
+  // The first line is the server's greeting, not a keyword.
   for (const line of ehlo.lines.slice(1)) {
     // Servers older than RFC 2554 write AUTH=LOGIN.
     const [keyword = "", ...parameters] = line.trim().split(/[\s=]+/);

@@ -1,22 +1,22 @@
-/** From a whole reply on the wire to its meaning: code, enhanced status, text (RFC 5321 §4.2, RFC 2034). */
+/** Parses a whole reply into code, enhanced status and text (RFC 5321 §4.2, RFC 2034). Pure. */
 import type { WholeReply } from "./reply-reader.ts";
 import type { EnhancedStatus, SmtpCommandName, SmtpReply } from "./status.ts";
 
-/** What is kept of a reply: enough of any that explains itself. It goes into Redis, logs and DSNs, once a recipient. */
+/** How much of a reply is kept: it goes into Redis, logs and DSNs, once for each recipient. */
 const maxLines = 50;
 const maxLineLength = 1000;
 const maxLength = 2000;
 
 const enhancedStatus = /^([245])\.(\d{1,3})\.(\d{1,3})(?:[ \t]+|$)/;
 
-/** @returns `undefined` for what is no SMTP reply: the peer speaks something else */
+/** @returns `undefined` when it is no SMTP reply: the server speaks another protocol */
 export function parseReply(whole: WholeReply, command: SmtpCommandName): SmtpReply | undefined {
   const { code } = whole;
   if (code === 0) return undefined;
   const texts = whole.octets.toString("utf8").split("\n", maxLines);
   if (texts.length > 1 && texts.at(-1) === "") texts.pop();
   const lines = command === "EHLO" ? texts.map(textOf) : bounded(texts.map(textOf));
-  // RFC 2034 §3: not in the replies to HELO and EHLO, where it would be a keyword, unless they refuse.
+  // RFC 2034 §3: not in replies to HELO and EHLO, where it would be a keyword, unless they refuse the command.
   const mayHaveStatus = code >= 400 || (command !== "EHLO" && command !== "HELO" && command !== "CONNECT");
   const enhanced = mayHaveStatus ? statusIn(lines[0] ?? "", code) : undefined;
   if (enhanced === undefined) return { code, lines, command };
@@ -24,7 +24,7 @@ export function parseReply(whole: WholeReply, command: SmtpCommandName): SmtpRep
   return { code, enhanced, lines: lines.map((line) => withoutStatus(line, enhanced)), command };
 }
 
-/** RFC 2034 §4: its class agrees with the code's first digit; one that does not is only text. */
+/** RFC 2034 §4: the class must equal the first digit of the code; otherwise it is ordinary text. */
 function statusIn(line: string, code: number): EnhancedStatus | undefined {
   const match = enhancedStatus.exec(line);
   if (match === null || Number(match[1]) !== Math.floor(code / 100)) return undefined;
@@ -49,7 +49,7 @@ function textOf(line: string): string {
     .trim();
 }
 
-/** The first lines, of `maxLength` in all. */
+/** The first lines, `maxLength` characters in all. */
 function bounded(lines: string[]): string[] {
   let room = maxLength;
   const kept: string[] = [];

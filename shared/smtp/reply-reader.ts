@@ -1,13 +1,13 @@
-/** SMTP replies (RFC 5321 §4.2) cut out of a stream: any number of lines, of any length, in pieces of any size. */
+/** Cuts SMTP replies (RFC 5321 §4.2) out of a stream: any number of lines, of any length, in chunks of any size. Pure. */
 
-/** No real EHLO reply comes near it; of longer replies the beginning is kept. */
+/** Octets of a reply that are kept; no real EHLO reply is that long. */
 export const maxKeptOctets = 64 * 1024;
-/** RFC 5321 §4.5.3.1.5 gives a reply line 512 octets: enough of any reply for a log. */
+/** RFC 5321 §4.5.3.1.5 gives a reply line 512 octets: enough for a log. */
 const maxTextOctets = 512;
 
-/** One whole reply as it came. */
+/** One whole reply as received. */
 export interface WholeReply {
-  /** 200 to 599 by the last line; 0 when that does not begin with three digits. */
+  /** 200 to 599, from the last line; 0 when that has no such code. */
   code: number;
   /** The octets, with line ends; only the first `maxKeptOctets` when `isCut`. */
   octets: Buffer;
@@ -24,7 +24,7 @@ export class ReplyReader {
   #isCut = false;
   #isBetween = true;
 
-  /** Whether the last reply has ended and nothing of another has come. */
+  /** Whether the last reply has ended and the next has not begun. */
   get isBetweenReplies(): boolean {
     return this.#isBetween;
   }

@@ -1,13 +1,13 @@
-/** Replies that we give (RFC 5321 §4.2): made once, written many times. */
+/** Replies of the gateway (RFC 5321 §4.2): made once, written many times. Pure. */
 import type { EnhancedStatus } from "./status.ts";
 
 export interface Reply {
   code: number;
-  /** RFC 2034 §4: none in the greeting, in replies to HELO and EHLO, and in 3xx. */
+  /** RFC 2034 §4: absent in the greeting, in replies to HELO and EHLO, and in 3xx. */
   enhanced?: EnhancedStatus;
   /** For people. */
   text: string;
-  /** What goes over the wire, with its CRLF. */
+  /** The octets to send, with CRLF. */
   wire: string;
 }
 
@@ -25,7 +25,7 @@ export function makeEhloReply(lines: string[]): Reply {
   return { code: 250, text: lines.join(", "), wire };
 }
 
-/** As it stands in logs: code, enhanced status and text, without the line end. */
+/** For logs: code, enhanced status and text, without the line end. */
 export function describeReply(reply: Reply): string {
   return reply.enhanced === undefined
     ? `${reply.code} ${reply.text}`
@@ -33,6 +33,6 @@ export function describeReply(reply: Reply): string {
 }
 
 function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
   return text.replace(/[\x00-\x1f\x7f-\u{10ffff}]/gu, " ");
 }

@@ -1,12 +1,12 @@
-/** Enhanced status codes (RFC 3463) and the reply they come with. */
+/** The language of SMTP in types: enhanced status codes (RFC 3463) and replies of servers. Pure. */
 
 /** `class.subject.detail`, for example `5.1.1`. The class is 2, 4 or 5. */
 export type EnhancedStatus = `${2 | 4 | 5}.${number}.${number}`;
 
-/** One SMTP reply as the peer sent it (RFC 5321 §4.2), without the code and the enhanced status in its lines. */
+/** One SMTP reply as the server sent it (RFC 5321 §4.2), without the code and the enhanced status in its lines. */
 export interface SmtpReply {
   code: number;
-  /** Only when the peer sent one. */
+  /** Only when the server sent one. */
   enhanced?: EnhancedStatus;
   /** At least one; without line ends. */
   lines: string[];

@@ -1,11 +1,11 @@
-/** xtext (RFC 3461 §4), the coding of ENVID and ORCPT, and the UTF-8 addresses in it (RFC 6533 §3). */
+/** xtext (RFC 3461 §4), the encoding of ENVID and ORCPT, with the UTF-8 addresses of RFC 6533 §3. Pure. */
 
 /** Printable ASCII but `+` and `=`, or `+` and two hexadecimal digits. */
 const xtext = /^(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*$/;
 /** RFC 6533 §3: in addresses of type utf-8, a character by its code point. */
 const embeddedCharacter = /\\x\{([0-9A-Fa-f]{2,6})\}/g;
 
-/** The text that an xtext stands for; `undefined` when it is none, or when control characters hide in it. */
+/** @returns the decoded text; `undefined` when it is no xtext or contains control characters */
 export function decodeXtext(encoded: string): string | undefined {
   if (!xtext.test(encoded)) return undefined;
   if (!encoded.includes("+")) return encoded;
@@ -22,7 +22,7 @@ export function encodeXtext(text: string): string {
 
 /**
  * The value of ORCPT, `type;xtext`, with its address decoded.
- * For type utf-8 (RFC 6533 §3) the characters themselves stand in the result, however they were written.
+ * For type utf-8 (RFC 6533 §3) the result contains the characters themselves, however they were written.
  * @returns `undefined` when it is malformed
  */
 export function decodeOrcpt(value: string): string | undefined {
@@ -46,7 +46,7 @@ export function decodeOrcpt(value: string): string | undefined {
   return valid && isPrintable(address) ? `${type};${address}` : undefined;
 }
 
-/** The value of ORCPT for what decodeOrcpt gave, in ASCII, so that it passes to every server that offers DSN. */
+/** The value of ORCPT in ASCII, so that every server that offers DSN accepts it. @param orcpt  from decodeOrcpt() */
 export function encodeOrcpt(orcpt: string): string {
   const separator = orcpt.indexOf(";");
   const type = orcpt.slice(0, separator);

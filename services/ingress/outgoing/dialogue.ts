@@ -93,7 +93,7 @@ export class Dialogue {
 
   /** After the client's last octet: the beginning of a line that will not end any more passes too. */
   clientEnded(): void {
-    const rest = this.#commands.rest();
+    const rest = this.#commands.takeRest();
     if (rest !== undefined) this.#sink.sendToServer(rest);
   }
 
@@ -124,7 +124,7 @@ export class Dialogue {
         break;
       }
       const wasInLine = this.#commands.isInLine;
-      const taken = this.#commands.take(chunk, at);
+      const taken = this.#commands.readLine(chunk, at);
       if (taken === undefined) {
         this.#pass(chunk, start, at);
         return;

@@ -1,7 +1,6 @@
 /** The queue contract: names, ids and payloads that producers and consumers share. Every payload is parsed by these schemas. */
 import { z } from "zod";
-import type { Diagnosis } from "../../smtp/diagnosis.ts";
-import { diagnosisSchema, replySchema } from "../../smtp/diagnosis-schema.ts";
+import { type Diagnosis, diagnosisSchema, replySchema } from "../../smtp/diagnosis.ts";
 
 /** The queues that delivery workers consume. */
 export type DeliveryQueueName = "delivery" | "delivery-slow";

@@ -1,8 +1,8 @@
 /** Dead jobs: mail that could be neither delivered nor returned. They wait in the queue `dead` for an operator. Pure. */
 import { z } from "zod";
 import type { RouteSummary } from "../../routing/route.ts";
-import type { Diagnosis } from "../../smtp/diagnosis.ts";
-import { diagnosisSchema } from "../../smtp/diagnosis-schema.ts";
+import { type Diagnosis, diagnosisSchema } from "../../smtp/diagnosis.ts";
+
 import type { StoredMessage } from "../../spool/spool.ts";
 import { type BounceJob, type DeliveryJob, deliveryJobId, deliveryJobSchema } from "./contract.ts";
 import { makeDeliveryJob } from "./delivery-job.ts";

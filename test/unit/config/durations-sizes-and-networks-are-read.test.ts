@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readConfig } from "../../../shared/config/load.ts";
-import { parseEndpoint } from "../../../shared/net/network.ts";
+
+import { parseEndpoint } from "../../../shared/net/endpoint.ts";
 
 test("a configuration with every section is read: milliseconds, octets, networks, servers", () => {
   const read = readConfig(

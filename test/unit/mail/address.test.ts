@@ -31,7 +31,7 @@ test("mailboxes are kept exactly as they are written", () => {
     assert.equal(parse(`<${address}>`), address);
 });
 
-test("what is no mailbox is none", () => {
+test("malformed mailboxes are refused", () => {
   for (const path of [
     "<user@>",
     "<@example.com>",
@@ -64,7 +64,7 @@ test("what is no mailbox is none", () => {
     assert.equal(parse(path), "invalid", path);
 });
 
-test("the null reverse-path is a path of its own", () => {
+test("the null reverse-path is not a mailbox", () => {
   assert.deepEqual(parsePath("<> BODY=7BIT", 0), { kind: "null", end: 2 });
 });
 
@@ -88,7 +88,7 @@ test("clients may leave the angle brackets out", () => {
   });
 });
 
-test("source routes are taken off, and told", () => {
+test("source routes are taken off and reported", () => {
   const path = parsePath("<@a.example,@b.example:user@example.com>", 0);
   assert.deepEqual(path, {
     kind: "mailbox",
@@ -101,11 +101,11 @@ test("source routes are taken off, and told", () => {
   assert.equal(parse("<@a.example:user>"), "invalid");
 });
 
-test("a local part may stand alone, for postmaster", () => {
+test("a local part without a domain is recognised, as postmaster has", () => {
   assert.deepEqual(parsePath("<Postmaster>", 0), { kind: "unqualified", localPart: "Postmaster", end: 12 });
 });
 
-test("addresses beyond ASCII are told apart", () => {
+test("addresses beyond ASCII are recognised", () => {
   const path = parsePath("<user@b\u00fccher.example>", 0);
   assert.equal(path.kind === "mailbox" && path.ascii, false);
 });
@@ -118,7 +118,7 @@ test("domain and local part are split at the last @", () => {
   assert.equal(domainOf(""), "");
 });
 
-test("local parts that ask the receiver to relay are noticed", () => {
+test("local parts with sender routing are recognised", () => {
   for (const address of ["a%b.example@example.com", "b.example!a@example.com", '"a@b.example"@example.com'])
     assert.equal(hasSenderRouting(address), true, address);
   assert.equal(hasSenderRouting("a.b+c@example.com"), false);

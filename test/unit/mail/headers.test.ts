@@ -34,7 +34,7 @@ test("the first of two Message-IDs counts, and none in the body", () => {
   assert.equal(scan("Subject: x\r\n\r\nMessage-ID: <c@d>\r\n").messageId, undefined);
 });
 
-test("a Message-ID with hostile contents is none", () => {
+test("a malformed Message-ID is ignored", () => {
   assert.equal(scan(`Message-ID: <${"x".repeat(5000)}@b>\r\n\r\n`).messageId, undefined);
   assert.equal(scan("Message-ID: <a\tb@c>\r\n\r\n").messageId, undefined);
   assert.equal(scan("Message-ID: <a\u0007@c>\r\n\r\n").messageId, undefined);
@@ -75,7 +75,7 @@ test("TLS-Required: No is found, folded or not, in any case; anything else is no
   }
 });
 
-test("a header section without end is given up", () => {
+test("an endless header section is read up to a limit", () => {
   const headers = new HeaderScan();
   const block = Buffer.from("X-Filler: nothing\r\n".repeat(1000));
   let pushes = 0;
@@ -86,7 +86,7 @@ test("a header section without end is given up", () => {
   assert.equal(pushes, Math.ceil((256 * 1024 + 1) / block.length));
 });
 
-test("one endless line costs no memory and no field", () => {
+test("an endless line costs no memory and adds no field", () => {
   const headers = new HeaderScan();
   headers.push(Buffer.from("Received: "));
   for (let i = 0; i < 20; i++) headers.push(Buffer.alloc(8192, "x"));

@@ -12,14 +12,14 @@ const facts: ReceivedFacts = {
   atMs: Date.UTC(2025, 10, 24, 3, 59, 7, 500),
 };
 
-test("Received tells who, where, how and when", () => {
+test("Received names client, gateway, protocol, queue id, recipient and time", () => {
   assert.equal(
     formatReceived({ ...facts, recipient: "user@example.com" }),
     "Received: from client.example ([192.0.2.1])\r\n\tby gw.example.net (Postern) with ESMTP id 0123456789ABCDEFGH\r\n\tfor <user@example.com>;\r\n\tMon, 24 Nov 2025 03:59:07 +0000\r\n",
   );
 });
 
-test("with more than one recipient nobody is named", () => {
+test("with several recipients Received names none", () => {
   assert.doesNotMatch(formatReceived(facts), /for </);
 });
 
@@ -30,7 +30,7 @@ test("IPv6 addresses carry their tag", () => {
   );
 });
 
-test("TLS is told with the cipher suite", () => {
+test("Received names the TLS version and cipher suite", () => {
   const tls = { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384" };
   assert.match(
     formatReceived({ ...facts, protocol: "ESMTPS", tls, recipient: "u@example.com" }),
@@ -38,7 +38,7 @@ test("TLS is told with the cipher suite", () => {
   );
 });
 
-test("a HELO name that fits no grammar cannot forge a field or a clause", () => {
+test("a malformed HELO name cannot forge a field or a clause", () => {
   const received = formatReceived({ ...facts, helo: "evil) by bank.example (x\u00e9 \\" });
   assert.match(
     received,
@@ -60,7 +60,7 @@ test("the protocol is one of the registered keywords", () => {
   assert.equal(keyword(true, true, true), "UTF8SMTPS");
 });
 
-test("dates are RFC 5322's, in UTC, whatever was asked before", () => {
+test("dates have the form of RFC 5322, in UTC, also after other dates", () => {
   assert.equal(rfc5322Date(Date.UTC(2024, 1, 29, 23, 59, 59, 999)), "Thu, 29 Feb 2024 23:59:59 +0000");
   assert.equal(rfc5322Date(Date.UTC(2024, 2, 1)), "Fri, 01 Mar 2024 00:00:00 +0000");
 });

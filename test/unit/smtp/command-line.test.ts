@@ -4,7 +4,7 @@ import { CommandLineReader, maxCommandOctets, parseCommandLine } from "../../../
 
 const parse = (line: string) => parseCommandLine(Buffer.from(line));
 
-test("what a command line asks for", () => {
+test("command lines are parsed", () => {
   assert.deepEqual(parse("EHLO client.test\r\n"), { kind: "hello", verb: "EHLO", name: "client.test" });
   assert.deepEqual(parse("mail from:<a@b.c> SIZE=1\r\n"), {
     kind: "mail",
@@ -29,7 +29,7 @@ test("what a command line asks for", () => {
   assert.equal(parse("vrfy x\r\n").kind, "plain");
 });
 
-test("a BDAT whose length cannot be told is a command that is not known", () => {
+test("a BDAT without a readable length is an unknown command", () => {
   for (const line of [
     "BDAT",
     "BDAT x",
@@ -49,7 +49,7 @@ test("blanks and bare CR before a verb do not hide it", () => {
   }
 });
 
-test("anything at all is some command", () => {
+test("every line is some command", () => {
   for (const line of ["", "\r\n", "\n", "\0\0", "\xff\xfe\r\n", "DATAX", "DATA\0", "x".repeat(50_000)]) {
     assert.doesNotThrow(() => parse(line), JSON.stringify(line.slice(0, 20)));
   }
@@ -57,14 +57,14 @@ test("anything at all is some command", () => {
   assert.equal(parse("DATAX\r\n").kind, "unknown");
 });
 
-test("lines come whole wherever they are cut", () => {
+test("lines are read whole, wherever the stream is cut", () => {
   const stream = Buffer.from("EHLO a\r\nNOOP\nQUIT\r\n");
   for (let i = 0; i <= stream.length; i++) {
     const reader = new CommandLineReader();
     const lines: string[] = [];
     for (const chunk of [stream.subarray(0, i), stream.subarray(i)]) {
       for (let at = 0; at < chunk.length; ) {
-        const taken = reader.take(chunk, at);
+        const taken = reader.readLine(chunk, at);
         if (taken === undefined) break;
         lines.push(taken.line.toString());
         at = taken.next;
@@ -75,15 +75,15 @@ test("lines come whole wherever they are cut", () => {
   }
 });
 
-test("the beginning of a line is held, up to a bound", () => {
+test("the beginning of an unfinished line is kept, up to a limit", () => {
   const reader = new CommandLineReader();
-  assert.equal(reader.take(Buffer.from("NOOP "), 0), undefined);
+  assert.equal(reader.readLine(Buffer.from("NOOP "), 0), undefined);
   assert.equal(reader.isInLine, true);
-  const taken = reader.take(Buffer.alloc(maxCommandOctets, "x"), 0);
+  const taken = reader.readLine(Buffer.alloc(maxCommandOctets, "x"), 0);
   assert.equal(taken?.ended, false);
   assert.equal(taken?.line.length, maxCommandOctets + 5);
   assert.equal(reader.isInLine, false);
-  assert.equal(reader.take(Buffer.from("QU"), 0), undefined);
-  assert.equal(reader.rest()?.toString(), "QU");
-  assert.equal(reader.rest(), undefined);
+  assert.equal(reader.readLine(Buffer.from("QU"), 0), undefined);
+  assert.equal(reader.takeRest()?.toString(), "QU");
+  assert.equal(reader.takeRest(), undefined);
 });

@@ -38,7 +38,7 @@ for (const [code, command, status] of [
   });
 }
 
-test("the peer's own enhanced status is kept", () => {
+test("the server's own enhanced status is kept", () => {
   assert.equal(statusOf(reply(550, "RCPT", { enhanced: "5.7.26" })), "5.7.26");
 });
 
@@ -72,6 +72,6 @@ test("a reason is one line of bounded length", () => {
   assert.ok(reason.length <= 500);
 });
 
-test("a reply without a text still makes a line", () => {
+test("a reply without text still makes a line", () => {
   assert.equal(replyLine(reply(250, "DOT", { lines: [""] })), "250");
 });

@@ -23,7 +23,7 @@ test("SIZE without a number, or 0, names no limit (RFC 1870 §3)", () => {
   assert.deepEqual(parse("mx", "SIZE many"), { ...noExtensions, size: true });
 });
 
-test("AUTH mechanisms are gathered, those of AUTH= too", () => {
+test("AUTH mechanisms are collected, from AUTH= too", () => {
   assert.deepEqual(parse("mx", "AUTH plain LOGIN", "AUTH=LOGIN CRAM-MD5").auth, [
     "PLAIN",
     "LOGIN",
@@ -32,6 +32,6 @@ test("AUTH mechanisms are gathered, those of AUTH= too", () => {
   ]);
 });
 
-test("the server's name is no keyword", () => {
+test("the greeting line of an EHLO reply is no keyword", () => {
   assert.deepEqual(parse("PIPELINING"), noExtensions);
 });

@@ -73,13 +73,13 @@ for (const [name, wire, command, expected] of cases) {
   });
 }
 
-test("what is no SMTP reply is told apart from one", () => {
+test("text that is no SMTP reply is recognised as such", () => {
   assert.equal(parse("SSH-2.0-OpenSSH_9.2\r\n"), undefined);
   assert.equal(parse("150 too low\r\n"), undefined);
   assert.equal(parse("\r\n"), undefined);
 });
 
-test("a reply without end keeps a bounded part of itself", () => {
+test("of an endless reply a bounded part is kept", () => {
   const reply = parse(`${"550-5.1.1 again and again\r\n".repeat(1000)}550 5.1.1 end\r\n`);
   assert.equal(reply?.lines.length, 50);
   assert.equal(parse(`550 ${"x".repeat(5000)}\r\n`)?.lines[0]?.length, 1000);

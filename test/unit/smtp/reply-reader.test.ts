@@ -21,7 +21,7 @@ function readAll(reader: ReplyReader, chunks: Buffer[]): WholeReply[] {
   return replies;
 }
 
-test("replies of one and of many lines come whole wherever they are cut", () => {
+test("replies of one and of many lines are read whole, wherever the stream is cut", () => {
   const texts = [
     "220 ready\r\n",
     "250-a\r\n250-b c\r\n250 d\r\n",
@@ -58,7 +58,7 @@ test("a reply has not ended before its last line has", () => {
   assert.equal(reader.read(Buffer.from("\n"), 0)?.reply.octets.toString(), "250-a\r\n250 b\r\n");
 });
 
-test("what is no reply ends with its line and has no code", () => {
+test("a line that is no reply ends at its LF and has no code", () => {
   for (const line of [
     "hello\r\n",
     "\r\n",
@@ -76,7 +76,7 @@ test("what is no reply ends with its line and has no code", () => {
   }
 });
 
-test("of a reply without end the beginning is kept, and it is read all the same", () => {
+test("of an endless reply the beginning is kept, and its end is found", () => {
   const reader = new ReplyReader();
   const line = Buffer.from(`250-${"x".repeat(1000)}\r\n`);
   for (let i = 0; i < 1000; i++) assert.equal(reader.read(line, 0), undefined);
@@ -87,7 +87,7 @@ test("of a reply without end the beginning is kept, and it is read all the same"
   assert.equal(read?.end, 9);
 });
 
-test("a reply as a log shows it", () => {
+test("a log shows a reply on one line", () => {
   const text = (octets: string) => replyText({ code: 250, octets: Buffer.from(octets), isCut: false });
   assert.equal(text("250 2.0.0 queued\r\n"), "250 2.0.0 queued");
   assert.equal(
@@ -98,7 +98,7 @@ test("a reply as a log shows it", () => {
   assert.equal(text(`250 ${"x".repeat(5000)}\r\n`).length, 512);
 });
 
-test("the keywords of an EHLO reply are those behind its first line", () => {
+test("the keywords of an EHLO reply follow its first line", () => {
   const octets = Buffer.from("250-STARTTLS.example\r\n250-Size 1000\r\n250-AUTH=LOGIN\r\n250 chunking\r\n");
   assert.deepEqual(ehloKeywords({ code: 250, octets, isCut: false }), new Set(["SIZE", "AUTH", "CHUNKING"]));
 });

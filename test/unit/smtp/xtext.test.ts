@@ -14,7 +14,7 @@ test("xtext is decoded, and encoded again", () => {
   }
 });
 
-test("what is no xtext is refused, and control characters with it", () => {
+test("malformed xtext and control characters are refused", () => {
   for (const value of ["a b", "a=b", "a+", "a+2", "a+GG", "\u00e9", "a+0D+0Ab", "a+00", "a+7F", "a+85"])
     assert.equal(decodeXtext(value), undefined, value);
 });
@@ -45,7 +45,7 @@ test("ORCPT of type utf-8 in all three forms is one address", () => {
   );
 });
 
-test("ORCPT of type utf-8 does not smuggle", () => {
+test("malformed ORCPT of type utf-8 is refused", () => {
   for (const value of [
     "utf-8;a\\x{0A}b",
     "utf-8;a\\x{D800}b",
