@@ -365,6 +365,7 @@ export const rooms: Record<string, Room> = {
       "services/admin/routes",
       "shared",
       "shared/config",
+      "shared/mail",
       "shared/queue",
       "shared/queue/bullmq",
       "shared/queue/contract",

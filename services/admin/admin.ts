@@ -1,6 +1,6 @@
 /**
  * The admin service: health, metrics, API, start page and Bull Board on one HTTP port.
- * Owns its connections to Redis and the HTTP server; close() ends them. The spool is its caller's.
+ * Owns its connections to Redis and the HTTP server; close() ends them. The spool belongs to the caller.
  */
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
@@ -32,7 +32,7 @@ import { checkReadiness } from "./routes/readiness.ts";
 import { type Route, registerRoutes } from "./routes/route.ts";
 import { createServer } from "./server.ts";
 import { watchSpool } from "./spool-watch.ts";
-import { findOrMakeToken } from "./token.ts";
+import { findOrCreateToken } from "./token.ts";
 
 export interface AdminOptions {
   config: Config;
@@ -40,23 +40,23 @@ export interface AdminOptions {
   log: Logger;
   metrics: Metrics;
   spool: Spool;
-  /** `holds.json` beside the spool. */
+  /** The durable copy of the hold rules, beside the spool. */
   holdsFile: string;
   /** Epoch milliseconds. */
   now?: () => number;
 }
 
 export interface AdminService extends RunningService {
-  /** Where it answers: `http://127.0.0.1:8025`. */
+  /** Where it listens: `http://127.0.0.1:8025`. */
   readonly url: string;
 }
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
-/** @throws when the address cannot be listened on, or the token can be neither read nor made */
+/** @throws Error when the address cannot be listened on, or the token can be neither read nor created */
 export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const { config, log, metrics, spool, holdsFile, now = Date.now } = options;
-  const token = await findOrMakeToken(config.admin.token, path.resolve(config.data));
+  const token = await findOrCreateToken(config.admin.token, path.resolve(config.data));
   const redis = createRedis(options.redis, "plain", log);
   const holds = createHolds({ redis: options.redis, file: holdsFile, log });
   const inspector = createInspector({ redis: options.redis, holds, log });

@@ -1,4 +1,4 @@
-/** Bull Board under /queues, to look only: changes go through the API, which settles in the spool first. */
+/** Bull Board under /queues, read-only: changes go through the API, which settles recipients in the spool first. */
 import { createBullBoard } from "@bull-board/api";
 import { BullMQAdapter } from "@bull-board/api/bullMQAdapter";
 import { FastifyAdapter } from "@bull-board/fastify";
@@ -11,8 +11,8 @@ const boardPath = "/queues";
 const descriptions: Record<QueueName, string> = {
   delivery: "Mail on its way: waiting, active, or delayed until the next attempt",
   "delivery-slow": "Mail that failed several times; a held message is delayed until someone releases it",
-  bounce: "Delivery status notifications to make",
-  dead: "Neither deliverable nor returnable; nobody consumes it",
+  bounce: "Delivery status notifications to be made",
+  dead: "Messages that could be neither delivered nor returned; no worker takes them",
 };
 
 export async function mountBoard(app: FastifyInstance, board: BoardQueues): Promise<void> {
@@ -29,13 +29,13 @@ export async function mountBoard(app: FastifyInstance, board: BoardQueues): Prom
   createBullBoard({
     queues,
     serverAdapter,
-    // `dead` has no workers on purpose, and the others' state stands on the start page.
+    // `dead` has no workers on purpose; the state of the services is on the start page.
     options: { uiConfig: { boardTitle: "Postern", showWorkers: false } },
   });
   await app.register(serverAdapter.registerPlugin(), { prefix: boardPath });
 }
 
-/** Jobs all have one name; who writes to whom tells more. */
+/** The title of a job: sender and recipients, since all jobs of a queue have the same name. */
 function jobTitle(data: unknown, name: string): string {
   const job = (data as { job?: unknown } | null)?.job ?? data;
   const { from, to, kind, id } = (job ?? {}) as Record<string, unknown>;

@@ -1,15 +1,15 @@
-/** What the admin's /metrics says of the whole gateway, besides its own process. */
+/** The gauges of the whole gateway on the admin's /metrics, besides those of its own process. */
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import type { AdminDependencies } from "./routes/dependencies.ts";
-import { queueRows } from "./routes/queue-counts.ts";
+import { queueRows } from "./routes/overview-routes.ts";
 import { within } from "./routes/readiness.ts";
 
 /** Prometheus waits for 10 s by default; a gauge that cannot be read is left out. */
 const limitMs = 2_000;
 
 export function registerGauges(metrics: Metrics, deps: AdminDependencies): void {
-  const read = async <T>(question: () => Promise<T>, shape: (value: T) => Map<string, number>) => {
-    const answer = await within(limitMs, question);
+  const read = async <T>(ask: () => Promise<T>, shape: (value: T) => Map<string, number>) => {
+    const answer = await within(limitMs, ask);
     return answer.kind === "ok" ? shape(answer.value) : new Map<string, number>();
   };
   metrics.gauge(

@@ -1,40 +1,40 @@
 /** The age of the oldest message to deliver, sampled in the background. Owns a timer; close() ends it. */
-
+import { queueIdTimeMs } from "../../shared/mail/queue-id.ts";
 import { forEachPlace } from "../../shared/queue/operator/jobs.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { RedisConnection } from "../../shared/runtime/redis.ts";
 
 export interface OldestMessage {
-  /** Epoch milliseconds as of the last look; `undefined` when the queues were empty or not to be seen. */
+  /** Epoch milliseconds, from the last sample; `undefined` when the queues were empty or could not be read. */
   receivedAtMs(): number | undefined;
   close(): void;
 }
 
 const everyMs = 10_000;
-/** While nothing is known: queues that are empty are quickly looked through. */
-const whileEmptyMs = 1_000;
-/** Looking through a million ids takes seconds: it may take up one part in so many of the time. */
-const restFactor = 20;
+/** While the queues are empty, which is quick to find out. */
+const everyWhileEmptyMs = 1_000;
+/** Reading a million ids takes seconds: the pause after a sample is at least so many times as long as the sample took. */
+const pauseFactor = 20;
 
 export function watchOldestMessage(redis: RedisConnection, log: Logger): OldestMessage {
   let oldest: number | undefined;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
 
-  const look = async (): Promise<void> => {
+  const sample = async (): Promise<void> => {
     const startedAt = performance.now();
     try {
       oldest = await findOldest(redis);
     } catch (error) {
       oldest = undefined;
-      if (!closed) log.debug({ err: error }, "could not look for the oldest message");
+      if (!closed) log.debug({ err: error }, "could not find the oldest message");
     }
     if (closed) return;
-    const restMs = (performance.now() - startedAt) * restFactor;
-    timer = setTimeout(look, oldest === undefined ? whileEmptyMs : Math.max(everyMs, restMs));
+    const pauseMs = (performance.now() - startedAt) * pauseFactor;
+    timer = setTimeout(sample, oldest === undefined ? everyWhileEmptyMs : Math.max(everyMs, pauseMs));
     timer.unref();
   };
-  void look();
+  void sample();
 
   return {
     receivedAtMs: () => oldest,
@@ -45,7 +45,7 @@ export function watchOldestMessage(redis: RedisConnection, log: Logger): OldestM
   };
 }
 
-/** Reads ids only: they begin with the time of acceptance. */
+/** Reads ids only: a queue id begins with the time of acceptance. */
 async function findOldest(redis: RedisConnection): Promise<number | undefined> {
   let oldest = "";
   for (const queue of ["delivery", "delivery-slow"] as const) {
@@ -57,12 +57,4 @@ async function findOldest(redis: RedisConnection): Promise<number | undefined> {
     }
   }
   return oldest === "" ? undefined : queueIdTimeMs(oldest);
-}
-
-/** The first nine characters of a queue id are epoch milliseconds in base 32 (shared/mail/queue-id.ts). */
-function queueIdTimeMs(id: string): number {
-  const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-  let ms = 0;
-  for (const character of id.slice(0, 9)) ms = ms * 32 + Math.max(0, alphabet.indexOf(character));
-  return ms;
 }

@@ -1,4 +1,4 @@
-/** The HTTP server of the admin: access before everything else, problem details for every error, bounded times. */
+/** The HTTP server of the admin: access control before anything else, problem details for every error, time limits. */
 import {
   type FastifyError,
   type FastifyInstance,
@@ -12,16 +12,18 @@ import { type Access, type AccessPolicy, decideAccess } from "./routes/access.ts
 import { Problem, problemBody, problemType } from "./routes/problem.ts";
 import { methodsOf, type Route } from "./routes/route.ts";
 
-/** Ten thousand ids and some; more at once is what filters are for. */
+/** Room for ten thousand ids in a selection; larger changes use filters. */
 const maxBodyBytes = 512 * 1024;
-/** Reads are short; a request that takes longer waits for a Redis that does not answer. */
+/** Reads are short: one that takes longer waits for a Redis that does not answer. */
 const readTimeoutMs = 10_000;
 
-/** Nothing is loaded from elsewhere, nothing is framed, nothing is guessed (OWASP Secure Headers). */
+/** Loads nothing from other sites and forbids framing (OWASP Secure Headers). */
 const contentSecurityPolicy =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; base-uri 'self'; form-action 'none'";
 
-/** @param routes  of ours; plugins registered later bring their own, which are read by GET and written by the rest */
+/**
+ * @param routes  our own; a plugin brings further ones, of which GET and HEAD need read access and all others write access
+ */
 export function createServer(routes: readonly Route[], policy: AccessPolicy, log: Logger): FastifyInstance {
   const app = fastify({
     bodyLimit: maxBodyBytes,
@@ -29,7 +31,7 @@ export function createServer(routes: readonly Route[], policy: AccessPolicy, log
     requestTimeout: 30_000,
     keepAliveTimeout: 5_000,
     handlerTimeout: readTimeoutMs,
-    // The peer's address decides about trust: headers never do.
+    // Trust depends on the peer's address, never on a header.
     trustProxy: false,
     routerOptions: { maxParamLength: 1000 },
     forceCloseConnections: "idle",
@@ -39,7 +41,7 @@ export function createServer(routes: readonly Route[], policy: AccessPolicy, log
       socket.destroy();
     },
   });
-  // Only application/json is parsed: a form of a foreign page cannot even be read.
+  // Only application/json is parsed, which a form on a foreign page cannot send.
   app.removeContentTypeParser("text/plain");
   app.decorateRequest("trusted", false);
   app.addHook("onRequest", async (request, reply) => {
@@ -52,14 +54,15 @@ export function createServer(routes: readonly Route[], policy: AccessPolicy, log
       "cache-control": "no-store",
     });
     const admission = admit(request, policy);
-    // Sent, not thrown: plugins bring error handlers of their own.
+    // Sent, not thrown: a plugin has an error handler of its own.
     if (admission instanceof Problem) return sendProblem(reply, admission);
     request.trusted = admission;
     return undefined;
   });
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const problem = problemOf(error);
-    if (problem.status === 500) log.error({ err: error, url: request.url }, "the admin failed at a request");
+    if (problem.status === 500)
+      log.error({ err: error, url: request.url }, "the admin failed to handle a request");
     return sendProblem(reply, problem);
   });
   app.setNotFoundHandler((request) => {
@@ -71,7 +74,7 @@ export function createServer(routes: readonly Route[], policy: AccessPolicy, log
   return app;
 }
 
-/** @returns whether the caller may see details, or why it may not come in at all */
+/** @returns whether the caller may see details, or the problem that refuses the request */
 function admit(request: FastifyRequest, policy: AccessPolicy): boolean | Problem {
   const headers = request.headers;
   const caller = {
@@ -86,7 +89,7 @@ function admit(request: FastifyRequest, policy: AccessPolicy): boolean | Problem
       return decision.trusted;
     case "unauthenticated":
       return new Problem(401, decision.detail, {
-        // RFC 9110 §11.6.1: what would be accepted. Basic lets a browser read from elsewhere.
+        // RFC 9110 §11.6.1: the schemes that are accepted. Basic is for browsers on other machines.
         headers: { "www-authenticate": 'Bearer realm="postern", Basic realm="postern", charset="UTF-8"' },
       });
     case "forbidden":
@@ -115,22 +118,22 @@ function problemOf(error: FastifyError | Problem): Problem {
   if (error instanceof Problem) return error;
   if (error.code === "FST_ERR_HANDLER_TIMEOUT") return new Problem(503, "Redis does not answer in time.");
   const status = error.statusCode ?? 500;
-  // Fastify's own words on bad JSON, sizes and media types are fit for the client; those of a bug are not.
+  // Fastify's messages about bad JSON, sizes and media types are for the client; the message of a bug is not.
   if (status >= 400 && status < 500) return new Problem(status, error.message);
-  return new Problem(500, "The log says more.");
+  return new Problem(500, "The log of the admin has the details.");
 }
 
 function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   return reply.code(problem.status).headers(problem.headers).type(problemType).send(problemBody(problem));
 }
 
-/** For what never became a request. */
+/** The response to octets that are not an HTTP request. */
 function rawProblem(status: 400 | 431): string {
   const reason = status === 431 ? "Request Header Fields Too Large" : "Bad Request";
   const body = JSON.stringify({
     title: reason,
     status,
-    detail: "This is not an HTTP request that we understand.",
+    detail: "This is not a valid HTTP request.",
   });
   return `HTTP/1.1 ${status} ${reason}\r\nContent-Type: ${problemType}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
 }

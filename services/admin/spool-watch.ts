@@ -1,34 +1,34 @@
 /**
- * The state of the spool, asked in the background: measuring many files takes time that a health check does not have.
+ * The state of the spool, sampled in the background: measuring many files takes longer than a health check may.
  * Owns a timer; close() ends it.
  */
 import { access, constants } from "node:fs/promises";
 import type { Spool, SpoolStatus } from "../../shared/spool/spool.ts";
 
 export interface SpoolWatch {
-  /** As of the last look. @throws Error with the reason why the spool cannot be used */
+  /** The last sample. @throws Error with the reason why the spool cannot be used */
   status(): Promise<SpoolStatus>;
   close(): void;
 }
 
-/** Looking may take up one part in so many of the time. */
-const restFactor = 20;
-/** A look that takes longer than this hangs. */
+/** The pause after a sample is at least so many times as long as the sample took. */
+const pauseFactor = 20;
+/** A sample that takes longer counts as hanging. */
 const hangsMs = 60_000;
 
-/** @param directory  where files are written; it must be writable */
+/** @param directory  the directory of the spool, which must be writable */
 export function watchSpool(
   spool: Pick<Spool, "status">,
   directory: string,
   { nowMs = () => performance.now(), everyMs = 3_000 }: { nowMs?: () => number; everyMs?: number } = {},
 ): SpoolWatch {
   let last: { status: SpoolStatus } | { error: unknown } | undefined;
-  /** Of the look that is under way. */
+  /** Of the sample in progress. */
   let startedAt: number | undefined;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
 
-  const look = async (): Promise<void> => {
+  const sample = async (): Promise<void> => {
     const begin = nowMs();
     startedAt = begin;
     try {
@@ -39,10 +39,10 @@ export function watchSpool(
     }
     startedAt = undefined;
     if (closed) return;
-    timer = setTimeout(look, Math.max(everyMs, (nowMs() - begin) * restFactor));
+    timer = setTimeout(sample, Math.max(everyMs, (nowMs() - begin) * pauseFactor));
     timer.unref();
   };
-  const first = look();
+  const first = sample();
 
   return {
     async status() {

@@ -1,4 +1,4 @@
-/** The admin's token: from the configuration, else from a file under the data directory, made when there is none. */
+/** The admin's token: from the configuration, else from a file in the data directory, which is created when missing. */
 import { randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -6,9 +6,9 @@ import path from "node:path";
 /**
  * @param configured  `admin.token`
  * @param data        the data directory; the file is `admin.token` in it, mode 600
- * @throws when the file can be neither read nor made
+ * @throws Error when the file can be neither read nor created
  */
-export async function findOrMakeToken(configured: string | undefined, data: string): Promise<string> {
+export async function findOrCreateToken(configured: string | undefined, data: string): Promise<string> {
   if (configured !== undefined) return configured;
   const file = path.join(data, "admin.token");
   const found = await readToken(file);
@@ -17,16 +17,16 @@ export async function findOrMakeToken(configured: string | undefined, data: stri
   const draft = `${file}.${randomBytes(6).toString("hex")}`;
   await writeFile(draft, `${randomBytes(24).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
   try {
-    // A link appears whole, and never in place of one that another process has made meanwhile.
+    // link() is atomic, and fails when another process has created the file meanwhile.
     await link(draft, file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   } finally {
     await rm(draft, { force: true });
   }
-  const made = await readToken(file);
-  if (made === undefined) throw new Error(`${file} is empty: remove it, or write a token into it`);
-  return made;
+  const created = await readToken(file);
+  if (created === undefined) throw new Error(`${file} is empty: remove it, or write a token into it`);
+  return created;
 }
 
 async function readToken(file: string): Promise<string | undefined> {

@@ -19,6 +19,13 @@ export function makeQueueId(nowMs: number, random: Uint8Array): string {
   return id;
 }
 
+/** The time that a queue id, or a job id that begins with one, was made. @returns epoch milliseconds */
+export function queueIdTimeMs(id: string): number {
+  let ms = 0;
+  for (const character of id.slice(0, 9)) ms = ms * 32 + Math.max(0, alphabet.indexOf(character));
+  return ms;
+}
+
 export function isQueueId(text: string): boolean {
   return /^[0-9A-HJKMNP-TV-Z]{18}$/.test(text);
 }

@@ -28,7 +28,7 @@ interface Document {
   components: { schemas: Record<string, unknown>; responses: Record<string, unknown> };
 }
 
-test("every route of the API stands in the document", () => {
+test("every route of the API is in the document", () => {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
   );
@@ -69,7 +69,7 @@ test("each documented operation is served, and refuses other methods by that doc
   }
 });
 
-test("the document is OpenAPI 3.1 as its rules want it", () => {
+test("the document follows the rules of OpenAPI 3.1", () => {
   assert.match(document.openapi, /^3\.1\.\d+$/);
   assert.equal(document.info.title, "Postern admin");
   const ids = new Set<string>();
@@ -141,7 +141,7 @@ test("parameters and bodies are described as they are validated", () => {
   ]);
 });
 
-test("who needs a token is told: for writes and contents always", () => {
+test("the document says which operations need a token: changes and contents always do", () => {
   const free = (path: string, method: string) =>
     document.paths[path]?.[method]?.security.some((each) => Object.keys(each).length === 0);
   assert.equal(free("/api/v1/messages", "get"), true);
@@ -150,7 +150,7 @@ test("who needs a token is told: for writes and contents always", () => {
   assert.deepEqual(document.paths["/api/v1/messages/remove"]?.post?.security, [{ token: [] }]);
 });
 
-test("answers are what the document says", async () => {
+test("responses match their schemas in the document", async () => {
   await admin.accept();
   const { messages } = (await (await admin.get("/api/v1/messages")).json()) as { messages: object[] };
   const schema = document.paths["/api/v1/messages"]?.get?.responses["200"]?.content?.["application/json"]

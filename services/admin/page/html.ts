@@ -1,6 +1,6 @@
-/** HTML that escapes what is put into it: everything that mail brings along is hostile. */
+/** A template tag for HTML that escapes interpolated text: addresses and replies come from strangers. */
 
-/** Text that is HTML already. */
+/** Text that is HTML and is not escaped again. */
 export class Html {
   readonly text: string;
   constructor(text: string) {

@@ -1,4 +1,4 @@
-/** The look of the start page, light and dark; its hash stands in the Content-Security-Policy. */
+/** The style sheet of the start page, light and dark. */
 
 export const pageStyle = `
 :root {

@@ -1,4 +1,4 @@
-/** The start page: what runs, what waits, and why. Server-rendered; a pure function of its view. */
+/** Renders the start page: services, queues, and why mail is deferred. Pure. */
 import { age } from "../../../shared/age.ts";
 import type { MessageRow, QueueCounts, ServiceRow } from "../routes/schemas.ts";
 import { Html, html } from "./html.ts";
@@ -7,9 +7,9 @@ import { pageStyle } from "./page-style.ts";
 export interface PageView {
   hostname: string;
   version: string;
-  /** One line each; empty when all is well. */
+  /** Why the gateway is not ready, one line each. */
   reasons: string[];
-  /** Absent: Redis is out of reach, and nothing of what it knows can be shown. */
+  /** Absent while Redis is out of reach. */
   queues?: {
     counts: QueueCounts[];
     services: ServiceRow[];
@@ -48,7 +48,7 @@ export function renderPage(view: PageView): string {
 ${ready ? [] : reasonList(view.reasons)}
 ${view.queues ? [tiles(view, view.queues), deferredTable(view.queues.deferred, view.nowMs), queueTable(view.queues.counts), serviceTable(view.queues.services, view.nowMs)] : []}
 </main>
-<footer><p>Postern ${view.version} · this page loads itself again every 30 seconds · as of ${clock(view.nowMs)}</p></footer>
+<footer><p>Postern ${view.version} · reloads every 30 seconds · as of ${clock(view.nowMs)}</p></footer>
 </body>
 </html>
 `;
@@ -63,7 +63,7 @@ function reasonList(reasons: string[]): Html {
 }
 
 function tiles(view: PageView, queues: NonNullable<PageView["queues"]>): Html {
-  // A notification that waits to be made is no message; once made it is one.
+  // Jobs of `bounce` are notifications still to be made, not messages.
   const ofMessages = queues.counts.filter(({ name }) => name !== "bounce");
   const sum = (pick: (counts: QueueCounts) => number): number =>
     ofMessages.reduce((total, counts) => total + pick(counts), 0);
@@ -71,16 +71,16 @@ function tiles(view: PageView, queues: NonNullable<PageView["queues"]>): Html {
     html`<div><dt>${name}</dt><dd>${value} <small>${note}</small></dd></div>`;
   return html`<dl class="tiles">
 ${tile("Waiting", count(sum((queue) => queue.waiting + queue.active)), "for delivery")}
-${tile("Deferred", count(sum((queue) => queue.deferred)), "to be tried again")}
+${tile("Deferred", count(sum((queue) => queue.deferred)), "until the next attempt")}
 ${tile("Held", count(sum((queue) => queue.held)), "by an operator")}
-${tile("Dead", count(sum((queue) => queue.dead)), "not returnable")}
+${tile("Dead", count(sum((queue) => queue.dead)), "neither delivered nor returned")}
 ${tile("Oldest", queues.oldestMs === undefined ? "–" : age(queues.oldestMs), "in the queue")}
 ${view.spool ? tile("Spool", bytes(view.spool.bytesUsed), `${bytes(view.spool.bytesFree)} free`) : []}
 </dl>`;
 }
 
 function deferredTable(rows: MessageRow[], nowMs: number): Html {
-  const heading = html`<h2 id="deferred">Waiting for another try</h2>`;
+  const heading = html`<h2 id="deferred">Deferred messages</h2>`;
   if (rows.length === 0) {
     return html`<section aria-labelledby="deferred">${heading}<p class="quiet">No message is deferred.</p></section>`;
   }
@@ -96,7 +96,7 @@ function deferredTable(rows: MessageRow[], nowMs: number): Html {
   );
   return html`<section aria-labelledby="deferred">${heading}
 <div class="scroll"><table aria-labelledby="deferred">
-<thead><tr><th scope="col">Id</th><th scope="col">From</th><th scope="col">To</th><th scope="col" class="number">Tries</th><th scope="col" class="number">Next</th><th scope="col">Reason</th></tr></thead>
+<thead><tr><th scope="col">Id</th><th scope="col">From</th><th scope="col">To</th><th scope="col" class="number">Attempts</th><th scope="col" class="number">Next attempt</th><th scope="col">Reason</th></tr></thead>
 <tbody>${lines}</tbody></table></div></section>`;
 }
 

@@ -1,11 +1,11 @@
-/** The route of the start page: gathers what the page shows, within the time that a person waits for it. */
+/** The route of the start page: reads queues, services and spool within a time limit, and renders them. */
 import { type AdminDependencies, ask } from "../routes/dependencies.ts";
-import { queueRows } from "../routes/queue-counts.ts";
+import { queueRows } from "../routes/overview-routes.ts";
 import { within } from "../routes/readiness.ts";
 import { defineRoute, type Route } from "../routes/route.ts";
 import { type PageView, renderPage } from "./page.ts";
 
-/** How long a person waits for a page. */
+/** A page without the queues is better than one that does not load. */
 const limitMs = 2_000;
 const shownRows = 10;
 

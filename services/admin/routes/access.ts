@@ -1,11 +1,11 @@
-/** Who may do what at the admin's door: one pure decision, made before anything of the request is parsed. */
+/** Access control of the admin: one pure decision, made before the request is parsed. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import ipaddr from "ipaddr.js";
 
 /**
- * What a route gives away or changes.
- * `open`: a yes or no for probes that can carry no token. `read`: envelopes, counts, pages.
- * `content`: what is inside a message. `write`: changes something.
+ * What a route reveals or changes.
+ * `open`: yes or no, for probes that cannot send a token. `read`: envelopes, counts, pages.
+ * `content`: header fields and bodies of messages. `write`: changes something.
  */
 export type Access = "open" | "read" | "content" | "write";
 
@@ -15,32 +15,31 @@ export interface Caller {
   remoteAddress: string | undefined;
   authorization: string | undefined;
   host: string | undefined;
-  /** Whether a header says that somebody else's request is being passed on (Forwarded, X-Forwarded-*, Via). */
+  /** Whether a header says that a proxy passes on another client's request (Forwarded, X-Forwarded-*, Via). */
   forwarded: boolean;
 }
 
 export interface AccessPolicy {
-  /** Absent: none is configured, and then nobody may write. */
+  /** Absent when none is configured; nobody may write then. */
   token: string | undefined;
-  /** Names besides `localhost` and IP literals under which loopback clients may call us; lower case. */
+  /** Host names besides `localhost` and IP addresses that loopback clients may use; lower case. */
   hostNames: readonly string[];
 }
 
 export type AccessDecision =
-  /** `trusted` is false only for `open` routes: answer without details. */
+  /** `trusted` is false only for `open` routes, which then answer without details. */
   | { kind: "granted"; trusted: boolean }
   /** 401: credentials are missing or wrong. */
   | { kind: "unauthenticated"; detail: string }
-  /** 403: no credentials could help here, or not these. */
+  /** 403: other credentials are needed, or none would help. */
   | { kind: "forbidden"; detail: string };
 
 /**
  * Decides by the peer's address and the credentials alone.
  *
- * A browser sends neither a Bearer token nor anything else of its own accord, so a page of somebody else cannot
- * write (no CSRF). Basic credentials, which browsers do repeat, therefore open reads and nothing else.
- * A name of somebody else that resolves to 127.0.0.1 (DNS rebinding) arrives with that name in Host, and gets no
- * trust for coming from loopback.
+ * A browser never sends a Bearer token by itself, so that a foreign page cannot write (CSRF). Browsers do repeat Basic
+ * credentials, which are therefore good for reading only. A foreign name that resolves to 127.0.0.1 (DNS rebinding)
+ * arrives in Host, and such a request is not trusted though it comes from loopback.
  */
 export function decideAccess(access: Access, caller: Caller, policy: AccessPolicy): AccessDecision {
   const credentials = parseCredentials(caller.authorization);
@@ -68,7 +67,7 @@ type Credentials =
 
 const noToken: AccessDecision = {
   kind: "forbidden",
-  detail: "No token is configured: set admin.token, or let the admin make one in data/admin.token.",
+  detail: "No token is configured: set admin.token, or let the admin create one in data/admin.token.",
 };
 
 function decideByCredentials(
@@ -79,9 +78,9 @@ function decideByCredentials(
   if (policy.token === undefined) return access === "open" ? { kind: "granted", trusted: false } : noToken;
   const right = credentials.kind !== "unknown" && sameSecret(credentials.token, policy.token);
   if (!right) {
-    // A probe learns no more by a wrong token than by none, and must not fail for it.
+    // A probe with a wrong token gets the same answer as one without.
     if (access === "open") return { kind: "granted", trusted: false };
-    return { kind: "unauthenticated", detail: "The token is not the right one." };
+    return { kind: "unauthenticated", detail: "The token is wrong." };
   }
   if (access === "write" && credentials.kind === "basic") {
     return { kind: "forbidden", detail: "Changes need Authorization: Bearer TOKEN; Basic is for reading." };
@@ -89,7 +88,7 @@ function decideByCredentials(
   return { kind: "granted", trusted: true };
 }
 
-/** RFC 6750 §2.1 and RFC 7617 §2; of Basic only the password counts. */
+/** RFC 6750 §2.1 and RFC 7617 §2; the user name of Basic is ignored. */
 function parseCredentials(header: string | undefined): Credentials {
   if (header === undefined) return { kind: "none" };
   const match = /^([A-Za-z]+) +(.+?) *$/.exec(header);
@@ -102,19 +101,19 @@ function parseCredentials(header: string | undefined): Credentials {
   return { kind: "basic", token: pair.slice(pair.indexOf(":") + 1) };
 }
 
-/** Compares in a time that depends on neither the contents nor the lengths. */
+/** Compares in constant time, whatever the contents and lengths. */
 function sameSecret(given: string, expected: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(given), digest(expected));
 }
 
-/** Whether the socket's peer is this machine's loopback, IPv4-mapped IPv6 included. */
+/** Whether an address is a loopback address, IPv4-mapped IPv6 included. */
 export function isLoopback(address: string | undefined): boolean {
   if (address === undefined || !ipaddr.isValid(address)) return false;
   return ipaddr.process(address).range() === "loopback";
 }
 
-/** Whether a Host field names us in a way that no foreign DNS zone can. */
+/** Whether a Host field names the admin in a way that no foreign DNS zone can. */
 export function isOwnName(host: string | undefined, hostNames: readonly string[]): boolean {
   if (host === undefined) return false;
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]@/\s]+))(?::\d{1,5})?$/.exec(host);

@@ -1,4 +1,4 @@
-/** Changing messages: by ids, by filter, or all. Each change is logged with who asked and what it did. */
+/** Routes that change messages: by ids, by filter, or all. Each change is logged with the client and the result. */
 import type { FastifyRequest } from "fastify";
 import type { ChangeReport } from "../../../shared/queue/operator/inspector.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
@@ -38,8 +38,8 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       log.info({ ...facts, matched, changed, skipped: skipped.length, unknown: unknown.length });
       return report;
     } catch (error) {
-      // Part of it may have been done.
-      log.warn({ ...facts, err: error }, "the change ended early");
+      // Some of the messages may have been changed.
+      log.warn({ ...facts, err: error }, "the change was not completed");
       throw error;
     }
   };
@@ -49,10 +49,10 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       method: "POST",
       path: "/api/v1/messages/retry",
       operationId: "retryMessages",
-      summary: "Deferred messages are due now; held ones are spared, dead ones need put-back",
+      summary: "Deferred messages are due now; held and dead ones are left as they are",
       access: "write",
       body: selectionBody,
-      responses: { 200: { description: "What became of it.", schema: changeReport } },
+      responses: { 200: { description: "The result, message by message.", schema: changeReport } },
       handle: ({ body, request }) => logged("retry", request, body, inspector.retry(toJobSelection(body))),
     }),
     defineRoute({
@@ -60,10 +60,10 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       path: "/api/v1/messages/hold",
       operationId: "holdMessages",
       summary:
-        "No attempt is made until the hold ends; one sender, one destination or all also hold what comes later",
+        "No attempt is made until the hold ends; a hold of one sender, one destination or all also holds later messages",
       access: "write",
       body: holdBody,
-      responses: { 200: { description: "What became of it.", schema: holdReport } },
+      responses: { 200: { description: "The result, message by message.", schema: holdReport } },
       handle({ body: { reason, until, ...selection }, request }) {
         const terms = {
           ...(reason === undefined ? {} : { reason }),
@@ -77,10 +77,10 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       method: "POST",
       path: "/api/v1/messages/release",
       operationId: "releaseMessages",
-      summary: "Ends what hold with the same selection did; what another rule holds stays held",
+      summary: "Ends the hold with the same selection; messages that another rule holds stay held",
       access: "write",
       body: selectionBody,
-      responses: { 200: { description: "What became of it.", schema: changeReport } },
+      responses: { 200: { description: "The result, message by message.", schema: changeReport } },
       handle: ({ body, request }) =>
         logged("release", request, body, inspector.release(toJobSelection(body))),
     }),
@@ -88,10 +88,10 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       method: "POST",
       path: "/api/v1/messages/remove",
       operationId: "removeMessages",
-      summary: "Never delivered, and freed; with notify the sender gets a delivery status notification",
+      summary: "Removes messages for good; with notify their senders get a delivery status notification",
       access: "write",
       body: removeBody,
-      responses: { 200: { description: "What became of it.", schema: removeReport } },
+      responses: { 200: { description: "The result, message by message.", schema: removeReport } },
       handle({ body: { notify, ...selection }, request }) {
         const change = removeMessages(deps, toJobSelection(selection), notify);
         return logged("remove", request, selection, change, { notify });
@@ -101,10 +101,10 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       method: "POST",
       path: "/api/v1/messages/put-back",
       operationId: "putBackMessages",
-      summary: "Dead messages are delivered again, with a schedule as for new ones",
+      summary: "Requeues dead messages, with the schedule and lifetime of new ones",
       access: "write",
       body: selectionBody,
-      responses: { 200: { description: "What became of it.", schema: changeReport } },
+      responses: { 200: { description: "The result, message by message.", schema: changeReport } },
       handle: ({ body, request }) =>
         logged("put-back", request, body, requeueMessages(deps, toJobSelection(body))),
     }),

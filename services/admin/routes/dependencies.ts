@@ -1,4 +1,4 @@
-/** What the routes of the admin work with, and how their failures become answers. */
+/** The dependencies of the admin's routes, and how their failures become problem responses. */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { HoldsFileFailed } from "../../../shared/queue/holds/file.ts";
@@ -25,11 +25,11 @@ export interface AdminDependencies {
   inspector: Inspector;
   holds: Holds;
   producer: Pick<Producer, "addBounce">;
-  /** The services that announced themselves in Redis lately. */
+  /** The services that are announced in Redis. */
   services(): Promise<ServiceRow[]>;
-  /** As of the last look. @throws Error when the spool cannot be used */
+  /** The last sample. @throws Error when the spool cannot be used */
   spoolStatus(): Promise<SpoolStatus>;
-  /** Age of the oldest message to deliver as of the last look, in milliseconds; `undefined` when there is none. */
+  /** Age of the oldest message to deliver, from the last sample, in milliseconds; `undefined` when there is none. */
   oldestMs(): number | undefined;
   health(): Promise<Health>;
   /** Epoch milliseconds. */
@@ -37,12 +37,12 @@ export interface AdminDependencies {
 }
 
 /**
- * Asks the queues or the spool.
- * @throws Problem 503 when Redis or the storage fails, 400 for a cursor that we never gave out
+ * Awaits an answer of the queues or the spool.
+ * @throws Problem 503 when Redis or the storage fails, 400 for a cursor that no list has returned
  */
-export async function ask<T>(question: Promise<T>): Promise<T> {
+export async function ask<T>(answer: Promise<T>): Promise<T> {
   try {
-    return await question;
+    return await answer;
   } catch (error) {
     throw asProblem(error);
   }
@@ -51,7 +51,7 @@ export async function ask<T>(question: Promise<T>): Promise<T> {
 function asProblem(error: unknown): unknown {
   if (error instanceof Problem || !(error instanceof Error)) return error;
   if (error instanceof BadCursor) {
-    return new Problem(400, "query.cursor is not one of this list", {
+    return new Problem(400, "query.cursor is not a cursor of this list", {
       violations: [{ field: "query.cursor", detail: error.message }],
     });
   }
@@ -62,7 +62,7 @@ function asProblem(error: unknown): unknown {
     return new Problem(503, `The copy of the holds could not be written: ${error.message}`);
   }
   if (error instanceof SpoolCorrupt) return new Problem(500, `The record is damaged: ${error.message}`);
-  // Mistakes of ours have these names; what is left comes from Redis or its connection.
+  // These are bugs; every other error comes from Redis or its connection.
   if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError)
     return error;
   return new Problem(503, `Redis is out of reach: ${error.message}`);

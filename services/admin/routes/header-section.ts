@@ -1,8 +1,8 @@
-/** The header section of a stored message, for showing it: bounded, as received. */
+/** Reads the header section of a stored message, as received and of bounded size. */
 import type { Readable } from "node:stream";
 import type { Body } from "../../../shared/spool/spool.ts";
 
-/** Header sections longer than this are cut; servers refuse them long before. */
+/** Longer header sections are cut. */
 const maxHeaderBytes = 64 * 1024;
 
 /** @returns the fields with their line ends, without the empty line; octets that are not UTF-8 become U+FFFD */
@@ -12,9 +12,9 @@ export async function readHeaderSection(body: Body): Promise<string> {
   return headerSection(start).toString("utf8");
 }
 
-/** RFC 5322 §2.1: up to the first empty line. @param start  the message's first octets */
+/** RFC 5322 §2.1: the header section ends at the first empty line. @param start  the first octets of the message */
 export function headerSection(start: Buffer): Buffer {
-  // Only an empty first line means that there are no fields.
+  // A message that begins with an empty line has no header fields.
   if (start.subarray(0, 2).equals(emptyLine.subarray(2))) return Buffer.alloc(0);
   const end = start.indexOf(emptyLine);
   return end < 0 ? start : start.subarray(0, end + 2);

@@ -1,4 +1,4 @@
-/** Holds as rules: for what is in the queues and for what will come. A hold spends no attempt. */
+/** Routes for hold rules, which hold the mail in the queues and mail that comes later. */
 import { type HoldRule, holdRuleId } from "../../../shared/queue/holds/rules.ts";
 import { holdMatching, releaseHeld } from "../../../shared/queue/operator/hold-enforcement.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
@@ -41,7 +41,7 @@ export function holdRoutes({ holds, redis, log, now }: AdminDependencies): Route
         const parked = await ask(holdMatching(redis, holds));
         log.info({ event: "admin.hold", by: request.ip, hold: holdRuleId(rule), reason, until, parked });
         reply.code(201);
-        // As it is kept, with the time that it was given there.
+        // The store sets the time of creation.
         const kept = holds.list().find((each) => holdRuleId(each) === holdRuleId(rule)) ?? rule;
         return { hold: describeHold(kept), parked };
       },

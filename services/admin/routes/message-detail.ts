@@ -1,11 +1,10 @@
-/** Everything about one message, as the API shows it: its shape, and how it is made of what spool and queues know. Pure. */
+/** Everything about one message as the API shows it: the schema, and how it is filled from spool and queues. Pure. */
 import { z } from "zod";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import { deliveryJobId } from "../../../shared/queue/contract/contract.ts";
 import type { HoldRule } from "../../../shared/queue/holds/rules.ts";
 import { type InspectedJob, rowOf } from "../../../shared/queue/operator/rows.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
-
 import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
 import { messageRow } from "./schemas.ts";
 
@@ -21,7 +20,7 @@ const diagnosis = z.object({
       code: z.int(),
       enhanced: z.string().optional(),
       lines: z.array(z.string()),
-      command: z.string().describe("What it answers."),
+      command: z.string().describe("The command that it answers."),
     })
     .optional(),
   remote: z.object({ host: z.string(), address: z.string(), port: z.int() }).optional(),
@@ -37,7 +36,7 @@ const hold = z.object({
 });
 
 export const messageDetail = z.object({
-  id: z.string().describe("The queue id: what the client was told."),
+  id: z.string().describe("The queue id, which the client got with its 250."),
   messageId: z.string().nullable(),
   receivedAt: timestamp,
   size: z.int().describe("Octets of the body as received."),
@@ -61,7 +60,7 @@ export const messageDetail = z.object({
       protocol: z.string(),
     })
     .nullable()
-    .describe("The session that it came by; null for what the gateway sends itself."),
+    .describe("The session that it came by; null for messages of the gateway itself."),
   recipients: z.array(
     z.object({
       address: z.string(),
@@ -69,7 +68,7 @@ export const messageDetail = z.object({
       job: z
         .string()
         .optional()
-        .describe("The job that carries it, or carried it; none where inline delivery settled it."),
+        .describe("The job that carries or carried it; absent when inline delivery settled it."),
       notify: z.array(z.string()).optional(),
       orcpt: z.string().optional(),
       diagnosis: diagnosis.optional().describe("Of the last attempt."),
@@ -77,14 +76,16 @@ export const messageDetail = z.object({
   ),
   jobs: z
     .array(messageRow.extend({ lastAttemptAt: timestamp.nullable(), hold: hold.nullable() }))
-    .describe("What of it is in the queues now."),
-  received: z.string().describe("The Received field that deliveries put before it, except hidden ones."),
+    .describe("Its jobs that are in the queues now."),
+  received: z
+    .string()
+    .describe("The Received field that deliveries put before the message, except those with `hide`."),
   headers: z.string().describe("The header section as received."),
 });
 export type MessageDetail = z.infer<typeof messageDetail>;
 
 /**
- * @param states   of recipients, by index; those that are missing are pending
+ * @param states   of recipients, by index; a missing one is pending
  * @param jobs     of this message
  * @param headers  its header section
  */
@@ -130,7 +131,7 @@ export function describeMessage(
   };
 }
 
-/** By recipient: what the jobs remember of those that are still to be tried. */
+/** The last diagnosis of each recipient that the jobs still carry. */
 function lastDiagnoses(jobs: readonly InspectedJob[]): Map<number, Diagnosis> {
   const last = new Map<number, Diagnosis>();
   for (const { job } of jobs) {

@@ -1,4 +1,4 @@
-/** Reading messages: lists, everything about one, and its octets. */
+/** Routes that read messages: the list, everything about one, and its octets. */
 import type { OutgoingHttpHeaders } from "node:http";
 import { isQueueId } from "../../../shared/mail/queue-id.ts";
 import { parseDeliveryJobId } from "../../../shared/queue/contract/contract.ts";
@@ -24,7 +24,7 @@ export function messageRoutes(deps: AdminDependencies): Route[] {
       query: listQuery,
       responses: {
         200: {
-          description: "A page. It may be short, or empty, and yet have a next one.",
+          description: "A page. It may be short or empty and still have a next one.",
           schema: messagePage,
         },
       },
@@ -65,7 +65,7 @@ export function messageRoutes(deps: AdminDependencies): Route[] {
           .type("message/rfc822")
           .header("content-length", body.kind === "buffer" ? body.bytes.length : body.size)
           .header("content-disposition", `attachment; filename="${id}.eml"`);
-        // Fastify would read the whole file for the sake of a HEAD.
+        // Fastify would read the whole file to answer HEAD.
         if (request.method === "HEAD") {
           reply.hijack();
           reply.raw.writeHead(200, reply.getHeaders() as OutgoingHttpHeaders).end();
@@ -98,7 +98,7 @@ async function findMessage(
   return { id: only, jobs: await ask(inspector.find(only)) };
 }
 
-/** The queue id that a job's id begins with, or a queue id itself. */
+/** The queue id in a job id, or the queue id itself. */
 function messageIdOf(wanted: string): string | undefined {
   const id = parseDeliveryJobId(wanted)?.id ?? wanted;
   return isQueueId(id) ? id : undefined;

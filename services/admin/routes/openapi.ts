@@ -1,11 +1,11 @@
-/** The OpenAPI 3.1 document of the admin, made from the schemas that validate its requests. */
+/** The OpenAPI 3.1 document of the admin, generated from the schemas that validate its requests. */
 import { z } from "zod";
 import { problemType } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
 
 type Json = Record<string, unknown>;
 
-/** @param all  gives every route of the admin, this one among them */
+/** @param all  returns every route of the admin, this one included */
 export function openApiRoute(version: string, all: () => readonly Route[]): Route {
   let document: Json | undefined;
   return defineRoute({
@@ -34,7 +34,7 @@ function openApiDocument(routes: readonly Route[], version: string): Json {
       title: "Postern admin",
       version,
       description:
-        "The queues of a Postern gateway. Reads from loopback need no token; everything that changes something, and the content of messages, needs one. Errors are RFC 9457 problem details.",
+        "The queues of a Postern gateway. Reads from loopback need no token; changes and the content of messages need one. Errors are RFC 9457 problem details.",
       license: { name: "MIT", identifier: "MIT" },
     },
     servers: [{ url: "/" }],
@@ -45,13 +45,14 @@ function openApiDocument(routes: readonly Route[], version: string): Json {
         browser: {
           type: "http",
           scheme: "basic",
-          description: "For reading with a browser from elsewhere: any user name, the token as password.",
+          description:
+            "For reading with a browser from another machine: any user name, the token as password.",
         },
       },
       schemas: { Problem: problemSchema },
       responses: {
         Problem: {
-          description: "What went wrong: 400, 401, 403, 404, 405, 409, 413, 415, 500 or 503.",
+          description: "The error: 400, 401, 403, 404, 405, 409, 413, 415, 500 or 503.",
           content: { [problemType]: { schema: { $ref: "#/components/schemas/Problem" } } },
         },
       },
@@ -65,10 +66,10 @@ const problemSchema = {
   properties: {
     title: { type: "string" },
     status: { type: "integer" },
-    detail: { type: "string", description: "One line for people." },
+    detail: { type: "string", description: "One sentence for people." },
     errors: {
       type: "array",
-      description: "What is wrong with the request, and where.",
+      description: "The fields of the request that are wrong, and why.",
       items: {
         type: "object",
         required: ["field", "detail"],
@@ -105,7 +106,7 @@ function operation(route: Route): Json {
   };
 }
 
-/** An empty requirement means that it also goes without (OpenAPI 3.1 §4.8.30): from loopback, or for probes. */
+/** An empty requirement makes credentials optional (OpenAPI 3.1 §4.8.30): from loopback, and for probes. */
 function security(route: Route): Json[] {
   if (route.access === "write") return [{ token: [] }];
   if (route.access === "content") return [{ token: [] }, { browser: [] }];
@@ -128,7 +129,7 @@ function parameters(schema: z.ZodType | undefined, place: "path" | "query"): Jso
   });
 }
 
-/** A schema that carries `jsonSchema` in its metadata is described by that: it knows what its transform accepts. */
+/** Metadata `jsonSchema` replaces the generated description of a schema, whose transform hides what it accepts. */
 function jsonSchema(schema: z.ZodType, io: "input" | "output"): Json {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, {
     io,

@@ -1,9 +1,10 @@
-/** The gateway as a whole: health, metrics, counts, services. */
+/** Routes about the gateway as a whole: health, metrics, counts and services. */
+import { queueNames } from "../../../shared/queue/contract/contract.ts";
+import type { QueueCounts as CountsByQueue } from "../../../shared/queue/operator/inspector.ts";
 import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
-import { queueRows } from "./queue-counts.ts";
 import { defineRoute, type Route } from "./route.ts";
-import { healthBody, queueOverview, serviceList } from "./schemas.ts";
+import { healthBody, type QueueCounts, queueOverview, serviceList } from "./schemas.ts";
 
 export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route[] {
   return [
@@ -54,7 +55,7 @@ export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route
       method: "GET",
       path: "/api/v1/services",
       operationId: "listServices",
-      summary: "The services that announced themselves lately",
+      summary: "The services that are announced in Redis",
       access: "read",
       responses: { 200: { description: "The services.", schema: serviceList } },
       async handle() {
@@ -62,4 +63,14 @@ export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route
       },
     }),
   ];
+}
+
+/** The counts of the queues as rows. Every job in `dead` counts as dead. */
+export function queueRows(counts: CountsByQueue): QueueCounts[] {
+  return queueNames.map((name) => {
+    const { waiting, active, deferred, held } = counts[name];
+    return name === "dead"
+      ? { name, waiting: 0, active: 0, deferred: 0, held: 0, dead: waiting + active + deferred + held }
+      : { name, waiting, active, deferred, held, dead: 0 };
+  });
 }

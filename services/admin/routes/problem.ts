@@ -1,13 +1,13 @@
 /** Errors of the API as values: RFC 9457 problem details. */
 
-/** One thing that is wrong with a request, and where. */
+/** One error in a request, and the field that has it. */
 export interface Violation {
   /** `body.ids[0]`, `query.limit`. */
   field: string;
   detail: string;
 }
 
-/** Thrown by handlers; the error handler makes the response of it. */
+/** Thrown by handlers; the error handler turns it into the response. */
 export class Problem extends Error {
   override name = "Problem";
   readonly status: number;
@@ -36,7 +36,7 @@ const titles: Record<number, string> = {
   409: "Not possible now",
   413: "The request is too large",
   415: "The body must be application/json",
-  500: "Our own fault",
+  500: "Internal error",
   503: "Not available now",
 };
 

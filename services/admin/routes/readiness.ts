@@ -1,16 +1,15 @@
-/** Whether the gateway as a whole can do its work: what the admin's /health says. The connections are its caller's. */
-
+/** Whether the gateway as a whole is ready: the admin's /health. The connections belong to the caller. */
 import type { Health } from "../../../shared/runtime/health-server.ts";
 import type { RedisConnection } from "../../../shared/runtime/redis.ts";
 import { withTimeout } from "../../../shared/runtime/with-timeout.ts";
 import type { SpoolStatus } from "../../../shared/spool/spool.ts";
 import type { ServiceRow } from "./schemas.ts";
 
-/** A probe gives up after a second or so: what does not answer within this is out of reach. */
+/** Probes give up after about a second; what takes longer than this counts as out of reach. */
 const limitMs = 800;
 const needed = ["ingress", "delivery", "bounce"];
 
-/** Asks everything at once; answers within a second whatever hangs. */
+/** Asks Redis, the spool and the services at once, and answers within a second even when one of them hangs. */
 export async function checkReadiness(
   redis: Pick<RedisConnection, "ping">,
   spoolStatus: () => Promise<SpoolStatus>,
@@ -37,16 +36,16 @@ export function missingServices(announced: readonly ServiceRow[]): string[] {
     if (instances.some(({ ready }) => ready)) return [];
     const [first] = instances;
     if (first === undefined) return [`${name}: no instance has announced itself`];
-    return [`${name} on ${first.host} is not ready: ${first.reasons.join("; ") || "it does not say why"}`];
+    return [`${name} on ${first.host} is not ready: ${first.reasons.join("; ") || "no reason given"}`];
   });
 }
 
 type Answer<T> = { kind: "ok"; value: T } | { kind: "failed"; reason: string };
 
-/** Never rejects. */
-export async function within<T>(ms: number, question: () => Promise<T>): Promise<Answer<T>> {
+/** Awaits an answer for at most `ms` milliseconds. Never rejects. */
+export async function within<T>(ms: number, ask: () => Promise<T>): Promise<Answer<T>> {
   try {
-    return { kind: "ok", value: await withTimeout(question(), ms) };
+    return { kind: "ok", value: await withTimeout(ask(), ms) };
   } catch (error) {
     return { kind: "failed", reason: error instanceof Error ? error.message : String(error) };
   }

@@ -1,8 +1,7 @@
 /**
- * Takes messages out, and puts dead ones back: first the spool, which is the truth, then the queues.
- * The other way round the keeper would bring back what an operator removed.
+ * Removes messages and requeues dead ones. The spool is changed first, then the queues: in the other order a crash in
+ * between would let the reconciler bring removed messages back.
  */
-
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import { wantsReport } from "../../../shared/mail/notify.ts";
 import type { ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
@@ -12,7 +11,7 @@ import { allRecipientsSettled, type RecipientState } from "../../../shared/spool
 import { type Settlement, SpoolCorrupt, type StoredMessage } from "../../../shared/spool/spool.ts";
 import type { AdminDependencies } from "./dependencies.ts";
 
-/** Calls that take ids ask Redis for each: some at a time are quicker than one after the other. */
+/** Changes by id ask Redis for each job: several calls at a time are quicker than one. */
 const slices = 8;
 const maxSkipped = 1000;
 
@@ -28,9 +27,9 @@ export async function removeMessages(
   const chosen = new Set<string>();
   const { unknown } = await deps.inspector.forEach(selection, async (jobs) => {
     const able = jobs.filter((job) => {
-      // An attempt that ends well after the sender has read that it did not would be a lie.
+      // The attempt in progress may succeed, and the notification would then be false.
       if (!notify || job.status !== "active") return true;
-      skipped.set(jobIdOf(job), "is being delivered: its sender cannot be told yet what became of it");
+      skipped.set(jobIdOf(job), "is being delivered: whether to notify its sender is not known yet");
       return false;
     });
     await settleRemoved(deps, able, notify);
@@ -48,7 +47,7 @@ export async function removeMessages(
   };
 }
 
-/** Dead messages are delivered again, with a schedule and a time to expire as for new ones. */
+/** Requeues dead messages, with the schedule and lifetime of new ones. */
 export async function requeueMessages(
   deps: AdminDependencies,
   selection: JobSelection,
@@ -65,7 +64,7 @@ export async function requeueMessages(
       }
       const found = await readRecord(deps, job);
       if (found === undefined) {
-        skipped.set(id, "is not in the spool any more");
+        skipped.set(id, "is no longer in the spool");
         continue;
       }
       const dead = recipientsOf(found, job, (state) => state?.kind === "dead");
@@ -74,7 +73,7 @@ export async function requeueMessages(
     }
     if (settlements.length > 0) await deps.spool.settle(settlements);
   });
-  // A message may have a living job of the same id besides; that one is not what was meant.
+  // A dead job may have the id of a job in another queue, which was skipped above; the dead one was meant.
   for (const id of chosen) skipped.delete(id);
   const report = await inSlices([...chosen], (ids) => deps.inspector.requeue({ ids }));
   for (const id of report.unknown) skipped.set(id, "left the queue meanwhile");
@@ -87,7 +86,7 @@ export async function requeueMessages(
 }
 
 interface MessageRecord {
-  /** Absent: the record is damaged, and only the states are known. */
+  /** Absent when the record is damaged; only the states are known then. */
   stored: StoredMessage | undefined;
   states: ReadonlyMap<number, RecipientState>;
 }
@@ -98,37 +97,37 @@ async function settleRemoved(
   notify: boolean,
 ): Promise<void> {
   const settlements: Settlement[] = [];
-  const owed: StoredMessage[] = [];
-  const settledWhole: MessageMeta[] = [];
+  const toNotify: StoredMessage[] = [];
+  const settledMessages: MessageMeta[] = [];
   for (const job of jobs) {
     const found = await readRecord({ spool }, job);
     if (found === undefined) continue;
     const { stored, states } = found;
     const id = job.job.id;
     const wanted = recipientsOf(found, job, (state) => state === undefined || isRemovable(state));
-    const told =
+    const notified =
       notify && stored !== undefined && job.status !== "dead"
         ? wanted.filter((index) => wantsReport(stored.meta.envelope, index, "FAILURE"))
         : [];
-    const untold = wanted.filter((index) => !told.includes(index));
-    if (untold.length > 0) settlements.push({ id, recipients: untold, state: { kind: "removed" } });
-    if (told.length > 0 && stored !== undefined) {
+    const unnotified = wanted.filter((index) => !notified.includes(index));
+    if (unnotified.length > 0) settlements.push({ id, recipients: unnotified, state: { kind: "removed" } });
+    if (notified.length > 0 && stored !== undefined) {
       settlements.push({
         id,
-        recipients: told,
+        recipients: notified,
         state: { kind: "failed", diagnosis: removedDiagnosis(now()) },
       });
-      owed.push(stored);
+      toNotify.push(stored);
     } else if (stored !== undefined && wanted.length > 0) {
       const { meta } = stored;
-      if (allRecipientsSettled(states, meta.envelope.recipients.length, wanted)) settledWhole.push(meta);
+      if (allRecipientsSettled(states, meta.envelope.recipients.length, wanted)) settledMessages.push(meta);
     }
   }
   if (settlements.length > 0) await spool.settle(settlements);
-  for (const meta of settledWhole) {
+  for (const meta of settledMessages) {
     log.info({ event: "message.settled", id: meta.id, removed: true, delayMs: now() - meta.receivedAtMs });
   }
-  for (const { meta, locator } of owed) {
+  for (const { meta, locator } of toNotify) {
     await producer.addBounce({ version: 1, kind: "failed", id: meta.id, locator }, config.dsn.wave);
   }
 }
@@ -142,7 +141,7 @@ function removedDiagnosis(nowMs: number): Diagnosis {
   };
 }
 
-/** `undefined`: the spool has no such message any more, and nothing needs to be settled. */
+/** @returns `undefined` when the spool no longer has the message, and nothing needs to be settled */
 async function readRecord(
   { spool }: Pick<AdminDependencies, "spool">,
   { job }: InspectedJob,
@@ -157,22 +156,22 @@ async function readRecord(
   }
 }
 
-/** The recipients of a job, by index, whose state is wanted. */
+/** The indexes of the job's recipients whose state matches. */
 function recipientsOf(
   { stored, states }: MessageRecord,
   { job }: InspectedJob,
-  wanted: (state: RecipientState | undefined) => boolean,
+  matches: (state: RecipientState | undefined) => boolean,
 ): number[] {
-  const part = stored === undefined ? [...states.keys()] : (stored.meta.parts[job.part] ?? []);
-  return part.filter((index) => wanted(states.get(index)));
+  const group = stored === undefined ? [...states.keys()] : (stored.meta.parts[job.part] ?? []);
+  return group.filter((index) => matches(states.get(index)));
 }
 
-/** `failed` stays: its sender is owed a notification, and gets it. */
+/** A `failed` recipient stays as it is: the notification to its sender is pending. */
 function isRemovable({ kind }: RecipientState): boolean {
   return kind === "pending" || kind === "dead";
 }
 
-/** Several at once, and one report of all. */
+/** Makes several calls at once and adds their reports up. */
 async function inSlices(
   ids: readonly string[],
   change: (ids: string[]) => Promise<ChangeReport>,

@@ -1,4 +1,4 @@
-/** What a route of the admin is: its schemas validate the request and describe it in the OpenAPI document alike. */
+/** A route of the admin: its schemas validate the request, and describe it in the OpenAPI document. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import type { Access } from "./access.ts";
@@ -11,7 +11,7 @@ export interface RouteResponse {
   schema?: z.ZodType;
 }
 
-/** A route with its types erased: what registering and describing need. */
+/** A route without the types of its parameters, for registering and describing. */
 export interface Route {
   method: "GET" | "POST" | "DELETE";
   /** As OpenAPI writes it: `/api/v1/messages/{id}`. */
@@ -22,13 +22,13 @@ export interface Route {
   params?: z.ZodType;
   query?: z.ZodType;
   body?: z.ZodType;
-  /** By status; the problem responses are added to the document for every route alike. */
+  /** By status; the document adds the problem responses to every route. */
   responses: Record<number, RouteResponse>;
   /** Parses, then handles. @throws Problem */
-  run(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
+  respond(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
 }
 
-/** What a handler gets: parsed values, and who asks. */
+/** The input of a handler: parsed values, with the request and the reply of Fastify. */
 export interface RouteInput<P, Q, B> {
   params: P;
   query: Q;
@@ -37,7 +37,7 @@ export interface RouteInput<P, Q, B> {
   reply: FastifyReply;
 }
 
-interface RouteSpec<P, Q, B> extends Omit<Route, "run" | "params" | "query" | "body"> {
+interface RouteSpec<P, Q, B> extends Omit<Route, "respond" | "params" | "query" | "body"> {
   params?: z.ZodType<P>;
   query?: z.ZodType<Q>;
   body?: z.ZodType<B>;
@@ -48,7 +48,7 @@ export function defineRoute<P = undefined, Q = undefined, B = undefined>(spec: R
   const { handle, ...described } = spec;
   return {
     ...described,
-    run(request, reply) {
+    respond(request, reply) {
       const violations: Violation[] = [];
       const params = parsePart(spec.params, request.params, "path", violations);
       const query = parsePart(spec.query, request.query, "query", violations);
@@ -57,7 +57,7 @@ export function defineRoute<P = undefined, Q = undefined, B = undefined>(spec: R
         const detail = violations.map((violation) => `${violation.field} ${violation.detail}`).join("; ");
         throw new Problem(400, detail, { violations });
       }
-      // Without a violation each part is what its schema gives, and `undefined` where there is no schema.
+      // Without a violation each value is the output of its schema, and `undefined` where there is no schema.
       return handle({ params: params as P, query: query as Q, body: body as B, request, reply });
     },
   };
@@ -88,7 +88,7 @@ function fieldPath(part: string, path: readonly PropertyKey[]): string {
   return field;
 }
 
-/** A change of very many messages, or a large message to a slow reader, may take its time. */
+/** For changes of very many messages, and for large messages to slow clients. */
 const longTimeoutMs = 600_000;
 
 export function registerRoutes(app: FastifyInstance, routes: readonly Route[]): void {
@@ -98,12 +98,12 @@ export function registerRoutes(app: FastifyInstance, routes: readonly Route[]): 
       url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
       config: { access: route.access },
       ...(route.access === "write" || route.access === "content" ? { handlerTimeout: longTimeoutMs } : {}),
-      handler: (request, reply) => route.run(request, reply),
+      handler: (request, reply) => route.respond(request, reply),
     });
   }
 }
 
-/** The methods that a path answers to; empty when no route has it. Tells 405 from 404. */
+/** The methods that a path answers to; none when no route has it. It decides between 405 and 404. */
 export function methodsOf(routes: readonly Route[], path: string): string[] {
   const methods = new Set<string>();
   for (const route of routes) {
@@ -120,7 +120,7 @@ declare module "fastify" {
     access?: Access;
   }
   interface FastifyRequest {
-    /** Whether the caller may see details: always true but on `open` routes. */
+    /** Whether the caller may see details: always true except on `open` routes. */
     trusted: boolean;
   }
 }

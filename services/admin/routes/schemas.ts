@@ -1,4 +1,4 @@
-/** The shapes of the admin's API: requests are parsed by them, responses and the OpenAPI document described by them. */
+/** The schemas of the admin's API: they parse requests, and describe requests and responses in the OpenAPI document. */
 import { z } from "zod";
 import { duration } from "../../../shared/config/values.ts";
 import { queueNames } from "../../../shared/queue/contract/contract.ts";
@@ -6,14 +6,16 @@ import { errorInHold } from "../../../shared/queue/holds/rules.ts";
 
 const timestamp = z.iso.datetime().describe("UTC, ISO 8601.");
 const text = z.string().trim().min(1).max(1000);
-const future = timestamp.refine((at) => Date.parse(at) > Date.now(), "has passed already");
+const future = timestamp.refine((at) => Date.parse(at) > Date.now(), "is in the past");
 
 const messageStatus = z.enum(["waiting", "active", "deferred", "held", "dead"]);
 const deliveryQueue = z.enum(queueNames.filter((name) => name !== "bounce"));
 
 /** One delivery job: one message for one next hop. */
 export const messageRow = z.object({
-  id: z.string().describe("Of the job: the message's queue id and the number of its part."),
+  id: z
+    .string()
+    .describe("The job's id: the queue id of the message, a dash, and the number of the recipient group."),
   messageId: z.string().nullable().describe("The Message-ID field."),
   from: z.string().describe("The reverse-path; empty for <>."),
   to: z.array(z.string()).describe("The recipients of this job."),
@@ -24,16 +26,19 @@ export const messageRow = z.object({
   nextAttemptAt: timestamp.nullable(),
   receivedAt: timestamp,
   size: z.int().describe("Octets."),
-  reason: z.string().nullable().describe("Why it is still here: the last reply, or the reason of the hold."),
+  reason: z
+    .string()
+    .nullable()
+    .describe("Why it is still in the queue: the last reply, or the reason of the hold."),
 });
 export type MessageRow = z.infer<typeof messageRow>;
 
-/** What can be asked of a list; the fields are joined by "and". */
+/** The filters of a list; a message must match all of them. */
 const filterFields = {
   to: text.optional().describe("A recipient: an address, or a pattern such as *@example.com."),
   from: text.optional().describe("The reverse-path: an address, a pattern, or <>."),
   route: text.optional().describe("A part of the route."),
-  older: duration.optional().describe("Received at least so long ago: 30m, 2h, 5d."),
+  older: duration.optional().describe("Received at least this long ago: 30m, 2h, 5d."),
   status: messageStatus.optional(),
   error: text.optional().describe("A part of the last reason, in any case."),
   queue: deliveryQueue.optional(),
@@ -68,7 +73,7 @@ export const idParams = z.object({
 });
 
 const selectionLimits = { ids: 10_000 };
-/** Which messages to change: exactly one of the three. */
+/** The messages to change: exactly one of the three. */
 const selectionFields = {
   ids: z.array(text).min(1).max(selectionLimits.ids).optional(),
   filter: filter
@@ -89,7 +94,7 @@ export const selectionBody = z.strictObject(selectionFields).refine(oneSelection
 
 const holdTerms = {
   reason: text.optional().describe("For people."),
-  until: future.optional().describe("The hold ends by itself then."),
+  until: future.optional().describe("When the hold ends by itself."),
 };
 export const holdBody = z
   .strictObject({ ...selectionFields, ...holdTerms })
@@ -101,24 +106,24 @@ export const removeBody = z
   })
   .refine(oneSelection, oneSelectionMessage);
 
-/** What became of a change, job by job. */
+/** The result of a change, job by job. */
 export const changeReport = z.object({
-  matched: z.int().describe("Jobs that were named or that match."),
+  matched: z.int().describe("Jobs with one of the ids, or that match the filter."),
   changed: z.int(),
-  skipped: z.array(z.object({ id: z.string(), reason: z.string() })).describe("The first thousand at most."),
-  unknown: z.array(z.string()).describe("Ids that nothing in the queues has."),
+  skipped: z.array(z.object({ id: z.string(), reason: z.string() })).describe("At most a thousand of them."),
+  unknown: z.array(z.string()).describe("Ids that no job in the queues has."),
 });
 export const holdReport = changeReport.extend({
   rule: z
     .string()
     .nullable()
-    .describe("The id of the hold that also holds what comes later; null when it holds these jobs only."),
+    .describe("The id of the hold rule that also holds later messages; null when only these jobs are held."),
 });
 export const removeReport = changeReport.extend({
   underWay: z
     .array(z.string())
     .describe(
-      "Removed while an attempt was under way, which may still deliver them; nothing is tried after it.",
+      "Jobs that were removed during an attempt, which may still deliver the message; no further attempt follows.",
     ),
 });
 
@@ -149,7 +154,7 @@ export const newHold = z
   });
 export const holdAdded = z.object({
   hold: holdRule,
-  parked: z.int().describe("Jobs that it took out of the schedule."),
+  parked: z.int().describe("Jobs that the rule holds now."),
 });
 export const holdParams = z.object({ id: text.describe("`id` of the list of holds.") });
 export const holdRemoved = z.object({
@@ -171,7 +176,7 @@ export const queueOverview = z.object({
   oldestSeconds: z
     .number()
     .nullable()
-    .describe("Age of the oldest message to deliver, as of the last look; null when there is none."),
+    .describe("Age of the oldest message to deliver, from the last sample; null when there is none."),
 });
 
 const serviceRow = z.object({
@@ -179,7 +184,7 @@ const serviceRow = z.object({
   host: z.string(),
   pid: z.int(),
   startedAt: timestamp,
-  url: z.string().nullable().describe("Where it answers /health and /metrics."),
+  url: z.string().nullable().describe("The URL of its /health and /metrics, without the path."),
   ready: z.boolean(),
   reasons: z.array(z.string()).describe("Why it is not ready, one line each."),
 });
@@ -189,5 +194,5 @@ export const serviceList = z.object({ services: z.array(serviceRow) });
 export const healthBody = z.object({
   live: z.literal(true),
   ready: z.boolean(),
-  reasons: z.array(z.string()).optional().describe("One line each; for callers that may read."),
+  reasons: z.array(z.string()).optional().describe("One line each, for callers with read access."),
 });

@@ -1,4 +1,4 @@
-/** What the API calls a selection, as the queues take it. Pure. */
+/** Converts the selections and filters of the API to those of the queues. Pure. */
 import type { JobSelection } from "../../../shared/queue/operator/inspector.ts";
 import type { JobFilter } from "../../../shared/queue/operator/rows.ts";
 import type { Filter, Selection } from "./schemas.ts";
@@ -17,7 +17,7 @@ export function toJobSelection({ ids, filter }: Selection): JobSelection {
   return { filter: filter === undefined ? {} : toJobFilter(filter) };
 }
 
-/** For the log: short, whatever was asked for. */
+/** For the log, with at most twenty ids. */
 export function describeSelection({ ids, filter }: Selection): Record<string, unknown> {
   if (ids !== undefined) {
     return ids.length > 20 ? { ids: ids.slice(0, 20), more: ids.length - 20 } : { ids };

@@ -45,7 +45,7 @@ const view: PageView = {
   },
 };
 
-test("the page shows what waits and why, and lets nothing of a message become HTML", () => {
+test("the page shows deferred mail and why, and nothing of a message becomes HTML", () => {
   const page = renderPage(view);
   assert.ok(!page.includes("<script"));
   assert.equal(page.split(escapeHtml(hostile)).length - 1, 4);
@@ -64,7 +64,7 @@ test("the page shows what waits and why, and lets nothing of a message become HT
   assert.match(page, /<html lang="en">/);
 });
 
-test("without Redis the page says what is wrong and shows the rest", () => {
+test("without Redis the page names the reason and shows what it can", () => {
   const { queues: _, ...rest } = view;
   const page = renderPage({ ...rest, reasons: ["Redis is out of reach: no answer"] });
   assert.ok(page.includes("▲ not ready"));
@@ -72,7 +72,7 @@ test("without Redis the page says what is wrong and shows the rest", () => {
   assert.ok(!page.includes("<table"));
 });
 
-test("an empty queue is said in words", () => {
+test("an empty queue is a sentence, not an empty table", () => {
   assert.ok(view.queues);
   const page = renderPage({ ...view, queues: { ...view.queues, deferred: [], services: [] } });
   assert.ok(page.includes("No message is deferred."));

@@ -44,7 +44,7 @@ function server(lines: string[] = []) {
 const remote = { remoteAddress: "192.0.2.7" };
 const near = { remoteAddress: "127.0.0.1" };
 
-test("strangers get 401 with what would be accepted, and nothing else", async () => {
+test("a client without credentials gets 401 with the schemes that are accepted, and nothing else", async () => {
   const app = server();
   const answer = await app.inject({ url: "/things", ...remote });
   assert.equal(answer.statusCode, 401);
@@ -59,7 +59,7 @@ test("strangers get 401 with what would be accepted, and nothing else", async ()
   assert.equal((await app.inject({ url: "/things", ...near })).statusCode, 200);
 });
 
-test("the refusal comes before the path, the body and its form are looked at", async () => {
+test("access is refused before path and body are read", async () => {
   const app = server();
   for (const request of [
     {
@@ -80,7 +80,7 @@ test("the refusal comes before the path, the body and its form are looked at", a
   assert.equal((await app.inject({ url: "/nothing", ...remote })).statusCode, 401);
 });
 
-test("no header makes a stranger local, and a proxy's headers make a local one a stranger", async () => {
+test("no header makes a remote client local, and the headers of a proxy make a local client remote", async () => {
   const app = server();
   for (const name of ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via"]) {
     const headers = { [name]: "127.0.0.1" };
@@ -96,7 +96,7 @@ test("a name that was rebound to loopback is refused with 403", async () => {
   assert.equal(answer.json().title, "Not allowed");
 });
 
-test("a browser's remembered password reads and does not write", async () => {
+test("the password that a browser repeats is good for reading, not for writing", async () => {
   const app = server();
   const basic = { authorization: `Basic ${Buffer.from(`me:${token}`).toString("base64")}` };
   assert.equal((await app.inject({ url: "/things/1", ...remote, headers: basic })).statusCode, 200);
@@ -155,7 +155,7 @@ test("forms, bad JSON, poisoned JSON and huge bodies are refused as problems", a
   }
 });
 
-test("a wrong method is 405 and says which are right; an unknown path is 404", async () => {
+test("a wrong method is 405 and names the right ones; an unknown path is 404", async () => {
   const app = server();
   const wrong = await app.inject({ method: "PUT", url: "/things/1?x=y", headers: bearer });
   assert.equal(wrong.statusCode, 405);
@@ -167,7 +167,7 @@ test("a wrong method is 405 and says which are right; an unknown path is 404", a
   assert.deepEqual(methodsOf(routes, "/healthy"), []);
 });
 
-test("a bug of ours is 500 without its words, which are logged", async () => {
+test("a bug is answered with 500 without its message, which is logged", async () => {
   const lines: string[] = [];
   const app = server(lines);
   const answer = await app.inject({
@@ -181,7 +181,7 @@ test("a bug of ours is 500 without its words, which are logged", async () => {
   assert.match(lines.join(""), /secret words/);
 });
 
-test("nothing is framed, cached or loaded from elsewhere", async () => {
+test("responses forbid framing, caching and loading from other sites", async () => {
   const { headers } = await server().inject({ url: "/things", ...near });
   assert.match(String(headers["content-security-policy"]), /default-src 'self'.*frame-ancestors 'none'/);
   assert.equal(headers["x-content-type-options"], "nosniff");

@@ -7,13 +7,13 @@ import { waitFor } from "../../support/wait-for.ts";
 
 const fine = { bytesUsed: 1, bytesFree: 2, segments: 3 };
 
-test("the spool's state is the last one seen", async () => {
+test("the state of the spool is that of the last sample", async () => {
   const watch = watchSpool({ status: async () => fine }, tmpdir());
   assert.deepEqual(await watch.status(), fine);
   watch.close();
 });
 
-test("a spool that fails, or whose directory is not there to be written, cannot be used", async () => {
+test("a spool that fails, or whose directory is not writable, cannot be used", async () => {
   const failing = {
     status: async () => {
       throw new Error("I/O error");
@@ -27,7 +27,7 @@ test("a spool that fails, or whose directory is not there to be written, cannot 
   missing.close();
 });
 
-test("a look that hangs is noticed after a minute", async () => {
+test("a sample that hangs is noticed after a minute", async () => {
   let nowMs = 0;
   let looks = 0;
   const spool = { status: () => (++looks > 1 ? new Promise<never>(() => {}) : Promise.resolve(fine)) };

@@ -37,7 +37,7 @@ test("loopback reads without a token", () => {
   }
 });
 
-test("others read with the token only", () => {
+test("clients on other machines read with the token only", () => {
   for (const remoteAddress of ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1", undefined]) {
     assert.equal(decide("read", { remoteAddress }).kind, "unauthenticated");
     assert.equal(decide("read", { remoteAddress, authorization: `Bearer ${token}` }).kind, "granted");
@@ -45,7 +45,7 @@ test("others read with the token only", () => {
   }
 });
 
-test("writes and contents need the token from loopback too", () => {
+test("changes and contents need the token from loopback too", () => {
   for (const access of ["write", "content"] as const) {
     assert.equal(decide(access, {}).kind, "unauthenticated");
     assert.equal(decide(access, { authorization: "Bearer wrong" }).kind, "unauthenticated");
@@ -55,7 +55,7 @@ test("writes and contents need the token from loopback too", () => {
   }
 });
 
-test("what a browser repeats by itself never writes", () => {
+test("credentials that a browser repeats by itself are never good for writing", () => {
   assert.equal(decide("write", { authorization: basic(`operator:${token}`) }).kind, "forbidden");
   assert.equal(decide("content", { authorization: basic(`operator:${token}`) }).kind, "granted");
 });
@@ -73,7 +73,7 @@ test("a foreign name that resolves to loopback reads nothing", () => {
   }
 });
 
-test("a request passed on by a proxy on this machine is not a local one", () => {
+test("a request that a proxy on this machine passes on is not local", () => {
   assert.equal(decide("read", { forwarded: true }).kind, "unauthenticated");
 });
 
@@ -96,7 +96,7 @@ test("without a configured token nobody writes, and an empty one is no password"
   assert.equal(decide("read", { remoteAddress: "192.0.2.7" }, none).kind, "forbidden");
 });
 
-test("own names are localhost, addresses and what is configured", () => {
+test("own names are localhost, addresses and configured names", () => {
   for (const host of [
     "localhost",
     "LOCALHOST:8025",

@@ -11,7 +11,7 @@ test("the header section ends at the first empty line", () => {
   assert.equal(section(""), "");
 });
 
-test("of a message in a file no more is read than its start, and the file is closed", async () => {
+test("of a message in a file only the start is read, and the file is closed", async () => {
   let destroyed = false;
   const open = () =>
     new Readable({

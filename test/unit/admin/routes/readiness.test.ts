@@ -15,7 +15,7 @@ test("ready when Redis and spool answer and one instance of each service is read
   assert.deepEqual(await checkReadiness(redis, spool, services), { ready: true, reasons: [] });
 });
 
-test("each thing that is wrong has its line", async () => {
+test("each reason has a line of its own", async () => {
   const full = async () => ({ bytesUsed: 1, bytesFree: 0, segments: 1 });
   const health = await checkReadiness(redis, full, async () => [service("ingress", false, ["no listener"])]);
   assert.equal(health.ready, false);
@@ -28,7 +28,7 @@ test("each thing that is wrong has its line", async () => {
   assert.deepEqual(missingServices(all), []);
 });
 
-test("what hangs or throws is a reason within a second", async () => {
+test("a dependency that hangs or throws is a reason within a second", async () => {
   const never = () => new Promise<never>(() => {});
   const startedAt = performance.now();
   const health = await checkReadiness(

@@ -57,7 +57,7 @@ test("rows have the columns of the contract, one for each next hop", async () =>
   });
 });
 
-test("filters are joined by and", async () => {
+test("a message must match all filters", async () => {
   await admin.defer("Greylisted, come back later");
   const old = await admin.accept({ receivedAtMs: Date.now() - 3 * 3_600_000, to: [["x@sub.example.com"]] });
   const dsn = await admin.accept({ from: "", route: "relay host:isp.example:587" });
@@ -74,7 +74,7 @@ test("filters are joined by and", async () => {
   assert.deepEqual(await list("?queue=dead"), []);
 });
 
-test("pages follow one another until everything was shown once", async () => {
+test("following the cursors shows every message once", async () => {
   const all = await list();
   const seen: unknown[] = [];
   let cursor: string | null = null;
@@ -155,7 +155,7 @@ test("a message is shown whole by its queue id, its job's id and its Message-ID,
   }
 });
 
-test("what Redis has forgotten is still shown, from the spool", async () => {
+test("a message that Redis has lost is still shown, from the spool", async () => {
   const { meta } = await admin.accept();
   await admin.inspector.remove({ ids: [meta.id] });
   const shown = (await (await admin.get(`/api/v1/messages/${meta.id}`)).json()) as Record<string, unknown[]>;
@@ -163,7 +163,7 @@ test("what Redis has forgotten is still shown, from the spool", async () => {
   assert.equal(shown.recipients?.length, 1);
 });
 
-test("several messages with one Message-ID are told apart", async () => {
+test("several messages with the same Message-ID are listed by queue id", async () => {
   const first = await admin.accept({ messageId: "<twice@example.net>" });
   const second = await admin.accept({ messageId: "<twice@example.net>" });
   const answer = await admin.get(`/api/v1/messages/${encodeURIComponent("<twice@example.net>")}`);
@@ -172,7 +172,7 @@ test("several messages with one Message-ID are told apart", async () => {
   assert.ok(detail.includes(first.meta.id) && detail.includes(second.meta.id));
 });
 
-test("unknown and hostile ids are simply not found", async () => {
+test("unknown and hostile ids are not found", async () => {
   for (const id of [
     "0123456789ABCDEFGH",
     "0123456789ABCDEFGH-0",
@@ -236,7 +236,7 @@ test("contents need the token, from loopback too", async () => {
   );
 });
 
-test("counts and services are told", async () => {
+test("counts and services are shown", async () => {
   await admin.announce("delivery", { ready: false, reasons: ["starting"] });
   const { queues } = (await (await admin.get("/api/v1/queues")).json()) as {
     queues: { name: string; waiting: number }[];

@@ -23,7 +23,7 @@ async function health(): Promise<{ status: number; body: Health; ms: number }> {
   return { status: answer.status, body, ms: performance.now() - startedAt };
 }
 
-test("ready once every service has announced itself", async () => {
+test("the gateway is ready once every service has announced itself", async () => {
   const before = await health();
   assert.equal(before.status, 503);
   assert.deepEqual(before.body, {
@@ -54,7 +54,7 @@ test("with Redis stopped or frozen health says so within two seconds, and recove
   await waitFor("readiness", async () => (await health()).status === 200);
 });
 
-test("metrics tell queue depths, the spool and the oldest message, and survive the loss of Redis", async () => {
+test("metrics show queue depths, the spool and the oldest message, and are served without Redis too", async () => {
   await admin.accept({ receivedAtMs: Date.now() - 3_600_000 });
   await admin.accept({ to: [["b@example.com"], ["c@example.org"]] });
   const scrape = async () => {
@@ -132,7 +132,7 @@ test("Bull Board shows the queues and changes nothing, with the token or without
   assert.equal((await admin.get("/queues/static/%2e%2e/%2e%2e/package.json", {})).status, 404);
 });
 
-test("what is no HTTP is answered and closed, and does no harm", async () => {
+test("octets that are not HTTP are answered and the connection is closed", async () => {
   const { hostname, port } = new URL(admin.url);
   for (const octets of [
     "EHLO me\r\n\r\n",
@@ -152,7 +152,7 @@ test("what is no HTTP is answered and closed, and does no harm", async () => {
   assert.equal((await admin.get("/health", {})).status, 503);
 });
 
-test("it closes within the grace time although a client keeps its connection open", async () => {
+test("the admin stops within the grace time although a client keeps its connection open", async () => {
   const { hostname, port } = new URL(admin.url);
   const socket = net.connect(Number(port), hostname);
   await new Promise((resolve) => socket.once("connect", resolve));

@@ -33,7 +33,7 @@ async function statesOf(id: string): Promise<string[]> {
   return [...(await admin.spool.states(id, true)).values()].map(({ kind }) => kind);
 }
 
-test("retry makes deferred mail due now, and spares what is held", async () => {
+test("retry makes deferred mail due now, and leaves held mail alone", async () => {
   const first = await admin.accept();
   const second = await admin.accept();
   await admin.defer("busy", { forMs: 3_600_000 });
@@ -46,7 +46,7 @@ test("retry makes deferred mail due now, and spares what is held", async () => {
   assert.equal(byId.get(`${second.meta.id}-0`)?.status, "held");
 });
 
-test("a hold spends no attempt and no schedule, and release makes due at once", async () => {
+test("a hold costs no attempt and no time, and released mail is due at once", async () => {
   const { meta } = await admin.accept();
   await admin.defer("busy");
   const held = await change("hold", { ids: [meta.id], reason: "looks like spam" });
@@ -63,7 +63,7 @@ test("a hold spends no attempt and no schedule, and release makes due at once", 
   assert.equal(released?.reason, "busy");
 });
 
-test("a destination can be held as a rule, also for mail that comes later, and let go", async () => {
+test("a destination can be held by a rule, also for mail that comes later, and released", async () => {
   await admin.accept({ to: [["b@example.com"]] });
   const added = await admin.post("/api/v1/holds", {
     kind: "destination",
@@ -94,7 +94,7 @@ test("a destination can be held as a rule, also for mail that comes later, and l
   );
 });
 
-test("a hold needs a value that goes with its kind, and an end to come", async () => {
+test("a hold needs a value that fits its kind, and an end in the future", async () => {
   for (const body of [
     { kind: "sender" },
     { kind: "all", value: "x" },
@@ -125,7 +125,7 @@ test("removed mail is settled in the spool, so that nothing brings it back", asy
   assert.ok(admin.log.some((line) => line.event === "message.settled" && line.id === id));
 });
 
-test("mail in a worker's hands is removed too: that attempt is its last", async () => {
+test("mail that is being delivered is removed too: that attempt is its last", async () => {
   const { meta } = await admin.accept();
   const hands = await admin.takeActive();
   const jobId = `${meta.id}-0`;
@@ -136,7 +136,7 @@ test("mail in a worker's hands is removed too: that attempt is its last", async 
   await hands.letGo({ kind: "done" });
 });
 
-test("the sender of removed mail is told when the operator wants it", async () => {
+test("the sender of removed mail is notified when the operator asks for it", async () => {
   const { meta } = await admin.accept({
     envelope: {
       recipients: [{ address: "b@example.com" }, { address: "c@example.com", notify: [] }],
@@ -146,16 +146,16 @@ test("the sender of removed mail is told when the operator wants it", async () =
   const nullSender = await admin.accept({ from: "" });
   await change("remove", { all: true, notify: true });
   const states = await admin.spool.states(meta.id, true);
-  const told = states.get(0);
-  assert.ok(told?.kind === "failed");
-  assert.equal(told.diagnosis.status, "5.7.0");
+  const state = states.get(0);
+  assert.ok(state?.kind === "failed");
+  assert.equal(state.diagnosis.status, "5.7.0");
   assert.equal(states.get(1)?.kind, "removed");
   assert.deepEqual(await statesOf(nullSender.meta.id), ["removed"]);
   const { bounce } = await admin.inspector.counts();
   assert.equal(bounce.deferred + bounce.waiting, 1);
 });
 
-test("with a notification mail in a worker's hands stays: nobody knows yet what to say", async () => {
+test("mail that is being delivered is not removed with a notification: its outcome is not known yet", async () => {
   const { meta } = await admin.accept();
   const hands = await admin.takeActive();
   const report = await change("remove", { ids: [meta.id], notify: true });
@@ -165,7 +165,7 @@ test("with a notification mail in a worker's hands stays: nobody knows yet what 
   await hands.letGo({ kind: "done" });
 });
 
-test("dead mail is not retried but put back, with a schedule as for new mail", async () => {
+test("dead mail is not retried but requeued, with the schedule of new mail", async () => {
   const message = await admin.accept({ from: "", to: [["b@example.com"], ["c@example.com"]] });
   const { id } = message.meta;
   await admin.inspector.remove({ ids: [id] });
@@ -192,7 +192,7 @@ test("dead mail can be removed", async () => {
   assert.deepEqual(await rows(), []);
 });
 
-test("a job without its message in the spool goes without a word", async () => {
+test("a job whose message is no longer in the spool is removed without a report", async () => {
   const { meta } = await admin.accept();
   await admin.spool.settle([{ id: meta.id, recipients: [0], state: { kind: "delivered" } }]);
   await admin.spool.collect();
@@ -200,7 +200,7 @@ test("a job without its message in the spool goes without a word", async () => {
   assert.deepEqual(await rows(), []);
 });
 
-test("very many are removed by one filter", async () => {
+test("one filter removes very many messages", async () => {
   await Promise.all(Array.from({ length: 1200 }, () => admin.accept({ to: [["b@many.example"]] })));
   const kept = await admin.accept();
   const report = await change("remove", { filter: { to: "*@many.example" } });
@@ -211,7 +211,7 @@ test("very many are removed by one filter", async () => {
   );
 });
 
-test("unknown ids are named, the others changed", async () => {
+test("unknown ids are named, and the other messages are changed", async () => {
   const { meta } = await admin.accept();
   const report = await change("hold", {
     ids: ["0123456789ABCDEFGH", meta.id, meta.id, "../x", "<no@where>"],
@@ -220,7 +220,7 @@ test("unknown ids are named, the others changed", async () => {
   assert.equal(report.changed, 1);
 });
 
-test("a change says exactly which messages it means", async () => {
+test("a change needs exactly one selection", async () => {
   const { meta } = await admin.accept();
   for (const action of ["retry", "hold", "release", "remove", "put-back"]) {
     for (const body of [
@@ -251,7 +251,7 @@ test("a change says exactly which messages it means", async () => {
   );
 });
 
-test("every change is logged with who asked and what it did", async () => {
+test("every change is logged with the client and the result", async () => {
   const { meta } = await admin.accept();
   await change("hold", { ids: [meta.id], reason: "why not" });
   await change("remove", { filter: { from: "a@example.net" } });
