@@ -1,5 +1,5 @@
 /**
- * The bounce service: makes delivery status notifications out of what the spool says is owed.
+ * The bounce service: makes the delivery status notifications that the spool records as pending.
  * Owns its consumer and its connections to Redis; the spool, the log and the metrics are its caller's.
  */
 import { randomBytes } from "node:crypto";
@@ -14,8 +14,8 @@ import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
-import { createBounceMetrics } from "./bounce-metrics.ts";
 import { createNotifier } from "./notifier.ts";
+import { createBounceMetrics } from "./publish.ts";
 
 export interface BounceOptions {
   config: Config;
@@ -40,7 +40,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
     log,
     metrics: createBounceMetrics(options.metrics),
     spool,
-    publish: (message, routes) => publisher.publish(message, routes),
+    schedule: (message, routes) => publisher.publish(message, routes),
     addDead: (job) => producer.addDead(job),
     summarizeRoute: (meta) => summarizeRoute(routeOf(routing, meta, 0)),
     now: Date.now,

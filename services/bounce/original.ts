@@ -1,15 +1,57 @@
-/** What a notification takes from the original message: its header section, its subject and date, itself when it is asked for and small. */
+/**
+ * What a notification takes from the original message: its header section, its subject and date, and all of it when
+ * that is asked for and small. Closes the streams that it opens.
+ */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Envelope } from "../../shared/mail/envelope.ts";
-import type { DsnKind } from "./dsn.ts";
+import type { Body } from "../../shared/spool/spool.ts";
+import type { Original } from "./decide-notifications.ts";
+import type { DsnKind, DsnOriginal } from "./dsn.ts";
+
+export async function describeOriginal(
+  { meta, body }: Original,
+  kind: DsnKind,
+  config: Config["dsn"],
+): Promise<DsnOriginal> {
+  const { envelope, origin } = meta;
+  const attach = attachmentFor(kind, envelope, meta.size, config);
+  // The text part names the subject even where nothing is attached.
+  const maxBytes = attach === "full" ? config.max_attach : Math.max(config.max_attach, 16_384);
+  const start = await readStart(body, maxBytes);
+  const section = headerSection(start);
+  return {
+    id: meta.id,
+    receivedAtMs: meta.receivedAtMs,
+    ...(envelope.envid === undefined ? {} : { envid: envelope.envid }),
+    ...(origin === null ? {} : { client: { helo: origin.helo, address: origin.connection.client.address } }),
+    smtputf8: envelope.smtputf8 === true,
+    header: attach === "none" ? section : cutToFields(section, Math.max(config.max_attach, 1)),
+    ...(attach === "full" ? { full: start } : {}),
+    attach: attach !== "none",
+  };
+}
+
+/** @returns the first `maxBytes` octets, or all of a shorter body */
+export async function readStart(body: Body, maxBytes: number): Promise<Buffer> {
+  if (body.kind === "buffer") return body.bytes.subarray(0, maxBytes);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  // Leaving the loop destroys the stream.
+  for await (const chunk of body.open()) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size >= maxBytes) break;
+  }
+  return Buffer.concat(chunks).subarray(0, maxBytes);
+}
 
 /**
  * How much of the original goes back.
  * RFC 3461 §4.3: RET is about failures; other notifications carry the header at most. RFC 8689 §5: a message that
- * had to travel over TLS may come back over paths that have none, hence always as if RET=HDRS had been said.
+ * had to travel over TLS may come back over connections without it, hence always as if RET=HDRS had been said.
  * @param size  of the original, in octets
  */
-export function attachmentFor(
+function attachmentFor(
   kind: DsnKind,
   { ret, requireTls }: Pick<Envelope, "ret" | "requireTls">,
   size: number,

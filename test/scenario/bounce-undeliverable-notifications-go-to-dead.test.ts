@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
-import { createBounceMetrics } from "../../services/bounce/bounce-metrics.ts";
 import { createNotifier } from "../../services/bounce/notifier.ts";
+import { createBounceMetrics } from "../../services/bounce/publish.ts";
 import { createMailFlow } from "../support/mail-flow.ts";
 import { routeNamed } from "../support/route-named.ts";
 import { startSmtpPeer } from "../support/smtp-peer.ts";
@@ -59,7 +59,7 @@ test("a notification whose enqueueing was lost with the process is found in the 
     metrics: createBounceMetrics(),
     spool: flow.spool,
     // The process ends here, after the commit and before the enqueue.
-    publish: () => {},
+    schedule: () => {},
     addDead: async () => {},
     summarizeRoute: () => routeNamed(""),
     now: Date.now,

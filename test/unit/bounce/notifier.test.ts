@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import { pino } from "pino";
-import { createBounceMetrics } from "../../../services/bounce/bounce-metrics.ts";
 import { createNotifier } from "../../../services/bounce/notifier.ts";
-import { readStart } from "../../../services/bounce/read-start.ts";
+import { readStart } from "../../../services/bounce/original.ts";
+import { createBounceMetrics } from "../../../services/bounce/publish.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import type { BounceJob } from "../../../shared/queue/contract/contract.ts";
@@ -72,7 +72,7 @@ async function given(t: TestContext, { envelope, states = [], body, config, ...m
     log: pino({}, { write: (line: string) => void events.push(JSON.parse(line)) }),
     metrics: createBounceMetrics(),
     spool,
-    publish: (message, routes) => void published.push({ message, routes: routes.map(({ label }) => label) }),
+    schedule: (message, routes) => void published.push({ message, routes: routes.map(({ label }) => label) }),
     addDead: async (job) => void dead.push(job),
     summarizeRoute: (of) => routeNamed(`relay via mx ${of.envelope.recipients[0]?.address.split("@")[1]}`),
     now: () => nowMs,

@@ -1,0 +1,266 @@
+/** What follows from a bounce job: which notifications to make, and what is settled without one. Pure. */
+import type { Envelope, NotifyEvent } from "../../shared/mail/envelope.ts";
+import type { MessageMeta } from "../../shared/mail/message.ts";
+import { isReturnable, wantsReport } from "../../shared/mail/notify.ts";
+import type { BounceJob } from "../../shared/queue/contract/contract.ts";
+import { type DeadJob, deadFromMessage, deadUnreadableBounce } from "../../shared/queue/contract/dead-job.ts";
+import type { SuccessReport } from "../../shared/queue/success-reports.ts";
+import type { RouteSummary } from "../../shared/routing/route.ts";
+import type { LogLine } from "../../shared/runtime/log.ts";
+import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
+import type { Body, Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import { unreachable } from "../../shared/unreachable.ts";
+import { recipientOctets } from "./delivery-status.ts";
+import type { DsnKind, DsnRecipient, RecipientReport } from "./dsn.ts";
+
+type States = ReadonlyMap<number, RecipientState>;
+
+/** The message that a notification is about. */
+export interface Original {
+  meta: MessageMeta;
+  body: Body;
+}
+
+export interface PlannedNotification {
+  original: Original;
+  kind: DsnKind;
+  recipients: DsnRecipient[];
+  /** Recorded together with the notification, so that both happen or neither. Success reports settle nothing. */
+  settles?: Settlement;
+}
+
+/** What a decision leads to outside the notifier, as a value that publish() brings out. */
+export interface BounceDecision {
+  /** For the spool's status log: settled with no notification. */
+  settlements: readonly Settlement[];
+  notifications: readonly PlannedNotification[];
+  deadJobs: readonly DeadJob[];
+  /** How many recipients the settlements make dead. */
+  deadRecipients: number;
+  logLines: readonly LogLine[];
+}
+
+const nothing: BounceDecision = {
+  settlements: [],
+  notifications: [],
+  deadJobs: [],
+  deadRecipients: 0,
+  logLines: [],
+};
+
+/** The recipients that a bounce job is still about: what is reported already, or delivered meanwhile, is not among them. */
+export function pendingRecipients(job: BounceJob, states: States): number[] {
+  switch (job.kind) {
+    case "failed":
+      return indexesWhere(states, (state) => state.kind === "failed");
+    case "delayed":
+      return indexesWhere(states, (state) => state.kind === "pending" && state.delay !== undefined);
+    case "relayed":
+    case "delivered":
+      return job.recipients.map(({ recipient }) => recipient);
+    default:
+      return unreachable(job);
+  }
+}
+
+/** @param summarizeRoute  the route that a dead job carries */
+export function decideNotifications(
+  job: BounceJob,
+  original: Original,
+  states: States,
+  summarizeRoute: (meta: MessageMeta) => RouteSummary,
+  nowMs: number,
+): BounceDecision {
+  switch (job.kind) {
+    case "failed":
+      return isReturnable(original.meta.envelope.reversePath)
+        ? reportFailures(original, states, pendingRecipients(job, states), nowMs)
+        : unreturnableMessage(job, original.meta, states, summarizeRoute, nowMs);
+    case "delayed":
+      return reportDelays(original, states, pendingRecipients(job, states));
+    case "relayed":
+    case "delivered":
+      return reportSuccesses(original, job);
+    default:
+      return unreachable(job);
+  }
+}
+
+/** One notification for all recipients that failed so far. */
+function reportFailures(original: Original, states: States, failed: number[], nowMs: number): BounceDecision {
+  const { id, envelope, receivedAtMs } = original.meta;
+  const reported = reportedRecipients(envelope, failed, "FAILURE", (index) => {
+    const state = states.get(index);
+    return state?.kind === "failed" ? state.diagnosis : undefined;
+  });
+  const settlement: Settlement = { id, recipients: failed, state: { kind: "bounced" } };
+  const decision = notify(original, "failed", reported, settlement);
+  if (!allRecipientsSettled(states, envelope.recipients.length, failed)) return decision;
+  const fields = { event: "message.settled" as const, id, delayMs: nowMs - receivedAtMs };
+  return { ...decision, logLines: [{ level: "info", fields }] };
+}
+
+/** One warning for all recipients whose delay is not reported yet; its record notes that the sender was warned. */
+function reportDelays(original: Original, states: States, late: number[]): BounceDecision {
+  const { id, envelope } = original.meta;
+  const reported = reportedRecipients(envelope, late, "DELAY", (index) => {
+    const state = states.get(index);
+    if (state?.kind !== "pending" || state.delay === undefined) return undefined;
+    return { ...state.delay.diagnosis, willRetryUntilMs: state.delay.willRetryUntilMs };
+  });
+  const settlement: Settlement = { id, recipients: late, state: { kind: "pending", warned: true } };
+  return notify(original, "delayed", isReturnable(envelope.reversePath) ? reported : [], settlement);
+}
+
+/** A crash right after the notification is stored can repeat it, which does no harm. */
+function reportSuccesses(original: Original, { kind, recipients }: SuccessReport): BounceDecision {
+  const { envelope } = original.meta;
+  if (!isReturnable(envelope.reversePath)) return nothing;
+  const accepted = new Map(recipients.map((acceptance) => [acceptance.recipient, acceptance]));
+  const reported = reportedRecipients(envelope, [...accepted.keys()], "SUCCESS", (index) => {
+    const acceptance = accepted.get(index);
+    if (acceptance === undefined) return undefined;
+    const { reply, remote, atMs } = acceptance;
+    return { status: reply.enhanced ?? "2.0.0", reason: "accepted", reply, remote, atMs } as RecipientReport;
+  });
+  return { ...nothing, notifications: inBatches(reported).map((batch) => plan(original, kind, batch)) };
+}
+
+/** No notification can be made: the failures are kept for the operators. */
+function unreturnableMessage(
+  job: BounceJob,
+  meta: MessageMeta,
+  states: States,
+  summarizeRoute: (meta: MessageMeta) => RouteSummary,
+  nowMs: number,
+): BounceDecision {
+  const reason = "its sender cannot be notified: there is no address to return mail to";
+  const settlements = deadSettlements(meta.id, states, nowMs);
+  const route = summarizeRoute(meta);
+  const stored = { meta, locator: job.locator };
+  // One for each recipient group: requeued, it is an ordinary delivery job again.
+  const deadJobs = meta.parts.flatMap((indexes, group) => {
+    const dead = settlements.find(
+      ({ recipients: [index] }) => index !== undefined && indexes.includes(index),
+    );
+    return dead === undefined ? [] : [deadFromMessage(stored, group, route, dead.state, reason)];
+  });
+  const fields = { event: "message.dead" as const, id: meta.id, from: meta.envelope.reversePath, reason };
+  return {
+    ...nothing,
+    settlements,
+    deadJobs,
+    deadRecipients: settlements.length,
+    logLines: [{ level: "warn", fields }],
+  };
+}
+
+/** The record cannot be read: its failures can be reported to the operators only. */
+export function unreadableMessage(
+  job: BounceJob,
+  states: States,
+  error: SpoolCorrupt,
+  nowMs: number,
+): BounceDecision {
+  const { id } = job;
+  const reason = `the spool's record is damaged: ${error.message}`;
+  const logLines: LogLine[] = [{ level: "error", fields: { event: "message.dead", id, err: error, reason } }];
+  if (job.kind !== "failed") return { ...nothing, logLines };
+  const settlements = deadSettlements(id, states, nowMs);
+  return {
+    ...nothing,
+    settlements,
+    deadJobs: [deadUnreadableBounce(job, reason, nowMs)],
+    deadRecipients: settlements.length,
+    logLines,
+  };
+}
+
+type DeadSettlement = Settlement & { state: Extract<RecipientState, { kind: "dead" }> };
+
+function deadSettlements(id: string, states: States, atMs: number): DeadSettlement[] {
+  return [...states].flatMap(([index, state]) =>
+    state.kind === "failed"
+      ? [{ id, recipients: [index], state: { kind: "dead", diagnosis: state.diagnosis, atMs } }]
+      : [],
+  );
+}
+
+/** A recipient that a notification reports. */
+interface ReportedRecipient {
+  /** Into `envelope.recipients`. */
+  index: number;
+  recipient: DsnRecipient;
+}
+
+function reportedRecipients(
+  envelope: Envelope,
+  indexes: readonly number[],
+  event: NotifyEvent,
+  reportOf: (index: number) => RecipientReport | undefined,
+): ReportedRecipient[] {
+  return indexes.flatMap((index) => {
+    const recipient = envelope.recipients[index];
+    const report = reportOf(index);
+    if (recipient === undefined || report === undefined || !wantsReport(envelope, index, event)) return [];
+    const { address, orcpt } = recipient;
+    return [{ index, recipient: { address, ...(orcpt === undefined ? {} : { orcpt }), report } }];
+  });
+}
+
+/** @param settlement  of all recipients; each notification settles its own, and the rest is settled without one */
+function notify(
+  original: Original,
+  kind: DsnKind,
+  reported: readonly ReportedRecipient[],
+  settlement: Settlement,
+): BounceDecision {
+  const named = new Set(reported.map(({ index }) => index));
+  const unreported = settlement.recipients.filter((index) => !named.has(index));
+  return {
+    ...nothing,
+    settlements: unreported.length > 0 ? [{ ...settlement, recipients: unreported }] : [],
+    notifications: inBatches(reported).map((batch) => plan(original, kind, batch, settlement)),
+  };
+}
+
+function plan(
+  original: Original,
+  kind: DsnKind,
+  batch: readonly ReportedRecipient[],
+  settlement?: Settlement,
+): PlannedNotification {
+  return {
+    original,
+    kind,
+    recipients: batch.map(({ recipient }) => recipient),
+    ...(settlement === undefined
+      ? {}
+      : { settles: { ...settlement, recipients: batch.map(({ index }) => index) } }),
+  };
+}
+
+/** Octets of the status part: a thousand ordinary recipients with all their fields, or three hundred of the longest. */
+const maxStatus = 400_000;
+
+/** One batch for each notification: all recipients in one, unless it would become too large for servers and readers. */
+function inBatches(reported: readonly ReportedRecipient[]): ReportedRecipient[][] {
+  const batches: ReportedRecipient[][] = [];
+  let batch: ReportedRecipient[] = [];
+  let octets = 0;
+  for (const each of reported) {
+    const more = recipientOctets(each.recipient);
+    if (octets + more > maxStatus || batch.length === 0) {
+      batch = [];
+      batches.push(batch);
+      octets = 0;
+    }
+    batch.push(each);
+    octets += more;
+  }
+  return batches;
+}
+
+function indexesWhere(states: States, matches: (state: RecipientState) => boolean): number[] {
+  return [...states].filter(([, state]) => matches(state)).map(([index]) => index);
+}
