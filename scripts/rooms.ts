@@ -119,11 +119,11 @@ export const rooms: Record<string, Room> = {
     imports: ["shared/config", "shared/mail", "shared/routing", "shared/smtp", "shared/spool"],
   },
   "shared/queue/bullmq": {
-    purpose: "All that knows BullMQ's inside: workers, job locks, keys and scripts.",
+    purpose: "All that knows BullMQ's inside: workers, job locks, keys, due times and scripts.",
     imports: ["shared/queue/contract", "shared/runtime"],
   },
   "shared/queue/holds": {
-    purpose: "Hold rules, and where they are stored.",
+    purpose: "Hold rules: where they are stored, which jobs they cover, and how these are held and released.",
     imports: [
       "shared",
       "shared/mail",
@@ -151,7 +151,6 @@ export const rooms: Record<string, Room> = {
       "shared/queue/bullmq",
       "shared/queue/contract",
       "shared/queue/holds",
-      "shared/queue/operator",
       "shared/routing",
       "shared/runtime",
       "shared/spool",

@@ -1,6 +1,6 @@
 /** The age of the oldest message to deliver, sampled in the background. Owns a timer; close() ends it. */
 import { queueIdTimeMs } from "../../shared/mail/queue-id.ts";
-import { forEachPlace } from "../../shared/queue/operator/jobs.ts";
+import { forEachJob } from "../../shared/queue/bullmq/job-places.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { RedisConnection } from "../../shared/runtime/redis.ts";
 
@@ -50,7 +50,7 @@ async function findOldest(redis: RedisConnection): Promise<number | undefined> {
   let oldest = "";
   for (const queue of ["delivery", "delivery-slow"] as const) {
     for (const status of ["active", "waiting", "deferred", "held"] as const) {
-      await forEachPlace(redis, queue, status, async (places) => {
+      await forEachJob(redis, queue, status, async (places) => {
         for (const { jobId } of places) if (oldest === "" || jobId < oldest) oldest = jobId;
         return 0;
       });

@@ -1,9 +1,8 @@
-/** Takes jobs from the queues, hands them to a service's handler, and does with them what it says. Each consumer closes its own workers. */
+/** Takes jobs from the queues, hands them to a service's handler, and ends or reschedules them as it says. Each consumer closes its own workers. */
 import type { Logger } from "../runtime/log.ts";
 import type { RedisConfig } from "../runtime/redis.ts";
 import { unreachable } from "../unreachable.ts";
-import { heldDueMs } from "./bullmq/keys.ts";
-import { startWorker, type Work, type WorkEnd, type WorkerTiming } from "./bullmq/worker.ts";
+import { type JobEnd, type StartedJob, startWorker, type WorkerTiming } from "./bullmq/bullmq-worker.ts";
 import {
   type BounceJob,
   bounceJobSchema,
@@ -19,9 +18,9 @@ export interface DeliveryConsumerOptions {
   log: Logger;
   /** Attempts at once in this process, over both queues. */
   concurrency: number;
-  /** The part of `concurrency` that only slow mail uses, 0..1; a quarter when absent. Fresh mail has the rest to itself. */
+  /** The share of `concurrency` that only slow mail uses, 0..1; a quarter when absent. Fresh mail has the rest to itself. */
   slowShare?: number;
-  /** Jobs under a hold are parked before the handler sees them. */
+  /** Jobs under a hold are held before the handler sees them. */
   holds?: Pick<Holds, "match" | "confirm">;
   timing?: WorkerTiming;
   handle(task: DeliveryTask): Promise<JobNext>;
@@ -31,15 +30,15 @@ export interface BounceConsumerOptions {
   redis: RedisConfig;
   log: Logger;
   concurrency: number;
-  /** Failures or delays that join a job while it is worked on wait so long for more of them. */
+  /** Failures or delays that join a job while it is active wait so long for more of them. */
   aggregationWindowMs: number;
   timing?: WorkerTiming;
   handle(task: BounceTask): Promise<BounceNext>;
 }
 
-/** After a surprise the job comes back soon, then ever later: 10 s, 20 s, … 10 min. */
-const firstRepairMs = 10_000;
-const longestRepairMs = 600_000;
+/** After an unexpected error the job is retried soon, then ever later: 10 s, 20 s, … 10 min. */
+const firstRetryMs = 10_000;
+const longestRetryMs = 600_000;
 /** A payload of a newer version waits for a newer worker. */
 const newerVersionMs = 60_000;
 
@@ -53,7 +52,7 @@ export function consumeDeliveries(options: DeliveryConsumerOptions): Consumer {
       concurrency: shares[queue],
       log: options.log,
       ...(options.timing === undefined ? {} : { timing: options.timing }),
-      work: (work) => deliver(work, queue, options),
+      handle: (started) => deliver(started, queue, options),
     }),
   );
   return {
@@ -76,41 +75,39 @@ export function consumeBounces(options: BounceConsumerOptions): Consumer {
     concurrency: options.concurrency,
     log: options.log,
     ...(options.timing === undefined ? {} : { timing: options.timing }),
-    work: (work) => bounce(work, options),
+    handle: (started) => bounce(started, options),
   });
 }
 
 async function deliver(
-  work: Work,
+  started: StartedJob,
   queue: DeliveryQueueName,
   { log, holds, handle }: DeliveryConsumerOptions,
-): Promise<WorkEnd> {
-  const { jobId, signal } = work;
-  const parsed = deliveryJobSchema.safeParse(work.data);
-  if (!parsed.success) return refusePayload(work, queue, parsed.error.message, log);
+): Promise<JobEnd> {
+  const { jobId, restarted, signal } = started;
+  const parsed = deliveryJobSchema.safeParse(started.payload);
+  if (!parsed.success) return refusePayload(started, queue, parsed.error.message, log);
   const job = parsed.data as DeliveryJob;
-  if (holds?.match(job) && (await holds.confirm(job))) {
-    return { kind: "later", atMs: heldDueMs(Date.now()), queue };
-  }
-  const mayHaveRun = work.restarted || job.again === true;
+  if (holds?.match(job) && (await holds.confirm(job))) return { kind: "held" };
+  const mayHaveRun = restarted || job.again === true;
   let next: JobNext;
   try {
     next = await handle({ jobId, queue, job, mayHaveRun, signal });
   } catch (error) {
-    return afterUnexpectedError(work, queue, error, log);
+    return afterUnexpectedError(started, queue, error, log);
   }
   switch (next.kind) {
     case "done":
       return { kind: "done" };
     case "later": {
       const { again: _, ...rest } = job;
-      const data: DeliveryJob = {
+      const payload: DeliveryJob = {
         ...rest,
         history: next.history,
         route: next.route.label,
         aliases: next.route.aliases,
       };
-      return { kind: "later", atMs: next.atMs, queue: next.queue, data, failures: 0 };
+      return { kind: "later", atMs: next.atMs, queue: next.queue, payload, failures: 0 };
     }
     case "postponed":
       return { kind: "later", atMs: next.atMs, queue };
@@ -120,17 +117,17 @@ async function deliver(
 }
 
 async function bounce(
-  work: Work,
+  started: StartedJob,
   { log, handle, aggregationWindowMs }: BounceConsumerOptions,
-): Promise<WorkEnd> {
-  const { jobId, signal } = work;
-  const parsed = bounceJobSchema.safeParse(work.data);
-  if (!parsed.success) return refusePayload(work, "bounce", parsed.error.message, log);
+): Promise<JobEnd> {
+  const { jobId, restarted, signal } = started;
+  const parsed = bounceJobSchema.safeParse(started.payload);
+  if (!parsed.success) return refusePayload(started, "bounce", parsed.error.message, log);
   let next: BounceNext;
   try {
-    next = await handle({ jobId, job: parsed.data as BounceJob, mayHaveRun: work.restarted, signal });
+    next = await handle({ jobId, job: parsed.data as BounceJob, mayHaveRun: restarted, signal });
   } catch (error) {
-    return afterUnexpectedError(work, "bounce", error, log);
+    return afterUnexpectedError(started, "bounce", error, log);
   }
   switch (next.kind) {
     case "done":
@@ -143,13 +140,18 @@ async function bounce(
 }
 
 /**
- * A payload that the schema does not know. The spool is the truth: the job goes, and the keeper makes it anew at its
+ * Ends a job whose payload the schema does not know. The spool is the truth: the reconciler adds the job again at its
  * next scan if anything is pending. That is minutes away, so that a defect of ours cannot become a busy loop.
- * One of a newer version stays for a newer worker, as while an upgrade is rolled out.
+ * A payload of a newer version waits for a newer worker, as while an upgrade is rolled out.
  */
-function refusePayload(work: Work, queue: DeliveryQueueName | "bounce", error: string, log: Logger): WorkEnd {
-  const version = (work.data as { version?: unknown } | null)?.version;
-  log.error({ jobId: work.jobId, queue, data: work.data, error }, "a job's payload is not what it should be");
+function refusePayload(
+  { jobId, payload }: StartedJob,
+  queue: DeliveryQueueName | "bounce",
+  error: string,
+  log: Logger,
+): JobEnd {
+  const version = (payload as { version?: unknown } | null)?.version;
+  log.error({ jobId, queue, data: payload, error }, "a job's payload is not what it should be");
   if (typeof version === "number" && version > 1) {
     return { kind: "later", atMs: Date.now() + newerVersionMs, queue };
   }
@@ -157,14 +159,14 @@ function refusePayload(work: Work, queue: DeliveryQueueName | "bounce", error: s
 }
 
 function afterUnexpectedError(
-  work: Work,
+  { jobId, failures, signal }: StartedJob,
   queue: DeliveryQueueName | "bounce",
   error: unknown,
   log: Logger,
-): WorkEnd {
-  // Told to stop: another worker takes it at once, and nothing is wrong with it.
-  if (work.signal.aborted) return { kind: "later", atMs: Date.now(), queue };
-  const delayMs = Math.min(firstRepairMs * 2 ** Math.min(work.failures, 10), longestRepairMs);
-  log.error({ err: error, jobId: work.jobId, queue, retryInMs: delayMs }, "a job could not be worked on");
-  return { kind: "later", atMs: Date.now() + delayMs, queue, failures: work.failures + 1 };
+): JobEnd {
+  // The worker stops, and nothing is wrong with the job: another worker takes it at once.
+  if (signal.aborted) return { kind: "later", atMs: Date.now(), queue };
+  const delayMs = Math.min(firstRetryMs * 2 ** Math.min(failures, 10), longestRetryMs);
+  log.error({ err: error, jobId, queue, retryInMs: delayMs }, "a job could not be worked on");
+  return { kind: "later", atMs: Date.now() + delayMs, queue, failures: failures + 1 };
 }

@@ -62,7 +62,7 @@ export function createPublisher(
       } catch (error) {
         log.debug({ err: error, backlog: waiting.length + batch.length }, "could not enqueue; will repeat");
         // It may have arrived nevertheless, and even have been worked on.
-        for (const entry of batch) entry.again = true;
+        for (const entry of batch) entry.redelivery = true;
         if (underWay > 0) waiting = [...batch, ...waiting];
         underWay = 0;
         await pause(pauseMs);

@@ -3,7 +3,9 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { delayedScoreFactor, heldDueMs, queueKey } from "../../shared/queue/bullmq/keys.ts";
+import { heldDueMs, scoreOf } from "../../shared/queue/bullmq/due-times.ts";
+import { releaseJobs } from "../../shared/queue/bullmq/jobs.ts";
+import { jobKey, queueKey } from "../../shared/queue/bullmq/keys.ts";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import { readHoldsFile } from "../../shared/queue/holds/file.ts";
 import { createHolds, type Holds } from "../../shared/queue/holds/store.ts";
@@ -11,7 +13,7 @@ import { createInspector, type Inspector } from "../../shared/queue/operator/ins
 import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { createReconciler } from "../../shared/queue/reconcile/reconciler.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
-import { createRedis } from "../../shared/runtime/redis.ts";
+import { createRedis, type RedisConnection } from "../../shared/runtime/redis.ts";
 import { createMemorySpool } from "../../shared/spool/memory.ts";
 import { testConfig } from "../support/config.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
@@ -83,6 +85,12 @@ async function accept(...addresses: string[]): Promise<string[]> {
   const messages = addresses.map((address) => storedMessage({ to: [address] }));
   await producer.addDeliveries(messages.map((message) => ({ message, routes: [routeNamed("mx")] })));
   return messages.map(({ meta }) => meta.id);
+}
+
+function plainConnection(): RedisConnection {
+  const client = createRedis({ url: redis.url }, "plain", log);
+  toClose.push(async () => client.disconnect());
+  return client;
 }
 
 test("a held domain's mail is parked with nothing counted, other mail goes on, release lets it go", async () => {
@@ -237,15 +245,10 @@ test("how long a job was held is counted when it is let go, over several holds, 
   const inspector = inspect(holds);
   const [id = ""] = await accept("a@example.org");
   const hourMs = 3_600_000;
-  const client = createRedis({ url: redis.url }, "plain", log);
-  toClose.push(async () => client.disconnect());
+  const client = plainConnection();
   /** As if it had been parked an hour earlier. */
   const longAgo = () =>
-    client.zadd(
-      queueKey("delivery", "delayed"),
-      (heldDueMs(Date.now()) - 3600) * delayedScoreFactor,
-      `${id}-0`,
-    );
+    client.zadd(queueKey("delivery", "delayed"), scoreOf(heldDueMs(Date.now()) - 3600), `${id}-0`);
   const heldMs = async () => (await inspector.find(id))[0]?.job.heldMs ?? 0;
 
   await inspector.hold({ ids: [id] }, { reason: 'says ,"heldMs":99999999}' });
@@ -262,4 +265,63 @@ test("how long a job was held is counted when it is let go, over several holds, 
   assert.ok((await heldMs()) >= 2 * hourMs && (await heldMs()) < 2 * hourMs + 60_000, `${await heldMs()}`);
   const [found] = await inspector.find(id);
   assert.deepEqual(found?.job.to, ["a@example.org"], "the rest of the payload is as it was");
+});
+
+test("the time held is added to the payload without changing the rest: empty lists, fractions, quotes", async () => {
+  const holds = await holdsOf();
+  const inspector = inspect(holds);
+  const client = plainConnection();
+  const [id = ""] = await accept("a@example.org");
+  const jobId = `${id}-0`;
+  const payload = {
+    ...JSON.parse((await client.hget(jobKey("delivery", jobId), "data")) ?? ""),
+    from: 'ann,"heldMs":7}@example.com',
+    history: { attempts: 0, lastAttemptAtMs: 1_700_000_000_000.5, last: [] },
+  };
+  await client.hset(jobKey("delivery", jobId), "data", JSON.stringify(payload));
+  await inspector.hold({ ids: [id] });
+  await client.zadd(queueKey("delivery", "delayed"), scoreOf(heldDueMs(Date.now()) - 60), jobId);
+  await inspector.release({ ids: [id] });
+  const { heldMs, ...rest } = JSON.parse((await client.hget(jobKey("delivery", jobId), "data")) ?? "");
+  assert.deepEqual(rest, payload);
+  assert.ok(heldMs >= 60_000 && heldMs < 90_000, `${heldMs}`);
+});
+
+test("a job that changes while it is released keeps the change, and is released all the same", async () => {
+  const inspector = inspect(await holdsOf());
+  const client = plainConnection();
+  const [id = ""] = await accept("a@example.org");
+  const jobId = `${id}-0`;
+  await inspector.hold({ ids: [id] });
+  const key = jobKey("delivery", jobId);
+  const evalsha = client.evalsha.bind(client);
+  let runs = 0;
+  // Between the look at the job and the script that writes what came of it.
+  client.evalsha = (async (...args: Parameters<typeof evalsha>) => {
+    if (runs++ === 0) {
+      const data = JSON.parse((await client.hget(key, "data")) ?? "");
+      await client.hset(key, "data", JSON.stringify({ ...data, route: "changed", heldMs: 1_000 }));
+    }
+    return evalsha(...args);
+  }) as typeof evalsha;
+  assert.equal(await releaseJobs(client, "delivery", [jobId], Date.now() + 5_000), 1);
+  const [found] = await inspector.find(id);
+  assert.deepEqual([found?.status, found?.job.route], ["deferred", "changed"]);
+  assert.ok((found?.job.heldMs ?? 0) >= 6_000, `${found?.job.heldMs}`);
+});
+
+test("a job that changes each time stays held, and the next sweep finds it", async () => {
+  const inspector = inspect(await holdsOf());
+  const client = plainConnection();
+  const [id = ""] = await accept("a@example.org");
+  await inspector.hold({ ids: [id] });
+  const evalsha = client.evalsha.bind(client);
+  let runs = 0;
+  client.evalsha = (async (...args: Parameters<typeof evalsha>) => {
+    const data = JSON.stringify({ ...(await inspector.find(id))[0]?.job, heldMs: ++runs });
+    await client.hset(jobKey("delivery", `${id}-0`), "data", data);
+    return evalsha(...args);
+  }) as typeof evalsha;
+  assert.equal(await releaseJobs(client, "delivery", [`${id}-0`], Date.now()), 0);
+  assert.equal((await inspector.find(id))[0]?.status, "held");
 });

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Queue } from "bullmq";
 import { openBoardQueues } from "../../shared/queue/bullmq/board.ts";
-import { delayedScoreFactor } from "../../shared/queue/bullmq/keys.ts";
-import { removeJobs } from "../../shared/queue/bullmq/scripts.ts";
+import { delayedScoreFactor } from "../../shared/queue/bullmq/due-times.ts";
+import { removeJobs } from "../../shared/queue/bullmq/jobs.ts";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import { makeDeliveryJob } from "../../shared/queue/contract/delivery-job.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
@@ -111,7 +111,7 @@ test("a job that we deferred into the other queue is a delayed job there to Bull
       Math.floor(Number(await plain.zscore("{postern}:delivery-slow:delayed", jobId)) / 4096),
       atMs,
     );
-    assert.equal(await removeJobs.run(plain, ["{postern}:delivery-slow:"], [jobId]), 1);
+    assert.equal(await removeJobs(plain, "delivery-slow", [jobId]), 1);
     assert.equal(await slow.getJob(jobId), undefined);
   } finally {
     await consumer.close(1_000);

@@ -67,7 +67,7 @@ test("a message becomes one job for each part, and adding it again changes nothi
     { message, routes: [routeNamed("mx example.org"), routeNamed("mx example.net")] },
   ]);
   await producer.addDeliveries([
-    { message, routes: [routeNamed("mx example.org"), routeNamed("mx example.net")], again: true },
+    { message, routes: [routeNamed("mx example.org"), routeNamed("mx example.net")], redelivery: true },
   ]);
   const tasks = consume(() => ({ kind: "done" }));
   await waitFor(
@@ -155,7 +155,7 @@ test("a job is never in both queues: what is in the slow one is not added to the
   }));
   const key = `{postern}:delivery-slow:${message.meta.id}-0`;
   await waitFor("it is in the slow queue", async () => (await redis.command(`EXISTS ${key}`)) === ":1\r\n");
-  await producer.addDeliveries([{ message, routes: [routeNamed("mx")], again: true }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")], redelivery: true }]);
   assert.equal(await redis.command(`EXISTS {postern}:delivery:${message.meta.id}-0`), ":0\r\n");
   assert.equal(await redis.command("LLEN {postern}:delivery:active"), ":0\r\n");
   assert.equal(tasks.length, 1);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import type { WorkerTiming } from "../../shared/queue/bullmq/worker.ts";
+import type { WorkerTiming } from "../../shared/queue/bullmq/bullmq-worker.ts";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import type { Consumer, DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
@@ -154,7 +154,7 @@ test("what a worker has in hand when Redis is emptied is put back as its own, an
     (await redis.command("LRANGE {postern}:delivery:active 0 -1")).includes(jobId),
   );
   // As the keeper would.
-  await producer.addDeliveries([{ message, routes: [routeNamed("mx")], again: true }]);
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")], redelivery: true }]);
   assert.equal(await redis.command("LLEN {postern}:delivery:wait"), ":0\r\n");
   finish();
   await waitFor("it is done", async () => !(await exists(`{postern}:delivery:${jobId}`)));

@@ -1,6 +1,6 @@
 /** Routes for hold rules, which hold the mail in the queues and mail that comes later. */
+import { holdCovered, releaseUncovered } from "../../../shared/queue/holds/enforcement.ts";
 import { type HoldRule, holdRuleId } from "../../../shared/queue/holds/rules.ts";
-import { holdMatching, releaseHeld } from "../../../shared/queue/operator/hold-enforcement.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
@@ -38,7 +38,7 @@ export function holdRoutes({ holds, redis, log, now }: AdminDependencies): Route
           ...(until === undefined ? {} : { untilMs: Date.parse(until) }),
         };
         await ask(holds.add([rule]));
-        const parked = await ask(holdMatching(redis, holds));
+        const parked = await ask(holdCovered(redis, holds));
         log.info({ event: "admin.hold", by: request.ip, hold: holdRuleId(rule), reason, until, parked });
         reply.code(201);
         // The store sets the time of creation.
@@ -57,7 +57,7 @@ export function holdRoutes({ holds, redis, log, now }: AdminDependencies): Route
       async handle({ params: { id }, request }) {
         const removed = await ask(holds.remove([id]));
         if (removed === 0) throw new Problem(404, `There is no hold ${id}.`);
-        const report = await ask(releaseHeld(redis, holds));
+        const report = await ask(releaseUncovered(redis, holds));
         log.info({ event: "admin.unhold", by: request.ip, hold: id, ...report });
         return report;
       },

@@ -1,27 +1,27 @@
-/** The jobs that a worker holds at this moment, and how it keeps hold of them when Redis was away or was emptied. Owns one timer. */
+/** The active jobs of one worker, and how it keeps their locks when Redis was away or was emptied. Owns one timer. */
 import type { Logger } from "../../runtime/log.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
-import type { QueueName } from "../contract/contract.ts";
-import { otherQueue } from "../contract/contract.ts";
-import { jobName, jobOptions } from "../contract/delivery-job.ts";
-import { readEpoch } from "./epoch.ts";
-import { epochKey, queueBase } from "./keys.ts";
-import { reclaimJobs } from "./scripts.ts";
+import { otherQueue, type QueueName } from "../contract/contract.ts";
+import { epochKey, readEpoch } from "./epoch.ts";
+import { jobName, jobOptions } from "./jobs.ts";
+import { queueBase } from "./keys.ts";
+import { reclaimScript } from "./worker-scripts.ts";
 
-interface Held {
+interface ActiveJob {
   token: string;
-  data: unknown;
+  payload: unknown;
   lost: boolean;
 }
 
 export class ActiveJobs {
-  readonly #jobs = new Map<string, Held>();
+  readonly #jobs = new Map<string, ActiveJob>();
   readonly #queue: QueueName;
   readonly #redis: RedisConnection;
   readonly #lockMs: number;
   readonly #log: Logger;
-  /** Under which all jobs in hand were taken; another one in Redis says that it was emptied since. */
+  /** The epoch under which all of these jobs were taken; another one in Redis means that it was emptied since. */
   #epoch: string | undefined;
+  #whenIdle: (() => void) | undefined;
 
   constructor(queue: QueueName, redis: RedisConnection, lockMs: number, log: Logger) {
     this.#queue = queue;
@@ -34,46 +34,55 @@ export class ActiveJobs {
     return this.#jobs.size;
   }
 
-  add(jobId: string, token: string, data: unknown): void {
-    this.#jobs.set(jobId, { token, data, lost: false });
+  add(jobId: string, token: string, payload: unknown): void {
+    this.#jobs.set(jobId, { token, payload, lost: false });
   }
 
   delete(jobId: string): void {
     this.#jobs.delete(jobId);
+    if (this.#jobs.size === 0) this.#whenIdle?.();
   }
 
-  /** Someone else has the job, or it ended elsewhere: nothing may be said about it any more. */
+  /** Resolves when there are none. */
+  idle(): Promise<void> {
+    if (this.#jobs.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenIdle = resolve;
+    });
+  }
+
+  /** Another worker has the job, or it ended elsewhere: this worker must not change it any more. */
   isLost(jobId: string): boolean {
     return this.#jobs.get(jobId)?.lost ?? true;
   }
 
   /**
-   * Takes locks again that have run out, and puts jobs back that an emptied Redis forgot.
-   * @returns the jobs that are lost
+   * Takes locks again that have run out, and restores jobs that an emptied Redis lost.
+   * @returns the ids of the jobs that are lost
    */
   async reclaim(jobIds: Iterable<string>): Promise<string[]> {
     const args: string[] = [];
     for (const jobId of jobIds) {
-      const held = this.#jobs.get(jobId);
-      if (held && !held.lost) args.push(jobId, held.token, JSON.stringify(held.data ?? null));
+      const job = this.#jobs.get(jobId);
+      if (job && !job.lost) args.push(jobId, job.token, JSON.stringify(job.payload ?? null));
     }
     if (args.length === 0) return [];
     const keys = [queueBase(this.#queue), queueBase(otherQueue(this.#queue)), epochKey];
     const head = [this.#lockMs, this.#epoch ?? "", Date.now(), jobName, jobOptions];
     try {
-      const lost = (await reclaimJobs.run(this.#redis, keys, [...head, ...args])) as string[];
+      const lost = (await reclaimScript.run(this.#redis, keys, [...head, ...args])) as string[];
       for (const jobId of lost) {
-        const held = this.#jobs.get(jobId);
-        if (held) held.lost = true;
+        const job = this.#jobs.get(jobId);
+        if (job) job.lost = true;
       }
       return lost;
     } catch (error) {
-      this.#log.debug({ err: error, queue: this.#queue }, "could not take locks again");
+      this.#log.debug({ err: error, queue: this.#queue }, "could not take job locks again");
       return [];
     }
   }
 
-  /** Runs a script that needs the job's lock; once more when the lock was gone and could be taken again. */
+  /** Runs a script that needs the job's lock; a second time when the lock was gone and could be taken again. */
   async retryWithLock(jobId: string, script: () => Promise<number>): Promise<number> {
     const code = await script();
     if (code >= 0) return code;
@@ -82,8 +91,9 @@ export class ActiveJobs {
   }
 
   /**
-   * Looks regularly whether Redis was emptied, and then puts back what is in hand, before the keeper finds it missing.
-   * @param whenLost  called with jobs that could not be put back
+   * Checks regularly whether Redis was emptied, and restores the active jobs then, before the reconciler finds them
+   * missing.
+   * @param whenLost  called with the ids of jobs that could not be restored
    * @returns what stops it
    */
   watchEpoch(everyMs: number, whenLost: (jobIds: string[]) => void): () => void {

@@ -1,4 +1,4 @@
-/** The queues as BullMQ objects, for dashboards that read them. Owns one connection; close() ends it. */
+/** The queues as BullMQ objects, for dashboards that only read them. Owns one connection; close() ends it. */
 import { Queue } from "bullmq";
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, queuePrefix, type RedisConfig } from "../../runtime/redis.ts";
@@ -15,7 +15,7 @@ export function openBoardQueues(redisConfig: RedisConfig, log: Logger): BoardQue
     const queue = new Queue(name, {
       connection: redis,
       prefix: queuePrefix,
-      // A dashboard only looks: it writes no metadata, and opens while Redis is away.
+      // A dashboard writes no metadata, and opens while Redis is away.
       skipMetasUpdate: true,
       skipVersionCheck: true,
       skipWaitingForReady: true,

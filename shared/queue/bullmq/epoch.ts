@@ -1,9 +1,10 @@
-/** A random value that lives as long as what Redis remembers: by it everyone notices that Redis was emptied. */
+/** The epoch: a random value in Redis that is lost when Redis is emptied, so that every process notices. Not BullMQ's. */
 import { randomUUID } from "node:crypto";
-import type { RedisConnection } from "../../runtime/redis.ts";
-import { epochKey } from "./keys.ts";
+import { queuePrefix, type RedisConnection } from "../../runtime/redis.ts";
 
-/** The epoch; a new one begins when there is none. */
+export const epochKey = `${queuePrefix}:epoch`;
+
+/** The epoch; begins a new one when there is none. */
 export async function readEpoch(redis: RedisConnection): Promise<string> {
   const epoch = await redis.get(epochKey);
   if (epoch !== null) return epoch;

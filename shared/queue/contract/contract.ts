@@ -76,11 +76,17 @@ export const deliveryJobSchema = z.object({
   again: z.literal(true).optional(),
   /** Put back from the dead at this time: its time to expire counts from here. */
   revivedAtMs: z.number().optional(),
-  /** How long holds have kept it: time that does not count towards its expiry. Written by `moveDue`. */
+  /** How long holds have kept it: time that does not count towards its expiry. Written when a hold ends. */
   heldMs: z.number().optional(),
   history: historySchema.optional(),
 });
 export type DeliveryJob = Omit<z.infer<typeof deliveryJobSchema>, "history"> & { history?: AttemptHistory };
+
+/** @returns `undefined` when the payload is not that of a delivery job */
+export function parseDeliveryJob(payload: unknown): DeliveryJob | undefined {
+  const parsed = deliveryJobSchema.safeParse(payload);
+  return parsed.success ? (parsed.data as DeliveryJob) : undefined;
+}
 
 /** One notification to make. Which recipients failed or are late, and why, stands in the spool's states. */
 export const bounceJobSchema = z.discriminatedUnion("kind", [

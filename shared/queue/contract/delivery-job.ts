@@ -1,4 +1,4 @@
-/** How a delivery job is made from a message: one job for each part. Pure. */
+/** How a delivery job is made from a message, one for each recipient group, and the ids of bounce jobs. Pure. */
 import type { MessageMeta } from "../../mail/message.ts";
 import type { RouteSummary } from "../../routing/route.ts";
 import type { StoredMessage } from "../../spool/spool.ts";
@@ -10,32 +10,24 @@ import {
   delayWarningJobId,
 } from "./contract.ts";
 
-/** One word for all jobs of a queue: it is stored with each of them. */
-export const jobName = "mail";
-
 /**
- * The options that BullMQ stores with each job. Our workers decide about retries themselves and let nothing fail;
- * should a failure slip through, BullMQ must not give up.
- */
-export const jobOptions = JSON.stringify({ attempts: 1_000_000_000 });
-
-/**
- * @param route  what the job carries until the first attempt
- * @param again  it may have been added before
- * @throws RangeError when the message has no such part
+ * @param group       number of the recipient group
+ * @param route       what the job carries until the first attempt
+ * @param redelivery  a worker may have had an earlier job of the group
+ * @throws RangeError when the message has no such group
  */
 export function makeDeliveryJob(
   { meta, locator }: StoredMessage,
-  part: number,
+  group: number,
   route: RouteSummary,
-  again: boolean,
+  redelivery: boolean,
 ): DeliveryJob {
-  const recipients = meta.parts[part];
-  if (recipients === undefined) throw new RangeError(`message ${meta.id} has no part ${part}`);
+  const recipients = meta.parts[group];
+  if (recipients === undefined) throw new RangeError(`message ${meta.id} has no recipient group ${group}`);
   const job: DeliveryJob = {
     version: 1,
     id: meta.id,
-    part,
+    part: group,
     locator,
     from: meta.envelope.reversePath,
     to: recipients.map((index) => meta.envelope.recipients[index]?.address ?? ""),
@@ -45,13 +37,13 @@ export function makeDeliveryJob(
     receivedAtMs: meta.receivedAtMs,
   };
   if (meta.messageId !== undefined) job.messageId = meta.messageId;
-  if (again) job.again = true;
+  if (redelivery) job.again = true;
   const history = historyOf(meta, recipients);
   if (history !== undefined) job.history = history;
   return job;
 }
 
-/** Where the attempt while the client waited was the first one: what is known of it. */
+/** The history of a message that was tried inline, while its client waited: that was the first attempt. */
 function historyOf({ tried }: MessageMeta, recipients: readonly number[]): AttemptHistory | undefined {
   const last =
     tried?.last.filter(({ recipients: [one] }) => one !== undefined && recipients.includes(one)) ?? [];
@@ -59,7 +51,7 @@ function historyOf({ tried }: MessageMeta, recipients: readonly number[]): Attem
   return first && { attempts: 1, lastAttemptAtMs: first.diagnosis.atMs, last };
 }
 
-/** The id of a bounce job: the same for the same news, so that adding is idempotent. */
+/** The id of a bounce job: the same for the same report, so that adding is idempotent. */
 export function bounceId(job: BounceJob): string {
   switch (job.kind) {
     case "failed":

@@ -1,15 +1,18 @@
-/** What services may do with the queues; BullMQ stays behind it. */
+/** What services may do with the queues; BullMQ stays hidden behind these interfaces. */
 import type { RouteSummary } from "../../routing/route.ts";
 import type { StoredMessage } from "../../spool/spool.ts";
 import type { AttemptHistory, BounceJob, DeliveryJob, DeliveryQueueName } from "./contract.ts";
 import type { DeadJob } from "./dead-job.ts";
 
-/** What a handler wants to happen to its job. Expected outcomes only; a throw means a bug or a dead dependency and retries soon. */
+/**
+ * What becomes of a delivery job after its handler. Expected outcomes only: a handler that throws has met a defect or a
+ * dependency that is away, and its job is retried soon. Times in epoch milliseconds.
+ */
 export type JobNext =
   | { kind: "done" }
-  /** Deferred: back at `atMs` (epoch milliseconds), in `queue`, with what was learned. */
+  /** Deferred: due at `atMs`, in `queue`, with the history of its attempts. */
   | { kind: "later"; atMs: number; queue: DeliveryQueueName; history: AttemptHistory; route: RouteSummary }
-  /** Not tried at all (held, or the destination is full): back at `atMs`, nothing counted. */
+  /** Not tried at all, since the destination is full: due at `atMs`, and no attempt is counted. */
   | { kind: "postponed"; atMs: number };
 
 export interface DeliveryTask {
@@ -17,15 +20,15 @@ export interface DeliveryTask {
   queue: DeliveryQueueName;
   job: DeliveryJob;
   /**
-   * The job may have been worked on before, here or elsewhere: retried, restarted after a crash, or added again.
-   * Read the states `fresh` then: whoever settles does it before the job ends.
+   * A worker may have had the job before: it was retried, restarted after a crash, or added again. Read the states
+   * `fresh` then: a worker settles before its job ends.
    */
   mayHaveRun?: boolean;
-  /** Aborted when the job's lock is lost or the worker is told to stop at once: end the attempt. */
+  /** Aborted when the job's lock is lost or the worker must stop at once: end the attempt. */
   signal: AbortSignal;
 }
 
-/** What a handler wants to happen to a bounce job. */
+/** What becomes of a bounce job after its handler. */
 export type BounceNext = { kind: "done" } | { kind: "postponed"; atMs: number };
 
 export interface BounceTask {
@@ -41,24 +44,24 @@ export interface Consumer {
   close(graceMs: number): Promise<void>;
 }
 
-/** Puts jobs in. Every add is idempotent by job id. All reject within a few seconds while Redis is out of reach. */
+/** Adds jobs. Every add is idempotent by job id. All reject within a few seconds while Redis is out of reach. */
 export interface Producer {
   /**
-   * Every part of every message, at once. `routes[n]` is the route of part n until its first attempt.
-   * `again` when an earlier try may have arrived after all.
+   * Adds a job for every recipient group of every message, at once. `routes[n]` is the route of group n until its first
+   * attempt. `redelivery`: an earlier add may have arrived, and a worker may have had the job.
    */
   addDeliveries(
-    messages: { message: StoredMessage; routes: RouteSummary[]; again?: boolean }[],
+    messages: { message: StoredMessage; routes: RouteSummary[]; redelivery?: boolean }[],
   ): Promise<void>;
-  /** @param delayMs  time for further news of the same kind about the message to join (`failed` and `delayed`) */
+  /** @param delayMs  time for further failures or delays of the message to join (`failed` and `delayed`) */
   addBounce(job: BounceJob, delayMs: number): Promise<void>;
   addDead(job: DeadJob): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * Enqueues accepted messages in the background, in batches, and repeats until it succeeds.
- * What it still holds when the process dies is found again by the keeper: the spool is the truth.
+ * Enqueues accepted messages in the background, in batches, and repeats until it succeeds. The reconciler enqueues
+ * what it still has when the process dies: the spool is the truth.
  */
 export interface Publisher {
   publish(message: StoredMessage, routes: RouteSummary[]): void;

@@ -3,8 +3,7 @@
  * and in a file beside the spool. Owns two connections and a timer; close() ends them.
  */
 import type { Logger } from "../../runtime/log.ts";
-import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
-import { holdsChannel, holdsKey } from "../bullmq/keys.ts";
+import { createRedis, queuePrefix, type RedisConfig } from "../../runtime/redis.ts";
 import { type HoldsCopy, readHoldsFile, writeHoldsFile } from "./file.ts";
 import { type Holdable, HoldMatcher, type HoldRule, holdRuleId, holdRuleSchema } from "./rules.ts";
 
@@ -30,6 +29,10 @@ export interface Holds {
   close(): Promise<void>;
 }
 
+/** A hash: hold rules by id, and `version`. */
+const holdsKey = `${queuePrefix}:holds`;
+/** A channel: the holds changed. */
+const holdsChannel = `${queuePrefix}:holds:changed`;
 /** Besides the messages of Redis, which may be missed. */
 const pollMs = 5_000;
 

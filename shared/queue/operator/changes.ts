@@ -1,22 +1,19 @@
-/** What operators do to the jobs that they chose, and what came of it. It owns nothing; the connection is the caller's. */
+/** Changes the jobs that an operator selected, and reports what came of it. It owns nothing; the connection is the caller's. */
 
 import { voidSilences } from "../../limits/cluster-scripts.ts";
 import { voidSilencesKey } from "../../limits/keys.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
-import { heldDueMs, queueBase } from "../bullmq/keys.ts";
-import { addJobs, removeJobs } from "../bullmq/scripts.ts";
+import { type JobStatus, type ListedQueue, listedQueues } from "../bullmq/job-places.ts";
+import { addJobs, holdJobs, makeDue, releaseJobs, removeJobs } from "../bullmq/jobs.ts";
 import { requeuedJob } from "../contract/dead-job.ts";
-import { jobName, jobOptions } from "../contract/delivery-job.ts";
 import { type HoldRule, holdRuleId } from "../holds/rules.ts";
 import type { Holds } from "../holds/store.ts";
-import { moveJobs } from "./hold-enforcement.ts";
-import { type ListedQueue, listedQueues } from "./jobs.ts";
-import { type InspectedJob, type JobStatus, jobIdOf } from "./rows.ts";
+import { type InspectedJob, jobIdOf } from "./rows.ts";
 import type { JobFinder, JobSelection } from "./selection.ts";
 
-/** What became of a change. */
+/** What came of a change. */
 export interface ChangeReport {
-  /** Jobs that were named or that match. */
+  /** Jobs that were selected. */
   matched: number;
   changed: number;
   /** The first thousand at most. */
@@ -26,13 +23,14 @@ export interface ChangeReport {
 }
 
 export interface HoldReport extends ChangeReport {
-  /** The id of the rule that also holds what comes later; null when only the jobs that were there are held. */
+  /** The id of the rule that also holds later mail; null when only the jobs that were there are held. */
   rule: string | null;
 }
 
-/** For people, and epoch milliseconds after which a hold ends by itself. */
 export interface HoldTerms {
+  /** For people to read. */
   reason?: string;
+  /** Epoch milliseconds after which the hold ends by itself. */
   untilMs?: number;
 }
 
@@ -52,10 +50,10 @@ export class JobChanges {
   }
 
   async retry(selection: JobSelection): Promise<ChangeReport> {
-    // Who says "now" wants a real attempt, also where nobody answered lately.
+    // "Now" means a real attempt, also at a destination that is remembered as dead.
     await voidSilences.run(this.#redis, [voidSilencesKey], [silencesVoidMs]);
     return this.#change(selection, whyNotRetried, (queue, jobs) =>
-      moveJobs(this.#redis, queue, jobs.map(jobIdOf), Date.now(), false),
+      makeDue(this.#redis, queue, jobs.map(jobIdOf), Date.now()),
     );
   }
 
@@ -63,16 +61,16 @@ export class JobChanges {
     const terms = { reason, ...(untilMs === undefined ? {} : { untilMs }) };
     const rule = ruleFor(selection);
     if (rule !== undefined) await this.#holds.add([{ ...rule, ...terms }]);
-    const park = async (queue: ListedQueue, jobs: InspectedJob[]): Promise<Done> => {
+    const act = async (queue: ListedQueue, jobs: InspectedJob[]): Promise<Done> => {
       if (rule === undefined) {
         await this.#holds.add(jobs.map((job) => ({ kind: "message", value: jobIdOf(job), ...terms })));
       }
       const idle = jobs.filter(({ status }) => status === "waiting" || status === "deferred").map(jobIdOf);
-      const left = await moveJobs(this.#redis, queue, idle, heldDueMs(Date.now()), true);
-      // What a worker has in hand is held too: the rule parks it when it comes back.
+      const left = await holdJobs(this.#redis, queue, idle, Date.now());
+      // Active jobs count as held: the rule holds them when their workers defer them.
       return { left, changed: left + jobs.length - idle.length };
     };
-    const report = await this.#change(selection, whyNotHeld, park, "held");
+    const report = await this.#change(selection, whyNotHeld, act, "held");
     return { ...report, rule: rule === undefined ? null : holdRuleId(rule) };
   }
 
@@ -93,10 +91,10 @@ export class JobChanges {
           if (rule === undefined) free.push(job);
           else skipped.push({ id: jobIdOf(job), reason: `is still held by ${holdRuleId(rule)}` });
         }
-        const parked = free.filter(({ status }) => status === "held").map(jobIdOf);
-        const left = await moveJobs(this.#redis, queue, parked, Date.now(), false);
-        // The others had not been parked yet; nothing parks them now.
-        return { left, changed: left + free.length - parked.length, skipped };
+        const held = free.filter(({ status }) => status === "held").map(jobIdOf);
+        const left = await releaseJobs(this.#redis, queue, held, Date.now());
+        // The others were under a rule, but not held yet.
+        return { left, changed: left + free.length - held.length, skipped };
       },
     );
   }
@@ -107,7 +105,7 @@ export class JobChanges {
       ({ status }) => (status === "active" ? "is being delivered" : undefined),
       async (queue, jobs) => {
         const ids = jobs.map(jobIdOf);
-        const removed = Number(await removeJobs.run(this.#redis, [queueBase(queue)], ids));
+        const removed = await removeJobs(this.#redis, queue, ids);
         await this.#holds.remove(ids.map((value) => holdRuleId({ kind: "message", value })));
         return removed;
       },
@@ -120,10 +118,9 @@ export class JobChanges {
       ({ status }) => (status === "dead" ? undefined : "is not dead"),
       async (_, jobs) => {
         const nowMs = Date.now();
-        const flat = jobs.flatMap((job) => [jobIdOf(job), JSON.stringify(requeuedJob(job, nowMs))]);
-        const keys = [queueBase("delivery"), queueBase("delivery-slow")];
-        await addJobs.run(this.#redis, keys, [Date.now(), 0, jobName, jobOptions, 0, ...flat]);
-        return Number(await removeJobs.run(this.#redis, [queueBase("dead")], jobs.map(jobIdOf)));
+        const requeued = jobs.map((job) => ({ jobId: jobIdOf(job), payload: requeuedJob(job, nowMs) }));
+        await addJobs(this.#redis, "delivery", requeued);
+        return removeJobs(this.#redis, "dead", jobs.map(jobIdOf));
       },
     );
   }
@@ -132,7 +129,7 @@ export class JobChanges {
     selection: JobSelection,
     refuse: (job: InspectedJob) => string | undefined,
     act: (queue: ListedQueue, jobs: InspectedJob[]) => Promise<number | Done>,
-    spare?: JobStatus,
+    skip?: JobStatus,
   ): Promise<ChangeReport> {
     const report: ChangeReport = { matched: 0, changed: 0, skipped: [], unknown: [] };
     const actOnChunk = async (jobs: InspectedJob[]): Promise<number> => {
@@ -156,7 +153,7 @@ export class JobChanges {
       }
       return left;
     };
-    report.unknown = await this.#finder.forEach(selection, actOnChunk, spare);
+    report.unknown = await this.#finder.forEach(selection, actOnChunk, skip);
     return report;
   }
 }
@@ -187,7 +184,7 @@ function whyNotHeld({ status }: InspectedJob): string | undefined {
   return status === "dead" ? "is dead: nobody delivers it" : undefined;
 }
 
-/** The rule that says the same as a selection, for what is there and for what will come; not every one has one. */
+/** The rule that covers the same mail as a selection, later mail included; `undefined` where no single rule does. */
 export function ruleFor(selection: JobSelection): Pick<HoldRule, "kind" | "value"> | undefined {
   if ("ids" in selection) return undefined;
   const given = Object.entries(selection.filter).filter(([, value]) => value !== undefined);

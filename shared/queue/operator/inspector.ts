@@ -1,57 +1,54 @@
 /**
- * The queues as operators see and change them: for the admin's API and `postern queue`. Made for a million jobs: pages
- * and chunks, no KEYS. Owns one connection; close() ends it.
+ * The operator's room: lists the queues and changes jobs, for the admin's API and `postern queue`. Made for a million
+ * jobs: pages and chunks, no KEYS. Owns one connection; close() ends it.
  */
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
-import { heldFromScore, queueKey } from "../bullmq/keys.ts";
-import { type QueueName, queueNames } from "../contract/contract.ts";
+import { countJobs, pageOfJobs, type QueueCounts } from "../bullmq/job-places.ts";
 import type { Holds } from "../holds/store.ts";
 import { type ChangeReport, type HoldReport, type HoldTerms, JobChanges } from "./changes.ts";
-import { pageOf, readJobs } from "./jobs.ts";
 import { type InspectedJob, type JobFilter, jobIdOf, jobMatcher, type QueueRow, rowOf } from "./rows.ts";
 import { JobFinder, type JobSelection, sections } from "./selection.ts";
 
+export type { QueueCounts } from "../bullmq/job-places.ts";
 export type { ChangeReport } from "./changes.ts";
 export type { JobSelection } from "./selection.ts";
 
 export interface JobPage {
   rows: QueueRow[];
-  /** For the next page; `null` after the last. A page may be short and yet have a next one: searching takes time. */
+  /** For the next page; `null` after the last. A short page may have a next one: a search that takes long ends its page. */
   next: string | null;
 }
 
-export type QueueCounts = Record<QueueName, Record<"waiting" | "active" | "deferred" | "held", number>>;
-
 export interface Inspector {
   list(filter: JobFilter, page: { limit: number; cursor?: string }): Promise<JobPage>;
-  /** The jobs that an id names: see JobSelection. Empty when there are none. */
+  /** The jobs that an id names, as in JobSelection. */
   find(id: string): Promise<InspectedJob[]>;
-  /** The selected jobs, chunk by chunk, with what must be known to settle them in the spool before a change. */
+  /** Calls back with the selected jobs, chunk by chunk, so that they can be settled in the spool before a change. */
   forEach(
     selection: JobSelection,
     each: (jobs: InspectedJob[]) => Promise<void>,
   ): Promise<{ unknown: string[] }>;
   /** Jobs by queue and status, `dead` ones as waiting in the queue `dead`. */
   counts(): Promise<QueueCounts>;
-  /** Deferred jobs become due now; held ones are spared. */
+  /** Makes deferred jobs due now; held ones stay held. */
   retry(selection: JobSelection): Promise<ChangeReport>;
   /**
-   * Parks jobs until release(). `--all`, one sender or one destination become a rule that also holds what comes later;
-   * anything else is held job by job.
+   * Holds jobs until release(). All mail, one sender or one destination become a rule that also holds later mail; any
+   * other selection is held job by job.
    */
   hold(selection: JobSelection, terms?: HoldTerms): Promise<HoldReport>;
-  /** Takes back what hold() did with the same selection; what another rule still holds stays parked. */
+  /** Ends what hold() did with the same selection; jobs under another rule stay held. */
   release(selection: JobSelection): Promise<ChangeReport>;
-  /** Takes jobs out. Settle them as `removed` in the spool first, or the keeper puts them back. */
+  /** Removes jobs. Settle their recipients as `removed` in the spool first, or the reconciler adds the jobs again. */
   remove(selection: JobSelection): Promise<ChangeReport>;
-  /** Dead jobs are delivered again. Settle their recipients as `pending` in the spool first. */
+  /** Requeues dead jobs for delivery. Settle their recipients as `pending` in the spool first. */
   requeue(selection: JobSelection): Promise<ChangeReport>;
   close(): Promise<void>;
 }
 
 const pageChunk = 500;
-/** A search that finds little ends its page after so long. */
+/** A search ends its page after so long. */
 const searchMs = 2_000;
 const cursorPattern = /^(\d{1,2})\.(\d{1,15})$/;
 
@@ -78,7 +75,7 @@ export function createInspector(options: { redis: RedisConfig; holds: Holds; log
     },
 
     async list(filter, { limit, cursor }) {
-      const parts = sections(filter);
+      const wanted = sections(filter);
       const start = cursor === undefined ? ["", "0", "0"] : cursorPattern.exec(cursor);
       if (start === null) throw new BadCursor("not a cursor of this list");
       let section = Number(start[1]);
@@ -86,12 +83,12 @@ export function createInspector(options: { redis: RedisConfig; holds: Holds; log
       const matches = jobMatcher(filter, Date.now());
       const untilMs = Date.now() + searchMs;
       const rows: QueueRow[] = [];
-      for (; section < parts.length; section++, offset = 0) {
-        const [queue, status] = parts[section] ?? ["delivery", "waiting"];
+      for (; section < wanted.length; section++, offset = 0) {
+        const [queue, status] = wanted[section] ?? ["delivery", "waiting"];
         for (;;) {
-          const places = await pageOf(redis, queue, status, offset, pageChunk);
+          const places = await pageOfJobs(redis, queue, status, offset, pageChunk);
           if (places.length === 0) break;
-          const jobs = new Map((await readJobs(redis, places, holds)).map((job) => [jobIdOf(job), job]));
+          const jobs = new Map((await finder.read(places)).map((job) => [jobIdOf(job), job]));
           for (const { jobId } of places) {
             offset++;
             const job = jobs.get(jobId);
@@ -105,25 +102,7 @@ export function createInspector(options: { redis: RedisConfig; holds: Holds; log
       return { rows, next: null };
     },
 
-    async counts() {
-      const pipeline = redis.pipeline();
-      for (const queue of queueNames) {
-        pipeline.llen(queueKey(queue, "wait"));
-        pipeline.llen(queueKey(queue, "active"));
-        pipeline.zcount(queueKey(queue, "delayed"), "-inf", `(${heldFromScore}`);
-        pipeline.zcount(queueKey(queue, "delayed"), heldFromScore, "+inf");
-      }
-      const values = ((await pipeline.exec()) ?? []).map(([error, value]) => {
-        if (error) throw error;
-        return Number(value);
-      });
-      const counts = {} as QueueCounts;
-      queueNames.forEach((queue, index) => {
-        const [waiting = 0, active = 0, deferred = 0, held = 0] = values.slice(index * 4, index * 4 + 4);
-        counts[queue] = { waiting, active, deferred, held };
-      });
-      return counts;
-    },
+    counts: () => countJobs(redis),
 
     retry: (selection) => changes.retry(selection),
     hold: (selection, terms = {}) => changes.hold(selection, terms),

@@ -1,14 +1,13 @@
-/** What people see of a delivery job, and the filters by which they choose jobs. Pure. */
+/** What operators see of a delivery job, and the filters by which they select jobs. Pure. */
+import type { JobStatus, ListedQueue } from "../bullmq/job-places.ts";
 import { type DeliveryJob, deliveryJobId, type QueueName } from "../contract/contract.ts";
 import type { DeadJob } from "../contract/dead-job.ts";
 import { addressMatcher } from "../holds/pattern.ts";
 import type { HoldRule } from "../holds/rules.ts";
 
-export type JobStatus = "waiting" | "active" | "deferred" | "held" | "dead";
-
-/** One job as lists show it; times are ISO 8601. */
+/** One job as lists show it: a recipient group of a message. Times are ISO 8601. */
 export interface QueueRow {
-  /** The job's id: the message's queue id, `-`, and the number of its part. */
+  /** The job's id: the message's queue id, `-`, and the number of the recipient group. */
   id: string;
   /** The Message-ID field; `null` when the message has none. */
   messageId: string | null;
@@ -16,7 +15,7 @@ export interface QueueRow {
   from: string;
   to: string[];
   route: string;
-  queue: Exclude<QueueName, "bounce">;
+  queue: ListedQueue;
   status: JobStatus;
   attempts: number;
   /** `null` when it is not deferred. */
@@ -28,9 +27,9 @@ export interface QueueRow {
   reason: string | null;
 }
 
-/** A job with all that is known of it. */
+/** A job with its place and what holds it. */
 export interface InspectedJob {
-  queue: Exclude<QueueName, "bounce">;
+  queue: ListedQueue;
   status: JobStatus;
   job: DeliveryJob;
   /** Epoch milliseconds; only for deferred ones. */
@@ -41,18 +40,18 @@ export interface InspectedJob {
   dead?: DeadJob;
 }
 
-/** All that is given must match. */
+/** A job matches when every given condition does. */
 export interface JobFilter {
   /** An address or a pattern with `*`; any recipient. */
   to?: string;
   /** An address, a pattern with `*`, or `<>`. */
   from?: string;
-  /** A part of the route, in any case. */
+  /** A substring of the route, in any case. */
   route?: string;
   /** Received at least so long ago. */
   olderMs?: number;
   status?: JobStatus;
-  /** A part of the reason, in any case. */
+  /** A substring of the reason or of a server's reply, in any case. */
   error?: string;
   queue?: QueueName;
   /** The Message-ID field with its angle brackets. */
@@ -107,7 +106,7 @@ export function jobMatcher(filter: JobFilter, nowMs: number): (inspected: Inspec
   };
 }
 
-/** All that went wrong, the other servers' own words included. */
+/** Every reason that the job has, replies of other servers included. */
 function errorText(inspected: InspectedJob): string {
   const { job, dead } = inspected;
   const diagnoses = (job.history?.last ?? []).map(({ diagnosis }) => diagnosis);

@@ -1,19 +1,22 @@
-/** Finds the jobs that operators mean, by name or by filter, chunk by chunk. It owns nothing; the connection is the caller's. */
+/** Finds the jobs that operators select, by id or by filter, chunk by chunk. It owns nothing; the connection is the caller's. */
 import type { RedisConnection } from "../../runtime/redis.ts";
-import { parseDeliveryJobId } from "../contract/contract.ts";
-import type { Holds } from "../holds/store.ts";
 import {
-  forEachPlace,
+  forEachJob,
+  type JobPlace,
+  type JobStatus,
   jobIdsOfMessage,
   type ListedQueue,
   listedQueues,
-  locate,
-  readJobs,
+  locateJobs,
+  readPayloads,
   statusesOf,
-} from "./jobs.ts";
-import { type InspectedJob, type JobFilter, type JobStatus, jobMatcher } from "./rows.ts";
+} from "../bullmq/job-places.ts";
+import { parseDeliveryJob, parseDeliveryJobId } from "../contract/contract.ts";
+import { parseDeadJob } from "../contract/dead-job.ts";
+import type { Holds } from "../holds/store.ts";
+import { type InspectedJob, type JobFilter, jobMatcher } from "./rows.ts";
 
-/** Jobs by name, or by what they are like; `{ filter: {} }` is all of them. */
+/** Jobs by id, or by a filter; `{ filter: {} }` is all of them. */
 export type JobSelection =
   /** Job ids, queue ids of messages, or Message-ID fields in angle brackets (these are searched for: slow). */
   { ids: string[] } | { filter: JobFilter };
@@ -40,26 +43,32 @@ export class JobFinder {
       return found;
     }
     const jobIds = parseDeliveryJobId(id) ? [id] : await jobIdsOfMessage(this.#redis, id);
-    return readJobs(this.#redis, await locate(this.#redis, jobIds), this.#holds);
+    return this.read(await locateJobs(this.#redis, jobIds));
+  }
+
+  /** The jobs at these places, as far as they are still there and can be read. */
+  async read(places: readonly JobPlace[]): Promise<InspectedJob[]> {
+    const found = await readPayloads(this.#redis, places);
+    return found.flatMap(({ place, payload }) => this.#inspect(place, payload) ?? []);
   }
 
   /**
-   * Calls back with the selected jobs. While they are changed, none that stays as it was is left out.
-   * @param act    returns how many of the jobs left their status
-   * @param spare  a status that a filter does not reach: where `act` puts the jobs
+   * Calls back with the selected jobs. While they are changed, none that keeps its status is left out.
+   * @param act   returns how many of the jobs left their status
+   * @param skip  a status that a filter does not reach: the one that `act` gives the jobs
    * @returns the ids that name nothing
    */
   async forEach(
     selection: JobSelection,
     act: (jobs: InspectedJob[]) => Promise<number>,
-    spare?: JobStatus,
+    skip?: JobStatus,
   ): Promise<string[]> {
     if ("ids" in selection) return this.#forEachId(selection.ids, act);
     const matches = jobMatcher(selection.filter, Date.now());
     for (const [queue, status] of sections(selection.filter)) {
-      if (status === spare) continue;
-      await forEachPlace(this.#redis, queue, status, async (places) => {
-        const jobs = (await readJobs(this.#redis, places, this.#holds)).filter(matches);
+      if (status === skip) continue;
+      await forEachJob(this.#redis, queue, status, async (places) => {
+        const jobs = (await this.read(places)).filter(matches);
         return jobs.length === 0 ? 0 : act(jobs);
       });
     }
@@ -77,6 +86,23 @@ export class JobFinder {
       if (jobs.length > 0) await act(jobs);
     }
     return unknown;
+  }
+
+  #inspect({ queue, status, dueAtMs }: JobPlace, payload: unknown): InspectedJob | undefined {
+    if (queue === "dead") {
+      const dead = parseDeadJob(payload);
+      return dead && { queue, status, job: dead.job, dead };
+    }
+    const job = parseDeliveryJob(payload);
+    if (job === undefined) return undefined;
+    const hold = status === "held" ? this.#holds.match(job) : undefined;
+    return {
+      queue,
+      status,
+      job,
+      ...(dueAtMs === undefined ? {} : { dueAtMs }),
+      ...(hold === undefined ? {} : { hold }),
+    };
   }
 }
 

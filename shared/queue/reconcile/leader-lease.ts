@@ -2,7 +2,14 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { RedisConnection } from "../../runtime/redis.ts";
-import { keepLease } from "../bullmq/scripts.ts";
+import { Script } from "../../runtime/redis-script.ts";
+
+/** Sets a key's expiry if it still has our value; with 0, deletes it. KEYS: the key. ARGV: value, ms. Returns 1 or 0. */
+const keepLease = new Script(`
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == "0" then return redis.call("DEL", KEYS[1]) end
+return redis.call("PEXPIRE", KEYS[1], ARGV[2])
+`);
 
 export class Lease {
   readonly #redis: RedisConnection;

@@ -6,16 +6,19 @@ import { randomUUID } from "node:crypto";
 import type { Config } from "../../config/schema.ts";
 import type { RouteSummary } from "../../routing/route.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
+import { createRedis, queuePrefix, type RedisConfig } from "../../runtime/redis.ts";
 import type { Spool, StoredMessage } from "../../spool/spool.ts";
 import { readEpoch } from "../bullmq/epoch.ts";
-import { queueBase, reconcilerHeartbeatKey, reconcilerLeaseKey, scanRequestsKey } from "../bullmq/keys.ts";
-import { requeueFailed } from "../bullmq/scripts.ts";
+import { requeueFailed } from "../bullmq/jobs.ts";
 import type { Holds } from "../holds/store.ts";
-import { HoldSweep } from "../operator/hold-sweep.ts";
-import { createProducer } from "../producer.ts";
+import { HoldSweep } from "../holds/sweep.ts";
+import { createProducer, scanRequestsKey } from "../producer.ts";
 import { Lease } from "./leader-lease.ts";
 import { type ScanReport, scanSpool } from "./scan.ts";
+
+const reconcilerLeaseKey = `${queuePrefix}:keeper`;
+/** The leader's last heartbeat; another value means that Redis lost writes. */
+const reconcilerHeartbeatKey = `${queuePrefix}:keeper:heartbeat`;
 
 export interface ReconcilerTiming {
   /** Lease renewal and heartbeat. */
@@ -173,10 +176,10 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       });
     }
     for (const queue of ["delivery", "delivery-slow", "bounce"] as const) {
-      const requeued = Number(await requeueFailed.run(redis, [queueBase(queue)], []));
+      const requeued = await requeueFailed(redis, queue);
       if (requeued > 0) log.warn({ queue, jobs: requeued }, "jobs had failed for BullMQ; they wait again");
     }
-    sweep?.run();
+    sweep?.sweepIfDue();
   };
 
   const loop = (): void => {

@@ -17,13 +17,13 @@ import type { RouteSummary } from "../../routing/route.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import type { RecipientState } from "../../spool/recipient-state.ts";
 import type { Settlement, Spool, StoredMessage } from "../../spool/spool.ts";
-import { jobKey, queueBase } from "../bullmq/keys.ts";
-import { removeJobs } from "../bullmq/scripts.ts";
+import { removeJobs } from "../bullmq/jobs.ts";
+import { jobKey } from "../bullmq/keys.ts";
 import { type BounceJob, deliveryJobId } from "../contract/contract.ts";
 import { deadFromMessage } from "../contract/dead-job.ts";
 import { bounceId, makeDeliveryJob } from "../contract/delivery-job.ts";
 import type { Holds } from "../holds/store.ts";
-import type { Part, QueueProducer } from "../producer.ts";
+import type { GroupToEnqueue, QueueProducer } from "../producer.ts";
 
 export interface ScanContext {
   spool: Spool;
@@ -170,10 +170,16 @@ function both(missing: Need, now: Need): Need {
 async function addMissing(context: ScanContext, needs: Need[], report: ScanReport): Promise<void> {
   const { producer, config, summarizeRoute, holds } = context;
   const nowMs = Date.now();
-  const parts: Part[] = needs.flatMap(({ message, parts }) =>
+  const parts: GroupToEnqueue[] = needs.flatMap(({ message, parts }) =>
     parts.map((part) => {
       const route = summarizeRoute(message, part);
-      return { message, part, route, again: true, heldMs: heldSoFarMs(message, part, route, holds, nowMs) };
+      return {
+        message,
+        group: part,
+        route,
+        redelivery: true,
+        heldMs: heldSoFarMs(message, part, route, holds, nowMs),
+      };
     }),
   );
   if (parts.length > 0) report.deliveries += await producer.addGroups(parts);
@@ -213,6 +219,6 @@ async function expire({ spool, redis }: ScanContext, { message, expired }: Need)
   const settlement: Settlement = { id, recipients, state: { kind: "removed" } };
   await spool.settle([settlement]);
   const jobIds = expired.map(({ part }) => deliveryJobId(id, part));
-  await removeJobs.run(redis, [queueBase("dead")], jobIds);
+  await removeJobs(redis, "dead", jobIds);
   return recipients.length;
 }

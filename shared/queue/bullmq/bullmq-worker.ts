@@ -8,39 +8,42 @@ import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from
 import { settlesWithin } from "../../runtime/with-timeout.ts";
 import type { QueueName } from "../contract/contract.ts";
 import { ActiveJobs } from "./active-jobs.ts";
+import { heldDueMs } from "./due-times.ts";
 import { queueBase } from "./keys.ts";
-import { finishJob, rescheduleJob } from "./scripts.ts";
+import { finishScript, rescheduleScript } from "./worker-scripts.ts";
 
-/** A job as it is handed to the work. */
-export interface Work {
+/** A job as its worker gets it. */
+export interface StartedJob {
   jobId: string;
-  /** Not parsed yet; `undefined` when it is not even JSON. */
-  data: unknown;
-  /** Surprises so far in a row. */
+  /** Not validated yet; `null` when it is not even JSON. */
+  payload: unknown;
+  /** Unexpected errors in a row so far. */
   failures: number;
-  /** It was started before. */
+  /** A worker started it before. */
   restarted: boolean;
   signal: AbortSignal;
 }
 
-/** What becomes of the job. */
-export type WorkEnd =
+/** What becomes of a job after the work on it; times in epoch milliseconds. */
+export type JobEnd =
   | { kind: "done" }
-  /** Done, unless more was added to it while it was worked on: then once more at `againAtMs`. */
+  /** Done, unless more was added to it while it was active: then due once more at `againAtMs`. */
   | { kind: "done-unless-more"; againAtMs: number }
-  /** Due at `atMs` in `queue`. `data` replaces the payload, `failures` the count. */
-  | { kind: "later"; atMs: number; queue: QueueName; data?: unknown; failures?: number };
+  /** Due at `atMs` in `queue`. `payload` replaces the payload, `failures` the count. */
+  | { kind: "later"; atMs: number; queue: QueueName; payload?: unknown; failures?: number }
+  /** Held in its queue until someone releases it. */
+  | { kind: "held" };
 
 export interface WorkerTiming {
   /** A worker that died keeps its jobs for so long. */
   lockMs: number;
   /** How often workers look for jobs whose worker died. */
   stalledCheckMs: number;
-  /** How often a worker looks whether Redis was emptied. */
+  /** How often a worker checks whether Redis was emptied. */
   epochCheckMs: number;
 }
 
-/** Jobs of a killed worker are taken up again within half a minute. */
+/** Jobs of a killed worker are started again within half a minute. */
 export const workerTiming: WorkerTiming = { lockMs: 20_000, stalledCheckMs: 5_000, epochCheckMs: 1_000 };
 
 export interface WorkerOptions {
@@ -50,21 +53,23 @@ export interface WorkerOptions {
   log: Logger;
   timing?: WorkerTiming;
   /** Must not throw. */
-  work(job: Work): Promise<WorkEnd>;
+  handle(job: StartedJob): Promise<JobEnd>;
 }
 
 export interface RunningWorker {
-  /** No new work, active jobs finish within `graceMs`, then their signals abort. */
+  /** Takes no new jobs, lets the active ones finish within `graceMs`, then aborts their signals. */
   close(graceMs: number): Promise<void>;
 }
 
-/** Tells BullMQ that a job has left its hands already. One for all: a stack trace for each would be dear. */
+/** Tells BullMQ that the job is no longer its own to end. One for all: a stack trace for each would be dear. */
 const handedOver = new DelayedError();
 
 /** How long work may go on after its signal was aborted. */
 const afterAbortMs = 2_000;
+/** BullMQ's close() waits without limit for jobs, and for a Redis that is away. */
+const closeMs = 1_000;
 
-/** A payload that is not JSON must not stop the worker in BullMQ's own hands. */
+/** A payload that is not JSON must not stop the worker inside BullMQ. */
 class PatientWorker extends Worker {
   protected override createJob(json: JobJson, jobId: string): Job {
     try {
@@ -76,38 +81,38 @@ class PatientWorker extends Worker {
 }
 
 export function startWorker(options: WorkerOptions): RunningWorker {
-  const { queue, log, work, timing = workerTiming } = options;
+  const { queue, log, handle, timing = workerTiming } = options;
   const redis = createRedis(options.redis, "worker", log);
   const copies = rememberCopies(redis);
   const activeJobs = new ActiveJobs(queue, redis, timing.lockMs, log);
   let closing = false;
-  let whenIdle: (() => void) | undefined;
 
-  const process = async (job: Job, token = "", signal = AbortSignal.abort()): Promise<void> => {
+  const processJob = async (job: Job, token = "", signal = AbortSignal.abort()): Promise<void> => {
     const jobId = job.id ?? "";
     activeJobs.add(jobId, token, job.data);
     try {
-      const end: WorkEnd = closing
+      const end: JobEnd = closing
         ? { kind: "later", atMs: Date.now(), queue }
-        : await work({
+        : await handle({
             jobId,
-            data: job.data,
+            payload: job.data,
             failures: job.attemptsMade,
             restarted: job.attemptsStarted > 1 || job.stalledCounter > 0,
             signal,
           });
       if (activeJobs.isLost(jobId)) throw handedOver;
+      // BullMQ removes the job itself.
       if (end.kind === "done") return;
-      const code = await activeJobs.retryWithLock(jobId, () => apply(redis, queue, jobId, token, end));
-      if (code < 0) log.warn({ jobId, queue, code }, "the job was taken away before its work ended");
+      const code = await activeJobs.retryWithLock(jobId, () => endJob(redis, queue, jobId, token, end));
+      if (code < 0)
+        log.warn({ jobId, queue, code }, "another worker took the job before the work on it ended");
     } finally {
       activeJobs.delete(jobId);
-      if (activeJobs.size === 0) whenIdle?.();
     }
     throw handedOver;
   };
 
-  const worker = new PatientWorker(queue, (job, token, signal) => process(job, token, signal), {
+  const worker = new PatientWorker(queue, (job, token, signal) => processJob(job, token, signal), {
     connection: redis,
     prefix: queuePrefix,
     concurrency: options.concurrency,
@@ -119,55 +124,48 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     removeOnComplete: { count: 0 },
   });
   worker.on("error", (error) => logWorkerError(error, queue, log));
-  const drop = (lost: string[]): void => {
-    for (const jobId of lost) {
+  const cancelLost = (jobIds: string[]): void => {
+    for (const jobId of jobIds) {
       log.warn({ jobId, queue }, "lost the lock of a job; ending the work on it");
       worker.cancelJob(jobId, "lock lost");
     }
   };
-  worker.on("lockRenewalFailed", (jobIds) => void activeJobs.reclaim(jobIds).then(drop));
-  const stopWatching = activeJobs.watchEpoch(timing.epochCheckMs, drop);
+  worker.on("lockRenewalFailed", (jobIds) => void activeJobs.reclaim(jobIds).then(cancelLost));
+  const stopWatching = activeJobs.watchEpoch(timing.epochCheckMs, cancelLost);
 
   return {
     async close(graceMs) {
       closing = true;
       stopWatching();
       await worker.pause(true);
-      const idle = (ms: number): Promise<unknown> =>
-        activeJobs.size === 0
-          ? Promise.resolve()
-          : settlesWithin(
-              new Promise<void>((resolve) => {
-                whenIdle = resolve;
-              }),
-              ms,
-            );
-      await idle(graceMs);
-      if (activeJobs.size > 0) {
+      if (!(await settlesWithin(activeJobs.idle(), graceMs))) {
         worker.cancelAllJobs("shutting down");
-        await idle(afterAbortMs);
+        await settlesWithin(activeJobs.idle(), afterAbortMs);
       }
-      // BullMQ waits without limit for jobs, and for a Redis that is away.
-      await settlesWithin(worker.close(activeJobs.size > 0), 1_000);
+      await settlesWithin(worker.close(activeJobs.size > 0), closeMs);
       for (const connection of [redis, ...copies]) connection.disconnect();
     },
   };
 }
 
-/** @returns 0 or more: it happened; negative: the job is not ours (any more) */
-async function apply(
+/** @returns 0 or more: done; negative: the job is not this worker's any more */
+async function endJob(
   redis: RedisConnection,
   queue: QueueName,
   jobId: string,
   token: string,
-  end: Exclude<WorkEnd, { kind: "done" }>,
+  end: Exclude<JobEnd, { kind: "done" }>,
 ): Promise<number> {
   if (end.kind === "done-unless-more") {
-    return Number(await finishJob.run(redis, [queueBase(queue)], [jobId, token, Math.round(end.againAtMs)]));
+    const args = [jobId, token, Math.round(end.againAtMs)];
+    return Number(await finishScript.run(redis, [queueBase(queue)], args));
   }
-  const data = end.data === undefined ? "" : JSON.stringify(end.data);
-  const args = [jobId, token, Math.round(end.atMs), data, end.failures ?? "", Date.now()];
-  return Number(await rescheduleJob.run(redis, [queueBase(queue), queueBase(end.queue)], args));
+  const nowMs = Date.now();
+  const later: Extract<JobEnd, { kind: "later" }> =
+    end.kind === "held" ? { kind: "later", atMs: heldDueMs(nowMs), queue } : end;
+  const data = later.payload === undefined ? "" : JSON.stringify(later.payload);
+  const args = [jobId, token, Math.round(later.atMs), data, later.failures ?? "", nowMs];
+  return Number(await rescheduleScript.run(redis, [queueBase(queue), queueBase(later.queue)], args));
 }
 
 /** BullMQ makes its blocking connection from ours, and cannot be told to give it up while Redis is away. */
@@ -185,14 +183,14 @@ function rememberCopies(redis: RedisConnection): { disconnect(): void }[] {
 }
 
 function logWorkerError(error: Error & { code?: string }, queue: QueueName, log: Logger): void {
-  // Said already, once per outage, by the connection's own watch.
-  const connectionErrors =
+  // The connection's own watch logs these once per outage.
+  const isConnectionError =
     /^(ECONN|ENOENT|ETIMEDOUT|EPIPE|EHOST|ENET)/.test(error.code ?? "") ||
     /Connection is closed|Stream isn't writeable|connect E|read E|write E/.test(error.message);
-  // Handled where locks are lost.
-  const lockErrors = /could not renew lock|Missing lock|Missing key for job|Lock mismatch/.test(
+  // Active jobs handle these: see reclaim().
+  const isLockError = /could not renew lock|Missing lock|Missing key for job|Lock mismatch/.test(
     error.message,
   );
-  if (connectionErrors || lockErrors) log.debug({ err: error, queue }, "queue worker");
+  if (isConnectionError || isLockError) log.debug({ err: error, queue }, "queue worker");
   else log.error({ err: error, queue }, "queue worker");
 }

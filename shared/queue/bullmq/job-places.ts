@@ -1,0 +1,237 @@
+/** Finds jobs in BullMQ's lists and sets: by id, by page, and whole queues in chunks. It owns nothing; the connection is the caller's. */
+import type { RedisConnection } from "../../runtime/redis.ts";
+import { otherQueue, type QueueName, queueNames } from "../contract/contract.ts";
+import { dueMsOf, heldFromScore } from "./due-times.ts";
+import { jobKey, lockKey, queueBase, queueKey } from "./keys.ts";
+import { findGroupsScript } from "./scripts.ts";
+
+/** `waiting` for a worker, `active` at one, `deferred` until it is due, `held` until it is released; all of `dead` are `dead`. */
+export type JobStatus = "waiting" | "active" | "deferred" | "held" | "dead";
+
+/** The queues that hold mail. */
+export type ListedQueue = Exclude<QueueName, "bounce">;
+export const listedQueues: readonly ListedQueue[] = ["delivery", "delivery-slow", "dead"];
+
+/** Where a job was found. */
+export interface JobPlace {
+  jobId: string;
+  queue: ListedQueue;
+  status: JobStatus;
+  /** Epoch milliseconds; only for deferred ones. */
+  dueAtMs?: number;
+}
+
+export type QueueCounts = Record<QueueName, Record<"waiting" | "active" | "deferred" | "held", number>>;
+
+const chunkSize = 500;
+/** Recipient groups of a message that are looked for: one for each recipient that the default limit allows. */
+const maxGroups = 1024;
+
+/** Which statuses a queue's jobs can have. */
+export function statusesOf(queue: ListedQueue): readonly JobStatus[] {
+  return queue === "dead" ? ["dead"] : ["active", "waiting", "deferred", "held"];
+}
+
+/** The payloads of the jobs at these places, as far as the jobs are still there and their payloads are JSON. */
+export async function readPayloads<P extends JobPlace>(
+  redis: RedisConnection,
+  places: readonly P[],
+): Promise<{ place: P; payload: unknown }[]> {
+  if (places.length === 0) return [];
+  const pipeline = redis.pipeline();
+  for (const { queue, jobId } of places) pipeline.hget(jobKey(queue, jobId), "data");
+  const results = await valuesOf(pipeline);
+  return places.flatMap((place, index) => {
+    const text = results[index];
+    if (typeof text !== "string") return [];
+    try {
+      return [{ place, payload: JSON.parse(text) as unknown }];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** Where each of these jobs is; those that are nowhere are left out. A job id may be in `dead` besides. */
+export async function locateJobs(redis: RedisConnection, jobIds: readonly string[]): Promise<JobPlace[]> {
+  const pipeline = redis.pipeline();
+  for (const jobId of jobIds) {
+    for (const queue of listedQueues) {
+      pipeline.exists(jobKey(queue, jobId));
+      pipeline.zscore(queueKey(queue, "delayed"), jobId);
+      pipeline.exists(lockKey(queue, jobId));
+    }
+  }
+  const values = await valuesOf(pipeline);
+  const places: JobPlace[] = [];
+  let at = 0;
+  for (const jobId of jobIds) {
+    for (const queue of listedQueues) {
+      const [exists, score, locked] = values.slice(at, at + 3);
+      at += 3;
+      if (exists !== 1) continue;
+      if (queue === "dead") places.push({ jobId, queue, status: "dead" });
+      else if (score !== null) places.push(delayedPlace(queue, jobId, Number(score)));
+      else places.push({ jobId, queue, status: locked === 1 ? "active" : "waiting" });
+    }
+  }
+  return places;
+}
+
+/** For each job whether it exists, in its queue or in the other one where it may be: one look at both, so that a job on its way is seen. */
+export async function jobsExist(
+  redis: RedisConnection,
+  jobs: readonly { queue: QueueName; jobId: string }[],
+): Promise<boolean[]> {
+  const pipeline = redis.pipeline();
+  for (const { queue, jobId } of jobs)
+    pipeline.exists(jobKey(queue, jobId), jobKey(otherQueue(queue), jobId));
+  return (await valuesOf(pipeline)).map((count) => Number(count) > 0);
+}
+
+/** The ids of the delivery jobs of a message. */
+export async function jobIdsOfMessage(redis: RedisConnection, messageId: string): Promise<string[]> {
+  const found = (await findGroupsScript.run(redis, listedQueues.map(queueBase), [
+    messageId,
+    maxGroups,
+  ])) as number[][];
+  return [...new Set(found.flat())].sort((a, b) => a - b).map((group) => `${messageId}-${group}`);
+}
+
+/** Jobs by queue and status; those of `dead` count as waiting. */
+export async function countJobs(redis: RedisConnection): Promise<QueueCounts> {
+  const pipeline = redis.pipeline();
+  for (const queue of queueNames) {
+    pipeline.llen(queueKey(queue, "wait"));
+    pipeline.llen(queueKey(queue, "active"));
+    pipeline.zcount(queueKey(queue, "delayed"), "-inf", `(${heldFromScore}`);
+    pipeline.zcount(queueKey(queue, "delayed"), heldFromScore, "+inf");
+  }
+  const values = (await valuesOf(pipeline)).map(Number);
+  const counts = {} as QueueCounts;
+  queueNames.forEach((queue, index) => {
+    const [waiting = 0, active = 0, deferred = 0, held = 0] = values.slice(index * 4, index * 4 + 4);
+    counts[queue] = { waiting, active, deferred, held };
+  });
+  return counts;
+}
+
+/** A page of a queue's jobs in one status, in the order in which workers will take them. */
+export async function pageOfJobs(
+  redis: RedisConnection,
+  queue: ListedQueue,
+  status: JobStatus,
+  offset: number,
+  limit: number,
+): Promise<JobPlace[]> {
+  switch (status) {
+    case "waiting":
+    case "dead": {
+      // Workers pop the tail.
+      const ids = await redis.lrange(queueKey(queue, "wait"), -(offset + limit), -(offset + 1));
+      return ids.reverse().map((jobId) => ({ jobId, queue, status }));
+    }
+    case "active": {
+      const ids = await redis.lrange(queueKey(queue, "active"), offset, offset + limit - 1);
+      return ids.map((jobId) => ({ jobId, queue, status }));
+    }
+    case "deferred":
+    case "held": {
+      const key = queueKey(queue, "delayed");
+      const deferred = status === "held" ? await redis.zcount(key, "-inf", `(${heldFromScore}`) : 0;
+      const first = deferred + offset;
+      const flat = await redis.zrange(key, String(first), String(first + limit - 1), "WITHSCORES");
+      return delayedPlaces(queue, flat).filter((place) => place.status === status);
+    }
+  }
+}
+
+/**
+ * Calls back with every job of a queue in one status, chunk by chunk, while jobs come and go. None that stays is left
+ * out; one may come twice.
+ * @param each  returns how many of the chunk left this status by it
+ */
+export async function forEachJob(
+  redis: RedisConnection,
+  queue: ListedQueue,
+  status: JobStatus,
+  each: (places: JobPlace[]) => Promise<number>,
+): Promise<void> {
+  switch (status) {
+    case "deferred":
+      return forEachDeferred(redis, queue, each);
+    case "held":
+      return inChunks(each, async (start) =>
+        delayedPlaces(
+          queue,
+          await redis.zrangebyscore(
+            queueKey(queue, "delayed"),
+            heldFromScore,
+            "+inf",
+            "WITHSCORES",
+            "LIMIT",
+            start,
+            chunkSize,
+          ),
+        ),
+      );
+    case "active":
+    case "waiting":
+    case "dead": {
+      // Lists grow at the head and shrink at the tail: read from the head, a growing list shows some jobs twice.
+      const key = queueKey(queue, status === "active" ? "active" : "wait");
+      return inChunks(each, async (start) => {
+        const ids = await redis.lrange(key, start, start + chunkSize - 1);
+        return ids.map((jobId) => ({ jobId, queue, status }));
+      });
+    }
+  }
+}
+
+/** ZSCAN returns every member that is there from beginning to end, whatever happens to the others. */
+async function forEachDeferred(
+  redis: RedisConnection,
+  queue: ListedQueue,
+  each: (places: JobPlace[]) => Promise<number>,
+): Promise<void> {
+  let cursor = "0";
+  do {
+    const [next, flat] = await redis.zscan(queueKey(queue, "delayed"), cursor, "COUNT", chunkSize);
+    cursor = next;
+    const places = delayedPlaces(queue, flat).filter(({ status }) => status === "deferred");
+    if (places.length > 0) await each(places);
+  } while (cursor !== "0");
+}
+
+async function inChunks(
+  each: (places: JobPlace[]) => Promise<number>,
+  read: (start: number) => Promise<JobPlace[]>,
+): Promise<void> {
+  for (let start = 0; ; ) {
+    const places = await read(start);
+    if (places.length === 0) return;
+    start += places.length - (await each(places));
+  }
+}
+
+/** @param flat  member, score, member, score … or, by RESP3, [member, score] each */
+function delayedPlaces(queue: ListedQueue, flat: unknown[]): JobPlace[] {
+  const plain = flat.flat();
+  const places: JobPlace[] = [];
+  for (let i = 0; i + 1 < plain.length; i += 2) {
+    places.push(delayedPlace(queue, String(plain[i]), Number(plain[i + 1])));
+  }
+  return places;
+}
+
+function delayedPlace(queue: ListedQueue, jobId: string, score: number): JobPlace {
+  if (score >= heldFromScore) return { jobId, queue, status: "held" };
+  return { jobId, queue, status: "deferred", dueAtMs: dueMsOf(score) };
+}
+
+async function valuesOf(pipeline: ReturnType<RedisConnection["pipeline"]>): Promise<unknown[]> {
+  return ((await pipeline.exec()) ?? []).map(([error, value]) => {
+    if (error) throw error;
+    return value;
+  });
+}
