@@ -22,8 +22,9 @@ import {
   tlsPolicy,
 } from "./tls/policy.ts";
 import { needsSmtpUtf8 } from "./transaction/mail-commands.ts";
-import { type TransactionReport, transact } from "./transaction/mail-transaction.ts";
-import { damageOf, outgoing } from "./transaction/message-data.ts";
+import type { TransactionReport } from "./transaction/mail-transaction.ts";
+import { sendStored } from "./transaction/send-stored.ts";
+import { damageOf, outgoingMessage } from "./transaction/stored-message.ts";
 
 export interface AttemptDeps extends SessionDeps, AddressDeps, AdmissionDeps {
   limitsOf: (destination: string) => DestinationLimits;
@@ -281,14 +282,14 @@ export class Attempt {
       while (todo.length > 0 && reusable) {
         const report = await this.#transact(session, todo);
         // It had been closed while it was idle: as if it had never been there.
-        if (report.untouched && reused && session.connection.disconnectReason?.kind !== "aborted") {
+        if (report.isUntouched && reused && session.connection.disconnectReason?.kind !== "aborted") {
           return { kind: "untouched" };
         }
         for (const [index, outcome] of report.outcomes) {
           last = outcome;
           this.#recipientOutcomes.take(index, outcome);
         }
-        reusable = report.usable;
+        reusable = report.isReusable;
         todo = report.tooMany;
         this.#isConcluded = report.isConcluded === true;
       }
@@ -301,8 +302,8 @@ export class Attempt {
   #transact(session: Session, recipients: number[]): Promise<TransactionReport> {
     const { message, body, drive } = this.#request;
     if (drive !== undefined) return drive(session);
-    const wire = outgoing(message, recipients, body, this.#hide);
-    return transact(session, wire, recipients, this.#deps.timeouts, this.#deps.now);
+    const wire = outgoingMessage(message, recipients, body, this.#hide);
+    return sendStored(session, wire, recipients, this.#deps.timeouts, this.#deps.now);
   }
 
   #leaveOut(group: number[], remote: Remote): void {

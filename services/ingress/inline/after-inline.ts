@@ -5,7 +5,7 @@ import type { Envelope } from "../../../shared/mail/envelope.ts";
 import { wantsReport } from "../../../shared/mail/notify.ts";
 import { expiresAtMs, waitMs } from "../../../shared/queue/contract/retry-schedule.ts";
 import type { Diagnosis, Outcome } from "../../../shared/smtp/diagnosis.ts";
-import { isTooMany } from "../../../shared/smtp-client/transaction/mail-transaction.ts";
+import { isTooManyRecipients } from "../../../shared/smtp-client/transaction/step.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 
 export type AfterInline =
@@ -61,7 +61,7 @@ export function afterInline(
 
 /** The far server said that it is not now, or it may have the message. Too many in one transaction are no such answer. */
 function isAttempt({ reply, possiblyDelivered }: Diagnosis): boolean {
-  if (reply?.command === "RCPT") return !isTooMany(reply, true);
+  if (reply?.command === "RCPT") return !isTooManyRecipients(reply);
   return reply !== undefined || possiblyDelivered === true;
 }
 

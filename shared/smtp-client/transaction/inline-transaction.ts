@@ -1,85 +1,79 @@
 /**
- * A mail transaction that grows as a client speaks: each recipient is passed on and answered, the data goes out while it
- * comes in. It owns nothing: the attempt that conducts it owns the session, and this tells the attempt when to let go.
+ * A mail transaction that grows as a client speaks: each recipient is passed on and answered, the message goes out while
+ * it comes in. It owns nothing: the attempt owns the session, and is told by `signal` when to let go of it.
  */
 import { isAscii } from "node:buffer";
 import { type Envelope, mustHaveTls, type Recipient } from "../../mail/envelope.ts";
-import { deferRefusal, deferred, type Failure, rejected, remoteName } from "../../smtp/diagnose.ts";
+import { deferred, type Failure, remoteName } from "../../smtp/diagnose.ts";
 import type { Diagnosis, Outcome } from "../../smtp/diagnosis.ts";
-import { DotStuffer } from "../../smtp/dot-stuffing.ts";
 import { stopped } from "../next-hops/delivery-addresses.ts";
 import type { SmtpConnection } from "../session/connection.ts";
-import { outcomeOfDisconnect, seconds } from "../session/disconnect-reason.ts";
-import { isPositive, type Session, type TlsResult } from "../session/session.ts";
-import { mailCommand, needsSmtpUtf8, rcptCommand, unfitFor } from "./mail-commands.ts";
-import {
-  isOver,
-  isTooMany,
-  outcomeOfEnd,
-  outcomeOfReply,
-  type TransactionReport,
-} from "./mail-transaction.ts";
+import { seconds } from "../session/disconnect-reason.ts";
+import type { Session, TlsResult } from "../session/session.ts";
+import { needsSmtpUtf8, rejectUnfit, unfitFor } from "./mail-commands.ts";
+import { MailTransaction, type TransactionReport } from "./mail-transaction.ts";
+import { OctetQueue } from "./octet-queue.ts";
 
-/** What the far server says of one recipient while the client waits. */
+/** What the remote server says of one recipient while the client waits. */
 export type RecipientAnswer =
   | { kind: "accepted" }
   | { kind: "rejected"; diagnosis: Diagnosis }
-  /** It cannot tell now, or it said nothing in time: the queue's turn. */
+  /** It cannot tell now, or it said nothing in time: the recipient is left to the queue. */
   | { kind: "deferred"; diagnosis: Diagnosis };
 
-/** What became of all recipients that were accepted. */
+/** How the transaction ended for all recipients that were accepted. */
 export interface InlineEnd {
   outcome: Outcome;
-  /** Of the session; absent in clear text, and where there was no session. */
+  /** Of the session; absent in clear text, and where no message was sent. */
   tls?: TlsResult;
 }
 
 export interface InlineTransactionOptions {
-  /** MAIL's part of it; its recipients are not looked at. */
+  /** What MAIL said; its recipients are not looked at. */
   envelope: Envelope;
-  /** What the client said that the message has, and what we add; absent where it said nothing. */
+  /** The size that the client declared, with what we add; absent where the client declared none. */
   declaredOctets: number | undefined;
   /** The next hop's name, for the log. */
   destination: string;
-  /** For each thing that the client waits for, and for each thing that is waited for from the client. */
+  /** For each reply that the client waits for, and for each step that the client may take. */
   stepMs: number;
   /** For the reply to the final dot: to give up early there makes a second copy (RFC 1047). */
   dotMs: number;
   now: () => number;
 }
 
-/** Octets that may wait for the far server before the client has to. */
-const highWaterOctets = 256 * 1024;
-/** A client that dawdles must not keep a server's connection from others: so many steps, and this pace. */
-const patienceSteps = 6;
+/** Where the transaction stands, seen from the client. */
+type Phase =
+  /** Between two requests of the client. */
+  | { name: "idle" }
+  /** A recipient waits for its answer. */
+  | { name: "rcpt"; recipient: Recipient; answer(answer: RecipientAnswer): void }
+  /** The client sends the message. */
+  | { name: "data"; prefix: Buffer }
+  /** The message is whole, and its outcome is awaited. */
+  | { name: "dot"; prefix: Buffer }
+  | { name: "ended"; end: InlineEnd };
+
+/** A slow client must not keep a server's connection from others: it has the time of so many steps, and this pace. */
+const maxSteps = 6;
 const minOctetsPerSecond = 16 * 1024;
 
 export class InlineTransaction {
   readonly #options: InlineTransactionOptions;
   readonly #controller = new AbortController();
   readonly #ended: Promise<InlineEnd>;
-  #settleEnd: (end: InlineEnd) => void = () => {};
-  #end: InlineEnd | undefined;
-  #asked: { recipient: Recipient; answer(answer: RecipientAnswer): void } | undefined;
-  /** What comes before the message; undefined until the client has said DATA. */
-  #prefix: Buffer | undefined;
-  #chunks: Buffer[] = [];
-  #queuedOctets = 0;
-  /** The client's final dot has come. */
-  #isWhole = false;
-  #isAbandoned = false;
-  /** Waits for the client between two commands. */
-  #isBetween = false;
-  #wake: (() => void) | undefined;
-  #roomMade: (() => void) | undefined;
-  /** A server has taken MAIL. */
-  #hasBegun = false;
-  #begunAtMs = 0;
+  #resolveEnded: (end: InlineEnd) => void = () => {};
+  #phase: Phase = { name: "idle" };
+  readonly #octets = new OctetQueue();
+  /** Set while the driver waits for the client: called when the client has done something. */
+  #onClient: (() => void) | undefined;
+  /** When a server accepted MAIL, epoch milliseconds. */
+  #begunAtMs: number | undefined;
 
   constructor(options: InlineTransactionOptions) {
     this.#options = options;
     this.#ended = new Promise((resolve) => {
-      this.#settleEnd = resolve;
+      this.#resolveEnded = resolve;
     });
   }
 
@@ -88,65 +82,50 @@ export class InlineTransaction {
     return this.#controller.signal;
   }
 
-  /** Whether a server has been reached and has taken MAIL. */
-  get hasBegun(): boolean {
-    return this.#hasBegun;
-  }
-
-  /** It can come to nothing any more: what is written is not sent. */
+  /** Whether its outcome is known: what is written now is not sent. */
   get isOver(): boolean {
-    return this.#end !== undefined;
+    return this.#phase.name === "ended";
   }
 
   /** Passes a recipient on; one at a time. Answers within `stepMs`, never rejects. */
   recipient(recipient: Recipient): Promise<RecipientAnswer> {
-    if (this.#end !== undefined) return Promise.resolve(answerOf(this.#end.outcome));
+    if (this.#phase.name === "ended") return Promise.resolve(answerOf(this.#phase.end.outcome));
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#tooSlow(), this.#options.stepMs);
-      this.#asked = {
-        recipient,
-        answer: (answer) => {
-          clearTimeout(timer);
-          this.#asked = undefined;
-          resolve(answer);
-        },
+      const timer = setTimeout(() => this.#giveUpServer(), this.#options.stepMs);
+      const answer = (answer: RecipientAnswer) => {
+        clearTimeout(timer);
+        resolve(answer);
       };
-      this.#wake?.();
+      this.#enter({ name: "rcpt", recipient, answer });
     });
   }
 
   /** No more recipients: the message follows. @param prefix  what comes before it: our Received field, or nothing */
   startData(prefix: Buffer): void {
-    this.#prefix = prefix;
-    this.#wake?.();
+    if (this.#phase.name === "idle") this.#enter({ name: "data", prefix });
   }
 
   /** The next octets of the message, dot-unstuffed. @returns a promise, which never rejects, to wait for before the next */
   write(chunk: Buffer): Promise<void> | undefined {
-    if (this.#end !== undefined) return undefined;
-    this.#chunks.push(chunk);
-    this.#queuedOctets += chunk.length;
-    this.#wake?.();
-    if (this.#queuedOctets <= highWaterOctets) return undefined;
-    return new Promise((resolve) => {
-      this.#roomMade = resolve;
-    });
+    if (this.#phase.name === "ended") return undefined;
+    const room = this.#octets.push(chunk);
+    this.#onClient?.();
+    return room;
   }
 
-  /** The message is whole. @returns what it came to; never rejects */
+  /** The message is whole. @returns its outcome; never rejects */
   finish(): Promise<InlineEnd> {
-    this.#isWhole = true;
-    this.#wake?.();
+    if (this.#phase.name === "data") this.#enter({ name: "dot", prefix: this.#phase.prefix });
     return this.#ended;
   }
 
   /** The client has changed its mind, or the message must not arrive. */
   abandon(): void {
-    if (this.#end !== undefined) return;
-    this.#isAbandoned = true;
-    // Between commands the session is in order and may stay; in all other states it must end.
-    if (this.#isBetween) this.#wake?.();
-    else this.#controller.abort();
+    if (this.#phase.name === "ended") return;
+    // Between two commands the session is in order and may stay; otherwise it must end.
+    const mayStay = this.#phase.name === "idle" && this.#begunAtMs !== undefined;
+    this.#conclude({ outcome: stopped(this.#options.now()) });
+    if (!mayStay) this.#controller.abort();
   }
 
   /** The attempt is over: its outcome stands where the transaction itself did not come to an end. */
@@ -154,207 +133,106 @@ export class InlineTransaction {
     this.#conclude({ outcome });
   }
 
-  /** With an open session: all that is said in it. Comes again, with the next host, when this one would not take MAIL. */
+  /** Runs the transaction in an open session; called again, with the next host, when this one does not accept MAIL. */
   async drive(session: Session): Promise<TransactionReport> {
-    const { connection, extensions, remote } = session;
-    const { now, stepMs } = this.#options;
-    const recipient = this.#asked?.recipient;
-    if (recipient === undefined)
-      return this.#report(stopped(now()), connection.disconnectReason === undefined);
-    const unfit = this.#unfit(session, recipient);
+    const { envelope, declaredOctets, stepMs, dotMs, now } = this.#options;
+    const phase = this.#phase;
+    if (phase.name !== "rcpt") return report(stopped(now()), session.connection.isInStep);
+    const { recipient } = phase;
+    const unfit = this.#whyUnfit(session, recipient);
     if (unfit !== undefined) return report(unfit, true);
 
-    session.transactions++;
-    const mail = this.#mailCommand(session);
-    const { pipelining } = extensions;
-    connection.write(pipelining ? mail + rcptCommand(recipient, extensions) : mail);
-    const heard = await connection.hear("MAIL", stepMs);
-    if (isOver(heard)) {
-      return {
-        ...report(outcomeOfEnd(heard, remote, "while sending MAIL FROM", now()), false),
-        untouched: true,
-      };
-    }
-    if (!isPositive(heard.reply)) {
-      const outcome = outcomeOfReply(heard.reply, remote, now());
+    const transaction = new MailTransaction(session, {
+      envelope,
+      // The header is not known yet: a client that asked for SMTPUTF8 gets it.
+      traits: { octets: declaredOctets, has8bit: false, needsSmtpUtf8: envelope.smtputf8 === true },
+      timeouts: { mail: stepMs, rcpt: stepMs, data: stepMs, body: stepMs, dot: dotMs },
+      now,
+    });
+    const mail = await transaction.mail({ recipients: [recipient], data: false });
+    if (mail.kind !== "accepted") {
       // A refusal for good is the client's answer; after any other the next host is asked.
-      if (outcome.kind === "rejected") this.#conclude({ outcome });
-      if (pipelining) await connection.hear("RCPT", stepMs);
-      return report(outcome, await this.#reset(connection));
+      if (mail.outcome.kind === "rejected") this.#conclude({ outcome: mail.outcome });
+      await transaction.reset();
+      return report(mail.outcome, transaction.isReusable, transaction.isUntouched);
     }
-    this.#hasBegun = true;
     this.#begunAtMs = now();
-    return this.#goOn(session, !pipelining);
+    const end = await this.#passOn(transaction, session);
+    this.#conclude(end);
+    await transaction.reset();
+    return { ...report(end.outcome, transaction.isReusable), isConcluded: true };
   }
 
-  /** After MAIL. @param unsaid  the first RCPT has not been written yet */
-  async #goOn(session: Session, unsaid: boolean): Promise<TransactionReport> {
-    const { connection, extensions, remote } = session;
-    const { now, stepMs } = this.#options;
-    let isWritten = !unsaid;
+  /** After MAIL: recipients one by one, then the message. */
+  async #passOn(transaction: MailTransaction, session: Session): Promise<InlineEnd> {
     for (;;) {
-      const next = await this.#nextRequest(connection);
-      switch (next) {
-        case "recipient": {
-          const recipient = this.#asked?.recipient;
-          if (!isWritten && recipient !== undefined) connection.write(rcptCommand(recipient, extensions));
-          isWritten = false;
-          const heard = await connection.hear("RCPT", stepMs);
-          if (isOver(heard)) {
-            return this.#report(outcomeOfEnd(heard, remote, "while sending RCPT TO", now()), false);
+      const phase = this.#phase;
+      switch (phase.name) {
+        case "idle":
+          if (transaction.isInterrupted) return { outcome: await transaction.interruption() };
+          if (!(await this.#nextEvent(session.connection)) || this.#isTooSlow(0)) {
+            return { outcome: this.#clientTooSlow() };
           }
-          const outcome = outcomeOfReply(heard.reply, remote, now());
-          if (isPositive(heard.reply)) this.#asked?.answer({ kind: "accepted" });
-          else if (heard.reply.code < 400) return this.#report(outcome, false);
-          // RFC 5321 §4.5.3.1.10: 552 too is temporary then.
-          else if (isTooMany(heard.reply, true))
-            this.#asked?.answer(deferRefusal(heard.reply, remote, now()));
-          else this.#asked?.answer(outcome);
+          break;
+        case "rcpt": {
+          const rcpt = await transaction.rcpt(phase.recipient);
+          if (rcpt.kind === "ended") return { outcome: rcpt.outcome };
+          if (this.#phase !== phase) break;
+          this.#phase = { name: "idle" };
+          phase.answer(rcpt.kind === "accepted" ? rcpt : rcpt.outcome);
           break;
         }
         case "data":
-          return this.#data(session);
-        case "server-left": {
-          const heard = await connection.hear("RCPT", stepMs);
-          if (isOver(heard)) {
-            return this.#report(outcomeOfEnd(heard, remote, "between two commands", now()), false);
-          }
-          return this.#report(outcomeOfReply(heard.reply, remote, now()), false);
+        case "dot": {
+          const data = await transaction.data();
+          if (data.kind !== "accepted") return { outcome: data.outcome };
+          const outcome = await this.#sendMessage(transaction, session, phase.prefix);
+          return session.tls === undefined ? { outcome } : { outcome, tls: session.tls };
         }
-        case "abandoned":
-          this.#conclude({ outcome: stopped(now()) });
-          return this.#report(stopped(now()), await this.#reset(connection));
-        case "dawdles": {
-          const outcome = this.#dawdled();
-          this.#conclude({ outcome });
-          return this.#report(outcome, await this.#reset(connection));
-        }
+        case "ended":
+          return phase.end;
       }
     }
   }
 
-  async #nextRequest(
-    connection: SmtpConnection,
-  ): Promise<"recipient" | "data" | "server-left" | "abandoned" | "dawdles"> {
-    for (;;) {
-      if (this.#asked !== undefined) return "recipient";
-      if (this.#isAbandoned) return "abandoned";
-      if (connection.hasReply || connection.disconnectReason !== undefined) return "server-left";
-      if (this.#prefix !== undefined) return "data";
-      this.#isBetween = true;
-      const isWoken = await this.#woken(connection);
-      this.#isBetween = false;
-      if (!isWoken || this.#isOverdue(0)) return "dawdles";
-    }
-  }
-
-  async #data(session: Session): Promise<TransactionReport> {
-    const { connection, extensions, remote, tls } = session;
-    const { now, stepMs, dotMs } = this.#options;
-    connection.write("DATA\r\n");
-    const answer = await connection.hear("DATA", stepMs);
-    if (isOver(answer)) return this.#report(outcomeOfEnd(answer, remote, "while sending DATA", now()), false);
-    if (answer.reply.code !== 354) {
-      const outcome = outcomeOfReply(answer.reply, remote, now());
-      this.#conclude({ outcome });
-      return this.#report(outcome, await this.#reset(connection));
-    }
-    const unsent = await this.#send(session);
-    if (unsent !== undefined) {
-      this.#conclude({ outcome: unsent });
-      connection.destroy("aborted", "the message was not sent to its end");
-      return this.#report(unsent, false);
-    }
-    const heard = await connection.hear("DOT", dotMs);
-    if (heard.kind === "lost") {
-      const outcome = outcomeOfDisconnect(
-        heard.disconnectReason,
-        remote,
-        "after sending the whole message",
-        now(),
-      );
-      // RFC 5321 §4.5.4.1, RFC 1047: it may have arrived; the queue may make a second copy of it.
-      outcome.diagnosis.possiblyDelivered = true;
-      return this.#report(outcome, false);
-    }
-    const { reply } = heard;
-    const outcome: Outcome = isPositive(reply)
-      ? { kind: "delivered", reply, remote, dsnPassedOn: extensions.dsn }
-      : outcomeOfReply(reply, remote, now());
-    this.#conclude(tls === undefined ? { outcome } : { outcome, tls });
-    return this.#report(outcome, isPositive(reply) || (reply.code >= 400 && reply.code !== 421));
-  }
-
-  /** Sends what comes until it is whole. @returns why the final dot was not sent; undefined when it was */
-  async #send(session: Session): Promise<Failure | undefined> {
-    const { connection, remote } = session;
-    const { stepMs, now } = this.#options;
-    const stuffer = new DotStuffer();
-    let next: Buffer[] = this.#prefix === undefined || this.#prefix.length === 0 ? [] : [this.#prefix];
-    let octets = this.#prefix?.length ?? 0;
-    const { maxOctets, eightBitMime, smtpUtf8 } = session.extensions;
-    // Most servers take all that comes: nothing is looked at for them.
-    const mayBeUnfit = maxOctets !== undefined || !(eightBitMime || smtpUtf8);
+  /** Sends octets as they come until the message is whole. */
+  async #sendMessage(transaction: MailTransaction, session: Session, prefix: Buffer): Promise<Outcome> {
+    const { connection, extensions, remote } = session;
+    const { envelope, now } = this.#options;
+    // Most servers accept any message: nothing is checked for them.
+    const isChecked = extensions.maxOctets !== undefined || !(extensions.eightBitMime || extensions.smtpUtf8);
     let has8bit = false;
+    let octets = prefix.length;
+    let unsent = octets === 0 ? [] : [prefix];
     for (;;) {
-      for (const chunk of this.#takeChunks()) {
+      for (const chunk of this.#octets.takeAll()) {
         octets += chunk.length;
-        has8bit ||= mayBeUnfit && !isAscii(chunk);
-        next.push(stuffer.stuff(chunk));
+        has8bit ||= isChecked && !isAscii(chunk);
+        unsent.push(chunk);
       }
-      const unfit = mayBeUnfit ? this.#unfitData(session, octets, has8bit) : undefined;
-      if (unfit !== undefined) return unfit;
-      const isLast = this.#isWhole;
-      if (isLast) next.push(Buffer.from(stuffer.end(), "latin1"));
-      if (connection.hasReply || connection.disconnectReason !== undefined) return this.#interrupted(session);
-      if (
-        next.length > 0 &&
-        !connection.write(next.length === 1 && next[0] ? next[0] : Buffer.concat(next))
-      ) {
-        // While octets wait here, the dot behind them has not left either: a loss now cannot have delivered anything.
-        await connection.drained(stepMs);
-        if (connection.hasReply || connection.disconnectReason !== undefined)
-          return this.#interrupted(session);
+      const traits = { octets, has8bit, needsSmtpUtf8: false };
+      const unfit = isChecked ? unfitFor(envelope, traits, extensions) : undefined;
+      if (unfit !== undefined) return rejectUnfit(unfit, remote, now());
+      if (this.#phase.name === "dot") return transaction.dot(unsent);
+      if (transaction.isInterrupted) return transaction.interruption();
+      if (this.#phase.name === "ended") return this.#phase.end.outcome;
+      if (unsent.length > 0) {
+        if (!(await transaction.send(unsent))) return transaction.interruption();
+        unsent = [];
+        continue;
       }
-      if (isLast) return undefined;
-      next = [];
-      if (this.#chunks.length > 0 || this.#isWhole) continue;
-      this.#makeRoom();
-      if (!(await this.#woken(connection)) || this.#isOverdue(octets)) return this.#dawdled();
-      if (this.#isAbandoned) return outcomeOfDisconnect({ kind: "aborted", reason: "" }, remote, "", now());
+      this.#octets.release();
+      if (!(await this.#nextEvent(connection)) || this.#isTooSlow(octets)) return this.#clientTooSlow();
     }
   }
 
-  /** What the far server said, or how it went, before the message was whole. */
-  async #interrupted({ connection, remote }: Session): Promise<Failure> {
-    const { stepMs, now } = this.#options;
-    const heard = await connection.hear("DOT", stepMs);
-    if (isOver(heard)) return outcomeOfEnd(heard, remote, "while sending the message", now());
-    return outcomeOfReply(heard.reply, remote, now());
-  }
-
-  #takeChunks(): Buffer[] {
-    const chunks = this.#chunks;
-    this.#chunks = [];
-    this.#queuedOctets = 0;
-    return chunks;
-  }
-
-  #makeRoom(): void {
-    const tell = this.#roomMade;
-    this.#roomMade = undefined;
-    tell?.();
-  }
-
-  /** Whether this server cannot have this message: another host may. Where only the data can tell, the queue decides. */
-  #unfit({ extensions, remote }: Session, recipient: Recipient): Failure | undefined {
-    const { envelope, declaredOctets = 0, now } = this.#options;
+  /** Why this server cannot have this message; another host may. Where only the data can tell, the queue decides. */
+  #whyUnfit({ extensions, remote }: Session, recipient: Recipient): Failure | undefined {
+    const { envelope, declaredOctets, now } = this.#options;
     const needsUtf8 = needsSmtpUtf8({ ...envelope, smtputf8: false }, [recipient], false);
     const traits = { octets: declaredOctets, has8bit: false, needsSmtpUtf8: needsUtf8 };
     const unfit = unfitFor(envelope, traits, extensions);
-    if (unfit !== undefined) {
-      return rejected("5xx", unfit.status, `${remoteName(remote)}: ${unfit.reason}`, now(), remote);
-    }
+    if (unfit !== undefined) return rejectUnfit(unfit, remote, now());
     if (mustHaveTls(envelope) || (envelope.smtputf8 === true && !extensions.smtpUtf8)) {
       const reason = `${remoteName(remote)}: whether it can have the message is known only when the message is whole`;
       return deferred("local", "4.3.0", reason, now(), remote);
@@ -362,85 +240,61 @@ export class InlineTransaction {
     return undefined;
   }
 
-  #unfitData({ extensions, remote }: Session, octets: number, has8bit: boolean): Failure | undefined {
-    const { envelope, now } = this.#options;
-    const unfit = unfitFor(envelope, { octets, has8bit, needsSmtpUtf8: false }, extensions);
-    if (unfit === undefined) return undefined;
-    return rejected("5xx", unfit.status, `${remoteName(remote)}: ${unfit.reason}`, now(), remote);
-  }
-
-  #mailCommand({ extensions }: Session): string {
-    const { envelope, declaredOctets } = this.#options;
-    // The header is not known yet: who asked for SMTPUTF8 gets it.
-    const traits = {
-      octets: declaredOctets ?? 0,
-      has8bit: false,
-      needsSmtpUtf8: envelope.smtputf8 === true,
-    };
-    const offered = declaredOctets === undefined ? { ...extensions, size: false } : extensions;
-    return mailCommand(envelope, traits, offered);
-  }
-
-  /** RFC 5321 §4.1.1.5: what was begun and not carried out is forgotten. @returns whether the session may be used again */
-  async #reset(connection: SmtpConnection): Promise<boolean> {
-    connection.write("RSET\r\n");
-    const heard = await connection.hear("RSET", this.#options.stepMs);
-    return heard.kind === "reply" && isPositive(heard.reply);
-  }
-
-  /** Waits until the client or the server does something. @returns false when neither did */
-  #woken(connection: SmtpConnection): Promise<boolean> {
+  /** Waits until the client or the server does something. @returns false when neither did within a step's time */
+  #nextEvent(connection: SmtpConnection): Promise<boolean> {
     return new Promise((resolve) => {
-      const end = (isWoken: boolean) => {
+      const end = (isInTime: boolean) => {
         clearTimeout(timer);
-        this.#wake = undefined;
+        this.#onClient = undefined;
         connection.onUnexpected = undefined;
-        resolve(isWoken);
+        resolve(isInTime);
       };
       const timer = setTimeout(() => end(false), this.#options.stepMs);
-      const wake = () => end(true);
-      this.#wake = wake;
-      connection.onUnexpected = wake;
+      this.#onClient = () => end(true);
+      connection.onUnexpected = () => end(true);
     });
   }
 
-  #isOverdue(octets: number): boolean {
+  #isTooSlow(octets: number): boolean {
     const { now, stepMs } = this.#options;
-    return now() - this.#begunAtMs > patienceSteps * stepMs + (octets / minOctetsPerSecond) * 1000;
+    const allowedMs = maxSteps * stepMs + (octets / minOctetsPerSecond) * 1000;
+    return now() - (this.#begunAtMs ?? 0) > allowedMs;
   }
 
-  #dawdled(): Failure {
+  #clientTooSlow(): Failure {
     const { now, stepMs } = this.#options;
     const reason = `the client was too slow for inline delivery (${seconds(stepMs)} for each step)`;
     return deferred("local", "4.4.2", reason, now());
   }
 
-  /** The client has waited long enough for this one. */
-  #tooSlow(): void {
+  /** The client has waited long enough for the server. */
+  #giveUpServer(): void {
     const { destination, now, stepMs } = this.#options;
     const reason = `${destination} did not answer within ${seconds(stepMs)}`;
     this.#conclude({ outcome: deferred("network", "4.4.2", reason, now()) });
     this.#controller.abort();
   }
 
-  #report(outcome: Outcome, usable: boolean): TransactionReport {
-    this.#conclude({ outcome });
-    return { ...report(outcome, usable), isConcluded: true };
+  #enter(phase: Phase): void {
+    this.#phase = phase;
+    this.#onClient?.();
   }
 
   /** The first end counts. */
   #conclude(end: InlineEnd): void {
-    if (this.#end !== undefined) return;
-    this.#end = end;
-    this.#takeChunks();
-    this.#makeRoom();
-    this.#asked?.answer(answerOf(end.outcome));
-    this.#settleEnd(end);
+    const phase = this.#phase;
+    if (phase.name === "ended") return;
+    this.#octets.takeAll();
+    this.#octets.release();
+    if (phase.name === "rcpt") phase.answer(answerOf(end.outcome));
+    this.#resolveEnded(end);
+    this.#enter({ name: "ended", end });
   }
 }
 
-function report(outcome: Outcome, usable: boolean): TransactionReport {
-  return { outcomes: new Map([[0, outcome]]), tooMany: [], usable, untouched: false };
+/** Recipient 0 of the attempt stands for the whole transaction. */
+function report(outcome: Outcome, isReusable: boolean, isUntouched = false): TransactionReport {
+  return { outcomes: new Map([[0, outcome]]), tooMany: [], isReusable, isUntouched };
 }
 
 function answerOf(outcome: Outcome): RecipientAnswer {

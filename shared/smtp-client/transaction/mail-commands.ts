@@ -2,13 +2,14 @@
 import { isAscii } from "../../mail/address.ts";
 import type { Envelope, Recipient } from "../../mail/envelope.ts";
 import { formatNotify } from "../../mail/notify.ts";
+import { type Failure, type Remote, rejected, remoteName } from "../../smtp/diagnose.ts";
 import type { Extensions } from "../../smtp/extensions.ts";
 import { encodeOrcpt, encodeXtext } from "../../smtp/xtext.ts";
 
 /** What of a message decides about the parameters of MAIL. */
 export interface MessageTraits {
-  /** Octets as they will be sent, without stuffed dots (RFC 1870 §5). */
-  octets: number;
+  /** Octets as they will be sent, without stuffed dots (RFC 1870 §5); `undefined` while nobody knows. */
+  octets: number | undefined;
   has8bit: boolean;
   /** Whether addresses or header are internationalised (RFC 6531 §3.4). */
   needsSmtpUtf8: boolean;
@@ -17,7 +18,7 @@ export interface MessageTraits {
 /** With its CRLF. */
 export function mailCommand(envelope: Envelope, traits: MessageTraits, offered: Extensions): string {
   let line = `MAIL FROM:<${envelope.reversePath}>`;
-  if (offered.size) line += ` SIZE=${traits.octets}`;
+  if (offered.size && traits.octets !== undefined) line += ` SIZE=${traits.octets}`;
   if (offered.eightBitMime && (traits.has8bit || envelope.body === "8BITMIME")) line += " BODY=8BITMIME";
   if (offered.smtpUtf8 && traits.needsSmtpUtf8) line += " SMTPUTF8";
   if (offered.requireTls && envelope.requireTls) line += " REQUIRETLS";
@@ -76,9 +77,15 @@ export function unfitFor(
   if (isPromised && !offered.eightBitMime && !offered.smtpUtf8) {
     return { status: "5.6.3", reason: "it does not accept 8-bit content (8BITMIME)" };
   }
-  if (offered.maxOctets !== undefined && traits.octets > offered.maxOctets) {
-    const reason = `the message has ${traits.octets} octets, and it accepts ${offered.maxOctets} at most`;
+  const { octets = 0 } = traits;
+  if (offered.maxOctets !== undefined && octets > offered.maxOctets) {
+    const reason = `the message has ${octets} octets, and it accepts ${offered.maxOctets} at most`;
     return { status: "5.3.4", reason };
   }
   return undefined;
+}
+
+/** Another host may offer what this one lacks. */
+export function rejectUnfit(unfit: Unfit, remote: Remote, atMs: number): Failure {
+  return rejected("5xx", unfit.status, `${remoteName(remote)}: ${unfit.reason}`, atMs, remote);
 }

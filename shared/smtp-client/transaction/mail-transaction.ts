@@ -1,301 +1,257 @@
-/** One mail transaction in an open session (RFC 5321 §3.3): MAIL, RCPT, DATA, and an outcome for every recipient. */
-
-import { mustHaveTls } from "../../mail/envelope.ts";
-import {
-  deferRefusal,
-  deferred,
-  type Failure,
-  outcomeOfRefusal,
-  type Remote,
-  rejected,
-  remoteName,
-  replyLine,
-} from "../../smtp/diagnose.ts";
+/**
+ * One mail transaction in an open session (RFC 5321 §3.3), step by step. It alone knows the commands, what each reply
+ * means and whether the session may be used again; send-stored.ts and inline-transaction.ts decide what comes when.
+ */
+import type { Envelope, Recipient } from "../../mail/envelope.ts";
+import type { Failure } from "../../smtp/diagnose.ts";
 import type { Outcome } from "../../smtp/diagnosis.ts";
-import type { SmtpReply } from "../../smtp/status.ts";
+import { DotStuffer } from "../../smtp/dot-stuffing.ts";
 import type { Heard } from "../session/connection.ts";
-import { type DisconnectReason, outcomeOfDisconnect } from "../session/disconnect-reason.ts";
 import { isPositive, type Session, type Timeouts } from "../session/session.ts";
-import { mailCommand, rcptCommand, unfitFor } from "./mail-commands.ts";
-import { type Outgoing, sendData } from "./message-data.ts";
+import { type MessageTraits, mailCommand, rcptCommand } from "./mail-commands.ts";
+import {
+  isSessionEnd,
+  isTooManyRecipients,
+  readStep,
+  type SessionEnd,
+  type Step,
+  type StepResult,
+  steps,
+} from "./step.ts";
 
+/** How a session went through one transaction, for the attempt that owns it. */
 export interface TransactionReport {
   /** One for each recipient. */
   outcomes: Map<number, Outcome>;
-  /** Those that were too many for this transaction: worth another one, in this session. A subset of `outcomes`. */
+  /** Recipients too many for this transaction, to be given another one in this session. A subset of `outcomes`. */
   tooMany: number[];
   /** Whether the session takes another transaction. */
-  usable: boolean;
+  isReusable: boolean;
   /** The session ended before MAIL was answered: nothing happened in it. */
-  untouched: boolean;
-  /** No other host is to be asked, whatever the outcome: inline delivery, once a server has taken MAIL. */
+  isUntouched: boolean;
+  /** No other host is to be asked, whatever the outcome: inline delivery, once a server has accepted MAIL. */
   isConcluded?: true;
 }
 
-/** @param recipients  indexes into the envelope, at least one */
-export function transact(
-  session: Session,
-  message: Outgoing,
-  recipients: number[],
-  timeouts: Timeouts,
-  now: () => number,
-): Promise<TransactionReport> {
-  return new Transaction(session, message, recipients, timeouts, now).run();
+export type StepTimeouts = Pick<Timeouts, "mail" | "rcpt" | "data" | "body" | "dot">;
+
+export interface MailTransactionOptions {
+  /** Its recipients are not looked at. */
+  envelope: Envelope;
+  traits: MessageTraits;
+  timeouts: StepTimeouts;
+  now: () => number;
 }
 
-class Transaction {
+export type RecipientResult =
+  | { kind: "accepted" }
+  /** `tooMany`: a further transaction may have room for this one. */
+  | { kind: "refused"; outcome: Failure; tooMany: boolean }
+  | SessionEnd;
+
+type State =
+  /** Nothing has been said. */
+  | "new"
+  /** Begun: the server must be told to forget it, unless it is carried out. */
+  | "open"
+  /** In the middle of the message: the server takes whatever comes as a part of it. */
+  | "data"
+  /** Carried out or reset. */
+  | "closed"
+  /** The session is of no more use. */
+  | "ended";
+
+export class MailTransaction {
   readonly #session: Session;
-  readonly #message: Outgoing;
-  readonly #recipients: number[];
-  readonly #timeouts: Timeouts;
-  readonly #now: () => number;
-  readonly #outcomes = new Map<number, Outcome>();
-  readonly #accepted: number[] = [];
-  readonly #tooMany: number[] = [];
-  #usable = true;
-  #untouched = false;
+  readonly #options: MailTransactionOptions;
+  #state: State = "new";
+  /** Commands that were written together with MAIL and have no reply yet. */
+  readonly #unanswered: ("rcpt" | "data")[] = [];
+  readonly #stuffer = new DotStuffer();
+  #acceptedRecipients = 0;
+  #isUntouched = false;
 
-  constructor(
-    session: Session,
-    message: Outgoing,
-    recipients: number[],
-    timeouts: Timeouts,
-    now: () => number,
-  ) {
+  constructor(session: Session, options: MailTransactionOptions) {
     this.#session = session;
-    this.#message = message;
-    this.#recipients = recipients;
-    this.#timeouts = timeouts;
-    this.#now = now;
+    this.#options = options;
   }
 
-  async run(): Promise<TransactionReport> {
-    if (!this.#isUnfit()) {
-      this.#session.transactions++;
-      const isComplete = await this.#envelope();
-      // RFC 5321 §4.1.1.5: what was begun and not carried out is forgotten before the next.
-      if (!isComplete && this.#usable) await this.#reset();
-    }
-    return {
-      outcomes: this.#outcomes,
-      tooMany: this.#tooMany,
-      usable: this.#usable && this.#session.connection.isInStep,
-      untouched: this.#untouched,
-    };
+  /** Whether the session takes another transaction; to be asked after reset(). */
+  get isReusable(): boolean {
+    return this.#state !== "ended" && this.#session.connection.isInStep;
   }
 
-  /** Whether this server cannot have this message at all. */
-  #isUnfit(): boolean {
-    const { extensions, remote } = this.#session;
-    const unfit = unfitFor(this.#message.envelope, this.#message.traits, extensions);
-    if (unfit !== undefined) {
-      const reason = `${remoteName(remote)}: ${unfit.reason}`;
-      this.#settle(this.#recipients, rejected("5xx", unfit.status, reason, this.#now(), remote));
-      return true;
-    }
-    // RFC 8689 §4.2.1: a server that promises to go on likewise. Its certificate was judged when the session was opened.
-    if (mustHaveTls(this.#message.envelope) && !extensions.requireTls) {
-      const reason = `${remoteName(remote)}: it does not offer REQUIRETLS`;
-      this.#settle(this.#recipients, rejected("5xx", "5.7.30", reason, this.#now(), remote));
-      return true;
-    }
-    return false;
+  /** The session ended before MAIL was answered: nothing happened in it. */
+  get isUntouched(): boolean {
+    return this.#isUntouched;
   }
 
-  /** @returns whether the transaction came to its end, so that nothing needs to be reset */
-  async #envelope(): Promise<boolean> {
-    const { connection, extensions } = this.#session;
-    const { envelope, traits } = this.#message;
-    const mail = mailCommand(envelope, traits, extensions);
-    const rcpts = this.#recipients.map((index) => {
-      const recipient = envelope.recipients[index];
-      if (recipient === undefined) throw new Error(`the message has no recipient ${index}`);
-      return rcptCommand(recipient, extensions);
-    });
-    // RFC 2920 §3.1: DATA ends the group.
-    const { pipelining } = extensions;
-    // ASCII goes the quick way.
-    const encoding = traits.needsSmtpUtf8 ? "utf8" : "latin1";
-    connection.write(pipelining ? `${mail}${rcpts.join("")}DATA\r\n` : mail, encoding);
-
-    const answer = await connection.hear("MAIL", this.#timeouts.mail);
-    if (isOver(answer)) {
-      this.#untouched = true;
-      return this.#end(answer, "while sending MAIL FROM", this.#recipients);
-    }
-    const mailReply = answer.reply;
-    if (!isPositive(mailReply)) {
-      this.#settle(this.#recipients, this.#refusal(mailReply));
-      if (pipelining) await this.#hearTheRest(0);
-      return false;
-    }
-
-    for (const [i, index] of this.#recipients.entries()) {
-      if (!pipelining) connection.write(rcpts[i] ?? "", encoding);
-      const heard = await connection.hear("RCPT", this.#timeouts.rcpt);
-      if (isOver(heard)) {
-        return this.#end(heard, "while sending RCPT TO", [...this.#accepted, ...this.#recipients.slice(i)]);
-      }
-      this.#judgeRecipient(index, heard.reply);
-    }
-    if (this.#accepted.length === 0) {
-      if (pipelining) await this.#hearTheRest(this.#recipients.length);
-      return false;
-    }
-
-    if (!pipelining) connection.write("DATA\r\n");
-    const heard = await connection.hear("DATA", this.#timeouts.data);
-    if (isOver(heard)) return this.#end(heard, "while sending DATA", this.#accepted);
-    if (heard.reply.code !== 354) {
-      this.#settle(this.#accepted, this.#refusal(heard.reply));
-      return false;
-    }
-    return this.#data();
-  }
-
-  #judgeRecipient(index: number, reply: SmtpReply): void {
-    if (isPositive(reply)) {
-      this.#accepted.push(index);
-      return;
-    }
-    if (isTooMany(reply, this.#accepted.length > 0)) {
-      // RFC 5321 §4.5.3.1.10: 552 too is temporary then.
-      this.#outcomes.set(index, deferRefusal(reply, this.#session.remote, this.#now()));
-      if (this.#accepted.length > 0) this.#tooMany.push(index);
-      return;
-    }
-    const refusal = mayPass(reply)
-      ? deferRefusal(reply, this.#session.remote, this.#now())
-      : this.#refusal(reply);
-    this.#outcomes.set(index, refusal);
-  }
-
-  async #data(): Promise<boolean> {
-    const { connection, extensions, remote } = this.#session;
-    const sent = await sendData(connection, this.#message, this.#timeouts.body);
-    if (sent.kind === "unreadable") {
-      this.#usable = false;
-      const reason = `the message could not be read from the spool: ${sent.reason}`;
-      this.#settle(this.#accepted, deferred("local", "4.3.0", reason, this.#now()));
-      return false;
-    }
-    const answer = await connection.hear("DOT", this.#timeouts.dot);
-    if (sent.kind === "interrupted") {
-      this.#usable = false;
-      if (isOver(answer)) return this.#end(answer, "while sending the message", this.#accepted);
-      // Whatever it says, it has not got the whole message, and the connection is in the middle of one.
-      this.#settle(this.#accepted, this.#refusal(answer.reply));
-      connection.destroy("closed", "the message was refused before its end");
-      return false;
-    }
-    if (answer.kind === "lost") {
-      this.#usable = false;
-      const outcome = outcomeOfDisconnect(
-        answer.disconnectReason,
-        remote,
-        "after sending the whole message",
-        this.#now(),
-      );
-      // RFC 5321 §4.5.4.1, RFC 1047: it may have arrived; trying again later may make a second copy of it.
-      outcome.diagnosis.possiblyDelivered = true;
-      this.#settle(this.#accepted, outcome);
-      return false;
-    }
-    const { reply } = answer;
-    if (reply.code === 421) this.#usable = false;
-    if (isPositive(reply)) {
-      this.#settle(this.#accepted, { kind: "delivered", reply, remote, dsnPassedOn: extensions.dsn });
-      return true;
-    }
-    this.#settle(this.#accepted, this.#refusal(reply));
-    return false;
+  /** Whether the server has spoken or gone although no reply is due. */
+  get isInterrupted(): boolean {
+    const { connection } = this.#session;
+    return connection.hasReply || connection.disconnectReason !== undefined;
   }
 
   /**
-   * After a refusal the replies to the rest of the group come all the same (RFC 2920 §3.1), to DATA at last: should
-   * the server want data although it took nobody, it gets none.
+   * Begins the transaction.
+   * @param next  commands that follow whatever the reply is: written together with MAIL where the server takes them so
    */
-  async #hearTheRest(heardRecipients: number): Promise<void> {
-    const { connection } = this.#session;
-    for (let i = heardRecipients; i < this.#recipients.length; i++) {
-      const heard = await connection.hear("RCPT", this.#timeouts.rcpt);
-      if (isOver(heard)) return this.#giveUp();
+  async mail(next: { recipients: readonly Recipient[]; data: boolean }): Promise<StepResult> {
+    const { extensions, remote } = this.#session;
+    const { envelope, traits, now } = this.#options;
+    this.#state = "open";
+    this.#session.transactions++;
+    let commands = mailCommand(envelope, traits, extensions);
+    if (extensions.pipelining) {
+      for (const recipient of next.recipients) {
+        commands += rcptCommand(recipient, extensions);
+        this.#unanswered.push("rcpt");
+      }
+      // RFC 2920 §3.1: DATA ends the group.
+      if (next.data) {
+        commands += "DATA\r\n";
+        this.#unanswered.push("data");
+      }
     }
-    const heard = await connection.hear("DATA", this.#timeouts.data);
-    if (isOver(heard)) return this.#giveUp();
-    if (heard.reply.code !== 354) return;
-    connection.write(".\r\n");
-    const end = await connection.hear("DOT", this.#timeouts.dot);
-    if (isOver(end)) this.#giveUp();
+    this.#write(commands);
+    const heard = await this.#hear("mail");
+    this.#isUntouched = isSessionEnd(heard);
+    return this.#note(readStep("mail", heard, remote, now()));
   }
 
-  async #reset(): Promise<void> {
+  async rcpt(recipient: Recipient): Promise<RecipientResult> {
+    const result = await this.#command("rcpt", () => rcptCommand(recipient, this.#session.extensions));
+    switch (result.kind) {
+      case "accepted":
+        this.#acceptedRecipients++;
+        return { kind: "accepted" };
+      case "refused": {
+        const tooMany = this.#acceptedRecipients > 0 && isTooManyRecipients(result.reply);
+        return { kind: "refused", outcome: result.outcome, tooMany };
+      }
+      case "ended":
+        return result;
+    }
+  }
+
+  async data(): Promise<StepResult> {
+    const result = await this.#command("data", () => "DATA\r\n");
+    if (result.kind === "accepted") this.#state = "data";
+    return result;
+  }
+
+  /**
+   * Sends octets of the message, after data(), in one write.
+   * @returns false when the server spoke or left before the end; interruption() says what that means
+   */
+  async send(octets: readonly Buffer[]): Promise<boolean> {
+    return this.#send(octets.map((chunk) => this.#stuffer.stuff(chunk)));
+  }
+
+  /**
+   * Sends the last octets of the message and the final dot, in one write.
+   * @returns the outcome of every recipient that was accepted
+   */
+  async dot(octets: readonly Buffer[]): Promise<Outcome> {
+    const wire = octets.map((chunk) => this.#stuffer.stuff(chunk));
+    wire.push(Buffer.from(this.#stuffer.end(), "latin1"));
+    // While octets wait here the dot behind them has not left either: a lost connection has delivered nothing.
+    if (!(await this.#send(wire))) return this.interruption();
+    this.#state = "open";
+    const result = await this.#read("dot");
+    if (result.kind !== "accepted") return result.outcome;
+    this.#state = "closed";
+    const { remote, extensions } = this.#session;
+    return { kind: "delivered", reply: result.reply, remote, dsnPassedOn: extensions.dsn };
+  }
+
+  /** Ends the session for what the server said, or because it left, although no reply was due. */
+  async interruption(): Promise<Failure> {
+    const { outcome } = await this.#readUnasked(this.#state === "data" ? "body" : "between");
+    return outcome;
+  }
+
+  /**
+   * Leaves nothing in the server of a transaction that was not carried out (RFC 5321 §4.1.1.5). In the middle of a
+   * message only the end of the connection does, so that the server cannot take a part for the whole.
+   */
+  async reset(): Promise<void> {
+    if (this.#state === "data") this.#cut();
+    if (this.#state === "open") await this.#readUnanswered();
+    if (this.#state !== "open") return;
     const { connection } = this.#session;
     connection.write("RSET\r\n");
-    const heard = await connection.hear("RSET", this.#timeouts.mail);
-    if (heard.kind === "lost" || !isPositive(heard.reply)) this.#giveUp();
+    const heard = await connection.hear("RSET", this.#options.timeouts.mail);
+    this.#state = heard.kind === "reply" && isPositive(heard.reply) ? "closed" : "ended";
   }
 
-  #giveUp(): void {
-    this.#usable = false;
+  async #send(wire: readonly Buffer[]): Promise<boolean> {
+    const { connection } = this.#session;
+    if (this.isInterrupted) return false;
+    const [first] = wire;
+    if (connection.write(wire.length === 1 && first ? first : Buffer.concat(wire))) return true;
+    await connection.drained(this.#options.timeouts.body);
+    return !this.isInterrupted;
   }
 
-  /** Whom the end of the session leaves without an answer is deferred. @returns false: nothing came to its end */
-  #end(end: SessionEnd, when: string, unsettled: number[]): false {
-    this.#usable = false;
-    this.#settle(unsettled, outcomeOfEnd(end, this.#session.remote, when, this.#now()));
-    return false;
+  /** RFC 2920 §3.1: after a refusal the replies to the rest of the group come all the same. */
+  async #readUnanswered(): Promise<void> {
+    let acceptsRecipient = false;
+    for (let step = this.#unanswered.shift(); step !== undefined; step = this.#unanswered.shift()) {
+      const result = await this.#read(step);
+      if (result.kind === "ended") return;
+      if (result.kind === "refused") continue;
+      if (step === "rcpt") acceptsRecipient = true;
+      else if (acceptsRecipient) return this.#cut();
+      else await this.#endEmptyMessage();
+    }
   }
 
-  #refusal(reply: SmtpReply): Outcome {
-    if (reply.code < 400) this.#usable = false;
-    return outcomeOfReply(reply, this.#session.remote, this.#now());
+  /** A server that wants data although it accepted no recipient gets none; one that accepted one would deliver it. */
+  async #endEmptyMessage(): Promise<void> {
+    this.#write(".\r\n");
+    await this.#read("dot");
   }
 
-  #settle(recipients: number[], outcome: Outcome): void {
-    for (const index of recipients) this.#outcomes.set(index, outcome);
+  #cut(): void {
+    this.#state = "ended";
+    this.#session.connection.destroy("aborted", "the message was not sent to its end");
   }
-}
 
-/** A loss, or 421 (RFC 5321 §3.8): the server is going away, whatever it was asked. */
-export type SessionEnd =
-  | { kind: "lost"; disconnectReason: DisconnectReason }
-  | { kind: "reply"; reply: SmtpReply & { code: 421 } };
+  /** Writes the command, unless that was done with MAIL, and reads the reply. */
+  async #command(step: "rcpt" | "data", command: () => string): Promise<StepResult> {
+    if (this.#unanswered.length > 0) {
+      this.#unanswered.shift();
+      return this.#read(step);
+    }
+    // A reply that is here before the command cannot be the answer to it.
+    if (this.#session.connection.hasReply) return this.#readUnasked("between");
+    this.#write(command());
+    return this.#read(step);
+  }
 
-export function isOver(heard: Heard): heard is SessionEnd {
-  return heard.kind === "lost" || heard.reply.code === 421;
-}
+  #write(commands: string): void {
+    // ASCII is written faster as latin1.
+    this.#session.connection.write(commands, this.#options.traits.needsSmtpUtf8 ? "utf8" : "latin1");
+  }
 
-/** For whom the end of the session leaves without an answer. @param when  "while sending RCPT TO" */
-export function outcomeOfEnd(end: SessionEnd, remote: Remote, when: string, atMs: number): Failure {
-  return end.kind === "lost"
-    ? outcomeOfDisconnect(end.disconnectReason, remote, when, atMs)
-    : outcomeOfRefusal(end.reply, remote, atMs);
-}
+  async #read(step: Step): Promise<StepResult> {
+    return this.#note(readStep(step, await this.#hear(step), this.#session.remote, this.#options.now()));
+  }
 
-/** What a reply other than the one that was hoped for means. */
-export function outcomeOfReply(reply: SmtpReply, remote: Remote, atMs: number): Failure {
-  if (reply.code >= 400) return outcomeOfRefusal(reply, remote, atMs);
-  // 2xx or 3xx where it makes no sense: the server is confused, so the mail waits.
-  const reason = `${remoteName(remote)} answered ${reply.command} out of order: ${replyLine(reply)}`;
-  return deferred("network", "4.5.0", reason, atMs, remote);
-}
+  async #readUnasked(step: "between" | "body"): Promise<SessionEnd> {
+    return this.#note(readStep(step, await this.#hear(step), this.#session.remote, this.#options.now()));
+  }
 
-/**
- * RFC 5321 §4.5.3.1.10: 452, or 552 of older servers, for a recipient too many: the enhanced status says so (RFC 3463
- * X.5.3), or others were accepted before.
- */
-export function isTooMany(reply: SmtpReply, othersAccepted: boolean): boolean {
-  if (reply.code !== 452 && reply.code !== 552) return false;
-  return reply.enhanced?.endsWith(".5.3") || (othersAccepted && !isOfMailboxOrSize(reply));
-}
+  #hear(step: Step): Promise<Heard> {
+    const { command, timeout } = steps[step];
+    return this.#session.connection.hear(command, this.#options.timeouts[timeout]);
+  }
 
-/** RFC 5321 §4.5.3.1.10: 552 to RCPT is as temporary as 452, unless it speaks of the mailbox or of the message's size. */
-function mayPass(reply: SmtpReply): boolean {
-  return reply.code === 552 && !isOfMailboxOrSize(reply);
-}
-
-/** RFC 3463 X.2.x, X.3.4. */
-function isOfMailboxOrSize({ enhanced }: SmtpReply): boolean {
-  return enhanced !== undefined && /^\d\.(2\.\d+|3\.4)$/.test(enhanced);
+  #note<R extends StepResult>(result: R): R {
+    if (result.kind !== "ended") return result;
+    if (this.#state === "data") this.#cut();
+    this.#state = "ended";
+    return result;
+  }
 }
