@@ -26,7 +26,7 @@ export interface BounceOptions {
   workerTiming?: BounceConsumerOptions["timing"];
 }
 
-/** Notifications made at once: each is a read, a few kilobytes of text and a commit that others share. */
+/** Notifications made at once. Each takes a read, a few kilobytes of text and its share of a group commit. */
 const concurrency = 20;
 
 export async function startBounce(options: BounceOptions): Promise<RunningService> {

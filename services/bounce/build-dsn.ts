@@ -1,4 +1,4 @@
-/** Makes the message out of a notification: multipart/report (RFC 6522) of text, status and what goes back of the original. */
+/** Makes the message of a notification: multipart/report (RFC 6522) of text, status and what is returned of the original. Pure. */
 import { isAscii } from "../../shared/mail/address.ts";
 import { rfc5322Date } from "../../shared/mail/date.ts";
 import { deliveryStatus, needsGlobalStatus } from "./delivery-status.ts";
@@ -37,7 +37,7 @@ export function buildDsn(dsn: Dsn): BuiltDsn {
   const smtputf8 = needsSmtpUtf8(dsn);
   const rendered = parts.map((part) => renderPart(part, smtputf8));
 
-  // The id has 45 random bits that nobody knew when the original was written: no part can hold the boundary.
+  // The id has 45 random bits, which the sender of the original could not know: no part can hold the boundary.
   const boundary = `report-${dsn.id}`;
   const partHas8bit = rendered.some((part) => part.has8bit);
   const header = headerFields(dsn, statusType, boundary, partHas8bit);
@@ -60,9 +60,9 @@ function headerFields(dsn: Dsn, statusType: string, boundary: string, has8bit: b
     field("To", "", `<${oneLine(dsn.to)}>`),
     field("Subject", unstructured(dsnSubject(dsn))),
     field("Message-ID", messageIdOf(dsn)),
-    // RFC 3834 §3.1.5: with these the mail program shows it beside the message that it is about.
+    // RFC 3834 §3.1.5: with these, mail programs show the notification beside its message.
     originalId === undefined ? "" : field("In-Reply-To", originalId) + field("References", originalId),
-    // RFC 3834 §5: no vacation program answers it.
+    // RFC 3834 §5: keeps vacation programs from answering.
     field("Auto-Submitted", "auto-replied"),
     dsn.tlsOptional === true ? field("TLS-Required", "No") : "",
     field("MIME-Version", "1.0"),
@@ -75,7 +75,7 @@ function messageIdOf(dsn: Dsn): string {
   return `<${dsn.id}@${dsn.hostname}>`;
 }
 
-/** RFC 6522 §3, third part: the whole message where it was asked for and can be carried, else its header. */
+/** RFC 6522 §3, third part: the whole message where it was asked for and can be carried, else its header section. */
 function returnedPart(original: DsnOriginal): Part | undefined {
   if (!original.attach) return undefined;
   const { full } = original;
@@ -91,7 +91,7 @@ function returnedPart(original: DsnOriginal): Part | undefined {
   return { type, description: "Header of your message", content: header };
 }
 
-/** RFC 2045 §2.8: 8bit data has no NUL, no bare CR or LF, no line above 998 octets; servers refuse or mangle the rest. */
+/** RFC 2045 §2.8: 8bit data has no NUL, no bare CR or LF, no line above 998 octets; servers refuse or mangle anything else. */
 function isCarriable(message: Buffer): boolean {
   return (
     !message.includes(0) && longestLine(message) <= maxLine && !bareNewline.test(message.toString("latin1"))
@@ -100,7 +100,7 @@ function isCarriable(message: Buffer): boolean {
 
 const bareNewline = /\r(?!\n)|(?<!\r)\n/;
 
-/** RFC 5322 §2.3: what a lenient listener let through leaves us as it should be. */
+/** RFC 5322 §2.3: line ends that a lenient listener let through are corrected. */
 function withCrlf(header: Buffer): Buffer {
   const text = header.toString("latin1");
   return bareNewline.test(text) ? Buffer.from(text.replace(/\r\n|\r|\n/g, "\r\n"), "latin1") : header;

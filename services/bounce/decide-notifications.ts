@@ -10,7 +10,7 @@ import type { LogLine } from "../../shared/runtime/log.ts";
 import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
 import type { Body, Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { unreachable } from "../../shared/unreachable.ts";
-import { recipientOctets } from "./delivery-status.ts";
+import { inBatches } from "./delivery-status.ts";
 import type { DsnKind, DsnRecipient, RecipientReport } from "./dsn.ts";
 
 type States = ReadonlyMap<number, RecipientState>;
@@ -238,27 +238,6 @@ function plan(
       ? {}
       : { settles: { ...settlement, recipients: batch.map(({ index }) => index) } }),
   };
-}
-
-/** Octets of the status part: a thousand ordinary recipients with all their fields, or three hundred of the longest. */
-const maxStatus = 400_000;
-
-/** One batch for each notification: all recipients in one, unless it would become too large for servers and readers. */
-function inBatches(reported: readonly ReportedRecipient[]): ReportedRecipient[][] {
-  const batches: ReportedRecipient[][] = [];
-  let batch: ReportedRecipient[] = [];
-  let octets = 0;
-  for (const each of reported) {
-    const more = recipientOctets(each.recipient);
-    if (octets + more > maxStatus || batch.length === 0) {
-      batch = [];
-      batches.push(batch);
-      octets = 0;
-    }
-    batch.push(each);
-    octets += more;
-  }
-  return batches;
 }
 
 function indexesWhere(states: States, matches: (state: RecipientState) => boolean): number[] {

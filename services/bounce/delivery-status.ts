@@ -1,5 +1,4 @@
-/** The part of a notification that programs read: message/delivery-status (RFC 3464 §2), or its form for UTF-8 addresses (RFC 6533 §4). */
-
+/** The part of a notification that programs read: message/delivery-status (RFC 3464 §2), or its form for UTF-8 addresses (RFC 6533 §4). Pure. */
 import { isAscii } from "../../shared/mail/address.ts";
 import { rfc5322Date } from "../../shared/mail/date.ts";
 import { canonicalAddress } from "../../shared/net/network.ts";
@@ -8,13 +7,15 @@ import { encodeOrcpt } from "../../shared/smtp/xtext.ts";
 import { type Dsn, type DsnRecipient, needsSmtpUtf8 } from "./dsn.ts";
 import { clipOctets, field, oneAsciiLine, oneLine } from "./mime.ts";
 
-/** Octets. A server's many words are in the text part too; programs want the beginning. */
+/** Octets. The text part has more of a long reply; programs want its beginning. */
 const maxDiagnosticCode = 1000;
 /** Octets of all Diagnostic-Code fields together: with very many recipients each gets less. */
 const allDiagnosticCodes = 100_000;
 const minDiagnosticCode = 100;
 /** Octets of a recipient's fields beside its addresses, with the shortest Diagnostic-Code. */
 const otherFields = 350;
+/** Octets of the status part: a thousand ordinary recipients with all their fields, or three hundred of the longest. */
+const maxStatus = 400_000;
 
 /**
  * RFC 6533 §4: the form for addresses in UTF-8, which servers with SMTPUTF8 carry. Everywhere else such addresses are
@@ -57,7 +58,7 @@ function recipientFields(
 ): string {
   const { status, reply, remote, reason, atMs, willRetryUntilMs } = report;
   let fields = "";
-  // An address type is a word; what came without one is not repeated as a field that programs would misread.
+  // An address type is one word; an ORCPT without one is left out, since programs would misread the field.
   const [, originalType = "", original = ""] = /^([A-Za-z0-9-]+);(.+)$/su.exec(orcpt ?? "") ?? [];
   if (oneLine(original) !== "") {
     fields += field("Original-Recipient", "", typedAddress(originalType, "", original, inUtf8));
@@ -70,11 +71,11 @@ function recipientFields(
   );
   fields += field("Action", dsn.kind);
   fields += field("Status", status);
-  // RFC 3464 §2.3.5: the server that reported; one that was not heard has not.
+  // RFC 3464 §2.3.5: the server that reported; a server that did not answer has not.
   if (remote !== undefined && reply !== undefined) {
     fields += field("Remote-MTA", `dns; ${mtaName(remote.host, remote.address)}`);
   }
-  // RFC 3464 §2.3.6: type smtp is for replies that a server gave; what we found out ourselves has our own type.
+  // RFC 3464 §2.3.6: type smtp is for replies of a server; what we found out ourselves has our own type.
   const words = reply === undefined ? `X-Postern; ${reason}` : `smtp; ${describeReply(reply)}`;
   const most = Math.min(maxDiagnosticCode, Math.floor(allDiagnosticCodes / dsn.recipients.length));
   fields += field("Diagnostic-Code", clean(clip(words, Math.max(minDiagnosticCode, most))));
@@ -83,8 +84,26 @@ function recipientFields(
   return fields;
 }
 
-/** What a recipient takes at most in the status part; a Diagnostic-Code of more than the shortest aside. */
-export function recipientOctets({ address, orcpt = "" }: DsnRecipient): number {
+/** One batch for each notification: all recipients in one, unless it would become too large for servers and readers. */
+export function inBatches<T extends { recipient: DsnRecipient }>(reported: readonly T[]): T[][] {
+  const batches: T[][] = [];
+  let batch: T[] = [];
+  let octets = 0;
+  for (const each of reported) {
+    const more = recipientOctets(each.recipient);
+    if (octets + more > maxStatus || batch.length === 0) {
+      batch = [];
+      batches.push(batch);
+      octets = 0;
+    }
+    batch.push(each);
+    octets += more;
+  }
+  return batches;
+}
+
+/** Octets of a recipient in the status part at most, not counting a Diagnostic-Code longer than the shortest. */
+function recipientOctets({ address, orcpt = "" }: DsnRecipient): number {
   const written = (text: string): number =>
     isAscii(text) ? text.length : encodeOrcpt(`utf-8;${text}`).length;
   return written(address) + written(orcpt) + otherFields;
@@ -97,7 +116,7 @@ function typedAddress(type: string, space: string, address: string, inUtf8: bool
   return `${type};${space}${oneAsciiLine(clean)}`;
 }
 
-/** `550 5.1.1 no such user`: all lines of the reply, not yet one. */
+/** `550 5.1.1 no such user`: the lines of the reply in one, not yet cleaned. */
 function describeReply(reply: SmtpReply): string {
   const enhanced = reply.enhanced === undefined ? "" : `${reply.enhanced} `;
   return `${reply.code} ${enhanced}${reply.lines.join(" ")}`;

@@ -1,4 +1,4 @@
-/** The part of a notification that people read: which recipient, what the other server said, what to do now. */
+/** The part of a notification that people read: which recipient, what the other server said, what to do now. Pure. */
 import { rfc5322Date } from "../../shared/mail/date.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { adviceFor } from "./advice.ts";
@@ -12,30 +12,30 @@ const maxListed = 50;
 /** And more different reasons: a message to a thousand must not come back as a book. */
 const maxGroups = 20;
 const maxSubject = 100;
-/** Servers that send whole pages say the important thing first. */
+/** Characters. A server whose reply fills pages says the important thing first. */
 const maxQuote = 2000;
-/** With many reasons each is told in fewer words. */
+/** Characters of all quotes together: with many reasons each quote is shorter. */
 const allQuotes = 20_000;
 
 /** The notification's Subject, not yet encoded: what happened, to whom, and the original's own subject. */
 export function dsnSubject(dsn: Dsn): string {
   const [first] = dsn.recipients;
-  const who =
+  const to =
     dsn.recipients.length === 1 && first ? oneLine(first.address) : `${dsn.recipients.length} recipients`;
   const subject = clip(readable(fieldValue(dsn.original.header, "subject") ?? ""), maxSubject);
-  return subject === "" ? `${headline(dsn, who)}` : `${headline(dsn, who)}: ${subject}`;
+  return subject === "" ? headline(dsn, to) : `${headline(dsn, to)}: ${subject}`;
 }
 
-function headline(dsn: Dsn, who: string): string {
+function headline(dsn: Dsn, to: string): string {
   switch (dsn.kind) {
     case "failed":
-      return `Not delivered to ${who}`;
+      return `Not delivered to ${to}`;
     case "delayed":
-      return `Delayed, still trying to deliver to ${who}`;
+      return `Delayed, still trying to deliver to ${to}`;
     case "relayed":
-      return `Passed on to the mail server of ${who}`;
+      return `Passed on to the mail server of ${to}`;
     case "delivered":
-      return `Delivered to ${who}`;
+      return `Delivered to ${to}`;
     default:
       return unreachable(dsn.kind);
   }
@@ -45,30 +45,30 @@ function headline(dsn: Dsn, who: string): string {
 export function dsnText(dsn: Dsn): string {
   const groups = groupAlike(dsn.recipients);
   const shown = groups.slice(0, maxGroups);
-  const room: Room = {
+  const limits: ParagraphLimits = {
     addresses: Math.ceil(maxListed / shown.length),
     quote: Math.min(maxQuote, Math.floor(allQuotes / shown.length)),
   };
-  const paragraphs = shown.flatMap((group) => groupParagraphs(dsn, group, room));
-  const untold = groups.slice(maxGroups).flat().length;
-  if (untold > 0) {
+  const paragraphs = shown.flatMap((group) => groupParagraphs(dsn, group, limits));
+  const unlisted = groups.slice(maxGroups).flat().length;
+  if (unlisted > 0) {
     paragraphs.push(
       wrap(
-        `The same happened, for other reasons, with ${untold} more recipients. The attached report names each of them and its reason.`,
+        `The same happened, for other reasons, with ${unlisted} more recipients. The attached report names each of them and its reason.`,
       ),
     );
   }
   return `${[...paragraphs, aboutTheMessage(dsn), signature(dsn)].join("\n\n").replaceAll("\n", "\r\n")}\r\n`;
 }
 
-/** What one paragraph may hold of what others wrote. */
-interface Room {
+/** How much of what others wrote one paragraph may hold. */
+interface ParagraphLimits {
   addresses: number;
   /** Characters. */
   quote: number;
 }
 
-/** Recipients with the same news share a paragraph. */
+/** Recipients with the same report share a paragraph. */
 function groupAlike(recipients: DsnRecipient[]): DsnRecipient[][] {
   const groups = new Map<string, DsnRecipient[]>();
   for (const recipient of recipients) {
@@ -82,27 +82,27 @@ function groupAlike(recipients: DsnRecipient[]): DsnRecipient[][] {
   return [...groups.values()];
 }
 
-function groupParagraphs(dsn: Dsn, group: DsnRecipient[], room: Room): string[] {
+function groupParagraphs(dsn: Dsn, group: DsnRecipient[], limits: ParagraphLimits): string[] {
   const [first] = group;
   if (first === undefined) return [];
   return [
     opening(dsn, group.length),
-    addressList(group, room.addresses),
-    ...news(dsn, first.report, room.quote),
+    addressList(group, limits.addresses),
+    ...explanation(dsn, first.report, limits.quote),
   ];
 }
 
 function opening(dsn: Dsn, count: number): string {
-  const whom = count === 1 ? "this recipient" : `these ${count} recipients`;
+  const recipients = count === 1 ? "this recipient" : `these ${count} recipients`;
   switch (dsn.kind) {
     case "failed":
-      return wrap(`Your message could not be delivered to ${whom}:`);
+      return wrap(`Your message could not be delivered to ${recipients}:`);
     case "delayed":
-      return wrap(`Your message has not been delivered yet to ${whom}:`);
+      return wrap(`Your message has not been delivered yet to ${recipients}:`);
     case "relayed":
-      return wrap(`Your message is on its way to ${whom}:`);
+      return wrap(`Your message is on its way to ${recipients}:`);
     case "delivered":
-      return wrap(`Your message has been delivered to ${whom}:`);
+      return wrap(`Your message has been delivered to ${recipients}:`);
     default:
       return unreachable(dsn.kind);
   }
@@ -116,7 +116,7 @@ function addressList(group: DsnRecipient[], most: number): string {
   return lines.join("\n");
 }
 
-function news(dsn: Dsn, report: RecipientReport, maxQuoted: number): string[] {
+function explanation(dsn: Dsn, report: RecipientReport, maxQuoted: number): string[] {
   switch (dsn.kind) {
     case "failed":
       return failure(dsn, report, maxQuoted);
@@ -191,7 +191,7 @@ function serverOf({ remote }: RecipientReport): string {
   return host === address ? `The mail server ${address}` : `The mail server ${host} (${address})`;
 }
 
-/** The server's own words with their line ends, else what we found out ourselves. */
+/** The lines of the server's reply, else what we found out ourselves. */
 function quote({ reply, reason }: RecipientReport, most: number): string {
   if (reply === undefined) return indent(clip(oneLine(reason), most));
   const start = reply.enhanced === undefined ? `${reply.code}` : `${reply.code} ${reply.enhanced}`;

@@ -1,8 +1,8 @@
-/** A delivery status notification as a value: everything that is said in it, before it becomes a message. */
+/** A delivery status notification (DSN) as a value, before it becomes a message. Pure. */
 import { isAscii } from "../../shared/mail/address.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
 
-/** RFC 3464 §2.3.3, `expanded` left out: the gateway expands nothing. One notification is about one kind of news. */
+/** RFC 3464 §2.3.3, `expanded` left out: the gateway expands nothing. One notification reports one kind. */
 export type DsnKind = "failed" | "delayed" | "relayed" | "delivered";
 
 export interface Dsn {
@@ -28,7 +28,7 @@ export interface DsnOriginal {
   receivedAtMs: number;
   /** RFC 3461 §4.4: only what the sender gave is Original-Envelope-Id. */
   envid?: string;
-  /** Whom it came from; absent for what the gateway made itself. */
+  /** The client that sent it; absent for messages of the gateway itself. */
   client?: { helo: string; address: string };
   smtputf8: boolean;
   /** With its CRLFs; possibly cut short. */
@@ -47,21 +47,21 @@ export interface DsnRecipient {
   report: RecipientReport;
 }
 
-/** A diagnosis, or for good news the reply that was it. */
+/** A diagnosis, or for a success the reply that accepted the message. */
 export type RecipientReport = Pick<
   Diagnosis,
   "status" | "reason" | "reply" | "remote" | "atMs" | "possiblyDelivered"
 > & {
-  /** Of a delay: epoch milliseconds after which we give up. */
+  /** Of a delay: when delivery is given up, epoch milliseconds. */
   willRetryUntilMs?: number;
 };
 
-/** RFC 6531: whether an address in its own header needs SMTPUTF8. All else of it can be written in ASCII. */
+/** RFC 6531: whether an address in its own header needs SMTPUTF8. Everything else in it can be written in ASCII. */
 export function needsSmtpUtf8({ to, from }: Dsn): boolean {
   return !isAscii(to) || !isAscii(from.address);
 }
 
-/** Whether we gave up although nobody refused for good (RFC 3463 §3.5, X.4.7). */
+/** Whether delivery was given up although no server refused for good (RFC 3463 §3.5, X.4.7). */
 export function isExpiry(report: RecipientReport): boolean {
   return report.status === "5.4.7" && (report.reply === undefined || report.reply.code < 500);
 }

@@ -1,4 +1,4 @@
-/** Header fields and encodings of the notifications that we write (RFC 5322, 2045, 2047): nothing foreign can break out of its place. */
+/** Header fields and encodings of notifications (RFC 5322, 2045, 2047): no text of others can break out of its field or part. Pure. */
 import { encodeWord } from "nodemailer/lib/mime-funcs";
 import { encode as encodeQuotedPrintable, wrap } from "nodemailer/lib/qp";
 import { isAscii } from "../../shared/mail/address.ts";
@@ -7,7 +7,7 @@ import { isAscii } from "../../shared/mail/address.ts";
 const wantedLine = 76;
 export const maxLine = 998;
 
-/** One line whatever comes in: control characters and Unicode line ends become spaces, lone surrogates are replaced. */
+/** Makes one line of any text: control characters and Unicode line ends become spaces, lone surrogates are replaced. */
 export function oneLine(text: string): string {
   return text
     .toWellFormed()
@@ -21,10 +21,10 @@ export function oneAsciiLine(text: string): string {
 }
 
 /**
- * A header field with its CRLF, folded at spaces (RFC 5322 §2.2.3), and inside only where no line could hold it.
- * Runs of spaces become one: no line has nothing else (§3.2.2).
+ * A header field with its CRLF, folded at spaces (RFC 5322 §2.2.3), and within words only where no line could hold them.
+ * Runs of spaces become one, so that no line is of spaces alone (§3.2.2).
  * @param text   without line ends, as oneLine gives it
- * @param whole  what follows it and is not folded at its spaces: an address
+ * @param whole  text after it that is not folded at its spaces: an address
  */
 export function field(name: string, text: string, whole = ""): string {
   const mostOctets = maxLine - `${name}: `.length;
@@ -96,7 +96,7 @@ export function readable(value: string): string {
       try {
         return new TextDecoder(charset).decode(bytes);
       } catch {
-        // A charset that nobody knows: the reader sees what was sent.
+        // The charset is unknown: the reader sees the text as it was sent.
         return whole;
       }
     }),
@@ -111,9 +111,9 @@ export interface Part {
 }
 
 /**
- * Text is quoted-printable where it is not plain ASCII. Messages stay as they are, as 8bit where they must: for
+ * Text is quoted-printable where it is not plain ASCII. Messages stay as they are, as 8bit where necessary: for
  * message/rfc822 RFC 2046 §5.2.1 allows nothing else. RFC 6533 §6 wants the same for its types, and quoted-printable
- * where the way back is not known to carry 8 bits.
+ * where the servers on the way back are not known to carry 8 bits.
  * @param smtputf8  the notification goes to servers with SMTPUTF8 only
  * @returns the part with its header, without boundary lines
  */

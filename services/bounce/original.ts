@@ -46,7 +46,7 @@ export async function readStart(body: Body, maxBytes: number): Promise<Buffer> {
 }
 
 /**
- * How much of the original goes back.
+ * How much of the original is returned.
  * RFC 3461 §4.3: RET is about failures; other notifications carry the header at most. RFC 8689 §5: a message that
  * had to travel over TLS may come back over connections without it, hence always as if RET=HDRS had been said.
  * @param size  of the original, in octets

@@ -47,8 +47,8 @@ export function createDeliveryWorker(deps: WorkerDeps): (task: DeliveryTask) => 
 async function deliver(deps: WorkerDeps, loaded: LoadedJob): Promise<JobNext> {
   const { task, meta, recipients } = loaded;
   const { job } = task;
-  // The states are read right before the attempts: a settled recipient is never tried again. When a job runs for the
-  // first time, other processes have settled nothing of it since it was enqueued.
+  // The states are read right before the attempts: a settled recipient is never tried again. For a job that runs for
+  // the first time they need not be fresh: no other process has settled anything since it was enqueued.
   const states = await deps.spool.states(job.id, task.mayHaveRun === true || job.history !== undefined);
   if (states.size > 0) await publish(deps, task, unpublishedEffects(loaded, states));
   const pending = recipients.filter((recipient) => isPending(states.get(recipient)));

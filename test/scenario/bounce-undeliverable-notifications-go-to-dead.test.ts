@@ -1,4 +1,4 @@
-/** What becomes of a notification that its receiver does not take, or whose enqueueing was lost. */
+/** Notifications that the sender's server does not take, or whose enqueueing was lost. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

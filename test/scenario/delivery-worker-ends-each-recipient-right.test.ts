@@ -60,9 +60,9 @@ test("delivered, deferred twice, refused: two arrive, one notification names the
     "everything to be settled",
     async () => (await flow.kinds(meta.id)).join() === "delivered,delivered,bounced",
   );
-  const told = flow.events.filter(({ id }) => id === meta.id).map(({ event }) => event);
+  const events = flow.events.filter(({ id }) => id === meta.id).map(({ event }) => event);
   assert.deepEqual(
-    new Set(told),
+    new Set(events),
     new Set([
       "delivery.attempt",
       "delivery.delivered",
@@ -74,7 +74,7 @@ test("delivered, deferred twice, refused: two arrive, one notification names the
   );
 });
 
-test("refusals of several parts of a message that come close together share one notification", async (t) => {
+test("refusals of several jobs of a message that come close together share one notification", async (t) => {
   const { home, flow } = await world(t, { rcpt: () => "550 5.1.1 no such user" });
   const { meta } = await flow.accept({ to: ["a@example.com", "b@example.com", "c@example.com"] }, [
     [0],
@@ -93,7 +93,7 @@ test("refusals of several parts of a message that come close together share one 
   }
 });
 
-test("a server that is down: the mail waits, and arrives when it is back; nobody is bothered", async (t) => {
+test("a server that is down: the mail waits, and arrives when it is back; the sender gets no notification", async (t) => {
   const { remote, home, flow } = await world(t, {});
   await remote.stop();
   const { meta } = await flow.accept({ to: ["bob@example.com"] });
@@ -123,7 +123,7 @@ test("an expired message comes back with 5.4.7 and what the server last said, af
   await waitFor("it to be settled", async () => (await flow.kinds(meta.id)).join() === "bounced");
 });
 
-test("relay.backup takes over what its class of failure has kept from its own way for so long", async (t) => {
+test("relay.backup takes over mail that a failure of its class has kept from its own route for so long", async (t) => {
   const backup = await startSmtpPeer();
   const dead = await startSmtpPeer();
   await dead.stop();
@@ -168,7 +168,7 @@ test("RFC 3461 §5.2.2: NOTIFY=SUCCESS through a server without DSN is answered 
   await other.startDelivery();
   await other.startBounce();
   const recipients = [{ address: "bob@example.com", notify: ["SUCCESS" as const] }];
-  // Through a server that offers DSN the parameter goes on, and nothing is said.
+  // A server that offers DSN gets the parameter, and the gateway reports nothing.
   await flow.accept({ to: [], recipients });
   await waitFor("the delivery", () => flow.events.find(({ event }) => event === "message.settled"));
   await other.accept({ to: [], recipients });
@@ -177,7 +177,7 @@ test("RFC 3461 §5.2.2: NOTIFY=SUCCESS through a server without DSN is answered 
   assert.match(home.received[0]?.data.toString() ?? "", /Action: relayed\r\nStatus: 2\.0\.0\r\n/);
 });
 
-test("RFC 3461 §5.2.2: what the queue brings to a protected server without DSN is reported as relayed too", async (t) => {
+test("RFC 3461 §5.2.2: mail that the queue delivers to a protected server without DSN is reported as relayed too", async (t) => {
   const own = await startSmtpPeer({ extensions: ["8BITMIME"] });
   t.after(() => own.stop());
   const { home, flow } = await world(

@@ -67,7 +67,7 @@ test("200 messages arrive although the workers are killed again and again, and o
   );
 });
 
-test("a refusal that was recorded before the crash is notified after it, without another attempt", async (t) => {
+test("the notification of a refusal that was recorded before a crash is sent after it, without another attempt", async (t) => {
   const remote = await startSmtpPeer({ script: { rcpt: () => "550 5.1.1 no such user" } });
   const home = await startSmtpPeer();
   t.after(() => Promise.all([remote.stop(), home.stop()]));
@@ -87,7 +87,7 @@ test("a refusal that was recorded before the crash is notified after it, without
     atMs: Date.now(),
   };
   const { meta } = await flow.accept({ to: ["bob@example.com"] });
-  // As it stands after a crash between the settle log and the bounce queue.
+  // As it stands after a crash between the status log and the bounce queue.
   await flow.spool.settle([{ id: meta.id, recipients: [0], state: { kind: "failed", diagnosis } }]);
   await flow.startDelivery();
   await flow.startBounce();

@@ -91,7 +91,7 @@ test("a message that is late at three destinations leads to one warning, which n
   }
 });
 
-test("a delay that was recorded before the crash is told after it", async (t) => {
+test("the warning of a delay that was recorded before a crash is sent after it", async (t) => {
   const remote = await startSmtpPeer({ script: { rcpt: () => "450 4.2.0 try later" } });
   const home = await startSmtpPeer();
   t.after(() => Promise.all([remote.stop(), home.stop()]));
@@ -113,7 +113,7 @@ test("a delay that was recorded before the crash is told after it", async (t) =>
   };
   const delay = { diagnosis, willRetryUntilMs: Date.now() + 3_600_000 };
   const { meta } = await flow.accept({ to: ["bob@example.com"] });
-  // As it stands after a crash between the settle log and the bounce queue.
+  // As it stands after a crash between the status log and the bounce queue.
   await flow.spool.settle([{ id: meta.id, recipients: [0], state: { kind: "pending", delay } }]);
   await flow.startBounce();
   await flow.startDelivery();

@@ -16,5 +16,5 @@ const service = await startDelivery({
   reconcilerTiming: { tickMs: 100, leaseMs: 1_000, scanEveryMs: 1_000, reclaimMs: 500 },
   workerTiming: { lockMs: 2_000, stalledCheckMs: 300, epochCheckMs: 200 },
 });
-// It ends by SIGKILL, or with its parent.
+// It ends by SIGKILL or with its parent.
 process.on("disconnect", () => void service.close(0).then(() => process.exit(0)));

@@ -34,7 +34,7 @@ export interface MailFlow {
   kinds(id: string): Promise<string[]>;
 }
 
-/** Both services look for trouble often, so that tests do not wait for it. */
+/** The reconciler scans often, so that tests do not wait for it. */
 const reconcilerTiming = { tickMs: 100, leaseMs: 2_000, scanEveryMs: 500, reclaimMs: 100 };
 
 export async function createMailFlow(

@@ -23,7 +23,7 @@ describe("every notification, hostile ones too", () => {
       for (const line of text.split("\r\n")) assert.ok(line.length <= 998, `${line.length} octets`);
     });
 
-    test(`${name}: its header has the fields that we write, each once, and ends where we end it`, () => {
+    test(`${name}: its header has no fields but ours, each once, and ends where we end it`, () => {
       const header = headerSection(buildDsn(dsn).bytes).toString();
       const names = header
         .split(/\r\n(?![ \t])/)
@@ -58,7 +58,7 @@ describe("every notification, hostile ones too", () => {
     });
   }
 
-  test("whatever stands in any text, no line of it becomes a line of the notification", () => {
+  test("no line of any text of others becomes a line of the notification", () => {
     const evil = "x\r\nX-Injected: yes\r\n\r\n--report-1HZ8C4T00JHGFEDCBA\r\n\n\rX-Injected: again";
     const base = sample("failed-one");
     const [bob] = base.recipients;
@@ -83,7 +83,7 @@ describe("every notification, hostile ones too", () => {
   });
 });
 
-test("an original with bare line ends goes back as its header alone, with proper ones (RFC 5322 §2.3)", () => {
+test("of an original with bare line ends only the header is returned, with CRLF (RFC 5322 §2.3)", () => {
   const dsn = sample("failed-one");
   const bare = Buffer.from("Subject: x\nX-Bare: y\r\n\r\nbody\r\n");
   const { bytes } = buildDsn({
@@ -101,7 +101,7 @@ describe("the status part, RFC 3464", () => {
     assert.match(textOf(sample("delivered")), /^Remote-MTA: dns; \[IPv6:2001:db8::25\]\r$/m);
   });
 
-  test("§2.3.6: what no server said is not called an SMTP reply", () => {
+  test("§2.3.6: only a server's reply is called an SMTP reply", () => {
     assert.match(textOf(sample("failed-several")), /^Diagnostic-Code: X-Postern; the domain no-such-domain/m);
     assert.match(textOf(sample("failed-one")), /^Diagnostic-Code: smtp; 550 5\.1\.1 /m);
   });
@@ -117,7 +117,7 @@ describe("the status part, RFC 3464", () => {
     assert.match(textOf(sample("failed-one")), /^Final-Recipient: rfc822; bob@example\.com\r$/m);
   });
 
-  test("RFC 6533 §3, §6: all of it is ASCII for a sender whose address is, and nothing is lost by that", () => {
+  test("RFC 6533 §3, §6: a notification to an ASCII address is ASCII throughout, and loses nothing by that", () => {
     const dsn = sample("failed-international-to-ascii-sender");
     const [juergen] = dsn.recipients;
     assert.ok(juergen);
@@ -169,7 +169,7 @@ describe("the status part, RFC 3464", () => {
 });
 
 describe("the text for people", () => {
-  test("recipients with the same news share a paragraph", () => {
+  test("recipients with the same report share a paragraph", () => {
     const text = textOf(sample("failed-several"));
     assert.equal(text.match(/no such user here\r\n\r\nWhat you can do/g)?.length, 1);
   });
@@ -214,7 +214,7 @@ describe("the text for people", () => {
     assert.match(text, /and 47 more, who are named/);
   });
 
-  test("a paragraph says that the message may have arrived for whom it may, and for nobody else", () => {
+  test("a paragraph says that the message may have arrived only where that may be so", () => {
     const dsn = sample("failed-possibly-delivered");
     const [bob] = dsn.recipients;
     assert.ok(bob);
@@ -232,27 +232,27 @@ describe("the text for people", () => {
     }
   });
 
-  test("whoever may have received it is not told to send it again", () => {
+  test("the sender is not advised to send a message again that may have arrived", () => {
     const text = textOf(sample("failed-possibly-delivered"));
     assert.match(text, /Ask the recipient before you send it again/);
     assert.doesNotMatch(text, /If the message still matters, send it again/);
   });
 
-  test("advice fits the status, and what we found out ourselves is not blamed on a server", () => {
+  test("the advice fits the status, and no server is blamed for what we found out ourselves", () => {
     assert.match(adviceFor("5.2.2", true), /full/);
     assert.match(adviceFor("5.2.99", true), /mailbox cannot take/);
     assert.match(adviceFor("5.1.10", false), /receives no mail at all/);
     assert.match(adviceFor("5.7.26", true), /could not verify/);
     assert.match(adviceFor("5.7.0", true), /server refused/);
     assert.match(adviceFor("5.7.0", false), /ask your mail administrator/);
-    // RFC 8689 §4.2.1: ours says that the sender asked for it; a server's, that it does.
+    // RFC 8689 §4.2.1: from us it is about the sender's REQUIRETLS; from a server it is the server's own demand.
     assert.match(adviceFor("5.7.10", false), /protected connections only/);
     assert.match(adviceFor("5.7.10", true), /server refused/);
   });
 });
 
 describe("header fields", () => {
-  test("are folded at spaces, and inside what no line could hold, by octets (RFC 5322 §2.1.1)", () => {
+  test("are folded at spaces, and within words that no line could hold, by octets (RFC 5322 §2.1.1)", () => {
     assert.equal(field("A", "b c"), "A: b c\r\n");
     for (const character of ["x", "ü", "語", "🍲"]) {
       const folded = field("Diagnostic-Code", `${"word ".repeat(40)}${character.repeat(3000)}`);

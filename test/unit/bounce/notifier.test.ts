@@ -125,14 +125,14 @@ describe("failures", () => {
     assert.deepEqual(published[0]?.routes, ["relay via mx example.org"]);
   });
 
-  test("run again after a crash, the job finds nothing owed and makes no second notification", async (t) => {
+  test("run again after a crash, the job finds nothing pending and makes no second notification", async (t) => {
     const { run, published } = await given(t, { states: [[0, failed]] });
     await run();
     assert.deepEqual(await run(), { kind: "done" });
     assert.equal(published.length, 1);
   });
 
-  test("when the spool takes no notification, the failure stays owed", async (t) => {
+  test("when the spool takes no notification, the failure stays pending", async (t) => {
     const { spool, run, kinds, published } = await given(t, { states: [[0, failed]] });
     spool.draft = () => {
       throw new SpoolFull("full");
@@ -142,7 +142,7 @@ describe("failures", () => {
     assert.deepEqual(published, []);
   });
 
-  test("RFC 3461 §4.1: recipients without FAILURE in their NOTIFY are settled in silence", async (t) => {
+  test("RFC 3461 §4.1: recipients without FAILURE in their NOTIFY are settled without a notification", async (t) => {
     const recipients = [
       { ...bob, notify: [] },
       { ...carol, notify: ["SUCCESS" as const, "DELAY" as const] },
@@ -163,7 +163,7 @@ describe("failures", () => {
     );
   });
 
-  test("a mixed message names only those who asked", async (t) => {
+  test("a notification names only the recipients whose failure is to be reported", async (t) => {
     const { run, kinds, textOf } = await given(t, {
       envelope: {
         recipients: [
@@ -196,7 +196,7 @@ describe("failures", () => {
     });
   }
 
-  test("a damaged record goes to dead with a loud word", async (t) => {
+  test("a damaged record goes to dead and is logged as an error", async (t) => {
     const { spool, run, dead, kinds, events } = await given(t, { states: [[0, failed]] });
     spool.read = () => Promise.reject(new SpoolCorrupt("bad checksum"));
     assert.deepEqual(await run(), { kind: "done" });
@@ -220,7 +220,7 @@ describe("failures", () => {
   });
 });
 
-describe("what of the original goes back", () => {
+describe("what is returned of the original", () => {
   const cases: [string, Given, { body: boolean; header: boolean }][] = [
     ["dsn.attach headers, the default", {}, { body: false, header: true }],
     ["dsn.attach full", { config: { dsn: { attach: "full" } } }, { body: true, header: true }],
@@ -301,7 +301,7 @@ describe("a message to very many recipients with very long addresses", () => {
     assert.deepEqual(new Set(await kinds()), new Set(["bounced"]));
   });
 
-  test("of which those that were not written before a crash are written after it", async (t) => {
+  test("and the notifications that were not stored before a crash are stored after it", async (t) => {
     const { spool, run, published, kinds } = await given(t, { envelope: { recipients }, states });
     const draft = spool.draft.bind(spool);
     let drafts = 0;
@@ -317,7 +317,7 @@ describe("a message to very many recipients with very long addresses", () => {
     assert.deepEqual(new Set(await kinds()), new Set(["bounced"]));
   });
 
-  test("while a thousand ordinary ones are told of in one", async (t) => {
+  test("while one notification is enough for a thousand ordinary recipients", async (t) => {
     const ordinary = recipients.map((_, n) => ({ address: `user${n}@mail.example.com` }));
     const { run, published } = await given(t, { envelope: { recipients: ordinary }, states, body });
     await run();
@@ -352,7 +352,7 @@ describe("delays and successes", () => {
     assert.deepEqual([...(await spool.states(id))], [[0, { kind: "pending", warned: true }]]);
   });
 
-  test("one warning names all who are late and whose sender was not told, and a later one who is late later", async (t) => {
+  test("one warning names all late recipients without a warning, and a second one those that are late afterwards", async (t) => {
     const { spool, run, published, textOf } = await given(t, {
       envelope: { recipients: [bob, carol, { address: "dave@example.com" }] },
       states: [
@@ -371,7 +371,7 @@ describe("delays and successes", () => {
     assert.deepEqual(named(await textOf(1)), ["dave@example.com"]);
   });
 
-  test("a warning that the spool does not take stays owed", async (t) => {
+  test("a warning that the spool does not take stays pending", async (t) => {
     const { spool, run, published } = await given(t, { states: [[0, late]] });
     spool.draft = () => {
       throw new SpoolFull("full");
@@ -395,7 +395,7 @@ describe("delays and successes", () => {
     assert.deepEqual(published, []);
   });
 
-  test("RFC 3461 §4.1: a warning is only for NOTIFY=DELAY, or where nothing was said", async (t) => {
+  test("RFC 3461 §4.1: a warning is only for NOTIFY=DELAY, or where NOTIFY is absent", async (t) => {
     const recipients = [
       { ...bob, notify: ["FAILURE" as const] },
       { ...carol, notify: ["DELAY" as const] },
@@ -422,7 +422,7 @@ describe("delays and successes", () => {
     });
   }
 
-  test("nobody is told anything about mail of the null sender", async (t) => {
+  test("nothing is reported about mail of the null sender", async (t) => {
     const recipients = [{ ...bob, notify: ["SUCCESS" as const, "DELAY" as const] }];
     const { run, published } = await given(t, {
       envelope: { reversePath: "", recipients },
@@ -434,7 +434,7 @@ describe("delays and successes", () => {
   });
 });
 
-test("RFC 8689 §5: the notification about a message with REQUIRETLS asks for it too", async (t) => {
+test("RFC 8689 §5: the notification about a message with REQUIRETLS requires it too", async (t) => {
   const { run, published } = await given(t, { envelope: { requireTls: true }, states: [[0, failed]] });
   await run();
   assert.equal(published[0]?.message.meta.envelope.requireTls, true);

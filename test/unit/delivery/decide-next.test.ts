@@ -108,7 +108,7 @@ test("some delivered, some deferred, some rejected in one attempt: each recipien
   );
 });
 
-test("nothing follows when everybody is delivered or refused", () => {
+test("nothing follows when every recipient is delivered or refused", () => {
   const next = decideNext(finished({ 0: delivered, 1: rejected() }), policy, receivedAtMs, 0.5);
   assert.equal(next.retry, undefined);
 });
@@ -192,7 +192,7 @@ describe("with a backup route", () => {
     atMs: receivedAtMs,
   };
 
-  test("the next attempt comes no later than the backup's turn", () => {
+  test("the next attempt comes no later than the time of the backup", () => {
     const nowMs = receivedAtMs + 35 * minute;
     const next = decideNext(
       finished({ 0: deferred(unreachableHost) }, { history: after(3, nowMs) }),
@@ -234,7 +234,7 @@ describe("with a backup route", () => {
     assert.equal(next.failed.length, 1);
   });
 
-  test("nobody waits for a backup that would come after the expiry", () => {
+  test("no mail waits for a backup that would come after its expiry", () => {
     const next = decideNext(
       finished({ 0: rejected() }),
       { ...policy, expire: hour },
@@ -255,13 +255,13 @@ describe("with a backup route", () => {
   });
 });
 
-describe("a job whose recipients went several ways", () => {
+describe("a job whose recipients went to several next hops", () => {
   const nowMs = receivedAtMs + 1000;
   const before = { queue: "delivery" as const, history: undefined };
   const step = (outcomes: Record<number, Outcome>, history?: AttemptHistory) =>
     decideNext(finished(outcomes, { history }), policy, nowMs, 0.5);
 
-  test("ends when all its ways have ended", () => {
+  test("ends when it has ended at all of them", () => {
     const joined = joinSteps([step({ 0: delivered }), step({ 1: rejected() })], new Map(), before, nowMs);
     assert.deepEqual(joined.delivered, [0]);
     assert.equal(joined.failed.length, 1);
@@ -291,7 +291,7 @@ describe("a job whose recipients went several ways", () => {
     );
   });
 
-  test("keeps its count and its queue when only those are left who were not tried", () => {
+  test("keeps its count and its queue when only untried recipients are left", () => {
     const untried = new Map([[1, { untilMs: nowMs + 30_000 }]]);
     const slow = { queue: "delivery-slow" as const, history: after(7) };
     const joined = joinSteps([step({ 0: delivered }, after(7))], untried, slow, nowMs);

@@ -28,7 +28,7 @@ describe("one message, one attempt", () => {
     assert.deepEqual(eventsOf(ran), ["delivery.attempt", "delivery.delivered", "message.settled"]);
   });
 
-  test("the log of a delivery says who, where, what the server said and how long it took", async () => {
+  test("the log of a delivery has sender, recipient, server, reply and duration", async () => {
     const ran = await runJob({ ageMs: 5000 });
     const line = ran.events.find(({ event }) => event === "delivery.delivered");
     assert.partialDeepStrictEqual(line, {
@@ -62,7 +62,7 @@ describe("one message, one attempt", () => {
     });
   });
 
-  test("a refused recipient is recorded as failed before its bounce job, which waits for the wave", async () => {
+  test("a refused recipient is recorded as failed before its bounce job, which waits for the aggregation window", async () => {
     const ran = await runJob({ answers: { "*": rejected() } });
     assert.deepEqual(ran.next, { kind: "done" });
     assert.deepEqual(ran.steps, ["states", "attempt", "settle", "bounce failed", "states fresh"]);
@@ -147,8 +147,8 @@ describe("what is settled is never tried again", () => {
   });
 });
 
-describe("mail that has no sender, and senders who do not want to hear", () => {
-  test("RFC 5321 §4.5.5: refused mail of the null sender goes to dead, nobody is told", async () => {
+describe("mail without a sender, and senders that want no report", () => {
+  test("RFC 5321 §4.5.5: refused mail of the null sender goes to dead, without a notification", async () => {
     const ran = await runJob({ envelope: { reversePath: "" }, answers: { "*": rejected() } });
     assert.deepEqual(ran.next, { kind: "done" });
     assert.equal(ran.settled[0]?.state.kind, "dead");
@@ -188,7 +188,7 @@ describe("expiry", () => {
   });
 });
 
-test("who may have received it is told so, and who was refused in the same words is not", async () => {
+test("possiblyDelivered stays with the recipient that it is about, also where another failed in the same words", async () => {
   const lost = { status: "4.4.2" as const, class: "network" as const, reason: "lost", atMs: receivedAtMs };
   const ran = await runJob({
     ageMs: 5 * day,
@@ -205,7 +205,7 @@ test("who may have received it is told so, and who was refused in the same words
   );
 });
 
-describe("what operators kept back has its whole time all the same", () => {
+describe("held and requeued mail keeps its whole time to live", () => {
   const answers = { "*": deferred() };
 
   test("time under a hold counts neither towards the expiry nor towards the delay warning", async () => {
@@ -219,7 +219,7 @@ describe("what operators kept back has its whole time all the same", () => {
     });
   });
 
-  test("mail that was put back from the dead is tried as long as new mail", async () => {
+  test("mail that was requeued from the dead queue is tried as long as new mail", async () => {
     const job = { revivedAtMs: receivedAtMs + 14 * day };
     const envelope = { reversePath: "" };
     const ran = await runJob({ ageMs: 14 * day + hour, job, answers, envelope });
@@ -233,7 +233,7 @@ describe("the delay warning", () => {
   const job = { history: { attempts: 7, lastAttemptAtMs: receivedAtMs + 3.5 * hour, last: [] } };
   const answers = { "*": deferred() };
 
-  test("is recorded as owed once it is due, with the time until which we try, before its bounce job, which waits for the wave", async () => {
+  test("is recorded as pending once it is due, with the time until which we try, before its bounce job, which waits for the aggregation window", async () => {
     const ran = await runJob({ ageMs: 4 * hour, job, answers });
     assert.ok(ran.steps.indexOf("settle") < ran.steps.indexOf("bounce delayed"));
     assert.deepEqual(
@@ -268,7 +268,7 @@ describe("the delay warning", () => {
     assert.deepEqual(ran.bounces, []);
   });
 
-  test("that was recorded is asked for again by the next run, in case that this one ended there; and once the sender was warned, none follows", async () => {
+  test("that was recorded is enqueued again by the next run, in case that this one ended there; once the sender was warned, none follows", async () => {
     const recipients = [
       { address: "a@example.com" },
       { address: "b@example.com", notify: ["FAILURE" as const] },
@@ -282,10 +282,10 @@ describe("the delay warning", () => {
     assert.deepEqual(again.bounces, []);
     assert.equal(again.states.size, 1);
     assert.equal(again.next?.kind, "later");
-    assert.deepEqual(again.attempts[0]?.recipients, [0, 1], "who was warned is still tried");
+    assert.deepEqual(again.attempts[0]?.recipients, [0, 1], "a recipient with a warning is still tried");
   });
 
-  test("when it cannot be enqueued the job is not put back without it", async () => {
+  test("when it cannot be enqueued, the job is repeated and not deferred without it", async () => {
     const ran = await runJob({ ageMs: 4 * hour, job, answers, failsAt: "bounce delayed" });
     assert.ok(ran.error);
   });
@@ -300,7 +300,7 @@ describe("RFC 3461 §5.2.2: NOTIFY=SUCCESS", () => {
     assert.partialDeepStrictEqual(ran.bounces[0]?.job, { kind: "relayed", recipients: [{ recipient: 0 }] });
   });
 
-  test("is the next server's business when it offers DSN", async () => {
+  test("is left to the next server when that offers DSN", async () => {
     const ran = await runJob({
       envelope: { recipients },
       answers: { "*": delivered({ dsnPassedOn: true }) },
@@ -321,7 +321,7 @@ describe("RFC 3461 §5.2.2: NOTIFY=SUCCESS", () => {
 });
 
 describe("routes are computed at each attempt", () => {
-  test("recipients that a new configuration sends different ways get an attempt each, in the same job", async () => {
+  test("recipients that a new configuration sends to different next hops get an attempt each, in the same job", async () => {
     const recipients = [
       { address: "a@one.example" },
       { address: "b@two.example" },
@@ -365,7 +365,7 @@ describe("routes are computed at each attempt", () => {
     );
   });
 
-  test("mail for protected servers never goes by the backup: it would come back to us", async () => {
+  test("mail for protected servers never takes the backup: it would come back to us", async () => {
     const config = {
       relay: { hosts: { isp: { host: "smtp.isp.example" } }, backup: { via: "isp", after: 0 as const } },
     };
@@ -383,7 +383,7 @@ describe("routes are computed at each attempt", () => {
     assert.deepEqual(ran.attempts[0]?.nextHop, own);
   });
 
-  test("while all wait for the backup nothing is tried and nothing counted", async () => {
+  test("while all recipients wait for the backup nothing is tried and nothing counted", async () => {
     const config = {
       relay: {
         hosts: { isp: { host: "smtp.isp.example" } },
@@ -417,7 +417,7 @@ describe("attempts that did not take place", () => {
     assert.deepEqual(ran.settled, []);
   });
 
-  test("but a message does not wait for a place for longer than it lives", async () => {
+  test("but a message does not wait for a connection longer than it lives", async () => {
     const ran = await runJob({
       ageMs: 5 * day,
       answers: () => ({
@@ -431,7 +431,7 @@ describe("attempts that did not take place", () => {
     assert.equal(state?.kind === "failed" && state.diagnosis.status, "5.4.7");
   });
 
-  test("an interrupted attempt is none; what was delivered before the interruption is recorded", async () => {
+  test("an interrupted attempt does not count; a delivery before the interruption is recorded", async () => {
     const stop = new AbortController();
     const facts = { destination: "example.com", tries: [], durationMs: 1 };
     const ran = await runJob({
@@ -463,35 +463,35 @@ describe("attempts that did not take place", () => {
   });
 });
 
-describe("our own trouble", () => {
+describe("our own faults", () => {
   test("a defect in an attempt defers the mail on its schedule; it neither spins nor is lost", async () => {
     const ran = await runJob({ answers: () => Promise.reject(new TypeError("a defect")) });
     assert.equal(ran.next?.kind, "later");
     assert.equal(ran.next?.kind === "later" && ran.next.history.last[0]?.diagnosis.class, "local");
   });
 
-  test("a damaged record goes to dead with a loud word, not into a loop", async () => {
+  test("a damaged record goes to dead and is logged as an error, once", async () => {
     const ran = await runJob({ read: () => Promise.reject(new SpoolCorrupt("bad checksum")) });
     assert.deepEqual(ran.next, { kind: "done" });
     assert.match(ran.dead[0]?.reason ?? "", /bad checksum/);
     assert.equal(ran.events[0]?.level, 50);
   });
 
-  test("a body that turns out damaged while it is sent goes to dead", async () => {
+  test("a message whose body is found damaged during the attempt goes to dead", async () => {
     const ran = await runJob({ answers: () => Promise.reject(new SpoolCorrupt("cut short")) });
     assert.deepEqual(ran.next, { kind: "done" });
     assert.equal(ran.settled[0]?.state.kind, "dead");
     assert.equal(ran.dead.length, 1);
   });
 
-  test("a spool that fails is no decision: the job is repeated", async () => {
+  test("when the spool fails nothing is decided: the job is repeated", async () => {
     const ran = await runJob({ failsAt: "settle" });
     assert.ok(ran.error);
     assert.equal(ran.next, undefined);
   });
 });
 
-test("a message of several parts is settled when the last of them is, whoever delivers it", async () => {
+test("a message of several jobs is settled when the last of them is, whichever worker has it", async () => {
   const parts = [[0], [1]];
   const first = await runJob({ envelope: two, parts });
   assert.ok(!eventsOf(first).includes("message.settled"));
