@@ -73,8 +73,8 @@ export const rooms: Record<string, Room> = {
     imports: ["shared", "shared/spool"],
   },
   "shared/spool/fs/writers": {
-    purpose: "Which processes write to a spool, and which segments each of them owns.",
-    imports: ["shared/spool/fs/disk"],
+    purpose: "Which processes write to a spool: their heartbeats, and which of their files are finished.",
+    imports: ["shared/spool", "shared/spool/fs/disk"],
   },
   "shared/spool/fs/segments": {
     purpose: "Segments of messages: group commit, reading, scanning and large bodies.",

@@ -13,7 +13,7 @@ const spool = createFsSpool({
   moveAfterMs: 100,
   moveShare: 0.6,
   deadAfterMs: 500,
-  beatMs: 50,
+  heartbeatMs: 50,
 });
 
 function say(line: object): void {

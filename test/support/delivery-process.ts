@@ -11,7 +11,7 @@ const service = await startDelivery({
   config,
   redis: { url: config.redis?.url ?? "" },
   log: pino({ level: "warn" }),
-  spool: createFsSpool({ directory, followMs: 50, beatMs: 200, deadAfterMs: 1_500 }),
+  spool: createFsSpool({ directory, followMs: 50, heartbeatMs: 200, deadAfterMs: 1_500 }),
   holdsFile: path.join(directory, "holds.json"),
   reconcilerTiming: { tickMs: 100, leaseMs: 1_000, scanEveryMs: 1_000, reclaimMs: 500 },
   workerTiming: { lockMs: 2_000, stalledCheckMs: 300, epochCheckMs: 200 },

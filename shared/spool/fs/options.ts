@@ -1,5 +1,4 @@
-/** What may be set of a spool on a file system, and what it is when it is not. */
-
+/** Settings of a spool on a file system, and their defaults. */
 import type { OnFault, SpoolFault } from "./disk/fault.ts";
 import { nodeFiles, type SpoolFiles } from "./disk/files.ts";
 
@@ -15,22 +14,22 @@ export interface FsSpoolOptions {
   largeBytes?: number;
   /** Octets that all open drafts hold in memory together; above it bodies go to files of their own at once. */
   draftMemoryBytes?: number;
-  /** Size and age at which a settle log is closed. */
+  /** Size and age at which a status log is closed. */
   logBytes?: number;
   logAgeMs?: number;
-  /** Age of a segment, and part of its messages that may still be unsettled (0..1), for these to be moved out. */
+  /** Age of a segment, and share of its messages that may still be unsettled (0..1), for these to be moved out. */
   moveAfterMs?: number;
   moveShare?: number;
   /** How long settlements are kept after their messages are gone. */
   forgetAfterMs?: number;
   /** Age at which a body without a record, of a process that is gone, is removed. */
   orphanAfterMs?: number;
-  /** How often this process shows that it is alive, and how long others may be silent. */
-  beatMs?: number;
+  /** How often this process writes its heartbeat, and how long another may be silent before it is taken for dead. */
+  heartbeatMs?: number;
   deadAfterMs?: number;
   /** How often the settlements of other processes are read. */
   followMs?: number;
-  /** What went wrong with nobody to tell. */
+  /** Faults that no caller hears of. */
   onFault?: OnFault;
   /** Epoch milliseconds; for tests. */
   nowMs?: () => number;
@@ -50,11 +49,11 @@ export const defaultFsSpoolOptions = {
   moveShare: 0.1,
   forgetAfterMs: 60_000,
   orphanAfterMs: 3_600_000,
-  beatMs: 2000,
-  // Below BullMQ's 30 s, after which another worker takes the job of a dead one: by then it counts as dead here too.
+  heartbeatMs: 2000,
+  // Below BullMQ's 30 s, after which another worker takes the job of a dead one: the spool must know it is dead by then.
   deadAfterMs: 15_000,
   followMs: 500,
-  onFault: (_trouble: SpoolFault): void => {},
+  onFault: (_fault: SpoolFault): void => {},
   nowMs: Date.now,
   files: nodeFiles,
 };

@@ -26,7 +26,7 @@ const options = {
   moveAfterMs: 0,
   moveShare: 0.5,
   forgetAfterMs: 0,
-  beatMs: 1_000_000,
+  heartbeatMs: 1_000_000,
 };
 const expected: Expected = { owed: [], settled: [] };
 const open: FsSpool[] = [];

@@ -241,6 +241,24 @@ test("a message whose body is damaged is not moved, and its segment stays", asyn
   assert.equal(await textOf(second, all[2] as StoredMessage), "2".padEnd(100));
 });
 
+test("a moved message whose file is damaged is kept for the operator", async (t) => {
+  const room = makeRoom(t, { moveAfterMs: 0, moveShare: 1, largeBytes: 1000, orphanAfterMs: 0 });
+  const first = room.open();
+  const message = await store(first, "m".padEnd(5000));
+  await first.close();
+  const second = room.open();
+  assert.equal((await second.collect()).messagesMoved, 1);
+  const path = join(room.directory, "own", `${message.meta.id}.msg`);
+  const octets = readFileSync(path);
+  octets[10] = (octets[10] ?? 0) ^ 1;
+  writeFileSync(path, octets);
+  const third = room.open();
+  await settle(third, message);
+  for (let n = 0; n < 2; n++) await third.collect();
+  assert.deepEqual(list(room.directory, "own"), [`${message.meta.id}.msg`]);
+  assert.equal(list(room.directory, "large").length, 1, "the damaged record may refer to it");
+});
+
 test("bodies without a record go when their writer is gone and they are old", async (t) => {
   const room = makeRoom(t, { largeBytes: 1000, orphanAfterMs: 3_600_000 });
   const spool = room.open();

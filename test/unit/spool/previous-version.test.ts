@@ -165,7 +165,7 @@ test("records, status entries and heartbeats are written octet for octet as vers
 
   assert.equal(formatBatch(settles.timestamp, settlements.map(formatLine).join("")).toString(), statusBatch);
 
-  const room = makeRoom(t, { beatMs: 3_600_000 });
+  const room = makeRoom(t, { heartbeatMs: 3_600_000 });
   await store(room.open(), "x");
   const writers = join(room.directory, "writers");
   const heartbeat = readFileSync(join(writers, readdirSync(writers)[0] ?? ""), "latin1");

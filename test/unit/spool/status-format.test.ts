@@ -34,13 +34,11 @@ test("settlements of every kind read back as they were written", () => {
   assert.equal(consumed, log.length);
   assert.deepEqual(damaged, []);
   assert.deepEqual(
-    entries
-      .slice(0, -1)
-      .map(({ id, statusEntry }) => ({ id, recipients: statusEntry.recipients, state: statusEntry.state })),
+    entries.slice(0, -1).map(({ id, entry }) => ({ id, recipients: entry.recipients, state: entry.state })),
     settlements,
   );
   assert.deepEqual(
-    entries.map(({ statusEntry }) => statusEntry.timestamp),
+    entries.map(({ entry }) => entry.timestamp),
     [...Array(3).fill(1_700_000_000_000_001), ...Array(5).fill(1_700_000_000_000_002), 3],
   );
 });

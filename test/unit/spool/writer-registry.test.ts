@@ -7,7 +7,7 @@ import { waitFor } from "../../support/wait-for.ts";
 import { faultyFiles } from "./faulty-files.ts";
 import { makeRoom } from "./room.ts";
 
-const quick = { beatMs: 20, deadAfterMs: 500, followMs: 20 };
+const quick = { heartbeatMs: 20, deadAfterMs: 500, followMs: 20 };
 
 test("a writer that falls silent is taken for dead, one that shows itself is not", async (t) => {
   const faulty = faultyFiles();

@@ -1,45 +1,64 @@
 /**
- * One collector at a time, also when one of them was paused and wakes up in the middle of its work.
+ * Lets one collector work at a time, also when one of them is suspended and resumes in the middle of its work.
  *
- * Each collector makes a directory under its writer's name, and works only if no living writer has one. The
- * directories of dead writers are removed first. Messages that move to a file of their own are renamed out of that
- * directory, the only step that could bring something back; a collector that was taken for dead finds its
- * directory gone and the rename impossible.
+ * Each collector makes a directory under its writer's name, and works only if no living writer has one. It removes
+ * the directories of dead writers first. Moved messages are renamed out of that directory, the only step that could
+ * bring back a message that was freed; a collector that was taken for dead finds its directory gone, and the rename
+ * fails.
+ *
  * Owns the directory from acquire() to release().
  */
 import { join } from "node:path";
 import { codeOf, done, isMissing, listDirectory, removeFile, type SpoolFiles } from "../disk/files.ts";
-import type { OwnWriter } from "../writers/own-writer.ts";
+import type { Places } from "../disk/names.ts";
+import type { WriterHeartbeat } from "../writers/heartbeat.ts";
 import type { WriterRegistry } from "../writers/writer-registry.ts";
 
-export interface CollectorLock {
-  /** Where messages are made ready to move. */
-  directory: string;
-  release(): Promise<void>;
+export interface CollectorLockOptions {
+  files: SpoolFiles;
+  places: Places;
+  heartbeat: WriterHeartbeat;
+  registry: WriterRegistry;
 }
 
-/** @returns undefined when another collector is at work */
-export async function acquireCollectorLock(
-  files: SpoolFiles,
-  moving: string,
-  own: OwnWriter,
-  registry: WriterRegistry,
-): Promise<CollectorLock | undefined> {
-  const name = await own.name();
-  const directory = join(moving, name);
-  await done((end) => files.mkdir(directory, end)).catch((error: unknown) => {
-    if (codeOf(error) !== "EEXIST") throw error;
-  });
-  const lock = { directory, release: () => removeDirectory(files, directory) };
-  const others = (await listDirectory(files, moving)).filter((other) => other !== name);
-  await registry.refresh();
-  // Two that begin at the same moment see each other, and both leave it for the next time.
-  if (others.some((other) => registry.isAlive(other))) {
-    await lock.release();
-    return undefined;
+export class CollectorLock {
+  readonly #files: SpoolFiles;
+  /** Where moved messages are prepared. */
+  readonly directory: string;
+
+  private constructor(files: SpoolFiles, directory: string) {
+    this.#files = files;
+    this.directory = directory;
   }
-  for (const other of others) await removeDirectory(files, join(moving, other));
-  return lock;
+
+  /** @returns undefined when another collector is at work */
+  static async acquire(options: CollectorLockOptions): Promise<CollectorLock | undefined> {
+    const { files, places, heartbeat, registry } = options;
+    const name = await heartbeat.name();
+    const lock = new CollectorLock(files, join(places.moving, name));
+    await makeDirectory(files, lock.directory);
+    const others = (await listDirectory(files, places.moving)).filter((other) => other !== name);
+    await registry.refresh();
+    // Two that begin at the same moment see each other, and both give way.
+    if (others.some((other) => registry.isAlive(other))) {
+      await lock.release();
+      return undefined;
+    }
+    for (const other of others) await removeDirectory(files, join(places.moving, other));
+    return lock;
+  }
+
+  release(): Promise<void> {
+    return removeDirectory(this.#files, this.directory);
+  }
+}
+
+async function makeDirectory(files: SpoolFiles, directory: string): Promise<void> {
+  try {
+    await done((end) => files.mkdir(directory, end));
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
 }
 
 async function removeDirectory(files: SpoolFiles, directory: string): Promise<void> {
@@ -50,7 +69,7 @@ async function removeDirectory(files: SpoolFiles, directory: string): Promise<vo
       return;
     } catch (error) {
       if (isMissing(error)) return;
-      // Its owner is alive after all and has made another file: once more.
+      // Its owner is alive after all and has made another file, which is removed too.
       if (codeOf(error) !== "ENOTEMPTY") throw error;
     }
   }

@@ -1,64 +1,64 @@
 /**
- * Frees settle logs: a log goes when no message that it names is there any more; of one that is mostly so, the rest
- * is written again first. What a log says must outlive the messages that it speaks of, or they would be delivered
- * again.
+ * Frees status logs: a log is removed when none of the messages that it mentions exists any more; what is still needed
+ * of a mostly obsolete log is written again first. What a log says must outlive its messages, or they would be
+ * delivered again.
  */
-import { join } from "node:path";
 import type { Settlement } from "../../spool.ts";
 import type { StateIndex } from "../../state-index.ts";
 import { removeFile, type SpoolFiles } from "../disk/files.ts";
-import type { SettleLog } from "../states/status-log.ts";
+import { logPath, type Places } from "../disk/names.ts";
+import type { StatusLog } from "../states/status-log.ts";
+import type { CompleteLog } from "../states/status-tail.ts";
 
 export interface CompactionOptions {
   files: SpoolFiles;
-  /** Of the settle logs. */
-  directory: string;
+  places: Places;
   index: StateIndex;
-  log: SettleLog;
+  log: StatusLog;
 }
 
-/** A log of which more than this is still needed is left alone. */
+/** A log of which more than this is still needed stays. */
 const rewriteBelow = 1 / 4;
-/** So many small logs are worth joining even when all of them is needed. */
+/** So many small logs are joined even when all of their content is needed. */
 const manySmall = 16;
 const smallBytes = 64 * 1024;
 
 /**
- * @param logs     finished, and in the index completely, before the messages were counted
- * @param present  ids of the messages that are there, or were a short time ago
+ * @param logs     finished, and in the index completely, before the messages were indexed
+ * @param present  ids of the messages that exist, or existed a short time ago
  * @returns octets freed
  */
 export async function compactLogs(
-  { files, directory, index, log }: CompactionOptions,
-  logs: readonly { name: string; bytes: number }[],
+  { files, places, index, log }: CompactionOptions,
+  logs: readonly CompleteLog[],
   present: ReadonlySet<string>,
 ): Promise<number> {
   const small = logs.filter(({ bytes }) => bytes < smallBytes);
-  const joined = small.length >= manySmall ? new Set(small.map(({ name }) => name)) : new Set<string>();
-  const rewritten = new Set<string>();
-  const going: { name: string; bytes: number }[] = [];
+  const joined = new Set(small.length >= manySmall ? small : []);
+  const needed = new Set<string>();
+  const obsolete: CompleteLog[] = [];
   for (const candidate of logs) {
     const ids = index.idsOf(candidate.name);
-    const needed = ids.filter((id) => present.has(id));
-    if (needed.length > ids.length * rewriteBelow && !joined.has(candidate.name)) continue;
-    for (const id of needed) rewritten.add(id);
-    going.push(candidate);
+    const neededIds = ids.filter((id) => present.has(id));
+    if (neededIds.length > ids.length * rewriteBelow && !joined.has(candidate)) continue;
+    for (const id of neededIds) needed.add(id);
+    obsolete.push(candidate);
     await new Promise(setImmediate);
   }
-  if (rewritten.size > 0) {
-    await rewrite(rewritten, index, log);
+  if (needed.size > 0) {
+    await writeAgain(needed, index, log);
     await log.sync();
   }
   let freed = 0;
-  for (const { name, bytes } of going) {
-    await removeFile(files, join(directory, `${name}.log`));
+  for (const { name, bytes } of obsolete) {
+    await removeFile(files, logPath(places, name));
     freed += bytes;
   }
   return freed;
 }
 
-/** With their own stamps: an old fact that is written again does not become a new one. */
-async function rewrite(ids: ReadonlySet<string>, index: StateIndex, log: SettleLog): Promise<void> {
+/** With their own timestamps: an old state that is written again does not become a new one. */
+async function writeAgain(ids: ReadonlySet<string>, index: StateIndex, log: StatusLog): Promise<void> {
   const byTimestamp = new Map<number, Settlement[]>();
   for (const id of ids) {
     for (const { recipients, state, timestamp } of index.entriesOf(id)) {
@@ -68,5 +68,43 @@ async function rewrite(ids: ReadonlySet<string>, index: StateIndex, log: SettleL
       else group.push(settlement);
     }
   }
-  await Promise.all([...byTimestamp].map(([timestamp, settlements]) => log.append(settlements, timestamp)));
+  await Promise.all(
+    [...byTimestamp].map(([timestamp, settlements]) => log.appendRecorded(settlements, timestamp)),
+  );
+}
+
+/**
+ * When the content of a log may be forgotten: all its messages must have been gone for a while, since a reader may
+ * have read one of them and not yet asked for its states. Times are of `performance.now()`.
+ */
+export class LogRetention {
+  readonly #forgetAfterMs: number;
+  /** Ids of messages that went lately, and when that was noticed. */
+  #gone: { ids: string[]; atMs: number }[] = [];
+  /** When each log was first seen to be complete. */
+  #completeSinceMs = new Map<string, number>();
+
+  constructor(forgetAfterMs: number) {
+    this.#forgetAfterMs = forgetAfterMs;
+  }
+
+  noteGone(ids: string[], nowMs: number): void {
+    this.#gone.push({ ids, atMs: nowMs });
+  }
+
+  /** Logs that have been complete for long enough; to be called with all complete logs, in every run of the collector. */
+  expired(logs: readonly CompleteLog[], nowMs: number): CompleteLog[] {
+    this.#gone = this.#gone.filter(({ ids, atMs }) => ids.length > 0 && nowMs - atMs < this.#forgetAfterMs);
+    // A message that a log mentions was indexed in the first run after it, and is noticed when it goes, or had gone
+    // by then.
+    this.#completeSinceMs = new Map(logs.map(({ name }) => [name, this.#completeSinceMs.get(name) ?? nowMs]));
+    return logs.filter(
+      ({ name }) => nowMs - (this.#completeSinceMs.get(name) ?? nowMs) >= this.#forgetAfterMs,
+    );
+  }
+
+  /** Ids of messages that have not been gone for long enough. */
+  *recentlyGone(): Iterable<string> {
+    for (const { ids } of this.#gone) yield* ids;
+  }
 }

@@ -1,4 +1,4 @@
-/** Moves a message that has waited long out of its segment, to a file of its own. */
+/** Moves messages that have waited long out of their segment, each to a file of its own, so that the segment can go. */
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { OnFault } from "../disk/fault.ts";
@@ -13,46 +13,46 @@ import {
   spoolError,
   writeFully,
 } from "../disk/files.ts";
-import { movedPlace, type Places } from "../disk/names.ts";
+import { movedPath, movedPlace, type Places, segmentPath } from "../disk/names.ts";
 import { bodyOffset, headLength, makeHead, placeSeed, recordLength, writeHead } from "../segments/record.ts";
 import { type ScannedRecord, scanSegment } from "../segments/scan.ts";
-import type { SegmentContents } from "./segment-index.ts";
+import { locatorOf } from "../segments/stored-records.ts";
 
 export interface MoveOptions {
   files: SpoolFiles;
   places: Places;
-  /** The collector's own directory. */
+  /** The directory of the collector's lock, where moved messages are prepared. */
   directory: string;
   onFault: OnFault;
 }
 
 /**
- * Moves what `wanted` names; durable but for the names in the own directory, which the caller syncs.
- * @returns how many were moved, and whether all could be: a damaged body stays where it is
- * @throws the file system's errors; ENOENT when the collector has lost its directory
+ * Moves the messages of a finished segment that `isWanted`. Durable, except for the names in the directory of moved
+ * messages, which the caller syncs.
+ * @returns how many were moved, and whether all could be: a message with a damaged body stays where it is
+ * @throws the file system's errors; ENOENT when the collector has lost its lock
  */
 export async function moveMessages(
   options: MoveOptions,
-  segment: SegmentContents,
-  wanted: (id: string, recipients: number) => boolean,
+  segment: string,
+  isWanted: (id: string, recipients: number) => boolean,
 ): Promise<{ moved: number; all: boolean }> {
   const { files, places, onFault } = options;
-  const path = join(places.segments, `${segment.name}.seg`);
+  const path = segmentPath(places, segment);
   const fd = await openFile(files, path, "r");
   let moved = 0;
   let all = true;
   try {
-    const scan = { files, path, segment: segment.name, closed: true, onFault: () => {} };
-    for await (const group of scanSegment(scan, { position: 0, damaged: false })) {
+    for await (const group of scanSegment({ files, path, segment, closed: true, onFault: () => {} })) {
       for (const record of group) {
-        if (!wanted(record.id, record.header.recipients)) continue;
+        if (!isWanted(record.id, record.header.recipients)) continue;
         const body = await readBody(files, fd, record);
         if (body === undefined) {
           all = false;
-          onFault({ kind: "damaged", place: segment.name, offset: record.offset, length: record.length });
+          onFault({ kind: "damaged", place: segment, offset: record.offset, length: record.length });
           continue;
         }
-        await writeMoved(options, segment.name, record, body);
+        await writeMoved(options, segment, record, body);
         moved++;
       }
     }
@@ -62,7 +62,7 @@ export async function moveMessages(
   return { moved, all };
 }
 
-/** Undefined when it does not match its checksum. A body with its own file stays there, and is empty here. */
+/** Undefined when it does not match its checksum. A large body stays in its own file, and is empty here. */
 async function readBody(files: SpoolFiles, fd: number, record: ScannedRecord): Promise<Buffer | undefined> {
   const start = bodyOffset(record.header);
   const body = Buffer.allocUnsafe(recordLength(record.header) - start);
@@ -74,24 +74,20 @@ async function readBody(files: SpoolFiles, fd: number, record: ScannedRecord): P
 async function writeMoved(
   { files, places, directory }: MoveOptions,
   segment: string,
-  { id, meta, extra, header, offset, length }: ScannedRecord,
+  record: ScannedRecord,
   body: Buffer,
 ): Promise<void> {
-  const origin = { segment, offset, length, checksum: header.checksum };
+  const { id, meta, extra, header } = record;
+  const origin = locatorOf(segment, record);
   const head = makeHead(
     meta(),
     { length: header.bodyLength, crc: header.bodyCrc },
     extra.large === undefined ? { origin } : { origin, large: extra.large },
   );
   const start = Buffer.allocUnsafe(headLength(head));
-  writeHead(start, 0, head, placeSeed(`${movedPlace}/${id}`));
-  const made = join(directory, `${id}.msg`);
-  const fd = await openFile(files, made, "wx").catch(async (error: unknown) => {
-    if (isMissing(error)) throw error;
-    // Left by an attempt of this same collector that failed half-way.
-    await removeFile(files, made);
-    return openFile(files, made, "wx");
-  });
+  writeHead(start, 0, head, placeSeed(movedPlace(id)));
+  const prepared = join(directory, `${id}.msg`);
+  const fd = await createFile(files, prepared);
   try {
     await writeFully(files, fd, [start, body], 0);
     await done((end) => files.fdatasync(fd, end));
@@ -100,5 +96,16 @@ async function writeMoved(
   } finally {
     await closeFile(files, fd);
   }
-  await done((end) => files.rename(made, join(places.own, `${id}.msg`), end));
+  await done((end) => files.rename(prepared, movedPath(places, id), end));
+}
+
+/** Replaces what an earlier attempt of this collector has left, but fails without the collector's directory. */
+async function createFile(files: SpoolFiles, path: string): Promise<number> {
+  try {
+    return await openFile(files, path, "wx");
+  } catch (error) {
+    if (isMissing(error)) throw error;
+    await removeFile(files, path);
+    return openFile(files, path, "wx");
+  }
 }

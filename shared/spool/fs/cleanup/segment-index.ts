@@ -1,59 +1,101 @@
 /**
- * Which messages stand in which segment or own file: what the collector needs to know to free space.
- * Every segment is walked once as it grows; only ids and counts are kept.
+ * The segment index: which messages are in which segment or moved file, as the collector needs it to free space.
+ * Each segment is walked once as it grows; only ids and counts are kept. Owns nothing.
  */
-import { join } from "node:path";
 import type { StateIndex } from "../../state-index.ts";
-import { isMissing, listDirectory, statFile } from "../disk/files.ts";
-import { numberedNames, parseNumberedName } from "../disk/names.ts";
-import type { StampedSettlement } from "../segments/record.ts";
-import { type ScanCursor, scanSegment } from "../segments/scan.ts";
-import { movedIds, readMovedRecord, type WalkOptions } from "../states/unsettled.ts";
+import { isMissing, type SpoolFiles, statFile } from "../disk/files.ts";
+import { movedPath, type Places, parseNumberedName } from "../disk/names.ts";
+import type { TimedSettlement } from "../segments/record.ts";
+import type { ScanCursor } from "../segments/scan.ts";
+import type { StoredRecords } from "../segments/stored-records.ts";
 
-export interface SegmentContents {
-  name: string;
-  openedMs: number;
-  /** It never grows again, and all of it was walked. */
-  complete: boolean;
-  cursor: ScanCursor;
-  ids: string[];
-  /** By position in `ids`. */
-  recipients: number[];
-  /** Bodies in files of their own, by id. */
-  large: Map<string, string>;
-  /** What its records settle. */
-  settles: StampedSettlement[];
-}
-
-export interface MovedMessages {
+/** A message as the collector knows it. */
+export interface IndexedMessage {
+  id: string;
   recipients: number;
-  length: number;
+  /** Name of the body's own file. */
   large: string | undefined;
 }
 
+export interface MovedMessage extends IndexedMessage {
+  /** Octets of its file. */
+  bytes: number;
+}
+
+/** The messages of one segment; arrays of plain values, since there may be millions. */
+export class SegmentContents {
+  readonly name: string;
+  readonly openedMs: number;
+  /** The segment never grows again, and all of it was walked. */
+  complete = false;
+  readonly cursor: ScanCursor = { position: 0, damaged: false };
+  readonly ids: string[] = [];
+  /** By position in `ids`. */
+  readonly #recipients: number[] = [];
+  /** By id. */
+  readonly #large = new Map<string, string>();
+  /** Settlements of other messages by its records. */
+  readonly settlements: TimedSettlement[] = [];
+
+  constructor(name: string) {
+    this.name = name;
+    this.openedMs = parseNumberedName(name)?.openedMs ?? 0;
+  }
+
+  add({ id, recipients, large }: IndexedMessage): void {
+    this.ids.push(id);
+    this.#recipients.push(recipients);
+    if (large !== undefined) this.#large.set(id, large);
+  }
+
+  /** How many of its messages are not settled; stops counting above `most`. */
+  countUnsettled(states: StateIndex, most: number): number {
+    let count = 0;
+    for (let i = 0; i < this.ids.length && count <= most; i++)
+      if (!states.isSettled(this.ids[i] ?? "", this.#recipients[i] ?? 0)) count++;
+    return count;
+  }
+
+  /** Names of the large bodies of settled messages. */
+  settledLargeBodies(states: StateIndex): string[] {
+    if (this.#large.size === 0) return [];
+    return this.ids.flatMap((id, i) => {
+      const name = this.#large.get(id);
+      return name !== undefined && states.isSettled(id, this.#recipients[i] ?? 0) ? [name] : [];
+    });
+  }
+
+  largeBodies(): Iterable<string> {
+    return this.#large.values();
+  }
+}
+
 export class SegmentIndex {
-  readonly #options: WalkOptions;
+  readonly #files: SpoolFiles;
+  readonly #places: Places;
+  readonly #records: StoredRecords;
   readonly segments = new Map<string, SegmentContents>();
-  readonly own = new Map<string, MovedMessages>();
-  /** Ids in places that went, until a whole census reports them. */
+  /** By id. */
+  readonly moved = new Map<string, MovedMessage>();
+  /** Ids in segments and moved files that are gone, until a complete refresh reports them. */
   readonly #gone: string[][] = [];
-  /** Something could not be read: what it refers to is not known. */
+  /** Something could not be read, and what it refers to is not known. */
   damaged = false;
 
-  constructor(options: WalkOptions) {
-    this.#options = options;
+  constructor(options: { files: SpoolFiles; places: Places; records: StoredRecords }) {
+    this.#files = options.files;
+    this.#places = options.places;
+    this.#records = options.records;
   }
 
   /**
-   * Afterwards every message that had been accepted before the call, and is still there, is counted.
-   * Segments first, then own files, since messages move in that direction only.
-   * @param goOn  called between segments; may throw to end the work
-   * @returns the ids that the last census counted in places which are gone now
+   * Afterwards every message that had been accepted before the call, and still exists, is indexed. Segments first,
+   * then moved messages, since messages move in that direction only.
+   * @param mayGoOn  called between segments; may throw to end the work
+   * @returns the ids that the last refresh found in segments or moved files that are gone now
    */
-  async take(goOn: () => void): Promise<string[]> {
-    const { files, places, registry } = this.#options;
-    const names = numberedNames(await listDirectory(files, places.segments), ".seg");
-    await registry.refresh();
+  async refresh(mayGoOn: () => void): Promise<string[]> {
+    const names = await this.#records.segmentNames();
     const present = new Set(names);
     for (const [name, segment] of this.segments) {
       if (present.has(name)) continue;
@@ -61,16 +103,16 @@ export class SegmentIndex {
       this.segments.delete(name);
     }
     for (const name of names) {
-      goOn();
-      await this.#walk(name);
+      mayGoOn();
+      await this.#refreshSegment(name);
     }
-    this.#gone.push(await this.#walkMoved());
+    this.#gone.push(await this.#refreshMoved());
     return this.#gone.splice(0).flat();
   }
 
-  /** The ids of all messages that were counted. */
+  /** The ids of all messages. */
   async ids(): Promise<Set<string>> {
-    const ids = new Set(this.own.keys());
+    const ids = new Set(this.moved.keys());
     for (const segment of this.segments.values()) {
       for (const id of segment.ids) ids.add(id);
       await new Promise(setImmediate);
@@ -78,38 +120,23 @@ export class SegmentIndex {
     return ids;
   }
 
-  /** How many of its messages are not settled; stops counting above `most`. */
-  unsettledIn(segment: SegmentContents, index: StateIndex, most: number): number {
-    let count = 0;
-    for (let i = 0; i < segment.ids.length && count <= most; i++)
-      if (!index.isSettled(segment.ids[i] ?? "", segment.recipients[i] ?? 0)) count++;
-    return count;
-  }
-
-  /** Names of all bodies that a message refers to. */
+  /** Names of all large bodies that a message refers to. */
   largeBodies(): Set<string> {
     const names = new Set<string>();
-    for (const { large } of this.segments.values()) for (const name of large.values()) names.add(name);
-    for (const { large } of this.own.values()) if (large !== undefined) names.add(large);
+    for (const segment of this.segments.values()) for (const name of segment.largeBodies()) names.add(name);
+    for (const { large } of this.moved.values()) if (large !== undefined) names.add(large);
     return names;
   }
 
-  async #walk(name: string): Promise<void> {
-    const { files, places, registry, onFault } = this.#options;
-    const segment = this.segments.get(name) ?? newSegmentIndex(name);
+  async #refreshSegment(name: string): Promise<void> {
+    const segment = this.segments.get(name) ?? new SegmentContents(name);
     if (segment.complete) return;
-    const closed = registry.isFinishedName("segment", name);
-    const open = this.#options.openSegment();
-    const path = join(places.segments, `${name}.seg`);
-    const limit = open?.name === name ? { limit: open.length } : {};
+    const isFinished = this.#records.isFinished(name);
     try {
-      const scan = { files, path, segment: name, closed, onFault, ...limit };
-      for await (const group of scanSegment(scan, segment.cursor)) {
+      for await (const group of this.#records.scan(name, segment.cursor)) {
         for (const { id, header, extra } of group) {
-          segment.ids.push(id);
-          segment.recipients.push(header.recipients);
-          if (extra.large !== undefined) segment.large.set(id, extra.large);
-          if (extra.settles !== undefined) segment.settles.push(extra.settles);
+          segment.add({ id, recipients: header.recipients, large: extra.large });
+          if (extra.settles !== undefined) segment.settlements.push(extra.settles);
         }
       }
     } catch (error) {
@@ -117,43 +144,29 @@ export class SegmentIndex {
       this.segments.delete(name);
       return;
     }
-    segment.complete = closed;
+    segment.complete = isFinished;
     if (segment.cursor.damaged) this.damaged = true;
     this.segments.set(name, segment);
   }
 
-  async #walkMoved(): Promise<string[]> {
-    const { files, places } = this.#options;
-    const present = new Set(await movedIds(files, places));
-    const gone = [...this.own.keys()].filter((id) => !present.has(id));
-    for (const id of gone) this.own.delete(id);
+  async #refreshMoved(): Promise<string[]> {
+    const present = new Set(await this.#records.movedIds());
+    const gone = [...this.moved.keys()].filter((id) => !present.has(id));
+    for (const id of gone) this.moved.delete(id);
     for (const id of present) {
-      if (this.own.has(id)) continue;
-      const record = await readMovedRecord(this.#options, id);
+      if (this.moved.has(id)) continue;
+      const record = await this.#records.moved(id);
       if (record !== undefined) {
         const { header, extra, length } = record;
-        this.own.set(id, { recipients: header.recipients, length, large: extra.large });
-      } else if ((await statFile(files, join(places.own, `${id}.msg`))) !== undefined) {
+        this.moved.set(id, { id, recipients: header.recipients, large: extra.large, bytes: length });
+      } else if ((await statFile(this.#files, movedPath(this.#places, id))) !== undefined) {
         this.damaged = true;
-        this.own.set(id, { recipients: unknownRecipients, length: 0, large: undefined });
+        this.moved.set(id, { id, recipients: unknownRecipients, large: undefined, bytes: 0 });
       }
     }
     return gone;
   }
 }
 
-/** Of a file that cannot be read: it never counts as settled, and stays. */
-const unknownRecipients = -1;
-
-function newSegmentIndex(name: string): SegmentContents {
-  return {
-    name,
-    openedMs: parseNumberedName(name)?.openedMs ?? 0,
-    complete: false,
-    cursor: { position: 0, damaged: false },
-    ids: [],
-    recipients: [],
-    large: new Map(),
-    settles: [],
-  };
-}
+/** Of a moved message that cannot be read: it must never count as settled. */
+const unknownRecipients = Number.POSITIVE_INFINITY;

@@ -1,8 +1,8 @@
-/** What a spool has done since it was opened: for metrics. Each only rises, but for the largest batch. */
+/** What a spool has done since it was opened, for metrics. Each only rises, except `largestBatch`. */
 export interface SpoolCounters {
   /** Messages committed. */
   commits: number;
-  /** Writes that carried them; commits / batches is the mean batch size. */
+  /** Writes that contained them; commits / batches is the mean batch size. */
   batches: number;
   largestBatch: number;
   /** Of segments: one for each batch. */
@@ -12,12 +12,12 @@ export interface SpoolCounters {
   /** Bodies that went to a file of their own. */
   largeBodies: number;
   segmentsOpened: number;
-  /** Settlements recorded, and the writes that carried them. */
+  /** Settlements recorded, and the writes that contained them. */
   settlements: number;
   settleWrites: number;
   /** Messages read. */
   reads: number;
-  /** Records or stretches of files that were found damaged. */
+  /** Records or ranges of files that were found damaged. */
   damages: number;
 }
 

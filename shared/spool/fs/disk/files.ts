@@ -1,15 +1,17 @@
 /**
- * The file system calls that the spool makes, in one place: tests put failing or counting ones in front of them.
- * Owns nothing; whoever opens a descriptor here closes it.
+ * The file system calls that the spool makes, in one place: tests replace them by failing or counting ones.
+ * Owns nothing; the caller that opens a descriptor closes it.
  */
 import * as fs from "node:fs";
+import { dirname, resolve } from "node:path";
 import { SpoolFull, SpoolUnavailable } from "../../spool.ts";
+import type { OnFault } from "./fault.ts";
 
 export type FileError = NodeJS.ErrnoException;
 type Done = (error: FileError | null) => void;
 type Counted = (error: FileError | null, count: number) => void;
 
-/** Callbacks rather than promises: they are what the per-message path can afford. */
+/** Callbacks, since `fs.promises` costs too much on the path of every message. */
 export interface SpoolFiles {
   open(path: string, flags: string, mode: number, done: (error: FileError | null, fd: number) => void): void;
   close(fd: number, done: Done): void;
@@ -50,9 +52,28 @@ export const nodeFiles: SpoolFiles = {
 
 /** Mail is private: only the gateway's own user reads the spool. */
 const fileMode = 0o600;
-export const directoryMode = 0o700;
+const directoryMode = 0o700;
 
-/** The promise of one call; for everything that does not happen once per message. */
+/**
+ * Makes the directories of a spool and their names durable.
+ * @throws the file system's errors
+ */
+export function makeDirectories(root: string, places: readonly string[]): void {
+  let made = false;
+  for (const place of places)
+    if (fs.mkdirSync(place, { recursive: true, mode: directoryMode }) !== undefined) made = true;
+  if (!made) return;
+  for (const parent of [root, dirname(resolve(root))]) {
+    const fd = fs.openSync(parent, "r");
+    try {
+      fs.fsyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+}
+
+/** The promise of a call's result. */
 export function called<T>(start: (done: (error: FileError | null, value: T) => void) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     start((error, value) => {
@@ -62,7 +83,7 @@ export function called<T>(start: (done: (error: FileError | null, value: T) => v
   });
 }
 
-/** As `called`, for calls that give nothing back. */
+/** As `called`, for calls without a result. */
 export function done(start: (done: Done) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     start((error) => {
@@ -80,7 +101,7 @@ export function closeFile(files: SpoolFiles, fd: number): Promise<void> {
   return done((end) => files.close(fd, end));
 }
 
-/** Reads until `length` octets are there or the file ends; gives the count. */
+/** Reads `length` octets, or as many as there are before the end of the file; returns their number. */
 export async function readFully(
   files: SpoolFiles,
   fd: number,
@@ -98,7 +119,7 @@ export async function readFully(
   return count;
 }
 
-/** Writes all pieces; a short write is continued, so that the reason for it comes out as an error. */
+/** Writes all pieces. A short write is continued, so that its cause shows as an error. */
 export async function writeFully(
   files: SpoolFiles,
   fd: number,
@@ -136,7 +157,7 @@ function without(pieces: Buffer[], octets: number): Buffer[] {
   return rest;
 }
 
-/** Makes the names in a directory (creations, renames, removals) durable. */
+/** Makes creations, renames and removals in a directory durable. */
 export async function syncDirectory(files: SpoolFiles, path: string): Promise<void> {
   const fd = await openFile(files, path, "r");
   try {
@@ -146,7 +167,7 @@ export async function syncDirectory(files: SpoolFiles, path: string): Promise<vo
   }
 }
 
-/** Removes a file; one that is gone already is as good. */
+/** @returns false when there was no such file */
 export async function removeFile(files: SpoolFiles, path: string): Promise<boolean> {
   try {
     await done((end) => files.unlink(path, end));
@@ -157,7 +178,7 @@ export async function removeFile(files: SpoolFiles, path: string): Promise<boole
   }
 }
 
-/** Its size and age, or undefined when there is no such file. */
+/** @returns undefined when there is no such file */
 export async function statFile(files: SpoolFiles, path: string): Promise<fs.Stats | undefined> {
   try {
     return await called<fs.Stats>((end) => files.stat(path, end));
@@ -167,7 +188,7 @@ export async function statFile(files: SpoolFiles, path: string): Promise<fs.Stat
   }
 }
 
-/** The names in a directory; none when it is missing. */
+/** The names in a directory; none when there is no such directory. */
 export async function listDirectory(files: SpoolFiles, path: string): Promise<string[]> {
   try {
     return await called<string[]>((end) => files.readdir(path, end));
@@ -185,11 +206,44 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-/** A file system error in the spool's terms: too little space (452), or storage that failed (451). */
+/** A file system error as the spool's own: too little space (452), or failed storage (451). */
 export function spoolError(error: unknown, what: string): Error {
   if (error instanceof SpoolFull || error instanceof SpoolUnavailable) return error;
   const code = codeOf(error);
   const reason = error instanceof Error ? error.message : String(error);
   if (code === "ENOSPC" || code === "EDQUOT") return new SpoolFull(`${what}: ${reason}`, { cause: error });
   return new SpoolUnavailable(`${what}: ${reason}`, { cause: error });
+}
+
+/** @throws a file system error as SpoolFull or SpoolUnavailable */
+export async function orSpoolError<T>(work: Promise<T>, what: string): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw spoolError(error, what);
+  }
+}
+
+/** Closes descriptors without making their users wait. */
+export class BackgroundCloser {
+  readonly #files: SpoolFiles;
+  readonly #onFault: OnFault;
+  readonly #closing = new Set<Promise<void>>();
+
+  constructor(files: SpoolFiles, onFault: OnFault) {
+    this.#files = files;
+    this.#onFault = onFault;
+  }
+
+  close(fd: number, what: string): void {
+    const closing = closeFile(this.#files, fd)
+      .catch((error: unknown) => this.#onFault({ kind: "background", doing: `closing ${what}`, error }))
+      .finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+  }
+
+  /** Resolves when all of them are closed. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#closing);
+  }
 }

@@ -3,40 +3,59 @@ import { join } from "node:path";
 
 /** The directories of one spool. */
 export interface Places {
+  /** The spool directory itself. */
+  root: string;
   /** Records of accepted messages, `<opened>-<writer>[-s].seg`. */
   segments: string;
-  /** What became of recipients, `<opened>-<writer>.log`. */
-  settled: string;
+  /** Status logs: the states of recipients, `<opened>-<writer>.log`. */
+  statusLogs: string;
   /** Bodies too large for a segment, `<writer>-<n>.body`. */
   large: string;
   /** Messages that were moved out of their segment, `<id>.msg`. */
-  own: string;
-  /** One directory for each collector at work: its lock, and the messages it is moving. */
+  moved: string;
+  /** One directory for each collector at work: its lock, and the messages that it is moving. */
   moving: string;
-  /** One file for each writer that is alive. */
+  /** Heartbeat files, one for each living writer. */
   writers: string;
-  /** Segments with records that cannot be read, put aside when all else in them is settled. */
+  /** Segments with unreadable records, put aside when everything else in them is settled. */
   damaged: string;
 }
 
-export function placesIn(directory: string): Places {
+export function placesIn(root: string): Places {
   return {
-    segments: join(directory, "segments"),
-    settled: join(directory, "settled"),
-    large: join(directory, "large"),
-    own: join(directory, "own"),
-    moving: join(directory, "moving"),
-    writers: join(directory, "writers"),
-    damaged: join(directory, "damaged"),
+    root,
+    segments: join(root, "segments"),
+    statusLogs: join(root, "settled"),
+    large: join(root, "large"),
+    moved: join(root, "own"),
+    moving: join(root, "moving"),
+    writers: join(root, "writers"),
+    damaged: join(root, "damaged"),
   };
 }
 
-/** What the name of a segment or settle log says. */
+export function segmentPath(places: Pick<Places, "segments">, name: string): string {
+  return join(places.segments, `${name}.seg`);
+}
+
+export function logPath(places: Pick<Places, "statusLogs">, name: string): string {
+  return join(places.statusLogs, `${name}.log`);
+}
+
+export function largePath(places: Pick<Places, "large">, name: string): string {
+  return join(places.large, `${name}.body`);
+}
+
+export function movedPath(places: Pick<Places, "moved">, id: string): string {
+  return join(places.moved, `${id}.msg`);
+}
+
+/** What the name of a segment or status log says. */
 export interface NumberedName {
   /** Epoch milliseconds when it was opened; rising, and never twice, for one writer. */
   openedMs: number;
   writer: string;
-  /** It may hold records that settle other messages; only segments do. */
+  /** It may contain records that settle other messages; only segments do. */
   settling: boolean;
 }
 
@@ -57,21 +76,26 @@ export function parseNumberedName(name: string): NumberedName | undefined {
   };
 }
 
-/** The names in a directory listing that are well formed and end so, without the ending, oldest first. */
-export function numberedNames(listing: string[], ending: ".seg" | ".log"): string[] {
-  return listing
-    .filter((file) => file.endsWith(ending))
-    .map((file) => file.slice(0, -ending.length))
-    .filter((name) => numbered.test(name))
-    .sort();
+/** The well-formed names in a directory listing that have this ending, without it, oldest first. */
+export function numberedNames(listing: string[], ending: ".seg" | "-s.seg" | ".log"): string[] {
+  return stems(listing, ending, ending === "-s.seg" ? ".seg" : ending).filter((name) => numbered.test(name));
 }
 
-/** Of the segments in a directory listing those that may settle messages; of the others there are many more. */
-export function settlingSegments(listing: string[]): string[] {
-  return numberedNames(
-    listing.filter((file) => file.endsWith("-s.seg")),
-    ".seg",
-  );
+/** The ids of the moved messages in a directory listing. */
+export function movedIds(listing: string[]): string[] {
+  return stems(listing, ".msg");
+}
+
+/** The names of the large bodies in a directory listing. */
+export function largeNames(listing: string[]): string[] {
+  return stems(listing, ".body");
+}
+
+function stems(listing: string[], ending: string, cut = ending): string[] {
+  return listing
+    .filter((file) => file.endsWith(ending))
+    .map((file) => file.slice(0, -cut.length))
+    .sort();
 }
 
 /** @param random  at least 12 random octets */
@@ -89,5 +113,10 @@ export function writerOfLarge(name: string): string {
   return name.slice(0, name.indexOf("-"));
 }
 
-/** The locator's segment of a message in a file of its own. */
-export const movedPlace = "own";
+/** What stands for the segment in the locator of a moved message. */
+export const movedSegment = "own";
+
+/** The place by which the checksums of a moved message's record are seeded. */
+export function movedPlace(id: string): string {
+  return `${movedSegment}/${id}`;
+}

@@ -1,16 +1,16 @@
-/** Lays the records of one group commit out for one write (pure but for the slab that it reuses). */
+/** Lays out the records of one group commit for one write (pure, except for the buffer that it reuses). */
 
 import type { Locator } from "../../spool.ts";
 import { headLength, placeSeed, type RecordHead, writeHead } from "./record.ts";
 
-/** A record that is complete but for its place. */
+/** A record whose place is not known yet. */
 export interface PlacelessRecord {
   head: RecordHead;
-  /** The body's octets; none when it has its own file. */
+  /** Of the body; none when it has its own file. */
   chunks: Buffer[];
 }
 
-/** Below this, copying is cheaper than one more piece in the write. */
+/** Below this, copying a chunk costs less than one more piece in the write. */
 const copyBelow = 16 * 1024;
 const slabBytes = 1024 * 1024;
 
@@ -19,7 +19,7 @@ export class BatchLayout {
 
   /**
    * The pieces are valid until the next call.
-   * @param segment  the segment's name
+   * @param segment  name of the segment
    * @param offset   octets from the segment's start to the first record
    */
   lay(
@@ -30,11 +30,11 @@ export class BatchLayout {
     const seed = placeSeed(segment);
     const pieces: Buffer[] = [];
     const locators: Locator[] = [];
-    // The run of the slab that is filled and not yet a piece.
+    // The part of the slab that is filled and not yet a piece.
     let start = 0;
     let end = 0;
     let position = offset;
-    const endRun = (): void => {
+    const endPiece = (): void => {
       if (end > start) pieces.push(this.#slab.subarray(start, end));
       start = end;
     };
@@ -45,7 +45,7 @@ export class BatchLayout {
         checksum = writeHead(this.#slab, end, head, seed);
         end += headBytes;
       } else {
-        endRun();
+        endPiece();
         const piece = Buffer.allocUnsafe(headBytes);
         checksum = writeHead(piece, 0, head, seed);
         pieces.push(piece);
@@ -55,14 +55,14 @@ export class BatchLayout {
         length += chunk.length;
         if (chunk.length < copyBelow && end + chunk.length <= slabBytes) end += chunk.copy(this.#slab, end);
         else {
-          endRun();
+          endPiece();
           pieces.push(chunk);
         }
       }
       locators.push({ segment, offset: position, length, checksum });
       position += length;
     }
-    endRun();
+    endPiece();
     return { pieces, length: position - offset, locators };
   }
 }

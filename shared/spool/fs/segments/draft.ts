@@ -5,7 +5,7 @@ import { isFileSafeId } from "../../../mail/queue-id.ts";
 import { type Draft, type Settlement, SpoolUnavailable, type StoredMessage } from "../../spool.ts";
 import type { LargeBodyWriter } from "./large-body.ts";
 
-/** What a draft's body came to. */
+/** The complete body of a draft. */
 export interface DraftBody {
   length: number;
   crc: number;
@@ -15,19 +15,19 @@ export interface DraftBody {
   large: LargeBodyWriter | undefined;
 }
 
-/** What drafts need of the spool. */
+/** What drafts need of their spool. */
 export interface DraftHost {
   /** Bodies above this go to a file of their own. */
   largeBytes: number;
   /** Octets that all open drafts hold in memory together, and how many they may. */
   memory: { usedBytes: number; limitBytes: number };
   openLarge(): LargeBodyWriter;
-  /** The body is the host's from then on, also when it fails. */
+  /** Takes over the body, also when it rejects. */
   store(meta: MessageMeta, body: DraftBody, settles: Settlement | undefined): Promise<StoredMessage>;
   ended(draft: FsDraft): void;
 }
 
-/** Chunks below this are copied together, or a client that sends octet by octet would cost a hundred for each. */
+/** Chunks below this are copied together: a buffer for each octet of a slow client would cost a hundred octets. */
 const tinyBytes = 1024;
 const blockBytes = 4096;
 
@@ -38,7 +38,7 @@ export class FsDraft implements Draft {
   #crc = 0;
   #chunks: Buffer[] = [];
   /** Octets in memory as counted against the common limit. */
-  #heldBytes = 0;
+  #memoryBytes = 0;
   #block: { buffer: Buffer; used: number } | undefined;
   #large: LargeBodyWriter | undefined;
 
@@ -56,7 +56,7 @@ export class FsDraft implements Draft {
     this.#size += chunk.length;
     this.#crc = crc32(chunk, this.#crc);
     if (this.#large !== undefined) return this.#large.write(chunk);
-    this.#hold(chunk);
+    this.#keep(chunk);
     const { largeBytes, memory } = this.#host;
     if (this.#size <= largeBytes && memory.usedBytes <= memory.limitBytes) return undefined;
     return this.#spill();
@@ -82,7 +82,7 @@ export class FsDraft implements Draft {
     await this.#large?.discard();
   }
 
-  /** The spool closes: nothing can come of this draft any more. */
+  /** Discards the draft because the spool closes; later calls throw SpoolUnavailable. */
   async abandon(): Promise<void> {
     await this.discard();
     this.#state = "closed";
@@ -93,7 +93,7 @@ export class FsDraft implements Draft {
     if (this.#state === "ended") throw new Error("the draft has ended");
   }
 
-  #hold(chunk: Buffer): void {
+  #keep(chunk: Buffer): void {
     if (chunk.length >= tinyBytes) {
       this.#endBlock();
       this.#chunks.push(chunk);
@@ -121,17 +121,17 @@ export class FsDraft implements Draft {
     let wait: Promise<void> | undefined;
     for (const chunk of this.#chunks) wait = large.write(chunk);
     this.#chunks = [];
-    this.#count(-this.#heldBytes);
+    this.#count(-this.#memoryBytes);
     return wait;
   }
 
   #count(bytes: number): void {
-    this.#heldBytes += bytes;
+    this.#memoryBytes += bytes;
     this.#host.memory.usedBytes += bytes;
   }
 
   #release(): void {
-    this.#count(-this.#heldBytes);
+    this.#count(-this.#memoryBytes);
     this.#chunks = [];
     this.#host.ended(this);
   }

@@ -1,8 +1,7 @@
 /**
- * Bodies in files of their own: streamed in with back-pressure, streamed out with their checksum verified.
- * A writer owns its file until finish() or discard(); a reader stream owns its descriptor.
+ * Bodies in files of their own: written with back-pressure, read with their checksum verified.
+ * A LargeBodyWriter owns its file until finish() or discard(); a LargeBodyStream owns its descriptor.
  */
-import { join } from "node:path";
 import { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
 import { SpoolCorrupt } from "../../spool.ts";
@@ -16,14 +15,15 @@ import {
   spoolError,
   writeFully,
 } from "../disk/files.ts";
+import { largePath, type Places } from "../disk/names.ts";
 
-/** Octets that may wait for the disk before the sender has to. */
+/** Octets that may wait for the disk before the sender has to wait. */
 const highWaterBytes = 1024 * 1024;
 const readBytes = 256 * 1024;
 
 export class LargeBodyWriter {
   readonly #files: SpoolFiles;
-  readonly #directory: string;
+  readonly #places: Places;
   readonly #makeName: () => Promise<string>;
   #name: string | undefined;
   #fd: number | undefined;
@@ -33,28 +33,28 @@ export class LargeBodyWriter {
   #flushing: Promise<void> | undefined;
   #failure: Error | undefined;
 
-  /** @param makeName  gives the file's name without its ending, once */
-  constructor(files: SpoolFiles, directory: string, makeName: () => Promise<string>) {
+  /** @param makeName  gives the name of the file, without its ending; called once */
+  constructor(files: SpoolFiles, places: Places, makeName: () => Promise<string>) {
     this.#files = files;
-    this.#directory = directory;
+    this.#places = places;
     this.#makeName = makeName;
   }
 
-  /** @throws what an earlier write failed with */
+  /** @throws the error of an earlier write */
   write(chunk: Buffer): Promise<void> | undefined {
     if (this.#failure !== undefined) throw this.#failure;
     this.#queue.push(chunk);
     this.#queuedBytes += chunk.length;
     this.#flushing ??= this.#flush();
-    return this.#queuedBytes > highWaterBytes ? this.#settled() : undefined;
+    return this.#queuedBytes > highWaterBytes ? this.#flushed() : undefined;
   }
 
   /**
-   * Resolves when all of it is on stable storage; the directory entry is the caller's.
-   * @returns the file's name without its ending
+   * Resolves when the body is on stable storage; the caller syncs the directory.
+   * @returns the name of the file, without its ending
    */
   async finish(): Promise<string> {
-    await this.#settled();
+    await this.#flushed();
     const fd = this.#fd;
     const name = this.#name;
     if (fd === undefined || name === undefined) throw new Error("a large body without octets");
@@ -75,20 +75,20 @@ export class LargeBodyWriter {
     const fd = this.#fd;
     this.#fd = undefined;
     if (fd !== undefined) await closeFile(this.#files, fd).catch(() => {});
-    // Left behind, it is an orphan that the collector removes.
+    // A file that stays is an orphan, which the collector removes.
     if (this.#name !== undefined) await removeFile(this.#files, this.#path(this.#name)).catch(() => {});
   }
 
   #path(name: string): string {
-    return join(this.#directory, `${name}.body`);
+    return largePath(this.#places, name);
   }
 
-  async #settled(): Promise<void> {
+  async #flushed(): Promise<void> {
     while (this.#flushing !== undefined) await this.#flushing;
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Never rejects: the failure is kept for whoever asks. */
+  /** Never rejects: the next write() or finish() throws the failure. */
   async #flush(): Promise<void> {
     try {
       this.#name ??= await this.#makeName();
@@ -110,7 +110,7 @@ export class LargeBodyWriter {
   }
 }
 
-/** Ends with SpoolCorrupt instead of an end when the octets are not those that were stored. */
+/** Emits SpoolCorrupt instead of its end when the octets are not those that were stored. */
 export class LargeBodyStream extends Readable {
   readonly #files: SpoolFiles;
   readonly #path: string;

@@ -1,16 +1,16 @@
 /**
- * The record of one message as it stands in a segment (pure):
- * 40 octets of header, then id, meta (JSON), extra (JSON or nothing) and, unless it has its own file, the body.
+ * The record of one message in a segment (pure): 40 octets of header, then id, meta (JSON), extra (JSON or nothing)
+ * and, unless it has its own file, the body.
  *
- * Checksums are seeded with the name of the place (segment or own file), which no sender knows: a body that is made
- * to look like a record does not become one when a damaged segment is searched for the next record.
+ * Checksums are seeded with the name of the place (segment or moved message), which no sender knows: a body that
+ * imitates a record is not taken for one when a damaged segment is searched for the next record.
  */
 import { crc32 } from "node:zlib";
 import type { MessageMeta } from "../../../mail/message.ts";
 import type { Locator, Settlement } from "../../spool.ts";
 
 export const headerLength = 40;
-/** Not UTF-8 in its first octet: rare in mail, quick to search for. */
+/** The first octet is not UTF-8: rare in mail, fast to search for. */
 export const magic = Buffer.from([0x8f, 0x50, 0x53, 0x52]);
 const formatVersion = 1;
 const largeFlag = 1;
@@ -19,30 +19,30 @@ export interface RecordHeader {
   idLength: number;
   metaLength: number;
   extraLength: number;
-  /** How many recipients the envelope has: enough to tell whether all is settled without parsing the meta. */
+  /** Number of recipients in the envelope: tells whether the message is settled without parsing the meta. */
   recipients: number;
-  /** Octets of the body, wherever it is. */
+  /** Octets of the body, also when it has its own file. */
   bodyLength: number;
   /** The body has a file of its own. */
   large: boolean;
   metaCrc: number;
   bodyCrc: number;
-  /** Of the header with both checksums above, hence of the whole record. */
+  /** CRC-32 of the header, which contains both checksums above: it stands for the whole record. */
   checksum: number;
 }
 
-/** What the spool itself notes with a message. */
+/** What the spool itself stores with a message. */
 export interface RecordExtra {
   /** Name of the body's own file, without its ending. */
   large?: string;
-  /** Settled by this record. */
-  settles?: StampedSettlement;
-  /** Where the message stood before it was moved to its own file. */
+  /** Of another message, settled by this record. */
+  settles?: TimedSettlement;
+  /** Where the record of a moved message was before. */
   origin?: Locator;
 }
 
-export interface StampedSettlement extends Settlement {
-  /** Orders settlements of the same recipient; see stamp.ts. */
+export interface TimedSettlement extends Settlement {
+  /** Orders settlements of the same recipient; see `LogicalClock`. */
   timestamp: number;
 }
 
@@ -64,11 +64,11 @@ export function makeHead(
   body: { length: number; crc: number },
   extra: RecordExtra,
 ): RecordHead {
-  const noted = extra.large !== undefined || extra.settles !== undefined || extra.origin !== undefined;
+  const hasExtra = extra.large !== undefined || extra.settles !== undefined || extra.origin !== undefined;
   return {
     id: Buffer.from(meta.id, "latin1"),
     meta: Buffer.from(JSON.stringify(meta)),
-    extra: noted ? Buffer.from(JSON.stringify(toStored(extra))) : nothing,
+    extra: hasExtra ? Buffer.from(JSON.stringify(toStored(extra))) : nothing,
     recipients: meta.envelope.recipients.length,
     bodyLength: body.length,
     bodyCrc: body.crc,
@@ -90,12 +90,12 @@ export function bodyOffset(header: RecordHeader): number {
   return headerLength + header.idLength + header.metaLength + header.extraLength;
 }
 
-/** @param place  the segment's name, or `own/<id>` */
+/** @param place  name of the segment, or `movedPlace(id)` */
 export function placeSeed(place: string): number {
   return crc32(place);
 }
 
-/** Writes header, id, meta and extra at `at`; gives the record's checksum. */
+/** Writes header, id, meta and extra at `at`; returns the checksum of the record. */
 export function writeHead(target: Buffer, at: number, head: RecordHead, seed: number): number {
   const start = at + headerLength;
   let end = start;
@@ -118,7 +118,7 @@ export function writeHead(target: Buffer, at: number, head: RecordHead, seed: nu
   return checksum;
 }
 
-/** The header at `at`, which has `headerLength` octets after it; undefined when it is not one of this place. */
+/** The header at `at`, in a buffer of at least `headerLength` octets from there; undefined when none of this place is there. */
 export function readHeader(source: Buffer, at: number, seed: number): RecordHeader | undefined {
   if (source[at] !== magic[0] || source[at + 1] !== magic[1] || source[at + 4] !== formatVersion)
     return undefined;
@@ -137,15 +137,15 @@ export function readHeader(source: Buffer, at: number, seed: number): RecordHead
   };
 }
 
-/** What stands before the body, of a record whose header is `header` and which begins at `at`. */
+/** What is before the body of a record. */
 export interface RecordText {
   id: string;
-  /** Parsed only when somebody wants it. */
+  /** Parsed only on demand. */
   meta(): MessageMeta;
   extra: RecordExtra;
 }
 
-/** Undefined when it does not match its checksum. */
+/** Reads id, meta and extra of the record at `at`; undefined when they do not match their checksum. */
 export function readText(
   source: Buffer,
   at: number,

@@ -2,72 +2,52 @@
  * Group commit: all records that are ready when a write begins share it, and share one fdatasync.
  * Owns the segment that it writes to, until close().
  */
-
-import { join } from "node:path";
 import { type Locator, SpoolUnavailable } from "../../spool.ts";
 import type { SpoolCounters } from "../disk/counters.ts";
-import type { OnFault } from "../disk/fault.ts";
-import {
-  closeFile,
-  done,
-  openFile,
-  type SpoolFiles,
-  spoolError,
-  syncDirectory,
-  writeFully,
-} from "../disk/files.ts";
-import { type NumberedName, numberedName } from "../disk/names.ts";
-import type { OwnWriter } from "../writers/own-writer.ts";
+import { BackgroundCloser, spoolError } from "../disk/files.ts";
+import { unlessFenced, type WriterHeartbeat } from "../writers/heartbeat.ts";
 import { BatchLayout, type PlacelessRecord } from "./batch.ts";
+import { SegmentFile, type SegmentFileOptions } from "./segment-file.ts";
 
 interface WaitingRecord extends PlacelessRecord {
   bytes: number;
-  /** It settles another message, which its segment's name has to tell. */
+  /** It settles another message, which the name of its segment has to say. */
   settling: boolean;
   resolve(locator: Locator): void;
   reject(error: Error): void;
 }
 
-interface OpenSegment {
-  fd: number;
-  name: string;
-  file: NumberedName;
-  /** Octets that were acknowledged; nothing after them counts. */
-  length: number;
-}
-
-export interface SegmentWriterOptions {
-  files: SpoolFiles;
-  directory: string;
-  writer: OwnWriter;
+export interface SegmentWriterOptions extends SegmentFileOptions {
+  heartbeat: WriterHeartbeat;
   /** A segment that has grown to this is closed. */
   segmentBytes: number;
   /** A segment with records is closed at this age, so that it can be collected. */
   segmentAgeMs: number;
   counters: SpoolCounters;
-  onFault: OnFault;
   nowMs: () => number;
 }
 
 /** Bounds the memory and the time of one write. */
 const batchBytes = 16 * 1024 * 1024;
 const batchRecords = 2000;
+/** A second write when this process was fenced; a third fencing would mean that it always is. */
+const writeAttempts = 3;
 
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions;
   readonly #layout = new BatchLayout();
+  readonly #closer: BackgroundCloser;
   #waiting: WaitingRecord[] = [];
-  #segment: OpenSegment | undefined;
-  #working = false;
-  #scheduled = false;
-  #idle: (() => void)[] = [];
-  #closings: Promise<void> = Promise.resolve();
-  /** Once a process has settled by a record it will again: its segments are all of that kind from then on. */
-  #settles = false;
+  /** Set from the first waiting record until none waits any more. */
+  #writing: Promise<void> | undefined;
+  #segment: SegmentFile | undefined;
+  /** A process that has stored one record that settles will store more: all its further segments are of that kind. */
+  #settling = false;
   #closed = false;
 
   constructor(options: SegmentWriterOptions) {
     this.#options = options;
+    this.#closer = new BackgroundCloser(options.files, options.onFault);
   }
 
   /**
@@ -78,13 +58,7 @@ export class SegmentWriter {
     if (this.#closed) return Promise.reject(new SpoolUnavailable("the spool is closed"));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ head: record.head, chunks: record.chunks, bytes, settling, resolve, reject });
-      if (this.#working || this.#scheduled) return;
-      this.#scheduled = true;
-      // After the sockets that are ready now: what they bring shares the write.
-      setImmediate(() => {
-        this.#scheduled = false;
-        void this.#work();
-      });
+      this.#writing ??= this.#writeWaiting();
     });
   }
 
@@ -93,27 +67,28 @@ export class SegmentWriter {
     return this.#segment;
   }
 
-  /** Closes the segment if it is old enough; to be called now and then. */
-  tick(): void {
+  /** Closes the segment when it is old enough; to be called every second or so. */
+  closeOldSegment(): void {
     const segment = this.#segment;
-    if (segment === undefined || this.#working || segment.length === 0) return;
-    if (this.#options.nowMs() - segment.file.openedMs >= this.#options.segmentAgeMs) this.#finish(segment);
+    if (segment === undefined || segment.length === 0 || this.#writing !== undefined) return;
+    if (this.#options.nowMs() - segment.parsedName.openedMs >= this.#options.segmentAgeMs)
+      this.#finish(segment);
   }
 
-  /** Ends when all that was appended is written or refused. */
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#working || this.#scheduled) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    await this.#writing;
     if (this.#segment !== undefined) this.#finish(this.#segment);
-    await this.#closings;
+    await this.#closer.idle();
   }
 
-  async #work(): Promise<void> {
-    this.#working = true;
+  async #writeWaiting(): Promise<void> {
+    // After the sockets that are ready now: their messages share the write.
+    await new Promise(setImmediate);
     while (this.#waiting.length > 0) {
-      const batch = this.#takeBatch();
+      const batch = this.#nextBatch();
       try {
-        const locators = await this.#write(batch);
+        const locators = await unlessFenced(writeAttempts, () => this.#write(batch));
         this.#options.counters.commits += batch.length;
         batch.forEach((record, index) => {
           record.resolve(locators[index] as Locator);
@@ -123,12 +98,11 @@ export class SegmentWriter {
         for (const record of batch) record.reject(refusal);
       }
     }
-    this.#working = false;
-    for (const resolve of this.#idle.splice(0)) resolve();
+    this.#writing = undefined;
   }
 
   /** The waiting records in their order, up to the bounds of one write. */
-  #takeBatch(): WaitingRecord[] {
+  #nextBatch(): WaitingRecord[] {
     let bytes = 0;
     let count = 0;
     for (const record of this.#waiting) {
@@ -144,94 +118,68 @@ export class SegmentWriter {
     return this.#waiting.splice(0, count);
   }
 
-  async #write(batch: WaitingRecord[]): Promise<Locator[]> {
-    const { files, writer, counters } = this.#options;
-    const settling = batch.some((record) => record.settling);
-    // A second time only when this process was taken for dead; a third would mean that it always is.
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const segment = await this.#usableSegment(settling);
-      const { pieces, length, locators } = this.#layout.lay(batch, segment.name, segment.length);
-      let counts: boolean;
-      try {
-        await writeFully(files, segment.fd, pieces, segment.length);
-      } catch (error) {
-        if (!(await this.#wipe(segment))) this.#finish(segment);
-        throw error;
-      }
-      try {
-        counters.fdatasyncs++;
-        await done((end) => files.fdatasync(segment.fd, end));
-        counts = await writer.stillCounts(segment.file.writer);
-      } catch (error) {
-        // After a failed fdatasync the kernel may call the same pages clean: nothing more is trusted to this file.
-        await this.#wipe(segment);
-        this.#finish(segment);
-        throw error;
-      }
-      if (counts) {
-        segment.length += length;
-        counters.batches++;
-        counters.largestBatch = Math.max(counters.largestBatch, batch.length);
-        counters.bytesWritten += length;
-        if (segment.length >= this.#options.segmentBytes) this.#finish(segment);
-        return locators;
-      }
-      await this.#wipe(segment);
-      this.#finish(segment);
+  /** @returns undefined when this process was fenced meanwhile */
+  async #write(batch: WaitingRecord[]): Promise<Locator[] | undefined> {
+    const { counters, heartbeat, segmentBytes } = this.#options;
+    const segment = await this.#usableSegment(batch.some((record) => record.settling));
+    const { pieces, length, locators } = this.#layout.lay(batch, segment.name, segment.length);
+    try {
+      await segment.write(pieces);
+    } catch (error) {
+      if (!(await segment.wipe())) this.#finish(segment);
+      throw error;
     }
-    throw new SpoolUnavailable("other processes keep taking this one for dead");
+    let isFenced: boolean;
+    try {
+      counters.fdatasyncs++;
+      await segment.sync();
+      isFenced = await heartbeat.isFenced(segment.parsedName.writer);
+    } catch (error) {
+      // After a failed fdatasync the kernel may call the same pages clean: this file is not trusted any more.
+      await this.#wipeAndFinish(segment);
+      throw error;
+    }
+    if (isFenced) {
+      await this.#wipeAndFinish(segment);
+      return undefined;
+    }
+    segment.length += length;
+    counters.batches++;
+    counters.largestBatch = Math.max(counters.largestBatch, batch.length);
+    counters.bytesWritten += length;
+    if (segment.length >= segmentBytes) this.#finish(segment);
+    return locators;
   }
 
-  async #usableSegment(settling: boolean): Promise<OpenSegment> {
-    const { files, directory, writer, counters } = this.#options;
+  async #usableSegment(settling: boolean): Promise<SegmentFile> {
+    const { counters, heartbeat } = this.#options;
     const current = this.#segment;
     if (current !== undefined) {
-      if (writer.isCurrent(current.file.writer) && (!settling || current.file.settling)) return current;
+      const { writer, settling: maySettle } = current.parsedName;
+      if (heartbeat.isCurrent(writer) && (!settling || maySettle)) return current;
       this.#finish(current);
     }
-    const file: NumberedName = {
-      writer: await writer.name(),
-      openedMs: writer.openedMs(),
-      settling: settling || this.#settles,
-    };
-    this.#settles = file.settling;
-    const name = numberedName(file);
-    const fd = await openFile(files, join(directory, `${name}.seg`), "wx");
+    this.#settling ||= settling;
+    const writer = await heartbeat.name();
+    const parsedName = { writer, openedMs: heartbeat.nextOpenedMs(), settling: this.#settling };
     try {
-      await syncDirectory(files, directory);
+      this.#segment = await SegmentFile.create(this.#options, parsedName);
     } catch (error) {
-      await closeFile(files, fd).catch(() => {});
-      writer.finished("segment", file);
+      heartbeat.announceFinished("segment", parsedName);
       throw error;
     }
     counters.segmentsOpened++;
-    this.#segment = { fd, name, file, length: 0 };
     return this.#segment;
   }
 
-  /**
-   * Takes back what was written and not acknowledged, durably, before anybody is told of the refusal:
-   * a refused message must not come to life after a restart. What a crash catches before that was never answered,
-   * and a client that got no answer has to expect both (RFC 1047).
-   */
-  async #wipe(segment: OpenSegment): Promise<boolean> {
-    const { files } = this.#options;
-    try {
-      await done((end) => files.ftruncate(segment.fd, segment.length, end));
-      await done((end) => files.fdatasync(segment.fd, end));
-      return true;
-    } catch (error) {
-      this.#options.onFault({ kind: "not-wiped", place: segment.name, error });
-      return false;
-    }
+  async #wipeAndFinish(segment: SegmentFile): Promise<void> {
+    await segment.wipe();
+    this.#finish(segment);
   }
 
-  #finish(segment: OpenSegment): void {
+  #finish(segment: SegmentFile): void {
     if (this.#segment === segment) this.#segment = undefined;
-    const closing = closeFile(this.#options.files, segment.fd).catch((error: unknown) => {
-      this.#options.onFault({ kind: "background", doing: `closing segment ${segment.name}`, error });
-    });
-    this.#closings = this.#closings.then(() => closing);
-    this.#options.writer.finished("segment", segment.file);
+    this.#closer.close(segment.fd, `segment ${segment.name}`);
+    this.#options.heartbeat.announceFinished("segment", segment.parsedName);
   }
 }

@@ -1,14 +1,14 @@
 /**
- * The settle log's text (pure). A batch is what one write brought:
+ * The text of a status log (pure). A batch is the content of one write:
  *
- *     =<stamp, base 36> <octets of the lines> <CRC-32 of stamp and lines, hex>\n
+ *     =<timestamp, base 36> <octets of the lines> <CRC-32 of timestamp and lines, hex>\n
  *     <id> <state><recipients>[ <diagnosis or delay as JSON>]\n
  *     …
  *
- * States: p pending, l pending and its sender owed a warning of the delay, w pending and its sender warned,
- * d delivered, b bounced, r removed, f failed, x dead. Recipients: `0`, `0,3`, `0-99,105`.
- * A batch counts whole or not at all: a line that was damaged into another valid one would lose mail, while a
- * settlement that is lost only delivers twice.
+ * States: p pending, l pending with a warning of the delay to be sent, w pending with the warning sent, d delivered,
+ * b bounced, r removed, f failed, x dead. Recipients: `0`, `0,3`, `0-99,105`.
+ * A batch counts as a whole or not at all: a line damaged into another valid one would lose mail, while a lost
+ * settlement only delivers twice.
  */
 import { crc32 } from "node:zlib";
 import { unreachable } from "../../../unreachable.ts";
@@ -47,50 +47,56 @@ function formatState(state: RecipientState, recipients: string): string {
 
 export function formatBatch(timestamp: number, lines: string): Buffer {
   const text = Buffer.from(lines);
-  const stamped = timestamp.toString(36);
-  const head = `=${stamped} ${text.length} ${crc32(text, crc32(stamped)).toString(16)}\n`;
+  const digits = timestamp.toString(36);
+  const head = `=${digits} ${text.length} ${crc32(text, crc32(digits)).toString(16)}\n`;
   return Buffer.concat([Buffer.from(head, "latin1"), text]);
 }
 
-/** Runs of consecutive indexes become ranges: a message to a thousand is often settled at once. */
+/** Consecutive indexes become ranges: a message to a thousand recipients is often settled at once. */
 export function formatRecipients(recipients: readonly number[]): string {
   const only = recipients.length === 1 ? recipients[0] : undefined;
   if (only !== undefined) return String(only);
   const sorted = [...new Set(recipients)].sort((a, b) => a - b);
-  const parts: string[] = [];
+  const ranges: string[] = [];
   for (let i = 0; i < sorted.length; ) {
     let end = i;
     while (sorted[end + 1] === (sorted[end] ?? 0) + 1) end++;
-    parts.push(end === i ? `${sorted[i]}` : `${sorted[i]}-${sorted[end]}`);
+    ranges.push(end === i ? `${sorted[i]}` : `${sorted[i]}-${sorted[end]}`);
     i = end + 1;
   }
-  return parts.join(",");
+  return ranges.join(",");
 }
 
 export function parseRecipients(text: string): number[] {
   const recipients: number[] = [];
   if (text === "") return recipients;
-  for (const part of text.split(",")) {
-    const dash = part.indexOf("-");
-    const first = Number(dash === -1 ? part : part.slice(0, dash));
-    const last = dash === -1 ? first : Number(part.slice(dash + 1));
+  for (const range of text.split(",")) {
+    const dash = range.indexOf("-");
+    const first = Number(dash === -1 ? range : range.slice(0, dash));
+    const last = dash === -1 ? first : Number(range.slice(dash + 1));
     for (let i = first; i <= last; i++) recipients.push(i);
   }
   return recipients;
 }
 
+/** A status entry and the message that it belongs to. */
+export interface IndexedEntry {
+  id: string;
+  entry: StatusEntry;
+}
+
 export interface ParsedLog {
-  entries: { id: string; statusEntry: StatusEntry }[];
-  /** Octets that are done with; what follows is the beginning of a batch that is not complete. */
+  entries: IndexedEntry[];
+  /** Octets that were parsed; an incomplete batch begins after them. */
   consumed: number;
-  /** Stretches that are no batch, relative to the beginning of the octets. */
+  /** Octets that are no batch, relative to the beginning. */
   damaged: { offset: number; length: number }[];
 }
 
 const equals = 0x3d;
 const newline = 0x0a;
 const space = 0x20;
-/** `=` and 11 digits of stamp, 10 of length, 8 of checksum, with room to spare. */
+/** `=` and 11 digits of timestamp, 10 of length, 8 of checksum, with room to spare. */
 const longestHead = 64;
 
 export function parseLog(bytes: Buffer): ParsedLog {
@@ -113,10 +119,10 @@ export function parseLog(bytes: Buffer): ParsedLog {
 type FoundBatch =
   | { kind: "whole"; timestamp: number; start: number; end: number }
   | { kind: "incomplete" }
-  /** `end`: where it would end if its length were right. */
+  /** `end`: its end, if its length is right. */
   | { kind: "damaged"; end?: number };
 
-/** Where the next batch begins, or the end. */
+/** The offset of the next batch, or of the end. */
 function nextHead(bytes: Buffer, from: number): number {
   const at = bytes.indexOf("\n=", from, "latin1");
   return at === -1 ? bytes.length : at + 1;
@@ -144,30 +150,30 @@ function parseLines(
   start: number,
   end: number,
   timestamp: number,
-  entries: ParsedLog["entries"],
+  entries: IndexedEntry[],
 ): void {
-  // Most lines of a batch say the same of different messages: they share one mark.
-  const statusEntries = new Map<string, StatusEntry | undefined>();
+  // Most lines of a batch say the same about different messages: these share one entry.
+  const shared = new Map<string, StatusEntry | undefined>();
   for (let at = start; at < end; ) {
     const idEnd = bytes.indexOf(space, at);
     const lineEnd = bytes.indexOf(newline, at);
     if (idEnd === -1 || lineEnd === -1) return;
-    const what = bytes.toString("utf8", idEnd + 1, lineEnd);
-    let statusEntry = statusEntries.get(what);
-    if (statusEntry === undefined && !statusEntries.has(what)) {
-      statusEntry = parseEntry(what, timestamp);
-      statusEntries.set(what, statusEntry);
+    const status = bytes.toString("utf8", idEnd + 1, lineEnd);
+    let entry = shared.get(status);
+    if (entry === undefined && !shared.has(status)) {
+      entry = parseEntry(status, timestamp);
+      shared.set(status, entry);
     }
-    if (statusEntry !== undefined) entries.push({ id: bytes.toString("latin1", at, idEnd), statusEntry });
+    if (entry !== undefined) entries.push({ id: bytes.toString("latin1", at, idEnd), entry });
     at = lineEnd + 1;
   }
 }
 
 /** Undefined for a state that this version does not know. */
-function parseEntry(what: string, timestamp: number): StatusEntry | undefined {
-  const spaceAt = what.indexOf(" ");
-  const recipients = parseRecipients(what.slice(1, spaceAt === -1 ? undefined : spaceAt));
-  const state = parseState(what.charAt(0), spaceAt === -1 ? "" : what.slice(spaceAt + 1));
+function parseEntry(status: string, timestamp: number): StatusEntry | undefined {
+  const spaceAt = status.indexOf(" ");
+  const recipients = parseRecipients(status.slice(1, spaceAt === -1 ? undefined : spaceAt));
+  const state = parseState(status.charAt(0), spaceAt === -1 ? "" : status.slice(spaceAt + 1));
   return state === undefined ? undefined : { recipients, state, timestamp };
 }
 

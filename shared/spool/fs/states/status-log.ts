@@ -1,46 +1,21 @@
 /**
- * Records what became of recipients: all settlements of one turn of the event loop share one write.
+ * Records the states of recipients: all settlements of one turn of the event loop share one write.
  * Visible to other processes when the write has returned, on stable storage within a second.
- * Owns the log that it writes to, until close().
+ * Owns the log that it writes to and its timers, until close().
  */
-import { join } from "node:path";
 import { isFileSafeId } from "../../../mail/queue-id.ts";
-
 import type { LogicalClock } from "../../recipient-state.ts";
 import { type Settlement, SpoolUnavailable } from "../../spool.ts";
 import type { StateIndex } from "../../state-index.ts";
 import type { SpoolCounters } from "../disk/counters.ts";
-import type { OnFault } from "../disk/fault.ts";
-import {
-  closeFile,
-  done,
-  openFile,
-  removeFile,
-  type SpoolFiles,
-  spoolError,
-  syncDirectory,
-  writeFully,
-} from "../disk/files.ts";
-import { type NumberedName, numberedName } from "../disk/names.ts";
-import type { OwnWriter } from "../writers/own-writer.ts";
-import { makeBatch, type SettleBatch } from "./status-batch.ts";
-import { formatLine } from "./status-format.ts";
+import { spoolError } from "../disk/files.ts";
+import { Sequence } from "../disk/sequence.ts";
+import { unlessFenced, type WriterHeartbeat } from "../writers/heartbeat.ts";
+import { type StatusBatch, WaitingSettlements } from "./status-batch.ts";
+import { StatusLogFile, type StatusLogFileOptions } from "./status-log-file.ts";
 
-interface OpenLog {
-  fd: number;
-  name: string;
-  file: NumberedName;
-  length: number;
-  /** Its name is durable. */
-  named: boolean;
-  /** Written, and not known to be on stable storage: written again elsewhere when fdatasync fails. */
-  unsynced: SettleBatch[];
-}
-
-export interface SettleLogOptions {
-  files: SpoolFiles;
-  directory: string;
-  writer: OwnWriter;
+export interface StatusLogOptions extends StatusLogFileOptions {
+  heartbeat: WriterHeartbeat;
   index: StateIndex;
   clock: LogicalClock;
   /** A log that has grown to this is closed. */
@@ -48,216 +23,197 @@ export interface SettleLogOptions {
   /** A log with entries is closed at this age. */
   logAgeMs: number;
   counters: SpoolCounters;
-  onFault: OnFault;
   nowMs: () => number;
 }
 
-/** Design: a lost machine repeats at most the last second's deliveries. Half of it leaves time for the disk. */
+/** A machine that fails may repeat the deliveries of its last second at most. Half of it leaves time for the disk. */
 const syncAfterMs = 500;
 const retryAfterMs = 1000;
-/** The index's source of what could not be written yet. */
+/** A second write when the log failed or this process was fenced. */
+const writeAttempts = 2;
+/** What the index has as the source of entries that could not be written yet. */
 const memorySource = "unwritten";
 
-export class SettleLog {
-  readonly #options: SettleLogOptions;
-  #lines = "";
-  #settlements: Settlement[] = [];
-  #ready: SettleBatch[] = [];
-  #turn: Promise<void> | undefined;
-  /** Could not be written; kept, applied in this process, and tried again. */
-  #unwritten: SettleBatch[] = [];
-  #log: OpenLog | undefined;
+export class StatusLog {
+  readonly #options: StatusLogOptions;
+  readonly #waiting = new WaitingSettlements();
+  /** The write of what waits, not begun yet. */
+  #nextWrite: Promise<void> | undefined;
   /** Writes and syncs follow one another. */
-  #chain: Promise<void> = Promise.resolve();
+  readonly #sequence = new Sequence();
+  #file: StatusLogFile | undefined;
+  /** Could not be written; in the index, and written with the next batches. */
+  #unwritten: StatusBatch[] = [];
   #syncTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(options: SettleLogOptions) {
+  constructor(options: StatusLogOptions) {
     this.#options = options;
   }
 
   /**
-   * Resolves when every process can see it. When it rejects, this process knows it all the same and goes on
-   * trying to write it: what was delivered is not delivered again because the disk is full.
-   * @throws SpoolFull, SpoolUnavailable
+   * Resolves when every process can see the settlements. When it rejects, this process knows them all the same and
+   * goes on trying to write them: a full disk must not cause a second delivery.
+   * @throws SpoolFull, SpoolUnavailable, TypeError for what is no queue id
    */
-  append(settlements: readonly Settlement[], timestamp?: number): Promise<void> {
-    if (this.#closed) return Promise.reject(new SpoolUnavailable("the spool is closed"));
-    if (timestamp === undefined) {
-      for (const settlement of settlements) {
-        if (!isFileSafeId(settlement.id))
-          return Promise.reject(new TypeError(`not a queue id: ${settlement.id}`));
-        this.#lines += formatLine(settlement);
-        this.#settlements.push(settlement);
-      }
-    } else {
-      this.#ready.push(makeBatch(settlements, timestamp));
-    }
-    this.#turn ??= new Promise((resolve, reject) => {
-      setImmediate(() => {
-        this.#turn = undefined;
-        this.#chained(() => this.#flush()).then(resolve, reject);
-      });
-    });
-    return this.#turn;
+  async append(settlements: readonly Settlement[]): Promise<void> {
+    this.#mustBeOpen();
+    for (const { id } of settlements) if (!isFileSafeId(id)) throw new TypeError(`not a queue id: ${id}`);
+    this.#waiting.add(settlements);
+    return this.#writeSoon();
+  }
+
+  /** As append(), for what a record or another log says already, with its timestamp: an old fact stays old. */
+  async appendRecorded(settlements: readonly Settlement[], timestamp: number): Promise<void> {
+    this.#mustBeOpen();
+    this.#waiting.addRecorded(settlements, timestamp);
+    return this.#writeSoon();
   }
 
   /** Resolves when all that was appended is on stable storage. */
   sync(): Promise<void> {
-    return this.#chained(() => this.#sync());
+    return this.#sequence.run(() => this.#sync());
   }
 
-  /** Closes the log if it is old enough; to be called now and then. */
-  tick(): void {
-    void this.#chained(async () => {
-      const log = this.#log;
-      if (log === undefined || log.length === 0) return;
-      if (this.#options.nowMs() - log.file.openedMs >= this.#options.logAgeMs) await this.#finish(log);
-    }).catch((error: unknown) => this.#report(error));
-  }
-
-  async close(): Promise<void> {
-    await this.#turn?.catch(() => {});
-    this.#closed = true;
-    clearTimeout(this.#syncTimer);
-    clearTimeout(this.#retryTimer);
-    await this.#chained(async () => {
-      if (this.#unwritten.length > 0) await this.#write([]).catch((error: unknown) => this.#report(error));
-      if (this.#log !== undefined) await this.#finish(this.#log);
+  /** Closes the log when it is old enough; to be called every second or so. */
+  closeOldLog(): void {
+    this.#inBackground(async () => {
+      const file = this.#file;
+      if (file === undefined || file.length === 0) return;
+      if (this.#options.nowMs() - file.parsedName.openedMs >= this.#options.logAgeMs)
+        await this.#finish(file);
     });
   }
 
-  #chained<T>(work: () => Promise<T>): Promise<T> {
-    const run = this.#chain.then(work);
-    this.#chain = run.then(
-      () => {},
-      () => {},
-    );
-    return run;
+  async close(): Promise<void> {
+    await this.#nextWrite?.catch(() => {});
+    this.#closed = true;
+    clearTimeout(this.#syncTimer);
+    clearTimeout(this.#retryTimer);
+    await this.#sequence.run(async () => {
+      await this.#write([]).catch((error: unknown) => this.#report(error));
+      if (this.#file !== undefined) await this.#finish(this.#file);
+    });
   }
 
-  /** Writes all that waits. Its stamp is made now, so that stamps rise within a log. */
-  async #flush(): Promise<void> {
-    const batches = this.#ready;
-    this.#ready = [];
-    if (this.#settlements.length > 0) {
-      const timestamp = this.#options.clock.next();
-      batches.push(makeBatch(this.#settlements, timestamp, this.#lines));
-      this.#lines = "";
-      this.#settlements = [];
-    }
-    await this.#write(batches);
+  #writeSoon(): Promise<void> {
+    this.#nextWrite ??= new Promise((resolve, reject) => {
+      setImmediate(() => {
+        this.#nextWrite = undefined;
+        this.#sequence
+          .run(() => this.#write(this.#waiting.takeBatches(this.#options.clock)))
+          .then(resolve, reject);
+      });
+    });
+    return this.#nextWrite;
   }
 
-  async #write(batches: SettleBatch[]): Promise<void> {
-    const { counters, index } = this.#options;
-    const all = this.#unwritten.length === 0 ? batches : [...this.#unwritten, ...batches];
+  /** Writes these batches, after those that could not be written before. */
+  async #write(batches: StatusBatch[]): Promise<void> {
+    const all = [...this.#unwritten, ...batches];
     if (all.length === 0) return;
     try {
-      // A second time when the log failed or this process was taken for dead.
-      let log = await this.#tryWrite(all).catch(() => undefined);
-      log ??= await this.#tryWrite(all);
-      if (log === undefined) throw new SpoolUnavailable("other processes keep taking this one for dead");
-      for (const { entries } of all) {
-        counters.settlements += entries.length;
-        for (const { id, entry } of entries) index.apply(id, entry, log.name);
-      }
-      if (this.#unwritten.length > 0) index.dropSource(memorySource);
+      const file = await this.#writeToSomeFile(all);
+      this.#index(all, file.name);
+      this.#options.index.dropSource(memorySource);
       this.#unwritten = [];
-      this.#syncTimer ??= setTimeout(() => this.#syncInBackground(), syncAfterMs).unref();
-      if (log.length >= this.#options.logBytes) await this.#finish(log);
+      this.#syncTimer ??= setTimeout(() => this.#inBackground(() => this.#sync()), syncAfterMs).unref();
+      if (file.length >= this.#options.logBytes) await this.#finish(file);
     } catch (error) {
-      for (const { entries } of batches)
-        for (const { id, entry } of entries) index.apply(id, entry, memorySource);
+      this.#index(batches, memorySource);
       this.#unwritten = all;
       if (!this.#closed) this.#retryTimer ??= setTimeout(() => this.#retry(), retryAfterMs).unref();
       throw spoolError(error, "settlements could not be recorded");
     }
   }
 
-  /** Undefined when what was written does not count. */
-  async #tryWrite(batches: SettleBatch[]): Promise<OpenLog | undefined> {
-    const { files, writer, counters } = this.#options;
-    const log = await this.#usableLog();
-    const text = batches.map((batch) => batch.text);
-    const octets = text.reduce((sum, piece) => sum + piece.length, 0);
+  #index(batches: readonly StatusBatch[], source: string): void {
+    const { index } = this.#options;
+    for (const { entries } of batches) for (const { id, entry } of entries) index.apply(id, entry, source);
+  }
+
+  /** A log that fails is replaced by another one, once. */
+  async #writeToSomeFile(batches: StatusBatch[]): Promise<StatusLogFile> {
+    const file = await unlessFenced(writeAttempts, (attempt) => {
+      const written = this.#tryWrite(batches);
+      return attempt < writeAttempts ? written.catch(() => undefined) : written;
+    });
+    this.#options.counters.settleWrites++;
+    for (const { entries } of batches) this.#options.counters.settlements += entries.length;
+    return file;
+  }
+
+  /** @returns undefined when this process was fenced meanwhile */
+  async #tryWrite(batches: StatusBatch[]): Promise<StatusLogFile | undefined> {
+    const file = await this.#usableFile();
     try {
-      await writeFully(files, log.fd, text, log.length);
-      if (!(await writer.stillCounts(log.file.writer))) {
-        await this.#abandon(log);
+      await file.write(batches);
+      if (await this.#options.heartbeat.isFenced(file.parsedName.writer)) {
+        await this.#abandon(file);
         return undefined;
       }
     } catch (error) {
-      // What half a batch left behind is no batch; the next one goes to another log.
-      await this.#abandon(log);
+      // The rest of an incomplete batch is no batch; the next one goes to another log.
+      await this.#abandon(file);
       throw error;
     }
-    log.length += octets;
-    log.unsynced.push(...batches);
-    counters.settleWrites++;
-    return log;
+    file.acknowledge(batches);
+    return file;
   }
 
-  async #usableLog(): Promise<OpenLog> {
-    const { files, directory, writer } = this.#options;
-    if (this.#log !== undefined && writer.isCurrent(this.#log.file.writer)) return this.#log;
-    if (this.#log !== undefined) await this.#abandon(this.#log);
-    const file = { writer: await writer.name(), openedMs: writer.openedMs(), settling: false };
-    const name = numberedName(file);
-    const fd = await openFile(files, join(directory, `${name}.log`), "wx");
-    this.#log = { fd, name, file, length: 0, named: false, unsynced: [] };
-    return this.#log;
+  async #usableFile(): Promise<StatusLogFile> {
+    const { heartbeat } = this.#options;
+    if (this.#file !== undefined && heartbeat.isCurrent(this.#file.parsedName.writer)) return this.#file;
+    if (this.#file !== undefined) await this.#abandon(this.#file);
+    const writer = await heartbeat.name();
+    const parsedName = { writer, openedMs: heartbeat.nextOpenedMs(), settling: false };
+    this.#file = await StatusLogFile.create(this.#options, parsedName);
+    return this.#file;
   }
 
   async #sync(): Promise<void> {
     clearTimeout(this.#syncTimer);
     this.#syncTimer = undefined;
-    const { files, directory } = this.#options;
-    const log = this.#log;
-    if (log === undefined || log.unsynced.length === 0) return;
+    const file = this.#file;
+    if (file === undefined || !file.hasUnsynced) return;
     try {
-      await done((end) => files.fdatasync(log.fd, end));
-      if (!log.named) await syncDirectory(files, directory);
-      log.named = true;
-      log.unsynced = [];
+      await file.sync();
     } catch (error) {
-      // As with segments, a file whose fdatasync failed is not trusted again: its last second is written anew.
-      const lost = log.unsynced;
-      log.unsynced = [];
-      await this.#abandon(log);
-      await this.#write(lost);
+      // As with segments, a file whose fdatasync failed is not trusted again: its last second goes to another log.
+      const unsynced = file.takeUnsynced();
+      await this.#abandon(file);
+      await this.#write(unsynced);
       throw spoolError(error, "settlements could not be made durable");
     }
   }
 
-  #syncInBackground(): void {
-    this.sync().catch((error: unknown) => this.#report(error));
-  }
-
   #retry(): void {
     this.#retryTimer = undefined;
-    void this.#chained(() => this.#write([])).catch((error: unknown) => this.#report(error));
+    this.#inBackground(() => this.#write([]));
   }
 
-  /** Nothing more is written to it, and it is durable. */
-  async #finish(log: OpenLog): Promise<void> {
+  /** Makes the log durable and closes it. */
+  async #finish(file: StatusLogFile): Promise<void> {
     await this.#sync().catch((error: unknown) => this.#report(error));
-    if (this.#log === log) await this.#abandon(log);
+    if (this.#file === file) await this.#abandon(file);
   }
 
-  async #abandon(log: OpenLog): Promise<void> {
-    const { files, directory } = this.#options;
-    if (this.#log === log) this.#log = undefined;
-    if (log.unsynced.length > 0)
-      await done((end) => files.fdatasync(log.fd, end)).catch((error: unknown) => this.#report(error));
-    await closeFile(files, log.fd).catch((error: unknown) => this.#report(error));
-    // Nothing in it was acknowledged: a full disk must not gather a file for each attempt.
-    if (log.length === 0) await removeFile(files, join(directory, `${log.name}.log`)).catch(() => {});
-    this.#options.writer.finished("log", log.file);
+  async #abandon(file: StatusLogFile): Promise<void> {
+    if (this.#file === file) this.#file = undefined;
+    await file.close();
+    this.#options.heartbeat.announceFinished("log", file.parsedName);
+  }
+
+  #inBackground(work: () => Promise<void>): void {
+    this.#sequence.run(work).catch((error: unknown) => this.#report(error));
   }
 
   #report(error: unknown): void {
     this.#options.onFault({ kind: "background", doing: "recording settlements", error });
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closed) throw new SpoolUnavailable("the spool is closed");
   }
 }

@@ -1,54 +1,66 @@
 /**
- * Follows the settle logs of all other processes, and puts what they say into the index.
- * Owns read descriptors of the logs that still grow, until close().
+ * Follows what all other processes settle, and puts it into the index: their status logs, and the records that settle
+ * messages. Owns the descriptors of the logs that still grow and a timer, until close().
  */
-import { join } from "node:path";
-import { coalesced } from "../disk/coalesce.ts";
+import type { StateIndex } from "../../state-index.ts";
 import type { OnFault } from "../disk/fault.ts";
-import { closeFile, isMissing, listDirectory, openFile, readFully, statFile } from "../disk/files.ts";
-import { numberedNames, parseNumberedName, settlingSegments } from "../disk/names.ts";
-import { SettlingSegments, type SettlingSegmentsOptions } from "./settling-segments.ts";
-import { parseLog } from "./status-format.ts";
+import { BackgroundCloser, listDirectory, type SpoolFiles, statFile } from "../disk/files.ts";
+import { logPath, numberedNames, type Places, parseNumberedName } from "../disk/names.ts";
+import { coalesced } from "../disk/sequence.ts";
+import type { WriterHeartbeat } from "../writers/heartbeat.ts";
+import type { WriterRegistry } from "../writers/writer-registry.ts";
+import { FollowedLog } from "./followed-log.ts";
+import { ImpliedSettlements } from "./implied-settlements.ts";
 
-interface FollowedLog {
-  fd: number | undefined;
-  /** Octets that were read. */
-  position: number;
-  /** The beginning of a batch whose end was not there yet. */
-  carry: Buffer;
-  /** It never grows again, and all of it was read. */
-  complete: boolean;
-}
-
-export interface SettleTailOptions extends SettlingSegmentsOptions {
+export interface StatusTailOptions {
+  files: SpoolFiles;
+  places: Places;
+  heartbeat: WriterHeartbeat;
+  registry: WriterRegistry;
+  /** Takes what the logs and the finished segments say. */
+  index: StateIndex;
+  /** Takes what the records of living writers imply. */
+  implied: StateIndex;
+  /** How often other processes' settlements are read. */
+  followMs: number;
   onFault: OnFault;
 }
 
-const readBytes = 1024 * 1024;
-const empty = Buffer.alloc(0);
+export interface CompleteLog {
+  name: string;
+  bytes: number;
+}
 
-export class SettleTail {
-  readonly #options: SettleTailOptions;
-  readonly #logs = new Map<string, FollowedLog>();
-  readonly #settling: SettlingSegments;
-  /** Logs that were not in the last listing. */
-  #missing = new Set<string>();
+const readBytes = 1024 * 1024;
+
+export class StatusTail {
+  readonly #options: StatusTailOptions;
+  readonly #impliedSettlements: ImpliedSettlements;
+  readonly #closer: BackgroundCloser;
   readonly #window = Buffer.allocUnsafeSlow(readBytes);
+  /** Logs of other processes. */
+  readonly #followed = new Map<string, FollowedLog>();
+  /** Logs that never grow again and are in the index completely. */
+  readonly #complete = new Map<string, CompleteLog>();
+  /** Logs that were missing from the last listing. */
+  #missing: ReadonlySet<string> = new Set();
   #loading: Promise<void> | undefined;
-  #closings: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
   #closed = false;
 
-  /** Reads what others have settled up to the call. */
-  readonly refresh: () => Promise<void> = coalesced(() => this.#followLogs());
-  /** The same, with what records settle by being there, and with a look at who is alive. */
-  readonly refreshAll: () => Promise<void> = coalesced(() => this.#followAll());
+  /** Reads what other processes have settled up to the call. */
+  readonly refresh: () => Promise<void> = coalesced(() => this.#refreshLogs());
+  /** The same, with what records settle, and with a look at which writers are alive. */
+  readonly refreshAll: () => Promise<void> = coalesced(() => this.#refreshAll());
 
-  constructor(options: SettleTailOptions) {
+  constructor(options: StatusTailOptions) {
     this.#options = options;
-    this.#settling = new SettlingSegments(options);
+    this.#impliedSettlements = new ImpliedSettlements(options);
+    this.#closer = new BackgroundCloser(options.files, options.onFault);
   }
 
-  /** The first reading of everything; whoever needs the index waits for it. */
+  /** Reads everything once; the index is complete afterwards. */
   load(): Promise<void> {
     this.#loading ??= this.refreshAll().catch((error: unknown) => {
       this.#loading = undefined;
@@ -57,133 +69,112 @@ export class SettleTail {
     return this.#loading;
   }
 
+  /** Begins to refresh now and then; a process that settles nothing and asks for no states need not. */
+  follow(): void {
+    if (this.#timer !== undefined || this.#stopped) return;
+    const report = (error: unknown): void =>
+      this.#options.onFault({ kind: "background", doing: "reading settlements", error });
+    const refresh = (): void => void this.refreshAll().catch(report);
+    this.#timer = setInterval(refresh, this.#options.followMs).unref();
+  }
+
+  /** Ends the refreshing that follow() began, for good. */
+  stopFollowing(): void {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+  }
+
   /** Logs that never grow again and are in the index completely. */
-  completeLogs(): { name: string; bytes: number }[] {
-    const complete: { name: string; bytes: number }[] = [];
-    for (const [name, log] of this.#logs)
-      if (log.complete && !this.#missing.has(name)) complete.push({ name, bytes: log.position });
-    return complete;
+  completeLogs(): CompleteLog[] {
+    return [...this.#complete.values()].filter(({ name }) => !this.#missing.has(name));
   }
 
   async close(): Promise<void> {
+    this.stopFollowing();
     this.#closed = true;
+    // Waits for runs that have begun; further ones do nothing.
     await this.refreshAll().catch(() => {});
     await this.refresh().catch(() => {});
-    for (const log of this.#logs.values()) this.#endLog(log);
-    await this.#closings;
+    for (const log of this.#followed.values()) log.end();
+    await this.#closer.idle();
   }
 
-  async #followAll(): Promise<void> {
+  async #refreshAll(): Promise<void> {
     const { files, places, registry } = this.#options;
     if (this.#closed) return;
-    const segments = settlingSegments(await listDirectory(files, places.segments));
-    const logs = numberedNames(await listDirectory(files, places.settled), ".log");
+    const segments = numberedNames(await listDirectory(files, places.segments), "-s.seg");
+    const logs = numberedNames(await listDirectory(files, places.statusLogs), ".log");
     await registry.refresh();
-    const finished = new Set(logs.filter((name) => registry.isFinishedName("log", name)));
+    // Those that are finished now are read to their end by the refresh that follows.
+    const finished = logs.filter((name) => registry.isFinishedName("log", name));
     await this.refresh();
-    for (const name of finished) {
-      const log = this.#logs.get(name);
-      if (log === undefined) this.#logs.set(name, ownFinished(await this.#sizeOf(name)));
-      else if (!log.complete) {
-        log.complete = true;
-        this.#endLog(log);
-      }
-    }
-    await this.#settling.refresh(segments);
+    for (const name of finished) await this.#markComplete(name);
+    await this.#impliedSettlements.refresh(segments);
   }
 
-  async #followLogs(): Promise<void> {
-    const { files, places, own } = this.#options;
+  async #markComplete(name: string): Promise<void> {
+    if (this.#complete.has(name)) return;
+    const followed = this.#followed.get(name);
+    // A log of this process' own has been in the index since it was written.
+    const bytes = followed === undefined ? await this.#sizeOf(name) : followed.bytes;
+    this.#complete.set(name, { name, bytes });
+    followed?.end();
+  }
+
+  async #refreshLogs(): Promise<void> {
+    const { files, places, heartbeat } = this.#options;
     if (this.#closed) return;
-    const names = new Set(numberedNames(await listDirectory(files, places.settled), ".log"));
+    const names = numberedNames(await listDirectory(files, places.statusLogs), ".log");
     for (const name of names) {
       const writer = parseNumberedName(name)?.writer;
-      // What this process writes is in the index already.
-      if (writer === undefined || own.isOwn(writer)) continue;
-      await this.#follow(name);
+      if (writer === undefined || heartbeat.isOwn(writer)) continue;
+      await this.#followedLog(name).readAppended(this.#window);
     }
-    this.#dropGone(names);
+    this.#dropGone(new Set(names));
+  }
+
+  #followedLog(name: string): FollowedLog {
+    let log = this.#followed.get(name);
+    if (log === undefined) {
+      log = new FollowedLog(name, this.#options, this.#closer);
+      this.#followed.set(name, log);
+    }
+    return log;
   }
 
   /**
-   * A listing may miss a file that was made meanwhile. Hence a log is dropped one reading after it went missing:
-   * what was copied from it into another log before it was removed has been read by then.
+   * A listing may miss a file that is made at the same time. Hence a log is dropped one refresh after it went missing:
+   * entries that were copied to another log before it was removed have been read by then.
    */
-  #dropGone(names: ReadonlySet<string>): void {
+  #dropGone(present: ReadonlySet<string>): void {
     const { index } = this.#options;
-    const known = new Set([...this.#logs.keys(), ...index.sources().filter(isLog)]);
+    const known = new Set([
+      ...this.#followed.keys(),
+      ...this.#complete.keys(),
+      ...index.sources().filter(isLog),
+    ]);
     const missing = new Set<string>();
     for (const name of known) {
-      if (names.has(name)) continue;
+      if (present.has(name)) continue;
       if (!this.#missing.has(name)) {
         missing.add(name);
         continue;
       }
-      const fd = this.#logs.get(name)?.fd;
-      if (fd !== undefined) this.#close(fd);
-      this.#logs.delete(name);
+      this.#followed.get(name)?.end();
+      this.#followed.delete(name);
+      this.#complete.delete(name);
       index.dropSource(name);
     }
     this.#missing = missing;
   }
 
-  async #follow(name: string): Promise<void> {
-    const { files, places } = this.#options;
-    let log = this.#logs.get(name);
-    if (log === undefined) {
-      log = { fd: undefined, position: 0, carry: empty, complete: false };
-      this.#logs.set(name, log);
-    }
-    if (log.complete) return;
-    try {
-      log.fd ??= await openFile(files, join(places.settled, `${name}.log`), "r");
-    } catch (error) {
-      if (isMissing(error)) return;
-      throw error;
-    }
-    for (;;) {
-      const count = await readFully(files, log.fd, this.#window, readBytes, log.position);
-      if (count > 0) this.#take(name, log, this.#window.subarray(0, count));
-      if (count < readBytes) return;
-    }
-  }
-
-  #take(name: string, log: FollowedLog, octets: Buffer): void {
-    const bytes = log.carry.length === 0 ? octets : Buffer.concat([log.carry, octets]);
-    const start = log.position - log.carry.length;
-    const parsed = parseLog(bytes);
-    for (const { id, statusEntry } of parsed.entries) this.#options.index.apply(id, statusEntry, name);
-    for (const { offset, length } of parsed.damaged)
-      this.#options.onFault({ kind: "damaged", place: `${name}.log`, offset: start + offset, length });
-    log.carry = parsed.consumed === bytes.length ? empty : Buffer.from(bytes.subarray(parsed.consumed));
-    log.position += octets.length;
-  }
-
   async #sizeOf(name: string): Promise<number> {
     const { files, places } = this.#options;
-    return (await statFile(files, join(places.settled, `${name}.log`)))?.size ?? 0;
-  }
-
-  #endLog(log: FollowedLog): void {
-    if (log.fd !== undefined) this.#close(log.fd);
-    log.fd = undefined;
-    log.carry = empty;
-  }
-
-  #close(fd: number): void {
-    const closing = closeFile(this.#options.files, fd).catch((error: unknown) => {
-      this.#options.onFault({ kind: "background", doing: "closing a settle log", error });
-    });
-    this.#closings = this.#closings.then(() => closing);
+    return (await statFile(files, logPath(places, name)))?.size ?? 0;
   }
 }
 
-/** Other sources are segments (of the settling kind) and what could not be written yet. */
+/** Other sources are segments that settle messages, and entries that could not be written yet. */
 function isLog(source: string): boolean {
   return parseNumberedName(source)?.settling === false;
-}
-
-/** One of this process' own logs: everything in it went through the index when it was written. */
-function ownFinished(bytes: number): FollowedLog {
-  return { fd: undefined, position: bytes, carry: empty, complete: true };
 }

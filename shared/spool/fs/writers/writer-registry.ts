@@ -1,6 +1,5 @@
-/** What is known of all writers, from the files that they keep (see own-writer.ts). Owns nothing. */
+/** Which writers are alive and which of their files are finished, from the heartbeat files of all processes. Owns nothing. */
 import { join } from "node:path";
-import { coalesced } from "../disk/coalesce.ts";
 import {
   closeFile,
   isMissing,
@@ -10,67 +9,78 @@ import {
   removeFile,
   type SpoolFiles,
 } from "../disk/files.ts";
-import { type NumberedName, parseNumberedName } from "../disk/names.ts";
-import { lineBytes, type OwnWriter, parseLine, type WriterFileKind, type WriterLine } from "./own-writer.ts";
+import { type NumberedName, type Places, parseNumberedName } from "../disk/names.ts";
+import { coalesced } from "../disk/sequence.ts";
+import {
+  type HeartbeatLine,
+  heartbeatBytes,
+  isFinishedBy,
+  parseHeartbeat,
+  type WriterFileKind,
+  type WriterHeartbeat,
+} from "./heartbeat.ts";
 
 interface LivingWriter {
   text: string;
-  line: WriterLine;
-  /** When this process saw it change, by `performance.now()`. */
+  line: HeartbeatLine;
+  /** When this process saw the text change, by `performance.now()`. */
   changedAtMs: number;
 }
 
-const unknownLine: WriterLine = { segmentsFrom: 0, logsFrom: 0, beat: 0 };
+const unknownLine: HeartbeatLine = { segmentsFrom: 0, logsFrom: 0, beat: 0 };
+
+export interface WriterRegistryOptions {
+  files: SpoolFiles;
+  places: Places;
+  heartbeat: WriterHeartbeat;
+  /** A writer whose heartbeat has not changed for this long is taken for dead. */
+  deadAfterMs: number;
+}
 
 export class WriterRegistry {
-  readonly #files: SpoolFiles;
-  readonly #directory: string;
-  readonly #own: OwnWriter;
-  readonly #deadAfterMs: number;
+  readonly #options: WriterRegistryOptions;
+  /** Without this process. */
   #alive = new Map<string, LivingWriter>();
 
-  constructor(options: { files: SpoolFiles; directory: string; own: OwnWriter; deadAfterMs: number }) {
-    this.#files = options.files;
-    this.#directory = options.directory;
-    this.#own = options.own;
-    this.#deadAfterMs = options.deadAfterMs;
+  constructor(options: WriterRegistryOptions) {
+    this.#options = options;
   }
 
   /**
-   * To be called after the directory with the files in question was listed: a writer introduces itself before it
-   * opens a file, so that the file of an unknown writer is a finished one.
+   * To be called after the directory with the files in question was listed: a writer makes its heartbeat file before
+   * it opens any other, so the file of an unknown writer is a finished one.
    */
   readonly refresh: () => Promise<void> = coalesced(() => this.#read());
 
   async #read(): Promise<void> {
-    const names = await listDirectory(this.#files, this.#directory);
+    const { files, places, heartbeat, deadAfterMs } = this.#options;
     const alive = new Map<string, LivingWriter>();
-    for (const name of names) {
-      if (this.#own.isCurrent(name)) continue;
-      const text = await this.#readLine(name);
+    for (const name of await listDirectory(files, places.writers)) {
+      if (heartbeat.isCurrent(name)) continue;
+      const text = await this.#readHeartbeat(name);
       if (text === undefined) continue;
-      // The time since we have seen it change, by our own clock that never jumps.
+      // Measured since this process saw a change, by its own monotonic clock.
       const nowMs = performance.now();
       const before = this.#alive.get(name);
       const changedAtMs = before === undefined || before.text !== text ? nowMs : before.changedAtMs;
-      if (nowMs - changedAtMs > this.#deadAfterMs) {
-        await removeFile(this.#files, join(this.#directory, name));
+      if (nowMs - changedAtMs > deadAfterMs) {
+        await removeFile(files, join(places.writers, name));
         continue;
       }
-      alive.set(name, { text, line: parseLine(text) ?? before?.line ?? unknownLine, changedAtMs });
+      alive.set(name, { text, line: parseHeartbeat(text) ?? before?.line ?? unknownLine, changedAtMs });
     }
     this.#alive = alive;
   }
 
   isAlive(writer: string): boolean {
-    return this.#own.isCurrent(writer) || this.#alive.has(writer);
+    return this.#options.heartbeat.isCurrent(writer) || this.#alive.has(writer);
   }
 
   /** Whether the file never grows again. */
   isFinished(kind: WriterFileKind, file: NumberedName): boolean {
     const writer = this.#alive.get(file.writer);
-    if (writer === undefined) return this.#own.isFinished(kind, file);
-    return file.openedMs < (kind === "segment" ? writer.line.segmentsFrom : writer.line.logsFrom);
+    if (writer === undefined) return this.#options.heartbeat.isFinished(kind, file);
+    return isFinishedBy(writer.line, kind, file);
   }
 
   isFinishedName(kind: WriterFileKind, name: string): boolean {
@@ -78,15 +88,17 @@ export class WriterRegistry {
     return file !== undefined && this.isFinished(kind, file);
   }
 
-  async #readLine(name: string): Promise<string | undefined> {
+  /** Undefined when the writer has ended. */
+  async #readHeartbeat(name: string): Promise<string | undefined> {
+    const { files, places } = this.#options;
     try {
-      const fd = await openFile(this.#files, join(this.#directory, name), "r");
+      const fd = await openFile(files, join(places.writers, name), "r");
       try {
-        const line = Buffer.alloc(lineBytes);
-        const count = await readFully(this.#files, fd, line, lineBytes, 0);
+        const line = Buffer.alloc(heartbeatBytes);
+        const count = await readFully(files, fd, line, heartbeatBytes, 0);
         return line.toString("latin1", 0, count);
       } finally {
-        await closeFile(this.#files, fd);
+        await closeFile(files, fd);
       }
     } catch (error) {
       if (isMissing(error)) return undefined;

@@ -11,7 +11,7 @@ import { failure, faultyFiles } from "./faulty-files.ts";
 import { makeRoom } from "./room.ts";
 
 const failed: RecipientState = { kind: "failed", diagnosis: someDiagnosis };
-const quick = { beatMs: 20, deadAfterMs: 400, followMs: 20 };
+const quick = { heartbeatMs: 20, deadAfterMs: 400, followMs: 20 };
 
 const stateOf = async (spool: FsSpool, { meta }: StoredMessage) => (await spool.states(meta.id)).get(0)?.kind;
 

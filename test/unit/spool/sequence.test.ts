@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { coalesced } from "../../../shared/spool/fs/disk/coalesce.ts";
+import { coalesced } from "../../../shared/spool/fs/disk/sequence.ts";
 
 test("a call during a run waits for one run that begins after it, shared by all such calls", async () => {
   let running = 0;

@@ -1,0 +1,130 @@
+/**
+ * Accepts messages: holds the open drafts, and commits each to its large body, its record and, when it settles another
+ * message, the status log. Owns the drafts, until close().
+ */
+import type { MessageMeta } from "../../mail/message.ts";
+import type { LogicalClock } from "../recipient-state.ts";
+import type { Draft, Settlement, StoredMessage } from "../spool.ts";
+import type { SpoolCounters } from "./disk/counters.ts";
+import type { OnFault } from "./disk/fault.ts";
+import { orSpoolError, type SpoolFiles, syncDirectory } from "./disk/files.ts";
+import { largeName, type Places } from "./disk/names.ts";
+import { coalesced } from "./disk/sequence.ts";
+import { type DraftBody, type DraftHost, FsDraft } from "./segments/draft.ts";
+import { LargeBodyWriter } from "./segments/large-body.ts";
+import { headLength, makeHead, type RecordExtra, type TimedSettlement } from "./segments/record.ts";
+import type { SegmentWriter } from "./segments/segment-writer.ts";
+import type { StatusLog } from "./states/status-log.ts";
+import type { StatusTail } from "./states/status-tail.ts";
+import type { WriterHeartbeat } from "./writers/heartbeat.ts";
+
+export interface DraftsOptions {
+  files: SpoolFiles;
+  places: Places;
+  /** Bodies above this go to files of their own. */
+  largeBytes: number;
+  /** Octets that all open drafts hold in memory together. */
+  draftMemoryBytes: number;
+  heartbeat: WriterHeartbeat;
+  clock: LogicalClock;
+  segments: SegmentWriter;
+  log: StatusLog;
+  tail: StatusTail;
+  counters: SpoolCounters;
+  onFault: OnFault;
+}
+
+export class Drafts implements DraftHost {
+  readonly largeBytes: number;
+  readonly memory: { usedBytes: number; limitBytes: number };
+  readonly #options: DraftsOptions;
+  readonly #open = new Set<FsDraft>();
+  readonly #commits = new Set<Promise<StoredMessage>>();
+  readonly #syncLargeDirectory: () => Promise<void>;
+  #largeCount = 0;
+
+  constructor(options: DraftsOptions) {
+    this.#options = options;
+    this.largeBytes = options.largeBytes;
+    this.memory = { usedBytes: 0, limitBytes: options.draftMemoryBytes };
+    this.#syncLargeDirectory = coalesced(() => syncDirectory(options.files, options.places.large));
+  }
+
+  open(): Draft {
+    const draft = new FsDraft(this);
+    this.#open.add(draft);
+    return draft;
+  }
+
+  /** Discards the open drafts and waits for commits that have begun. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map((draft) => draft.abandon()));
+    await Promise.allSettled(this.#commits);
+  }
+
+  openLarge(): LargeBodyWriter {
+    const { files, places } = this.#options;
+    return new LargeBodyWriter(files, places, () => this.#nameLarge());
+  }
+
+  store(meta: MessageMeta, body: DraftBody, settles: Settlement | undefined): Promise<StoredMessage> {
+    const commit = this.#store(meta, body, settles);
+    this.#commits.add(commit);
+    const ended = (): void => void this.#commits.delete(commit);
+    commit.then(ended, ended);
+    return commit;
+  }
+
+  ended(draft: FsDraft): void {
+    this.#open.delete(draft);
+  }
+
+  async #store(
+    meta: MessageMeta,
+    { length, crc, chunks, large }: DraftBody,
+    settles: Settlement | undefined,
+  ): Promise<StoredMessage> {
+    const { segments, clock } = this.#options;
+    try {
+      const extra: RecordExtra = {};
+      if (large !== undefined) extra.large = await this.#storeLarge(large);
+      if (settles !== undefined) extra.settles = { ...settles, timestamp: clock.next() };
+      const head = makeHead(meta, { length, crc }, extra);
+      const bytes = headLength(head) + (large === undefined ? length : 0);
+      const locator = await segments.append({ head, chunks }, bytes, settles !== undefined);
+      if (extra.settles !== undefined) await this.#recordSettlement(extra.settles);
+      return { meta, locator };
+    } catch (error) {
+      await large?.discard();
+      throw error;
+    }
+  }
+
+  /** @returns the name of the body's file */
+  async #storeLarge(large: LargeBodyWriter): Promise<string> {
+    const name = await large.finish();
+    await orSpoolError(this.#syncLargeDirectory(), "the message's body could not be stored");
+    this.#options.counters.largeBodies++;
+    return name;
+  }
+
+  /**
+   * The record says it already; other processes look in the log. A failure does not refuse the message: the log tries
+   * again.
+   */
+  async #recordSettlement(settles: TimedSettlement): Promise<void> {
+    const { log, tail, onFault } = this.#options;
+    tail.follow();
+    try {
+      await log.appendRecorded([settles], settles.timestamp);
+    } catch (error) {
+      onFault({ kind: "background", doing: "recording what a message settles", error });
+    }
+  }
+
+  async #nameLarge(): Promise<string> {
+    this.#largeCount++;
+    const count = this.#largeCount;
+    return largeName(await this.#options.heartbeat.name(), count);
+  }
+}

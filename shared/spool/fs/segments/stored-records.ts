@@ -1,0 +1,141 @@
+/** All records of a spool: those of the segments, and the moved messages. Owns nothing. */
+import { makeQueueId } from "../../../mail/queue-id.ts";
+import type { Locator } from "../../spool.ts";
+import type { OnFault } from "../disk/fault.ts";
+import { isMissing, listDirectory, type SpoolFiles, spoolError, statFile } from "../disk/files.ts";
+import {
+  movedIds,
+  movedPath,
+  movedPlace,
+  movedSegment,
+  numberedNames,
+  type Places,
+  segmentPath,
+} from "../disk/names.ts";
+import type { WriterRegistry } from "../writers/writer-registry.ts";
+import { type ScanCursor, type ScannedRecord, scanSegment } from "./scan.ts";
+
+export interface StoredRecordsOptions {
+  files: SpoolFiles;
+  places: Places;
+  registry: WriterRegistry;
+  /** The segment that this process writes, as far as it is acknowledged. */
+  openSegment(): { name: string; length: number } | undefined;
+  onFault: OnFault;
+}
+
+/** Added to a segment's time of change, since the clocks of hosts differ. */
+const clockSkewMs = 60_000;
+
+export class StoredRecords {
+  readonly #options: StoredRecordsOptions;
+
+  constructor(options: StoredRecordsOptions) {
+    this.#options = options;
+  }
+
+  /** Oldest first. Afterwards the registry knows which of them are finished. */
+  async segmentNames(): Promise<string[]> {
+    const { files, places, registry } = this.#options;
+    const names = numberedNames(await listDirectory(files, places.segments), ".seg");
+    await registry.refresh();
+    return names;
+  }
+
+  async segmentExists(segment: string): Promise<boolean> {
+    const { files, places } = this.#options;
+    return (await statFile(files, segmentPath(places, segment))) !== undefined;
+  }
+
+  /** Whether the segment never grows again. */
+  isFinished(segment: string): boolean {
+    return this.#options.registry.isFinishedName("segment", segment);
+  }
+
+  /**
+   * See scanSegment(). Of the segment that this process writes, only what is acknowledged.
+   * @throws the file system's errors, ENOENT among them
+   */
+  scan(segment: string, cursor?: ScanCursor): AsyncGenerator<ScannedRecord[], void> {
+    const { files, places, openSegment, onFault } = this.#options;
+    const open = openSegment();
+    const limit = open?.name === segment ? { limit: open.length } : {};
+    const closed = this.isFinished(segment);
+    const path = segmentPath(places, segment);
+    return scanSegment({ files, path, segment, closed, onFault, ...limit }, cursor);
+  }
+
+  /**
+   * As scan(); a segment that is gone has no records.
+   * @throws SpoolUnavailable
+   */
+  async *inSegment(segment: string): AsyncGenerator<ScannedRecord[], void> {
+    try {
+      yield* this.scan(segment);
+    } catch (error) {
+      if (!isMissing(error)) throw spoolError(error, "a segment could not be read");
+    }
+  }
+
+  async movedIds(): Promise<string[]> {
+    const { files, places } = this.#options;
+    return movedIds(await listDirectory(files, places.moved));
+  }
+
+  /**
+   * The record of a moved message; undefined when it is gone or damaged.
+   * @throws SpoolUnavailable
+   */
+  async moved(id: string): Promise<ScannedRecord | undefined> {
+    const { files, places, onFault } = this.#options;
+    const options = {
+      files,
+      path: movedPath(places, id),
+      segment: movedPlace(id),
+      closed: true,
+      onFault,
+    };
+    try {
+      for await (const group of scanSegment(options))
+        for (const record of group) if (record.id === id) return record;
+      return undefined;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw spoolError(error, "a message could not be read");
+    }
+  }
+
+  /** Finds a message in the segments, without a locator. It may have been moved all the same. */
+  async find(id: string): Promise<Locator | undefined> {
+    for (const segment of await this.#likelyFirst(await this.segmentNames(), id))
+      for await (const group of this.inSegment(segment))
+        for (const record of group) if (record.id === id) return locatorOf(segment, record);
+    return undefined;
+  }
+
+  /**
+   * A message is in no segment that was last written before its id was made, and most likely in the first one
+   * written later. As clocks may differ, the other segments follow.
+   */
+  async #likelyFirst(segments: string[], id: string): Promise<string[]> {
+    const { files, places } = this.#options;
+    const likely: string[] = [];
+    const unlikely: string[] = [];
+    for (const segment of segments) {
+      const stats = await statFile(files, segmentPath(places, segment));
+      const lastWrittenMs = Math.ceil(stats?.mtimeMs ?? 0) + clockSkewMs;
+      const lastId = makeQueueId(lastWrittenMs, new Uint8Array(9).fill(31));
+      (lastId >= id ? likely : unlikely).push(segment);
+    }
+    return [...likely, ...unlikely];
+  }
+}
+
+/** @param segment  name of the segment, or `movedSegment` */
+export function locatorOf(segment: string, { offset, length, header }: ScannedRecord): Locator {
+  return { segment, offset, length, checksum: header.checksum };
+}
+
+export function movedLocator(record: ScannedRecord): Locator {
+  return locatorOf(movedSegment, record);
+}

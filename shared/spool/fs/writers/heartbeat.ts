@@ -1,0 +1,207 @@
+/**
+ * The name under which this process writes to the spool, and its heartbeat.
+ *
+ * Each process that writes has a name, and a file under that name whose only line it rewrites every few seconds.
+ * Another process that sees no change for long takes the writer for dead and removes the file: from then on the
+ * writer's segments and logs count as finished. The writer looks for its file after each write and before it
+ * acknowledges anything, so what was acknowledged was written before its files counted as finished. A process that
+ * was suspended meanwhile finds that the file is gone: it is fenced, takes a new name and writes again. Clocks of
+ * different machines are never compared.
+ *
+ * Owns the heartbeat file and a timer, until close().
+ */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { SpoolUnavailable } from "../../spool.ts";
+import type { OnFault } from "../disk/fault.ts";
+import {
+  closeFile,
+  isMissing,
+  openFile,
+  removeFile,
+  type SpoolFiles,
+  statFile,
+  writeFully,
+} from "../disk/files.ts";
+import { type NumberedName, type Places, writerName } from "../disk/names.ts";
+import { Sequence } from "../disk/sequence.ts";
+
+/** Octets of the line: always as many, so that one write replaces it. */
+export const heartbeatBytes = 128;
+
+/** What the heartbeat file says. */
+export interface HeartbeatLine {
+  /** Segments opened before this time (epoch milliseconds) are finished. */
+  segmentsFrom: number;
+  /** The same for status logs. */
+  logsFrom: number;
+  /** Changes with every write of the line. */
+  beat: number;
+}
+
+export type WriterFileKind = "segment" | "log";
+
+export function isFinishedBy(line: HeartbeatLine, kind: WriterFileKind, { openedMs }: NumberedName): boolean {
+  return openedMs < (kind === "segment" ? line.segmentsFrom : line.logsFrom);
+}
+
+export interface HeartbeatOptions {
+  files: SpoolFiles;
+  places: Places;
+  /** How often the line is rewritten. */
+  heartbeatMs: number;
+  onFault: OnFault;
+  nowMs: () => number;
+}
+
+export class WriterHeartbeat {
+  readonly #options: HeartbeatOptions;
+  readonly #timer: NodeJS.Timeout;
+  /** Writes never overlap, since an older line must not replace a newer one. */
+  readonly #writes = new Sequence();
+  #starting: Promise<string> | undefined;
+  #name: string | undefined;
+  readonly #formerNames = new Set<string>();
+  #line: HeartbeatLine = { segmentsFrom: 0, logsFrom: 0, beat: 0 };
+  #lastOpenedMs = 0;
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#beat(), options.heartbeatMs).unref();
+  }
+
+  /** The name to open files under; taken on first use, since many processes only read. */
+  name(): Promise<string> {
+    this.#starting ??= this.#start().catch((error: unknown) => {
+      this.#starting = undefined;
+      throw error;
+    });
+    return this.#starting;
+  }
+
+  isCurrent(name: string): boolean {
+    return this.#name === name;
+  }
+
+  /** Whether this process writes, or wrote, under the name. */
+  isOwn(name: string): boolean {
+    return this.#name === name || this.#formerNames.has(name);
+  }
+
+  /** The time for the name of a new file: rises with every call. */
+  nextOpenedMs(): number {
+    this.#lastOpenedMs = Math.max(this.#lastOpenedMs + 1, this.#options.nowMs());
+    return this.#lastOpenedMs;
+  }
+
+  /**
+   * To be asked after every write.
+   * @returns true when the writes under this name do not count and have to be repeated under a new one
+   */
+  async isFenced(name: string): Promise<boolean> {
+    if ((await statFile(this.#options.files, this.#path(name))) !== undefined) return false;
+    this.#giveUpName(name);
+    return true;
+  }
+
+  /** Shows other processes that this file is finished, and all of its kind that were opened before it. */
+  announceFinished(kind: WriterFileKind, file: NumberedName): void {
+    if (file.writer !== this.#name) return;
+    const from = file.openedMs + 1;
+    if (kind === "segment") this.#line.segmentsFrom = Math.max(this.#line.segmentsFrom, from);
+    else this.#line.logsFrom = Math.max(this.#line.logsFrom, from);
+    this.#beat();
+  }
+
+  isFinished(kind: WriterFileKind, file: NumberedName): boolean {
+    return file.writer !== this.#name || isFinishedBy(this.#line, kind, file);
+  }
+
+  /** Afterwards everything of this writer counts as finished. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#starting?.catch(() => {});
+    await this.#writes.idle();
+    const name = this.#name;
+    this.#name = undefined;
+    if (name === undefined) return;
+    this.#formerNames.add(name);
+    await removeFile(this.#options.files, this.#path(name));
+  }
+
+  async #start(): Promise<string> {
+    const name = writerName(randomBytes(12));
+    await this.#writeLine(name, "wx");
+    this.#name = name;
+    return name;
+  }
+
+  #beat(): void {
+    void this.#writes.run(async () => {
+      const name = this.#name;
+      if (name === undefined) return;
+      try {
+        // Never created again: where another process has removed it, this writer is fenced.
+        await this.#writeLine(name, "r+");
+      } catch (error) {
+        if (isMissing(error)) this.#giveUpName(name);
+        else this.#options.onFault({ kind: "background", doing: "writing the heartbeat", error });
+      }
+    });
+  }
+
+  async #writeLine(name: string, flags: "wx" | "r+"): Promise<void> {
+    const { files } = this.#options;
+    const fd = await openFile(files, this.#path(name), flags);
+    try {
+      this.#line.beat++;
+      await writeFully(files, fd, [formatHeartbeat(this.#line)], 0);
+    } finally {
+      await closeFile(files, fd);
+    }
+  }
+
+  #giveUpName(name: string): void {
+    if (this.#name !== name) return;
+    this.#name = undefined;
+    this.#starting = undefined;
+    this.#formerNames.add(name);
+    this.#options.onFault({ kind: "fenced", writer: name });
+  }
+
+  #path(name: string): string {
+    return join(this.#options.places.writers, name);
+  }
+}
+
+/**
+ * Repeats a write under a new name when this process was fenced meanwhile.
+ * @param write  resolves with undefined when its name was fenced; `attempt` counts from 1
+ * @throws SpoolUnavailable after as many attempts: it would be fenced every time
+ */
+export async function unlessFenced<T>(
+  attempts: number,
+  write: (attempt: number) => Promise<T | undefined>,
+): Promise<T> {
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    const written = await write(attempt);
+    if (written !== undefined) return written;
+  }
+  throw new SpoolUnavailable("other processes keep taking this one for dead");
+}
+
+function formatHeartbeat(line: HeartbeatLine): Buffer {
+  return Buffer.from(`${JSON.stringify(line).padEnd(heartbeatBytes - 1)}\n`);
+}
+
+/** Undefined for an incomplete line: the file was read between its creation and its first write. */
+export function parseHeartbeat(text: string): HeartbeatLine | undefined {
+  try {
+    const { segmentsFrom, logsFrom, beat } = JSON.parse(text) as Partial<HeartbeatLine>;
+    if (typeof segmentsFrom !== "number" || typeof logsFrom !== "number" || typeof beat !== "number")
+      return undefined;
+    return { segmentsFrom, logsFrom, beat };
+  } catch {
+    return undefined;
+  }
+}
