@@ -1,6 +1,6 @@
 /**
- * The routing table: what happens to a connection, and which way each recipient's mail goes. Pure; the live session,
- * `postern explain`, the delivery workers and the tests of the table all ask here.
+ * The routing table: what happens to a connection, and which row and next hop each recipient gets. Sessions, delivery
+ * workers and `postern explain` all use it. Pure.
  */
 import type { Config, ListenerConfig } from "../config/schema.ts";
 import type { ClientConnection, Direction } from "../mail/client-connection.ts";
@@ -19,33 +19,33 @@ import { compileRelayRoutes, type RelayRoute, type RelayRoutes } from "./relay-r
 import type { Route } from "./route.ts";
 
 export type Handler =
-  /** Both ways to the client's own server, no queue. */
+  /** Carries the session to the server that the client chose, without the queue. */
   | "outgoing-proxy"
-  /** A session of ours; recipients are decided one by one. */
+  /** A session of the gateway; each recipient is classified by itself. */
   | "queue"
-  /** A plain TCP tunnel to the original destination, nothing read. */
+  /** A plain TCP tunnel to the original destination; nothing is read. */
   | "tunnel"
-  /** Closed at once, no greeting. */
+  /** Closed at once, without a greeting. */
   | "drop"
   /** Refused with a reply. */
   | "reject";
 
 export interface ConnectionFacts {
   client: Endpoint;
-  /** Where the client meant to connect: addresses in canonical text. */
+  /** The original destination, its address in canonical text. */
   destination: Endpoint;
   /** The listener's name. */
   listener: string;
   /** The addresses on this machine's interfaces, in canonical text. */
   ownAddresses: ReadonlySet<string>;
-  /** A PROXY header said LOCAL or UNKNOWN: the connection has no destination but the gateway. */
+  /** The PROXY header said LOCAL or UNKNOWN: the connection was made to the gateway itself. */
   withoutDestination?: boolean;
 }
 
 /** What a listener does with a connection, and the place in the configuration that decided. */
 export interface Handling {
   handler: Handler;
-  /** The row where the connection alone decides it. */
+  /** The row, where the connection alone decides it. */
   row: "client-server" | null;
   setting: string;
 }
@@ -54,9 +54,9 @@ export interface ConnectionDecision extends Handling {
   direction: Direction;
   client: Endpoint;
   destination: Endpoint;
-  /** Where `outgoing-proxy` and `tunnel` lead. */
+  /** For `outgoing-proxy` and `tunnel`. */
   nextHop: (NextHop & { kind: "servers" }) | null;
-  /** On a listener with `shadow`: how it would be handled without. */
+  /** On a listener with `shadow`: how the connection would be handled without it. */
   instead?: Handling;
 }
 
@@ -65,9 +65,9 @@ export interface RecipientFacts {
   reversePath: string;
   /** Without angle brackets. */
   recipient: string;
-  /** By AUTH. */
+  /** The client has authenticated. */
   authenticated?: boolean;
-  /** The forward-path came with a source route, which was taken off. */
+  /** The forward-path had a source route, which was removed. */
   sourceRoute?: boolean;
 }
 
@@ -78,10 +78,10 @@ export interface DeniedRecipient {
   reply: { code: number; status: EnhancedStatus; text: string };
 }
 
-/** The recipient that is meant stands in `address`: without a source route, `postmaster` with the gateway's name. */
+/** `address` is the recipient to store: without a source route, and `postmaster` with the gateway's name. */
 export type RecipientDecision = (Route & { address: string }) | DeniedRecipient;
 
-/** How the message came: what of a connection matters for the way of its mail. `null`: it is the gateway's own. */
+/** The facts of a message's connection that routing needs; `null` for messages of the gateway itself. */
 export type RouteOrigin = { direction: Direction; destination: Endpoint } | null;
 
 export interface Routing {
@@ -92,9 +92,9 @@ export interface Routing {
     connection: Pick<ClientConnection, "client" | "direction" | "destination">,
     facts: RecipientFacts,
   ): RecipientDecision;
-  /** The way of mail that was accepted, by the configuration of now. */
+  /** The route of accepted mail, by the current configuration. */
   routeRecipient(origin: RouteOrigin, reversePath: string, recipient: string): Route;
-  /** The way by `relay.backup`, for recipients of the relay row; `undefined` when there is none. */
+  /** The route by `relay.backup`, for recipients of the relay row; `undefined` when there is none. */
   backupRoute(recipient: string): RelayRoute | undefined;
 }
 
@@ -113,7 +113,7 @@ const domainMissing: DeniedRecipient = {
   reply: { code: 553, status: "5.1.3", text: "The recipient address has no domain" },
 };
 
-/** Makes the tables of a configuration ready once; what comes of it holds nothing open. */
+/** Compiles the tables of a configuration once. */
 export function compileRouting(config: Config): Routing {
   const hostname = config.hostname.toLowerCase();
   const listeners = new Map(config.listeners.map((listener, index) => [listener.name, { listener, index }]));
@@ -121,7 +121,7 @@ export function compileRouting(config: Config): Routing {
   const domains = compileProtectedDomains(config);
   const relayRoutes = compileRelayRoutes(config.relay);
 
-  // A session asks for each recipient; its client stays the same.
+  // A session asks once for each recipient, always with the same connection.
   const mayRelayCache = new WeakMap<object, boolean>();
   function mayRelay(connection: Pick<ClientConnection, "client">): boolean {
     let answer = mayRelayCache.get(connection);
@@ -157,7 +157,7 @@ export function compileRouting(config: Config): Routing {
         direction === "incoming"
           ? servers.get(endpointKey(facts.destination))?.hide === true
           : direction === "outgoing" && config.outgoing.hide;
-      // A local connection has no other server that it could be tunnelled to.
+      // A local connection has no other server to be tunnelled to.
       if (found.listener.shadow && direction !== "local") {
         const nextHop = chosenServer(facts.destination, hide);
         const setting = `listeners[${found.index}].shadow`;
@@ -174,9 +174,9 @@ export function compileRouting(config: Config): Routing {
       const mailbox = readMailbox(recipient, hostname);
       if (mailbox.domain === "") return domainMissing;
       const isStranger = !authenticated && !mayRelay(connection);
-      if (isStranger && (mailbox.asksForMore || sourceRoute)) return relayingDenied;
+      if (isStranger && (mailbox.hasSenderRouting || sourceRoute)) return relayingDenied;
       const chosen = route(connection, reversePath, mailbox);
-      // RFC 5321 §4.5.1: mail to the gateway's own postmaster is taken from anybody.
+      // RFC 5321 §4.5.1: anybody may write to the gateway's own postmaster.
       if (isStranger && chosen.row !== "to-protected" && !mailbox.isOwnPostmaster) return relayingDenied;
       return { ...chosen, address: mailbox.address };
     },
@@ -192,7 +192,7 @@ export function compileRouting(config: Config): Routing {
   };
 }
 
-/** The way of one recipient of a stored message, by the configuration of now. */
+/** The route of one recipient of a stored message, by the current configuration. */
 export function routeOf(
   routing: Pick<Routing, "routeRecipient">,
   { origin, envelope }: Pick<MessageMeta, "origin" | "envelope">,
@@ -242,13 +242,13 @@ function handle(
   }
 }
 
-/** Ports that are intercepted only to be tunnelled: TLS from the first octet, which nobody could read. */
+/** Ports that are intercepted only to be tunnelled: they speak TLS from the first octet. */
 function isPassPort(facts: ConnectionFacts, config: Config, { destination }: ListenerConfig): boolean {
   const isIntercepted = destination === "tproxy" || destination === "redirect";
   return isIntercepted && config.intercept.pass_ports.includes(facts.destination.port);
 }
 
-/** `client_server`, of the first exception that matches or of all the rest. */
+/** By `client_server` of the first exception that matches, or else of `outgoing`. */
 function handleOutgoing(facts: ConnectionFacts, outgoing: Config["outgoing"]): Handling {
   const found = outgoing.exceptions.findIndex(
     ({ clients, servers }) =>

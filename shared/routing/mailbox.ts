@@ -1,4 +1,4 @@
-/** What an envelope address means to routing: its domain in one spelling, and whether it asks to be sent on. */
+/** An envelope address as routing sees it: its domain in one spelling, and whether it has sender routing. Pure. */
 import { domainToASCII } from "node:url";
 import { domainOf, hasSenderRouting, localPartOf } from "../mail/address.ts";
 import { literalAddress } from "../net/network.ts";
@@ -9,11 +9,11 @@ export interface Mailbox {
   /** See canonicalDomain; "" when there is none. */
   domain: string;
   /**
-   * Source route, percent hack, bang path, or an @ in quotes: the address asks the receiver to send the mail on to
-   * somewhere else. A server that trusts the gateway might do so.
+   * Source route, percent hack, bang path, or an @ in quotes: asks the receiver to relay the mail to somewhere else, which
+   * a server that trusts the gateway might do.
    */
-  asksForMore: boolean;
-  /** The mailbox that RFC 5321 §4.5.1 reserves on this gateway itself. */
+  hasSenderRouting: boolean;
+  /** The `postmaster` of this gateway itself (RFC 5321 §4.5.1). */
   isOwnPostmaster: boolean;
 }
 
@@ -21,22 +21,27 @@ export interface Mailbox {
 const sourceRoute = /^@(?:\[[^\]]*\]|[^:[\],@])+(?:,@(?:\[[^\]]*\]|[^:[\],@])+)*:/;
 
 /**
- * Total: what is no address comes out with the domain that stands behind its last @.
+ * Reads any text: a malformed address has the domain after its last @.
  * @param address   without angle brackets
  * @param hostname  the gateway's own name, in lower case
  */
 export function readMailbox(address: string, hostname: string): Mailbox {
   if (address.charCodeAt(0) === 64) {
     const plain = address.replace(sourceRoute, "");
-    if (plain !== address) return { ...readMailbox(plain, hostname), asksForMore: true };
+    if (plain !== address) return { ...readMailbox(plain, hostname), hasSenderRouting: true };
   }
   const at = address.lastIndexOf("@");
   if (at < 0 && address.toLowerCase() === "postmaster") {
-    return { address: `${address}@${hostname}`, domain: hostname, asksForMore: false, isOwnPostmaster: true };
+    return {
+      address: `${address}@${hostname}`,
+      domain: hostname,
+      hasSenderRouting: false,
+      isOwnPostmaster: true,
+    };
   }
   const domain = canonicalDomain(domainOf(address));
   const isOwnPostmaster = domain === hostname && localPartOf(address).toLowerCase() === "postmaster";
-  return { address, domain, asksForMore: hasSenderRouting(address), isOwnPostmaster };
+  return { address, domain, hasSenderRouting: hasSenderRouting(address), isOwnPostmaster };
 }
 
 /**
@@ -47,7 +52,7 @@ export function canonicalDomain(domain: string): string {
   const lower = domain.toLowerCase();
   if (lower.charCodeAt(0) === 91) return canonicalLiteral(lower);
   const bare = lower.endsWith(".") ? lower.slice(0, -1) : lower;
-  // Only names beyond ASCII, since domainToASCII reads numbers as IPv4 addresses, as browsers do.
+  // Only for names beyond ASCII, since domainToASCII reads numbers as IPv4 addresses, as browsers do.
   return /[\u0080-\uffff]/.test(bare) ? domainToASCII(bare) || bare : bare;
 }
 

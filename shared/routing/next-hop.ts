@@ -15,7 +15,7 @@ export interface RelayHost extends HostPort {
  */
 export type TlsLevel = "none" | "may" | "require" | "verify" | "dane" | "mta-sts";
 
-/** What a configured host can be asked for: MTA-STS speaks of the domain's own MX hosts only. */
+/** Levels for configured hosts: MTA-STS is for the MX hosts of a domain only. */
 export type HostTlsLevel = Exclude<TlsLevel, "mta-sts">;
 
 export type NextHop =
@@ -41,7 +41,7 @@ export interface NextHopIdentity {
   /** The name in limits, logs and metrics: the MX domain, or the host of the relay or of the first server. */
   limitName: string;
   /**
-   * What operators may call it when they hold mail, in lower case: the MX domain, the relay host's name, and each
+   * The names by which operators may hold its mail, in lower case: the MX domain, the relay host's name, and each
    * server as `host:port` and as `host`.
    */
   aliases: string[];

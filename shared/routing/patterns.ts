@@ -1,13 +1,13 @@
-/** Patterns of the configuration, made ready for matching: domains of protected entries, addresses of routes. */
+/** Compiled patterns of the configuration: domains of protected entries, addresses of routes. Pure. */
 import { localPartOf } from "../mail/address.ts";
 import { canonicalDomain, type Mailbox } from "./mailbox.ts";
 
-/** Values by domain pattern: `example.com` is that domain alone, `*.example.com` is what lies below it. */
+/** Values by domain pattern: `example.com` is that domain alone, `*.example.com` all domains below it. */
 export class DomainTable<T> {
   readonly #exact = new Map<string, T>();
   readonly #below = new Map<string, T>();
 
-  /** The first value of a pattern stays. */
+  /** The first value of a pattern wins. */
   add(pattern: string, value: T): void {
     const isBelow = pattern.startsWith("*.");
     const table = isBelow ? this.#below : this.#exact;
@@ -45,7 +45,7 @@ export type AddressPattern =
       below: boolean;
     };
 
-/** @param text  as the schema lets it through: `*`, `<>`, `user@domain`, `*@domain`, `*@*.domain` */
+/** @param text  valid by the schema: `*`, `<>`, `user@domain`, `*@domain`, `*@*.domain` */
 export function parseAddressPattern(text: string): AddressPattern {
   if (text === "*") return { kind: "any" };
   if (text === "<>") return { kind: "null" };
@@ -72,8 +72,8 @@ export function matchesAddress(pattern: AddressPattern, mailbox: Mailbox | null)
 }
 
 /**
- * RFC 5321 §2.4 leaves the case of local parts to their own host; a rule of ours that matched only one spelling would
- * surprise everybody. Quotes that are not needed do not count either (§4.1.2).
+ * RFC 5321 §2.4 leaves the case of local parts to their own host; operators expect rules to match every spelling.
+ * Unnecessary quotes do not count either (§4.1.2).
  */
 function localPartKey(localPart: string): string {
   const quoted = /^"(.*)"$/s.exec(localPart)?.[1];

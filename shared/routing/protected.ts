@@ -1,4 +1,4 @@
-/** The protected domains and their servers, made ready for looking up. */
+/** Compiled tables of the protected domains and their servers. Pure. */
 
 import type { Config } from "../config/schema.ts";
 import type { Endpoint } from "../net/endpoint.ts";
@@ -10,15 +10,16 @@ import type { Route } from "./route.ts";
 export interface ProtectedServer {
   /** The domain-server route of its entry, where that is set. */
   route: Route | undefined;
-  /** An entry hides the gateway from it. */
+  /** Some entry hides the gateway from this server. */
   hide: boolean;
 }
 
-/** By endpointKey. */
+/** By endpointKey(). */
 export type ProtectedServers = ReadonlyMap<string, ProtectedServer>;
 
 /**
- * The servers of protected domains by address and port. Host names are looked up at delivery only: a connection is to an address.
+ * The servers of protected domains by address and port. Servers named by host name are left out: a connection is made to an
+ * address, and host names are resolved at delivery only.
  */
 export function compileProtectedServers(config: Config): ProtectedServers {
   const table = new Map<string, ProtectedServer>();
@@ -38,7 +39,7 @@ export function compileProtectedServers(config: Config): ProtectedServers {
         setting: `protected[${index}].use_server_for_outgoing`,
         inline: entry.inline,
       };
-      // Of several entries with this server, the first with the setting counts.
+      // Of several entries with this server, the first with the setting decides.
       const before = table.get(key);
       table.set(key, {
         route: before?.route ?? (entry.use_server_for_outgoing ? route : undefined),

@@ -1,4 +1,4 @@
-/** The routes of `relay`: which way mail for unprotected recipients goes on. */
+/** The routes of `relay`: the next hops of mail for unprotected recipients. Pure. */
 import type { Config } from "../config/schema.ts";
 import { parseVia } from "../config/via.ts";
 import { unreachable } from "../unreachable.ts";
@@ -6,14 +6,14 @@ import type { Mailbox } from "./mailbox.ts";
 import type { NextHop } from "./next-hop.ts";
 import { type AddressPattern, matchesAddress, parseAddressPattern } from "./patterns.ts";
 
-/** A way that is the same for every recipient, or the MX of each one's domain. */
-type Way = NextHop | { kind: "own-mx" };
+/** One next hop for all recipients, or the MX of each recipient's domain. */
+type CompiledVia = NextHop | { kind: "own-mx" };
 
 interface CompiledRoute {
   index: number;
   to: AddressPattern;
   from: AddressPattern;
-  way: Way;
+  via: CompiledVia;
   setting: string;
 }
 
@@ -30,7 +30,7 @@ export interface RelayRoutes {
 }
 
 export function compileRelayRoutes(relay: Config["relay"]): RelayRoutes {
-  // A route for one whole domain is found by it; only the others are tried one by one.
+  // Routes for one domain are found by domain; only the others are tried one by one.
   const byDomain = new Map<string, CompiledRoute[]>();
   const general: CompiledRoute[] = [];
   for (const [index, { to = "*", from = "*", via }] of relay.routes.entries()) {
@@ -38,7 +38,7 @@ export function compileRelayRoutes(relay: Config["relay"]): RelayRoutes {
       index,
       to: parseAddressPattern(to),
       from: parseAddressPattern(from),
-      way: compileVia(via, relay),
+      via: compileVia(via, relay),
       setting: `relay.routes[${index}].via`,
     };
     if (route.to.kind !== "mailbox" || route.to.below) general.push(route);
@@ -58,7 +58,7 @@ export function compileRelayRoutes(relay: Config["relay"]): RelayRoutes {
       const other = general.find(matches);
       const first = own === undefined || (other !== undefined && other.index < own.index) ? other : own;
       if (first === undefined) return { nextHop: mxOf(recipient), setting: "relay.routes" };
-      return { nextHop: follow(first.way, recipient), setting: first.setting };
+      return { nextHop: follow(first.via, recipient), setting: first.setting };
     },
     findBackup(recipient) {
       if (backup === undefined) return undefined;
@@ -67,16 +67,16 @@ export function compileRelayRoutes(relay: Config["relay"]): RelayRoutes {
   };
 }
 
-function follow(way: Way, recipient: Mailbox): NextHop {
-  return way.kind === "own-mx" ? mxOf(recipient) : way;
+function follow(via: CompiledVia, recipient: Mailbox): NextHop {
+  return via.kind === "own-mx" ? mxOf(recipient) : via;
 }
 
 function mxOf(recipient: Mailbox): NextHop {
   return { kind: "mx", domain: recipient.domain };
 }
 
-/** @throws Error when `via` names nothing, which a loaded configuration cannot contain */
-function compileVia(text: string, relay: Config["relay"]): Way {
+/** @throws Error when `via` names nothing, which a checked configuration never contains */
+function compileVia(text: string, relay: Config["relay"]): CompiledVia {
   const via = parseVia(text, (name) => Object.hasOwn(relay.hosts, name));
   if (via === undefined) throw new Error(`via: ${text} names nothing`);
   switch (via.kind) {

@@ -1,4 +1,4 @@
-/** The way that one recipient's mail takes: the row of the routing table and the next hop. Pure. */
+/** The route of one recipient's mail: the row of the routing table and the next hop. Pure. */
 import { identifyNextHop, type NextHop } from "./next-hop.ts";
 
 /** The rows of the routing table whose mail goes through the queue. */
@@ -12,7 +12,7 @@ export interface Route {
   nextHop: NextHop;
   /** The place in the configuration that decided: `relay.routes[0].via`. */
   setting: string;
-  /** Try the remote server while the client waits: `protected[].inline`. */
+  /** Deliver while the client waits: `protected[].inline`. */
   inline: boolean;
 }
 
@@ -22,7 +22,7 @@ export interface RouteGroup {
   route: Route;
 }
 
-/** Recipients with one next hop together, in the order of their first; mail by MX is grouped by domain. */
+/** Groups recipients by next hop, in the order of their first; mail by MX is grouped by domain. */
 export function groupByNextHop(routes: readonly Route[]): RouteGroup[] {
   const [first] = routes;
   if (first === undefined) return [];

@@ -8,7 +8,12 @@ import { deferred, type Failure, type Remote, remoteName, replyLine } from "../s
 import type { Diagnosis, Outcome } from "../smtp/diagnosis.ts";
 import { type AdmissionDeps, admit } from "./admission.ts";
 import type { LeasedConnection } from "./connections/connection-request.ts";
-import { type AddressDeps, deliveryAddresses, stopped, type Target } from "./next-hops/delivery-addresses.ts";
+import {
+  type AddressCandidate,
+  type AddressDeps,
+  deliveryAddresses,
+  stopped,
+} from "./next-hops/delivery-addresses.ts";
 import { connectionKey, type DestinationLimits, reachabilityKeyOf } from "./next-hops/destination.ts";
 import { RecipientOutcomes } from "./recipient-outcomes.ts";
 import { type Opened, openSession, type Session, type SessionDeps } from "./session/session.ts";
@@ -35,7 +40,7 @@ export interface AttemptDeps extends SessionDeps, AddressDeps, AdmissionDeps {
   transparentSourceOf: (message: MessageMeta) => string | undefined;
 }
 
-type DeliveryAddress = Extract<Target, { kind: "address" }>;
+type DeliveryAddress = Extract<AddressCandidate, { kind: "address" }>;
 
 export class Attempt {
   readonly #request: AttemptRequest;

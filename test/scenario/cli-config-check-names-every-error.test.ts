@@ -35,7 +35,7 @@ test("a right configuration is ok, from any directory, with the environment fill
   assert.equal(postern(["config", "check"], { PORT: "25", POSTERN_CONFIG: "good.yaml" }).status, 0);
 });
 
-test("every mistake stands on standard error with file, line and path, exit status 2", () => {
+test("every error is printed on standard error with file, line and path, exit status 2", () => {
   assert.deepEqual(postern(["-c", "bad.yaml", "config", "check"]), {
     status: 2,
     stdout: "",
@@ -53,7 +53,7 @@ test("every mistake stands on standard error with file, line and path, exit stat
   });
 });
 
-test("--json says the same to machines", () => {
+test("--json prints the same for programs", () => {
   const { status, stdout } = postern(["config", "check", "--json", "-c", "bad.yaml"]);
   assert.equal(status, 2);
   const { file, ok, mistakes } = JSON.parse(stdout);
@@ -74,7 +74,7 @@ test("without a file it says where it looked", () => {
   });
 });
 
-test("every command that needs the configuration names its mistakes", () => {
+test("every command that needs the configuration prints its errors", () => {
   const { status, stderr } = postern([
     "explain",
     "--client",

@@ -75,24 +75,24 @@ test("client-server: the server that the client chose, by the listener for inter
   });
 });
 
-test("hide that cannot be done from here says why, and who is seen in the client's place", async () => {
-  const hiding = readFileSync(file, "utf8").replace("outgoing:\n", "outgoing:\n  hide: true\n");
-  const hidingFile = path.join(directory, "hiding.yaml");
-  writeFileSync(hidingFile, hiding);
+test("hide that is impossible from here says why, and which address the server sees instead", async () => {
+  const transparent = readFileSync(file, "utf8").replace("outgoing:\n", "outgoing:\n  hide: true\n");
+  const transparentFile = path.join(directory, "transparent.yaml");
+  writeFileSync(transparentFile, transparent);
   const words = [...client, "--server", "192.0.2.1", "--to", "ann@else.example"];
   // Neither root nor CAP_NET_ADMIN helps where no interception leads the replies back.
-  const { nextHop, cannotHide } = JSON.parse((await explainWith(hidingFile, "--json", ...words)).stdout);
+  const { nextHop, cannotHide } = JSON.parse((await explainWith(transparentFile, "--json", ...words)).stdout);
   assert.equal(nextHop.hide, true);
   assert.match(
     cannotHide,
     /^transparent sockets need |^replies to a client's IPv4 address do not come back /,
   );
-  const { stdout } = await explainWith(hidingFile, ...words);
+  const { stdout } = await explainWith(transparentFile, ...words);
   assert.match(stdout, /\nhide cannot be done from here, the server sees this machine's address: \w/);
   assert.equal((await explainJson(...words)).cannotHide, undefined);
 });
 
-test("to-protected, domain-server, relay and denied, each with what decided", async () => {
+test("to-protected, domain-server, relay and denied, each with the setting that decided", async () => {
   const brief = async (...words: string[]) => {
     const { row, handler, nextHop, setting, reply } = await explainJson(...words);
     return [row, handler, nextHop?.text ?? null, setting, reply];
@@ -130,7 +130,7 @@ test("to-protected, domain-server, relay and denied, each with what decided", as
   );
 });
 
-test("the sender chooses the route; left out, it is none in particular; '<>' is the null sender", async () => {
+test("routes may depend on the sender: without --from no sender matches, and '<>' is the null sender", async () => {
   const nextHop = (...from: string[]) =>
     explainJson(
       ...client,
@@ -176,7 +176,7 @@ test("several recipients are several answers", async () => {
   );
 });
 
-test("a shadow listener tunnels, and explain says what it would do without", async () => {
+test("a shadow listener tunnels, and explain says how it would handle them without shadow", async () => {
   const answer = await explainJson(
     ...client,
     "--listener",
@@ -194,7 +194,7 @@ test("a shadow listener tunnels, and explain says what it would do without", asy
   });
 });
 
-test("people read a table, and no password", async () => {
+test("the table for people shows no password", async () => {
   const { status, stdout } = await explain(
     ...client,
     "--server",

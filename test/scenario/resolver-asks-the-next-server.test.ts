@@ -19,7 +19,7 @@ async function withTwo(run: (first: DnsZone, second: DnsZone) => Promise<void>):
 const resolverOf = (...zones: DnsZone[]) =>
   createResolver({ servers: zones.map(({ port }) => ({ host: "127.0.0.1", port })), timeoutMs: 150 });
 
-test("servers are asked in order: the first one's answer is taken", async () => {
+test("servers are asked in order: the first one's answer counts", async () => {
   await withTwo(async (first, second) => {
     const answer = await resolverOf(first, second).a("example.org");
     assert.deepEqual(answer.kind === "found" && answer.records, ["192.0.2.1"]);
@@ -35,7 +35,7 @@ test("'no such name' from the first server is an answer", async () => {
 });
 
 for (const behaviour of ["servfail", "refused", "silent"] satisfies Behaviour[]) {
-  test(`a first server that is ${behaviour} leaves the question to the second`, async () => {
+  test(`a first server that is ${behaviour} is followed by a question to the second`, async () => {
     await withTwo(async (first, second) => {
       first.behave(behaviour);
       const answer = await resolverOf(first, second).a("example.org");

@@ -23,7 +23,7 @@ test("a truncated answer is fetched whole over TCP (RFC 7766 §5)", async () => 
   }
 });
 
-test("a server that is silent over TCP is given up at a deadline", async () => {
+test("a server that does not answer over TCP is given up at a deadline", async () => {
   const zone = await startDnsZone({ "tc.test": { A: ["192.0.2.1"], behave: "truncated-silent-tcp" } });
   try {
     const resolver = createResolver({ servers: [{ host: "127.0.0.1", port: zone.port }], timeoutMs: 100 });

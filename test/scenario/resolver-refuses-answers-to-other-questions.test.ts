@@ -10,7 +10,7 @@ for (const behaviour of [
   "wrong-source",
   "no-qr",
 ] satisfies Behaviour[]) {
-  test(`an answer with ${behaviour} is not taken (RFC 5452 §3)`, async () => {
+  test(`an answer with ${behaviour} is ignored (RFC 5452 §3)`, async () => {
     const zone = await startDnsZone({ "example.org": { A: ["192.0.2.66"], behave: behaviour } });
     try {
       const resolver = createResolver({ servers: [{ host: "127.0.0.1", port: zone.port }], timeoutMs: 150 });

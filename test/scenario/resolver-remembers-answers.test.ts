@@ -27,7 +27,7 @@ beforeEach(() => {
   });
 });
 
-test("an answer is kept for its TTL, and tells what is left of it", async () => {
+test("an answer is cached for its TTL, and has what is left of it", async () => {
   await resolver.a("example.org");
   nowMs += 20_000;
   const answer = await resolver.a("EXAMPLE.org");
@@ -38,13 +38,13 @@ test("an answer is kept for its TTL, and tells what is left of it", async () => 
   assert.equal(zone.queries.length, 2);
 });
 
-test("a TTL of 0 is not kept", async () => {
+test("an answer with a TTL of 0 is not cached", async () => {
   await resolver.a("zero.test");
   await resolver.a("zero.test");
   assert.equal(zone.queries.length, 2);
 });
 
-test("'no' is kept for the SOA's minimum (RFC 2308 §5)", async () => {
+test("a negative answer is cached for the SOA's minimum (RFC 2308 §5)", async () => {
   await resolver.a("nowhere.test");
   await resolver.aaaa("example.org");
   nowMs += 59_000;
@@ -56,14 +56,14 @@ test("'no' is kept for the SOA's minimum (RFC 2308 §5)", async () => {
   assert.equal(zone.queries.length, 3);
 });
 
-test("'no' without an SOA is not kept (RFC 2308 §5)", async () => {
+test("a negative answer without an SOA is not cached (RFC 2308 §5)", async () => {
   zone.setNegativeTtl(undefined);
   await resolver.a("nowhere.test");
   await resolver.a("nowhere.test");
   assert.equal(zone.queries.length, 2);
 });
 
-test("a failure is kept for five seconds (RFC 9520 §3.2)", async () => {
+test("a failure is cached for five seconds (RFC 9520 §3.2)", async () => {
   zone.behave("servfail");
   await resolver.a("example.org");
   zone.behave(undefined);
@@ -73,13 +73,13 @@ test("a failure is kept for five seconds (RFC 9520 §3.2)", async () => {
   assert.equal((await resolver.a("example.org")).kind, "found");
 });
 
-test("the same question asked at once goes out once", async () => {
+test("simultaneous equal questions are sent once", async () => {
   const answers = await Promise.all(Array.from({ length: 50 }, () => resolver.a("example.org")));
   assert.ok(answers.every(({ kind }) => kind === "found"));
   assert.equal(zone.queries.length, 1);
 });
 
-test("the memory is bounded", async () => {
+test("the cache is bounded", async () => {
   await resolver.a("example.org");
   for (const name of ["a.test", "b.test", "c.test"]) await resolver.a(name);
   zone.queries.length = 0;

@@ -104,8 +104,8 @@ for (const [domain, expected, why] of [
     "deferred 4.4.3 dns",
     "more MX hosts than are looked at, the first twenty without an address",
   ],
-  ["broken.test", "deferred 4.4.3 dns", "a DNS that cannot tell"],
-  ["only-broken.test", "deferred 4.4.3 dns", "a host whose addresses cannot be told"],
+  ["broken.test", "deferred 4.4.3 dns", "a failed look-up"],
+  ["only-broken.test", "deferred 4.4.3 dns", "a host whose addresses cannot be looked up"],
   ["[192.0.2]", "rejected 5.1.2 dns", "a broken address literal"],
 ] as const) {
   test(`${why}: ${expected}`, async () => {
@@ -114,13 +114,13 @@ for (const [domain, expected, why] of [
   });
 }
 
-test("hosts that are not better than this gateway are not tried (RFC 5321 §5.1)", async () => {
+test("hosts that are not preferred to this gateway are not tried (RFC 5321 §5.1)", async () => {
   const result = await attempt(transport, { kind: "mx", domain: "backup-own.test" });
   assert.equal(result.kind === "tried" && result.facts.tries.length, 1);
   assert.equal(first.received.length, 1);
 });
 
-test("a host whose addresses cannot be told leaves the mail to the next", async () => {
+test("after a host whose addresses cannot be looked up the next is tried", async () => {
   assert.deepEqual((await byMx("half.test")).map(summary), ["delivered"]);
 });
 
@@ -155,7 +155,7 @@ test("a relay host may be a name of the hosts file", async () => {
   await local.close(1000);
 });
 
-test("a configured host without an address defers: it is our own mistake", async () => {
+test("a configured host without an address defers: the configuration is wrong", async () => {
   const hop = { kind: "host", host: { host: "nowhere.test", port: 25 } } as const;
   assert.deepEqual((await outcomes(transport, hop)).map(summary), ["deferred 4.4.4 dns"]);
 });

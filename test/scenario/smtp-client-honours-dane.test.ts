@@ -106,7 +106,7 @@ for (const [what, options] of [
   ["offers no STARTTLS", {}],
   ["refuses STARTTLS", { tls: own, script: { starttls: () => "454 4.7.0 not now" } }],
 ] satisfies [string, SmtpPeerOptions][]) {
-  test(`a host with usable TLSA records that ${what} gets nothing, and the mail waits (RFC 7672 §2.2)`, async () => {
+  test(`a host with usable TLSA records that ${what} gets no mail, and the mail is deferred (RFC 7672 §2.2)`, async () => {
     const mx = await peer(options);
     publish(mx.port, [tlsaOf(own, 3, 1, 1)]);
     const { brief } = await send(mx);
@@ -152,7 +152,7 @@ test("a trust anchor for another name is no proof (RFC 7672 §3.2.3)", async () 
   assert.equal((await send(mx)).brief, "deferred 4.7.5 network");
 });
 
-test("TLSA records of which none is usable: TLS is a must, the certificate is not looked at (RFC 7672 §2.2)", async () => {
+test("TLSA records of which none is usable: TLS is required, with any certificate (RFC 7672 §2.2)", async () => {
   const unusable = ["1 1 1 00", "3 1 1 abcd", tlsaOf(own, 0, 1, 1)];
   const encrypted = await peer({ tls: other });
   publish(encrypted.port, unusable);
@@ -175,26 +175,26 @@ for (const behave of ["servfail", "silent"] satisfies Behaviour[]) {
   });
 }
 
-test("no TLSA records: as if there were no DANE (RFC 7672 §2.2)", async () => {
+test("without TLSA records DANE does not apply (RFC 7672 §2.2)", async () => {
   const mx = await peer({});
   publish(mx.port, []);
   assert.equal((await send(mx)).brief, "delivered");
 });
 
-test("TLSA records that DNSSEC does not vouch for are none (RFC 7672 §2.2)", async () => {
+test("TLSA records without DNSSEC are ignored (RFC 7672 §2.2)", async () => {
   const mx = await peer({});
   publish(mx.port, [], { [`_${mx.port}._tcp.mx.test`]: { TLSA: [tlsaOf(own, 3, 1, 1)], behave: "answer" } });
   assert.equal((await send(mx)).brief, "delivered");
 });
 
-test("behind MX records that DNSSEC does not vouch for, nobody asks for TLSA (RFC 7672 §2.2.1)", async () => {
+test("after MX records without DNSSEC no TLSA records are looked up (RFC 7672 §2.2.1)", async () => {
   const mx = await peer({});
   publish(mx.port, [tlsaOf(own, 3, 1, 1)], { "example.test": { MX: [[10, "mx.test"]], behave: "answer" } });
   assert.equal((await send(mx)).brief, "delivered");
   assert.ok(!wasAsked());
 });
 
-test("behind addresses that DNSSEC does not vouch for, nobody asks for TLSA (RFC 7672 §2.2.2)", async () => {
+test("after addresses without DNSSEC no TLSA records are looked up (RFC 7672 §2.2.2)", async () => {
   const mx = await peer({});
   publish(mx.port, [tlsaOf(own, 3, 1, 1)], { "mx.test": { A: ["127.0.0.1"], behave: "answer" } });
   assert.equal((await send(mx)).brief, "delivered");
@@ -210,7 +210,7 @@ test("a domain without MX records is its own host, with TLSA records of its own 
   assert.equal((await send(mx)).brief, "deferred 4.7.5 network");
 });
 
-test("a host that is an alias: the records at the end of it come first, and are asked for in SNI (RFC 7672 §2.2.3, §8.1)", async () => {
+test("a host that is an alias: the records at its last name come first, and that name is sent as SNI (RFC 7672 §2.2.3, §8.1)", async () => {
   const mx = await peer();
   publish(mx.port, [tlsaOf(other, 3, 1, 1)], {
     "mx.test": { CNAME: "real.test" },
@@ -223,7 +223,7 @@ test("a host that is an alias: the records at the end of it come first, and are 
   assert.equal(mx.received[0]?.servername, "real.test");
 });
 
-test("a host that is an alias: without records at the end of it, its own count (RFC 7672 §2.2.3)", async () => {
+test("a host that is an alias: without records at its last name, those of its own name count (RFC 7672 §2.2.3)", async () => {
   const mx = await peer();
   publish(mx.port, [tlsaOf(own, 3, 1, 1)], {
     "mx.test": { CNAME: "real.test" },
@@ -234,7 +234,7 @@ test("a host that is an alias: without records at the end of it, its own count (
   assert.deepEqual([last?.policy, last?.tls?.peerName], ["dane", "mx.test"]);
 });
 
-test("a signed alias into a zone without DNSSEC: its own records count, not those at the end (RFC 7672 §2.2.2)", async () => {
+test("a signed alias into a zone without DNSSEC: the records of its own name count (RFC 7672 §2.2.2)", async () => {
   const mx = await peer();
   publish(mx.port, [tlsaOf(own, 3, 1, 1)], {
     "mx.test": { CNAME: "real.test", behave: { CNAME: "authenticated" } },
@@ -253,7 +253,7 @@ test("a relay host that is configured by name may have TLSA records too (RFC 767
   assert.equal((await send(mx, { nextHop })).brief, "deferred 4.7.5 network");
 });
 
-test("policy dane: without TLSA records that can be used, the mail waits", async () => {
+test("policy dane: without usable TLSA records the mail is deferred", async () => {
   const mx = await peer();
   const config = { delivery: { tls: [{ match: "*", policy: "dane" as const }] } };
   publish(mx.port, []);
@@ -266,7 +266,7 @@ test("policy dane: without TLSA records that can be used, the mail waits", async
   assert.equal((await send(mx, { config })).brief, "delivered");
 });
 
-test("policy verify: a host with TLSA records is judged by these", async () => {
+test("policy verify: a host with TLSA records is checked against these", async () => {
   const mx = await peer();
   publish(mx.port, [tlsaOf(own, 3, 1, 1)]);
   const config = { delivery: { tls: [{ match: "example.test", policy: "verify" as const }] } };
@@ -275,7 +275,7 @@ test("policy verify: a host with TLSA records is judged by these", async () => {
   assert.equal(last?.policy, "dane");
 });
 
-test("delivery.dane: false and policy none look for nothing", async () => {
+test("delivery.dane: false and policy none look nothing up", async () => {
   const mx = await peer({});
   publish(mx.port, [tlsaOf(own, 3, 1, 1)]);
   for (const delivery of [{ dane: false }, { tls: [{ match: "*", policy: "none" as const }] }]) {
@@ -284,7 +284,7 @@ test("delivery.dane: false and policy none look for nothing", async () => {
   assert.ok(!wasAsked());
 });
 
-test("TLS-Required: No gets past usable TLSA records that do not match, for that message alone (RFC 8689 §4.2.2)", async () => {
+test("TLS-Required: No ignores usable TLSA records that do not match, for that message alone (RFC 8689 §4.2.2)", async () => {
   const mx = await peer({ tls: other });
   publish(mx.port, [tlsaOf(own, 3, 1, 1)]);
   const transport = testTransport({ config: { data }, dns: zone, options: { mxPort: mx.port } });
@@ -309,9 +309,9 @@ test("REQUIRETLS is satisfied by DANE (RFC 8689 §4.2.1)", async () => {
   const bad = await peer({ tls: other, extensions });
   publish(bad.port, [tlsaOf(own, 3, 1, 1)]);
   assert.match((await send(bad, { message })).brief, /^rejected 5\.7\.10/);
-  const untold = await peer({ tls: own, extensions });
-  publish(untold.port, [], { [`_${untold.port}._tcp.mx.test`]: { behave: "servfail" } });
-  assert.equal((await send(untold, { message })).brief, "deferred 4.4.3 dns");
+  const unanswered = await peer({ tls: own, extensions });
+  publish(unanswered.port, [], { [`_${unanswered.port}._tcp.mx.test`]: { behave: "servfail" } });
+  assert.equal((await send(unanswered, { message })).brief, "deferred 4.4.3 dns");
 });
 
 /** A host with these TLSA records, in a domain with an MTA-STS policy that is enforced and lists it. */
@@ -328,16 +328,16 @@ async function sendUnderBoth(certificate: Certificate, tlsa: string[]): Promise<
   return [brief, last?.policy ?? ""];
 }
 
-test("DANE comes before MTA-STS: what fails it is not saved by a policy (RFC 8461 §2)", async () => {
+test("DANE comes before MTA-STS: a failed DANE check is not saved by a policy (RFC 8461 §2)", async () => {
   const valid = issuedBy(authority, { names: ["mx.test"] });
   const sent = await sendUnderBoth(valid, [tlsaOf(other, 3, 1, 1)]);
   assert.deepEqual(sent, ["deferred 4.7.5 network", "dane"]);
 });
 
-test("DANE comes before MTA-STS: what passes it needs no authority (RFC 8461 §2)", async () => {
+test("DANE comes before MTA-STS: a host that passes DANE needs no authority (RFC 8461 §2)", async () => {
   assert.deepEqual(await sendUnderBoth(own, [tlsaOf(own, 3, 1, 1)]), ["delivered", "dane"]);
 });
 
-test("where the TLSA records are unusable, an enforced policy still holds (RFC 8461 §2)", async () => {
+test("where the TLSA records are unusable, an enforced policy still applies (RFC 8461 §2)", async () => {
   assert.deepEqual(await sendUnderBoth(own, ["1 1 1 00"]), ["deferred 4.7.5 network", "mta-sts"]);
 });

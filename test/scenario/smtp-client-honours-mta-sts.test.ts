@@ -112,7 +112,7 @@ for (const [what, options] of [
   ],
   ["has a wildcard certificate for one label less", { tls: issuedBy(authority, { names: ["*.mx.test"] }) }],
 ] satisfies [string, SmtpPeerOptions][]) {
-  test(`enforce: a host that ${what} gets nothing, and the mail waits (RFC 8461 §4.2, §5)`, async () => {
+  test(`enforce: a host that ${what} gets no mail, and the mail is deferred (RFC 8461 §4.2, §5)`, async () => {
     const mx = await peer(options);
     const { brief } = await send(transportFor({ mxPort: mx.port }));
     assert.match(brief, /^deferred 4\.7\.[045] /);
@@ -121,7 +121,7 @@ for (const [what, options] of [
   });
 }
 
-test("enforce: a common name is no name (RFC 8461 §4.2)", async () => {
+test("enforce: the common name does not count (RFC 8461 §4.2)", async () => {
   const plain = commonNameCertificate("mx.test");
   const mx = await peer({ tls: plain });
   const options = {
@@ -134,7 +134,7 @@ test("enforce: a common name is no name (RFC 8461 §4.2)", async () => {
   assert.equal((await send(transport)).brief, "deferred 4.7.5 network");
 });
 
-test("enforce: hosts that are not listed are passed over, even where they are preferred (RFC 8461 §5)", async () => {
+test("enforce: hosts that are not listed are skipped, even where they are preferred (RFC 8461 §5)", async () => {
   zone.set("example.test", {
     MX: Array.from({ length: 8 }, (_, i): [number, string] => [i, `evil${i}.test`]).concat([[10, "mx.test"]]),
   });
@@ -146,7 +146,7 @@ test("enforce: hosts that are not listed are passed over, even where they are pr
   assert.equal(mx.connections, 1);
 });
 
-test("enforce: with no listed host the mail waits, and the reason names the policy (RFC 8461 §5)", async () => {
+test("enforce: without a listed host the mail is deferred, and the reason names the policy (RFC 8461 §5)", async () => {
   policies.serve(policyText("enforce", ["elsewhere.test"]));
   const mx = await peer();
   const { brief, reason } = await send(transportFor({ mxPort: mx.port }));
@@ -160,7 +160,7 @@ for (const [what, listed, options, failure] of [
   ["a host without TLS", "mx.test", {}, /no TLS/],
   ["a certificate for another name", "mx.test", { tls: forPolicies }, /not for mx\.test/],
 ] satisfies [string, string, SmtpPeerOptions, RegExp][]) {
-  test(`testing: ${what} gets the mail, and the failure is told (RFC 8461 §5)`, async () => {
+  test(`testing: ${what} gets the mail, and the failure is logged (RFC 8461 §5)`, async () => {
     policies.serve(policyText("testing", [listed]));
     const mx = await peer(options);
     const { brief, last } = await send(transportFor({ mxPort: mx.port }));
@@ -170,7 +170,7 @@ for (const [what, listed, options, failure] of [
   });
 }
 
-test("testing: where all is well nothing is told", async () => {
+test("testing: without a failure nothing is logged", async () => {
   policies.serve(policyText("testing", ["mx.test"]));
   const mx = await peer();
   const { last } = await send(transportFor({ mxPort: mx.port }));
@@ -238,7 +238,7 @@ for (const [what, certificate] of [
   ["for another name", forMx],
   ["that nobody vouches for", issuedBy(certificateAuthority("x.test"), { names: ["mta-sts.example.test"] })],
 ] satisfies [string, Certificate][]) {
-  test(`a policy host with a certificate ${what} is not believed (RFC 8461 §3.3)`, async () => {
+  test(`a policy host with a certificate ${what} is not trusted (RFC 8461 §3.3)`, async () => {
     await policies.stop();
     policies = await startPolicyHost(certificate, policyText("enforce", ["elsewhere.test"]));
     const mx = await peer({});
@@ -248,7 +248,7 @@ for (const [what, certificate] of [
   });
 }
 
-test("a policy outlives a restart, and who blocks DNS and HTTPS then gains nothing (RFC 8461 §10.2)", async () => {
+test("a policy outlives a restart, although DNS and HTTPS are blocked then (RFC 8461 §10.2)", async () => {
   const mx = await peer({});
   assert.match((await send(transportFor({ mxPort: mx.port }))).brief, /^deferred 4\.7\.4/);
   zone.set("_mta-sts.example.test", undefined);
@@ -261,7 +261,7 @@ for (const [what, policy, options] of [
   ["does not list the host", policyText("enforce", ["elsewhere.test"]), { tls: forMx }],
   ["asks for more TLS than there is", policyText("enforce", ["mx.test"]), {}],
 ] satisfies [string, string, SmtpPeerOptions][]) {
-  test(`a policy that ${what} is asked for again before mail is returned, the id be what it may (RFC 8461 §5)`, async () => {
+  test(`a policy that ${what} is fetched again before mail is returned, whatever its id (RFC 8461 §5)`, async () => {
     let sinceMs = 0;
     const mx = await peer(options);
     const transport = transportFor({ mxPort: mx.port, now: () => Date.now() + sinceMs });
@@ -273,7 +273,7 @@ for (const [what, policy, options] of [
   });
 }
 
-test("delivery.mta_sts: false looks for nothing", async () => {
+test("delivery.mta_sts: false looks nothing up", async () => {
   const mx = await peer({});
   const transport = transportFor({ config: { delivery: { mta_sts: false } }, mxPort: mx.port });
   assert.equal((await send(transport)).brief, "delivered");
@@ -292,7 +292,7 @@ test("delivery.tls: the first entry that matches the domain decides", async () =
   assert.equal((await send(transport)).brief, "deferred 4.7.4 network");
 });
 
-test("policy mta-sts: without a policy of the domain the mail waits; one in testing counts as enforce", async () => {
+test("policy mta-sts: without a policy of the domain the mail is deferred; mode testing counts as enforce", async () => {
   const mx = await peer({ tls: forPolicies });
   const config = { delivery: { mta_sts: false, tls: [{ match: "*", policy: "mta-sts" as const }] } };
   policies.serve(policyText("testing", ["mx.test"]));
@@ -304,7 +304,7 @@ test("policy mta-sts: without a policy of the domain the mail waits; one in test
   assert.match(reason, /no MTA-STS record/);
 });
 
-test("TLS-Required: No gets past an enforced policy, by TLS or without, but not past the operator's own (RFC 8689 §4.2.2)", async () => {
+test("TLS-Required: No overrides an enforced policy, with TLS or without, but not the operator's own (RFC 8689 §4.2.2)", async () => {
   const message = { tlsOptional: true } as const;
   for (const options of [{}, { tls: issuedBy(authority, { names: ["other.test"] }) }]) {
     const mx = await peer(options);

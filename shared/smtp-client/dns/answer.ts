@@ -1,25 +1,25 @@
-/** What the DNS says about a name and type, and how a reply turns into it. Pure. */
+/** Answers of the DNS for a name and type, and how they are read from replies. Pure. */
 import type { TlsaRecord } from "./tlsa.ts";
 
 /**
- * The four things that mail must tell apart (RFC 5321 §5.1): there are records, there are none of this type, there is
- * no such name, and nobody could tell.
+ * The four answers that mail must distinguish (RFC 5321 §5.1): records, no records of this type, no such name, and a
+ * failed look-up.
  */
 export type DnsAnswer<T> =
   | {
       kind: "found";
       /** At least one. */
       records: T[];
-      /** Seconds for which it holds from now on. */
+      /** Seconds for which it is still valid. */
       ttl: number;
       /** The AD bit of a validating resolver on this machine (RFC 6840 §5.8): DNSSEC-validated. */
       authenticated: boolean;
-      /** Where CNAMEs led to the records: the name that they stand at. */
+      /** The owner name of the records, where CNAMEs led to them. */
       alias?: string;
     }
   | { kind: "nodata"; authenticated: boolean }
   | { kind: "nxdomain"; authenticated: boolean }
-  /** SERVFAIL, REFUSED, no answer in time, a CNAME loop: not "no". */
+  /** SERVFAIL, REFUSED, no answer in time, a loop of CNAMEs: says nothing about the records. */
   | { kind: "unavailable"; reason: string };
 
 export interface MxRecord {
@@ -30,18 +30,18 @@ export interface MxRecord {
 
 export type RecordType = "A" | "AAAA" | "MX" | "TXT" | "TLSA" | "CNAME";
 
-/** One resource record of a reply, names in lower case. `data` is undefined for types that we do not ask for. */
+/** One resource record of a reply, names in lower case. Types that are never asked for have only name, type and TTL. */
 export interface ReplyRecord {
   name: string;
   type: RecordType | "SOA" | "NS" | "other";
   ttl: number;
-  /** A, AAAA: the address. CNAME: the target. */
+  /** A, AAAA: the address. CNAME: the name that it leads to. */
   text?: string;
   mx?: MxRecord;
   /** TXT: the strings of the record, joined (RFC 7208 §3.3). */
   txt?: string;
   tlsa?: TlsaRecord;
-  /** SOA: seconds that a negative answer holds at most (RFC 2308 §4). */
+  /** SOA: longest life of a negative answer in seconds (RFC 2308 §4). */
   minimum?: number;
 }
 
@@ -52,13 +52,13 @@ export interface DnsReply {
   authorities: ReplyRecord[];
 }
 
-/** What one reply means for the question. */
+/** The answer that one reply gives to a question. */
 export type Reading =
-  /** `owner`: the name at which they stand, after any CNAMEs. */
+  /** `owner`: the owner name of the records, after any CNAMEs. */
   | { kind: "records"; records: ReplyRecord[]; ttl: number; owner: string }
-  /** The server stopped at a CNAME: ask again for its target. */
-  | { kind: "alias"; target: string; ttl: number }
-  /** `ttl` undefined: without an SOA it is not to be cached (RFC 2308 §5). */
+  /** The server did not follow a CNAME: ask again for the name that it leads to. */
+  | { kind: "alias"; name: string; ttl: number }
+  /** `ttl` undefined: without an SOA the answer must not be cached (RFC 2308 §5). */
   | { kind: "nodata" | "nxdomain"; ttl: number | undefined }
   | { kind: "failure"; reason: string };
 
@@ -82,7 +82,7 @@ export function readReply(name: string, type: RecordType, reply: DnsReply): Read
   let owner = name;
   let ttl = Number.POSITIVE_INFINITY;
   const seen = new Set([name]);
-  // Who asks for the CNAME itself does not want it followed.
+  // A question for the CNAME itself does not follow it.
   while (type !== "CNAME") {
     const alias = reply.answers.find((record) => record.type === "CNAME" && record.name === owner);
     if (alias === undefined) break;
@@ -96,13 +96,13 @@ export function readReply(name: string, type: RecordType, reply: DnsReply): Read
     for (const record of records) ttl = Math.min(ttl, record.ttl);
     return { kind: "records", records, ttl, owner };
   }
-  // RFC 2308 §5: the lesser of the SOA's own TTL and its minimum field.
+  // RFC 2308 §5: the smaller of the SOA's TTL and its minimum field.
   const soa = reply.authorities.find((record) => record.type === "SOA");
   const negativeTtl = soa === undefined ? undefined : Math.min(soa.ttl, soa.minimum ?? 0, ttl);
-  // RFC 6604 §3: the rcode speaks of the last name of the chain.
+  // RFC 6604 §3: the rcode is about the last name of the chain.
   if (reply.rcode === nameError) return { kind: "nxdomain", ttl: negativeTtl };
-  if (owner !== name && soa === undefined) return { kind: "alias", target: owner, ttl };
-  // RFC 2308 §2.2: a referral, which a server gives that does not look things up for us.
+  if (owner !== name && soa === undefined) return { kind: "alias", name: owner, ttl };
+  // RFC 2308 §2.2: a referral, from a server that does not resolve recursively.
   if (soa === undefined && reply.authorities.some((record) => record.type === "NS")) {
     return { kind: "failure", reason: "a referral instead of an answer" };
   }
@@ -110,9 +110,9 @@ export function readReply(name: string, type: RecordType, reply: DnsReply): Read
 }
 
 /**
- * The name in the form that goes over the wire: A-labels, lower case, no final dot.
- * @returns `undefined` for what cannot be a name in the DNS (RFC 1035 §2.3.4)
- * @param toAscii  U-labels to A-labels, "" when that is not possible
+ * The name as it is sent: A-labels, lower case, no final dot.
+ * @param toAscii  converts U-labels to A-labels, "" when that is not possible
+ * @returns `undefined` for text that cannot be a name in the DNS (RFC 1035 §2.3.4)
  */
 export function wireName(text: string, toAscii: (domain: string) => string): string | undefined {
   const plain = /^[\x21-\x7e]+$/.test(text) ? text : toAscii(text);

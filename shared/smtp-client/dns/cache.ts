@@ -1,4 +1,4 @@
-/** A bounded cache whose entries end: the oldest go first when it is full. */
+/** A bounded cache whose entries expire; when it is full, the oldest entry is removed. */
 
 interface Entry<V> {
   value: V;
@@ -27,7 +27,7 @@ export class TtlCache<V> {
   }
 
   set(key: string, value: V, expiresAtMs: number): void {
-    // A Map keeps the order of insertion, so that an entry that was set again counts as new.
+    // A Map keeps the order of insertion: an entry that is set again becomes the newest.
     this.#entries.delete(key);
     if (this.#entries.size >= this.#limit) {
       const oldest = this.#entries.keys().next();

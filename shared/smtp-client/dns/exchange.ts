@@ -1,4 +1,4 @@
-/** One question to one name server, over UDP or TCP. Each exchange opens a socket of its own and closes it. */
+/** Sends one question to one name server, over UDP or TCP. Each exchange opens and closes its own socket. */
 import dgram from "node:dgram";
 import net from "node:net";
 import type { HostPort } from "../../net/endpoint.ts";
@@ -6,15 +6,15 @@ import type { HostPort } from "../../net/endpoint.ts";
 export type Exchanged<T> =
   | { kind: "reply"; reply: T }
   | { kind: "timeout" }
-  /** Nobody listens there, or the network says no. */
+  /** Connection refused, or a network error. */
   | { kind: "unreachable"; reason: string };
 
-/** What a datagram or message must be to count as the answer; `undefined` for what answers something else. */
+/** Parses a message; `undefined` when it does not answer the question. */
 export type Recognise<T> = (message: Buffer) => T | undefined;
 
 /**
- * RFC 5452 §4: a fresh socket is a fresh random port, and a connected one takes nothing from other addresses.
- * What is not recognised is ignored until the time is up: it may be a forgery that came before the answer.
+ * RFC 5452 §4: a new socket has a new random port, and a connected one accepts nothing from other addresses.
+ * Messages that do not match are ignored until the time-out, since they may be forgeries sent ahead of the answer.
  */
 export function exchangeUdp<T>(
   server: HostPort,
@@ -33,7 +33,7 @@ export function exchangeUdp<T>(
       resolve(result);
     };
     const timer = setTimeout(() => finish({ kind: "timeout" }), timeoutMs);
-    // An ICMP "port unreachable" arrives as ECONNREFUSED on the connected socket: no need to wait for the time-out.
+    // An ICMP "port unreachable" arrives as ECONNREFUSED on a connected socket, before the time-out.
     socket.on("error", (error) => finish({ kind: "unreachable", reason: reasonOf(error) }));
     socket.on("message", (message) => {
       const reply = recognise(message);

@@ -1,5 +1,5 @@
 /**
- * The resolver: what the DNS says about mail, over dns2's Packet codec. It owns its cache and nothing else: every
+ * The resolver: questions of mail to the DNS, with the Packet codec of dns2. It owns its cache and nothing else: every
  * question opens and closes its own socket.
  */
 
@@ -29,39 +29,39 @@ export interface Resolver {
   aaaa(host: string): Promise<DnsAnswer<string>>;
   /** Each record's strings joined. */
   txt(name: string): Promise<DnsAnswer<string>>;
-  /** RFC 6698; records that cannot be read are among them, as unusable ones. */
+  /** RFC 6698; unreadable records are included, as unusable ones. */
   tlsa(name: string): Promise<DnsAnswer<TlsaRecord>>;
-  /** The alias itself, not followed. */
+  /** The CNAME itself, not followed. */
   cname(name: string): Promise<DnsAnswer<string>>;
 }
 
 export interface ResolverOptions {
   /** Asked in this order. */
   servers: HostPort[];
-  /** For one question to one server, over UDP; over TCP it is twice as much. */
+  /** For one question to one server over UDP; over TCP twice as long. */
   timeoutMs?: number;
-  /** Names and types kept. */
+  /** Entries of the cache: one for each name and type. */
   cacheSize?: number;
   /** Epoch milliseconds. */
   now?: () => number;
 }
 
-/** RFC 9715 §3.1: datagrams of this size cross every network in one piece. */
+/** RFC 9715 §3.1: datagrams of this size are not fragmented. */
 const udpPayloadOctets = 1232;
 const defaultTimeoutMs = 3000;
 const defaultCacheSize = 20_000;
-/** Each server is asked so often before we say that we cannot tell. */
+/** Questions to each server before the look-up fails. */
 const triesPerServer = 2;
-/** RFC 8767 §4 and common practice: nothing is believed for longer. */
+/** RFC 8767 §4 and common practice: longest life of an answer. */
 const maxTtlSeconds = 86_400;
-/** RFC 2308 §5: three hours at most for a "no". */
+/** RFC 2308 §5: longest life of a negative answer. */
 const maxNegativeTtlSeconds = 10_800;
-/** RFC 9520 §3.2: failures are remembered too, or a thousand messages would ask a thousand times. */
+/** RFC 9520 §3.2: failures are cached too, or a thousand messages would ask a thousand times. */
 const failureTtlMs = 5000;
-/** A server that did not answer is asked last for so long. */
-const silentServerMs = 30_000;
+/** How long a server that did not answer is asked last. */
+const unresponsiveMs = 30_000;
 
-/** IANA's numbers; the codec has none for TLSA (RFC 6698 §7.1). */
+/** IANA's numbers; the codec lacks TLSA (RFC 6698 §7.1). */
 const typeNumbers: Record<RecordType, number> = {
   A: Packet.TYPE.A,
   AAAA: Packet.TYPE.AAAA,
@@ -71,12 +71,12 @@ const typeNumbers: Record<RecordType, number> = {
   TLSA: 52,
 };
 
-type Kept =
+type CachedAnswer =
   | { kind: "found"; records: ReplyRecord[]; authenticated: boolean; alias?: string }
   | { kind: "nodata" | "nxdomain"; authenticated: boolean }
   | { kind: "unavailable"; reason: string };
 interface CacheEntry {
-  kept: Kept;
+  answer: CachedAnswer;
   expiresAtMs: number;
 }
 
@@ -85,15 +85,15 @@ export function createResolver(options: ResolverOptions): Resolver {
   const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
   const cache = new TtlCache<CacheEntry>(options.cacheSize ?? defaultCacheSize);
   const inFlight = new Map<string, Promise<CacheEntry>>();
-  const silentUntilMs = new Map<HostPort, number>();
+  const unresponsiveUntilMs = new Map<HostPort, number>();
 
   async function lookup<T>(
     given: string,
     type: RecordType,
-    take: (record: ReplyRecord) => T | undefined,
+    read: (record: ReplyRecord) => T | undefined,
   ): Promise<DnsAnswer<T>> {
     const name = wireName(given, domainToASCII);
-    // What cannot be a name does not exist.
+    // Text that cannot be a name does not exist.
     if (name === undefined) return { kind: "nxdomain", authenticated: false };
     const key = `${type} ${name}`;
     let entry = cache.get(key, now());
@@ -105,70 +105,75 @@ export function createResolver(options: ResolverOptions): Resolver {
       }
       entry = await question;
     }
-    const { kept } = entry;
-    if (kept.kind !== "found") return kept;
-    const records = kept.records.map(take).filter((record) => record !== undefined);
+    const { answer } = entry;
+    if (answer.kind !== "found") return answer;
+    const records = answer.records.map(read).filter((record) => record !== undefined);
     const ttl = Math.max(0, Math.ceil((entry.expiresAtMs - now()) / 1000));
-    const { authenticated, alias } = kept;
+    const { authenticated, alias } = answer;
     return { kind: "found", records, ttl, authenticated, ...(alias === undefined ? {} : { alias }) };
   }
 
-  /** Follows CNAMEs over several questions, and keeps the end under the first name. */
+  /** Follows CNAMEs over several questions, and caches the answer under the first name. */
   async function resolve(name: string, type: RecordType): Promise<CacheEntry> {
     let owner = name;
     let ttl = maxTtlSeconds;
     let authenticated = true;
     for (let aliases = 0; aliases <= maxAliases; aliases++) {
       const asked = await ask(owner, type);
-      if (asked.kind === "unavailable") return keep(name, type, asked, failureTtlMs);
+      if (asked.kind === "unavailable") return cacheAnswer(name, type, asked, failureTtlMs);
       authenticated &&= asked.authenticated;
       const { reading } = asked;
       switch (reading.kind) {
         case "records": {
           const alias = reading.owner === name ? {} : { alias: reading.owner };
           const found = { kind: "found", records: reading.records, authenticated, ...alias } as const;
-          return keep(name, type, found, Math.min(ttl, reading.ttl) * 1000);
+          return cacheAnswer(name, type, found, Math.min(ttl, reading.ttl) * 1000);
         }
         case "alias":
-          owner = reading.target;
+          owner = reading.name;
           ttl = Math.min(ttl, reading.ttl);
           continue;
         case "nodata":
         case "nxdomain": {
           const holdsMs = Math.min(ttl, reading.ttl ?? 0, maxNegativeTtlSeconds) * 1000;
-          return keep(name, type, { kind: reading.kind, authenticated }, holdsMs);
+          return cacheAnswer(name, type, { kind: reading.kind, authenticated }, holdsMs);
         }
       }
     }
-    return keep(name, type, { kind: "unavailable", reason: `too many CNAMEs at ${name}` }, failureTtlMs);
+    return cacheAnswer(
+      name,
+      type,
+      { kind: "unavailable", reason: `too many CNAMEs at ${name}` },
+      failureTtlMs,
+    );
   }
 
-  function keep(name: string, type: RecordType, kept: Kept, holdsMs: number): CacheEntry {
-    const entry = { kept, expiresAtMs: now() + holdsMs };
+  function cacheAnswer(name: string, type: RecordType, answer: CachedAnswer, holdsMs: number): CacheEntry {
+    const entry = { answer, expiresAtMs: now() + holdsMs };
     if (holdsMs > 0) cache.set(`${type} ${name}`, entry, entry.expiresAtMs);
     return entry;
   }
 
-  /** Server after server, round after round, until one can tell. */
+  /** Asks server after server, in several rounds, until one answers. */
   async function ask(name: string, type: RecordType) {
     let reason = "no name server";
     for (let round = 0; round < triesPerServer; round++) {
       for (const server of inOrder()) {
         const asked = await askServer(server, name, type);
         if (asked.kind === "reply") {
-          silentUntilMs.delete(server);
+          unresponsiveUntilMs.delete(server);
           const reading = readReply(name, type, asked.reply);
           if (reading.kind !== "failure") {
-            // RFC 7672 §2.2: AD means something only from a resolver that we reach without leaving the machine.
+            // RFC 7672 §2.2: AD is trusted only from a resolver on this machine.
             return {
-              kind: "told" as const,
+              kind: "answered" as const,
               reading,
               authenticated: asked.reply.authenticated && isLoopback(server.host),
             };
           }
           reason = `${reading.reason} from ${server.host} for ${type} ${name}`;
         } else {
-          silentUntilMs.set(server, now() + silentServerMs);
+          unresponsiveUntilMs.set(server, now() + unresponsiveMs);
           const why = asked.kind === "timeout" ? "no answer" : asked.reason;
           reason = `${why} from ${server.host} for ${type} ${name}`;
         }
@@ -178,18 +183,18 @@ export function createResolver(options: ResolverOptions): Resolver {
   }
 
   function inOrder(): HostPort[] {
-    if (silentUntilMs.size === 0) return options.servers;
+    if (unresponsiveUntilMs.size === 0) return options.servers;
     const nowMs = now();
-    const isSilent = (server: HostPort) => (silentUntilMs.get(server) ?? 0) > nowMs;
+    const isUnresponsive = (server: HostPort) => (unresponsiveUntilMs.get(server) ?? 0) > nowMs;
     return [
-      ...options.servers.filter((server) => !isSilent(server)),
-      ...options.servers.filter((server) => isSilent(server)),
+      ...options.servers.filter((server) => !isUnresponsive(server)),
+      ...options.servers.filter((server) => isUnresponsive(server)),
     ];
   }
 
   async function askServer(server: HostPort, name: string, type: RecordType): Promise<Exchanged<DnsReply>> {
     const first = await exchange(server, name, type, true);
-    // RFC 6891 §6.2.2 and §7: an old server that does not know EDNS is asked without it.
+    // RFC 6891 §6.2.2 and §7: servers without EDNS are asked again without it.
     const rcode = first.kind === "reply" ? first.reply.rcode : 0;
     if (rcode !== Packet.RCODE.FORMERR && rcode !== Packet.RCODE.NOTIMP) return first;
     return exchange(server, name, type, false);
@@ -198,7 +203,7 @@ export function createResolver(options: ResolverOptions): Resolver {
   async function exchange(server: HostPort, name: string, type: RecordType, edns: boolean) {
     const { query, recognise } = makeQuery(name, type, edns);
     const answered = await exchangeUdp(server, query, recognise, timeoutMs);
-    // RFC 7766 §5: a truncated answer is not used, the question goes over TCP.
+    // RFC 7766 §5: a truncated answer is not used; the question is repeated over TCP.
     if (answered.kind !== "reply" || !answered.reply.truncated) return answered;
     const overTcp = makeQuery(name, type, edns);
     return exchangeTcp(server, overTcp.query, overTcp.recognise, 2 * timeoutMs);
@@ -227,7 +232,7 @@ function makeQuery(name: string, type: RecordType, edns: boolean) {
   };
 }
 
-/** RFC 5452 §3: only what answers this very question is an answer. */
+/** RFC 5452 §3: a reply must match the id and the question. */
 function recogniseReply(
   message: Buffer,
   id: number,
@@ -245,7 +250,7 @@ function recogniseReply(
   if (header.id !== id || header.qr !== 1 || header.opcode !== 0) return undefined;
   const isRefusal = header.rcode !== Packet.RCODE.NOERROR && header.rcode !== Packet.RCODE.NXDOMAIN;
   if (question === undefined) {
-    // Some servers refuse without repeating the question; nothing but the refusal is taken from it.
+    // Some servers refuse without repeating the question; only the refusal is used.
     if (!isRefusal) return undefined;
   } else if (
     questions.length !== 1 ||
@@ -256,7 +261,7 @@ function recogniseReply(
     return undefined;
   }
   const truncated = header.tc === 1;
-  // A record that could not be read leaves an answer that is not whole: the server could not tell.
+  // With an unreadable record the answer is incomplete, and treated as a failure of the server.
   const isDamaged = !truncated && packet.errors.some((error) => error.section !== "additionals");
   return {
     rcode: isDamaged ? Packet.RCODE.SERVFAIL : header.rcode,
@@ -292,7 +297,7 @@ function readRecord(record: InstanceType<typeof Packet.Resource>): ReplyRecord {
     case Packet.TYPE.SOA:
       return { name, type: "SOA", ttl, minimum: record.minimum ?? 0 };
     case typeNumbers.TLSA:
-      // RFC 3597 §5: what the codec does not know, it leaves as it came.
+      // RFC 3597 §5: the codec leaves unknown types as octets.
       return { name, type: "TLSA", ttl, tlsa: parseTlsa(record.data) };
     default:
       return { name, type: "other", ttl };

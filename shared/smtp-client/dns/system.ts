@@ -1,25 +1,22 @@
-/** What the system knows about names: its name servers (/etc/resolv.conf) and its hosts file (/etc/hosts). */
+/** The name servers (/etc/resolv.conf) and the hosts file (/etc/hosts) of the system. */
 import { readFileSync, statSync } from "node:fs";
 import type { HostPort } from "../../net/endpoint.ts";
-import { parseHostPort } from "../../net/endpoint.ts";
+import { parseEndpoint } from "../../net/endpoint.ts";
 import { canonicalAddress } from "../../net/network.ts";
 
 const dnsPort = 53;
-/** resolv.conf(5): without a name server, the one on this machine. */
+/** resolv.conf(5): the default, the server on this machine. */
 const localServer: HostPort = { host: "127.0.0.1", port: dnsPort };
-/** How often a change of the hosts file is looked for. */
+/** How often the hosts file is checked for changes. */
 const hostsCheckMs = 5000;
 
 /**
  * `address`, `address:port`, `[v6]` or `[v6]:port`; also a bare IPv6 address, as in resolv.conf.
- * @returns `undefined` when it is not an address: a name server's name would have to be resolved by itself
+ * @returns `undefined` for host names: nothing could resolve them
  */
 export function parseNameServer(text: string): HostPort | undefined {
-  const bare = canonicalAddress(text);
-  if (bare !== undefined) return { host: bare, port: dnsPort };
-  const parsed = parseHostPort(text, dnsPort);
-  const address = parsed && canonicalAddress(parsed.host);
-  return parsed === undefined || address === undefined ? undefined : { host: address, port: parsed.port };
+  const endpoint = parseEndpoint(text, dnsPort);
+  return endpoint && { host: endpoint.address, port: endpoint.port };
 }
 
 /** The `nameserver` lines of resolv.conf, in order. */
@@ -27,7 +24,7 @@ export function parseResolvConf(text: string): HostPort[] {
   const servers: HostPort[] = [];
   for (const line of text.split("\n")) {
     const match = /^\s*nameserver\s+(\S+)/.exec(line);
-    // A zone (fe80::1%eth0) cannot be written in our configuration, yet it occurs here.
+    // A link-local address with a zone (fe80::1%eth0) is skipped.
     const server = match?.[1] === undefined ? undefined : parseNameServer(match[1]);
     if (server !== undefined) servers.push(server);
   }
@@ -60,7 +57,7 @@ export function parseHosts(text: string): Map<string, string[]> {
   return hosts;
 }
 
-/** The hosts file, read again after it has changed. */
+/** The hosts file, which is read again when it has changed. */
 export class HostsFile {
   readonly #path: string;
   #hosts = new Map<string, string[]>();
@@ -71,7 +68,7 @@ export class HostsFile {
     this.#path = path;
   }
 
-  /** The addresses of the name; `[]` when the file does not have it. */
+  /** The addresses of a name; `[]` when the file does not list it. */
   addresses(name: string, nowMs: number): string[] {
     if (nowMs - this.#checkedMs >= hostsCheckMs) {
       this.#checkedMs = nowMs;

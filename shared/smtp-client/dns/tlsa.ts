@@ -1,7 +1,7 @@
-/** TLSA records (RFC 6698 §2.1): what one says, and which of a set can be used for mail (RFC 7672, 7671). Pure. */
+/** TLSA records (RFC 6698 §2.1): parses them and selects those usable for mail (RFC 7672, RFC 7671). Pure. */
 
 export interface TlsaRecord {
-  /** 2: a trust anchor of the server's, DANE-TA. 3: the server's own certificate, DANE-EE. */
+  /** 2: a trust anchor, DANE-TA. 3: the server's own certificate, DANE-EE. */
   usage: number;
   /** 0: the whole certificate. 1: its public key (SubjectPublicKeyInfo). */
   selector: number;
@@ -19,10 +19,10 @@ const sha256 = 1;
 const sha512 = 2;
 const digestOctets: Record<number, number> = { [sha256]: 32, [sha512]: 64 };
 
-/** What cannot be read: usage, selector and matching 255 are for private use (RFC 6698 §7.2), so it is never usable. */
+/** Stands for an unreadable record: 255 is for private use (RFC 6698 §7.2), so it is never usable. */
 const unreadable: TlsaRecord = { usage: 255, selector: 255, matching: 255, data: Buffer.alloc(0) };
 
-/** @param rdata  the octets of the record; anything else is taken for damaged */
+/** @param rdata  the octets of the record; anything else is unreadable */
 export function parseTlsa(rdata: unknown): TlsaRecord {
   if (!Buffer.isBuffer(rdata)) return unreadable;
   const [usage, selector, matching] = rdata;
@@ -31,11 +31,11 @@ export function parseTlsa(rdata: unknown): TlsaRecord {
 }
 
 /**
- * The records that a server can be judged by.
+ * The usable records.
  *
- * RFC 7672 §3.1.3: usages 0 and 1 (PKIX-TA, PKIX-EE) are not for SMTP. RFC 6698 §4.1: what we do not know, or what is
- * malformed, is unusable. RFC 7671 §9: of digests for one usage and selector only the strongest counts, so that a
- * broken one cannot speak for a good one.
+ * RFC 7672 §3.1.3: usages 0 and 1 (PKIX-TA, PKIX-EE) are not for SMTP. RFC 6698 §4.1: unknown and malformed records are
+ * unusable. RFC 7671 §9: of the digests for one usage and selector only the strongest counts, so that a broken
+ * algorithm does not weaken a good one.
  */
 export function usableRecords(records: readonly TlsaRecord[]): TlsaRecord[] {
   const known = records.filter(isUsable);
@@ -57,7 +57,7 @@ function isUsable({ usage, selector, matching, data }: TlsaRecord): boolean {
   return matching === exact ? data.length > 0 : digestOctets[matching] === data.length;
 }
 
-/** `3 1 1`, as postmasters speak of it. */
+/** Usage, selector and matching type: `3 1 1`. */
 export function kindOf({ usage, selector, matching }: TlsaRecord): string {
   return `${usage} ${selector} ${matching}`;
 }

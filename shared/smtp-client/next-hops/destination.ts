@@ -19,13 +19,14 @@ export interface DestinationLimits {
   rate?: Rate;
 }
 
-/** Where an entry of `limits.destinations` says nothing: as its default entry. */
+/** For keys that an entry of `limits.destinations` leaves out; equal to its default entry. */
 const usualConnections = 20;
 const usualMessagesPerConnection = 100;
 
 /**
- * The operator's TLS level for a next hop: its own, or else the first entry of `delivery.tls` that matches. MTA-STS speaks
- * of MX hosts only (RFC 8461 §1): a host that a route names shows what its policy would ask for, a valid certificate.
+ * The operator's TLS level for a next hop: its own, or else that of the first entry of `delivery.tls` that matches.
+ * MTA-STS is for MX hosts only (RFC 8461 §1): a host that a route names needs what a policy would require, a valid
+ * certificate.
  */
 export function tlsLevels(entries: Config["delivery"]["tls"]): (nextHop: NextHop) => TlsLevel {
   const prepared = entries.map(({ match, policy }) => ({ matches: matcher(match), policy }));
@@ -51,7 +52,7 @@ export function tlsLevels(entries: Config["delivery"]["tls"]): (nextHop: NextHop
 
 /** Messages may share a connection when these are equal. */
 export interface ConnectionTraits {
-  /** Sessions with REQUIRETLS came by names that are sure; those that ignored published policies serve no other mail. */
+  /** REQUIRETLS needs sessions with authentic host names; sessions that ignored published policies serve no other mail. */
   tls: TlsRequirements;
   helo: string;
   /** The address of a hidden delivery, or "". */
@@ -65,15 +66,15 @@ export function connectionKey(nextHop: NextHopIdentity, { tls, helo, source }: C
 }
 
 /**
- * What must answer for the destination to be alive: its hosts, and the source, since only one client's address may have
- * no way back.
+ * Identifies what has to answer for a destination to be alive: its hosts, and the source, since there may be no route back
+ * to the address of one client.
  * @param source  the address of a hidden delivery, or ""
  */
 export function reachabilityKeyOf({ hostsKey }: NextHopIdentity, source: string): string {
   return source === "" ? hostsKey : `${hostsKey} from ${source}`;
 }
 
-/** `limits.destinations`, made ready: the first entry that matches. */
+/** Compiles `limits.destinations`: the first entry that matches decides. */
 export function destinationLimits(
   entries: Config["limits"]["destinations"],
 ): (destination: string) => DestinationLimits {
@@ -89,7 +90,7 @@ export function destinationLimits(
   return (destination) => prepared.find(({ matches }) => matches(destination))?.limits ?? usual;
 }
 
-/** `*`, a name, `*.domain` for all below it, or an address, however it is written. */
+/** Matches `*`, a name, `*.domain` for all below it, or an address in any spelling. */
 function matcher(match: string): (destination: string) => boolean {
   if (match === "*") return () => true;
   const address = literalAddress(match);

@@ -1,10 +1,10 @@
-/** Which hosts to try for a next hop, and in which order: decisions over what the DNS said (RFC 5321 §5.1). Pure. */
+/** Which hosts and addresses to try for a next hop, and in which order, from the answers of the DNS (RFC 5321 §5.1). Pure. */
 import net from "node:net";
 import { canonicalAddress } from "../../net/network.ts";
 import { asTemporary, deferred, type Failure, rejected } from "../../smtp/diagnose.ts";
 import type { DnsAnswer, MxRecord } from "../dns/answer.ts";
 
-/** Hosts that one attempt tries at most, and addresses of all of them: a domain with a hundred MX is no reason to wait. */
+/** Most hosts of one attempt, and most addresses of all of them: a domain may have a hundred MX records. */
 export const maxHosts = 5;
 export const maxAddresses = 10;
 
@@ -18,7 +18,7 @@ export type MxDecision =
       kind: "hosts";
       /** In the order to try them. */
       hosts: MxHost[];
-      /** Whether the MX records (or their absence) were DNSSEC-validated: what RFC 7672 and RFC 8689 ask. */
+      /** Whether the MX records (or their absence) were DNSSEC-validated, as RFC 7672 and RFC 8689 require. */
       authenticated: boolean;
       /** No MX record: the domain is its own host. */
       implicit: boolean;
@@ -50,7 +50,7 @@ export function decideMx(
       return rejected("dns", "5.1.2", `the domain ${domain} does not exist`, atMs);
     case "nodata":
       if (domain === own) return looped(domain, ownName, atMs);
-      // RFC 5321 §5.1: the implicit MX, and only when there is no MX record at all.
+      // RFC 5321 §5.1: the implicit MX, only where there is no MX record at all.
       return {
         kind: "hosts",
         hosts: [{ name: domain, preference: 0 }],
@@ -60,12 +60,12 @@ export function decideMx(
     case "found":
       break;
   }
-  // RFC 7505 §3: a null MX stands alone; beside real hosts it is a host without a name, and passed over.
+  // RFC 7505 §3: a null MX must be the only record; beside others it is ignored.
   const named = answer.records.filter((record) => record.exchange !== "");
   if (named.length === 0) {
     return rejected("dns", "5.1.10", `the domain ${domain} does not accept mail (null MX)`, atMs);
   }
-  // RFC 5321 §5.1: the own name drops itself and all that are not better: mail must come nearer with every hop.
+  // RFC 5321 §5.1: drop the gateway itself and all hosts that are not preferred to it, or mail would loop.
   const ownPreference = Math.min(
     ...named.filter((record) => record.exchange === own).map((record) => record.preference),
   );
@@ -84,7 +84,7 @@ function looped(domain: string, ownName: string, atMs: number): Failure {
   return rejected("dns", "5.4.6", reason, atMs);
 }
 
-/** Ascending preference, equal ones shuffled (RFC 5321 §5.1), each name once, where it is best. */
+/** Ascending preference, equal ones shuffled (RFC 5321 §5.1); each name once, at its best preference. */
 function inOrderOfPreference(records: MxRecord[], random: () => number): MxHost[] {
   const keyed = records.map((record) => ({ record, key: random() }));
   keyed.sort((a, b) => a.record.preference - b.record.preference || a.key - b.key);
@@ -97,7 +97,7 @@ function inOrderOfPreference(records: MxRecord[], random: () => number): MxHost[
   return [...hosts.values()];
 }
 
-/** What became of one host's addresses. */
+/** The result of looking up one host's addresses. */
 export type HostAddresses =
   | { kind: "addresses"; addresses: string[] }
   /** The host has none, or does not exist. */
@@ -105,8 +105,8 @@ export type HostAddresses =
   | { kind: "unavailable"; reason: string };
 
 /**
- * One host's addresses in the order to try them: IPv4 and IPv6 in turn, IPv4 first, since more gateways have a name
- * and a reputation there; addresses of one family shuffled.
+ * One host's addresses in the order to try them: alternating between IPv4 and IPv6, IPv4 first, since more gateways have
+ * a host name and a reputation there; addresses of one family shuffled.
  */
 export function decideAddresses(
   a: DnsAnswer<string>,
@@ -117,15 +117,16 @@ export function decideAddresses(
   const v6 = aaaa.kind === "found" ? shuffled(aaaa.records, random) : [];
   const addresses = interleaved(v4, v6);
   if (addresses.length > 0) return { kind: "addresses", addresses };
-  // One "no" and one "cannot tell" is "cannot tell".
+  // No addresses of one family, and a failed look-up of the other: the look-up failed.
   if (a.kind === "unavailable") return { kind: "unavailable", reason: a.reason };
   if (aaaa.kind === "unavailable") return { kind: "unavailable", reason: aaaa.reason };
   return { kind: "none" };
 }
 
 /**
- * Addresses of the other family go to the end, all else keeps its order: names too, whose addresses are not known yet.
- * @param source  the address that the connection is to come from; absent: any, and the order stays
+ * Moves addresses of the other family to the end. The rest keeps its order, also host names, whose addresses are not
+ * known yet.
+ * @param source  the local address of the connection; absent: any, and the order stays
  */
 export function sameFamilyFirst<T>(
   items: readonly T[],
@@ -138,7 +139,7 @@ export function sameFamilyFirst<T>(
   return [...items.filter((item) => !isOther(item)), ...items.filter(isOther)];
 }
 
-/** Takes from both in turn, from the first list first. */
+/** Alternates between the two lists, beginning with the first. */
 export function interleaved(first: string[], second: string[]): string[] {
   const merged: string[] = [];
   for (let i = 0; i < Math.max(first.length, second.length); i++) {
@@ -148,14 +149,14 @@ export function interleaved(first: string[], second: string[]): string[] {
 }
 
 /**
- * When no host had an address to try. An MX record that leads nowhere never falls back to the domain's own address
+ * The failure when no host has an address. MX records without addresses never fall back to the domain's own address
  * (RFC 5321 §5.1).
  * @param name      the domain, or the configured host
- * @param reasons   what could not be told, of each host where that was so
+ * @param reasons   why look-ups failed, one for each host where one did
  */
 export function noAddress(
   name: string,
-  how: "mx" | "implicit" | "configured",
+  origin: "mx" | "implicit" | "configured",
   reasons: string[],
   atMs: number,
 ): Failure {
@@ -163,20 +164,20 @@ export function noAddress(
   if (reason !== undefined) {
     return deferred("dns", "4.4.3", `the addresses of ${name} cannot be found: ${reason}`, atMs);
   }
-  switch (how) {
+  switch (origin) {
     case "mx":
       return rejected("dns", "5.4.4", `none of the mail servers of ${name} has an address`, atMs);
     case "implicit":
       return rejected("dns", "5.4.4", `the domain ${name} has neither mail servers nor an address`, atMs);
     case "configured":
-      // Our own configuration, or our own network, is wrong: no reason to return anybody's mail.
+      // The gateway's configuration or network is wrong, which is no reason to return mail.
       return deferred("dns", asTemporary("5.4.4"), `the configured host ${name} has no address`, atMs);
   }
 }
 
 /**
  * The address in `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3).
- * @returns `undefined` for a domain, `"invalid"` for brackets around something else
+ * @returns `undefined` for a domain, `"invalid"` for brackets around anything else
  */
 export function addressLiteral(domain: string): { address: string } | "invalid" | undefined {
   if (!domain.startsWith("[")) return undefined;

@@ -1,47 +1,47 @@
-/** What TLS a host must show: the operator's level, raised by what the destination has published (DANE, MTA-STS). Pure. */
+/** The TLS that a server must offer: the operator's level, raised by published policies (DANE, MTA-STS). Pure. */
 import type { TlsLevel } from "../../routing/next-hop.ts";
 import type { EnhancedStatus } from "../../smtp/status.ts";
 import type { TlsaRecord } from "../dns/tlsa.ts";
 import type { DaneFinding } from "./dane/find-tlsa.ts";
 
-/** What the message and the operator ask of every host. */
+/** What the message and the operator require of every host. */
 export interface TlsRequirements {
   level: TlsLevel;
-  /** REQUIRETLS: the way to the hosts must be known for sure too (RFC 8689 §4.2.1). */
+  /** REQUIRETLS: the names of the hosts must be authenticated too (RFC 8689 §4.2.1). */
   requireTls: boolean;
-  /** `TLS-Required: No`: as if nothing were published; the operator's level holds (RFC 8689 §3, §8.4). */
+  /** `TLS-Required: No`: published policies are ignored, the operator's level applies (RFC 8689 §3, §8.4). */
   ignoresPublished: boolean;
 }
 
-/** How a server shows who it is. */
+/** How a server proves its identity. */
 export type Proof =
   /**
-   * A certificate for its host name from an authority that we believe.
-   * `dnsIdOnly`: the name must stand in a subject alternative name (RFC 8461 §4.2), the common name does not do.
+   * A certificate for its host name from a trusted authority.
+   * `dnsIdOnly`: the name must be a subject alternative name (RFC 8461 §4.2); the common name does not count.
    */
   | { kind: "pkix"; dnsIdOnly: boolean }
   /** Certificates that the TLSA records name. `names`: for trust anchors (RFC 7672 §3.2.3); the first is for SNI. */
   | { kind: "dane"; records: TlsaRecord[]; names: [string, ...string[]] };
 
-/** What holds for every session with one host. */
+/** The TLS policy for every session with one host. */
 export interface HostTls {
-  /** The policy that is followed: `dane` and `mta-sts` where published records decide, else the operator's. */
+  /** The policy in force: `dane` or `mta-sts` where published records decide, else the operator's level. */
   level: TlsLevel;
   proof: Proof;
-  /** A policy in mode testing: what it would have refused is told, and the mail goes (RFC 8461 §5). */
+  /** A policy in mode testing: failures are logged, and the mail is sent (RFC 8461 §5). */
   stsTesting?: { listsHost: boolean };
 }
 
 export interface TlsPolicy {
   level: TlsLevel;
-  /** STARTTLS is said where it is offered. */
+  /** Use STARTTLS where it is offered. */
   tries: boolean;
-  /** No TLS, no mail. */
+  /** Without TLS no mail is sent. */
   needs: boolean;
   proof: Proof;
-  /** No proof, no mail; otherwise it is only noted. */
+  /** Without proof no mail is sent; otherwise the result is only logged. */
   verifies: boolean;
-  /** After a failed handshake a fresh connection goes on in clear text (RFC 7435 §3). */
+  /** After a failed handshake, retry in clear text on a new connection (RFC 7435 §3). */
   fallsBack: boolean;
 }
 
@@ -50,7 +50,7 @@ export type StsFinding =
   | { kind: "none"; reason: string }
   | { kind: "policy"; mode: "enforce" | "testing"; listsHost: boolean };
 
-/** What is published about one host. */
+/** The published policies for one host. */
 export interface Published {
   dane: DaneFinding;
   sts: StsFinding;
@@ -58,20 +58,20 @@ export interface Published {
 
 export type HostDecision =
   | { kind: "host"; tls: HostTls }
-  /** The host gets nothing now. `cannotTell`: the DNS failed, which says nothing about the host. */
+  /** The host gets no mail now. `cannotTell`: a DNS failure, which says nothing about the host. */
   | { kind: "refused"; status: EnhancedStatus; reason: string; cannotTell: boolean };
 
 const byName: Proof = { kind: "pkix", dnsIdOnly: false };
 
-/** Which published policies are asked for. */
-export function looksFor(
+/** Which published policies have to be looked up. */
+export function policiesToLookUp(
   { level, ignoresPublished }: Pick<TlsRequirements, "level" | "ignoresPublished">,
   switches: { dane: boolean; mtaSts: boolean },
 ) {
   const mayLook = level !== "none" && !ignoresPublished;
   return {
     dane: level === "dane" || (switches.dane && mayLook),
-    // Nothing but DANE will do for level dane.
+    // Level dane accepts DANE only.
     mtaSts: level === "mta-sts" || (switches.mtaSts && mayLook && level !== "dane"),
   };
 }
@@ -79,7 +79,7 @@ export function looksFor(
 /**
  * The order of precedence: DANE, then MTA-STS, then the operator's level. RFC 8461 §2: MTA-STS must never override a
  * DANE validation that fails; where there are usable TLSA records, they alone decide.
- * @param names  what a certificate of a DANE trust anchor may be for, besides the base domain
+ * @param names  further names that a certificate of a DANE trust anchor may have, besides the base domain
  */
 export function decideHost(
   level: TlsLevel,
@@ -88,7 +88,7 @@ export function decideHost(
 ): HostDecision {
   switch (dane.kind) {
     case "unavailable": {
-      // RFC 7672 §2.1.2: the host counts as unreachable; an attacker may have made the lookup fail.
+      // RFC 7672 §2.1.2: treat the host as unreachable, since an attacker may have made the look-up fail.
       const reason = `its TLSA records cannot be looked up: ${dane.reason}`;
       return { kind: "refused", status: "4.4.3", reason, cannotTell: true };
     }
@@ -112,18 +112,18 @@ export function decideHost(
     return refused(`MTA-STS is required, and there is no policy: ${sts.reason}`);
   }
   if (sts.kind === "policy" && (sts.mode === "enforce" || level === "mta-sts")) {
-    // RFC 8461 §5: a host that the policy does not list gets nothing.
+    // RFC 8461 §5: a host that the policy does not list gets no mail.
     if (!sts.listsHost) return refused("the domain's MTA-STS policy does not list it");
     return host("mta-sts", { kind: "pkix", dnsIdOnly: true });
   }
-  // RFC 7672 §2.2: TLSA records that cannot be used still say that there is TLS.
+  // RFC 7672 §2.2: unusable TLSA records still require TLS.
   const floor = dane.kind === "unusable" && level === "may" ? "require" : level;
   if (sts.kind === "none") return host(floor, byName);
   return {
     kind: "host",
     tls: {
       level: floor,
-      // A test changes nothing: where the operator's own level verifies, it does so in its own way.
+      // Mode testing changes nothing: an operator's level `verify` keeps its own check of names.
       proof: { kind: "pkix", dnsIdOnly: floor !== "verify" },
       stsTesting: { listsHost: sts.listsHost },
     },
@@ -139,22 +139,22 @@ function refused(reason: string): HostDecision {
 }
 
 /**
- * RFC 8689 §4.2.1: mail with REQUIRETLS wants a server that has shown who it is, by DANE or by its certificate.
+ * RFC 8689 §4.2.1: mail with REQUIRETLS needs a server that is authenticated by DANE or by its certificate.
  */
 export function levelForRequireTls(level: TlsLevel): TlsLevel {
   return level === "dane" || level === "mta-sts" ? level : "verify";
 }
 
-/** Where nothing is published, or nobody has looked. */
+/** For a host without published policies, or whose policies were not looked up. */
 export function unpublished(level: TlsLevel): HostTls {
   return { level, proof: byName };
 }
 
 /**
- * What one session must do.
+ * The TLS policy of one session.
  *
- * A password goes out under TLS, or not at all: whoever takes STARTTLS out of a session, or breaks its handshake, must
- * not get it in clear text. Level `none` says that the operator wants it so, and to this machine itself it may go.
+ * A password is sent under TLS only: an attacker who removes STARTTLS or breaks the handshake must not get it in clear
+ * text. The exceptions are level `none`, which the operator chose, and a server on this machine.
  */
 export function tlsPolicy({ level, proof }: HostTls, hasPassword: boolean, isLocal: boolean): TlsPolicy {
   switch (level) {

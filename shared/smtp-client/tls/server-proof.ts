@@ -1,4 +1,4 @@
-/** Whether a server has shown who it is: its certificates against what was asked of it. Pure but for the socket that is read. */
+/** Whether a server has proved its identity: checks its certificates against the required proof. Pure, apart from reading the socket. */
 import { X509Certificate } from "node:crypto";
 import net from "node:net";
 import type tls from "node:tls";
@@ -7,9 +7,9 @@ import { matchChain } from "./dane/match-chain.ts";
 import type { Proof } from "./policy.ts";
 
 export interface Presented {
-  /** The server's certificate, its issuer, and so on; empty when it showed none. */
+  /** The server's certificate, its issuer, and so on; empty when it sent none. */
   chain: X509Certificate[];
-  /** OpenSSL's verdict on the way to an authority that we believe, names aside; `undefined`: it is good. */
+  /** OpenSSL's error for the chain up to a trusted authority, names aside; `undefined`: it is valid. */
   chainError: string | undefined;
 }
 
@@ -17,12 +17,12 @@ export type Judgement =
   /** `tlsa`: the record that it matched, `3 1 1`. */
   { kind: "proven"; tlsa?: string } | { kind: "unproven"; reason: string };
 
-/** Deeper than any chain that is believed. */
+/** Longer than any valid chain. */
 const maxChain = 20;
 
-/** @param socket  after its handshake, opened with `checkServerIdentity` that says nothing: names are judged here */
+/** @param socket  after its handshake, with a `checkServerIdentity` that accepts all: judge() checks the name */
 export function presentedBy(socket: tls.TLSSocket): Presented {
-  // Declared an Error, yet it is a code such as CERT_HAS_EXPIRED.
+  // The type says Error, but it is a code such as CERT_HAS_EXPIRED.
   const chainError = socket.authorized ? undefined : String(socket.authorizationError);
   const chain: X509Certificate[] = [];
   let link: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
@@ -34,7 +34,7 @@ export function presentedBy(socket: tls.TLSSocket): Presented {
   return { chain, chainError };
 }
 
-/** @param host  the host's name or address, as it was configured or stands in the MX record */
+/** @param host  the name or address of the host, as configured or from the MX record */
 export function judge(
   proof: Proof,
   { chain, chainError }: Presented,
@@ -54,14 +54,14 @@ export function judge(
   return { kind: "unproven", reason: `its certificate is not for ${host}` };
 }
 
-/** RFC 6125 §6.4: a wildcard stands for a whole label; the common name counts only where there is no other name. */
+/** RFC 6125 §6.4: a wildcard stands for a whole label; the common name counts only in a certificate without subject alternative names. */
 function isFor(certificate: X509Certificate, host: string, dnsIdOnly: boolean): boolean {
   if (net.isIP(host) !== 0) return certificate.checkIP(host) !== undefined;
   const subject = dnsIdOnly ? "never" : "default";
   return certificate.checkHost(asciiName(host), { subject, partialWildcards: false }) !== undefined;
 }
 
-/** In A-labels, as certificates and SNI have it. */
+/** The name in A-labels, as certificates and SNI use it. */
 export function asciiName(host: string): string {
   return domainToASCII(host) || host;
 }

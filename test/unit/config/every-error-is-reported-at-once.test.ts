@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { formatConfigError } from "../../../shared/config/config-error.ts";
 import { readConfig } from "../../../shared/config/load.ts";
 
-/** One line for each mistake, as `LINE: path: message`. */
+/** One line for each error, as `LINE: path: message`. */
 function errorsIn(text: string, env: Record<string, string> = {}): string[] {
   const read = readConfig(text, "/nowhere", env);
   if (read.kind === "ok") return [];
@@ -12,7 +12,7 @@ function errorsIn(text: string, env: Record<string, string> = {}): string[] {
 
 const whole = (rest: string) => `hostname: gw.example.net\nlisteners: [{ name: a, port: 25 }]\n${rest}`;
 
-test("mistakes of every kind stand together, in the order of the lines", () => {
+test("errors of every kind are reported together, in the order of the lines", () => {
   assert.deepEqual(
     errorsIn(`hostnam: gw.example.net
 data: ""
@@ -173,12 +173,12 @@ const oneError: [what: string, yaml: string, configError: string][] = [
 ];
 
 for (const [what, yaml, configError] of oneError) {
-  test(`${what} is a mistake with its place`, () => {
+  test(`${what} is an error with its place`, () => {
     assert.deepEqual(errorsIn(whole(yaml)), [configError]);
   });
 }
 
-test("a mistake does not make another out of what depends on it", () => {
+test("an error does not cause another in a value that depends on it", () => {
   const brief = (yaml: string) => errorsIn(yaml).map((configError) => configError.split(":")[1]?.trim());
   assert.deepEqual(
     brief(
@@ -212,7 +212,7 @@ listeners:
   );
 });
 
-test("what is not YAML is told once, at its line", () => {
+test("invalid YAML is reported once, at its line", () => {
   const configErrors = errorsIn("hostname: gw\nlisteners: [{ name: a, port: 25 }\nadmin: {}\nqueue: {}\n");
   assert.equal(configErrors.length, 1);
   assert.match(configErrors[0] ?? "", /^3: is not YAML: /);
@@ -223,7 +223,7 @@ test("a file that is empty or no mapping says so", () => {
   assert.deepEqual(errorsIn("- hostname\n"), ["1: is not a mapping: it needs `key: value` lines"]);
 });
 
-test("keys with the names of object members are unknown keys, not surprises", () => {
+test("keys with the names of object members are unknown keys", () => {
   for (const key of ["__proto__", "constructor", "toString"]) {
     const configErrors = errorsIn(whole(`${key}: { a: 1 }`));
     assert.equal(configErrors.length, 1, key);
@@ -231,7 +231,7 @@ test("keys with the names of object members are unknown keys, not surprises", ()
   }
 });
 
-test("a configuration of nothing but mistakes ends in finite time", () => {
+test("a configuration of nothing but errors is checked in finite time", () => {
   const routes = Array.from({ length: 2000 }, () => "    - { to: 1, via: 2, x: 3 }").join("\n");
   assert.ok(errorsIn(whole(`relay:\n  routes:\n${routes}\n`)).length >= 4000);
 });

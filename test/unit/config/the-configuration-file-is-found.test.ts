@@ -32,7 +32,7 @@ test("-c wins over $POSTERN_CONFIG, which wins over ./postern.yaml", () => {
   ]);
 });
 
-test("a file that is not there is one mistake", () => {
+test("a missing file is one error", () => {
   assert.deepEqual(loadConfig({ file: "gone.yaml", env: {}, cwd: directory }), {
     kind: "invalid",
     file: "gone.yaml",
@@ -64,7 +64,7 @@ redis: { url: "rediss://127.0.0.1", tls: { ca: cert.pem } }
   assert.equal(config.redis?.tls?.ca, certFile);
 });
 
-test("certificates and keys that cannot be used are mistakes", () => {
+test("unusable certificates and keys are errors", () => {
   const { cert, key } = selfSignedCertificate("gw.example.net");
   write("cert.pem", cert);
   write("key.pem", key);

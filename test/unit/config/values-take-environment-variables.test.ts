@@ -59,7 +59,7 @@ test("$${ stands for the characters themselves", () => {
   assert.equal(config.dsn.name, "${NAME} x");
 });
 
-test("each variable that is not set is a mistake at its place, and the only one there", () => {
+test("each variable that is not set is an error at its place, and the only one there", () => {
   assert.deepEqual(
     errorsOf(`hostname: gw\nlisteners:\n  - name: a\n    port: \${PORT}\nredis: { url: "\${URL}" }\n`, {}),
     [
@@ -83,7 +83,7 @@ test("a variable that is set and empty is an empty value", () => {
   ]);
 });
 
-test("a ${ that is no variable is a mistake", () => {
+test("a ${ that is no variable is an error", () => {
   for (const value of ["${}", "${A-B}", "${A:-b}", "${A"]) {
     const [configError, ...others] = errorsOf(`${base}dsn: { name: "${value}" }\n`, { A: "a" });
     assert.deepEqual([configError?.[0], configError?.[1], others], ["dsn.name", 3, []], value);
@@ -107,7 +107,7 @@ test("comments and keys are left alone", () => {
   assert.deepEqual(errorsOf(`${base}"\${KEY}": 1\n`, { KEY: "data" })[0]?.[0], '["${KEY}"]');
 });
 
-test("anchors, aliases and merge keys work, and a mistake behind one has the line of the anchor", () => {
+test("anchors, aliases and merge keys work, and an error in an alias has the line of the anchor", () => {
   const config = configOf(
     "hostname: gw\nlisteners:\n  - &a { name: a, port: 25, bare_newline: normalise }\n  - { <<: *a, name: b, port: 26 }\n",
     {},

@@ -132,7 +132,7 @@ test("a destination may be written as the filters write it", () => {
   assert.equal(holdRuleId(rule("destination", "*@Example.org")), "destination:example.org");
 });
 
-test("what can hold nothing, or would hold more than it says, is no rule", () => {
+test("a value that can hold nothing, or would hold more than it says, is refused", () => {
   const configError = (kind: HoldRule["kind"], value: string) => errorInHold({ kind, value });
   for (const value of ["", "  ", "foo bar", "@", "joe@example.org", "*", "a*b.example", "x\u0000"]) {
     assert.ok(configError("destination", value), JSON.stringify(value));
@@ -146,7 +146,7 @@ test("what can hold nothing, or would hold more than it says, is no rule", () =>
   assert.equal(configError("all", ""), undefined);
 });
 
-test("a rule that has expired holds nothing, and the matcher says until when it is right", () => {
+test("a rule that has expired holds nothing, and the matcher knows how long it is valid", () => {
   assert.ok(!holds(rule("all", "", nowMs)));
   const matcher = new HoldMatcher([rule("all", "", nowMs + 10), rule("sender", "x@y", nowMs + 5)], nowMs);
   assert.ok(matcher.match(job));

@@ -286,7 +286,7 @@ for (const { what, given = {}, client: from = client, server, is, ...more } of c
   });
 }
 
-test("connection: shadow says how it would have been handled", () => {
+test("connection: shadow reports how it would have been handled", () => {
   const { instead } = connect(transparent({ shadow: true }), client, unprotectedServer);
   assert.deepEqual(instead, {
     handler: "outgoing-proxy",
@@ -504,7 +504,7 @@ test("a route carries what the protected entry says of its servers", () => {
   });
 });
 
-test("the way of accepted mail is computed anew from the origin: no permission is asked again", () => {
+test("the route of accepted mail is computed again from its origin, without checking permission again", () => {
   const routing = compileRouting(testConfig(base));
   const way = (direction: "incoming" | "local" | "outgoing", server: string, to: string) => {
     const { row, nextHop } = routing.routeRecipient({ direction, destination: endpoint(server) }, "", to);
@@ -520,7 +520,7 @@ test("the way of accepted mail is computed anew from the origin: no permission i
   assert.equal(way("outgoing", unprotectedServer, "ann@else.example"), "relay mx else.example");
 });
 
-test("a server of two protected entries carries others' mail when one of them says so", () => {
+test("a server of two protected entries carries mail for others when one of them allows it", () => {
   const servers = ["203.0.113.25"];
   const uses = { domains: ["example.com"], servers, use_server_for_outgoing: true };
   const doesNot = { domains: ["example.org"], servers };

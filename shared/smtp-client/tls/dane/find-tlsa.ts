@@ -1,20 +1,20 @@
-/** Which TLSA records speak for a host (RFC 7672 §2.2): looked up only where DNSSEC vouches for the way to it. */
+/** Finds the TLSA records of a host (RFC 7672 §2.2), where its addresses are DNSSEC-validated. */
 import type { DnsAnswer } from "../../dns/answer.ts";
 import type { Resolver } from "../../dns/resolver.ts";
 import { type TlsaRecord, usableRecords } from "../../dns/tlsa.ts";
 
 export type DaneFinding =
-  /** DANE has nothing to say. `reason`: for people, where the operator insists on DANE. */
+  /** DANE does not apply. `reason`: for people, where the operator requires DANE. */
   | { kind: "none"; reason: string }
   | {
       kind: "usable";
       records: TlsaRecord[];
-      /** The name at which the records stand: what the server is asked for in SNI (RFC 7672 §8.1). */
+      /** The owner name of the records, which is sent as SNI (RFC 7672 §8.1). */
       base: string;
     }
-  /** There are records, and none that we could use: TLS, with any certificate (RFC 7672 §2.2). */
+  /** There are records, but none is usable: TLS with any certificate is required (RFC 7672 §2.2). */
   | { kind: "unusable" }
-  /** Nobody could tell: not "no" (RFC 7672 §2.1.2). */
+  /** The look-up failed, which does not mean that there are none (RFC 7672 §2.1.2). */
   | { kind: "unavailable"; reason: string };
 
 /** A host's answers to A and AAAA. */
@@ -23,7 +23,7 @@ export interface HostAnswers {
   aaaa: DnsAnswer<string>;
 }
 
-/** @param host  configured, or from MX records that DNSSEC vouches for */
+/** @param host  configured, or from DNSSEC-validated MX records */
 export async function findTlsa(
   host: string,
   port: number,
@@ -34,7 +34,7 @@ export async function findTlsa(
   if (bases.kind === "unavailable") return bases;
   for (const base of bases.names) {
     const answer = await resolver.tlsa(`_${port}._tcp.${base}`);
-    // RFC 7672 §2.1.2: an attacker who makes the lookup fail must not get mail in clear text for it.
+    // RFC 7672 §2.1.2: an attacker who makes the look-up fail must not thereby get mail in clear text.
     if (answer.kind === "unavailable") return { kind: "unavailable", reason: answer.reason };
     if (answer.kind !== "found" || !answer.authenticated) continue;
     const records = usableRecords(answer.records);
@@ -49,16 +49,16 @@ export async function findTlsa(
 
 type BaseDomains = { kind: "names"; names: string[] } | { kind: "unavailable"; reason: string };
 
-/** RFC 7672 §2.2.3: the name after all CNAMEs first, then the one before; only what is secure may be asked for. */
+/** RFC 7672 §2.2.3: the name after all CNAMEs first, then the original one; only DNSSEC-validated names are asked for. */
 async function baseDomains(host: string, { a, aaaa }: HostAnswers, resolver: Resolver): Promise<BaseDomains> {
   const found = [a, aaaa].filter((answer) => answer.kind === "found");
   const alias = found.find((answer) => answer.alias !== undefined)?.alias;
   if (found.length > 0 && found.every(({ authenticated }) => authenticated)) {
     return { kind: "names", names: alias === undefined ? [host] : [alias, host] };
   }
-  // RFC 7672 §2.2.2: behind insecure addresses nobody asks for TLSA, since some old name servers fail such questions.
+  // RFC 7672 §2.2.2: no TLSA question where addresses are insecure, since some old name servers fail on it.
   if (alias === undefined) return { kind: "names", names: [] };
-  // The alias may lead out of a signed zone: then its own name may still have records.
+  // The alias may lead out of a signed zone; the original name may still have records.
   const first = await resolver.cname(host);
   if (first.kind === "unavailable") return first;
   const isSecure = first.kind === "found" && first.authenticated;

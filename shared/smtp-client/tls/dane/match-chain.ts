@@ -1,4 +1,4 @@
-/** Whether a server's certificates are what its TLSA records say (RFC 7672 §3, RFC 7671 §5). Pure. */
+/** Whether a server's certificates match its TLSA records (RFC 7672 §3, RFC 7671 §5). Pure. */
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import {
   daneEe,
@@ -12,15 +12,15 @@ import {
 
 export type DaneResult = { kind: "matches"; record: string } | { kind: "fails"; reason: string };
 
-/** Longer chains do not occur; each link costs a signature check. */
+/** Longer chains do not occur in practice; each link costs a signature check. */
 const maxDepth = 10;
 /** RFC 5280 §4.2.1.12: for TLS servers, and for anything. */
 const serverPurposes = ["1.3.6.1.5.5.7.3.1", "2.5.29.37.0"];
 
 /**
  * @param chain    the server's certificate, its issuer, the issuer's issuer, and so on
- * @param records  usable ones, as usableRecords() leaves them
- * @param names    what the certificate may be for, where usage 2 needs a name (RFC 7672 §3.2.3)
+ * @param records  usable ones, from usableRecords()
+ * @param names    names that the certificate may have, where usage 2 needs one (RFC 7672 §3.2.3)
  */
 export function matchChain(
   chain: readonly X509Certificate[],
@@ -30,7 +30,7 @@ export function matchChain(
 ): DaneResult {
   const [leaf] = chain;
   if (leaf === undefined) return { kind: "fails", reason: "it shows no certificate" };
-  // RFC 7672 §3.1.1: the record alone binds the key to the server. Names and dates of the certificate do not count.
+  // RFC 7672 §3.1.1: the record alone binds the key to the server; names and dates of the certificate do not count.
   const own = records.find((record) => record.usage === daneEe && isOf(record, leaf));
   if (own !== undefined) return { kind: "matches", record: kindOf(own) };
   const anchors = records.filter((record) => record.usage === daneTa);
@@ -40,8 +40,8 @@ export function matchChain(
 }
 
 /**
- * RFC 7672 §3.1.2: up from the server's certificate to one that the records name, every signature, date and CA flag on
- * the way right. Path lengths and name constraints are left to the anchor's own care: Node does not show them.
+ * RFC 7672 §3.1.2: follows the chain from the server's certificate to one that the records name, and checks every
+ * signature, date and CA flag. Path lengths and name constraints are not checked: Node does not expose them.
  */
 function matchAnchor(
   leaf: X509Certificate,
@@ -51,7 +51,7 @@ function matchAnchor(
   nowMs: number,
 ): DaneResult {
   if (!isForServers(leaf)) return { kind: "fails", reason: "its certificate is not for TLS servers" };
-  // RFC 7672 §3.2.3: the name counts here, since an anchor may issue certificates for others too.
+  // RFC 7672 §3.2.3: the name must match, since an anchor may issue certificates for others too.
   const options = { subject: "default", partialWildcards: false } as const;
   if (!names.some((name) => leaf.checkHost(name, options) !== undefined)) {
     return { kind: "fails", reason: `its certificate is not for ${names.join(" or ")}` };
@@ -63,7 +63,7 @@ function matchAnchor(
       return { kind: "fails", reason: "a certificate of its chain has expired or is not valid yet" };
     }
     const named = depth === 0 ? undefined : anchors.find((record) => isOf(record, certificate));
-    // RFC 7671 §5.2.2 and §5.2.3: an anchor that the record holds as a whole need not be sent.
+    // RFC 7671 §5.2.2 and §5.2.3: the server need not send an anchor that the record contains in full.
     const anchor = named ?? anchors.find((record) => isSignedByRecord(certificate, record, nowMs));
     if (anchor !== undefined) return { kind: "matches", record: kindOf(anchor) };
     const issuer = chain[depth + 1];
@@ -72,7 +72,7 @@ function matchAnchor(
   return { kind: "fails", reason: "its certificate leads to none of the trust anchors in its TLSA records" };
 }
 
-/** RFC 6698 §2.1: the selected octets, or their digest, are the record's. */
+/** RFC 6698 §2.1: whether the selected octets, or their digest, equal the record's data. */
 function isOf(record: TlsaRecord, certificate: X509Certificate): boolean {
   const octets = record.selector === wholeCertificate ? certificate.raw : publicKeyOf(certificate);
   if (octets === undefined) return false;
@@ -83,7 +83,7 @@ function isOf(record: TlsaRecord, certificate: X509Certificate): boolean {
   return digest.equals(record.data);
 }
 
-/** `undefined` for kinds of keys that OpenSSL does not know. */
+/** @returns `undefined` for key types that OpenSSL does not support */
 function publicKeyOf(certificate: X509Certificate): Buffer | undefined {
   try {
     return certificate.publicKey.export({ type: "spki", format: "der" });
@@ -105,7 +105,7 @@ function isSignedByRecord(certificate: X509Certificate, record: TlsaRecord, nowM
     const issuer = new X509Certificate(record.data);
     return isValidAt(issuer, nowMs) && isIssuedBy(certificate, issuer);
   } catch {
-    // What the record holds is no key or certificate.
+    // The record contains neither a key nor a certificate.
     return false;
   }
 }

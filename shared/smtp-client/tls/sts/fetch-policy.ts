@@ -1,4 +1,4 @@
-/** Gets a domain's MTA-STS policy over HTTPS (RFC 8461 §3.3). Each fetch opens a connection of its own and closes it. */
+/** Fetches the MTA-STS policy of a domain over HTTPS (RFC 8461 §3.3). Each fetch opens and closes its own connection. */
 import { X509Certificate } from "node:crypto";
 import https from "node:https";
 import type net from "node:net";
@@ -12,9 +12,9 @@ export type FetchedPolicy =
 
 export interface PolicyServers {
   resolver: Resolver;
-  /** The authorities to believe. */
+  /** The trusted authorities. */
   secureContext: () => tls.SecureContext;
-  /** 443, but for tests. */
+  /** 443, except in tests. */
   port: number;
   /** For the whole exchange. */
   timeoutMs: number;
@@ -43,7 +43,7 @@ export async function fetchPolicy(
 
 function get(host: string, servers: PolicyServers, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    // Node passes on what tls.connect() knows, and its types do not.
+    // Node passes this option on to tls.connect(), which its types do not say.
     const options: https.RequestOptions & Pick<tls.ConnectionOptions, "secureContext"> = {
       host,
       port: servers.port,
@@ -62,10 +62,10 @@ function get(host: string, servers: PolicyServers, signal: AbortSignal): Promise
         request.destroy();
         reject(new Error(reason));
       };
-      // RFC 8461 §3.3: "HTTP 3xx redirects MUST NOT be followed"; nothing but 200 is a policy.
+      // RFC 8461 §3.3: "HTTP 3xx redirects MUST NOT be followed"; only a 200 carries a policy.
       if (response.statusCode !== 200) return refuse(`HTTP status ${response.statusCode}`);
       const type = response.headers["content-type"] ?? "none";
-      // RFC 8461 §3.3: or a site where anybody may store files could speak for the domain.
+      // RFC 8461 §3.3: otherwise a site where anybody may store files could publish a policy for the domain.
       if (!/^text\/plain\s*(;|$)/i.test(type)) return refuse(`the media type is ${type}, not text/plain`);
       const chunks: Buffer[] = [];
       let octets = 0;
@@ -94,7 +94,7 @@ function identityError(raw: Buffer, host: string): Error | undefined {
   return new Error(`the certificate is not for ${host}`);
 }
 
-/** The addresses as our own resolver knows them, not as the system's. */
+/** Looks addresses up with the gateway's resolver instead of the system's. */
 function lookupWith(resolver: Resolver): net.LookupFunction {
   return (name, options, callback) => {
     void Promise.all([resolver.a(name), resolver.aaaa(name)]).then(([a, aaaa]) => {

@@ -1,23 +1,22 @@
 /**
- * The MTA-STS policies of domains: found, fetched, kept while they hold (RFC 8461 §3 and §5.1). It owns the fetches
- * under way; close() ends them.
+ * The MTA-STS policies of domains (RFC 8461 §3, §5.1): finds and fetches them, and keeps them until they expire. It owns
+ * the fetches in progress; close() ends them.
  */
 import type { DnsAnswer } from "../../dns/answer.ts";
 import { TtlCache } from "../../dns/cache.ts";
 import type { FetchedPolicy } from "./fetch-policy.ts";
-import type { StsPolicy } from "./policy.ts";
-import { expiryOf, type KeptPolicy, type PolicyFiles } from "./policy-files.ts";
-import { readStsRecords, type StsRecord } from "./record.ts";
+import { readStsRecords, type StsPolicy, type StsRecord } from "./policy.ts";
+import { expiryOf, type PolicyFiles, type StoredPolicy } from "./policy-files.ts";
 
 export type FoundPolicy =
   | { kind: "policy"; policy: StsPolicy }
-  /** `reason`: for people, where the operator insists on MTA-STS. */
+  /** `reason`: for people, where the operator requires MTA-STS. */
   | { kind: "none"; reason: string };
 
 export interface StsPolicies {
   /** @param domain  the recipients' domain in lower-case A-labels */
   find(domain: string): Promise<FoundPolicy>;
-  /** A host has failed its policy: RFC 8461 §5: look whether there is another one before the mail is returned. */
+  /** For a host that failed its policy. RFC 8461 §5: before mail is returned, check whether the domain has a newer one. */
   refetchPolicy(domain: string): void;
   close(): void;
 }
@@ -29,29 +28,29 @@ export interface StsDeps {
   now: () => number;
 }
 
-/** Policies in memory; a domain that falls out is read from its file again. */
+/** Policies in memory; others are read from their files again. */
 const memoryLimit = 10_000;
-/** RFC 8461 §3.3: fetches that failed, and policies in doubt, are not tried again sooner. */
+/** RFC 8461 §3.3: how long to wait after a failed fetch, and before a policy that may be outdated is fetched again. */
 const refetchMs = 300_000;
-/** RFC 8461 §10.2: a policy in use is fetched again long before it ends, so that it never lapses. */
+/** RFC 8461 §10.2: a policy in use is fetched again long before it expires. */
 const refreshMs = 86_400_000;
-/** Mail does not wait again and again for a name server that does not answer. */
-const untoldMs = 60_000;
-/** Another process may have written the file since we looked. */
+/** How long a failed look-up of the record is remembered, so that not every message waits for the name server. */
+const unansweredMs = 60_000;
+/** How long a missing file is remembered; another process may write it meanwhile. */
 const absentMs = 60_000;
 const pruneMs = 3_600_000;
 
-interface Memory {
-  kept: KeptPolicy;
-  isDoubted: boolean;
+interface KnownPolicy {
+  stored: StoredPolicy;
+  mayBeOutdated: boolean;
 }
 
 export function createStsPolicies(deps: StsDeps): StsPolicies {
   const { files, now } = deps;
-  const memory = new TtlCache<Memory>(memoryLimit);
+  const memory = new TtlCache<KnownPolicy>(memoryLimit);
   const absent = new TtlCache<true>(memoryLimit);
-  /** Why nobody could tell whether there is a record; some name servers do not answer for such names. */
-  const untold = new TtlCache<string>(memoryLimit);
+  /** Why the record could not be looked up; some name servers do not answer for such names. */
+  const unanswered = new TtlCache<string>(memoryLimit);
   /** By domain and id: why the last fetch failed. */
   const failures = new TtlCache<string>(memoryLimit);
   const fetching = new Map<string, Promise<FoundPolicy>>();
@@ -59,51 +58,53 @@ export function createStsPolicies(deps: StsDeps): StsPolicies {
   let prunedAtMs = Number.NEGATIVE_INFINITY;
 
   async function find(domain: string): Promise<FoundPolicy> {
-    const [kept, record] = await Promise.all([recall(domain), askRecord(domain)]);
+    const [known, record] = await Promise.all([recallPolicy(domain), askRecord(domain)]);
     if (record.kind === "none") {
-      // RFC 8461 §3.1: who takes the record away from us does not take the policy that we have.
-      return kept === undefined ? record : found(kept);
+      // RFC 8461 §3.1: an attacker who suppresses the record does not thereby remove the policy that is known.
+      return known === undefined ? record : found(known);
     }
-    if (kept === undefined || kept.kept.id !== record.id) return fetchUnlessFailed(domain, record.id, kept);
-    const ageMs = now() - kept.kept.fetchedAtMs;
-    if (kept.isDoubted && ageMs >= refetchMs) return fetchUnlessFailed(domain, record.id, kept);
-    if (ageMs >= Math.min(refreshMs, (expiryOf(kept.kept) - kept.kept.fetchedAtMs) / 2)) {
-      // Nobody waits for a refresh; should it fail, the policy holds on until its end.
-      void fetchUnlessFailed(domain, record.id, kept);
+    if (known === undefined || known.stored.id !== record.id)
+      return fetchUnlessFailed(domain, record.id, known);
+    const { fetchedAtMs } = known.stored;
+    const ageMs = now() - fetchedAtMs;
+    if (known.mayBeOutdated && ageMs >= refetchMs) return fetchUnlessFailed(domain, record.id, known);
+    if (ageMs >= Math.min(refreshMs, (expiryOf(known.stored) - fetchedAtMs) / 2)) {
+      // In the background; when it fails, the known policy applies until it expires.
+      void fetchUnlessFailed(domain, record.id, known);
     }
-    return found(kept);
+    return found(known);
   }
 
   async function askRecord(domain: string): Promise<StsRecord> {
-    const reason = untold.get(domain, now());
+    const reason = unanswered.get(domain, now());
     if (reason !== undefined) return { kind: "none", reason };
     const answer = await deps.txt(`_mta-sts.${domain}`);
-    if (answer.kind === "unavailable") untold.set(domain, answer.reason, now() + untoldMs);
+    if (answer.kind === "unavailable") unanswered.set(domain, answer.reason, now() + unansweredMs);
     return answer.kind === "found"
       ? readStsRecords(answer.records)
       : { kind: "none", reason: answer.kind === "unavailable" ? answer.reason : "no MTA-STS record" };
   }
 
-  async function recall(domain: string): Promise<Memory | undefined> {
+  async function recallPolicy(domain: string): Promise<KnownPolicy | undefined> {
     const known = memory.get(domain, now());
     if (known !== undefined || absent.get(domain, now())) return known;
-    const kept = await files.read(domain, now());
-    if (kept === undefined) {
+    const stored = await files.read(domain, now());
+    if (stored === undefined) {
       absent.set(domain, true, now() + absentMs);
       return undefined;
     }
-    return remember(domain, kept);
+    return rememberPolicy(domain, stored);
   }
 
-  function remember(domain: string, kept: KeptPolicy): Memory {
-    const entry = { kept, isDoubted: false };
-    memory.set(domain, entry, expiryOf(kept));
+  function rememberPolicy(domain: string, stored: StoredPolicy): KnownPolicy {
+    const entry = { stored, mayBeOutdated: false };
+    memory.set(domain, entry, expiryOf(stored));
     return entry;
   }
 
-  function fetchUnlessFailed(domain: string, id: string, old: Memory | undefined): Promise<FoundPolicy> {
+  function fetchUnlessFailed(domain: string, id: string, old: KnownPolicy | undefined): Promise<FoundPolicy> {
     const reason = failures.get(`${domain} ${id}`, now());
-    if (reason !== undefined) return Promise.resolve(otherwise(old, reason));
+    if (reason !== undefined) return Promise.resolve(fallBackTo(old, reason));
     const key = `${domain} ${id}`;
     let fetch = fetching.get(key);
     if (fetch === undefined) {
@@ -113,16 +114,20 @@ export function createStsPolicies(deps: StsDeps): StsPolicies {
     return fetch;
   }
 
-  async function fetchAndKeep(domain: string, id: string, old: Memory | undefined): Promise<FoundPolicy> {
+  async function fetchAndKeep(
+    domain: string,
+    id: string,
+    old: KnownPolicy | undefined,
+  ): Promise<FoundPolicy> {
     const fetched = await deps.fetch(domain, closing.signal);
     if (fetched.kind === "failed") {
       failures.set(`${domain} ${id}`, fetched.reason, now() + refetchMs);
-      return otherwise(old, fetched.reason);
+      return fallBackTo(old, fetched.reason);
     }
-    const kept = { id, policy: fetched.policy, text: fetched.text, fetchedAtMs: now() };
-    const entry = remember(domain, kept);
-    // A disk that is full must not keep mail from its policy: memory has it.
-    await files.write(domain, kept).catch(() => {});
+    const stored = { id, policy: fetched.policy, text: fetched.text, fetchedAtMs: now() };
+    const entry = rememberPolicy(domain, stored);
+    // When the disk is full, the policy in memory still applies.
+    await files.write(domain, stored).catch(() => {});
     prune();
     return found(entry);
   }
@@ -137,17 +142,17 @@ export function createStsPolicies(deps: StsDeps): StsPolicies {
     find,
     refetchPolicy(domain) {
       const entry = memory.get(domain, now());
-      if (entry !== undefined) entry.isDoubted = true;
+      if (entry !== undefined) entry.mayBeOutdated = true;
     },
     close: () => closing.abort(),
   };
 }
 
-function found({ kept }: Memory): FoundPolicy {
-  return { kind: "policy", policy: kept.policy };
+function found({ stored }: KnownPolicy): FoundPolicy {
+  return { kind: "policy", policy: stored.policy };
 }
 
-/** RFC 8461 §3.3: when no other can be had, the one that we have applies; without one, there is none. */
-function otherwise(old: Memory | undefined, reason: string): FoundPolicy {
+/** RFC 8461 §3.3: when the fetch fails, the known policy applies, if there is one. */
+function fallBackTo(old: KnownPolicy | undefined, reason: string): FoundPolicy {
   return old === undefined ? { kind: "none", reason } : found(old);
 }

@@ -1,14 +1,14 @@
 /**
- * MTA-STS policies on disk, a file for each domain, so that a restart does not forget them (RFC 8461 §10.2: who is cut
- * off from the policy host at the first contact gets no protection). All processes of a host share the directory.
+ * MTA-STS policies on disk, a file for each domain, so that they survive a restart (RFC 8461 §10.2: without a known
+ * policy, an attacker who blocks the policy host defeats MTA-STS). All processes of a machine share the directory.
  */
 import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { parseStsPolicy, type StsPolicy } from "./policy.ts";
 
-export interface KeptPolicy {
-  /** From the TXT record that led to it. */
+export interface StoredPolicy {
+  /** Of the TXT record that announced it. */
   id: string;
   policy: StsPolicy;
   /** As it was fetched. */
@@ -23,24 +23,24 @@ const fileSchema = z.object({
   text: z.string(),
 });
 const suffix = ".json";
-/** Hosts that share the directory may disagree by so much. */
+/** How much the clocks of machines that share the directory may differ. */
 const clockSlackMs = 3_600_000;
 /** Domain names have 253 octets at most, and file names 255. */
 const maxNameOctets = 240;
-/** Names that are safe as file names; others are not kept. */
+/** Domains that are safe as file names; policies of others are not stored. */
 const safeName = /^[a-z0-9_][a-z0-9._-]*$/;
 
-/** A policy that holds for no time at all would be fetched for every message. */
+/** Shortest life of a policy: one with max_age 0 would be fetched for every message. */
 const leastAgeSeconds = 60;
 
-/** @returns the moment at which it must not be used any more, epoch milliseconds */
-export function expiryOf({ policy, fetchedAtMs }: KeptPolicy): number {
+/** @returns when the policy expires, epoch milliseconds */
+export function expiryOf({ policy, fetchedAtMs }: StoredPolicy): number {
   return fetchedAtMs + Math.max(policy.maxAgeSeconds, leastAgeSeconds) * 1000;
 }
 
 export class PolicyFiles {
   readonly #directory: string;
-  /** Files that prune() leaves at most. */
+  /** Most files that prune() leaves. */
   readonly #limit: number;
   #writes = 0;
 
@@ -49,8 +49,8 @@ export class PolicyFiles {
     this.#limit = limit;
   }
 
-  /** @returns `undefined` when there is none that can be read and still holds: it can be fetched again */
-  async read(domain: string, nowMs: number): Promise<KeptPolicy | undefined> {
+  /** @returns `undefined` when there is no readable policy that is still valid: the caller fetches it again */
+  async read(domain: string, nowMs: number): Promise<StoredPolicy | undefined> {
     const file = this.#fileOf(domain);
     if (file === undefined) return undefined;
     try {
@@ -61,20 +61,20 @@ export class PolicyFiles {
   }
 
   /** @throws Error when it cannot be written */
-  async write(domain: string, { id, text, fetchedAtMs }: KeptPolicy): Promise<void> {
+  async write(domain: string, { id, text, fetchedAtMs }: StoredPolicy): Promise<void> {
     const file = this.#fileOf(domain);
     if (file === undefined) return;
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    // Not synced: what a crash takes is fetched again.
+    // Not synced: a policy that a crash loses is fetched again.
     const temporary = path.join(this.#directory, `.${process.pid}.${this.#writes++}.tmp`);
     await writeFile(temporary, JSON.stringify({ version: 1, id, fetchedAtMs, text }), { mode: 0o600 });
     await rename(temporary, file);
   }
 
-  /** Removes what has expired, and the oldest of what is too much. */
+  /** Removes expired policies, then the oldest above the limit. */
   async prune(nowMs: number): Promise<void> {
     const names = await readdir(this.#directory).catch(() => []);
-    const kept: { file: string; modifiedMs: number }[] = [];
+    const stored: { file: string; modifiedMs: number }[] = [];
     for (const name of names) {
       const file = path.join(this.#directory, name);
       const stats = await stat(file).catch(() => undefined);
@@ -82,10 +82,10 @@ export class PolicyFiles {
       const isLeftOver = name.startsWith(".") && nowMs - stats.mtimeMs > 60_000;
       const text = name.endsWith(suffix) ? await readFile(file, "utf8").catch(() => "") : undefined;
       if (isLeftOver || (text !== undefined && decode(text, nowMs) === undefined)) await remove(file);
-      else if (text !== undefined) kept.push({ file, modifiedMs: stats.mtimeMs });
+      else if (text !== undefined) stored.push({ file, modifiedMs: stats.mtimeMs });
     }
-    kept.sort((a, b) => a.modifiedMs - b.modifiedMs);
-    for (const { file } of kept.slice(0, Math.max(0, kept.length - this.#limit))) await remove(file);
+    stored.sort((a, b) => a.modifiedMs - b.modifiedMs);
+    for (const { file } of stored.slice(0, Math.max(0, stored.length - this.#limit))) await remove(file);
   }
 
   #fileOf(domain: string): string | undefined {
@@ -94,7 +94,7 @@ export class PolicyFiles {
   }
 }
 
-function decode(text: string, nowMs: number): KeptPolicy | undefined {
+function decode(text: string, nowMs: number): StoredPolicy | undefined {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -106,13 +106,13 @@ function decode(text: string, nowMs: number): KeptPolicy | undefined {
   const parsed = parseStsPolicy(file.data.text);
   if (parsed.kind !== "policy") return undefined;
   const { id, text: policyText, fetchedAtMs } = file.data;
-  // The clock was wrong then, and the policy would hold for nobody knows how long.
+  // The clock was wrong when it was stored, so its age is unknown.
   if (fetchedAtMs > nowMs + clockSlackMs) return undefined;
-  const kept = { id, text: policyText, policy: parsed.policy, fetchedAtMs };
-  return expiryOf(kept) > nowMs ? kept : undefined;
+  const stored = { id, text: policyText, policy: parsed.policy, fetchedAtMs };
+  return expiryOf(stored) > nowMs ? stored : undefined;
 }
 
-/** Another process may have been quicker. */
+/** The file may be gone: another process prunes too. */
 async function remove(file: string): Promise<void> {
   await unlink(file).catch(() => {});
 }

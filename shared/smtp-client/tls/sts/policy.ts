@@ -1,17 +1,17 @@
-/** An MTA-STS policy (RFC 8461 §3.2): strictly read, since it comes from anybody. Pure. */
+/** MTA-STS records and policies (RFC 8461 §3.1, §3.2): strict parsers, since anybody may have written them. Pure. */
 
 export interface StsPolicy {
   mode: "enforce" | "testing" | "none";
-  /** Patterns in lower case: `mx.example.com`, or `*.example.com` for one label more. Never empty but in mode none. */
+  /** Patterns in lower case: `mx.example.com`, or `*.example.com` for one label more. Empty only in mode none. */
   mx: string[];
   maxAgeSeconds: number;
 }
 
 export type ParsedPolicy = { kind: "policy"; policy: StsPolicy } | { kind: "invalid"; reason: string };
 
-/** RFC 8461 §3.2: about a year. More is taken for this. */
+/** RFC 8461 §3.2: about a year; longer ages are cut to it. */
 const maxMaxAgeSeconds = 31_557_600;
-/** No domain has so many; the policy of one that says so is no policy. */
+/** Patterns of a policy; one with more is refused. */
 const maxMxPatterns = 500;
 
 const label = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?";
@@ -25,7 +25,7 @@ export function parseStsPolicy(text: string): ParsedPolicy {
   const mx = new Set<string>();
   for (const raw of text.split(/\r?\n/)) {
     const trimmed = raw.replace(/[ \t]+$/, "");
-    // Not in the grammar, yet editors leave an empty line behind.
+    // Not in the grammar, but editors leave empty lines.
     if (trimmed === "") continue;
     const match = line.exec(trimmed);
     const [, name = "", value = ""] = match ?? [];
@@ -62,6 +62,34 @@ export function listsHost(policy: StsPolicy, host: string): boolean {
   const dot = name.indexOf(".");
   const wildcard = dot > 0 ? `*${name.slice(dot)}` : undefined;
   return policy.mx.some((pattern) => pattern === name || pattern === wildcard);
+}
+
+/** The TXT record at `_mta-sts.domain` (RFC 8461 §3.1). Another `id` means another policy. */
+export type StsRecord = { kind: "id"; id: string } | { kind: "none"; reason: string };
+
+/** RFC 8461 §3.1, sts-id and sts-ext: the fields after the version. */
+const field = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=([\x21-\x3a\x3c\x3e-\x7e]+)$/;
+const idValue = /^[A-Za-z0-9]{1,32}$/;
+
+/** @param records  every TXT record of the name, its strings joined */
+export function readStsRecords(records: readonly string[]): StsRecord {
+  // Zones with a wildcard have other TXT records at this name too.
+  const candidates = records.filter((record) => /^v=STSv1[ \t]*;/.test(record));
+  const [record] = candidates;
+  if (record === undefined) return { kind: "none", reason: "no MTA-STS record" };
+  // RFC 8461 §3.1: several records count as none.
+  if (candidates.length > 1) return { kind: "none", reason: "more than one MTA-STS record" };
+  const [, ...rest] = record.split(";").map((part) => part.replace(/^[ \t]+|[ \t]+$/g, ""));
+  if (rest.at(-1) === "") rest.pop();
+  let id: string | undefined;
+  for (const part of rest) {
+    const match = field.exec(part);
+    if (match === null) return { kind: "none", reason: "a malformed MTA-STS record" };
+    if (match[1] === "id") id ??= match[2];
+  }
+  if (id === undefined || !idValue.test(id))
+    return { kind: "none", reason: "an MTA-STS record without an id" };
+  return { kind: "id", id };
 }
 
 function invalid(reason: string): ParsedPolicy {

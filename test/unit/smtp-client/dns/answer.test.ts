@@ -20,7 +20,7 @@ const reply = (given: Partial<DnsReply>): DnsReply => ({
 });
 const read = (given: Partial<DnsReply>) => readReply("x.test", "A", reply(given));
 
-test("records are found with the least of their TTLs", () => {
+test("an answer has the smallest TTL of its records", () => {
   const answers = [a("x.test", "192.0.2.1", 300), a("x.test", "192.0.2.2", 60)];
   assert.deepEqual(read({ answers }), { kind: "records", records: answers, ttl: 60, owner: "x.test" });
 });
@@ -31,7 +31,7 @@ test("CNAMEs are followed within the reply, and their TTL counts", () => {
   assert.deepEqual(read({ answers }), { kind: "records", records: [end], ttl: 10, owner: "z.test" });
 });
 
-test("who asks for a CNAME gets it, not what it leads to", () => {
+test("a question for a CNAME is answered with it, not followed", () => {
   const alias = cname("x.test", "y.test", 10);
   const answers = [alias, a("y.test", "192.0.2.1")];
   const reading = readReply("x.test", "CNAME", reply({ answers }));
@@ -42,45 +42,45 @@ test("records of another name are no answer", () => {
   assert.equal(read({ answers: [a("evil.test", "192.0.2.66")], authorities: [soa(60, 60)] }).kind, "nodata");
 });
 
-test("a reply that stops at a CNAME asks for its target", () => {
+test("a reply that stops at a CNAME leads to another question", () => {
   assert.deepEqual(read({ answers: [cname("x.test", "y.test", 30)] }), {
     kind: "alias",
-    target: "y.test",
+    name: "y.test",
     ttl: 30,
   });
 });
 
-test("a CNAME whose target has no such records is NODATA, not a reason to ask again", () => {
+test("a CNAME to a name without such records is NODATA, and no further question", () => {
   const given = { answers: [cname("x.test", "y.test")], authorities: [soa(60, 60)] };
   assert.equal(read(given).kind, "nodata");
 });
 
-test("NXDOMAIN behind a CNAME speaks of its end (RFC 6604 §3)", () => {
+test("NXDOMAIN after a CNAME is about the last name (RFC 6604 §3)", () => {
   assert.equal(read({ rcode: 3, answers: [cname("x.test", "y.test")] }).kind, "nxdomain");
 });
 
-test("a loop of CNAMEs cannot be told", () => {
+test("a loop of CNAMEs is a failure", () => {
   const answers = [cname("x.test", "y.test"), cname("y.test", "x.test")];
   assert.equal(read({ answers }).kind, "failure");
 });
 
-test("a chain of CNAMEs without end cannot be told", () => {
+test("an endless chain of CNAMEs is a failure", () => {
   const answers = Array.from({ length: 30 }, (_, i) => cname(i === 0 ? "x.test" : `n${i}`, `n${i + 1}`));
   assert.equal(read({ answers }).kind, "failure");
 });
 
-test("negative answers hold for the lesser of the SOA's TTL and minimum (RFC 2308 §5)", () => {
+test("negative answers are valid for the smaller of the SOA's TTL and minimum (RFC 2308 §5)", () => {
   assert.deepEqual(read({ authorities: [soa(600, 60)] }), { kind: "nodata", ttl: 60 });
   assert.deepEqual(read({ rcode: 3, authorities: [soa(30, 60)] }), { kind: "nxdomain", ttl: 30 });
 });
 
-test("a referral is no answer: it does not say that there is nothing (RFC 2308 §2.2)", () => {
+test("a referral is a failure, not a negative answer (RFC 2308 §2.2)", () => {
   const ns: ReplyRecord = { name: "test", type: "NS", ttl: 60 };
   assert.equal(read({ authorities: [ns] }).kind, "failure");
   assert.equal(read({ authorities: [ns, soa(60, 60)] }).kind, "nodata");
 });
 
-test("a negative answer without an SOA is not kept (RFC 2308 §5)", () => {
+test("a negative answer without an SOA is not cached (RFC 2308 §5)", () => {
   assert.deepEqual(read({ rcode: 3 }), { kind: "nxdomain", ttl: undefined });
 });
 
@@ -88,13 +88,13 @@ test("SERVFAIL, REFUSED and the like are failures", () => {
   for (const rcode of [1, 2, 4, 5, 9]) assert.equal(read({ rcode }).kind, "failure");
 });
 
-test("names go out in lower case, as A-labels, without the final dot", () => {
+test("names are sent in lower case, as A-labels, without the final dot", () => {
   assert.equal(wireName("Example.ORG.", domainToASCII), "example.org");
   assert.equal(wireName("bücher.example", domainToASCII), "xn--bcher-kva.example");
   assert.equal(wireName("_mta-sts.example.org", domainToASCII), "_mta-sts.example.org");
 });
 
-test("what cannot be a name is not asked for (RFC 1035 §2.3.4)", () => {
+test("text that cannot be a name is not asked for (RFC 1035 §2.3.4)", () => {
   const long = `${"a.".repeat(127)}aa`;
   for (const bad of [
     "",

@@ -10,7 +10,7 @@ test("an entry is there until it expires", () => {
   assert.equal(cache.size, 0);
 });
 
-test("a full cache gives up the oldest entry", () => {
+test("a full cache drops its oldest entry", () => {
   const cache = new TtlCache<string>(2);
   cache.set("a", "1", 1000);
   cache.set("b", "2", 1000);

@@ -93,7 +93,7 @@ test("a connection is shared only where next hop, TLS, credentials, HELO name an
   assert.equal(new Set(keys).size, keys.length);
 });
 
-test("a destination is reached by its hosts, and by the client's address where a delivery is hidden", () => {
+test("reachability is remembered by hosts, and by the client's address where a delivery is hidden", () => {
   const mx = identifyNextHop({ kind: "mx", domain: "a.test" });
   assert.equal(reachabilityKeyOf(mx, ""), "mx a.test");
   assert.equal(reachabilityKeyOf(mx, "192.0.2.7"), "mx a.test from 192.0.2.7");

@@ -50,7 +50,7 @@ test("a null MX rejects with 5.1.10 (RFC 7505 §4.2)", () => {
   assert.equal(names(found(mx(0, ""))), "5.1.10");
 });
 
-test("a null MX beside real hosts is passed over (RFC 7505 §3)", () => {
+test("a null MX beside real hosts is ignored (RFC 7505 §3)", () => {
   assert.deepEqual(names(found(mx(0, ""), mx(10, "a"))), ["a"]);
 });
 
@@ -60,22 +60,22 @@ test("a domain that does not exist rejects with 5.1.2", () => {
   assert.equal(names(nxdomain), "5.1.2");
 });
 
-test("a DNS that cannot tell defers with 4.4.3", () => {
+test("a failed look-up defers with 4.4.3", () => {
   const decision = decide(unavailable);
   assert.equal(decision.kind, "deferred");
   assert.equal(names(unavailable), "4.4.3");
 });
 
-test("the own name among the MXs drops it and all that are not better (RFC 5321 §5.1)", () => {
+test("the gateway among the MX hosts is dropped, with all that are not preferred to it (RFC 5321 §5.1)", () => {
   const answer = found(mx(10, "a"), mx(20, "gw.example.net"), mx(20, "same"), mx(30, "worse"));
   assert.deepEqual(names(answer), ["a"]);
 });
 
-test("the own name as the best MX rejects with 5.4.6", () => {
+test("the gateway as the best MX rejects with 5.4.6", () => {
   assert.equal(names(found(mx(10, "gw.example.net"), mx(10, "same"), mx(20, "worse"))), "5.4.6");
 });
 
-test("the own name without MX records rejects with 5.4.6 too: it would be its own implicit MX", () => {
+test("the gateway's own name without MX records rejects with 5.4.6: it would be its own implicit MX", () => {
   const own = (name: string) => decideMx("gw.example.net", nodata, name, () => 0, 1);
   for (const name of ["gw.example.net", "GW.example.net", "gw.example.net."]) {
     const decision = own(name);
@@ -83,16 +83,16 @@ test("the own name without MX records rejects with 5.4.6 too: it would be its ow
   }
 });
 
-test("a name that occurs twice is tried once, where it is best", () => {
+test("a name that occurs twice is tried once, at its best preference", () => {
   assert.deepEqual(names(found(mx(20, "a"), mx(10, "a"), mx(15, "b"))), ["a", "b"]);
 });
 
-test("IPv4 and IPv6 addresses are tried in turn", () => {
+test("IPv4 and IPv6 addresses alternate", () => {
   const decision = decideAddresses(found("192.0.2.1", "192.0.2.2"), found("2001:db8::1"), () => 0);
   assert.deepEqual(decision, { kind: "addresses", addresses: ["192.0.2.1", "2001:db8::1", "192.0.2.2"] });
 });
 
-test("one address is enough, though the DNS cannot tell about the other family", () => {
+test("one address is enough, though the look-up of the other family fails", () => {
   assert.deepEqual(
     decideAddresses(found("192.0.2.1"), unavailable, () => 0),
     {
@@ -102,13 +102,13 @@ test("one address is enough, though the DNS cannot tell about the other family",
   );
 });
 
-test("no address of one family and no answer about the other is 'cannot tell'", () => {
+test("no address of one family and a failed look-up of the other is a failed look-up", () => {
   assert.equal(decideAddresses(nodata, unavailable, () => 0).kind, "unavailable");
   assert.equal(decideAddresses(unavailable, nodata, () => 0).kind, "unavailable");
   assert.equal(decideAddresses(nodata, nxdomain, () => 0).kind, "none");
 });
 
-test("without any address: 5.4.4 for a domain, deferred when something could not be told or is our own mistake", () => {
+test("without any address: 5.4.4 for a domain, deferred after a failed look-up or for a configured host", () => {
   const how = (kind: "mx" | "implicit" | "configured", reasons: string[] = []) => {
     const outcome = noAddress("example.org", kind, reasons, 1);
     return `${outcome.kind} ${outcome.diagnosis.status}`;
@@ -129,7 +129,7 @@ test("address literals are addresses (RFC 5321 §4.1.3)", () => {
   }
 });
 
-test("a delivery in the client's name goes to servers of its own family first, otherwise in their order", () => {
+test("a delivery from the client's address tries servers of its family first, otherwise in their order", () => {
   const servers = [
     "203.0.113.25",
     "2001:db8:113::25",

@@ -5,8 +5,8 @@ import type { TlsLevel } from "../../../../shared/routing/next-hop.ts";
 import {
   decideHost,
   levelForRequireTls,
-  looksFor,
   type Published,
+  policiesToLookUp,
   testingFailure,
   tlsPolicy,
   unpublished,
@@ -17,7 +17,7 @@ type Level = (typeof levels)[number];
 const session = (level: Level, hasPassword: boolean, isLocal: boolean) =>
   tlsPolicy(unpublished(level), hasPassword, isLocal);
 
-test("without a password, level may goes on in clear text where TLS is not to be had (RFC 7435)", () => {
+test("without a password, level may continues in clear text where TLS fails (RFC 7435)", () => {
   const { tries, needs, fallsBack } = session("may", false, false);
   assert.deepEqual({ tries, needs, fallsBack }, { tries: true, needs: false, fallsBack: true });
 });
@@ -35,7 +35,7 @@ test("a password is never sent in clear text after a failed handshake", () => {
   }
 });
 
-test("above may nothing goes without TLS, and above require nothing without proof", () => {
+test("levels above may need TLS, and levels above require need proof", () => {
   for (const level of ["require", "verify", "dane", "mta-sts"] as const) {
     const { needs, fallsBack, verifies } = session(level, false, false);
     assert.deepEqual(
@@ -115,7 +115,7 @@ for (const [daneIs, stsIs, expected] of [
   });
 }
 
-test("a DANE trust anchor may vouch for the base domain, which is for SNI, and for the domain (RFC 7672 §3.2.3, §8.1)", () => {
+test("a DANE trust anchor may certify the base domain, which is sent as SNI, and the domain (RFC 7672 §3.2.3, §8.1)", () => {
   const decision = decideHost("may", { dane: dane.usable, sts: { kind: "none", reason: "" } }, [
     "example.test",
     "base.test",
@@ -124,7 +124,7 @@ test("a DANE trust anchor may vouch for the base domain, which is for SNI, and f
   assert.deepEqual(decision.tls.proof.names, ["base.test", "example.test"]);
 });
 
-test("MTA-STS wants the name in a subject alternative name, verify takes the common name too (RFC 8461 §4.2)", () => {
+test("MTA-STS requires a subject alternative name, level verify accepts the common name too (RFC 8461 §4.2)", () => {
   const none = { kind: "none", reason: "" } as const;
   const enforce = { kind: "policy", mode: "enforce", listsHost: true } as const;
   const bySts = decideHost("may", { dane: none, sts: enforce });
@@ -133,30 +133,30 @@ test("MTA-STS wants the name in a subject alternative name, verify takes the com
   assert.deepEqual(byName.kind === "host" && byName.tls.proof, { kind: "pkix", dnsIdOnly: false });
 });
 
-test("what is published is looked for under every level but none, unless it is switched off", () => {
+test("published policies are looked up at every level but none, unless switched off", () => {
   const on = { dane: true, mtaSts: true };
   const off = { dane: false, mtaSts: false };
-  const wish = (level: TlsLevel, ignoresPublished = false) => ({ level, ignoresPublished });
-  assert.deepEqual(looksFor(wish("none"), on), off);
+  const requirements = (level: TlsLevel, ignoresPublished = false) => ({ level, ignoresPublished });
+  assert.deepEqual(policiesToLookUp(requirements("none"), on), off);
   for (const level of ["may", "require", "verify"] as const) {
-    assert.deepEqual(looksFor(wish(level), on), on);
-    assert.deepEqual(looksFor(wish(level), off), off);
+    assert.deepEqual(policiesToLookUp(requirements(level), on), on);
+    assert.deepEqual(policiesToLookUp(requirements(level), off), off);
   }
-  assert.deepEqual(looksFor(wish("dane"), off), { dane: true, mtaSts: false });
-  assert.deepEqual(looksFor(wish("mta-sts"), off), { dane: false, mtaSts: true });
+  assert.deepEqual(policiesToLookUp(requirements("dane"), off), { dane: true, mtaSts: false });
+  assert.deepEqual(policiesToLookUp(requirements("mta-sts"), off), { dane: false, mtaSts: true });
   // RFC 8689 §8.4: as if we knew neither; what the operator insists on stays.
-  assert.deepEqual(looksFor(wish("may", true), on), off);
-  assert.deepEqual(looksFor(wish("dane", true), on), { dane: true, mtaSts: false });
+  assert.deepEqual(policiesToLookUp(requirements("may", true), on), off);
+  assert.deepEqual(policiesToLookUp(requirements("dane", true), on), { dane: true, mtaSts: false });
 });
 
-test("REQUIRETLS asks for proof whatever the level (RFC 8689 §4.2.1)", () => {
+test("REQUIRETLS needs proof at every level (RFC 8689 §4.2.1)", () => {
   for (const level of ["none", "may", "require", "verify"] as const) {
     assert.equal(levelForRequireTls(level), "verify");
   }
   assert.equal(levelForRequireTls("dane"), "dane");
 });
 
-test("a policy in testing says what enforce would have refused (RFC 8461 §5)", () => {
+test("a policy in mode testing reports what enforce would have refused (RFC 8461 §5)", () => {
   assert.equal(testingFailure({ listsHost: true }, { verified: true }), undefined);
   assert.match(testingFailure({ listsHost: false }, { verified: true }) ?? "", /does not list/);
   assert.match(testingFailure({ listsHost: true }, undefined) ?? "", /no TLS/);

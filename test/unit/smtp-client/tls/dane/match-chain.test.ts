@@ -44,13 +44,13 @@ function result({ chain, records, names = ["mx.test"], nowMs = Date.now() }: Cas
 const kinds = [0, 1].flatMap((selector) => [0, 1, 2].map((matching) => [selector, matching] as const));
 
 for (const [selector, matching] of kinds) {
-  test(`3 ${selector} ${matching}: the server's own certificate or key, and nobody else's (RFC 7672 §3.1.1)`, () => {
+  test(`3 ${selector} ${matching}: matches the server's own certificate or key and no other (RFC 7672 §3.1.1)`, () => {
     const records = [tlsaOf(lone, 3, selector, matching)];
     assert.equal(result({ chain: [lone], records }), `3 ${selector} ${matching}`);
     assert.match(result({ chain: [server, between], records }), /in none of its TLSA records/);
   });
 
-  test(`2 ${selector} ${matching}: an authority in the chain that is shown (RFC 7672 §3.1.2)`, () => {
+  test(`2 ${selector} ${matching}: matches an authority in the chain that the server sends (RFC 7672 §3.1.2)`, () => {
     const chain = [server, between, authority];
     const kind = `2 ${selector} ${matching}`;
     assert.equal(result({ chain, records: [tlsaOf(authority, 2, selector, matching)] }), kind);
@@ -60,24 +60,24 @@ for (const [selector, matching] of kinds) {
   });
 }
 
-test("usage 3 asks neither for the name nor for the dates of the certificate (RFC 7672 §3.1.1)", () => {
+test("usage 3 checks neither the name nor the dates of the certificate (RFC 7672 §3.1.1)", () => {
   const records = [tlsaOf(lone, 3, 1, 1)];
   assert.equal(result({ chain: [lone], records, names: ["mx.test"], nowMs: longAgoMs }), "3 1 1");
 });
 
-test("usage 2 asks for the name: any of those that lead to the server (RFC 7672 §3.2.3)", () => {
+test("usage 2 checks the name: any of those that lead to the server (RFC 7672 §3.2.3)", () => {
   const records = [tlsaOf(authority, 2, 0, 1)];
   const chain = [server, between, authority];
   assert.equal(result({ chain, records, names: ["base.test", "mx.test"] }), "2 0 1");
   assert.match(result({ chain, records, names: ["base.test"] }), /not for base.test/);
 });
 
-test("usage 2 asks for dates that hold (RFC 7671 §5.2)", () => {
+test("usage 2 checks the dates (RFC 7671 §5.2)", () => {
   const records = [tlsaOf(authority, 2, 0, 1)];
   assert.match(result({ chain: [server, between, authority], records, nowMs: longAgoMs }), /expired/);
 });
 
-test("usage 2 asks for a certificate that is for servers", () => {
+test("usage 2 needs a certificate for servers", () => {
   const client = issuedBy(authority, { names: ["mx.test"], purpose: "clientAuth" });
   const records = [tlsaOf(authority, 2, 0, 1)];
   assert.match(result({ chain: [client, authority], records }), /not for TLS servers/);
@@ -85,14 +85,14 @@ test("usage 2 asks for a certificate that is for servers", () => {
   assert.equal(result({ chain: [forServers, authority], records }), "2 0 1");
 });
 
-test("an anchor that the record holds as a whole need not be shown (RFC 7671 §5.2.2, §5.2.3)", () => {
+test("an anchor that the record contains in full need not be sent (RFC 7671 §5.2.2, §5.2.3)", () => {
   assert.equal(result({ chain: [server, between], records: [tlsaOf(authority, 2, 0, 0)] }), "2 0 0");
   assert.equal(result({ chain: [server, between], records: [tlsaOf(authority, 2, 1, 0)] }), "2 1 0");
   assert.match(result({ chain: [server, between], records: [tlsaOf(authority, 2, 0, 1)] }), /trust anchors/);
   assert.match(result({ chain: [server, between], records: [tlsaOf(stranger, 2, 1, 0)] }), /trust anchors/);
 });
 
-test("who only shows somebody's authority is not its server", () => {
+test("a server that only sends somebody's authority is not authenticated", () => {
   const records = [tlsaOf(authority, 2, 0, 1)];
   const forged = issuedBy(stranger, { names: ["mx.test"] });
   assert.match(result({ chain: [forged, authority], records }), /trust anchors/);
@@ -102,7 +102,7 @@ test("who only shows somebody's authority is not its server", () => {
   assert.match(result({ chain: [better, authority], records }), /trust anchors/);
 });
 
-test("a server's certificate issues no others, even under an anchor", () => {
+test("a server's certificate issues no other certificates, even under an anchor", () => {
   const leaf = issuedBy(authority, { names: ["leaf.test"] });
   const forged = issuedBy(leaf, { names: ["mx.test"] });
   assert.match(
@@ -111,11 +111,11 @@ test("a server's certificate issues no others, even under an anchor", () => {
   );
 });
 
-test("what the record holds may be no certificate and no key", () => {
+test("a record with neither a certificate nor a key matches nothing", () => {
   const records = ["2 0 0 00ff", "2 1 0 00ff", "3 0 0 00ff"];
   assert.match(result({ chain: [server, between], records }), /trust anchors/);
 });
 
-test("a server that shows no certificate matches nothing", () => {
+test("a server without a certificate matches nothing", () => {
   assert.match(result({ chain: [], records: [tlsaOf(server, 3, 1, 1)] }), /no certificate/);
 });

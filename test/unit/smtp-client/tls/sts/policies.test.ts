@@ -74,7 +74,7 @@ test("a policy is fetched once while its id stays (RFC 8461 §3.1)", async () =>
   assert.equal(fetches, 1);
 });
 
-test("many at once share one fetch", async () => {
+test("simultaneous look-ups share one fetch", async () => {
   const policies = start();
   await Promise.all(Array.from({ length: 20 }, () => modeOf(policies)));
   assert.equal(fetches, 1);
@@ -88,7 +88,7 @@ test("another id brings another policy (RFC 8461 §3.1)", async () => {
   assert.equal(await modeOf(policies), "testing");
 });
 
-test("a policy that we have outlives its record, and its policy host (RFC 8461 §3.1, §3.3)", async () => {
+test("a known policy outlives its record and its policy host (RFC 8461 §3.1, §3.3)", async () => {
   const policies = start();
   await modeOf(policies);
   served = { kind: "failed", reason: "connection refused" };
@@ -98,7 +98,7 @@ test("a policy that we have outlives its record, and its policy host (RFC 8461 �
   }
 });
 
-test("a policy ends with its max_age (RFC 8461 §3.2)", async () => {
+test("a policy expires after its max_age (RFC 8461 §3.2)", async () => {
   const policies = start();
   await modeOf(policies);
   records = nodata;
@@ -109,7 +109,7 @@ test("a policy ends with its max_age (RFC 8461 §3.2)", async () => {
   assert.equal(await modeOf(start()), "none found");
 });
 
-test("a policy in use is fetched again each day, and nobody waits for it (RFC 8461 §10.2)", async () => {
+test("a policy in use is fetched again each day, in the background (RFC 8461 §10.2)", async () => {
   const policies = start();
   await modeOf(policies);
   nowMs += day;
@@ -120,7 +120,7 @@ test("a policy in use is fetched again each day, and nobody waits for it (RFC 84
   assert.equal(await modeOf(policies), "testing");
 });
 
-test("a policy in doubt is fetched again although its id stayed, at most every five minutes (RFC 8461 §5)", async () => {
+test("a policy that may be outdated is fetched again although its id is the same, at most every five minutes (RFC 8461 §5)", async () => {
   const policies = start();
   await modeOf(policies);
   served = serving(policyText("none", []));
@@ -142,7 +142,7 @@ test("a fetch that failed is not tried again for five minutes (RFC 8461 §3.3)",
   assert.equal(await modeOf(policies), "enforce");
 });
 
-test("a name server that does not answer is left alone for a minute", async () => {
+test("a name server that does not answer is not asked again for a minute", async () => {
   const policies = start();
   records = { kind: "unavailable", reason: "no answer" };
   for (let i = 0; i < 3; i++) assert.equal(await modeOf(policies), "none found");
@@ -157,7 +157,7 @@ test("a restart keeps the policies, even when record and policy host are out of 
   assert.equal(fetches, 1);
 });
 
-test("a file that is damaged, or not what we wrote, is as none", async () => {
+test("a damaged or foreign file is ignored", async () => {
   await modeOf(start());
   for (const text of ["", "{", "[]", '{"version":1,"id":"1","fetchedAtMs":0,"text":"mode: enforce"}']) {
     await writeFile(path.join(directory, "example.test.json"), text);
@@ -167,7 +167,7 @@ test("a file that is damaged, or not what we wrote, is as none", async () => {
   }
 });
 
-test("a clock that was wrong when it was kept does not make a policy hold for ever", async () => {
+test("a wrong clock at storage does not make a policy valid for ever", async () => {
   const realMs = nowMs;
   nowMs += 1000 * day;
   await modeOf(start());
@@ -176,12 +176,12 @@ test("a clock that was wrong when it was kept does not make a policy hold for ev
   assert.equal(await modeOf(start()), "none found");
 });
 
-test("a directory that cannot be written keeps no mail from its policy", async () => {
+test("policies apply although the directory cannot be written", async () => {
   await writeFile(directory, "a file in its place");
   assert.equal(await modeOf(start()), "enforce");
 });
 
-test("names that are no file names are not kept, and found all the same", async () => {
+test("policies of names that are no file names are found, but not stored", async () => {
   const policies = start();
   for (const domain of ["../evil.test", ".hidden.test", "a".repeat(250)]) {
     assert.equal((await policies.find(domain)).kind, "policy");
@@ -189,7 +189,7 @@ test("names that are no file names are not kept, and found all the same", async 
   assert.deepEqual(await readdir(path.dirname(directory)), []);
 });
 
-test("pruning takes what has expired, and the oldest of what is too much", async () => {
+test("pruning removes expired policies, and the oldest above the limit", async () => {
   const files = new PolicyFiles(directory, 2);
   const keep = async (domain: string, maxAgeSeconds: number) => {
     const fetched = serving(policyText("enforce", ["mx.test"], maxAgeSeconds));

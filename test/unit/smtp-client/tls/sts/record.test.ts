@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readStsRecords } from "../../../../../shared/smtp-client/tls/sts/record.ts";
+import { readStsRecords } from "../../../../../shared/smtp-client/tls/sts/policy.ts";
 
 for (const [what, records, id] of [
   ["as in the RFC", ["v=STSv1; id=20160831085700Z;"], "20160831085700Z"],
@@ -27,7 +27,7 @@ for (const [what, records] of [
   ["an empty field", ["v=STSv1;; id=1;"]],
   ["the version not first", ["id=1; v=STSv1;"]],
 ] satisfies [string, string[]][]) {
-  test(`no policy is looked for: ${what} (RFC 8461 §3.1)`, () => {
+  test(`no policy is fetched: ${what} (RFC 8461 §3.1)`, () => {
     assert.equal(readStsRecords(records).kind, "none");
   });
 }

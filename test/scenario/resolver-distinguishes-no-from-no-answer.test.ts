@@ -55,13 +55,13 @@ test("no such name and no such records are different answers", async () => {
   assert.equal((await resolver.a("org")).kind, "nodata", "a name that has only names below it");
 });
 
-test("what cannot be a name does not exist, and nobody is asked", async () => {
+test("text that cannot be a name does not exist, and no server is asked", async () => {
   assert.equal((await resolver.mx("a..b")).kind, "nxdomain");
   assert.equal(zone.queries.length, 0);
 });
 
 for (const behaviour of ["servfail", "refused", "silent", "garbled"] satisfies Behaviour[]) {
-  test(`a server that is ${behaviour} cannot tell, after two tries`, async () => {
+  test(`a server that is ${behaviour} is a failed look-up after two tries`, async () => {
     zone.behave(behaviour);
     const answer = await resolver.mx("example.org");
     assert.equal(answer.kind, "unavailable");
@@ -69,7 +69,7 @@ for (const behaviour of ["servfail", "refused", "silent", "garbled"] satisfies B
   });
 }
 
-test("nobody listening is 'cannot tell', at once", async () => {
+test("a closed port is a failed look-up at once", async () => {
   const closed = await startDnsZone();
   await closed.stop();
   const lonely = createResolver({ servers: [{ host: "127.0.0.1", port: closed.port }], timeoutMs: 60_000 });
@@ -85,7 +85,7 @@ test("CNAMEs are followed, within one reply and over several", async () => {
   assert.equal((await resolver.mx("alias.test")).kind, "nodata");
 });
 
-test("loops of CNAMEs end as 'cannot tell'", async () => {
+test("loops of CNAMEs are a failed look-up", async () => {
   assert.equal((await resolver.a("loop.test")).kind, "unavailable");
   assert.equal((await resolver.a("far.test")).kind, "unavailable");
 });
