@@ -1,10 +1,7 @@
-/**
- * What a notification takes from the original message: its header section, its subject and date, and all of it when
- * that is asked for and small. Closes the streams that it opens.
- */
+/** What a notification takes from the original message: header section, subject and date, and all of it where that is asked for and small. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Envelope } from "../../shared/mail/envelope.ts";
-import type { Body } from "../../shared/spool/spool.ts";
+import { headerSection, readStart } from "../../shared/spool/header-section.ts";
 import type { Original } from "./decide-notifications.ts";
 import type { DsnKind, DsnOriginal } from "./dsn.ts";
 
@@ -31,20 +28,6 @@ export async function describeOriginal(
   };
 }
 
-/** @returns the first `maxBytes` octets, or all of a shorter body */
-export async function readStart(body: Body, maxBytes: number): Promise<Buffer> {
-  if (body.kind === "buffer") return body.bytes.subarray(0, maxBytes);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  // Leaving the loop destroys the stream.
-  for await (const chunk of body.open()) {
-    chunks.push(chunk);
-    size += chunk.length;
-    if (size >= maxBytes) break;
-  }
-  return Buffer.concat(chunks).subarray(0, maxBytes);
-}
-
 /**
  * How much of the original is returned.
  * RFC 3461 §4.3: RET is about failures; other notifications carry the header at most. RFC 8689 §5: a message that
@@ -61,15 +44,6 @@ function attachmentFor(
   const wanted = asked === "FULL" ? "full" : asked === "HDRS" ? "headers" : attach;
   return wanted === "full" && (kind !== "failed" || size > max_attach) ? "headers" : wanted;
 }
-
-/** The header section with its last CRLF, without the empty line. @param start  the message's first octets */
-export function headerSection(start: Buffer): Buffer {
-  if (start.subarray(0, 2).equals(emptyLine)) return start.subarray(0, 0);
-  const end = start.indexOf("\r\n\r\n");
-  return end < 0 ? start : start.subarray(0, end + 2);
-}
-
-const emptyLine = Buffer.from("\r\n");
 
 /** The header section cut between fields so that it has at most `maxBytes`. */
 export function cutToFields(section: Buffer, maxBytes: number): Buffer {

@@ -3,14 +3,17 @@ import type { OutgoingHttpHeaders } from "node:http";
 import { isQueueId } from "../../../shared/mail/queue-id.ts";
 import { parseDeliveryJobId } from "../../../shared/queue/contract/contract.ts";
 import type { InspectedJob } from "../../../shared/queue/operator/rows.ts";
+import { headerSection, readStart } from "../../../shared/spool/header-section.ts";
 import type { AdminDependencies } from "./dependencies.ts";
 import { ask } from "./dependencies.ts";
-import { readHeaderSection } from "./header-section.ts";
 import { describeMessage, messageDetail } from "./message-detail.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
 import { idParams, listQuery, messagePage } from "./schemas.ts";
 import { toJobFilter } from "./selection.ts";
+
+/** Header sections longer than this are cut; servers refuse them long before. */
+const maxHeaderBytes = 64 * 1024;
 
 export function messageRoutes(deps: AdminDependencies): Route[] {
   const { inspector, spool } = deps;
@@ -46,7 +49,8 @@ export function messageRoutes(deps: AdminDependencies): Route[] {
         const { id, jobs } = await findMessage(deps, params.id);
         const { meta, body } = await readMessage(deps, id, jobs);
         const states = await ask(spool.states(id, true));
-        return describeMessage(meta, states, jobs, await readHeaderSection(body));
+        const header = headerSection(await readStart(body, maxHeaderBytes));
+        return describeMessage(meta, states, jobs, header.toString("utf8"));
       },
     }),
     defineRoute({

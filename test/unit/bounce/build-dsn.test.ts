@@ -4,7 +4,8 @@ import { adviceFor } from "../../../services/bounce/advice.ts";
 import { buildDsn } from "../../../services/bounce/build-dsn.ts";
 import type { Dsn } from "../../../services/bounce/dsn.ts";
 import { field, phrase, readable } from "../../../services/bounce/mime.ts";
-import { cutToFields, fieldValue, headerSection } from "../../../services/bounce/original.ts";
+import { cutToFields, fieldValue } from "../../../services/bounce/original.ts";
+import { headerSection } from "../../../shared/spool/header-section.ts";
 import { sampleDsns } from "./sample-dsns.ts";
 
 function sample(name: string): Dsn {

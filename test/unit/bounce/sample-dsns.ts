@@ -1,6 +1,6 @@
 /** One notification of every kind, as values: the golden files show what they look like. */
 import type { Dsn, DsnOriginal, DsnRecipient, RecipientReport } from "../../../services/bounce/dsn.ts";
-import { headerSection } from "../../../services/bounce/original.ts";
+import { headerSection } from "../../../shared/spool/header-section.ts";
 
 const receivedAtMs = Date.UTC(2026, 10, 24, 3, 59, 0);
 const minute = 60_000;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { test } from "node:test";
-import { headerSection, readHeaderSection } from "../../../../services/admin/routes/header-section.ts";
+import { headerSection, readStart } from "../../../shared/spool/header-section.ts";
 
 test("the header section ends at the first empty line", () => {
   const section = (text: string) => headerSection(Buffer.from(text)).toString();
@@ -23,7 +23,7 @@ test("of a message in a file only the start is read, and the file is closed", as
         done(null);
       },
     });
-  const section = await readHeaderSection({ kind: "file", size: 1e9, open });
-  assert.equal(section.length, 64 * 1024);
+  const start = await readStart({ kind: "file", size: 1e9, open }, 64 * 1024);
+  assert.equal(start.length, 64 * 1024);
   assert.ok(destroyed);
 });
