@@ -188,7 +188,7 @@ test("a keeper that dies without a word is replaced when its lease runs out", as
   const reconciler = keep();
   await new Promise((resolve) => setTimeout(resolve, 200));
   assert.equal(reconciler.leading, false);
-  await waitFor("it took over", () => reconciler.leading && scans[0]?.reason === "this keeper took over");
+  await waitFor("it took over", () => reconciler.leading && scans[0]?.reason === "this reconciler took over");
 });
 
 test("what was tried inline waits for its time with its history, also after Redis was emptied", async () => {

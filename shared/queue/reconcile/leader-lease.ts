@@ -1,4 +1,4 @@
-/** A lease in Redis: of all processes that want it, one has it; when that one dies, another gets it. Owns nothing. */
+/** A lease in Redis: of all processes that ask for it, one has it; when that one dies, another gets it. Owns nothing. */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { RedisConnection } from "../../runtime/redis.ts";
@@ -15,7 +15,7 @@ export class Lease {
   readonly #redis: RedisConnection;
   readonly #key: string;
   readonly #durationMs: number;
-  /** Tells operators who has it. */
+  /** Shows operators which process has it. */
   readonly #owner = `${hostname()}/${process.pid}/${randomUUID()}`;
   /** By our own clock, counted from before Redis was asked. */
   #heldUntilMs = 0;
@@ -33,7 +33,7 @@ export class Lease {
   /**
    * Takes or renews it.
    * @returns `taken` when it was not ours before
-   * @throws Error of Redis; whether we have it is then a matter of time
+   * @throws Error of Redis; we still have it until it runs out
    */
   async renew(): Promise<"taken" | "renewed" | "others"> {
     const askedAtMs = performance.now();

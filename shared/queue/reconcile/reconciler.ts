@@ -1,37 +1,33 @@
 /**
- * Keeps the schedule (Redis) in agreement with the truth (the spool). Any number of processes may run one; a lease in
- * Redis elects the one that works. Owns a connection, a producer and a timer; close() ends them.
+ * The reconciler's room: keeps the queues in Redis in agreement with the spool, which is the truth. Any number of
+ * processes may run a reconciler; a lease in Redis elects the one that works. Owns a connection, a producer and a timer;
+ * close() ends them.
  */
 import { randomUUID } from "node:crypto";
 import type { Config } from "../../config/schema.ts";
-import type { RouteSummary } from "../../routing/route.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { createRedis, queuePrefix, type RedisConfig } from "../../runtime/redis.ts";
-import type { Spool, StoredMessage } from "../../spool/spool.ts";
+import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import { settlesWithin } from "../../runtime/with-timeout.ts";
+import type { Spool } from "../../spool/spool.ts";
 import { readEpoch } from "../bullmq/epoch.ts";
 import { requeueFailed } from "../bullmq/jobs.ts";
 import type { Holds } from "../holds/store.ts";
 import { HoldSweep } from "../holds/sweep.ts";
-import { createProducer, scanRequestsKey } from "../producer.ts";
+import { createProducer, type QueueProducer, scanRequestsKey } from "../producer.ts";
 import { Lease } from "./leader-lease.ts";
-import { type ScanReport, scanSpool } from "./scan.ts";
+import { type ScanDeps, type ScanReport, scanSpool } from "./scan.ts";
+import { type CollectTiming, SpoolCollector } from "./spool-collector.ts";
+import { noMemory, type ScanReason, whyScan } from "./why-scan.ts";
 
-const reconcilerLeaseKey = `${queuePrefix}:keeper`;
-/** The leader's last heartbeat; another value means that Redis lost writes. */
-const reconcilerHeartbeatKey = `${queuePrefix}:keeper:heartbeat`;
-
-export interface ReconcilerTiming {
-  /** Lease renewal and heartbeat. */
+export interface ReconcilerTiming extends CollectTiming {
+  /** Between two heartbeats, each of which renews the lease. */
   tickMs: number;
-  /** A dead keeper is replaced after so long. */
+  /** A leader that died is replaced after so long. */
   leaseMs: number;
-  /** Scans without any other reason. */
+  /** Between two scans without any other reason. */
   scanEveryMs: number;
-  /** After Redis was emptied, workers get so long to put back what they have in hand. */
+  /** After Redis was emptied, workers get so long to restore their active jobs before a scan. */
   reclaimMs: number;
-  /** Between two runs of spool.collect(), and the longest pause when it finds nothing. */
-  collectEveryMs: number;
-  collectAtMostMs: number;
 }
 
 export const reconcilerTiming: ReconcilerTiming = {
@@ -49,169 +45,162 @@ export interface ReconcilerOptions {
   config: Pick<Config, "queue" | "dsn">;
   log: Logger;
   /** The route that a job which is enqueued again carries until its next attempt. */
-  summarizeRoute(message: StoredMessage, part: number): RouteSummary;
-  /** With it, the keeper lets parked jobs go when their hold ends or expires, and parks those of a new one. */
+  summarizeRoute: ScanDeps["summarizeRoute"];
+  /** With it, the leader holds the jobs that a new rule covers, and releases those whose rule ended or expired. */
   holds?: Holds;
   timing?: Partial<ReconcilerTiming>;
   /** After each scan; for metrics. */
-  onScan?(report: ScanReport & { reason: string; tookMs: number }): void;
+  onScan?(report: ScanReport & { reason: ScanReason; tookMs: number }): void;
 }
 
 export interface Reconciler {
-  /** Whether this process is the one. */
+  /** Whether this process has the lease. */
   readonly leading: boolean;
   /** Gives up the lease, so that another process takes over at once. */
   close(): Promise<void>;
 }
 
+const leaseKey = `${queuePrefix}:keeper`;
+/** The leader's last heartbeat; another value means that Redis lost writes. */
+const heartbeatKey = `${queuePrefix}:keeper:heartbeat`;
+/** How long close() waits for Redis. */
+const closeMs = 1_000;
+
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { spool, config, log, holds } = options;
-  const timing = { ...reconcilerTiming, ...options.timing };
-  const redis = createRedis(options.redis, "plain", log);
-  const producer = createProducer(options.redis, log);
-  const lease = new Lease(redis, reconcilerLeaseKey, timing.leaseMs);
-  const sweep = holds === undefined ? undefined : new HoldSweep(redis, holds, log);
-  const heart = randomUUID();
-  let beats = 0;
-  let lastBeat: string | undefined;
-  let lastRequests: string | null | undefined;
-  let epoch: string | undefined;
-  let reconnected = false;
-  let reason: string | undefined;
-  let notBeforeMs = 0;
-  let nextScanMs = 0;
-  let scanning: Promise<void> | undefined;
-  let collecting: Promise<void> | undefined;
-  let collectPauseMs = timing.collectEveryMs;
-  let nextCollectMs = Date.now() + collectPauseMs;
-  let closed = false;
-  let timer: NodeJS.Timeout | undefined;
-  let ticking: Promise<void> = Promise.resolve();
+  return new LeasedReconciler(options);
+}
 
-  redis.on("ready", () => {
-    reconnected = true;
-  });
+class LeasedReconciler implements Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #timing: ReconcilerTiming;
+  readonly #log: Logger;
+  readonly #redis: RedisConnection;
+  readonly #producer: QueueProducer;
+  readonly #lease: Lease;
+  readonly #sweep: HoldSweep | undefined;
+  readonly #collector: SpoolCollector;
+  /** Makes this process's heartbeats differ from all others. */
+  readonly #processId = randomUUID();
+  #heartbeats = 0;
+  #reconnected = false;
+  #memory = noMemory;
+  /** The next scan, if there is a reason for one; not before a time in epoch milliseconds. */
+  #dueScan: { reason: ScanReason; notBeforeMs: number } | undefined;
+  #scanning: Promise<void> | undefined;
+  #ticking: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
-  /** Why the schedule may lack something, as far as Redis tells. */
-  const suspect = async (renewal: "taken" | "renewed"): Promise<string | undefined> => {
-    const beat = `${heart}:${beats++}`;
-    const before = await redis.set(reconcilerHeartbeatKey, beat, "GET");
-    const requests = await redis.get(scanRequestsKey);
-    const epochNow = await readEpoch(redis);
-    const emptied = epochNow !== epoch;
-    const knewBefore = epoch !== undefined;
-    const forgot = lastBeat !== undefined && before !== lastBeat;
-    const asked = lastRequests !== undefined && requests !== lastRequests;
-    const back = reconnected;
-    reconnected = false;
-    lastBeat = beat;
-    lastRequests = requests;
-    epoch = epochNow;
-    if (emptied) notBeforeMs = Date.now() + timing.reclaimMs;
-    // Its lease went with the rest.
-    if (emptied && knewBefore) return "Redis was emptied";
-    if (renewal === "taken") return "this keeper took over";
-    if (forgot) return "Redis forgot something";
-    if (back) return "Redis is back";
-    if (asked) return "a publisher asked for it";
-    return Date.now() >= nextScanMs ? "it is time" : undefined;
-  };
+  constructor(options: ReconcilerOptions) {
+    const { redis, log, spool, holds } = options;
+    this.#options = options;
+    this.#timing = { ...reconcilerTiming, ...options.timing };
+    this.#log = log;
+    this.#redis = createRedis(redis, "plain", log);
+    this.#producer = createProducer(redis, log);
+    this.#lease = new Lease(this.#redis, leaseKey, this.#timing.leaseMs);
+    this.#sweep = holds && new HoldSweep(this.#redis, holds, log);
+    this.#collector = new SpoolCollector(spool, this.#timing, log);
+    this.#redis.on("ready", () => {
+      this.#reconnected = true;
+    });
+    this.#tickRegularly();
+  }
 
-  const scan = async (why: string): Promise<void> => {
+  get leading(): boolean {
+    return this.#lease.held;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    const collected = this.#collector.close();
+    await settlesWithin(this.#ticking, closeMs);
+    this.#sweep?.close();
+    if (this.#lease.held) await settlesWithin(this.#lease.release(), closeMs);
+    await Promise.all([this.#scanning, collected]);
+    await this.#producer.close();
+    this.#redis.disconnect();
+  }
+
+  #tickRegularly(): void {
+    this.#ticking = this.#tick()
+      .catch((error) => {
+        if (!this.#closed) this.#log.debug({ err: error }, "reconciler");
+      })
+      .finally(() => {
+        if (!this.#closed) this.#timer = setTimeout(() => this.#tickRegularly(), this.#timing.tickMs);
+      });
+  }
+
+  async #tick(): Promise<void> {
+    const lease = await this.#lease.renew();
+    if (lease === "others") {
+      this.#memory = { ...this.#memory, heartbeat: undefined };
+      return;
+    }
+    await this.#lookForReason(lease);
+    this.#scanIfDue();
+    this.#collector.collectIfDue();
+    for (const queue of ["delivery", "delivery-slow", "bounce"] as const) {
+      const requeued = await requeueFailed(this.#redis, queue);
+      if (requeued > 0)
+        this.#log.warn({ queue, jobs: requeued }, "jobs had failed for BullMQ; they wait again");
+    }
+    this.#sweep?.sweepIfDue();
+  }
+
+  async #lookForReason(lease: "taken" | "renewed"): Promise<void> {
+    const heartbeat = `${this.#processId}:${this.#heartbeats++}`;
+    const heartbeatBefore = await this.#redis.set(heartbeatKey, heartbeat, "GET");
+    const scanRequests = await this.#redis.get(scanRequestsKey);
+    const epoch = await readEpoch(this.#redis);
+    const nowMs = Date.now();
+    const reconnected = this.#reconnected;
+    this.#reconnected = false;
+    const seen = { nowMs, lease, heartbeat, heartbeatBefore, scanRequests, epoch, reconnected };
+    const { reason, letWorkersReclaim, memory } = whyScan(seen, this.#memory);
+    this.#memory = memory;
+    if (reason !== undefined) this.#dueScan ??= { reason, notBeforeMs: 0 };
+    if (letWorkersReclaim && this.#dueScan) this.#dueScan.notBeforeMs = nowMs + this.#timing.reclaimMs;
+  }
+
+  #scanIfDue(): void {
+    const due = this.#dueScan;
+    if (due === undefined || this.#scanning !== undefined || Date.now() < due.notBeforeMs) return;
+    this.#dueScan = undefined;
+    this.#scanning = this.#scan(due.reason).finally(() => {
+      this.#scanning = undefined;
+    });
+  }
+
+  async #scan(reason: ScanReason): Promise<void> {
+    const { spool, config, holds, summarizeRoute, onScan } = this.#options;
     const startedMs = Date.now();
-    nextScanMs = startedMs + timing.scanEveryMs;
-    const mayGoOn = (): boolean => lease.held && !closed;
+    this.#memory = { ...this.#memory, nextScanMs: startedMs + this.#timing.scanEveryMs };
+    const mayGoOn = (): boolean => this.#lease.held && !this.#closed;
     try {
-      const { summarizeRoute } = options;
       // Before the rules are known, none would count.
       await holds?.ready;
-      const report = await scanSpool({ spool, redis, producer, config, holds, summarizeRoute, mayGoOn });
+      const connections = { redis: this.#redis, producer: this.#producer };
+      const report = await scanSpool({ spool, config, holds, summarizeRoute, mayGoOn, ...connections });
       if (!mayGoOn()) {
-        reason ??= why;
+        this.#dueScan ??= { reason, notBeforeMs: 0 };
         return;
       }
       const tookMs = Date.now() - startedMs;
       const { deliveries, bounces, dead, expired } = report;
       const found = deliveries + bounces + dead + expired > 0;
-      log[found ? "info" : "debug"]({ reason: why, tookMs, ...report }, "compared the queues with the spool");
-      options.onScan?.({ ...report, reason: why, tookMs });
+      this.#log[found ? "info" : "debug"](
+        { reason, tookMs, ...report },
+        "compared the queues with the spool",
+      );
+      onScan?.({ ...report, reason, tookMs });
     } catch (error) {
-      if (closed) return;
-      log.warn({ err: error, reason: why }, "could not compare the queues with the spool; will repeat");
-      reason ??= why;
-      notBeforeMs = Date.now() + 2 * timing.tickMs;
+      if (this.#closed) return;
+      this.#log.warn({ err: error, reason }, "could not compare the queues with the spool; will repeat");
+      const notBeforeMs = Date.now() + 2 * this.#timing.tickMs;
+      this.#dueScan = { reason: this.#dueScan?.reason ?? reason, notBeforeMs };
     }
-  };
-
-  const collect = async (): Promise<void> => {
-    try {
-      const report = await spool.collect();
-      const useful = report.segmentsRemoved > 0 || report.messagesMoved > 0;
-      collectPauseMs = useful ? timing.collectEveryMs : Math.min(collectPauseMs * 2, timing.collectAtMostMs);
-      if (useful) log.debug(report, "collected the spool");
-    } catch (error) {
-      if (!closed) log.warn({ err: error }, "could not collect the spool");
-    }
-    nextCollectMs = Date.now() + collectPauseMs;
-  };
-
-  const tick = async (): Promise<void> => {
-    const renewal = await lease.renew();
-    if (renewal === "others") {
-      lastBeat = undefined;
-      return;
-    }
-    const suspicion = await suspect(renewal);
-    reason ??= suspicion;
-    if (reason !== undefined && scanning === undefined && Date.now() >= notBeforeMs) {
-      const why = reason;
-      reason = undefined;
-      scanning = scan(why).finally(() => {
-        scanning = undefined;
-      });
-    }
-    if (collecting === undefined && Date.now() >= nextCollectMs) {
-      collecting = collect().finally(() => {
-        collecting = undefined;
-      });
-    }
-    for (const queue of ["delivery", "delivery-slow", "bounce"] as const) {
-      const requeued = await requeueFailed(redis, queue);
-      if (requeued > 0) log.warn({ queue, jobs: requeued }, "jobs had failed for BullMQ; they wait again");
-    }
-    sweep?.sweepIfDue();
-  };
-
-  const loop = (): void => {
-    ticking = tick()
-      .catch((error) => {
-        if (!closed) log.debug({ err: error }, "keeper");
-      })
-      .finally(() => {
-        if (!closed) timer = setTimeout(loop, timing.tickMs);
-      });
-  };
-  loop();
-
-  return {
-    get leading() {
-      return lease.held;
-    },
-    async close() {
-      closed = true;
-      clearTimeout(timer);
-      await Promise.race([ticking, new Promise((resolve) => setTimeout(resolve, 1_000).unref())]);
-      clearTimeout(timer);
-      const led = lease.held;
-      sweep?.close();
-      if (led)
-        await Promise.race([
-          lease.release().catch(() => {}),
-          new Promise((r) => setTimeout(r, 1_000).unref()),
-        ]);
-      await Promise.allSettled([scanning, collecting]);
-      await producer.close();
-      redis.disconnect();
-    },
-  };
+  }
 }

@@ -1,0 +1,106 @@
+/** Which jobs an unsettled message needs, by the states of its recipients, and which of them are missing. Pure. */
+import type { RecipientState } from "../../spool/recipient-state.ts";
+import type { StoredMessage } from "../../spool/spool.ts";
+import { type BounceJob, deliveryJobId, type QueueName } from "../contract/contract.ts";
+import type { CauseOfDeath } from "../contract/dead-job.ts";
+import { bounceId } from "../contract/delivery-job.ts";
+import type { HoldRule } from "../holds/rules.ts";
+
+/** The kinds of bounce jobs that all recipients of a message share. */
+export type SharedReport = "failed" | "delayed";
+
+/** What a message needs to have in the queues. Recipient groups by number. */
+export interface Needs {
+  message: StoredMessage;
+  /** Groups with a pending recipient: a delivery job for each. */
+  groups: number[];
+  /** Reports that are pending: a bounce job for each. */
+  bounces: SharedReport[];
+  /** Groups with a dead recipient, and why it is dead: a dead job for each. */
+  dead: { group: number; cause: CauseOfDeath }[];
+  /** Groups whose dead recipients were kept for long enough: no job any more. */
+  expired: { group: number; recipients: number[] }[];
+}
+
+type States = ReadonlyMap<number, RecipientState>;
+
+/**
+ * @param states       by recipient index; an absent recipient is pending
+ * @param nowMs        epoch milliseconds
+ * @param retentionMs  how long dead recipients are kept
+ */
+export function needsOf(message: StoredMessage, states: States, nowMs: number, retentionMs: number): Needs {
+  const needs: Needs = { message, groups: [], bounces: [], dead: [], expired: [] };
+  const reports = new Set<SharedReport>();
+  message.meta.parts.forEach((recipients, group) => {
+    let isPending = false;
+    let cause: CauseOfDeath | undefined;
+    const expired: number[] = [];
+    for (const recipient of recipients) {
+      const state = states.get(recipient) ?? { kind: "pending" };
+      if (state.kind === "pending") {
+        isPending = true;
+        if (state.delay !== undefined) reports.add("delayed");
+      } else if (state.kind === "failed") reports.add("failed");
+      else if (state.kind === "dead") {
+        if (nowMs - state.atMs > retentionMs) expired.push(recipient);
+        else cause = state;
+      }
+    }
+    if (isPending) needs.groups.push(group);
+    // One recipient that is kept keeps the job, and so the whole group.
+    if (cause !== undefined) needs.dead.push({ group, cause });
+    else if (expired.length > 0) needs.expired.push({ group, recipients: expired });
+  });
+  needs.bounces.push(...reports);
+  return needs;
+}
+
+/** The jobs to look for, in the order in which jobsMissing() expects the answers. */
+export function jobsOf({ message, groups, bounces, dead }: Needs): { queue: QueueName; jobId: string }[] {
+  const { id } = message.meta;
+  return [
+    ...groups.map((group) => ({ queue: "delivery" as const, jobId: deliveryJobId(id, group) })),
+    ...bounces.map((kind) => ({ queue: "bounce" as const, jobId: bounceId(sharedBounce(message, kind)) })),
+    ...dead.map(({ group }) => ({ queue: "dead" as const, jobId: deliveryJobId(id, group) })),
+  ];
+}
+
+/**
+ * The needs without a job; messages that lack nothing are left out.
+ * @param exist  for each of jobsOf() of all of the needs, one after the other, whether it exists
+ */
+export function jobsMissing(needs: readonly Needs[], exist: readonly boolean[]): Needs[] {
+  let at = 0;
+  const isMissing = (): boolean => exist[at++] === false;
+  return needs
+    .map((each) => ({
+      ...each,
+      groups: each.groups.filter(isMissing),
+      bounces: each.bounces.filter(isMissing),
+      dead: each.dead.filter(isMissing),
+    }))
+    .filter(({ groups, bounces, dead }) => groups.length + bounces.length + dead.length > 0);
+}
+
+/** The jobs that were missing and are needed still. */
+export function stillMissing(missing: Needs, now: Needs): Needs {
+  return {
+    ...missing,
+    groups: missing.groups.filter((group) => now.groups.includes(group)),
+    bounces: missing.bounces.filter((kind) => now.bounces.includes(kind)),
+    dead: now.dead.filter(({ group }) => missing.dead.some((dead) => dead.group === group)),
+  };
+}
+
+export function sharedBounce({ meta, locator }: StoredMessage, kind: SharedReport): BounceJob {
+  return { version: 1, kind, id: meta.id, locator };
+}
+
+/**
+ * How long a message was held, where the job that knew it is lost: as long as the rule that holds it now has stood.
+ * @param rule  `undefined`: none holds it
+ */
+export function heldSoFarMs(rule: HoldRule | undefined, receivedAtMs: number, nowMs: number): number {
+  return rule === undefined ? 0 : Math.max(0, nowMs - Math.max(rule.createdAtMs, receivedAtMs));
+}
