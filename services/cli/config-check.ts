@@ -1,10 +1,10 @@
-/** `postern config check`: says that the configuration is right, or every mistake in it. */
+/** `postern config check`: prints `ok`, or every error in the configuration. */
 import { describeConfigErrors, loadConfig } from "../../shared/config/load.ts";
 import { defineCommand } from "./command-line/args.ts";
 
 export const configCheck = defineCommand({
   name: "config check",
-  summary: "Check the configuration, and name every mistake in it with its line",
+  summary: "Check the configuration, and print every error in it with its line",
   usage: "[--json]",
   options: {
     json: { type: "boolean", help: "print { file, ok, mistakes: [{ path, line, message }] }" },

@@ -142,6 +142,6 @@ function programHelp(program: Program): string {
     "  --version           the version",
     "  help COMMAND        how to use a command",
     "",
-    "Exit status: 0, 1 (it failed), 2 (wrong use, or mistakes in the configuration).",
+    "Exit status: 0, 1 (it failed), 2 (wrong use, or errors in the configuration).",
   ].join("\n");
 }

@@ -1,6 +1,6 @@
-/** The nearest of some words: for "did you mean". */
+/** Finds the word that a misspelt one was meant to be: for "did you mean". Pure. */
 
-/** The candidate that is a slip or two away from `word`; `undefined` when none is near. */
+/** The candidate with the fewest differences from `word`; `undefined` when none is close. */
 export function closest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
@@ -14,7 +14,7 @@ export function closest(word: string, candidates: Iterable<string>): string | un
   return best;
 }
 
-/** Levenshtein's, where two letters that changed places count once. */
+/** The Levenshtein distance, where two transposed letters count once. */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);

@@ -1,20 +1,22 @@
-/** One mistake in a configuration file, as people read it. */
-import { formatPath, type Path } from "./path.ts";
+/** Errors in a configuration file, and the paths of values in it. Pure. */
+
+/** Keys and list indexes from the root. */
+export type Path = readonly (string | number)[];
 
 export interface ConfigError {
-  /** `listeners[0].port`; empty when it is about the file as a whole. */
+  /** `listeners[0].port`; empty for an error of the file as a whole. */
   path: string;
   /** From 1; 0 when the file could not be read at all. */
   line: number;
-  /** Goes after the path: `is missing`, `must be true or false`. */
+  /** Follows the path: `is missing`, `must be true or false`. */
   message: string;
 }
 
-/** A mistake whose line is not known yet. */
+/** An error whose line is not known yet. */
 export interface Finding {
   path: Path;
   message: string;
-  /** The other place that it clashes with; goes behind the message. */
+  /** The value that it conflicts with; named after the message. */
   other?: Path;
 }
 
@@ -28,4 +30,30 @@ export function formatConfigError(file: string, configError: ConfigError): strin
   return configError.path === ""
     ? `${place}: ${configError.message}`
     : `${place}: ${configError.path}: ${configError.message}`;
+}
+
+/** `listeners[0].port`; a key that is not a plain word is quoted: `tls.sni["mail.example.com"].cert`. */
+export function formatPath(path: Path): string {
+  let text = "";
+  for (const step of path) {
+    if (typeof step === "number") text += `[${step}]`;
+    else if (!/^[\w-]+$/.test(step)) text += `[${JSON.stringify(step)}]`;
+    else text += text === "" ? step : `.${step}`;
+  }
+  return text;
+}
+
+/** Whether `inner` is `outer` or a value within it. */
+export function isWithin(inner: Path, outer: Path): boolean {
+  return outer.length <= inner.length && outer.every((step, index) => step === inner[index]);
+}
+
+/** The value at a path in plain data; `undefined` where there is none. */
+export function valueAt(root: unknown, path: Path): unknown {
+  let value = root;
+  for (const step of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = (value as Record<string | number, unknown>)[step];
+  }
+  return value;
 }

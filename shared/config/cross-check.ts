@@ -1,13 +1,14 @@
-/** What one key says of another: mistakes that no key has by itself. Pure; files are looked at in files.ts. */
+/** Checks across keys: errors that no key has by itself. Pure; files.ts checks files. */
 import { parsePath } from "../mail/address.ts";
 import { parseEndpoint } from "../net/endpoint.ts";
 import { canonicalAddress } from "../net/network.ts";
-import type { Finding } from "./config-error.ts";
-import type { Path } from "./path.ts";
-import type { Config } from "./schema.ts";
-import { parseVia } from "./via.ts";
+import type { Finding, Path } from "./config-error.ts";
 
-/** @param relayHosts  the names in `relay.hosts`, also of entries with mistakes of their own */
+import type { Config } from "./schema.ts";
+
+import { parseVia } from "./values.ts";
+
+/** @param relayHosts  the names in `relay.hosts`, including entries with errors */
 export function crossCheck(config: Config, relayHosts: ReadonlySet<string>): Finding[] {
   return [
     ...checkRedis(config.redis),
@@ -85,7 +86,7 @@ function checkListeners(listeners: Config["listeners"]): Finding[] {
   return findings;
 }
 
-/** Two listening sockets of one family clash on equal ports when their addresses are equal or one is all of them. */
+/** Two sockets of one family conflict on equal ports when their addresses are equal or one is the wildcard. */
 function checkPorts(config: Config): Finding[] {
   const sockets = [
     ...config.listeners.map((listener, index) => ({ at: ["listeners", index] as Path, ...listener })),
@@ -144,7 +145,7 @@ function checkRelay(relay: Config["relay"], relayHosts: ReadonlySet<string>): Fi
   return findings;
 }
 
-/** What setTimeout can wait: 2^31 - 1 ms; longer fires at once. */
+/** The longest delay of setTimeout; longer ones fire at once. */
 const maxTimerMs = 2 ** 31 - 1;
 
 function checkDurations(config: Config): Finding[] {
@@ -158,7 +159,7 @@ function checkDurations(config: Config): Finding[] {
     findings.push({ path: ["timeouts", key], message: "must be longer than 0 and at most 24d" });
   }
   for (const [index, { early_talker: waitMs }] of config.listeners.entries()) {
-    // The other side gives up by itself after 5 minutes (RFC 5321 §4.5.3.2.1).
+    // Clients give up after 5 minutes (RFC 5321 §4.5.3.2.1).
     if (waitMs >= 300_000)
       findings.push({ path: ["listeners", index, "early_talker"], message: "must be under 5m" });
   }

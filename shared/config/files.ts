@@ -1,9 +1,9 @@
-/** The files that the configuration names: their paths made absolute, certificates and keys tried. */
+/** The files that the configuration names: makes their paths absolute, and reads certificates and keys to check them. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import type { Finding } from "./config-error.ts";
-import type { Path } from "./path.ts";
+import type { Finding, Path } from "./config-error.ts";
+
 import type { Config } from "./schema.ts";
 
 /** The configuration with `data` and all file names resolved against the configuration file's directory. */
@@ -86,7 +86,7 @@ function checkFile(place: Path, file: string, read: (file: string) => unknown): 
   }
 }
 
-/** The first of the file: the server's own (RFC 8446 §4.4.2). */
+/** Reads the first certificate of the file, the server's own (RFC 8446 §4.4.2). */
 function readCertificate(file: string): X509Certificate {
   return new X509Certificate(readFileSync(file));
 }
@@ -95,7 +95,7 @@ function readKey(file: string): ReturnType<typeof createPrivateKey> {
   return createPrivateKey(readFileSync(file));
 }
 
-/** One line: what is wrong with a file. */
+/** One line that says why a file cannot be used. */
 export function describeFileError(file: string, error: unknown): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   switch (code) {

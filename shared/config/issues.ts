@@ -1,13 +1,12 @@
-/** What the schema found wrong, in words for people. */
+/** Describes errors of schema validation for people. Pure. */
 import type { z } from "zod";
 import { closest } from "./closest.ts";
-import type { Finding } from "./config-error.ts";
+import { type Finding, type Path, valueAt } from "./config-error.ts";
 import { type JsonSchema, schemaAt } from "./json-schema.ts";
-import { type Path, valueAt } from "./path.ts";
 
 type Issue = z.core.$ZodIssue;
 
-/** @param root  the value that was parsed: tells a missing key from a wrong value */
+/** @param root  the value that was parsed: shows whether a key is missing or its value is wrong */
 export function describeIssues(issues: readonly Issue[], root: unknown): Finding[] {
   return issues.flatMap((issue) => describeIssue(issue, root));
 }

@@ -1,6 +1,7 @@
-/** The configuration's schema as JSON Schema: for editors, for the reference page, and for the words of mistakes. */
+/** The schema of the configuration as JSON Schema: for editors, the reference page and error messages. Pure. */
 import { z } from "zod";
-import type { Path } from "./path.ts";
+
+import type { Path } from "./config-error.ts";
 import { configSchema } from "./schema.ts";
 
 /** The part of JSON Schema (2020-12) that the configuration uses. */
@@ -8,7 +9,7 @@ export interface JsonSchema {
   $schema?: string;
   $ref?: string;
   $defs?: Record<string, JsonSchema>;
-  /** The kind of value, where it is more than a JSON type: `duration`, `network`, … */
+  /** The kind of value where the JSON type does not say it: `duration`, `network`, … */
   title?: string;
   description?: string;
   default?: unknown;
@@ -30,7 +31,7 @@ export interface JsonSchema {
 
 let cached: JsonSchema | undefined;
 
-/** What may stand in the file, before defaults and conversions. */
+/** The schema of the file, before defaults and conversions. */
 export function configJsonSchema(): JsonSchema {
   cached ??= z.toJSONSchema(configSchema, {
     io: "input",
@@ -41,8 +42,8 @@ export function configJsonSchema(): JsonSchema {
 }
 
 /**
- * `format` and `jsonSchema` of a value's meta (values.ts) become a title and the real pattern: JSON Schema gives
- * some formats, such as `duration`, a meaning of its own.
+ * Turns `format` and `jsonSchema` of a value's meta (values.ts) into a title and the real pattern, since JSON Schema
+ * defines some formats, such as `duration`, differently.
  */
 function nameValueKind(node: Record<string, unknown>): void {
   const { format, jsonSchema } = node;
@@ -57,7 +58,7 @@ function nameValueKind(node: Record<string, unknown>): void {
   }
 }
 
-/** The schema of the value at a path; `undefined` where the schema has no such place. */
+/** The schema of the value at a path; `undefined` where the schema has no such path. */
 export function schemaAt(path: Path): JsonSchema | undefined {
   let node: JsonSchema | undefined = configJsonSchema();
   for (const step of path) {
@@ -70,7 +71,7 @@ export function schemaAt(path: Path): JsonSchema | undefined {
   return node;
 }
 
-/** For editors: a `${NAME}` may stand for any value. */
+/** The schema for editors, in which `${NAME}` may take the place of any value. */
 export function editorJsonSchema(): JsonSchema {
   const { $schema, ...root } = configJsonSchema();
   return {

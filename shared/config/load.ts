@@ -1,11 +1,20 @@
-/** Reads the configuration of all services from its one file; reports every mistake at once. Holds nothing open. */
+/** Reads the configuration of all services from one file, and reports all errors at once. Keeps nothing open. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { type ConfigError, configErrorAt, type Finding, formatConfigError } from "./config-error.ts";
+import {
+  type ConfigError,
+  configErrorAt,
+  type Finding,
+  formatConfigError,
+  formatPath,
+  isWithin,
+  type Path,
+  valueAt,
+} from "./config-error.ts";
 import { crossCheck } from "./cross-check.ts";
 import { checkFiles, describeFileError, resolveFiles } from "./files.ts";
 import { describeIssues } from "./issues.ts";
-import { formatPath, isWithin, type Path, valueAt } from "./path.ts";
+
 import { salvageConfig } from "./salvage.ts";
 import { type Config, configSchema } from "./schema.ts";
 import { readSource, type Source } from "./source.ts";
@@ -13,17 +22,17 @@ import { readSource, type Source } from "./source.ts";
 export type { ConfigError } from "./config-error.ts";
 
 export type LoadedConfig =
-  /** `file` as it was named; `data` and certificate files in `config` are absolute. */
+  /** `file` as given; `data` and certificate files in `config` are absolute. */
   | { kind: "ok"; config: Config; file: string }
-  /** In the order of the lines; at least one. */
+  /** At least one error, in the order of lines. */
   | { kind: "invalid"; file: string; configErrors: ConfigError[] };
 
 export interface LoadOptions {
   /** From `-c`. */
   file?: string | undefined;
-  /** For `$POSTERN_CONFIG` and `${NAME}`; the process's own when absent. */
+  /** For `$POSTERN_CONFIG` and `${NAME}`. Absent: that of the process. */
   env?: Readonly<Record<string, string | undefined>>;
-  /** What relative file names start from; the process's own when absent. */
+  /** The directory of relative file names. Absent: that of the process. */
   cwd?: string;
 }
 
@@ -48,8 +57,8 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
 }
 
 /**
- * The same for a text that stands in no file yet.
- * @param directory  what relative paths in it start from
+ * Reads a configuration from text.
+ * @param directory  the directory of relative file names in it
  */
 export function readConfig(
   text: string,
@@ -80,7 +89,7 @@ export function readConfig(
   return { kind: "ok", config: resolveFiles(parsed.data, directory) };
 }
 
-/** A variable that looks like a number is text after all where the schema wants text: a password of digits. */
+/** A variable that looks like a number stays text where the schema wants text, as for a password of digits. */
 function parseWithVariables(root: object, source: Source): ReturnType<typeof configSchema.safeParse> {
   const parsed = configSchema.safeParse(root);
   if (parsed.success) return parsed;
@@ -98,7 +107,7 @@ function parseWithVariables(root: object, source: Source): ReturnType<typeof con
   return changed ? configSchema.safeParse(root) : parsed;
 }
 
-/** The checks across keys and of files; where the schema found mistakes, of what is right. */
+/** The checks across keys and of files. Where the schema found errors, the valid rest is checked. */
 function checkWhole(
   config: Config | undefined,
   root: object,
@@ -133,7 +142,7 @@ function invalid(configErrors: ConfigError[]): { kind: "invalid"; configErrors: 
   return { kind: "invalid", configErrors: configErrors.toSorted((a, b) => a.line - b.line) };
 }
 
-/** One line for each mistake, as `postern config check` prints them. */
+/** One line for each error, as `postern config check` prints them. */
 export function describeConfigErrors(loaded: LoadedConfig & { kind: "invalid" }): string[] {
   return loaded.configErrors.map((configError) => formatConfigError(loaded.file, configError));
 }

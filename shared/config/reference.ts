@@ -1,4 +1,4 @@
-/** The reference page of the configuration, made from the schema. Pure. */
+/** Makes the reference page of the configuration from the schema. Pure. */
 import { configJsonSchema, type JsonSchema } from "./json-schema.ts";
 
 /** One key of the configuration as the page shows it. */
@@ -6,7 +6,7 @@ interface Entry {
   /** `listeners[].port` */
   path: string;
   type: string;
-  /** As it would stand in the file; `required`, or "" when there is none. */
+  /** As written in the file; `required`, or "" when there is none. */
   byDefault: string;
   description: string;
 }
@@ -43,9 +43,9 @@ const introduction = `<!-- Made by \`npm run generate\` from shared/config/schem
 # Configuration
 
 One YAML file configures all services: \`-c FILE\`, else \`$POSTERN_CONFIG\`, else \`./postern.yaml\`. \`postern config check\`
-tells every mistake in it at once, each with its place and line, and ends with exit status 2; no service starts with a
-mistake in its configuration. [postern.schema.json](postern.schema.json) lets an editor complete and check the file while
-you write: put \`# yaml-language-server: $schema=docs/postern.schema.json\` at its top.
+prints every error in it at once, each with its path and line, and then exits with status 2; no service starts while its
+configuration has errors. [postern.schema.json](postern.schema.json) lets an editor complete and check the file as you
+write: put \`# yaml-language-server: $schema=docs/postern.schema.json\` at its top.
 
 Values:
 
@@ -60,9 +60,9 @@ Values:
 | destination | a domain, the IP address of a host (\`192.0.2.25\`, \`2001:db8::25\`), or \`*\` for all |
 | address pattern | \`user@example.com\`, \`*@example.com\`, \`*@*.example.com\`, \`*\`; \`<>\` is the null sender; upper and lower case are the same |
 
-\`\${NAME}\` in a value takes the environment variable of that name; one that is not set is a mistake. Quoted, the value is
-text; unquoted and alone, a number or a boolean is read as one: \`port: \${SMTP_PORT}\`. \`$\${\` stands for the characters
-\`\${\` themselves. Anchors, aliases and merge keys (\`<<\`) of YAML work. Relative file names start from the directory of
+\`\${NAME}\` in a value takes the environment variable of that name; one that is not set is an error. Quoted, the value is
+text; unquoted and alone, a number or a boolean is read as one: \`port: \${SMTP_PORT}\`. \`$\${\` is the text
+\`\${\` itself. Anchors, aliases and merge keys (\`<<\`) of YAML work. Relative file names start from the directory of
 the configuration file.
 
 In the tables, \`[]\` is an entry of a list and \`NAME\` a name of your choice.
@@ -80,7 +80,7 @@ function isComposite(schema: JsonSchema): boolean {
   return schema.type === "object" || (schema.type === "array" && schema.items?.type === "object");
 }
 
-/** The keys within a value, and the value itself at the head where it has a row of its own. */
+/** A row for each key within a value. */
 function collect(schema: JsonSchema, path: string): Entry[] {
   if (schema.type === "array" && schema.items?.type === "object") return collect(schema.items, `${path}[]`);
   if (schema.type !== "object") return [];
@@ -132,12 +132,12 @@ function plural(type: string): string {
 
 function showDefault(schema: JsonSchema): string {
   const value = schema.default;
-  // What a mapping has by default stands with its keys.
+  // The defaults of a mapping are in the rows of its keys.
   if (value === undefined || (schema.type === "object" && schema.properties !== undefined)) return "";
   return `\`${flow(value)}\``;
 }
 
-/** As YAML in one line. */
+/** YAML on one line. */
 function flow(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(flow).join(", ")}]`;
   if (typeof value === "object" && value !== null) {

@@ -1,19 +1,20 @@
-/** What is left of a configuration when the wrong parts are taken out, so that the rest can still be checked. */
-import type { Path } from "./path.ts";
+/** Removes the invalid parts of a configuration, so that the rest can still be checked. Pure. */
+
+import type { Path } from "./config-error.ts";
 import { type Config, configSchema } from "./schema.ts";
 
 export interface Salvage {
   config: Config;
-  /** The place in the file of a place in `config`: list entries that were taken out have moved the others. */
+  /** The path in the file of a value in `config`: removed list entries have shifted the others. */
   originalPath(path: Path): Path;
 }
 
-/** Far more than anybody reads; it bounds the work on a file that is no configuration at all. */
+/** Most parts that are removed: bounds the work on a file that is no configuration at all. */
 const maxRounds = 300;
 
-/** `undefined` when too much is wrong. */
+/** @returns `undefined` when too much is invalid */
 export function salvageConfig(root: unknown): Salvage | undefined {
-  const rest = new Rest(root);
+  const rest = new ValidPart(root);
   for (let round = 0; round < maxRounds; round++) {
     const parsed = configSchema.safeParse(rest.value);
     if (parsed.success) return { config: parsed.data, originalPath: (path) => rest.originalPath(path) };
@@ -26,7 +27,7 @@ export function salvageConfig(root: unknown): Salvage | undefined {
   return undefined;
 }
 
-/** What stands in for a value that must be there and is missing or wrong, where without it too much would go. */
+/** A substitute for an invalid or missing required value, where removing its parent would remove too much. */
 function standIn(path: Path): unknown {
   const [top, index, key, ...rest] = path;
   if (top === "hostname") return "localhost";
@@ -38,9 +39,9 @@ function standIn(path: Path): unknown {
 
 type Container = Record<string | number, unknown> | unknown[];
 
-class Rest {
+class ValidPart {
   value: Record<string, unknown>;
-  /** For each list: where its entries stood at first. */
+  /** For each list: the original indexes of its entries. */
   readonly #indexes = new WeakMap<object, number[]>();
 
   constructor(root: unknown) {
@@ -48,7 +49,7 @@ class Rest {
     this.value = typeof copy === "object" && copy !== null && !Array.isArray(copy) ? { ...copy } : {};
   }
 
-  /** Takes out what stands at the path; when nothing does, a key is missing and what lacks it goes. */
+  /** Removes the value at the path; where a required key is missing, removes the value that lacks it. */
   remove(path: Path): void {
     const parents: Container[] = [];
     let parent: unknown = this.value;

@@ -1,4 +1,4 @@
-/** Where clients come in: listeners, their certificates, and the interception in front of them. */
+/** Schema of listeners, their certificates, and the interception in front of them. */
 import { z } from "zod";
 import { duration, listenPort, network, port, text } from "./values.ts";
 
@@ -11,14 +11,14 @@ export const certificates = certificate.extend({
   sni: z
     .record(z.string(), certificate)
     .default({})
-    .describe("Other certificates by the server name that the client asks for."),
+    .describe("Further certificates by the server name that the client requests (SNI)."),
 });
 
 const pickup = z.strictObject({
   incoming: z
     .enum(["proxy", "pass", "drop"])
     .default("proxy")
-    .describe("Connections to a protected domain's server."),
+    .describe("Connections to a server of a protected domain."),
   outgoing: z.enum(["proxy", "pass", "drop"]).default("proxy").describe("Connections to any other server."),
   local: z
     .enum(["allow", "reject"])
@@ -30,56 +30,62 @@ export const listener = z.strictObject({
   name: z
     .string()
     .regex(/^[\w.-]+$/, "is not a name: letters, digits, '.', '-' and '_' only")
-    .describe("Names the listener in logs, metrics and `postern explain`; each name once."),
+    .describe("The listener's name in logs, metrics and `postern explain`; unique."),
   address: z
     .string()
     .default("0.0.0.0")
-    .describe("An IP address of this machine. `0.0.0.0` is all of IPv4, `::` listens on IPv6 and IPv4."),
-  port: listenPort.describe("The TCP port; 0 takes any free one, which the log names."),
+    .describe(
+      "An IP address of this machine. `0.0.0.0` means all IPv4 addresses, `::` all IPv6 and IPv4 addresses.",
+    ),
+  port: listenPort.describe("The TCP port. 0: any free port, which is logged."),
   destination: z
     .enum(["tproxy", "redirect", "proxy", "self"])
     .default("self")
     .describe(
-      "Where the original destination comes from: the kernel (`tproxy`, `redirect`), a PROXY v1/v2 header (`proxy`), or the client means this gateway (`self`).",
+      "How to find the original destination of a connection: from the kernel (`tproxy`, `redirect`), from a PROXY v1 or v2 header (`proxy`), or none, since clients connect to this gateway itself (`self`).",
     ),
   trusted_proxies: z
     .array(network)
     .prefault([])
     .describe(
-      "Who may send a PROXY header; anyone else's connection is closed. `destination: proxy` needs it.",
+      "Networks of the proxies that send a PROXY header; other connections are closed. Required with `destination: proxy`.",
     ),
   pickup: pickup
     .prefault({})
     .describe(
-      "What to do with connections by direction. `proxy`: handle by the routing table. `pass`: a TCP tunnel to the original destination, nothing read. `drop`: closed at once, no greeting.",
+      "What to do with connections, by direction. `proxy`: handle by the routing table. `pass`: tunnel to the original destination, without reading. `drop`: close at once, without a greeting.",
     ),
   shadow: z
     .boolean()
     .default(false)
     .describe(
-      "Classify and log only: every connection to another server is tunnelled to it. Local connections, which have no other server, are handled as `pickup.local` says.",
+      "Classify and log only: connections to other servers are tunnelled to them. Local connections are handled as `pickup.local` says.",
     ),
   bare_newline: z
     .enum(["refuse", "normalise"])
     .default("refuse")
-    .describe("Bare CR or LF in a queued session: refuse with 550 5.6.11, or make them CRLF."),
+    .describe(
+      "Bare CR or LF in a message of a queued session: `refuse` with 550 5.6.11, or `normalise` to CRLF.",
+    ),
   early_talker: duration
     .prefault(0)
-    .describe("Wait this long before the greeting, and refuse clients that talk before it; 0: no check."),
-  tls: certificates.optional().describe("In place of the top-level `tls`."),
+    .describe(
+      "Wait this long before the greeting, and refuse clients that send data before it. 0: no check.",
+    ),
+  tls: certificates.optional().describe("Used instead of the top-level `tls`."),
 });
 
 export const intercept = z.strictObject({
   interfaces: z
     .array(text)
     .optional()
-    .describe("Network interfaces that clients come in by. Absent: all but loopback."),
-  ports: z.array(port).default([25, 587]).describe("Destination ports that are led to the gateway."),
-  pass_ports: z.array(port).default([465]).describe("Destination ports that are tunnelled, never read."),
+    .describe("Network interfaces on which clients arrive. Absent: all except loopback."),
+  ports: z.array(port).default([25, 587]).describe("Destination ports that are redirected to the gateway."),
+  pass_ports: z.array(port).default([465]).describe("Destination ports that are tunnelled without reading."),
   fail: z
     .enum(["open", "closed"])
     .default("open")
     .describe(
-      "What happens to sessions while no ingress listens: `open` lets them through to their servers, `closed` refuses them.",
+      "What happens to connections while no ingress service is listening. `open`: they reach their servers directly. `closed`: they are refused.",
     ),
 });

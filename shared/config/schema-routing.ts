@@ -1,4 +1,4 @@
-/** Where mail goes: protected domains, the outgoing proxy's policy, relay hosts and routes. */
+/** Schema of protected domains, the outgoing proxy's policy, relay hosts and routes. */
 import { z } from "zod";
 import {
   addressPattern,
@@ -16,40 +16,50 @@ export const protectedEntry = z.strictObject({
     .array(domainPattern)
     .min(1)
     .describe(
-      "`example.com` is that domain alone, `*.example.com` all below it. The most specific pattern of all entries decides.",
+      "`example.com` is that domain alone, `*.example.com` all domains below it. The most specific pattern of all entries decides.",
     ),
   servers: z
     .array(server)
     .min(1)
     .describe(
-      "The domains' own servers in order of preference; port 25 when none is given. Connections to them are *incoming*; for that only IP addresses count, since a host name is looked up at delivery only.",
+      "The servers of the domains in order of preference; the default port is 25. Connections of clients to these servers are *incoming*, where a server is given by IP address: host names are resolved at delivery only.",
     ),
   use_server_for_outgoing: z
     .boolean()
     .default(false)
-    .describe("Mail for others that a client sends through one of these servers goes on by that server."),
+    .describe(
+      "Mail for other domains from a client that connected to one of these servers is delivered by that server too.",
+    ),
   inline: z
     .boolean()
     .default(true)
-    .describe("Try the far server while the client waits; the queue is the fallback."),
+    .describe(
+      "Deliver while the client waits, so that it gets the server's own reply. The queue is the fallback.",
+    ),
   hide: z
     .boolean()
     .default(false)
     .describe(
-      "The server sees the client's own address and HELO name, and no Received is added. Servers of the client's address family are tried first. The address needs `postern intercept up` and CAP_NET_ADMIN where the connection is opened; elsewhere the log and `postern explain` say that it is not hidden.",
+      "Hide the gateway: the server sees the client's own address and HELO name, and no Received field is added. Servers of the client's address family are tried first. Using the client's address needs `postern intercept up` and CAP_NET_ADMIN where the connection is opened; otherwise the log and `postern explain` say that the gateway is visible.",
     ),
   tls: hostTlsLevel
     .default("may")
     .describe(
-      "TLS towards the servers. `none`: never. `may`: if offered, no certificate check. `require`: or defer. `verify`: with a certificate that is valid for the host's name, or DANE where it is published. `dane`: with DANE (RFC 7672), or defer. But for `none`, `delivery.dane` holds here too.",
+      "TLS with the servers. `none`: no TLS. `may`: TLS if offered, without a certificate check. `require`: defer without TLS. `verify`: defer without a certificate that is valid for the host's name, or DANE where it is published. `dane`: defer without DANE (RFC 7672). `delivery.dane` applies here too, except with `none`.",
     ),
 });
 
 const exception = z
   .strictObject({
-    clients: z.array(network).optional().describe("Client networks that it is for. Absent: all."),
-    servers: z.array(network).optional().describe("Server networks that it is for. Absent: all."),
-    client_server: z.enum(["permit", "insist"]).describe("In place of `outgoing.client_server`."),
+    clients: z
+      .array(network)
+      .optional()
+      .describe("Networks of clients that the exception is for. Absent: all."),
+    servers: z
+      .array(network)
+      .optional()
+      .describe("Networks of servers that the exception is for. Absent: all."),
+    client_server: z.enum(["permit", "insist"]).describe("Used instead of `outgoing.client_server`."),
   })
   .refine(
     (value) => value.clients !== undefined || value.servers !== undefined,
@@ -60,39 +70,45 @@ export const outgoing = z.strictObject({
   client_server: z
     .enum(["permit", "insist"])
     .default("permit")
-    .describe("`permit`: let clients use the server they chose. `insist`: carry the mail ourselves."),
+    .describe(
+      "`permit`: clients may use the server that they chose. `insist`: the gateway takes the mail into its queue and delivers it by the routes.",
+    ),
   on_failure: z
     .union([z.literal("drop"), z.literal("421"), z.literal(421)])
     .transform((value) => (value === "drop" ? ("drop" as const) : ("421" as const)))
     .prefault("drop")
-    .describe("When the client's server cannot be reached or goes away: just close, or say 421 4.4.1 first."),
+    .describe(
+      "When the client's server cannot be reached or closes the connection: `drop` closes the client's connection, `421` sends 421 4.4.1 before.",
+    ),
   starttls: z
     .enum(["pass", "strip"])
     .default("pass")
-    .describe("`pass`: the session is opaque from then on. `strip`: not offered, refused with 502 5.5.1."),
+    .describe(
+      "`pass`: STARTTLS is passed on, and the session is opaque from then on. `strip`: STARTTLS is not offered and refused with 502 5.5.1.",
+    ),
   require_auth: z
     .boolean()
     .default(false)
     .describe(
-      "No MAIL before the server has accepted AUTH: 530 5.7.0. Inside the TLS of a STARTTLS that is passed nobody can see that, so it takes `starttls: strip` to hold every session to it.",
+      "Refuse MAIL with 530 5.7.0 until the server has accepted AUTH. The gateway cannot see this inside TLS: use `starttls: strip` to enforce it in every session.",
     ),
   xclient: z
     .enum(["pass", "refuse"])
     .default("pass")
     .describe(
-      "XCLIENT and XFORWARD, by which clients that the server trusts name another client. `refuse`: not offered, answered 502 5.5.1.",
+      "XCLIENT and XFORWARD, with which trusted clients name another client to the server. `refuse`: not offered, and refused with 502 5.5.1.",
     ),
   hide: z
     .boolean()
     .default(false)
     .describe(
-      "The far server sees the client's own address; through tunnels (`pickup: pass`, `shadow`, `pass_ports`) too. Needs `postern intercept up` and CAP_NET_ADMIN.",
+      "The remote server sees the client's own address, also through tunnels (`pickup: pass`, `shadow`, `pass_ports`). Needs `postern intercept up` and CAP_NET_ADMIN.",
     ),
   exceptions: z
     .array(exception)
     .prefault([])
     .describe(
-      "Other policies for some clients, some servers, or some clients of some servers; first match wins.",
+      "Other policies for some clients, some servers, or some clients of some servers. The first match wins.",
     ),
 });
 
@@ -102,7 +118,7 @@ const relayHost = z.strictObject({
   tls: hostTlsLevel
     .default("may")
     .describe(
-      "`none`: never. `may`: if offered, no certificate check. `require`: or defer. `verify`: with a certificate that is valid for the host's name, or DANE where it is published. `dane`: with DANE (RFC 7672), or defer. But for `none`, `delivery.dane` holds here too. A password goes out under TLS only, unless this says `none` or the host is this machine.",
+      "`none`: no TLS. `may`: TLS if offered, without a certificate check. `require`: defer without TLS. `verify`: defer without a certificate that is valid for the host's name, or DANE where it is published. `dane`: defer without DANE (RFC 7672). `delivery.dane` applies here too, except with `none`. A password is sent under TLS only, unless this is `none` or the host is this machine.",
     ),
   auth: z
     .strictObject({
@@ -118,7 +134,7 @@ const relayRoute = z
     to: addressPattern
       .optional()
       .describe(
-        "The recipient: `user@example.com`, `*@example.com`, `*@*.example.com` (below it) or `*`. Absent: any.",
+        "The recipient: `user@example.com`, `*@example.com`, `*@*.example.com` (domains below it) or `*`. Absent: any.",
       ),
     from: addressPattern.optional().describe("The sender, likewise; `<>` is the null sender. Absent: any."),
     via: text.describe("A name of `relay.hosts`, `host:port`, `[v6]:port`, or `mx`."),
@@ -127,12 +143,12 @@ const relayRoute = z
 
 const backup = z.strictObject({
   via: text.describe("A name of `relay.hosts`, `host:port`, `[v6]:port`, or `mx`."),
-  after: duration.prefault("1h").describe("How long deliveries must have failed before it takes over."),
+  after: duration.prefault("1h").describe("How long delivery must have failed before the backup is used."),
   on: z
     .array(z.enum(["dns", "connect", "network", "4xx", "5xx"]))
     .default(["dns", "connect", "network", "4xx"])
     .describe(
-      "Which failures count. When a backup host fails too, it and the route take turns, unless `5xx` counts: then the route may have refused for good.",
+      "Which failures count. When the backup fails too, attempts alternate between the backup and the route, unless `5xx` is listed: then the route may have refused permanently.",
     ),
 });
 
@@ -140,7 +156,9 @@ export const relay = z.strictObject({
   clients: z
     .array(network)
     .prefault(["127.0.0.0/8", "::1"])
-    .describe("Who may send to unprotected recipients through the queue. Others must authenticate."),
+    .describe(
+      "Networks of clients that may send to unprotected recipients through the queue. Others must authenticate.",
+    ),
   hosts: z
     .record(
       z
@@ -156,6 +174,6 @@ export const relay = z.strictObject({
   routes: z
     .array(relayRoute)
     .prefault([])
-    .describe("How mail for unprotected recipients goes on; first match wins; without a match: mx."),
-  backup: backup.optional().describe("Takes over relayed deliveries that failed in these ways for so long."),
+    .describe("Next hops of mail for unprotected recipients. The first match wins; without a match: `mx`."),
+  backup: backup.optional().describe("A second next hop for relayed mail, used after failures."),
 });

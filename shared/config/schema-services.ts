@@ -1,4 +1,4 @@
-/** What the services stand on and answer at: Redis, DNS, health, administration. */
+/** Schema of Redis, DNS, health and administration. */
 import { z } from "zod";
 import { listenPort, server, text } from "./values.ts";
 
@@ -13,21 +13,23 @@ export const redis = z.strictObject({
     .describe(
       "`redis://host:6379/0`, `rediss://…` with TLS, or `unix:///path`. Give this, `sentinels` or `cluster`.",
     ),
-  sentinels: z.array(server).min(1).optional().describe("Sentinel addresses; `name` is then needed."),
-  name: text.optional().describe("The sentinel group's name."),
+  sentinels: z.array(server).min(1).optional().describe("Sentinel addresses; they need `name`."),
+  name: text.optional().describe("The name of the sentinels' group."),
   cluster: z.array(server).min(1).optional().describe("Some nodes of a Redis Cluster."),
   username: text.optional().describe("User name of the ACL. Absent: the default user."),
   password: text.optional().describe("Password; an environment variable keeps it out of the file."),
   tls: z
     .strictObject({
       ca: text.optional().describe("PEM file with the authorities to trust. Absent: the system's."),
-      cert: text.optional().describe("PEM file with our own certificate; `key` is then needed."),
+      cert: text.optional().describe("PEM file with the client certificate; it needs `key`."),
       key: text.optional().describe("PEM file with its private key."),
-      servername: text.optional().describe("The name that the certificate must carry. Absent: the host's."),
+      servername: text
+        .optional()
+        .describe("The name that the server's certificate must have. Absent: the host's."),
     })
     .optional()
     .describe(
-      "TLS towards Redis; files are relative to the configuration file. Absent: only with `rediss://`.",
+      "TLS with Redis; files are relative to the configuration file. Absent: TLS only with `rediss://`.",
     ),
 });
 
@@ -35,18 +37,18 @@ export const dns = z.strictObject({
   servers: z
     .array(text)
     .min(1)
-    .describe("`address`, `address:port` or `[v6]:port`, asked in this order; port 53 when none is given."),
+    .describe("`address`, `address:port` or `[v6]:port`, asked in this order; the default port is 53."),
 });
 
 export const health = z.strictObject({
   address: z.string().default("127.0.0.1").describe("An IP address of this machine."),
-  port: listenPort.default(0).describe("The TCP port; 0 takes any free one, which the log names."),
+  port: listenPort.default(0).describe("The TCP port. 0: any free port, which is logged."),
 });
 
 export const admin = z.strictObject({
   address: z.string().default("127.0.0.1").describe("An IP address of this machine."),
-  port: listenPort.default(8025).describe("The TCP port; 0 takes any free one, which the log names."),
+  port: listenPort.default(8025).describe("The TCP port. 0: any free port, which is logged."),
   token: text
     .optional()
-    .describe("The bearer token that writes need. Absent: `postern up` makes one in `data/admin.token`."),
+    .describe("The bearer token that changes need. Absent: `postern up` creates one in `data/admin.token`."),
 });

@@ -1,4 +1,4 @@
-/** The one schema of the configuration: validation, defaults, reference page and JSON Schema come from it. */
+/** The schema of the configuration: the source of validation, defaults, the reference page and the JSON Schema. Pure. */
 import { z } from "zod";
 import { certificates, intercept, listener } from "./schema-listeners.ts";
 import { delivery, dsn, limits, queue, timeouts } from "./schema-queue.ts";
@@ -17,22 +17,26 @@ export const configSchema = z.strictObject({
   data: text
     .default("./data")
     .describe("Directory of the spool, and of the embedded Redis; relative to the configuration file."),
-  redis: redis.optional().describe("The Redis that the queues live in. Absent: `postern up` runs its own."),
+  redis: redis.optional().describe("The Redis server of the queues. Absent: `postern up` runs its own."),
   dns: dns.optional().describe("The name servers to ask. Absent: the system's."),
-  tls: certificates.optional().describe("For STARTTLS towards clients. Absent: not offered."),
-  listeners: z.array(listener).min(1).describe("Where clients come in."),
-  intercept: intercept.prefault({}).describe("For `postern intercept`, which leads traffic to the gateway."),
+  tls: certificates
+    .optional()
+    .describe("The certificate for STARTTLS with clients. Absent: STARTTLS is not offered."),
+  listeners: z.array(listener).min(1).describe("Where clients connect."),
+  intercept: intercept
+    .prefault({})
+    .describe("For `postern intercept`, which redirects connections of clients to the gateway."),
   protected: z
     .array(protectedEntry)
     .prefault([])
-    .describe("The domains whose mail the gateway carries to their own servers, with a queue behind it."),
+    .describe("Domains whose mail the gateway delivers to their own servers, inline or by the queue."),
   outgoing: outgoing
     .prefault({})
-    .describe("Connections of clients to servers that are not protected: the outgoing proxy."),
-  relay: relay.prefault({}).describe("Mail for unprotected recipients that goes through the queue."),
-  queue: queue.prefault({}).describe("How mail waits and is retried."),
+    .describe("The outgoing proxy: connections of clients to servers that are not protected."),
+  relay: relay.prefault({}).describe("Queued mail for recipients that are not in a protected domain."),
+  queue: queue.prefault({}).describe("Retries, expiry and delay warnings."),
   dsn: dsn.prefault({}).describe("Delivery status notifications (RFC 3464)."),
-  limits: limits.prefault({}).describe("How much is taken from clients and given to destinations."),
+  limits: limits.prefault({}).describe("Limits for messages, clients and destinations."),
   delivery: delivery.prefault({}).describe("The delivery workers."),
   timeouts: timeouts.prefault({}).describe("How long to wait for servers and clients (RFC 5321 §4.5.3.2)."),
   health: health.prefault({}).describe("Where ingress, delivery and bounce answer /health and /metrics."),

@@ -1,4 +1,4 @@
-/** The text of a configuration file as plain data, with the line of every place and environment variables filled in. */
+/** Parses a configuration file: plain data with environment variables filled in, and the line of every value. */
 import {
   type Document,
   isAlias,
@@ -16,30 +16,29 @@ import {
   type YAMLParseError,
   type YAMLWarning,
 } from "yaml";
-import { type ConfigError, configErrorAt } from "./config-error.ts";
-import type { Path } from "./path.ts";
+import { type ConfigError, configErrorAt, type Path } from "./config-error.ts";
 
 export interface Source {
   /** Maps, lists and scalars; `undefined` when the text is not YAML at all. */
   value: unknown;
   /** Syntax errors, keys given twice, variables that are not set. */
   configErrors: ConfigError[];
-  /** The line (from 1) of a place, or of the nearest place around it that is there. */
+  /** The line (from 1) of a value, or of the nearest enclosing value that exists. */
   lineOf(path: Path): number;
-  /** Whether the value at this place waits for a variable that is not set. */
+  /** Whether the value refers to a variable that is not set. */
   isUnset(path: Path): boolean;
-  /** The text of the variable that stands, unquoted and alone, at this place. */
+  /** The text of the variable that is, unquoted and alone, the whole value. */
   variableText(path: Path): string | undefined;
 }
 
 /**
- * Stand for the braces of `${NAME}` while YAML is read, to which an unquoted brace would mean a map of its own in
- * `{ port: ${PORT} }`. Private-use characters, of the same length, so that every place stays where it is.
+ * Stand for the braces of `${NAME}` while YAML is parsed, which would read an unquoted brace in `{ port: ${PORT} }` as
+ * a map. Private-use characters of the same length, so that offsets stay the same.
  */
 const open = "\u{e000}";
 const close = "\u{e001}";
 
-/** `$${` is how a value says `${`. */
+/** `$${` is an escaped `${`. */
 const variable = /(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 const reference = new RegExp(`\\$\\$\\{|\\$\\{|\\$${open}(\\w+)${close}`, "g");
 const alone = new RegExp(`^\\$${open}\\w+${close}$`);
@@ -50,7 +49,7 @@ export function readSource(text: string, env: Readonly<Record<string, string | u
     lineCounter: lines,
     merge: true,
     prettyErrors: false,
-    // A key given twice is found below, where its path is known.
+    // The walker below finds duplicate keys, since it knows their paths.
     uniqueKeys: false,
     logLevel: "silent",
   });
@@ -81,7 +80,7 @@ export function readSource(text: string, env: Readonly<Record<string, string | u
   };
 }
 
-/** Fills in variables, in place, and finds keys that are given twice. */
+/** Fills in variables in place, and finds duplicate keys. */
 class Walker {
   readonly unset = new Set<Node | null>();
   readonly variables = new Map<Node | null, string>();
@@ -104,7 +103,7 @@ class Walker {
     else if (isSeq(node)) {
       for (const [index, item] of node.items.entries()) this.walk(item, [...path, index]);
     } else if (isScalar(node)) this.#substitute(node, path);
-    // An alias needs no walk: what it stands for is walked where its anchor is.
+    // An alias is skipped: its value is walked at the anchor.
   }
 
   #walkMap(map: YAMLMap, path: Path): void {
@@ -163,7 +162,7 @@ function keyText(pair: Pair): string {
   return typeof key === "symbol" ? (key.description ?? "") : String(key);
 }
 
-/** Goes down a path as far as the document does. */
+/** Follows a path as far as the document has it. */
 function follow(document: Document.Parsed, path: Path): { node: Node | null; offset: number } {
   let node: Node | null = document.contents;
   let offset = node?.range?.[0] ?? 0;
@@ -171,14 +170,14 @@ function follow(document: Document.Parsed, path: Path): { node: Node | null; off
     const pair = isMap(node) ? findPair(document, node, String(step)) : undefined;
     const item: unknown = isSeq(node) && typeof step === "number" ? node.items[step] : pair?.value;
     if (pair === undefined && item === undefined) return { node: null, offset };
-    const mark = pair === undefined ? item : pair.key;
-    if (isNode(mark) && mark.range) offset = mark.range[0];
+    const place = pair === undefined ? item : pair.key;
+    if (isNode(place) && place.range) offset = place.range[0];
     node = resolveAlias(document, item);
   }
   return { node, offset };
 }
 
-/** The last pair of that key wins, as it does in the value; then what `<<` merges in. */
+/** The last pair of that key, as in the value; otherwise one that `<<` merges in. */
 function findPair(document: Document.Parsed, map: YAMLMap, key: string): Pair | undefined {
   const own = map.items.findLast((pair) => keyText(pair) === key);
   if (own !== undefined) return own;
@@ -199,7 +198,7 @@ function resolveAlias(document: Document.Parsed, value: unknown): Node | null {
   return isNode(value) ? value : null;
 }
 
-/** Without those that only follow from the one before: behind the first unexpected token YAML expects nothing. */
+/** Leaves out the errors that only follow from the first unexpected token. */
 function syntaxErrors(document: Document.Parsed): (YAMLParseError | YAMLWarning)[] {
   const first = document.errors.findIndex((error) => error.code === "UNEXPECTED_TOKEN");
   const errors = first < 0 ? document.errors : document.errors.slice(0, first + 1);

@@ -1,7 +1,7 @@
-/** The scalar values of the configuration: durations, sizes, rates, networks, servers, patterns. After parsing: milliseconds and octets. */
+/** The kinds of values in the configuration: durations, sizes, rates, networks, servers, patterns, next hops of routes. Pure. */
 
 import { z } from "zod";
-import { parseHostPort } from "../net/endpoint.ts";
+import { type HostPort, parseHostPort } from "../net/endpoint.ts";
 import { literalAddress, Network } from "../net/network.ts";
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -12,7 +12,7 @@ export const text = z.string().min(1);
 
 export const port = z.int().min(1).max(65_535);
 
-/** Port 0 takes any free one: for tests and for two gateways on one machine. */
+/** Port 0 is any free one: for tests and for two gateways on one machine. */
 export const listenPort = z.int().min(0).max(65_535);
 
 /** `30s`, `5m`, `4h`, `5d`, or `0`; milliseconds after parsing. */
@@ -120,8 +120,26 @@ export const server = z
   })
   .meta({ format: "server", jsonSchema: { type: "string" } });
 
-/** For configured hosts: MTA-STS speaks of a domain's MX hosts only. */
+/** For configured hosts: MTA-STS is for MX hosts only. */
 export const hostTlsLevel = z.enum(["none", "may", "require", "verify", "dane"]);
 
 /** For the MX hosts of domains. */
 export const mxTlsLevel = z.enum(["none", "may", "require", "verify", "dane", "mta-sts"]);
+
+/** The next hop that a `via` names. */
+export type Via =
+  | { kind: "mx" }
+  /** An entry of `relay.hosts`. */
+  | { kind: "relay"; name: string }
+  | { kind: "host"; host: HostPort };
+
+/**
+ * Reads a `via`. Names of `relay.hosts` come before hosts; no relay host may be called `mx`.
+ * @returns `undefined` when it names nothing, as a host without a port
+ */
+export function parseVia(text: string, isRelayHost: (name: string) => boolean): Via | undefined {
+  if (text === "mx") return { kind: "mx" };
+  if (isRelayHost(text)) return { kind: "relay", name: text };
+  const host = parseHostPort(text);
+  return host === undefined ? undefined : { kind: "host", host };
+}

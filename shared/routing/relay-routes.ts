@@ -1,6 +1,7 @@
 /** The routes of `relay`: the next hops of mail for unprotected recipients. Pure. */
 import type { Config } from "../config/schema.ts";
-import { parseVia } from "../config/via.ts";
+
+import { parseVia } from "../config/values.ts";
 import { unreachable } from "../unreachable.ts";
 import type { Mailbox } from "./mailbox.ts";
 import type { NextHop } from "./next-hop.ts";

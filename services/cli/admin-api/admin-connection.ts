@@ -9,7 +9,7 @@ import { CommandFailed, type Context } from "../command-line/args.ts";
 import { requireConfig } from "../command-line/configuration.ts";
 import { type AdminClient, adminUrl, createAdminClient, findToken } from "./admin-client.ts";
 
-/** @throws UsageError for the configuration's mistakes, CommandFailed when no admin is known */
+/** @throws UsageError for errors in the configuration, CommandFailed when no admin is known */
 export async function connectToAdmin(context: Context): Promise<AdminClient> {
   const { config } = requireConfig(context);
   return createAdminClient(await findAdmin(config), await findToken(config));

@@ -15,7 +15,7 @@ export interface Output {
   columns?: number | undefined;
 }
 
-/** Wrong use, exit status 2: one line, or one for each mistake of a configuration file. */
+/** Wrong use, exit status 2: one line, or one for each error of a configuration file. */
 export class UsageError extends Error {
   override name = "UsageError";
   /** To be printed as they are, in place of the message. */
