@@ -1,6 +1,6 @@
 /**
- * The part of a client's transaction that goes to a far server while the client waits: one next hop, that of the first
- * recipient who may go inline. Owns the far transaction until finish() or abandon().
+ * The recipients of a client's transaction that go to a remote server while the client waits: one next hop, that of the
+ * first recipient that may go inline. Owns the remote transaction until finish() or abandon().
  */
 import type { Recipient } from "../../../shared/mail/envelope.ts";
 import { identifyNextHop } from "../../../shared/routing/next-hop.ts";
@@ -14,9 +14,9 @@ import type {
 
 export class InlineDelivery {
   readonly route: Route;
-  /** Whom the far server accepted, by index into the client's envelope. */
+  /** Recipients that the remote server accepted, by index into the client's envelope. */
   readonly recipients: number[] = [];
-  /** Whom it could not take now, and why. */
+  /** Recipients that it could not take now, and why. */
   readonly deferred = new Map<number, Diagnosis>();
   readonly #transaction: InlineTransaction;
   readonly #key: string;
@@ -32,7 +32,7 @@ export class InlineDelivery {
     return nextHop.kind === "servers" && nextHop.hide;
   }
 
-  /** Nothing more can come of it: its recipients are the queue's. */
+  /** The remote transaction has ended: the queue gets the recipients. */
   get isOver(): boolean {
     return this.#transaction.isOver;
   }
@@ -41,12 +41,12 @@ export class InlineDelivery {
     return identifyNextHop(route.nextHop).groupKey === this.#key;
   }
 
-  /** Within the time of one step; never rejects. */
-  recipient(recipient: Recipient): Promise<RecipientAnswer> {
+  /** Passes a recipient on. Answers within the time of one step; never rejects. */
+  askRecipient(recipient: Recipient): Promise<RecipientAnswer> {
     return this.#transaction.recipient(recipient);
   }
 
-  /** @param received  what stands before the message, unless the delivery is hidden */
+  /** @param received  the Received field that goes before the message, unless the delivery is hidden */
   startData(received: string): void {
     this.#transaction.startData(Buffer.from(this.isHidden ? "" : received, "utf8"));
   }

@@ -1,9 +1,8 @@
 /**
- * What the process lends to inline delivery: connections to far servers, the hold rules, the way to the bounce queue.
- * Owns the first two; close() ends them.
+ * What inline delivery needs of the process: an SMTP client, the hold rules, and success reports to the bounce queue.
+ * Owns all three; close() ends them.
  */
 import type { Config } from "../../../shared/config/schema.ts";
-
 import type { Limiter } from "../../../shared/limits/limiter.ts";
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { createHolds } from "../../../shared/queue/holds/store.ts";
@@ -15,7 +14,7 @@ import { transparentSource } from "../../../shared/smtp-client/hidden-source.ts"
 import type { InlineDeps } from "./inline.ts";
 
 export interface OwnedInlineDeps extends InlineDeps {
-  /** When the sessions have ended: what is under way with far servers is cut off. */
+  /** To be called when the sessions have ended: cuts what is under way with remote servers. */
   close(): Promise<void>;
 }
 
@@ -30,7 +29,7 @@ export function createInlineDeps(options: {
   holdsFile: string;
   log: Logger;
   producer: Pick<Producer, "addBounce">;
-  /** The caller's: who may have how many connections, in the whole cluster. */
+  /** The caller's; it limits connections to a destination in the whole cluster. */
   limiter: Limiter;
 }): OwnedInlineDeps {
   const { config, redis, holdsFile, log, producer, limiter } = options;
@@ -47,7 +46,7 @@ export function createInlineDeps(options: {
   return {
     transport,
     successReports,
-    // Until the rules are known, any mail may be held: the queue, which waits for them too, takes it.
+    // Until the rules are known, any mail may be held: it goes to the queue, which waits for the rules too.
     isHeld: ({ from, to, route }) =>
       !areHoldsKnown ||
       holds.match({ id: "", part: 0, from, to: [to], route: route.label, aliases: route.aliases }) !==

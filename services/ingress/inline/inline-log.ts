@@ -1,4 +1,4 @@
-/** The lines that tell how an accepted message went inline; the same events and fields as the delivery service's. */
+/** The log lines of an accepted message's inline delivery; the same events and fields as the delivery service's. */
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import { identifyNextHop } from "../../../shared/routing/next-hop.ts";
 import type { EventName, Logger } from "../../../shared/runtime/log.ts";
@@ -8,8 +8,8 @@ import { diagnosisFields, remoteField, tlsFields } from "../../../shared/smtp-cl
 import type { InlineEnd } from "../../../shared/smtp-client/transaction/inline-transaction.ts";
 import type { InlineDelivery } from "./inline-delivery.ts";
 
-/** A message that the client was told to be accepted. */
-export interface InlineStory {
+/** An accepted message and its inline delivery. */
+export interface LoggedInline {
   id: string;
   envelope: MessageMeta["envelope"];
   inlineDelivery: InlineDelivery;
@@ -22,7 +22,7 @@ export interface InlineStory {
 
 export function logInline(
   log: Logger,
-  { id, envelope, inlineDelivery, end, ms, isSettled }: InlineStory,
+  { id, envelope, inlineDelivery, end, ms, isSettled }: LoggedInline,
 ): void {
   const { row, nextHop } = inlineDelivery.route;
   const shared = {
@@ -61,7 +61,7 @@ export function logInline(
   });
 }
 
-/** Refused after others were accepted is deferred too: the queue gets the refusal again, and makes the notification. */
+/** A refusal is deferred too where others were accepted: the queue gets it again, and makes the notification. */
 function logDeferred(log: Logger, shared: object, to: string | undefined, diagnosis: Diagnosis): void {
   log.info({
     event: "delivery.deferred" satisfies EventName,

@@ -1,4 +1,4 @@
-/** Inline delivery as the sessions see it: whether a recipient may go that way, and the far transaction for it. */
+/** Inline delivery as the sessions see it: whether a recipient may go that way, and the remote transaction for it. */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
 import { mustHaveTls } from "../../../shared/mail/envelope.ts";
@@ -12,18 +12,18 @@ import { InlineDelivery } from "./inline-delivery.ts";
 /** What inline delivery needs of the process. */
 export interface InlineDeps {
   transport: InlineSmtpClient;
-  /** Whether an operator holds this mail: it must not get past the queue then. */
+  /** Whether an operator holds this mail: it must not bypass the queue then. */
   isHeld(mail: { from: string; to: string; route: RouteSummary }): boolean;
   successReports: Pick<SuccessReports, "publish">;
 }
 
 export interface Inline extends InlineDeps {
   metrics: InlineMetrics;
-  /** When the queue tries what was tried inline. */
+  /** Decides when the queue retries what was tried inline. */
   queue: Config["queue"];
 }
 
-/** Who sends, as far as it is known before the data. */
+/** What is known of the sender before the data. */
 export interface InlineSender {
   envelope: Envelope;
   origin: Origin;
@@ -37,7 +37,7 @@ export function mayGoInline(
   { address }: Recipient,
   route: Route,
 ): boolean {
-  // Whether REQUIRETLS can be honoured takes every host of the next hop to tell: the queue has the time.
+  // To find a host that honours REQUIRETLS may take all hosts of the next hop: the queue has the time.
   if (!route.inline || mustHaveTls(envelope)) return false;
   return !inline.isHeld({ from: envelope.reversePath, to: address, route: summarizeRoute(route) });
 }
@@ -68,7 +68,7 @@ export class InlineMetrics {
   constructor(metrics?: Metrics) {
     const recipients = metrics?.counter(
       "inline_recipients_total",
-      "Recipients tried while the client waited: delivered, rejected by the far server, or left to the queue.",
+      "Recipients tried while the client waited: delivered, rejected by the remote server, or left to the queue.",
       ["result"],
     );
     this.#results = {

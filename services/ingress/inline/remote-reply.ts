@@ -1,4 +1,4 @@
-/** The far server's replies as the client gets them: its code where it fits, its enhanced status and its text, on one line. Pure. */
+/** The remote server's replies as the client gets them: its code where it fits, its enhanced status and its text, on one line. Pure. */
 import { statusOf } from "../../../shared/smtp/diagnose.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
@@ -7,19 +7,19 @@ import type { EnhancedStatus, SmtpReply } from "../../../shared/smtp/status.ts";
 /** RFC 5321 §4.5.3.1.5: 512 octets with code, status and CRLF. */
 const maxText = 480;
 
-/** RFC 2034 §4: we offer enhanced codes, so every reply has one, also where the far server gave none. */
+/** RFC 2034 §4: we offer enhanced codes, so every reply has one, also where the remote server gave none. */
 export function replyForClient(reply: SmtpReply): Reply {
   const text = reply.lines.join(" ").replace(/\s+/g, " ").trim();
   return makeReply(codeHere(reply), statusOf(reply), text === "" ? "No reason was given" : clip(text));
 }
 
-/** RFC 7504 §4: 521 is said by a host of itself, in its greeting. Of the domain behind it 556 is said, to RCPT. */
+/** RFC 7504 §4: a host gives 521 for itself, in its greeting; for the domain behind it 556 is given, to RCPT. */
 function codeHere({ code, command }: SmtpReply): number {
   if (code !== 521) return code;
   return command === "DATA" || command === "DOT" ? 554 : 556;
 }
 
-/** A refusal that the far server said, or that it would say: it lacks what the message needs. */
+/** The remote server's refusal, or ours where it lacks an extension that the message needs. */
 export function refusalForClient({ reply, status, reason }: Diagnosis): Reply {
   return reply === undefined ? makeReply(codeOf(status), status, clip(reason)) : replyForClient(reply);
 }

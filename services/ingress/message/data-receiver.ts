@@ -1,4 +1,4 @@
-/** One message while it is being received: from 354 to the final dot. Owns the draft until finish() or abandon(). */
+/** Receives the data of one message, from 354 to the final dot. Owns the draft until that is committed or abandon(). */
 import { HeaderScan } from "../../../shared/mail/headers.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { type Draft, SpoolFull } from "../../../shared/spool/spool.ts";
@@ -13,15 +13,15 @@ export interface DataLimits {
   normaliseNewlines: boolean;
 }
 
-/** Where the message goes besides: a far server, while the client waits. */
-export interface RemoteSide {
+/** Where the message goes besides the spool: to a remote server, while the client waits. */
+export interface RemoteSink {
   /** @returns what to wait for before the next octets; it never rejects */
   write(bytes: Buffer): Promise<void> | undefined;
 }
 
-/** A refused message is read to its end, so that the client can hear why; but not for ever. */
+/** A refused message is read to its end, so that the client gets the reply; but no further than this behind the limit. */
 const patienceBytes = 64 * 1024 * 1024;
-/** A sender slower than this over a whole window holds a session for nothing. Dial-up was thirty times as fast. */
+/** A sender slower than this over a whole window occupies a session for nothing. Dial-up was thirty times as fast. */
 const rateWindowMs = 5 * 60_000;
 const minBytesPerWindow = 5 * 1024;
 
@@ -30,20 +30,20 @@ export class DataReceiver {
   readonly startedAtMs: number;
   /** Why the message will be refused at its end. */
   refusal: Reply | undefined;
-  /** What the storage said, when it failed. With a far side, which may have the message all the same, no refusal yet. */
+  /** The storage's error. With a remote sink, which may get the message all the same, it is no refusal yet. */
   storageError: unknown;
-  /** Set by push() when the storage or the far side asks to wait before the next one. Never rejects. */
+  /** Set by push() when the storage or the remote sink asks to wait before the next one. Never rejects. */
   pressure: Promise<void> | undefined;
   /** Octets of the message so far. */
   size = 0;
   readonly #limits: DataLimits;
   readonly #scanner: DataScanner;
   readonly #headers = new HeaderScan();
-  readonly #remote: RemoteSide | undefined;
+  readonly #remote: RemoteSink | undefined;
   #windowStartMs: number;
   #windowBytes = 0;
 
-  constructor(draft: Draft, limits: DataLimits, nowMs: number, remote?: RemoteSide) {
+  constructor(draft: Draft, limits: DataLimits, nowMs: number, remote?: RemoteSink) {
     this.draft = draft;
     this.#limits = limits;
     this.#remote = remote;
@@ -71,17 +71,17 @@ export class DataReceiver {
     const end = this.#scanner.push(chunk);
     const body = this.#scanner.body;
     this.size += body.length;
-    if (this.refusal === undefined) this.#take(body);
+    if (this.refusal === undefined) this.#receiveBody(body);
     return end;
   }
 
-  /** So far over the limit that hearing the client out would cost more than its reply is worth. */
-  get isAbsurd(): boolean {
+  /** So large that reading the message to its end would cost more than the client's reply is worth. */
+  get isTooLargeToReadOn(): boolean {
     const { maxMessageBytes } = this.#limits;
     return maxMessageBytes > 0 && this.size > maxMessageBytes + Math.max(maxMessageBytes, patienceBytes);
   }
 
-  /** Whether the client sent too little in a whole window. To be asked as data comes; silence is the idle time-out's. */
+  /** Whether the client sent too little in a whole window. To be asked as data comes; the idle time-out covers silence. */
   isTooSlow(nowMs: number): boolean {
     if (nowMs - this.#windowStartMs < rateWindowMs) return false;
     const tooSlow = this.#windowBytes < minBytesPerWindow;
@@ -90,13 +90,13 @@ export class DataReceiver {
     return tooSlow;
   }
 
-  /** Gives the draft up. */
+  /** Discards the draft. */
   abandon(): void {
-    // The spool cleans up what a discard leaves behind; nothing here depends on it.
+    // Nothing here depends on it: the spool cleans up what a failed discard leaves behind.
     this.draft.discard().catch(() => {});
   }
 
-  #take(body: Buffer): void {
+  #receiveBody(body: Buffer): void {
     const { maxMessageBytes, maxHops } = this.#limits;
     if (this.#headers.open) this.#headers.push(body);
     if (maxMessageBytes > 0 && this.size > maxMessageBytes) this.#refuse(replies.tooLarge);
@@ -109,9 +109,9 @@ export class DataReceiver {
   #write(bytes: Buffer): void {
     if (this.storageError === undefined) {
       try {
-        this.pressure = this.draft.write(bytes)?.catch((error: unknown) => this.#fail(error));
+        this.pressure = this.draft.write(bytes)?.catch((error: unknown) => this.#storageFailed(error));
       } catch (error) {
-        this.#fail(error);
+        this.#storageFailed(error);
       }
     }
     const remotePressure = this.#remote?.write(bytes);
@@ -121,7 +121,7 @@ export class DataReceiver {
       pressure === undefined ? remotePressure : Promise.all([pressure, remotePressure]).then(() => undefined);
   }
 
-  #fail(error: unknown): void {
+  #storageFailed(error: unknown): void {
     this.storageError = error;
     if (this.#remote === undefined) this.#refuse(storageReply(error));
     else this.abandon();
@@ -133,7 +133,7 @@ export class DataReceiver {
   }
 }
 
-/** What a client hears of trouble with the spool. */
+/** The reply to a client when the spool fails. */
 export function storageReply(error: unknown): Reply {
   return error instanceof SpoolFull ? replies.storageShort : replies.localError;
 }

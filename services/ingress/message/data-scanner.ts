@@ -1,7 +1,7 @@
 /**
- * Reads the octets after DATA (RFC 5321 §4.1.1.4, §4.5.2): finds the end, undoes dot-stuffing, notices bare CR, bare LF,
- * NUL and 8-bit octets. Only CRLF.CRLF ends a message: whatever else some server takes for it would let a client
- * smuggle a second message in.
+ * Reads the octets after DATA (RFC 5321 §4.1.1.4, §4.5.2): finds the end, undoes dot-stuffing, reports bare CR, bare LF,
+ * NUL and 8-bit octets. Only CRLF.CRLF ends a message: any other end that some server accepts would let a client smuggle
+ * a second message in.
  */
 import { isAscii } from "node:buffer";
 
@@ -9,7 +9,7 @@ const CR = 13;
 const LF = 10;
 const DOT = 46;
 
-/** Where the last octet left us. */
+/** The scanner's state after the last octet. */
 const text = 0;
 const afterCr = 1;
 /** Behind CRLF, or at the very start. */
@@ -26,7 +26,7 @@ export class DataScanner {
   bareNewline = false;
   nul = false;
   eightBit = false;
-  /** What the last push() gave to the message. */
+  /** What the last push() added to the message. */
   body: Buffer = nothing;
   readonly #normalise: boolean;
   #state = lineStart;
@@ -38,7 +38,7 @@ export class DataScanner {
 
   /**
    * Takes the next octets; `body` is then what they add to the message. It shares memory with the chunk, which is
-   * changed: the chunk must be nobody else's.
+   * changed: nobody else may use the chunk.
    * @returns index behind the end of the data, -1 while it has not come
    */
   push(chunk: Buffer): number {
@@ -90,13 +90,13 @@ export class DataScanner {
       else if (octet === 0) this.nul = true;
     }
     this.#state = state;
-    // A CR that is held back stands last: if it turns out to be text, it is bare, and the message refused.
+    // A CR that is held back stands last: should it be text, it is bare, and the message is refused anyway.
     kept = moveDown(chunk, kept, from, state === afterDotCr ? Math.max(from, length - 1) : length);
     this.body = kept === length ? chunk : chunk.subarray(0, kept);
     return -1;
   }
 
-  /** Written for clarity: only listeners with `bare_newline: normalise` come here. */
+  /** Written for clarity, not speed: only listeners with `bare_newline: normalise` use it. */
   #pushNormalising(chunk: Buffer): number {
     // At worst each octet is a newline that becomes two, and a held CR comes before.
     const out = Buffer.allocUnsafe(2 * chunk.length + 2);
@@ -117,7 +117,7 @@ export class DataScanner {
         out[length++] = LF;
         state = octet === LF ? lineStart : text;
         if (octet === LF) continue;
-        // What follows a newline that was none starts no line: a dot there is neither stuffing nor the end.
+        // Behind a bare CR no line starts: a dot there is neither stuffing nor the end.
       } else if (state === lineStart && octet === DOT) {
         state = afterDot;
         continue;

@@ -1,4 +1,4 @@
-/** MAIL and RCPT: what they ask for, or the reply that refuses them (RFC 5321 §4.1.1.2 and .3). Pure. */
+/** Parses MAIL and RCPT (RFC 5321 §4.1.1.2 and .3): their parameters, or the reply that refuses the command. Pure. */
 import { isAscii, parsePath } from "../../../shared/mail/address.ts";
 import type { Recipient } from "../../../shared/mail/envelope.ts";
 import { parseNotify } from "../../../shared/mail/notify.ts";
@@ -58,7 +58,7 @@ export function parseMail(line: string, offer: MailOffer): MailCommand | Refused
 }
 
 /**
- * A local part alone passes: routing knows whose `<postmaster>` is meant (RFC 5321 §4.5.1), and refuses others.
+ * A local part alone passes: routing knows which domain's `<postmaster>` is meant (RFC 5321 §4.5.1), and refuses others.
  * @param smtputf8  whether the transaction is one of SMTPUTF8
  */
 export function parseRcpt(line: string, smtputf8: boolean): RcptCommand | RefusedCommand {
@@ -143,13 +143,13 @@ function rcptParameter(
 }
 
 /**
- * Gives each esmtp-param from `at` on to `take`, its name in upper case.
+ * Calls `read` with each esmtp-param from `at` on, its name in upper case.
  * @returns the reply that refuses the first one that is wrong
  */
 function eachParameter(
   line: string,
   at: number,
-  take: (name: string, value: string | undefined) => Reply | undefined,
+  read: (name: string, value: string | undefined) => Reply | undefined,
 ): Reply | undefined {
   if (at === line.length) return undefined;
   if (line[at] !== " " && line[at] !== "\t") return replies.badParameter;
@@ -162,7 +162,7 @@ function eachParameter(
     if (!/^[A-Z0-9][A-Z0-9-]*$/.test(name)) return replies.badParameter;
     if (seen.includes(name)) return replies.duplicateParameter;
     seen.push(name);
-    const bad = take(name, equals < 0 ? undefined : parameter.slice(equals + 1));
+    const bad = read(name, equals < 0 ? undefined : parameter.slice(equals + 1));
     if (bad !== undefined) return bad;
   }
   return undefined;

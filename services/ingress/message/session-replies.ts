@@ -1,4 +1,4 @@
-/** Every reply that a queued session gives, once. Codes: RFC 5321 §4.2.3; enhanced codes: RFC 3463, RFC 2034, RFC 6531. */
+/** Every reply that a queued session gives. Codes: RFC 5321 §4.2.3; enhanced codes: RFC 3463, RFC 2034, RFC 6531. */
 import { makeEhloReply, makeReply, type Reply } from "../../../shared/smtp/reply.ts";
 
 export const replies = {
@@ -68,7 +68,7 @@ export function heloReply(hostname: string): Reply {
 }
 
 /**
- * What is honoured, and nothing else.
+ * Offers what the session honours, and nothing else.
  * @param maxMessageBytes  0: no fixed maximum (RFC 1870 §4)
  * @param more             keywords of this session besides
  */

@@ -11,7 +11,7 @@ export class ClientTransaction {
   refusedRecipients = 0;
   /** SIZE as the client declared it. */
   readonly declaredOctets: number | undefined;
-  /** The far server that some of the recipients go to while the client waits. */
+  /** Present where some recipients go to a remote server while the client waits. */
   inlineDelivery: InlineDelivery | undefined;
   readonly #known = new Set<string>();
 

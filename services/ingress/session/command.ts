@@ -1,17 +1,17 @@
 /** A command line cut into its verb and its argument (RFC 5321 §4.1.1). Pure. */
 
-/** The verbs that the session knows, and what becomes of all others. */
+/** The verbs that a session knows, and the kinds of all others. */
 export type CommandName =
   | (typeof verbs)[number]
   /** Known to SMTP, and not offered here. */
   | "not-implemented"
-  /** A web page can make a browser speak to us; the lines of its request must not become commands. */
+  /** A web page can make a browser connect to us; the lines of its request must not become commands. */
   | "http"
   | "unknown";
 
 export interface CommandLine {
   name: CommandName;
-  /** What stands behind the verb, without white space around it. */
+  /** The rest of the line, without white space around it. */
   argument: string;
 }
 

@@ -1,61 +1,67 @@
-/** The taking of messages, from DATA to the reply to the final dot. Owns the message at hand. */
-
+/** Receives messages, from DATA to the reply to the final dot. Owns the message that is being received. */
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
-import type { TlsSummary } from "../../../shared/mail/received.ts";
 import { settlesWithin } from "../../../shared/runtime/with-timeout.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { type FinishedInline, finishInline } from "../inline/finish-inline.ts";
 import type { InlineDelivery } from "../inline/inline-delivery.ts";
 import { logInline } from "../inline/inline-log.ts";
-import { makeTraceInfo, nextQueueId, type ReceivedMessage, type TraceInfo } from "../message/accept.ts";
+import { type Acceptance, storeMessage } from "../message/accept.ts";
 import { DataReceiver, storageReply } from "../message/data-receiver.ts";
+import {
+  type ClientGreeting,
+  makeTraceInfo,
+  nextQueueId,
+  type ReceivedMessage,
+  type TraceInfo,
+} from "../message/record.ts";
 import { queuedReply, replies } from "../message/session-replies.ts";
-import { type Stored, storeMessage } from "../message/store.ts";
 import type { ClientTransaction } from "./client-transaction.ts";
 import type { SessionInput } from "./session-input.ts";
 import { addresses, type SessionLog, type Stage } from "./session-log.ts";
 import type { SessionProfile } from "./session-profile.ts";
 
-/** What the intake needs of its session. */
+/** What the message receiver needs of its session. */
 export interface ReceivingSession {
   readonly connection: ClientConnection;
+  readonly greeting: ClientGreeting;
   readonly input: SessionInput;
-  /** The client is gone. */
+  /** The client has disconnected. */
   readonly isGone: boolean;
   reply(reply: Reply): void;
   /** Sends the replies so far. */
   flush(): void;
-  /** Says this and closes. */
+  /** Sends this reply and closes. */
   leave(reply: Reply): void;
-  /** A mistake of ours. */
+  /** A fault of ours. */
   inputFailed(error: unknown): void;
-  /** The transaction is over; the reply was given. */
+  /** The reply to the final dot has been given. */
   transactionOver(accepted: boolean): void;
 }
 
-/** A transaction whose data is being taken, and by whom it was opened. */
-export interface OpenMessage {
-  transaction: ClientTransaction;
-  helo: string;
-  ehlo: boolean;
-  tls: TlsSummary | undefined;
+interface IncomingMessage {
+  /** `storing`: the final dot has come, and its reply has not been given. */
+  phase: "data" | "storing";
+  readonly transaction: ClientTransaction;
+  readonly greeting: ClientGreeting;
+  readonly data: DataReceiver;
+  /** Present where it also goes to a remote server. */
+  readonly inline: InlineCopy | undefined;
 }
 
-/** The far server's part in the message at hand. */
-interface InlinePart {
+/** The remote server gets the trace information before the record, if the message is recorded at all. */
+interface InlineCopy {
   inlineDelivery: InlineDelivery;
   trace: TraceInfo;
 }
+
+/** What became of a message, and how its inline delivery ended. */
+type Finished = { acceptance: Acceptance } & Partial<FinishedInline>;
 
 export class MessageReceiver {
   readonly #session: ReceivingSession;
   readonly #profile: SessionProfile;
   readonly #sessionLog: SessionLog;
-  #message: OpenMessage | undefined;
-  #receiver: DataReceiver | undefined;
-  #inline: InlinePart | undefined;
-  /** The final dot has come, and the reply has not gone. */
-  isStoring = false;
+  #incoming: IncomingMessage | undefined;
 
   constructor(session: ReceivingSession, profile: SessionProfile, sessionLog: SessionLog) {
     this.#session = session;
@@ -63,153 +69,148 @@ export class MessageReceiver {
     this.#sessionLog = sessionLog;
   }
 
-  /** Answers DATA. */
-  open(message: OpenMessage): Reply {
+  get isStoring(): boolean {
+    return this.#incoming?.phase === "storing";
+  }
+
+  /** @returns the reply to DATA */
+  startMessage(transaction: ClientTransaction): Reply {
     const { acceptor, dataLimits, now } = this.#profile;
+    const { connection, greeting, input } = this.#session;
     try {
       const draft = acceptor.spool.draft();
-      this.#inline = this.#beginInline(message);
-      this.#receiver = new DataReceiver(draft, dataLimits, now(), this.#inline?.inlineDelivery);
+      const inline = this.#startInlineCopy(transaction);
+      const data = new DataReceiver(draft, dataLimits, now(), inline?.inlineDelivery);
+      this.#incoming = { phase: "data", transaction, greeting, data, inline };
     } catch (error) {
-      acceptor.log.error({ session: this.#session.connection.id, err: error }, "the spool takes no message");
-      return this.#refused("DATA", message, storageReply(error));
+      acceptor.log.error({ session: connection.id, err: error }, "the spool takes no message");
+      return this.#refuse("DATA", { transaction, greeting }, storageReply(error));
     }
-    this.#message = message;
-    this.#session.input.startData();
+    input.startData();
     return replies.startData;
   }
 
-  /** Takes octets of the message. @returns index behind its end, -1 while that has not come */
-  take(chunk: Buffer): number {
-    const receiver = this.#receiver;
-    if (receiver === undefined) return 0;
-    const end = receiver.push(chunk);
-    // The far server must not get what we refuse.
-    if (receiver.refusal !== undefined) this.#inline?.inlineDelivery.abandon();
-    if (end >= 0) this.#finish(receiver);
-    else if (receiver.isAbsurd) this.#breakOff(replies.tooLarge);
-    else if (receiver.isTooSlow(this.#profile.now())) this.#breakOff(replies.tooSlow);
-    else if (receiver.pressure !== undefined) this.#waitForStorage(receiver.pressure);
+  /** @returns index behind the end of the message, -1 while that has not come */
+  receiveData(chunk: Buffer): number {
+    const incoming = this.#incoming;
+    if (incoming === undefined) return 0;
+    const { data, inline } = incoming;
+    const end = data.push(chunk);
+    // The remote server must not get what we refuse.
+    if (data.refusal !== undefined) inline?.inlineDelivery.abandon();
+    if (end >= 0) this.#finish(incoming);
+    else if (data.isTooLargeToReadOn) this.#breakOff(replies.tooLarge);
+    else if (data.isTooSlow(this.#profile.now())) this.#breakOff(replies.tooSlow);
+    else if (data.pressure !== undefined) this.#waitForStorage(data.pressure);
     return end;
   }
 
-  /** Gives up the message at hand; what is being stored goes on. */
+  /** Gives up the message that is being received; what is being stored goes on. */
   abandon(): void {
-    if (this.isStoring) return;
-    this.#receiver?.abandon();
-    this.#inline?.inlineDelivery.abandon();
-    this.#forget();
+    if (this.#incoming === undefined || this.isStoring) return;
+    const { data, inline } = this.#incoming;
+    data.abandon();
+    inline?.inlineDelivery.abandon();
+    this.#incoming = undefined;
   }
 
-  /** The id and the Received field are made here: the far server gets them before the record, if there will be one. */
-  #beginInline(message: OpenMessage): InlinePart | undefined {
-    const { inlineDelivery, envelope } = message.transaction;
+  #startInlineCopy({ inlineDelivery, envelope }: ClientTransaction): InlineCopy | undefined {
     if (inlineDelivery === undefined) return undefined;
     if (inlineDelivery.recipients.length === 0) {
       inlineDelivery.abandon();
-      // Its recipients are the queue's; the log will tell why.
+      // The queue has its recipients; where the server deferred some, the log says why.
       if (inlineDelivery.deferred.size === 0) return undefined;
     }
     const { hostname, now } = this.#profile;
-    const { connection } = this.#session;
-    const { helo, ehlo, tls } = message;
+    const { connection, greeting } = this.#session;
     const atMs = now();
-    const trace = makeTraceInfo({ connection, hostname, helo, ehlo, tls, envelope }, nextQueueId(atMs), atMs);
+    const trace = makeTraceInfo({ connection, hostname, ...greeting, envelope }, nextQueueId(atMs), atMs);
     inlineDelivery.startData(trace.received);
     return { inlineDelivery, trace };
   }
 
-  #finish(receiver: DataReceiver): void {
-    const message = this.#message;
-    if (message === undefined) return;
-    if (receiver.refusal !== undefined && receiver.storageError === undefined) {
-      this.#conclude(message, receiver, { kind: "refused", reply: receiver.refusal });
+  /** The final dot has come. */
+  #finish(incoming: IncomingMessage): void {
+    const { refusal, storageError } = incoming.data;
+    if (refusal !== undefined && storageError === undefined) {
+      this.#conclude(incoming, { acceptance: { kind: "refused", reply: refusal } });
       return;
     }
-    const { hostname } = this.#profile;
-    const { connection, input } = this.#session;
-    const { transaction, ...client } = message;
-    const { envelope, routes } = transaction;
-    const { size, has8bit, messageId, tlsOptional } = receiver;
-    const content = { messageId, size, has8bit, tlsOptional };
-    const facts = { connection, hostname, ...client, envelope, routes, ...content };
+    const { input } = this.#session;
     input.wait();
-    this.isStoring = true;
-    this.#carry(facts, receiver)
-      .then(({ stored, inline }) => {
-        this.isStoring = false;
-        this.#conclude(message, receiver, stored, inline);
+    incoming.phase = "storing";
+    this.#deliverAndStore(incoming)
+      .then((finished) => {
+        this.#conclude(incoming, finished);
         input.resumeInput();
         this.#session.flush();
       })
       .catch((error: unknown) => this.#session.inputFailed(error));
   }
 
-  /** To the far server, if there is one, and to the spool, for whom that leaves. */
-  async #carry(
-    facts: ReceivedMessage,
-    receiver: DataReceiver,
-  ): Promise<{ stored: Stored; inline?: FinishedInline }> {
+  /** To the remote server, if there is one, and to the spool for the recipients that are left. */
+  async #deliverAndStore(incoming: IncomingMessage): Promise<Finished> {
+    const { data, inline: copy } = incoming;
     const { acceptor, inline, now } = this.#profile;
-    const part = this.#inline;
-    if (part === undefined || inline === undefined || receiver.refusal !== undefined) {
+    const message = this.#describe(incoming);
+    if (copy === undefined || inline === undefined || data.refusal !== undefined) {
       const atMs = now();
-      const trace = part?.trace ?? makeTraceInfo(facts, nextQueueId(atMs), atMs);
-      return { stored: await storeMessage(receiver, facts, acceptor, trace) };
+      const trace = copy?.trace ?? makeTraceInfo(message, nextQueueId(atMs), atMs);
+      return { acceptance: await storeMessage(data, message, acceptor, trace) };
     }
     const isGone = () => this.#session.isGone;
-    const finished = await finishInline({ ...part, isGone }, receiver, facts, acceptor, inline);
-    return { stored: finished.stored, inline: finished };
+    return finishInline({ ...copy, message, receiver: data, isGone }, { acceptor, inline });
   }
 
-  #conclude(message: OpenMessage, receiver: DataReceiver, stored: Stored, inline?: FinishedInline): void {
-    if (stored.kind === "accepted") {
-      const ms = this.#profile.now() - receiver.startedAtMs;
-      const inlineDelivery = this.#inline?.inlineDelivery;
-      const isDelivered = inline?.end?.outcome.kind === "delivered";
-      this.#sessionLog.accepted({
-        id: stored.id,
-        helo: message.helo,
-        envelope: message.transaction.envelope,
-        messageId: receiver.messageId,
-        size: receiver.size,
-        rows: stored.rows,
-        ms,
-        unheard: this.#session.isGone,
-        ...(inlineDelivery === undefined
-          ? {}
-          : { inline: isDelivered ? inlineDelivery.recipients.length : 0 }),
-      });
-      if (inlineDelivery !== undefined && inline?.end !== undefined) {
-        const { envelope } = message.transaction;
-        const { end, isSettled } = inline;
-        logInline(this.#profile.acceptor.log, {
-          id: stored.id,
-          envelope,
-          inlineDelivery,
-          end,
-          ms,
-          isSettled,
-        });
-      }
-      this.#session.reply(stored.reply ?? queuedReply(stored.id));
+  #describe({ transaction, greeting, data }: IncomingMessage): ReceivedMessage {
+    const { connection } = this.#session;
+    const { hostname } = this.#profile;
+    const { envelope, routes } = transaction;
+    const { size, has8bit, messageId, tlsOptional } = data;
+    return { connection, hostname, ...greeting, envelope, routes, messageId, size, has8bit, tlsOptional };
+  }
+
+  /** Logs what became of the message, and gives the reply. */
+  #conclude(incoming: IncomingMessage, finished: Finished): void {
+    this.#incoming = undefined;
+    const { acceptance } = finished;
+    if (acceptance.kind === "accepted") {
+      this.#logAccepted(incoming, acceptance, finished);
+      this.#session.reply(acceptance.reply ?? queuedReply(acceptance.id));
     } else {
-      receiver.abandon();
-      this.#session.reply(this.#refused("DOT", message, stored.reply));
+      incoming.data.abandon();
+      this.#session.reply(this.#refuse("DOT", incoming, acceptance.reply));
     }
-    this.#forget();
-    this.#session.transactionOver(stored.kind === "accepted");
+    this.#session.transactionOver(acceptance.kind === "accepted");
   }
 
-  #forget(): void {
-    this.#receiver = undefined;
-    this.#inline = undefined;
-    this.#message = undefined;
+  #logAccepted(
+    { transaction, greeting, data, inline }: IncomingMessage,
+    { id, rows }: Acceptance & { kind: "accepted" },
+    { end, isSettled = false }: Finished,
+  ): void {
+    const { envelope } = transaction;
+    const ms = this.#profile.now() - data.startedAtMs;
+    const isDelivered = end?.outcome.kind === "delivered";
+    this.#sessionLog.accepted({
+      id,
+      helo: greeting.helo,
+      envelope,
+      messageId: data.messageId,
+      size: data.size,
+      rows,
+      ms,
+      unheard: this.#session.isGone,
+      ...(inline === undefined ? {} : { inline: isDelivered ? inline.inlineDelivery.recipients.length : 0 }),
+    });
+    if (inline === undefined || end === undefined) return;
+    const { inlineDelivery } = inline;
+    logInline(this.#profile.acceptor.log, { id, envelope, inlineDelivery, end, ms, isSettled });
   }
 
-  /** In the middle of the data. */
+  /** Ends the session in the middle of the data. */
   #breakOff(reply: Reply): void {
-    if (this.#message !== undefined) this.#refused("DOT", this.#message, reply);
+    if (this.#incoming !== undefined) this.#refuse("DOT", this.#incoming, reply);
     this.abandon();
     this.#session.leave(reply);
   }
@@ -229,9 +230,14 @@ export class MessageReceiver {
       .catch((error: unknown) => this.#session.inputFailed(error));
   }
 
-  #refused(stage: Stage, { transaction, helo }: OpenMessage, reply: Reply): Reply {
+  #refuse(
+    stage: Stage,
+    { transaction, greeting }: Pick<IncomingMessage, "transaction" | "greeting">,
+    reply: Reply,
+  ): Reply {
     const { envelope } = transaction;
-    this.#sessionLog.refused(stage, reply, { helo, from: envelope.reversePath, to: addresses(envelope) });
+    const to = addresses(envelope);
+    this.#sessionLog.refused(stage, reply, { helo: greeting.helo, from: envelope.reversePath, to });
     return reply;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Cuts what a client sends into command lines and message data. Stands where smtp-server has its stream parser, but
- * takes chunks straight from the pipe: a Writable's queue and callbacks would cost more than the parsing.
+ * Cuts what a client sends into command lines and message data. Takes the place of smtp-server's stream parser, and reads
+ * chunks straight from the pipe: a Writable's queue and callbacks would cost more than the parsing.
  */
 import { isUtf8 } from "node:buffer";
 import { SMTPStream } from "smtp-server/lib/smtp-stream";
@@ -10,15 +10,15 @@ export type LineFault = "too-long" | "malformed";
 export interface InputConsumer {
   /** One command, without its line end. */
   receiveLine(line: string): void;
-  /** A line that is no command; the next line is read as usual. */
+  /** A line that cannot be a command; the next line is read as usual. */
   receiveFault(fault: LineFault): void;
   /** Octets behind DATA. @returns index behind the end of the message, -1 while it has not come */
   receiveData(chunk: Buffer): number;
-  /** Everything that came so far has been taken: the time to send the replies (RFC 2920 §3.2). */
+  /** All that came so far has been read: the time to send the replies (RFC 2920 §3.2). */
   inputUsedUp(): void;
-  /** The client will send no more, and all that it sent has been taken. */
+  /** The client will send no more, and all that it sent has been read. */
   inputEnded(): void;
-  /** One of the methods above threw: a mistake of ours, which must not cost the other sessions. */
+  /** One of the methods above threw: a fault of ours, which must not end the other sessions. */
   inputFailed(error: unknown): void;
   /** Bare LF ends a command line too (`bare_newline: normalise`). */
   readonly toleratesBareNewline: boolean;
@@ -32,16 +32,16 @@ const maxLine = 2048;
 export class SessionInput extends SMTPStream {
   readonly #consumer: InputConsumer;
   #inData = false;
-  /** For how many things the consumer waits: octets stay in #rest, and the socket stops. */
+  /** How many things the consumer waits for: meanwhile octets stay in #rest, and the socket is not read. */
   #waits = 0;
-  /** Octets of the chunk at hand behind the line that is being dispatched. */
+  /** Octets of the current chunk behind the line that is being dispatched. */
   #behind = 0;
   #stopped = false;
   #ended = false;
   #rest: Buffer | undefined;
   /** The start of a line whose end has not come. */
   #partial: Buffer | undefined;
-  /** The line is too long; what comes until its end is thrown away. */
+  /** The line is too long; its rest is discarded. */
   #overlong = false;
 
   constructor(consumer: InputConsumer) {
@@ -54,7 +54,7 @@ export class SessionInput extends SMTPStream {
     this.#inData = true;
   }
 
-  /** Nothing more is taken until each wait() has had its resumeInput(). */
+  /** Nothing more is read until each wait() has had its resumeInput(). */
   wait(): void {
     this.#waits++;
   }
@@ -65,7 +65,7 @@ export class SessionInput extends SMTPStream {
     if (this.#waits > 0 || this.isClosed) return;
     const rest = this.#rest;
     this.#rest = undefined;
-    if (rest !== undefined) this.#take(rest);
+    if (rest !== undefined) this.#receive(rest);
     if (this.#waits > 0) return;
     if (this.#stopped) {
       this.#stopped = false;
@@ -74,7 +74,7 @@ export class SessionInput extends SMTPStream {
     if (this.#ended) this.#consumer.inputEnded();
   }
 
-  /** Whether the client has sent more than what was taken, the line that is being dispatched included. */
+  /** Whether the client has sent more than has been read, the line that is being dispatched included. */
   get hasMore(): boolean {
     return this.#behind > 0 || this.#rest !== undefined;
   }
@@ -83,46 +83,46 @@ export class SessionInput extends SMTPStream {
   override write(chunk: Buffer): boolean {
     if (this.isClosed) return true;
     if (this.#waits > 0) this.#rest = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-    else this.#take(chunk);
+    else this.#receive(chunk);
     this.#stopped = this.#waits > 0;
     return !this.#stopped;
   }
 
-  /** A command without its line end is no command: the base class would run it. */
+  /** A command without its line end is ignored: the base class would run it. */
   override end(): this {
     this.#ended = true;
     if (!this.isClosed && this.#waits === 0) this.#consumer.inputEnded();
     return this;
   }
 
-  #take(chunk: Buffer): void {
+  #receive(chunk: Buffer): void {
     try {
-      this.#takeAll(chunk);
+      this.#readAll(chunk);
       this.#consumer.inputUsedUp();
     } catch (error) {
       this.#consumer.inputFailed(error);
     }
   }
 
-  #takeAll(chunk: Buffer): void {
+  #readAll(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length && !this.isClosed) {
       if (this.#waits > 0) {
         this.#rest = at === 0 ? chunk : chunk.subarray(at);
         break;
       }
-      at = this.#inData ? this.#takeData(chunk, at) : this.#takeLine(chunk, at);
+      at = this.#inData ? this.#readData(chunk, at) : this.#readLine(chunk, at);
     }
   }
 
-  #takeData(chunk: Buffer, at: number): number {
+  #readData(chunk: Buffer, at: number): number {
     const end = this.#consumer.receiveData(at === 0 ? chunk : chunk.subarray(at));
     if (end < 0) return chunk.length;
     this.#inData = false;
     return at + end;
   }
 
-  #takeLine(chunk: Buffer, at: number): number {
+  #readLine(chunk: Buffer, at: number): number {
     const lineEnd = chunk.indexOf(LF, at);
     if (lineEnd < 0) {
       this.#keepPartial(chunk, at);

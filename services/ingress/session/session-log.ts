@@ -1,5 +1,4 @@
-/** What a session's log lines and counters say; bounded whatever a client sends. */
-
+/** The log lines and counters of a session; bounded, whatever a client sends. */
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import type { EventName, Logger } from "../../../shared/runtime/log.ts";
@@ -41,9 +40,9 @@ export class SessionLog {
     size: number;
     rows: string[];
     ms: number;
-    /** The client went away before it could hear of it. */
+    /** The client disconnected before it could get the reply. */
     unheard: boolean;
-    /** Recipients who have it already; absent where none was to be delivered inline. */
+    /** How many recipients have it already; absent where none was to be delivered inline. */
     inline?: number;
   }): void {
     const { id, helo, envelope, messageId, size, rows, ms, unheard, inline } = facts;
@@ -70,16 +69,16 @@ export class SessionLog {
     });
   }
 
-  /** @param what  the command line, where it was refused for its form */
+  /** @property command  the command line, where its form was refused */
   refused(
     stage: Stage,
     reply: Reply,
-    facts: { helo: string; from?: string; to?: string[]; what?: string },
+    facts: { helo: string; from?: string; to?: string[]; command?: string },
   ): void {
     this.#refused++;
     this.#metrics.refused(`${reply.code} ${reply.enhanced ?? ""}`.trimEnd());
     if (this.#refused > maxLoggedRefusals) return;
-    const { what, ...rest } = facts;
+    const { command, ...rest } = facts;
     this.#log.info({
       event: "message.refused" satisfies EventName,
       session: this.#connection.id,
@@ -87,7 +86,7 @@ export class SessionLog {
       stage,
       reply: describeReply(reply),
       ...rest,
-      ...(what === undefined ? {} : { command: what.slice(0, maxLoggedText) }),
+      ...(command === undefined ? {} : { command: command.slice(0, maxLoggedText) }),
     });
   }
 

@@ -1,4 +1,4 @@
-/** What the queued sessions count. */
+/** The metrics of queued sessions. */
 import type { LabelledCounter, Metrics, Tally } from "../../../shared/runtime/metrics.ts";
 
 export class SessionMetrics {
@@ -10,11 +10,14 @@ export class SessionMetrics {
   readonly #recipients: Tally | undefined;
   readonly #refused: LabelledCounter | undefined;
 
-  /** @param metrics  of the process; none: nothing is counted */
+  /** @param metrics  of the process; absent: nothing is counted */
   constructor(metrics?: Metrics) {
     this.#opened = metrics?.counter("sessions_total", "Queued sessions opened.").with();
     this.#accepted = metrics
-      ?.counter("messages_accepted_total", "Messages accepted: into the spool, or by the far server inline.")
+      ?.counter(
+        "messages_accepted_total",
+        "Messages accepted: into the spool, or by the remote server inline.",
+      )
       .with();
     this.#octets = metrics?.counter("accepted_octets_total", "Octets of accepted messages.").with();
     this.#recipients = metrics

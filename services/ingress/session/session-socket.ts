@@ -1,7 +1,7 @@
 /**
  * The socket side of a queued session: greeting, replies, time-outs, STARTTLS, the end. Owns the socket from init() on.
- * smtp-server's SMTPConnection has the life of the connection (TLS upgrade, half-close, errors); the dialogue, its
- * parser and its replies are ours. The members with an underscore are its own: package.json pins its version.
+ * smtp-server's SMTPConnection does the connection's part (TLS upgrade, half-close, errors); the dialogue, its parser and
+ * its replies are ours. The members with an underscore are smtp-server's own: package.json pins its version.
  */
 import type net from "node:net";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection";
@@ -11,19 +11,20 @@ import { replies } from "../message/session-replies.ts";
 import { type InputConsumer, type LineFault, SessionInput } from "./session-input.ts";
 import type { SessionProfile } from "./session-profile.ts";
 
-/** What the last reply of a terminated session has to leave us. */
-const terminationMs = 1000;
+/** How long the last reply of a session that is cut may take to leave. */
+const cutMs = 1000;
 
 export abstract class SessionSocket extends SMTPConnection implements InputConsumer {
   readonly toleratesBareNewline: boolean;
   readonly #profile: SessionProfile;
-  /** Replies that wait for the end of the input at hand: one write answers a whole pipeline. */
+  /** Replies that wait for the end of the current input: one write answers a whole pipeline. */
   #out = "";
   #deadline: NodeJS.Timeout | undefined;
   #greetingTimer: NodeJS.Timeout | undefined;
-  #terminator: NodeJS.Timeout | undefined;
-  /** The session ends with this reply as soon as no transaction is under way. */
+  #cutTimer: NodeJS.Timeout | undefined;
+  /** The session ends with this reply as soon as no transaction is open. */
   #dismissal: Reply | undefined;
+  /** Of the code that accepted the socket. */
   #foreignCloseListeners: (() => void)[] = [];
   /** Why the session ended, for the log. */
   protected endedBy = "client";
@@ -47,7 +48,7 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
   abstract inputFailed(error: unknown): void;
   /** From MAIL to the reply to the final dot. */
   protected abstract get inTransaction(): boolean;
-  /** The client waits for our storage: its silence is no fault of its own. */
+  /** The client waits for us: it may be silent for longer than `timeouts.client`. */
   protected abstract get isBusy(): boolean;
   /** The socket is gone; called once. */
   protected abstract closed(): void;
@@ -72,25 +73,25 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     });
   }
 
-  /** Ends the session with this reply: now, or when the transaction under way is over. */
+  /** Ends the session with this reply: now, or when the open transaction is over. */
   endWhenIdle(reply: Reply): void {
     if (this.inTransaction) this.#dismissal = reply;
     else this.leave(reply);
   }
 
-  /** Ends the session whatever is under way, with this reply unless the one to the final dot is still owed. */
+  /** Ends the session at once, with this reply unless another one is still to be given. */
   cut(reply: Reply): void {
     if (!this.isBusy) this.leave(reply);
     this._socket.destroySoon();
     // destroySoon() waits for a client that does not read.
-    this.#terminator ??= setTimeout(() => this._socket.destroy(), terminationMs);
+    this.#cutTimer ??= setTimeout(() => this._socket.destroy(), cutMs);
   }
 
   inputUsedUp(): void {
     this.flush();
   }
 
-  /** The client closed its side; what it asked for has been answered. */
+  /** The client closed its side; all its commands have been answered. */
   inputEnded(): void {
     this.flush();
     this.close();
@@ -108,7 +109,7 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     // While a TLS handshake runs, anything written would be plaintext in the middle of it.
     if (this._upgrading || !socket.writable) return;
     if (socket.write(out, "latin1") || this._closing) return;
-    // A client that sends and never reads is not read from until it does.
+    // A client that does not read its replies is not read either.
     const input = this.input;
     input.wait();
     socket.once("drain", () => {
@@ -117,7 +118,7 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     });
   }
 
-  /** Says this and closes. @returns undefined: nothing more is to be answered */
+  /** Sends this reply and closes. @returns undefined: there is no other reply */
   leave(reply: Reply): undefined {
     if (this._closing || this._closed) return undefined;
     this.endedBy = `${reply.code} ${reply.enhanced ?? ""}`.trim();
@@ -127,14 +128,14 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     return undefined;
   }
 
-  /** As leave(), for a client that goes by itself: nobody waits until it has closed its side too. */
+  /** As leave(), for a client that said QUIT: does not wait until it has closed its side too. */
   protected quit(reply: Reply): undefined {
     this.leave(reply);
     this._socket.destroySoon();
     return undefined;
   }
 
-  /** Ends the session if it was dismissed and no transaction is under way any more. */
+  /** Ends the session if it is to end, and no transaction is open any more. */
   protected leaveIfDismissed(): void {
     if (this.#dismissal !== undefined && !this.inTransaction) this.leave(this.#dismissal);
   }
@@ -145,7 +146,7 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
 
   override _armTimeout(socket: net.Socket = this._socket): void {
     socket.setTimeout(this.#profile.clientTimeoutMs, () => this._onTimeout());
-    // A TLS handshake has begun. Half-open sockets stay open when the client goes; this one has nobody to wait for.
+    // A TLS handshake has begun. Half-open sockets stay open when the client leaves; here there is no reply to wait for.
     if (socket !== this._socket) socket.once("end", () => socket !== this._socket && socket.destroy());
   }
 
@@ -156,7 +157,7 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
   }
 
   override _onError(error: Error & { code?: string }): void {
-    // After the last reply many a client resets the connection rather than to close it.
+    // After the last reply many clients reset the connection in place of closing it.
     if (!this._closing) this.endedBy = error.code ?? error.message;
     this._socket.destroy();
   }
@@ -165,12 +166,12 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     const first = !this._closed;
     clearTimeout(this.#deadline);
     clearTimeout(this.#greetingTimer);
-    clearTimeout(this.#terminator);
+    clearTimeout(this.#cutTimer);
     super._onClose();
     if (first) this.closed();
   }
 
-  /** smtp-server takes every listener off the socket; those that were there before it still count connections. */
+  /** smtp-server removes all listeners from the socket; those that were there before it still count connections. */
   override upgrade(callback: () => void, secureCallback?: () => void): void {
     const socket = this._socket;
     super.upgrade(callback, secureCallback);

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { afterInline, nextAttemptAtMs } from "../../../../services/ingress/inline/after-inline.ts";
+import {
+  afterInline,
+  nextAttemptAtMs,
+  remainingMessage,
+} from "../../../../services/ingress/inline/after-inline.ts";
 import { refusalForClient, replyForClient } from "../../../../services/ingress/inline/remote-reply.ts";
+import type { ReceivedMessage } from "../../../../services/ingress/message/record.ts";
 import type { Envelope } from "../../../../shared/mail/envelope.ts";
+import type { Route } from "../../../../shared/routing/route.ts";
 import type { Diagnosis, Outcome } from "../../../../shared/smtp/diagnosis.ts";
 
 const remote = { host: "mx.example.com", address: "192.0.2.25", port: 25 };
@@ -50,7 +56,7 @@ for (const [name, given, inline, outcome, expected] of [
     { kind: "stored", queued: [0, 1, 2], reported: [], tried: new Map() },
   ],
   [
-    "nobody taken",
+    "none accepted",
     three,
     [],
     deferred,
@@ -58,7 +64,7 @@ for (const [name, given, inline, outcome, expected] of [
   ],
   ["SUCCESS, reported by the server", envelope("SUCCESS"), [0], delivered(), { kind: "delivered" }],
   [
-    "SUCCESS, reported by nobody else",
+    "SUCCESS, not reported by the server",
     envelope(undefined, "SUCCESS"),
     [0, 1],
     delivered(false),
@@ -73,9 +79,18 @@ for (const [name, given, inline, outcome, expected] of [
   ],
 ] as [string, Envelope, number[], Outcome, ReturnType<typeof afterInline>][]) {
   test(`after inline delivery: ${name}`, () => {
-    assert.deepEqual(afterInline(given, inline, outcome, new Map()), expected);
+    assert.deepEqual(afterInline(given, inline, outcome, new Map(), false), expected);
   });
 }
+
+test("a client that disconnects before the reply keeps a message that no recipient has (RFC 5321 §4.2.5)", () => {
+  const after = (inline: number[], outcome: Outcome) =>
+    afterInline(three, inline, outcome, new Map(), true).kind;
+  assert.equal(after([0, 1, 2], deferred), "unheard");
+  assert.equal(after([1], rejected), "unheard");
+  assert.equal(after([0, 1, 2], delivered()), "delivered");
+  assert.equal(after([0], delivered()), "stored");
+});
 
 const said = (code: number, command: "CONNECT" | "RCPT" | "DOT"): Diagnosis => ({
   ...diagnosis,
@@ -94,15 +109,66 @@ for (const [name, outcome, deferred, tried] of [
   ["421 in the greeting", rejected, [[0, said(421, "CONNECT")]], [0]],
   ["no answer to RCPT", rejected, [[0, lost]], []],
 ] as [string, Outcome, [number, Diagnosis][], number[]][]) {
-  test(`after inline delivery, who was tried: ${name}`, () => {
-    const next = afterInline(three, [1, 2], outcome, new Map(deferred));
+  test(`after inline delivery, recipients that were tried: ${name}`, () => {
+    const next = afterInline(three, [1, 2], outcome, new Map(deferred), false);
     assert.ok(next.kind === "stored");
     assert.deepEqual([...next.tried.keys()], tried);
   });
 }
 
+const policy = { retry: [1000, 5000], expire: 100_000, dsn_expire: 0, delay_warning: 0 };
+const routeTo = (domain: string): Route => ({
+  row: "to-protected",
+  setting: "protected[0]",
+  nextHop: { kind: "mx", domain },
+  inline: true,
+});
+const received: ReceivedMessage = {
+  connection: {
+    id: "1",
+    listener: "mx",
+    client: { address: "192.0.2.1", port: 25 },
+    destination: { address: "192.0.2.2", port: 25 },
+    direction: "incoming",
+  },
+  hostname: "mail.example.org",
+  helo: "client.example",
+  ehlo: true,
+  tls: undefined,
+  envelope: three,
+  routes: ["a.example", "b.example", "c.example"].map(routeTo),
+  messageId: undefined,
+  size: 100,
+  has8bit: false,
+};
+
+test("the record has the recipients of the queue first, then those that only get a success report", () => {
+  const next = { kind: "stored" as const, queued: [2], reported: [0], tried: new Map() };
+  const { envelope, routes, delivered, tried } = remainingMessage(received, next, 0, policy, 0.5);
+  assert.deepEqual(
+    envelope.recipients.map(({ address }) => address),
+    ["u2@example.com", "u0@example.com"],
+  );
+  assert.deepEqual(routes, [routeTo("c.example")]);
+  assert.deepEqual(delivered, [1]);
+  assert.equal(tried, undefined);
+});
+
+test("recipients that were tried are recorded by their position, to be tried again after the queue's first wait", () => {
+  const later = said(451, "DOT");
+  const next = {
+    kind: "stored" as const,
+    queued: [1, 2],
+    reported: [],
+    tried: new Map([[2, { ...later, atMs: 50 }]]),
+  };
+  assert.deepEqual(remainingMessage(received, next, 0, policy, 0.5).tried, {
+    untilMs: 1050,
+    last: [{ recipients: [1], diagnosis: { ...later, atMs: 50 } }],
+  });
+});
+
 test("the queue's next attempt comes after its first wait, the warning or the expiry, whatever is first", () => {
-  const policy = { retry: [1000, 5000], expire: 100_000, dsn_expire: 0, delay_warning: 0 };
   const sender = { receivedAtMs: 0, nullSender: false };
   assert.equal(nextAttemptAtMs(50, sender, policy, 0.5), 1050);
   assert.equal(nextAttemptAtMs(50, sender, policy, 0), 950);
@@ -111,7 +177,7 @@ test("the queue's next attempt comes after its first wait, the warning or the ex
   assert.equal(nextAttemptAtMs(50, { ...sender, nullSender: true }, policy, 0.5), 0);
 });
 
-test("a far reply passes with code, status and text, on one line that fits (RFC 5321 §4.5.3.1.5)", () => {
+test("a remote server's reply passes with code, status and text, on one line that fits (RFC 5321 §4.5.3.1.5)", () => {
   const reply = {
     code: 550,
     enhanced: "5.1.1" as const,
@@ -139,7 +205,7 @@ for (const [command, code] of [
   });
 }
 
-test("a refusal that no server said has the code of its status", () => {
+test("a refusal that no server gave has the code of its status", () => {
   for (const [status, code] of [
     ["5.3.4", 552],
     ["5.6.7", 553],
