@@ -1,114 +1,141 @@
 /** Enqueues accepted messages in the background, as many at once as have come together. It owns nothing but its backlog. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RouteSummary } from "../routing/route.ts";
 import type { Logger } from "../runtime/log.ts";
+import { settlesWithin } from "../runtime/with-timeout.ts";
 import type { StoredMessage } from "../spool/spool.ts";
 import type { Publisher } from "./contract/queue.ts";
 import type { QueueProducer } from "./producer.ts";
 
 type Entry = Parameters<QueueProducer["addDeliveries"]>[0][number];
+type PublisherProducer = Pick<QueueProducer, "addDeliveries" | "requestScan">;
 
-/** Messages in one call; more would hold Redis up for others. */
+/** Messages in one call; more would keep Redis from its other clients. */
 const batchSize = 500;
-/** A message takes 1 to 2 KB here. Beyond this many the spool alone remembers, and the keeper finds them there. */
+/** A message takes 1 to 2 KB here. What is beyond is only in the spool, where the reconciler finds it. */
 const maxBacklog = 20_000;
 const firstPauseMs = 100;
 const longestPauseMs = 2_000;
 
 /**
- * What a publisher forgets (its process ended, or the backlog outgrew memory) the keeper has to find in the spool.
- * The keeper may be another process, on another host, that never lost Redis itself; so a publisher asks it for a
- * scan through Redis: when it starts, because of what its predecessor may have held, and after it has dropped
- * something, once Redis is back and the rest is in.
+ * What a publisher loses (its process ended, or the backlog outgrew memory) the reconciler has to find in the spool.
+ * The reconciler may be another process, on another host, that never lost Redis itself; so a publisher asks it for a
+ * scan through Redis: when it starts, because of what the process before it may have lost, and after it dropped
+ * messages, once Redis is back and the rest is enqueued.
  */
 export function createPublisher(
-  producer: Pick<QueueProducer, "addDeliveries" | "requestScan">,
+  producer: PublisherProducer,
   log: Logger,
   limits: { maxBacklog: number } = { maxBacklog },
 ): Publisher {
-  let waiting: Entry[] = [];
-  let underWay = 0;
-  let scanIsDue = true;
-  let dropped = 0;
-  let running = false;
-  let closed = false;
-  let endPause: (() => void) | undefined;
-  let whenIdle: (() => void) | undefined;
+  return new BackgroundPublisher(producer, log, limits.maxBacklog);
+}
 
-  const pause = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
+class BackgroundPublisher implements Publisher {
+  readonly #producer: PublisherProducer;
+  readonly #log: Logger;
+  readonly #maxBacklog: number;
+  #waiting: Entry[] = [];
+  /** Messages in the call under way. */
+  #underWay = 0;
+  #scanIsDue = true;
+  /** Messages dropped since the last scan that was asked for. */
+  #dropped = 0;
+  #running: Promise<void> | undefined;
+  #endPause: () => void = () => {};
+  #closed = false;
+
+  constructor(producer: PublisherProducer, log: Logger, maxBacklog: number) {
+    this.#producer = producer;
+    this.#log = log;
+    this.#maxBacklog = maxBacklog;
+    this.#start();
+  }
+
+  get backlog(): number {
+    return this.#waiting.length + this.#underWay;
+  }
+
+  publish(message: StoredMessage, routes: RouteSummary[]): void {
+    if (this.#waiting.length >= this.#maxBacklog) this.#dropOldest();
+    this.#waiting.push({ message, routes });
+    this.#start();
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.#endPause();
+    if (this.#running) await settlesWithin(this.#running, graceMs);
+    this.#closed = true;
+    this.#endPause();
+  }
+
+  #dropOldest(): void {
+    const excess = this.#waiting.length - this.#maxBacklog + 1;
+    this.#waiting.splice(0, excess);
+    if (this.#dropped === 0) {
+      this.#log.warn({ backlog: this.#waiting.length }, "too much to enqueue; the oldest wait in the spool");
+    }
+    this.#dropped += excess;
+    this.#scanIsDue = true;
+  }
+
+  #start(): void {
+    if (this.#running !== undefined || this.#closed) return;
+    // Messages accepted in the same turn of the event loop, as after a shared fdatasync, are enqueued together.
+    this.#running = nextTurn().then(() => this.#run());
+  }
+
+  async #run(): Promise<void> {
+    let pauseMs = firstPauseMs;
+    while (!this.#closed && (this.#waiting.length > 0 || this.#scanIsDue)) {
+      if (await this.#enqueueBatch()) {
+        pauseMs = firstPauseMs;
+        continue;
+      }
+      await this.#pause(pauseMs);
+      pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+    }
+    // At once, not when the promise settles: a message that is published in between must start another run.
+    this.#running = undefined;
+  }
+
+  /** Enqueues what waits, and asks for a scan after the last of it. @returns whether Redis took it */
+  async #enqueueBatch(): Promise<boolean> {
+    const batch = this.#waiting.slice(0, batchSize);
+    this.#waiting = this.#waiting.length > batchSize ? this.#waiting.slice(batchSize) : [];
+    this.#underWay = batch.length;
+    try {
+      if (batch.length > 0) await this.#producer.addDeliveries(batch);
+      this.#underWay = 0;
+      if (this.#waiting.length === 0 && this.#scanIsDue) await this.#requestScan();
+      return true;
+    } catch (error) {
+      const backlog = this.#waiting.length + batch.length;
+      this.#log.debug({ err: error, backlog }, "could not enqueue; will repeat");
+      // It may have arrived all the same, and a worker may have had it.
+      for (const entry of batch) entry.redelivery = true;
+      if (this.#underWay > 0) this.#waiting = [...batch, ...this.#waiting];
+      this.#underWay = 0;
+      return false;
+    }
+  }
+
+  async #requestScan(): Promise<void> {
+    await this.#producer.requestScan();
+    this.#scanIsDue = false;
+    if (this.#dropped > 0) {
+      this.#log.info({ messages: this.#dropped }, "the reconciler will enqueue them from the spool");
+    }
+    this.#dropped = 0;
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
-      endPause = () => {
+      this.#endPause = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-
-  const run = async (): Promise<void> => {
-    let pauseMs = firstPauseMs;
-    while (!closed && (waiting.length > 0 || scanIsDue)) {
-      const batch = waiting.slice(0, batchSize);
-      waiting = waiting.length > batchSize ? waiting.slice(batchSize) : [];
-      underWay = batch.length;
-      try {
-        if (batch.length > 0) await producer.addDeliveries(batch);
-        underWay = 0;
-        pauseMs = firstPauseMs;
-        if (waiting.length === 0 && scanIsDue) {
-          await producer.requestScan();
-          scanIsDue = false;
-          if (dropped > 0) log.info({ messages: dropped }, "the keeper will enqueue them from the spool");
-          dropped = 0;
-        }
-      } catch (error) {
-        log.debug({ err: error, backlog: waiting.length + batch.length }, "could not enqueue; will repeat");
-        // It may have arrived nevertheless, and even have been worked on.
-        for (const entry of batch) entry.redelivery = true;
-        if (underWay > 0) waiting = [...batch, ...waiting];
-        underWay = 0;
-        await pause(pauseMs);
-        pauseMs = Math.min(pauseMs * 2, longestPauseMs);
-      }
-    }
-    running = false;
-    whenIdle?.();
-  };
-
-  const start = (): void => {
-    if (running || closed) return;
-    running = true;
-    // What is accepted in the same turn, as after a shared fdatasync, goes in together.
-    setImmediate(() => void run());
-  };
-
-  start();
-  return {
-    publish(message: StoredMessage, routes: RouteSummary[]) {
-      if (waiting.length >= limits.maxBacklog) {
-        const excess = waiting.length - limits.maxBacklog + 1;
-        waiting.splice(0, excess);
-        if (dropped === 0)
-          log.warn({ backlog: waiting.length }, "too much to enqueue; the oldest wait in the spool");
-        dropped += excess;
-        scanIsDue = true;
-      }
-      waiting.push({ message, routes });
-      start();
-    },
-    get backlog() {
-      return waiting.length + underWay;
-    },
-    async close(graceMs) {
-      if (running) {
-        endPause?.();
-        await Promise.race([
-          new Promise<void>((resolve) => {
-            whenIdle = resolve;
-          }),
-          pause(graceMs),
-        ]);
-      }
-      closed = true;
-      endPause?.();
-    },
-  };
+  }
 }
