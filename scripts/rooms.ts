@@ -191,7 +191,7 @@ export const rooms: Record<string, Room> = {
     imports: ["shared/net"],
   },
   "shared/smtp-client/next-hops": {
-    purpose: "Which hosts and addresses stand for a next hop, and what identifies it.",
+    purpose: "Which hosts and addresses to try for a next hop, and which limits and TLS level apply to it.",
     imports: [
       "shared/config",
       "shared/net",

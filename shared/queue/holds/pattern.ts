@@ -1,6 +1,6 @@
 /**
- * Address patterns as operators type them for filters and holds: `*` stands for anything, anywhere. The patterns of the
- * configuration are stricter (shared/routing/patterns.ts). Pure.
+ * Address patterns of filters and holds, in which `*` matches any text anywhere. Those of the configuration are stricter
+ * (shared/routing/patterns.ts). Pure.
  */
 
 /** A test for addresses. `user@example.com`, `*@example.com`, `*@*.example.com`, `<>`, `*`, or any text with `*`. */
@@ -13,7 +13,7 @@ export function addressMatcher(pattern: string): (address: string) => boolean {
   return (address) => matchesPieces(address.toLowerCase(), pieces);
 }
 
-/** Linear, unlike a regular expression made from what someone typed. */
+/** Takes linear time, unlike a regular expression made from user input. */
 function matchesPieces(text: string, pieces: string[]): boolean {
   const first = pieces[0] ?? "";
   const last = pieces.at(-1) ?? "";

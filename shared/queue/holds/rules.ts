@@ -1,4 +1,4 @@
-/** Hold rules and which jobs they hold. Pure. */
+/** Hold rules, and which delivery jobs they hold. Pure. */
 import { z } from "zod";
 import { domainOf } from "../../mail/address.ts";
 import { canonicalDomain } from "../../routing/mailbox.ts";
@@ -9,32 +9,32 @@ import { addressMatcher } from "./pattern.ts";
 
 export const holdRuleSchema = z.object({
   /**
-   * `message`: a delivery job's id, or a message's queue id. `destination`: a recipients' domain (`*.domain` for all
-   * below it), or a next hop: a relay host's name, a server with its port or without, the domain of an MX. `sender`: an address pattern, `<>` for the null sender. `all`.
+   * `message`: the id of a delivery job, or the queue id of a message. `destination`: a domain of recipients (`*.domain`
+   * for all below it), or an alias of a next hop. `sender`: an address pattern, `<>` for the null sender. `all`: all mail.
    */
   kind: z.enum(["message", "destination", "sender", "all"]),
   value: z.string(),
   /** For people. */
   reason: z.string(),
   createdAtMs: z.number(),
-  /** Epoch milliseconds; the hold ends by itself then. Absent: when someone ends it. */
+  /** When the hold expires, in epoch milliseconds. Absent: it stays until someone removes it. */
   untilMs: z.number().optional(),
 });
 export type HoldRule = z.infer<typeof holdRuleSchema>;
 
-/** One rule for each kind and value. */
+/** The id of a rule: there is one rule for each kind and value. */
 export function holdRuleId(rule: Pick<HoldRule, "kind" | "value">): string {
   return `${rule.kind}:${rule.kind === "all" ? "" : normalise(rule)}`;
 }
 
-/** `*@example.com`, as the filters write it, is the domain. */
+/** Filters write a domain as `*@example.com`. */
 function normalise({ kind, value }: Pick<HoldRule, "kind" | "value">): string {
   if (kind === "message") return value;
   const wanted = value.trim().toLowerCase();
   return kind === "destination" && wanted.startsWith("*@") ? wanted.slice(2) : wanted;
 }
 
-/** @returns why this can be no rule, `undefined` when it can */
+/** @returns why the rule is invalid; `undefined` when it is valid */
 export function errorInHold(rule: Pick<HoldRule, "kind" | "value">): string | undefined {
   const wanted = normalise(rule);
   if ((rule.kind === "all") !== (wanted === "")) return "goes with every kind but `all`";
@@ -44,10 +44,10 @@ export function errorInHold(rule: Pick<HoldRule, "kind" | "value">): string | un
   return undefined;
 }
 
-/** What of a job the rules look at. */
+/** The parts of a delivery job that rules look at. */
 export type Holdable = Pick<DeliveryJob, "id" | "part" | "from" | "to" | "route" | "aliases">;
 
-/** Answers for many jobs which rule holds them, until one of the rules expires: then make another. */
+/** Finds the rule that holds a job. Valid until one of the rules expires. */
 export class HoldMatcher {
   /** Epoch milliseconds. */
   readonly validUntilMs: number;

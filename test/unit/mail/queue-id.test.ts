@@ -13,7 +13,7 @@ test("queue ids sort by time and are safe in replies, file names and job ids", (
   assert.ok(!isQueueId("123"));
 });
 
-test("a queue id, and a job id that begins with it, tell when the message was accepted", () => {
+test("a queue id, and a job id that begins with it, contain the time of acceptance", () => {
   const id = makeQueueId(1_700_000_000_123, new Uint8Array(9));
   assert.equal(queueIdTimeMs(id), 1_700_000_000_123);
   assert.equal(queueIdTimeMs(`${id}-0`), 1_700_000_000_123);

@@ -14,7 +14,7 @@ const hosts = {
   backup: { host: "backup.example" },
 };
 
-function way(routes: Relay["routes"], from: string, to: string): string {
+function routeOf(routes: Relay["routes"], from: string, to: string): string {
   const { nextHop, setting } = compileRouting(testConfig({ relay: { hosts, routes } })).routeRecipient(
     null,
     from,
@@ -25,7 +25,7 @@ function way(routes: Relay["routes"], from: string, to: string): string {
 
 const mx = "mx else.example relay.routes";
 
-const cases: [what: string, routes: Relay["routes"], from: string, to: string, way: string][] = [
+const cases: [what: string, routes: Relay["routes"], from: string, to: string, routeOf: string][] = [
   ["no routes: the MX of the recipient's domain", [], "a@b.example", "joe@Else.Example", mx],
   [
     "a name of hosts",
@@ -163,7 +163,7 @@ const cases: [what: string, routes: Relay["routes"], from: string, to: string, w
 ];
 
 for (const [what, routes, from, to, expected] of cases) {
-  test(`route: ${what}`, () => assert.equal(way(routes, from, to), expected));
+  test(`route: ${what}`, () => assert.equal(routeOf(routes, from, to), expected));
 }
 
 test("a relay host comes with its TLS level and its login", () => {
@@ -235,10 +235,10 @@ test("the most specific pattern of a protected domain decides, in whatever order
       ],
     }),
   );
-  const way = (domain: string) => summarizeRoute(routing.routeRecipient(null, "", `joe@${domain}`)).label;
-  assert.equal(way("b.example.com"), "to-protected via 192.0.2.1:25");
-  assert.equal(way("c.b.example.com"), "to-protected via 192.0.2.2:25");
-  assert.equal(way("a.b.example.com"), "to-protected via 192.0.2.3:25");
-  assert.equal(way("x.a.b.example.com"), "to-protected via 192.0.2.2:25");
-  assert.equal(way("example.com"), "relay via mx example.com");
+  const routeOf = (domain: string) => summarizeRoute(routing.routeRecipient(null, "", `joe@${domain}`)).label;
+  assert.equal(routeOf("b.example.com"), "to-protected via 192.0.2.1:25");
+  assert.equal(routeOf("c.b.example.com"), "to-protected via 192.0.2.2:25");
+  assert.equal(routeOf("a.b.example.com"), "to-protected via 192.0.2.3:25");
+  assert.equal(routeOf("x.a.b.example.com"), "to-protected via 192.0.2.2:25");
+  assert.equal(routeOf("example.com"), "relay via mx example.com");
 });

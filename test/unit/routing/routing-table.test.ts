@@ -506,18 +506,18 @@ test("a route carries what the protected entry says of its servers", () => {
 
 test("the route of accepted mail is computed again from its origin, without checking permission again", () => {
   const routing = compileRouting(testConfig(base));
-  const way = (direction: "incoming" | "local" | "outgoing", server: string, to: string) => {
+  const routeOf = (direction: "incoming" | "local" | "outgoing", server: string, to: string) => {
     const { row, nextHop } = routing.routeRecipient({ direction, destination: endpoint(server) }, "", to);
     return `${row} ${identifyNextHop(nextHop).label}`;
   };
-  assert.equal(way("incoming", "203.0.113.30:26", "ann@else.example"), "domain-server 203.0.113.30:26");
+  assert.equal(routeOf("incoming", "203.0.113.30:26", "ann@else.example"), "domain-server 203.0.113.30:26");
   assert.equal(
-    way("incoming", "203.0.113.30:26", "joe@example.com"),
+    routeOf("incoming", "203.0.113.30:26", "joe@example.com"),
     "to-protected 203.0.113.25:25, [2001:db8::25]:25",
   );
-  assert.equal(way("incoming", "192.0.2.99:25", "ann@else.example"), "relay mx else.example");
-  assert.equal(way("local", "203.0.113.30:26", "ann@else.example"), "relay mx else.example");
-  assert.equal(way("outgoing", unprotectedServer, "ann@else.example"), "relay mx else.example");
+  assert.equal(routeOf("incoming", "192.0.2.99:25", "ann@else.example"), "relay mx else.example");
+  assert.equal(routeOf("local", "203.0.113.30:26", "ann@else.example"), "relay mx else.example");
+  assert.equal(routeOf("outgoing", unprotectedServer, "ann@else.example"), "relay mx else.example");
 });
 
 test("a server of two protected entries carries mail for others when one of them allows it", () => {
@@ -536,13 +536,13 @@ test("a server of two protected entries carries mail for others when one of them
 
 test("mail of the gateway's own, with no connection, goes to protected servers or by the routes", () => {
   const routing = compileRouting(testConfig(base));
-  const way = (to: string) => {
+  const routeOf = (to: string) => {
     const { row, nextHop } = routing.routeRecipient(null, "", to);
     return `${row} ${identifyNextHop(nextHop).label}`;
   };
-  assert.equal(way("joe@example.net"), "to-protected 203.0.113.30:26");
-  assert.equal(way("ann@partner.example"), "relay isp (smtp.isp.example:587)");
-  assert.equal(way("ann@else.example"), "relay mx else.example");
+  assert.equal(routeOf("joe@example.net"), "to-protected 203.0.113.30:26");
+  assert.equal(routeOf("ann@partner.example"), "relay isp (smtp.isp.example:587)");
+  assert.equal(routeOf("ann@else.example"), "relay mx else.example");
 });
 
 test("a listener that is not configured is a bug, not an outgoing connection", () => {
