@@ -1,8 +1,7 @@
-/** The spool in memory: for tests and for trying things out. It follows the same contract; it survives nothing. */
+/** The spool in memory, for tests. It keeps the same contract, until its process ends. */
 import { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
 import type { MessageMeta } from "../mail/message.ts";
-
 import { isFileSafeId } from "../mail/queue-id.ts";
 import {
   allRecipientsSettled,
@@ -26,9 +25,9 @@ import {
 } from "./spool.ts";
 
 export interface MemorySpoolOptions {
-  /** Octets of bodies that it takes; without limit when absent. */
+  /** Octets of bodies that it can store; unlimited when absent. */
   capacityBytes?: number;
-  /** Bodies above this are given back as a file. */
+  /** Bodies above this are read as streams. */
   largeBytes?: number;
 }
 
@@ -37,7 +36,7 @@ export function createMemorySpool(options: MemorySpoolOptions = {}): Spool {
 }
 
 interface MemoryMessage {
-  /** As JSON, so that nobody shares objects with the spool. */
+  /** As JSON, so that callers share no objects with the spool. */
   meta: string;
   recipients: number;
   body: Buffer;

@@ -1,15 +1,15 @@
 /**
- * The spool: the truth about every message that the gateway took responsibility for.
- * Redis is only the schedule; whatever it forgets is scheduled again from here.
+ * The spool: the interface to the storage of all messages that the gateway has accepted.
+ * The spool is the truth and Redis only the schedule: jobs that Redis loses are added again from the spool.
  */
 import type { Readable } from "node:stream";
 import type { MessageMeta } from "../mail/message.ts";
 import type { RecipientState } from "./recipient-state.ts";
 
-/** Where a record was written: a hint that makes reading one pread. The record may have moved since; read() knows. */
+/** Where a record was written: a hint, by which read() needs one pread. The record may have been moved since. */
 export interface Locator {
   segment: string;
-  /** Octets from the segment's start. */
+  /** Octets from the start of the segment. */
   offset: number;
   /** Octets of the whole record. */
   length: number;
@@ -17,15 +17,16 @@ export interface Locator {
   checksum: number;
 }
 
+/** A new state of some recipients of a message. */
 export interface Settlement {
-  /** The message's queue id. */
+  /** Queue id of the message. */
   id: string;
   /** Indexes into `envelope.recipients`. */
   recipients: number[];
   state: RecipientState;
 }
 
-/** The body of a message: in memory when it is small, a stream from its own file when it is not. */
+/** The body of a message: small ones in memory, large ones as a stream from a file. */
 export type Body = { kind: "buffer"; bytes: Buffer } | { kind: "file"; size: number; open(): Readable };
 
 export interface StoredMessage {
@@ -38,19 +39,20 @@ export interface Draft {
   /**
    * Appends to the body. Small bodies stay in memory, larger ones go to a file of their own.
    * A returned promise is back-pressure: wait for it before the next write.
-   * The draft keeps the chunk: it must not be changed afterwards.
+   * The draft keeps the chunk, which must not be changed afterwards.
    * @throws SpoolFull, SpoolUnavailable (also through the promise)
    */
   write(chunk: Buffer): Promise<void> | undefined;
-  /** Octets so far. */
+  /** Octets that were written. */
   readonly size: number;
   /**
    * Resolves when record and body are on stable storage, and not before.
-   * @param settles  settled by the same record, so that both happen or neither: a DSN settles what it reports.
-   * @throws SpoolFull, SpoolUnavailable; the message is then not accepted and nothing of it will be delivered
+   * @param settles  a settlement of another message by the same record, so that both happen or neither: a DSN settles
+   *                 the failure that it reports
+   * @throws SpoolFull, SpoolUnavailable; the message is not accepted then, and nothing of it will be delivered
    */
   commit(meta: MessageMeta, settles?: Settlement): Promise<StoredMessage>;
-  /** Frees what was written; harmless after an end. */
+  /** Frees what was written; does nothing when the draft has ended. */
   discard(): Promise<void>;
 }
 
@@ -58,28 +60,29 @@ export interface Spool {
   /** @throws SpoolFull when too little space is left */
   draft(): Draft;
   /**
-   * One message with its body. `undefined` when the spool has no such message (any more).
+   * One message with its body; undefined when the spool does not, or no longer, have it.
    * @throws SpoolCorrupt when its checksum does not match
    */
   read(id: string, locator?: Locator): Promise<{ meta: MessageMeta; body: Body } | undefined>;
   /**
-   * Records what became of recipients. When it resolves, every process that shares the spool can see it;
-   * it is on stable storage at most a second later. When it rejects, this process knows it all the same, and goes
-   * on trying to record it.
+   * Records states of recipients. When it resolves, every process that shares the spool can see them; they are on
+   * stable storage at most a second later. When it rejects, this process knows them all the same, and goes on trying
+   * to record them.
    * @throws SpoolFull, SpoolUnavailable
    */
   settle(settlements: Settlement[]): Promise<void>;
   /**
-   * The states of a message's recipients, by index, as far as any process has settled them (absent: pending).
-   * Own settlements show at once, those of other processes within a second; `fresh` reads theirs up to now.
+   * The states of a message's recipients, by index, as far as any process has recorded them (absent: pending).
+   * Settlements of this process show at once, those of other processes within a second; with `fresh`, all that were
+   * recorded before the call.
    */
   states(id: string, fresh?: boolean): Promise<ReadonlyMap<number, RecipientState>>;
   /**
-   * Every message with a recipient that is not settled, with the states of its recipients, oldest segment first.
-   * Each state is read after the caller asked for the next element.
+   * Every message with an unsettled recipient, with the states of its recipients, oldest segment first.
+   * The states of a message are read when the caller asks for it.
    */
   unsettled(): AsyncIterable<StoredMessage & { states: ReadonlyMap<number, RecipientState> }>;
-  /** Frees the space of what is settled, and moves what has waited long out of otherwise settled segments. */
+  /** Frees the space of settled messages, and moves messages that wait long out of otherwise settled segments. */
   collect(): Promise<CollectReport>;
   /** Octets free and used; for metrics and readiness. */
   status(): Promise<SpoolStatus>;

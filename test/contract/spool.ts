@@ -1,4 +1,4 @@
-/** What every spool keeps to. Each implementation runs this suite; see spool.test.ts. */
+/** The contract of every spool. Each implementation runs this suite; see spool.test.ts. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
@@ -14,7 +14,7 @@ import {
   type StoredMessage,
 } from "../../shared/spool/spool.ts";
 
-/** A message with as many recipients as wanted. */
+/** A message with this number of recipients. */
 export function someMeta(recipients = 1, id = makeQueueId(Date.now(), randomBytes(9))): MessageMeta {
   return {
     version: 1,
@@ -68,7 +68,7 @@ export async function unsettledIds(spool: Spool): Promise<string[]> {
 
 export async function textOf(spool: Spool, { meta, locator }: StoredMessage): Promise<string> {
   const message = await spool.read(meta.id, locator);
-  assert.ok(message, "the message is there");
+  assert.ok(message, "the message was found");
   return (await bodyOf(message.body)).toString();
 }
 
@@ -77,7 +77,7 @@ const pending: RecipientState = { kind: "pending" };
 const failed: RecipientState = { kind: "failed", diagnosis: someDiagnosis };
 const dead: RecipientState = { kind: "dead", diagnosis: someDiagnosis, atMs: 1_700_000_000_001 };
 
-/** @param open  gives a fresh, empty spool whose bodies above 64 KiB count as large */
+/** @param open  opens a new, empty spool whose bodies above 64 KiB count as large */
 export function spoolContract(name: string, open: () => Spool | Promise<Spool>): void {
   describe(`the spool contract: ${name}`, () => {
     let spool: Spool;
@@ -86,7 +86,7 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
     });
     after(() => spool.close());
 
-    test("what was committed is read back octet for octet, with and without a locator", async () => {
+    test("a committed message is read back octet for octet, with and without a locator", async () => {
       const meta = someMeta(2);
       const octets = randomBytes(5000);
       const draft = spool.draft();
@@ -109,7 +109,7 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       assert.equal(await textOf(spool, stored), "");
     });
 
-    test("a large body comes back as a stream, as often as it is opened", async () => {
+    test("a large body is read as a stream, as often as it is opened", async () => {
       const octets = randomBytes(700_000);
       const draft = spool.draft();
       for (let at = 0; at < octets.length; at += 33_333) await draft.write(octets.subarray(at, at + 33_333));
@@ -123,7 +123,7 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       assert.ok(again && (await bodyOf(again.body)).equals(octets));
     });
 
-    test("an unknown id, or one that is none, is no message", async () => {
+    test("an unknown id, or a text that is no id, finds no message", async () => {
       const { locator } = await store(spool, "there");
       assert.equal(await spool.read("01UNKNOWN"), undefined);
       assert.equal(await spool.read("../../etc/passwd"), undefined);
@@ -153,7 +153,7 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       await assert.rejects(spool.settle([{ id: "a b", recipients: [0], state: delivered }]), TypeError);
     });
 
-    test("many messages that are committed together are each themselves", async () => {
+    test("messages that are committed together are not confused", async () => {
       const all = await Promise.all(Array.from({ length: 300 }, (_, n) => store(spool, `message ${n}`)));
       const texts = await Promise.all(all.map((stored) => textOf(spool, stored)));
       texts.forEach((text, n) => {
@@ -161,7 +161,7 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       });
     });
 
-    test("states start pending and show what was settled at once", async () => {
+    test("recipients begin as pending, and a settlement shows at once", async () => {
       const { meta } = await store(spool, "x", someMeta(4));
       assert.equal((await spool.states(meta.id)).size, 0);
       await spool.settle([
@@ -177,7 +177,7 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       assert.deepEqual(await spool.states(meta.id, true), expected);
     });
 
-    test("the later settlement counts, but what is settled is never owed again", async () => {
+    test("the later settlement counts, but a settled recipient stays settled", async () => {
       const { meta } = await store(spool, "x", someMeta(3));
       const settle = (recipient: number, state: RecipientState) =>
         spool.settle([{ id: meta.id, recipients: [recipient], state }]);
@@ -199,7 +199,7 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       );
     });
 
-    test("a message is unsettled until nothing is owed to any recipient", async () => {
+    test("a message is unsettled until all its recipients are settled", async () => {
       const { meta, locator } = await store(spool, "x", someMeta(3));
       const mine = async () => {
         for await (const found of spool.unsettled()) if (found.meta.id === meta.id) return found;
@@ -213,7 +213,7 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       assert.equal(await mine(), undefined);
     });
 
-    test("unsettled() reads states after the next message was asked for", async () => {
+    test("unsettled() reads the states of a message when it is asked for that message", async () => {
       const first = await store(spool, "1");
       const second = await store(spool, "2");
       const walk = spool.unsettled()[Symbol.asyncIterator]();
@@ -227,7 +227,7 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       assert.ok(!seen.includes(second.meta.id));
     });
 
-    test("a message that settles another does so by being committed", async () => {
+    test("a message that settles another one does so when it is committed", async () => {
       const reported = await store(spool, "x", someMeta(2));
       await spool.settle([{ id: reported.meta.id, recipients: [0, 1], state: failed }]);
       const settles = { id: reported.meta.id, recipients: [0, 1], state: { kind: "bounced" as const } };
@@ -239,7 +239,7 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       assert.ok(!(await unsettledIds(spool)).includes(reported.meta.id));
     });
 
-    test("collecting takes nothing that is owed, and forgets nothing of it", async () => {
+    test("collecting keeps unsettled messages and their states", async () => {
       const all = await Promise.all(Array.from({ length: 20 }, (_, n) => store(spool, `${n}`, someMeta(2))));
       for (const [n, { meta }] of all.entries()) {
         const recipients = n % 3 === 0 ? [0, 1] : n % 3 === 1 ? [0] : [];
@@ -256,14 +256,14 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       }
     });
 
-    test("the spool tells how much space there is", async () => {
+    test("the spool reports its free and used space", async () => {
       const status = await spool.status();
       assert.ok(status.bytesUsed > 0);
       assert.ok(status.bytesFree > 0);
       assert.ok(status.segments > 0);
     });
 
-    test("after close nothing is taken any more, and what was under way is finished", async () => {
+    test("a closed spool refuses every call, and finishes commits that had begun", async () => {
       const other = await open();
       const open1 = other.draft();
       await open1.write(Buffer.from("never"));

@@ -20,9 +20,9 @@ interface Line {
   locator: Locator;
 }
 
-/** Runs an acceptor until it has said `lines` lines and `extraMs` more; gives all that it said. */
+/** Runs an acceptor until it has written `lines` lines and for `extraMs` more; returns all of its lines. */
 async function acceptUntilKilled(directory: string, lines: number, extraMs: number): Promise<Line[]> {
-  // A file takes what is said without delay, where a pipe may be full.
+  // A file takes the lines without delay, while a pipe may be full.
   const path = `${directory}.said`;
   const output = openSync(path, "w");
   const child = spawn(process.execPath, [acceptor, directory], { stdio: ["ignore", output, "inherit"] });
@@ -36,7 +36,7 @@ async function acceptUntilKilled(directory: string, lines: number, extraMs: numb
   return said().map((line) => JSON.parse(line) as Line);
 }
 
-test("every message that was acknowledged before a kill -9 is there, whole, and nothing settled is owed again", async (t) => {
+test("every message that was acknowledged before a kill -9 is still whole, and nothing settled is delivered again", async (t) => {
   const root = mkdtempSync(join(tmpdir(), "postern-kill-"));
   const directory = join(root, "spool");
   t.after(() => rmSync(root, { recursive: true, force: true }));
@@ -50,14 +50,16 @@ test("every message that was acknowledged before a kill -9 is there, whole, and 
       else (line.event === "settled" ? settled : settling).add(line.id);
     const spool = createFsSpool({ directory, minFreeBytes: 0, deadAfterMs: 100, followMs: 20 });
     try {
-      const owed = new Set<string>();
-      for await (const { meta } of spool.unsettled()) owed.add(meta.id);
+      const unsettled = new Set<string>();
+      for await (const { meta } of spool.unsettled()) unsettled.add(meta.id);
       for (const line of accepted.values()) {
-        if (settled.has(line.id)) assert.ok(!owed.has(line.id), `${line.id} was settled and is owed again`);
-        if (!settling.has(line.id)) assert.ok(owed.has(line.id), `${line.id} was accepted and is not owed`);
-        if (!owed.has(line.id)) continue;
+        if (settled.has(line.id))
+          assert.ok(!unsettled.has(line.id), `${line.id} was settled and is pending again`);
+        if (!settling.has(line.id))
+          assert.ok(unsettled.has(line.id), `${line.id} was accepted and is not pending`);
+        if (!unsettled.has(line.id)) continue;
         const message = await spool.read(line.id, line.locator);
-        assert.ok(message, `${line.id} is there`);
+        assert.ok(message, `${line.id} was found`);
         const body = await bodyOf(message.body);
         assert.equal(body.length, line.size);
         assert.ok(body.equals(Buffer.alloc(line.size, line.id)), `${line.id} is whole`);

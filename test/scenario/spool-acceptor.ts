@@ -1,4 +1,4 @@
-/** A process that accepts, settles and collects messages as fast as it can, and says so on standard output. */
+/** A process that accepts, settles and collects messages as fast as it can, and reports each on standard output. */
 import { randomBytes } from "node:crypto";
 import { writeSync } from "node:fs";
 import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";

@@ -21,7 +21,7 @@ function mountSmall(directory: string): { unmount(): void } | undefined {
   }
 }
 
-test("on a full disk mail is refused, what was accepted stays, settling goes on, and space that is freed is used", async (t) => {
+test("on a full disk mail is refused, accepted mail is kept, settling goes on, and freed space is used", async (t) => {
   const root = mkdtempSync(join(tmpdir(), "postern-full-"));
   const directory = join(root, "mount");
   mkdirSync(directory);
@@ -56,7 +56,7 @@ test("on a full disk mail is refused, what was accepted stays, settling goes on,
     recipients: [0],
     state: { kind: "delivered" as const },
   }));
-  // Known to this process at least; on disk as soon as there is room.
+  // Known to this process at least; on disk as soon as there is space.
   await spool.settle(settlements).catch((error: unknown) => assert.ok(error instanceof SpoolFull));
   assert.deepEqual(await unsettledIds(spool), []);
   await spool.close();
@@ -65,7 +65,7 @@ test("on a full disk mail is refused, what was accepted stays, settling goes on,
   await again.collect().catch((error: unknown) => assert.ok(error instanceof SpoolFull));
   await again.collect();
   assert.ok((await again.status()).bytesFree > mountBytes / 2);
-  const late = await store(again, "there is room again");
-  assert.equal(await textOf(again, late), "there is room again");
+  const late = await store(again, "there is space again");
+  assert.equal(await textOf(again, late), "there is space again");
   await again.close();
 });

@@ -10,9 +10,9 @@ import { someDiagnosis, someMeta, store, textOf } from "../../contract/spool.ts"
 import { waitFor } from "../../support/wait-for.ts";
 import { changes, type FaultyFiles, faultyFiles } from "./faulty-files.ts";
 
-/** What a spool directory holds at the start of each run, and what must be true of it at the end. */
+/** What a spool directory contains at the start of each run, and must contain at its end. */
 interface Expected {
-  owed: { message: StoredMessage; text: string; states: [number, RecipientState][] }[];
+  unsettled: { message: StoredMessage; text: string; states: [number, RecipientState][] }[];
   settled: string[];
 }
 
@@ -28,7 +28,7 @@ const options = {
   forgetAfterMs: 0,
   heartbeatMs: 1_000_000,
 };
-const expected: Expected = { owed: [], settled: [] };
+const expected: Expected = { unsettled: [], settled: [] };
 const open: FsSpool[] = [];
 const faults: FaultyFiles[] = [];
 
@@ -44,7 +44,7 @@ before(async () => {
     if (n % 8 === 0) {
       await spool.settle([{ id, recipients: [1], state: failed }]);
       await spool.settle([{ id, recipients: [1], state: { kind: "pending" } }]);
-      expected.owed.push({ message, text, states: [[1, { kind: "pending" }]] });
+      expected.unsettled.push({ message, text, states: [[1, { kind: "pending" }]] });
     } else {
       await spool.settle([{ id, recipients: [0, 1], state: { kind: "delivered" } }]);
       expected.settled.push(id);
@@ -58,7 +58,7 @@ before(async () => {
     [0, failed],
     [1, { kind: "bounced" }],
   ];
-  expected.owed.push({ message: reported, text: "reported", states });
+  expected.unsettled.push({ message: reported, text: "reported", states });
   await spool.close();
 });
 
@@ -74,7 +74,7 @@ function reopen(directory: string): FsSpool {
   return spool;
 }
 
-/** As other processes do after a while of silence. */
+/** As other processes do after a while without a heartbeat. */
 function takeForDead(directory: string): void {
   for (const name of readdirSync(join(directory, "writers"))) unlinkSync(join(directory, "writers", name));
 }
@@ -86,12 +86,12 @@ async function assertNothingLostOrRepeated(directory: string, when: string): Pro
     found.push(meta.id);
     assert.ok(!expected.settled.includes(meta.id), `${when}: a settled message would be delivered again`);
     assert.ok(await spool.read(meta.id, locator), when);
-    const owed = expected.owed.find(({ message }) => message.meta.id === meta.id);
-    for (const [recipient, state] of owed?.states ?? [])
+    const unsettled = expected.unsettled.find(({ message }) => message.meta.id === meta.id);
+    for (const [recipient, state] of unsettled?.states ?? [])
       assert.deepEqual(states.get(recipient), state, `${when}: recipient ${recipient}`);
   }
-  assert.equal(new Set(found).size, expected.owed.length, `${when}: all that is owed is found`);
-  for (const { message, text } of expected.owed) assert.equal(await textOf(spool, message), text, when);
+  assert.equal(new Set(found).size, expected.unsettled.length, `${when}: all unsettled mail is found`);
+  for (const { message, text } of expected.unsettled) assert.equal(await textOf(spool, message), text, when);
   await spool.close();
 }
 
@@ -100,12 +100,12 @@ async function assertAllFreed(directory: string, when: string): Promise<void> {
   for (let n = 0; n < 3; n++) await spool.collect();
   const list = (place: string) => readdirSync(join(directory, place));
   assert.deepEqual(list("segments"), [], when);
-  assert.equal(list("own").length, expected.owed.length, when);
+  assert.equal(list("own").length, expected.unsettled.length, when);
   assert.deepEqual(list("moving"), [], when);
   await spool.close();
 }
 
-/** A copy of the template, and a collector in it that stops before its nth change of the disk. */
+/** Copies the template, and starts a collector there that stops before its nth change of the disk. */
 async function stoppedCollector(n: number) {
   const directory = join(root, `${n}-${Math.random()}`);
   cpSync(template, directory, { recursive: true });
@@ -115,7 +115,7 @@ async function stoppedCollector(n: number) {
   open.push(spool);
   let change = 0;
   let stopped = false;
-  faulty.judge = (call, args) => {
+  faulty.decide = (call, args) => {
     if (stopped || (changes(call, args) && change++ === n)) {
       stopped = true;
       return "freeze";
@@ -135,7 +135,7 @@ async function stoppedCollector(n: number) {
   return { directory, faulty, collected, ended };
 }
 
-test("a collector that dies before any step of its work loses nothing and repeats nothing", async () => {
+test("a collector that dies before any of its steps loses no mail and repeats no delivery", async () => {
   let n = 0;
   for (; ; n++) {
     const { directory, ended } = await stoppedCollector(n);
@@ -149,7 +149,7 @@ test("a collector that dies before any step of its work loses nothing and repeat
   assert.ok(n > 40, `only ${n} changes`);
 });
 
-test("a collector that was paused, taken for dead and overtaken does no harm when it wakes", async () => {
+test("a collector that was suspended, taken for dead and replaced does no harm when it resumes", async () => {
   for (let n = 0; ; n++) {
     const { directory, faulty, collected, ended } = await stoppedCollector(n);
     if (ended === "ended") break;
@@ -158,8 +158,8 @@ test("a collector that was paused, taken for dead and overtaken does no harm whe
     const other = reopen(directory);
     await other.collect();
     await other.collect();
-    // What was moved by the other is settled and freed, so that nothing may bring it back.
-    const [first] = expected.owed;
+    // The other collector has moved this message; it is settled and freed now, and must not come back.
+    const [first] = expected.unsettled;
     assert.ok(first);
     const { id } = first.message.meta;
     await other.settle([{ id, recipients: [0, 1], state: { kind: "removed" } }]);
@@ -172,7 +172,7 @@ test("a collector that was paused, taken for dead and overtaken does no harm whe
     for await (const { meta } of last.unsettled()) found.push(meta.id);
     assert.ok(!found.includes(id), `${when}: a freed message came back`);
     for (const settled of expected.settled) assert.ok(!found.includes(settled), when);
-    assert.equal(new Set(found).size, expected.owed.length - 1, when);
+    assert.equal(new Set(found).size, expected.unsettled.length - 1, when);
     await last.close();
   }
 });

@@ -6,7 +6,7 @@ import type { Spool, StoredMessage } from "../../../shared/spool/spool.ts";
 import { SpoolCorrupt } from "../../../shared/spool/spool.ts";
 import { someDiagnosis, someMeta, store, textOf, unsettledIds } from "../../contract/spool.ts";
 import { waitFor } from "../../support/wait-for.ts";
-import { makeRoom } from "./room.ts";
+import { makeSpoolFixture } from "./spool-fixture.ts";
 
 const list = (directory: string, place: string) => readdirSync(join(directory, place)).sort();
 
@@ -24,52 +24,52 @@ async function storeMany(spool: Spool, count: number, octets = 100): Promise<Sto
   return Promise.all(Array.from({ length: count }, (_, n) => store(spool, `${n}`.padEnd(octets))));
 }
 
-test("a closed segment goes when all in it is settled, and not before", async (t) => {
-  const room = makeRoom(t, { segmentBytes: 1000, largeBytes: 2000 });
-  const spool = room.open();
+test("a closed segment is removed when all its messages are settled, and not before", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 1000, largeBytes: 2000 });
+  const spool = fixture.open();
   const [a, b] = [await store(spool, "a".padEnd(1500)), await store(spool, "b".padEnd(5000))];
   await store(spool, "c".padEnd(1500));
   assert.equal((await spool.collect()).segmentsRemoved, 0);
   await settle(spool, a, b);
   const report = await spool.collect();
-  assert.equal(report.segmentsRemoved, 1, "a's; b's is still open, for its body is elsewhere");
+  assert.equal(report.segmentsRemoved, 1, "a's; b's is still open, since its body is in another file");
   assert.ok(report.bytesFreed > 1500);
   assert.equal(await spool.read(a.meta.id, a.locator), undefined);
 });
 
-test("a large body goes with its segment", async (t) => {
-  const room = makeRoom(t, { segmentBytes: 600, largeBytes: 2000 });
-  const spool = room.open();
+test("a large body is removed with its segment", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 600, largeBytes: 2000 });
+  const spool = fixture.open();
   const [a, b] = [await store(spool, "a".padEnd(5000)), await store(spool, "b".padEnd(5000))];
   assert.equal(a.locator.segment, b.locator.segment);
   await settle(spool, a);
   await spool.collect();
-  assert.equal(list(room.directory, "large").length, 2);
+  assert.equal(list(fixture.directory, "large").length, 2);
   await settle(spool, b);
   assert.ok((await spool.collect()).bytesFreed > 10_000);
-  assert.deepEqual(list(room.directory, "large"), []);
-  assert.deepEqual(list(room.directory, "segments"), []);
+  assert.deepEqual(list(fixture.directory, "large"), []);
+  assert.deepEqual(list(fixture.directory, "segments"), []);
 });
 
-test("a segment that is being written is left alone, another process' too", async (t) => {
-  const room = makeRoom(t);
-  const [one, other] = [room.open(), room.open()];
+test("a segment that is still written is not removed, nor is another process'", async (t) => {
+  const fixture = makeSpoolFixture(t);
+  const [one, other] = [fixture.open(), fixture.open()];
   await settle(one, ...(await storeMany(one, 3)));
   for (const spool of [one, other]) assert.equal((await spool.collect()).segmentsRemoved, 0);
   await one.close();
   assert.equal((await other.collect()).segmentsRemoved, 1);
 });
 
-test("what has waited long moves out of an otherwise settled segment, and is read by its old locator", async (t) => {
+test("mail that has waited long is moved out of an otherwise settled segment, and is read by its old locator", async (t) => {
   let nowMs = Date.now();
-  const room = makeRoom(t, {
+  const fixture = makeSpoolFixture(t, {
     segmentBytes: 30_000,
     moveAfterMs: 600_000,
     moveShare: 0.1,
     largeBytes: 5000,
     nowMs: () => nowMs,
   });
-  const spool = room.open();
+  const spool = fixture.open();
   const all = [
     ...(await storeMany(spool, 18)),
     await store(spool, "waits".padEnd(9000, ".")),
@@ -84,67 +84,67 @@ test("what has waited long moves out of an otherwise settled segment, and is rea
   ]);
   assert.deepEqual(await spool.collect(), { segmentsRemoved: 0, messagesMoved: 0, bytesFreed: 0 });
   nowMs += 600_000;
-  assert.equal((await spool.collect()).messagesMoved, 0, "too many of them wait");
+  assert.equal((await spool.collect()).messagesMoved, 0, "too many of them are unsettled");
   await settle(spool, ...all.slice(16, 18));
   await spool.settle([]);
   const others = (await unsettledIds(spool)).filter((id) => id !== large.meta.id && id !== small.meta.id);
   await spool.settle(others.slice(0, -1).map((id) => ({ id, recipients: [0], state: { kind: "removed" } })));
   const report = await spool.collect();
   assert.ok(report.segmentsRemoved >= 1);
-  assert.ok(list(room.directory, "own").includes(`${large.meta.id}.msg`));
+  assert.ok(list(fixture.directory, "own").includes(`${large.meta.id}.msg`));
   assert.equal(await spool.read(all[0]?.meta.id ?? "", all[0]?.locator), undefined);
-  for (const reader of [spool, room.open()]) {
+  for (const reader of [spool, fixture.open()]) {
     assert.equal(await textOf(reader, large), "waits".padEnd(9000, "."));
     assert.equal(await textOf(reader, small), "waits too");
     assert.equal((await reader.states(small.meta.id)).get(1)?.kind, "failed");
     const unsettled = await unsettledIds(reader);
     assert.deepEqual(unsettled.toSorted(), [large.meta.id, small.meta.id, ...others.slice(-1)].toSorted());
     for await (const { meta, locator } of reader.unsettled())
-      assert.ok(await reader.read(meta.id, locator), "the new locator reads, too");
+      assert.ok(await reader.read(meta.id, locator), "the new locator is valid, too");
     assert.ok(await reader.read(small.meta.id));
   }
   await settle(spool, large, small);
   await spool.collect();
-  assert.ok(!list(room.directory, "own").includes(`${large.meta.id}.msg`));
-  assert.deepEqual(list(room.directory, "large"), []);
+  assert.ok(!list(fixture.directory, "own").includes(`${large.meta.id}.msg`));
+  assert.deepEqual(list(fixture.directory, "large"), []);
   assert.equal(await spool.read(small.meta.id, small.locator), undefined);
 });
 
-test("settlements are kept until their messages have been gone for a while, then their logs go", async (t) => {
-  const room = makeRoom(t, { segmentBytes: 1, logBytes: 1, forgetAfterMs: 0 });
-  const careful = room.open({ forgetAfterMs: 60_000 });
+test("settlements are kept until their messages have been gone for a while, then their logs are removed", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 1, logBytes: 1, forgetAfterMs: 0 });
+  const careful = fixture.open({ forgetAfterMs: 60_000 });
   const all = await storeMany(careful, 5);
   for (const message of all) await settle(careful, message);
-  assert.equal(list(room.directory, "settled").length, 5);
+  assert.equal(list(fixture.directory, "settled").length, 5);
   await careful.collect();
   await careful.collect();
-  assert.deepEqual(list(room.directory, "segments"), []);
-  assert.equal(list(room.directory, "settled").length, 5, "a reader may just have read one of them");
-  const hasty = room.open();
+  assert.deepEqual(list(fixture.directory, "segments"), []);
+  assert.equal(list(fixture.directory, "settled").length, 5, "a reader may just have read one of them");
+  const hasty = fixture.open();
   await hasty.collect();
   await hasty.collect();
-  assert.deepEqual(list(room.directory, "settled"), []);
-  // Everybody else forgets them too.
+  assert.deepEqual(list(fixture.directory, "settled"), []);
+  // Other processes forget them too.
   for (let n = 0; n < 3; n++) await careful.states("x", true);
   assert.equal((await careful.states(all[0]?.meta.id ?? "")).size, 0);
 });
 
-test("a log that is still written is left alone when its process has closed its segments", async (t) => {
-  const room = makeRoom(t, { segmentBytes: 1, forgetAfterMs: 0 });
-  const [writing, other] = [room.open(), room.open()];
+test("a log that is still written is kept when its process has closed its segments", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 1, forgetAfterMs: 0 });
+  const [writing, other] = [fixture.open(), fixture.open()];
   const message = await store(writing, "x");
   await settle(writing, message);
   await store(writing, "a second segment, so that the first is known to be closed");
   await waitFor("the segment to go", async () => (await other.collect()).segmentsRemoved > 0);
   for (let n = 0; n < 3; n++) await other.collect();
-  assert.equal(list(room.directory, "settled").length, 1);
+  assert.equal(list(fixture.directory, "settled").length, 1);
   await writing.settle([{ id: "late", recipients: [0], state: { kind: "delivered" } }]);
   assert.equal((await other.states("late", true)).size, 1);
 });
 
-test("of a log that is mostly obsolete the rest is written again, and says the same", async (t) => {
-  const room = makeRoom(t, { segmentBytes: 6000, logBytes: 2000, forgetAfterMs: 0 });
-  const first = room.open();
+test("what is still needed of a mostly obsolete log is written again with the same meaning", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 6000, logBytes: 2000, forgetAfterMs: 0 });
+  const first = fixture.open();
   const waiting = await store(first, "waits", someMeta(3));
   const all = await storeMany(first, 60);
   await first.settle([
@@ -154,13 +154,13 @@ test("of a log that is mostly obsolete the rest is written again, and says the s
   for (const message of all) await settle(first, message);
   await first.settle([{ id: waiting.meta.id, recipients: [1], state: { kind: "pending" } }]);
   await first.close();
-  const second = room.open({ moveAfterMs: 0 });
-  const before = list(room.directory, "settled");
+  const second = fixture.open({ moveAfterMs: 0 });
+  const before = list(fixture.directory, "settled");
   for (let n = 0; n < 4; n++) await second.collect();
   await second.close();
   assert.ok(before.length >= 2);
-  assert.ok(!list(room.directory, "settled").includes(before[0] ?? ""));
-  const third = room.open();
+  assert.ok(!list(fixture.directory, "settled").includes(before[0] ?? ""));
+  const third = fixture.open();
   assert.deepEqual(
     [...(await third.states(waiting.meta.id))].map(([n, { kind }]) => [n, kind]),
     [
@@ -171,116 +171,117 @@ test("of a log that is mostly obsolete the rest is written again, and says the s
   assert.deepEqual(await unsettledIds(third), [waiting.meta.id]);
 });
 
-test("many small logs that are all needed are joined", async (t) => {
-  const room = makeRoom(t, { forgetAfterMs: 0 });
+test("many small logs are joined although all of their content is needed", async (t) => {
+  const fixture = makeSpoolFixture(t, { forgetAfterMs: 0 });
   const waiting: StoredMessage[] = [];
   for (let n = 0; n < 20; n++) {
-    const spool = room.open();
+    const spool = fixture.open();
     const message = await store(spool, "waits", someMeta(2));
     waiting.push(message);
     await spool.settle([{ id: message.meta.id, recipients: [0], state: { kind: "delivered" } }]);
     await spool.close();
   }
-  const spool = room.open();
+  const spool = fixture.open();
   for (let n = 0; n < 3; n++) await spool.collect();
-  assert.ok(list(room.directory, "settled").length <= 2);
-  const again = room.open();
+  assert.ok(list(fixture.directory, "settled").length <= 2);
+  const again = fixture.open();
   for (const { meta } of waiting) assert.equal((await again.states(meta.id)).size, 1);
 });
 
-test("what a record settled is kept when the record goes", async (t) => {
-  const room = makeRoom(t, { segmentBytes: 1, forgetAfterMs: 0 });
-  const first = room.open();
+test("a settlement that only a record implies is recorded before the record is removed", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 1, forgetAfterMs: 0 });
+  const first = fixture.open();
   const reported = await store(first, "x", someMeta(2));
   const settles = { id: reported.meta.id, recipients: [0], state: { kind: "bounced" as const } };
   const notification = await store(first, "a notification", someMeta(), settles);
   await first.close();
-  // As if its process had died before it could note it in a log.
-  for (const log of list(room.directory, "settled")) writeFileSync(join(room.directory, "settled", log), "");
-  const second = room.open();
+  // As if its process had died before it could record the settlement in a log.
+  for (const log of list(fixture.directory, "settled"))
+    writeFileSync(join(fixture.directory, "settled", log), "");
+  const second = fixture.open();
   await settle(second, notification);
   for (let n = 0; n < 3; n++) await second.collect();
-  assert.equal(list(room.directory, "segments").length, 1);
+  assert.equal(list(fixture.directory, "segments").length, 1);
   await second.close();
-  assert.equal((await room.open().states(reported.meta.id)).get(0)?.kind, "bounced");
+  assert.equal((await fixture.open().states(reported.meta.id)).get(0)?.kind, "bounced");
 });
 
-test("a segment with a damaged record is put aside, and the damaged message stays a damaged message", async (t) => {
-  const room = makeRoom(t, { segmentBytes: 3000 });
-  const first = room.open();
+test("a segment with a damaged record is put aside, and the message still reads as damaged", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 3000 });
+  const first = fixture.open();
   const all = await storeMany(first, 10);
   await first.close();
-  const segment = list(room.directory, "segments")[0] ?? "";
-  const path = join(room.directory, "segments", segment);
+  const segment = list(fixture.directory, "segments")[0] ?? "";
+  const path = join(fixture.directory, "segments", segment);
   const octets = readFileSync(path);
   const damaged = all[4] as StoredMessage;
   octets[damaged.locator.offset + 50] = 0;
   writeFileSync(path, octets);
-  const second = room.open();
+  const second = fixture.open();
   await settle(second, ...all.filter((message) => message !== damaged));
   await second.collect();
-  assert.deepEqual(list(room.directory, "damaged"), [segment]);
-  assert.ok(room.faults.some(({ kind }) => kind === "damaged"));
+  assert.deepEqual(list(fixture.directory, "damaged"), [segment]);
+  assert.ok(fixture.faults.some(({ kind }) => kind === "damaged"));
   assert.ok(second.counters.damages > 0);
   await assert.rejects(second.read(damaged.meta.id, damaged.locator), SpoolCorrupt);
 });
 
-test("a message whose body is damaged is not moved, and its segment stays", async (t) => {
-  const room = makeRoom(t, { moveAfterMs: 0, moveShare: 1 });
-  const first = room.open();
+test("a message with a damaged body is not moved, and its segment is kept", async (t) => {
+  const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
+  const first = fixture.open();
   const all = await storeMany(first, 5);
   await first.close();
-  const path = join(room.directory, "segments", list(room.directory, "segments")[0] ?? "");
+  const path = join(fixture.directory, "segments", list(fixture.directory, "segments")[0] ?? "");
   const octets = readFileSync(path);
   const damaged = all[1] as StoredMessage;
   octets[damaged.locator.offset + damaged.locator.length - 1] = 0;
   writeFileSync(path, octets);
-  const second = room.open();
+  const second = fixture.open();
   assert.equal((await second.collect()).segmentsRemoved, 0);
   await assert.rejects(second.read(damaged.meta.id, damaged.locator), SpoolCorrupt);
   assert.equal(await textOf(second, all[2] as StoredMessage), "2".padEnd(100));
 });
 
 test("a moved message whose file is damaged is kept for the operator", async (t) => {
-  const room = makeRoom(t, { moveAfterMs: 0, moveShare: 1, largeBytes: 1000, orphanAfterMs: 0 });
-  const first = room.open();
+  const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1, largeBytes: 1000, orphanAfterMs: 0 });
+  const first = fixture.open();
   const message = await store(first, "m".padEnd(5000));
   await first.close();
-  const second = room.open();
+  const second = fixture.open();
   assert.equal((await second.collect()).messagesMoved, 1);
-  const path = join(room.directory, "own", `${message.meta.id}.msg`);
+  const path = join(fixture.directory, "own", `${message.meta.id}.msg`);
   const octets = readFileSync(path);
   octets[10] = (octets[10] ?? 0) ^ 1;
   writeFileSync(path, octets);
-  const third = room.open();
+  const third = fixture.open();
   await settle(third, message);
   for (let n = 0; n < 2; n++) await third.collect();
-  assert.deepEqual(list(room.directory, "own"), [`${message.meta.id}.msg`]);
-  assert.equal(list(room.directory, "large").length, 1, "the damaged record may refer to it");
+  assert.deepEqual(list(fixture.directory, "own"), [`${message.meta.id}.msg`]);
+  assert.equal(list(fixture.directory, "large").length, 1, "the damaged record may refer to it");
 });
 
-test("bodies without a record go when their writer is gone and they are old", async (t) => {
-  const room = makeRoom(t, { largeBytes: 1000, orphanAfterMs: 3_600_000 });
-  const spool = room.open();
+test("bodies without a record are removed when they are old and their writer is gone", async (t) => {
+  const fixture = makeSpoolFixture(t, { largeBytes: 1000, orphanAfterMs: 3_600_000 });
+  const spool = fixture.open();
   const kept = await store(spool, "k".padEnd(5000));
   const draft = spool.draft();
   await draft.write(Buffer.alloc(5000));
   await draft.write(Buffer.alloc(5000));
   await settle(spool, await store(spool, "x"));
   const old = new Date(Date.now() - 7_200_000);
-  const orphan = join(room.directory, "large", "aaaaaaaaaaaa-1.body");
-  const young = join(room.directory, "large", "aaaaaaaaaaaa-2.body");
+  const orphan = join(fixture.directory, "large", "aaaaaaaaaaaa-1.body");
+  const young = join(fixture.directory, "large", "aaaaaaaaaaaa-2.body");
   for (const path of [orphan, young]) writeFileSync(path, "left behind");
-  for (const name of list(room.directory, "large"))
-    if (!young.endsWith(name)) utimesSync(join(room.directory, "large", name), old, old);
+  for (const name of list(fixture.directory, "large"))
+    if (!young.endsWith(name)) utimesSync(join(fixture.directory, "large", name), old, old);
   await spool.collect();
-  const left = list(room.directory, "large");
+  const left = list(fixture.directory, "large");
   assert.equal(left.length, 3, "the stored body, the open draft's and the young one");
   assert.ok(!left.includes("aaaaaaaaaaaa-1.body"));
   assert.equal((await textOf(spool, kept)).length, 5000);
   await draft.discard();
   await spool.close();
-  const again = room.open();
+  const again = fixture.open();
   await again.collect();
   assert.equal(
     (await textOf(again, kept)).length,
@@ -289,24 +290,24 @@ test("bodies without a record go when their writer is gone and they are old", as
   );
 });
 
-test("a second collector leaves the work to the first", async (t) => {
-  const room = makeRoom(t, { segmentBytes: 1 });
-  const [one, other] = [room.open(), room.open()];
+test("a second collector gives way to the first", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 1 });
+  const [one, other] = [fixture.open(), fixture.open()];
   await settle(one, ...(await storeMany(one, 3)));
   await Promise.all([one.states("x", true), other.states("x", true)]);
   const reports = await Promise.all([one.collect(), other.collect(), one.collect()]);
   assert.ok(reports.reduce((sum, { segmentsRemoved }) => sum + segmentsRemoved, 0) <= 2);
   await other.collect();
-  assert.deepEqual(list(room.directory, "segments"), []);
-  assert.deepEqual(list(room.directory, "moving"), []);
+  assert.deepEqual(list(fixture.directory, "segments"), []);
+  assert.deepEqual(list(fixture.directory, "moving"), []);
 });
 
-test("a message that is moved while unsettled() walks is given once", async (t) => {
-  const room = makeRoom(t, { moveAfterMs: 0, moveShare: 1 });
-  const first = room.open();
+test("a message that is moved during unsettled() is listed once", async (t) => {
+  const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
+  const first = fixture.open();
   const all = await storeMany(first, 5);
   await first.close();
-  const spool = room.open();
+  const spool = fixture.open();
   const ids: string[] = [];
   for await (const { meta } of spool.unsettled()) {
     ids.push(meta.id);
@@ -319,25 +320,25 @@ test("a message that is moved while unsettled() walks is given once", async (t) 
   assert.deepEqual((await unsettledIds(spool)).toSorted(), ids.toSorted());
 });
 
-test("closing the spool ends the collector's work early, and the next one does the rest", async (t) => {
-  const room = makeRoom(t, { segmentBytes: 1 });
-  const spool = room.open();
+test("closing the spool interrupts its collector, and the next one does the rest", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 1 });
+  const spool = fixture.open();
   for (let n = 0; n < 20; n++) await settle(spool, await store(spool, `${n}`));
   const collecting = spool.collect();
   await Promise.resolve();
   await spool.close();
   assert.ok((await collecting).segmentsRemoved < 20);
-  await room.open().collect();
-  assert.deepEqual(list(room.directory, "segments"), []);
+  await fixture.open().collect();
+  assert.deepEqual(list(fixture.directory, "segments"), []);
 });
 
-test("what a dead collector left behind does not stop the next one", async (t) => {
-  const room = makeRoom(t, { segmentBytes: 1 });
-  const spool = room.open();
+test("the files of a dead collector do not stop the next one", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 1 });
+  const spool = fixture.open();
   await settle(spool, ...(await storeMany(spool, 3)));
-  mkdirSync(join(room.directory, "moving", "aaaaaaaaaaaa"));
-  writeFileSync(join(room.directory, "moving", "aaaaaaaaaaaa", "M1.msg"), "half");
+  mkdirSync(join(fixture.directory, "moving", "aaaaaaaaaaaa"));
+  writeFileSync(join(fixture.directory, "moving", "aaaaaaaaaaaa", "M1.msg"), "half");
   await spool.collect();
-  assert.deepEqual(list(room.directory, "segments"), []);
-  assert.deepEqual(list(room.directory, "moving"), []);
+  assert.deepEqual(list(fixture.directory, "segments"), []);
+  assert.deepEqual(list(fixture.directory, "moving"), []);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { describeFault, faultFields } from "../../../shared/spool/fs/disk/fault.ts";
 
-test("trouble in the spool is told in words, with its facts beside them", () => {
+test("a fault of the spool is logged in words, with its facts as fields", () => {
   const damaged = { kind: "damaged", place: "0abc-1", offset: 40, length: 955 } as const;
   assert.match(describeFault(damaged), /everything else is still read/);
   assert.deepEqual(faultFields(damaged), { event: "spool.trouble", ...damaged });

@@ -1,21 +1,21 @@
-/** A file system for the spool that fails, stops or counts where a test wants it to, and knows what is left open. */
+/** A file system for the spool whose calls a test counts, lets fail or freezes, and that knows the open descriptors. */
 import { closeSync } from "node:fs";
 import { type FileError, nodeFiles, type SpoolFiles } from "../../../shared/spool/fs/disk/files.ts";
 
 export type Call = keyof SpoolFiles;
-/** What becomes of a call: nothing special, an error, or no answer until thaw(). */
-export type Verdict = "do" | "freeze" | FileError;
+/** What a call does: its work, an error, or nothing until thaw(). */
+export type Effect = "do" | "freeze" | FileError;
 
 export interface FaultyFiles {
   files: SpoolFiles;
-  /** Decides about each call; replace it at any time. */
-  judge: (call: Call, args: unknown[]) => Verdict;
+  /** Chooses the effect of each call; may be replaced at any time. */
+  decide: (call: Call, args: unknown[]) => Effect;
   /** Descriptors that are open. */
   open: Set<number>;
   counts: Map<Call, number>;
-  /** Does what was frozen, and goes on. */
+  /** Does the frozen calls; further ones work. */
   thaw(): void;
-  /** Closes what a frozen spool has left open. */
+  /** Closes the descriptors that a frozen spool has left open. */
   release(): void;
 }
 
@@ -45,11 +45,11 @@ export function faultyFiles(): FaultyFiles {
   const frozen: (() => void)[] = [];
   const faulty: FaultyFiles = {
     files: nodeFiles,
-    judge: () => "do",
+    decide: () => "do",
     open: new Set(),
     counts: new Map(),
     thaw() {
-      faulty.judge = () => "do";
+      faulty.decide = () => "do";
       for (const go of frozen.splice(0)) go();
     },
     release() {
@@ -71,10 +71,10 @@ export function faultyFiles(): FaultyFiles {
         };
         real(...args.slice(0, -1), ended);
       };
-      const verdict = faulty.judge(call, args);
-      if (verdict === "do") go();
-      else if (verdict === "freeze") frozen.push(go);
-      else setImmediate(() => done(verdict));
+      const effect = faulty.decide(call, args);
+      if (effect === "do") go();
+      else if (effect === "freeze") frozen.push(go);
+      else setImmediate(() => done(effect));
     };
   const calls = Object.keys(nodeFiles) as Call[];
   faulty.files = Object.fromEntries(calls.map((call) => [call, wrap(call)])) as unknown as SpoolFiles;

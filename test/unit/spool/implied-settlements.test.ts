@@ -8,7 +8,7 @@ import type { StoredMessage } from "../../../shared/spool/spool.ts";
 import { someDiagnosis, someMeta, store, unsettledIds } from "../../contract/spool.ts";
 import { waitFor } from "../../support/wait-for.ts";
 import { failure, faultyFiles } from "./faulty-files.ts";
-import { makeRoom } from "./room.ts";
+import { makeSpoolFixture } from "./spool-fixture.ts";
 
 const failed: RecipientState = { kind: "failed", diagnosis: someDiagnosis };
 const quick = { heartbeatMs: 20, deadAfterMs: 400, followMs: 20 };
@@ -21,7 +21,7 @@ const settles = ({ meta }: StoredMessage) => ({
   state: { kind: "bounced" as const },
 });
 
-/** A message whose only recipient has failed, in a segment that is finished. */
+/** A message whose only recipient has failed, in a finished segment. */
 async function failedMessage(open: () => FsSpool): Promise<StoredMessage> {
   const spool = open();
   const message = await store(spool, "x");
@@ -30,63 +30,66 @@ async function failedMessage(open: () => FsSpool): Promise<StoredMessage> {
   return message;
 }
 
-test("a notification's record counts before its process could note it in a log, and frees nothing while that lives", async (t) => {
+test("a notification's record settles what it reports before its log says so, and frees nothing while its writer lives", async (t) => {
   const faulty = faultyFiles();
   t.after(() => faulty.thaw());
-  const room = makeRoom(t, quick);
-  const reported = await failedMessage(room.open);
-  const dying = room.open({ files: faulty.files });
-  faulty.judge = (call, args) => (call === "open" && String(args[0]).endsWith(".log") ? "freeze" : "do");
+  const fixture = makeSpoolFixture(t, quick);
+  const reported = await failedMessage(fixture.open);
+  const dying = fixture.open({ files: faulty.files });
+  faulty.decide = (call, args) => (call === "open" && String(args[0]).endsWith(".log") ? "freeze" : "do");
   const notification = someMeta();
   void store(dying, "a notification", notification, settles(reported)).catch(() => {});
-  const other = room.open();
+  const other = fixture.open();
   await waitFor("the record to count", async () => (await stateOf(other, reported)) === "bounced");
   assert.deepEqual(await unsettledIds(other), [notification.id]);
-  // A process that starts now knows it from the first moment.
-  assert.equal(await stateOf(room.open(), reported), "bounced");
+  // A process that starts now knows it at once.
+  assert.equal(await stateOf(fixture.open(), reported), "bounced");
   assert.equal((await other.collect()).segmentsRemoved, 0);
-  faulty.judge = () => "freeze";
-  await waitFor("the dead process", () => readdirSync(join(room.directory, "writers")).length <= 1);
+  faulty.decide = () => "freeze";
+  await waitFor("the dead process", () => readdirSync(join(fixture.directory, "writers")).length <= 1);
   await waitFor("the space", async () => (await other.collect()).segmentsRemoved === 1);
   assert.equal(await stateOf(other, reported), "bounced");
   faulty.thaw();
 });
 
-test("a record that its writer had to take back settles nothing any more", async (t) => {
+test("a record that its writer has taken back settles nothing any more", async (t) => {
   const faulty = faultyFiles();
-  const room = makeRoom(t, quick);
-  const reported = await failedMessage(room.open);
-  const spool = room.open({ files: faulty.files });
+  const fixture = makeSpoolFixture(t, quick);
+  const reported = await failedMessage(fixture.open);
+  const spool = fixture.open({ files: faulty.files });
   const before = await store(spool, "before", someMeta(), { id: "Other", recipients: [0], state: failed });
-  const other = room.open();
-  faulty.judge = (call) => (call === "fdatasync" ? "freeze" : "do");
+  const other = fixture.open();
+  faulty.decide = (call) => (call === "fdatasync" ? "freeze" : "do");
   const taken = store(spool, "a notification", someMeta(), settles(reported));
   taken.catch(() => {});
   await waitFor("the record to be seen", async () => (await stateOf(other, reported)) === "bounced");
-  // The fdatasync under way ends well, then the sign of life cannot be looked for.
+  // The fdatasync succeeds, then the heartbeat file cannot be looked for.
   faulty.thaw();
-  faulty.judge = (call) => (call === "stat" ? failure("EIO") : "do");
+  faulty.decide = (call) => (call === "stat" ? failure("EIO") : "do");
   await assert.rejects(taken, { name: "SpoolUnavailable" });
-  faulty.judge = () => "do";
-  await waitFor("the failure to be owed again", async () => (await stateOf(other, reported)) === "failed");
-  assert.equal((await other.states("Other")).get(0)?.kind, "failed", "what stands before it still counts");
+  faulty.decide = () => "do";
+  await waitFor(
+    "the recipient to have failed again",
+    async () => (await stateOf(other, reported)) === "failed",
+  );
+  assert.equal((await other.states("Other")).get(0)?.kind, "failed", "the record before it still counts");
   assert.deepEqual((await unsettledIds(other)).toSorted(), [before.meta.id, reported.meta.id].toSorted());
   const again = await store(spool, "a notification", someMeta(), settles(reported));
   assert.equal((await other.states(reported.meta.id, true)).get(0)?.kind, "bounced");
   assert.notEqual(again.locator.segment, before.locator.segment);
 });
 
-test("records that replace others which were taken back are seen, too", async (t) => {
-  const room = makeRoom(t, quick);
-  const [a, b] = [await failedMessage(room.open), await failedMessage(room.open)];
-  const spool = room.open();
+test("records that replace those that were taken back count, too", async (t) => {
+  const fixture = makeSpoolFixture(t, quick);
+  const [a, b] = [await failedMessage(fixture.open), await failedMessage(fixture.open)];
+  const spool = fixture.open();
   await store(spool, "first", someMeta(), { id: "Other", recipients: [0], state: failed });
-  const segments = join(room.directory, "segments");
-  const other = room.open();
+  const segments = join(fixture.directory, "segments");
+  const other = fixture.open();
   await other.states("x");
-  const settled = join(room.directory, "settled");
-  // The log is kept from the other process, so that only the records speak.
-  const hidden = join(room.directory, "hidden");
+  const settled = join(fixture.directory, "settled");
+  // The log is hidden from the other process, so that only the records say it.
+  const hidden = join(fixture.directory, "hidden");
   mkdirSync(hidden);
   const hide = (): void => {
     for (const name of readdirSync(settled)) renameSync(join(settled, name), join(hidden, name));

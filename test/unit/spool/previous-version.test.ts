@@ -12,6 +12,8 @@ import {
   makeHead,
   placeSeed,
   type RecordExtra,
+  readHeader,
+  readText,
   writeHead,
 } from "../../../shared/spool/fs/segments/record.ts";
 import { formatBatch, formatLine } from "../../../shared/spool/fs/states/status-format.ts";
@@ -19,7 +21,7 @@ import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
 import type { Locator, Settlement } from "../../../shared/spool/spool.ts";
 import { bodyOf, store } from "../../contract/spool.ts";
 import { waitFor } from "../../support/wait-for.ts";
-import { makeRoom } from "./room.ts";
+import { makeSpoolFixture } from "./spool-fixture.ts";
 
 /** See test/fixtures/spool-0.1/README.md. */
 interface Expected {
@@ -48,13 +50,13 @@ interface Expected {
   };
 }
 
-const fixture = join(import.meta.dirname, "../../fixtures/spool-0.1");
-const expected = JSON.parse(readFileSync(join(fixture, "expected.json"), "utf8")) as Expected;
+const recorded = join(import.meta.dirname, "../../fixtures/spool-0.1");
+const expected = JSON.parse(readFileSync(join(recorded, "expected.json"), "utf8")) as Expected;
 
 /** Opens a copy of the spool. The process that was killed is taken for dead after a moment. */
 function openCopy(t: TestContext): { spool: FsSpool; directory: string; faults: unknown[] } {
   const directory = mkdtempSync(join(tmpdir(), "postern-spool-"));
-  cpSync(join(fixture, "spool"), directory, { recursive: true });
+  cpSync(join(recorded, "spool"), directory, { recursive: true });
   const faults: unknown[] = [];
   const spool = createFsSpool({
     directory,
@@ -97,7 +99,7 @@ async function assertAsBefore(spool: FsSpool): Promise<void> {
 test("a spool of version 0.1 has the same unsettled messages, states and bodies as for that version", async (t) => {
   const { spool, directory, faults } = openCopy(t);
   await assertAsBefore(spool);
-  // What the killed process' records settle counts for good once it is taken for dead.
+  // Once the killed process is taken for dead, the settlements that its records imply count for good.
   await waitFor("the killed process to be taken for dead", async () => {
     for await (const _ of spool.unsettled()) break;
     return readdirSync(join(directory, "writers")).length === 0;
@@ -155,7 +157,10 @@ test("records, status entries and heartbeats are written octet for octet as vers
     77,
   );
   assert.equal(Buffer.concat(laid.pieces).toString("base64"), records);
-  assert.ok(Buffer.from(records, "base64").includes('"stamp":1751328000000123'));
+  const stored = Buffer.from(records, "base64");
+  assert.ok(stored.includes('"stamp":1751328000000123'));
+  const header = readHeader(stored, 0, placeSeed(segment));
+  assert.deepEqual(header && readText(stored, 0, header, placeSeed(segment))?.extra, { settles });
   assert.deepEqual(laid.locators, locators);
 
   const moved = makeHead(meta, hello, { origin, large: "abcdefghijkl-14" });
@@ -165,9 +170,9 @@ test("records, status entries and heartbeats are written octet for octet as vers
 
   assert.equal(formatBatch(settles.timestamp, settlements.map(formatLine).join("")).toString(), statusBatch);
 
-  const room = makeRoom(t, { heartbeatMs: 3_600_000 });
-  await store(room.open(), "x");
-  const writers = join(room.directory, "writers");
+  const fixture = makeSpoolFixture(t, { heartbeatMs: 3_600_000 });
+  await store(fixture.open(), "x");
+  const writers = join(fixture.directory, "writers");
   const heartbeat = readFileSync(join(writers, readdirSync(writers)[0] ?? ""), "latin1");
   assert.equal(heartbeat, `${'{"segmentsFrom":0,"logsFrom":0,"beat":1}'.padEnd(127)}\n`);
 });

@@ -32,7 +32,7 @@ test("a message is settled when every recipient is, an absent recipient being pe
   assert.ok(allRecipientsSettled(first, 1));
   assert.ok(!allRecipientsSettled(first, 2));
   assert.ok(!allRecipientsSettled(new Map<number, RecipientState>([...first, [1, failed]]), 2));
-  // A state of a recipient that the envelope does not have settles nobody else.
+  // A state of a recipient that is not in the envelope counts for no other one.
   assert.ok(!allRecipientsSettled(new Map<number, RecipientState>([...first, [2, delivered]]), 2));
 });
 

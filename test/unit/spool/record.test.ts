@@ -38,7 +38,7 @@ test("a record's head reads back as it was written", () => {
   assert.deepEqual(text?.extra, { settles });
 });
 
-test("every flipped bit of a record's head is noticed", () => {
+test("every flipped bit of a record's head is detected", () => {
   const { octets } = encoded();
   for (let at = 3; at < octets.length; at++) {
     for (let bit = 0; bit < 8; bit++) {
@@ -51,6 +51,6 @@ test("every flipped bit of a record's head is noticed", () => {
   }
 });
 
-test("a record is none in another place", () => {
+test("a record does not count in another place", () => {
   assert.equal(readHeader(encoded().octets, 3, placeSeed("elsewhere")), undefined);
 });

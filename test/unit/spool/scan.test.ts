@@ -62,7 +62,7 @@ test("an envelope larger than a read is found", async () => {
   assert.deepEqual((await scan(octets)).ids, ids(2));
 });
 
-test("a torn tail is no damage, wherever it was torn", async () => {
+test("an incomplete record at the end is no damage, wherever it was cut", async () => {
   const { octets, locators } = segmentOf([Buffer.from("first"), Buffer.from("second")]);
   const second = locators[1]?.offset ?? 0;
   for (let length = second; length < octets.length; length++) {
@@ -90,7 +90,7 @@ test("a damaged record is reported and the others are found", async () => {
   }
 });
 
-test("a long stretch of damage is passed", async () => {
+test("records after much damage are found", async () => {
   const { octets, locators } = segmentOf([
     Buffer.from("a"),
     Buffer.alloc(3_000_000, "b"),
@@ -110,7 +110,7 @@ test("a body that holds a record is not taken for one when its own record is dam
   assert.deepEqual((await scan(octets)).ids, ["M1"]);
 });
 
-test("what a living writer has not finished writing is awaited, not reported", async () => {
+test("an incomplete record of a living writer is awaited, not reported", async () => {
   const { octets, locators } = segmentOf([Buffer.from("first"), Buffer.from("second")]);
   const damaged = Buffer.from(octets);
   damaged.fill(1, locators[1]?.offset);

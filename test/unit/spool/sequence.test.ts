@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { coalesced } from "../../../shared/spool/fs/disk/sequence.ts";
+import { coalesced, Sequence } from "../../../shared/spool/fs/disk/sequence.ts";
 
-test("a call during a run waits for one run that begins after it, shared by all such calls", async () => {
+test("calls during a run share one run that begins after it", async () => {
   let running = 0;
   let begun = 0;
   const run = coalesced(async () => {
@@ -22,7 +22,7 @@ test("a call during a run waits for one run that begins after it, shared by all 
   assert.equal(begun, 3);
 });
 
-test("a run that fails fails those who waited for it, and no others", async () => {
+test("a run that fails rejects the calls that waited for it, and no others", async () => {
   let fail = true;
   const run = coalesced(async () => {
     await new Promise(setImmediate);
@@ -33,4 +33,22 @@ test("a run that fails fails those who waited for it, and no others", async () =
   await assert.rejects(first);
   fail = false;
   await second;
+});
+
+test("work in sequence never overlaps, and a failure stops nothing that follows", async () => {
+  const sequence = new Sequence();
+  const log: string[] = [];
+  const work = (name: string, fails = false) =>
+    sequence.run(async () => {
+      log.push(`${name} begins`);
+      await new Promise(setImmediate);
+      log.push(`${name} ends`);
+      if (fails) throw new Error(name);
+      return name;
+    });
+  const results = [work("a"), work("b", true), work("c")];
+  await assert.rejects(results[1] ?? Promise.resolve(), /b/);
+  await sequence.idle();
+  assert.deepEqual(log, ["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]);
+  assert.deepEqual(await Promise.all([results[0], results[2]]), ["a", "c"]);
 });

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
-import { foldEntries, LogicalClock, type StatusEntry } from "../../../shared/spool/recipient-state.ts";
-import { StateIndex } from "../../../shared/spool/state-index.ts";
+import {
+  foldEntries,
+  LogicalClock,
+  type RecipientState,
+  type StatusEntry,
+} from "../../../shared/spool/recipient-state.ts";
+import { KnownStates, StateIndex } from "../../../shared/spool/state-index.ts";
 import { someDiagnosis } from "../../contract/spool.ts";
 
 const kinds: RecipientState[] = [
@@ -27,83 +31,83 @@ function generator(seed: number): (below: number) => number {
   };
 }
 
-test("settlements mean the same whatever order they are read in, folded or not", () => {
+test("settlements mean the same in whatever order they are read, folded or not", () => {
   for (let seed = 1; seed < 200; seed++) {
     const random = generator(seed);
-    const statusEntries: StatusEntry[] = Array.from({ length: 1 + random(30) }, (_, n) => ({
+    const entries: StatusEntry[] = Array.from({ length: 1 + random(30) }, (_, n) => ({
       recipients: Array.from({ length: 1 + random(3) }, () => random(4)),
       state: kinds[random(kinds.length)] ?? { kind: "pending" },
       timestamp: n,
     }));
-    const shuffled = statusEntries
-      .map((statusEntry) => ({ statusEntry, at: random(1000) }))
+    const shuffled = entries
+      .map((entry) => ({ entry, at: random(1000) }))
       .sort((a, b) => a.at - b.at)
-      .map(({ statusEntry }) => statusEntry);
-    const half = Math.floor(statusEntries.length / 2);
+      .map(({ entry }) => entry);
+    const half = Math.floor(entries.length / 2);
     const orders = [
-      statusEntries,
+      entries,
       shuffled,
       [...foldEntries(shuffled.slice(half)), ...shuffled.slice(0, half)],
-      [...statusEntries, ...shuffled],
+      [...entries, ...shuffled],
     ];
     const results = orders.map((order) => {
       const index = newIndex();
-      for (const statusEntry of order) index.apply("M", statusEntry, "log");
+      for (const entry of order) index.apply("M", entry, "log");
       return { states: index.states("M"), settled: [1, 2, 3, 4].map((count) => index.isSettled("M", count)) };
     });
     for (const result of results) assert.deepEqual(result, results[0], `seed ${seed}`);
   }
 });
 
-test("what is settled is not owed again, and what is not may become so again", () => {
+test("a settled recipient stays settled, and a dead one may be requeued", () => {
   const index = newIndex();
-  const statusEntry = (recipient: number, kind: number, timestamp: number): void =>
+  const record = (recipient: number, kind: number, timestamp: number): void =>
     index.apply(
       "M",
       { recipients: [recipient], state: kinds[kind] ?? { kind: "pending" }, timestamp },
       "log",
     );
-  statusEntry(0, 1, 1);
-  statusEntry(0, 0, 2);
-  statusEntry(0, 5, 3);
-  statusEntry(1, 5, 1);
-  statusEntry(1, 0, 2);
-  statusEntry(2, 4, 2);
-  statusEntry(2, 3, 1);
+  record(0, 1, 1);
+  record(0, 0, 2);
+  record(0, 5, 3);
+  record(1, 5, 1);
+  record(1, 0, 2);
+  record(2, 4, 2);
+  record(2, 3, 1);
   const states = [...index.states("M").values()].map(({ kind }) => kind);
   assert.deepEqual(states, ["delivered", "pending", "bounced"]);
 });
 
-test("that a sender was warned ends what is owed of a delay, and never a failure that came in between", () => {
+test("a sent warning ends a delay's pending warning, and never hides a failure that came in between", () => {
   const index = newIndex();
-  const statusEntry = (recipient: number, kind: number, timestamp: number): void =>
+  const record = (recipient: number, kind: number, timestamp: number): void =>
     index.apply(
       "M",
       { recipients: [recipient], state: kinds[kind] ?? { kind: "pending" }, timestamp },
       "log",
     );
-  statusEntry(0, 6, 1);
-  statusEntry(0, 7, 2);
+  record(0, 6, 1);
+  record(0, 7, 2);
   for (const [recipient, end] of [1, 4, 5].entries()) {
-    statusEntry(recipient + 1, 6, 1);
-    statusEntry(recipient + 1, end, 2);
-    statusEntry(recipient + 1, 7, 3);
+    record(recipient + 1, 6, 1);
+    record(recipient + 1, end, 2);
+    record(recipient + 1, 7, 3);
   }
-  statusEntry(4, 7, 1);
-  statusEntry(4, 0, 2);
+  record(4, 7, 1);
+  record(4, 0, 2);
   assert.deepEqual(
     [...index.states("M").values()],
     [7, 1, 4, 5, 0].map((kind) => kinds[kind]),
   );
 });
 
-test("what one log said is forgotten with it, unless another says it too", () => {
+test("what a log says is forgotten with the log, unless another one says it too", () => {
   const index = newIndex();
-  const statusEntry: StatusEntry = { recipients: [0], state: { kind: "delivered" }, timestamp: 1 };
-  index.apply("both", statusEntry, "a");
-  index.apply("both", statusEntry, "b");
-  index.apply("twice", statusEntry, "a");
-  index.apply("twice", statusEntry, "a");
+  const entry: StatusEntry = { recipients: [0], state: { kind: "delivered" }, timestamp: 1 };
+  index.apply("both", entry, "a");
+  index.apply("both", entry, "b");
+  index.apply("twice", entry, "a");
+  index.apply("twice", entry, "a");
   index.dropSource("a");
   assert.ok(index.isSettled("both", 1));
   assert.ok(!index.isSettled("twice", 1));
@@ -112,11 +116,28 @@ test("what one log said is forgotten with it, unless another says it too", () =>
   assert.equal(index.size, 0);
 });
 
-test("a message without recipients owes nothing, one with more than were settled does", () => {
+test("a message without recipients is settled, one with more recipients than were settled is not", () => {
   const index = newIndex();
   assert.ok(index.isSettled("none", 0));
   assert.ok(!index.isSettled("some", 1));
   index.apply("some", { recipients: [0], state: { kind: "delivered" }, timestamp: 1 }, "a");
   assert.ok(index.isSettled("some", 1));
   assert.ok(!index.isSettled("some", 2));
+});
+
+test("what records imply counts beside what the logs say, the later and the settled state first", () => {
+  const clock = new LogicalClock(() => 0);
+  const [recorded, implied] = [new StateIndex(clock), new StateIndex(clock)];
+  const known = new KnownStates(recorded, implied);
+  const failed: RecipientState = { kind: "failed", diagnosis: someDiagnosis };
+  recorded.apply("M", { recipients: [0, 1], state: failed, timestamp: 2 }, "log");
+  assert.deepEqual(known.of("M"), recorded.states("M"));
+  implied.apply("M", { recipients: [0], state: { kind: "bounced" }, timestamp: 1 }, "segment-s");
+  assert.deepEqual(
+    [...known.of("M").values()].map(({ kind }) => kind),
+    ["bounced", "failed"],
+  );
+  assert.ok(known.isSettled("M", 1) && !known.isSettled("M", 2));
+  implied.dropSource("segment-s");
+  assert.ok(!known.isSettled("M", 1), "the writer has taken its record back");
 });

@@ -43,7 +43,7 @@ test("settlements of every kind read back as they were written", () => {
   );
 });
 
-test("a log that arrives in two parts says the same, wherever it is cut", () => {
+test("a log that arrives in two pieces says the same, wherever it is cut", () => {
   const whole = parseLog(log).entries;
   for (let cut = 0; cut <= log.length; cut++) {
     const first = parseLog(log.subarray(0, cut));
@@ -53,7 +53,7 @@ test("a log that arrives in two parts says the same, wherever it is cut", () => 
   }
 });
 
-test("a flipped bit costs its batch and no other", () => {
+test("a flipped bit loses its batch and no other", () => {
   const start = batches[0]?.length ?? 0;
   const end = start + (batches[1]?.length ?? 0);
   for (let at = start; at < end; at++) {
@@ -66,7 +66,7 @@ test("a flipped bit costs its batch and no other", () => {
   }
 });
 
-test("runs of recipients are written as ranges", () => {
+test("consecutive recipients are written as ranges", () => {
   assert.equal(formatRecipients([0]), "0");
   assert.equal(formatRecipients([5, 1, 2, 3, 9, 2]), "1-3,5,9");
   assert.equal(formatRecipients(Array.from({ length: 1000 }, (_, n) => n)), "0-999");

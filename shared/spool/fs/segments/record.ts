@@ -96,25 +96,25 @@ export function placeSeed(place: string): number {
 }
 
 /** Writes header, id, meta and extra at `at`; returns the checksum of the record. */
-export function writeHead(target: Buffer, at: number, head: RecordHead, seed: number): number {
+export function writeHead(octets: Buffer, at: number, head: RecordHead, seed: number): number {
   const start = at + headerLength;
   let end = start;
-  end += head.id.copy(target, end);
-  end += head.meta.copy(target, end);
-  end += head.extra.copy(target, end);
-  magic.copy(target, at);
-  target[at + 4] = formatVersion;
-  target[at + 5] = head.large ? largeFlag : 0;
-  target.writeUInt16LE(head.id.length, at + 6);
-  target.writeUInt32LE(head.meta.length, at + 8);
-  target.writeUInt32LE(head.extra.length, at + 12);
-  target.writeUInt32LE(head.recipients, at + 16);
-  target.writeUIntLE(head.bodyLength, at + 20, 6);
-  target.writeUInt16LE(0, at + 26);
-  target.writeUInt32LE(crc32(target.subarray(start, end), seed), at + 28);
-  target.writeUInt32LE(head.bodyCrc, at + 32);
-  const checksum = crc32(target.subarray(at, at + 36), seed);
-  target.writeUInt32LE(checksum, at + 36);
+  end += head.id.copy(octets, end);
+  end += head.meta.copy(octets, end);
+  end += head.extra.copy(octets, end);
+  magic.copy(octets, at);
+  octets[at + 4] = formatVersion;
+  octets[at + 5] = head.large ? largeFlag : 0;
+  octets.writeUInt16LE(head.id.length, at + 6);
+  octets.writeUInt32LE(head.meta.length, at + 8);
+  octets.writeUInt32LE(head.extra.length, at + 12);
+  octets.writeUInt32LE(head.recipients, at + 16);
+  octets.writeUIntLE(head.bodyLength, at + 20, 6);
+  octets.writeUInt16LE(0, at + 26);
+  octets.writeUInt32LE(crc32(octets.subarray(start, end), seed), at + 28);
+  octets.writeUInt32LE(head.bodyCrc, at + 32);
+  const checksum = crc32(octets.subarray(at, at + 36), seed);
+  octets.writeUInt32LE(checksum, at + 36);
   return checksum;
 }
 

@@ -1,4 +1,4 @@
-/** A directory for a test's spools, which are closed and removed with the test. */
+/** A directory for the spools of a test, which are closed at its end. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,13 +7,13 @@ import type { SpoolFault } from "../../../shared/spool/fs/disk/fault.ts";
 import { createFsSpool, type FsSpool } from "../../../shared/spool/fs/fs-spool.ts";
 import type { FsSpoolOptions } from "../../../shared/spool/fs/options.ts";
 
-export interface Room {
+export interface SpoolFixture {
   directory: string;
   faults: SpoolFault[];
   open(options?: Partial<FsSpoolOptions>): FsSpool;
 }
 
-export function makeRoom(t: TestContext, defaults: Partial<FsSpoolOptions> = {}): Room {
+export function makeSpoolFixture(t: TestContext, defaults: Partial<FsSpoolOptions> = {}): SpoolFixture {
   const directory = mkdtempSync(join(tmpdir(), "postern-spool-"));
   const spools: FsSpool[] = [];
   const faults: SpoolFault[] = [];
