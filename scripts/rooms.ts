@@ -159,6 +159,7 @@ export const rooms: Record<string, Room> = {
   "shared/smtp-client": {
     purpose: "The SMTP client: one attempt at a message over the hosts of its next hop.",
     imports: [
+      "shared",
       "shared/config",
       "shared/limits",
       "shared/mail",

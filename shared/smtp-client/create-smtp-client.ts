@@ -6,6 +6,7 @@ import { deadDestinationPolicy } from "../limits/dead-destinations.ts";
 import type { Limiter } from "../limits/limiter.ts";
 import { createLocalLimiter } from "../limits/local-limiter.ts";
 import type { MessageMeta } from "../mail/message.ts";
+import type { Logger } from "../runtime/log.ts";
 import { Attempt } from "./attempt.ts";
 import { Pool } from "./connections/pool.ts";
 import { createResolver, type Resolver } from "./dns/resolver.ts";
@@ -14,6 +15,7 @@ import { type InlineSmtpClient, openInline } from "./inline.ts";
 import { smtpPort } from "./next-hops/delivery-addresses.ts";
 import { destinationLimits, tlsLevels } from "./next-hops/destination.ts";
 import type { SmtpConnection } from "./session/connection.ts";
+import { createTransparentSource } from "./session/transparent-source.ts";
 import type { AttemptRequest, AttemptResult, SmtpClient } from "./smtp-client.ts";
 import { fetchPolicy } from "./tls/sts/fetch-policy.ts";
 import { createStsPolicies } from "./tls/sts/policies.ts";
@@ -120,4 +122,17 @@ export function createSmtpClient(
 /** What Node brings, and what the operator has added to the system (update-ca-certificates). */
 function authorities(extra: string[] = []): string[] {
   return [...new Set([...tls.getCACertificates("default"), ...tls.getCACertificates("system"), ...extra])];
+}
+
+/**
+ * With `hide`, the protected server sees the client's own address. A process that cannot take it, since it does not run
+ * on the gateway or has no CAP_NET_ADMIN, delivers from its own, and says so once.
+ */
+export function transparentSource(config: Config, log: Logger): (message: MessageMeta) => string | undefined {
+  if (!config.protected.some(({ hide }) => hide)) return () => undefined;
+  const canHide = createTransparentSource("protected[].hide", log);
+  return ({ origin }) => {
+    const client = origin?.connection.client.address;
+    return client !== undefined && canHide(client) ? client : undefined;
+  };
 }

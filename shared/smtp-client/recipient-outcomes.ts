@@ -26,7 +26,7 @@ export class RecipientOutcomes {
     return this.#final.size > 0;
   }
 
-  take(recipient: number, outcome: Outcome): void {
+  add(recipient: number, outcome: Outcome): void {
     if (isFinal(outcome)) {
       this.#final.set(recipient, outcome);
       this.#pending.delete(recipient);
@@ -40,8 +40,8 @@ export class RecipientOutcomes {
     for (const recipient of this.#pending) this.#fail(recipient, failure);
   }
 
-  /** @param otherwise  for those that no host was even asked about */
-  outcomes(otherwise: () => Failure): Map<number, Outcome> {
+  /** One outcome for each recipient. @param otherwise  for recipients that no host was asked about */
+  conclude(otherwise: () => Failure): Map<number, Outcome> {
     for (const recipient of this.#pending) {
       this.#final.set(recipient, this.#failures.get(recipient) ?? otherwise());
     }

@@ -26,3 +26,8 @@ export type SmtpCommandName =
   | "DOT"
   | "RSET"
   | "QUIT";
+
+/** Whether the command succeeded (RFC 5321 §4.2.1: 2yz). */
+export function isPositive({ code }: Pick<SmtpReply, "code">): boolean {
+  return code >= 200 && code < 300;
+}

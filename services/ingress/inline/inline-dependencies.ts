@@ -9,8 +9,7 @@ import { createHolds } from "../../../shared/queue/holds/store.ts";
 import { createSuccessReports } from "../../../shared/queue/success-reports.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { RedisConfig } from "../../../shared/runtime/redis.ts";
-import { createSmtpClient } from "../../../shared/smtp-client/create-smtp-client.ts";
-import { transparentSource } from "../../../shared/smtp-client/hidden-source.ts";
+import { createSmtpClient, transparentSource } from "../../../shared/smtp-client/create-smtp-client.ts";
 import type { InlineDeps } from "./inline.ts";
 
 export interface OwnedInlineDeps extends InlineDeps {

@@ -6,8 +6,9 @@ import type { Envelope, Recipient } from "../../mail/envelope.ts";
 import type { Failure } from "../../smtp/diagnose.ts";
 import type { Outcome } from "../../smtp/diagnosis.ts";
 import { DotStuffer } from "../../smtp/dot-stuffing.ts";
+import { isPositive } from "../../smtp/status.ts";
 import type { Heard } from "../session/connection.ts";
-import { isPositive, type Session, type Timeouts } from "../session/session.ts";
+import type { Session, Timeouts } from "../session/session.ts";
 import { type MessageTraits, mailCommand, rcptCommand } from "./mail-commands.ts";
 import {
   isSessionEnd,

@@ -8,10 +8,9 @@ import {
   remoteName,
   replyLine,
 } from "../../smtp/diagnose.ts";
-import type { SmtpCommandName, SmtpReply } from "../../smtp/status.ts";
+import { isPositive, type SmtpCommandName, type SmtpReply } from "../../smtp/status.ts";
 import type { Heard } from "../session/connection.ts";
 import { outcomeOfDisconnect } from "../session/disconnect-reason.ts";
-import { isPositive } from "../session/session.ts";
 
 /** The steps at which a server may speak. No reply is due "between" two commands and in the "body" of a message. */
 export type Step = "mail" | "rcpt" | "between" | "data" | "body" | "dot";

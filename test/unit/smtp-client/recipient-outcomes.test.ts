@@ -35,8 +35,8 @@ test("what is wrong with us is not another host's to mend", () => {
 test("the last host's word counts, but a deferral outweighs a host that cannot have the message", () => {
   const summaryAfter = (...failures: Failure[]) => {
     const recipientOutcomes = new RecipientOutcomes([0]);
-    for (const failure of failures) recipientOutcomes.take(0, failure);
-    return summary(recipientOutcomes.outcomes(otherwise).get(0));
+    for (const failure of failures) recipientOutcomes.add(0, failure);
+    return summary(recipientOutcomes.conclude(otherwise).get(0));
   };
   assert.equal(summaryAfter(unfit), "rejected 5.6.7 5xx");
   assert.equal(summaryAfter(unfit, down), "deferred 4.4.1 connect");
@@ -46,11 +46,11 @@ test("the last host's word counts, but a deferral outweighs a host that cannot h
 
 test("every recipient has exactly one outcome in the end", () => {
   const recipientOutcomes = new RecipientOutcomes([3, 1, 2]);
-  recipientOutcomes.take(1, refusal(550, "RCPT"));
+  recipientOutcomes.add(1, refusal(550, "RCPT"));
   assert.deepEqual(recipientOutcomes.pending, [3, 2]);
   assert.ok(recipientOutcomes.hasFinal && !recipientOutcomes.isComplete);
-  recipientOutcomes.take(3, down);
-  const outcomes = recipientOutcomes.outcomes(otherwise);
+  recipientOutcomes.add(3, down);
+  const outcomes = recipientOutcomes.conclude(otherwise);
   assert.deepEqual(
     [1, 2, 3].map((recipient) => summary(outcomes.get(recipient))),
     ["rejected 5.0.0 5xx", "deferred 4.3.2 local", "deferred 4.4.1 connect"],

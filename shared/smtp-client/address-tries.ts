@@ -1,0 +1,66 @@
+/** What one attempt finds out about the addresses that it tries: for the log, and whether the destination is alive. Pure. */
+import { replyLine } from "../smtp/diagnose.ts";
+import type { Diagnosis, Outcome } from "../smtp/diagnosis.ts";
+import type { Opened, Session, SessionRequest } from "./session/session.ts";
+import type { AddressTry } from "./smtp-client.ts";
+
+export class AddressTries {
+  readonly entries: AddressTry[] = [];
+  #isAnswered = false;
+  #noAnswer: Diagnosis | undefined;
+
+  /** Whether any server answered. */
+  get isAnswered(): boolean {
+    return this.#isAnswered;
+  }
+
+  /** How the last server that did not even greet failed. */
+  get noAnswer(): Diagnosis | undefined {
+    return this.#noAnswer;
+  }
+
+  addOpening({ remote, policy }: SessionRequest, opened: Opened, durationMs: number): void {
+    const entry = { ...remote, reused: false, policy: policy.level, result: "", durationMs: 0 };
+    if (opened.kind === "session") {
+      this.#isAnswered = true;
+      this.entries.push(entry);
+      return;
+    }
+    const { diagnosis } = opened.outcome;
+    if (opened.isUnanswered) this.#noAnswer = diagnosis;
+    else if (diagnosis.class !== "local") this.#isAnswered = true;
+    this.entries.push({ ...entry, result: diagnosis.reason, durationMs });
+  }
+
+  /** The opening that was added last took place in clear text for this reason. */
+  noteTlsFailure(reason: string): void {
+    const entry = this.entries.at(-1);
+    if (entry !== undefined) entry.tlsFailure = reason;
+  }
+
+  /** @param last  the last outcome in this session */
+  addUse(
+    session: Session,
+    isReused: boolean,
+    last: Outcome | undefined,
+    times: { startedMs: number; nowMs: number },
+  ) {
+    this.#isAnswered = true;
+    const { tls, stsFailure, remote, policy } = session;
+    const found = {
+      result: resultOf(last),
+      durationMs: times.nowMs - (isReused ? times.startedMs : session.openedAtMs),
+      ...(tls === undefined ? {} : { tls }),
+      ...(stsFailure === undefined ? {} : { stsFailure }),
+    };
+    // A session that was opened for this attempt has an entry already.
+    const entry = isReused ? undefined : this.entries.at(-1);
+    if (entry === undefined) this.entries.push({ ...remote, reused: isReused, policy, ...found });
+    else Object.assign(entry, found);
+  }
+}
+
+function resultOf(outcome: Outcome | undefined): string {
+  if (outcome === undefined) return "";
+  return outcome.kind === "delivered" ? replyLine(outcome.reply) : outcome.diagnosis.reason;
+}

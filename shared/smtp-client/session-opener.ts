@@ -1,0 +1,122 @@
+/** Opens the sessions of one attempt, address by address, with the TLS that the host's policy asks for. */
+import net from "node:net";
+import { isLoopback } from "../net/network.ts";
+import type { NextHop } from "../routing/next-hop.ts";
+import type { AddressTries } from "./address-tries.ts";
+import type { AddressCandidate } from "./next-hops/delivery-addresses.ts";
+import { openSession } from "./session/open-session.ts";
+import type { Opened, OpeningFailure, SessionDeps } from "./session/session.ts";
+import type { SessionTerms } from "./session-terms.ts";
+import { clearText, type TlsPolicy, testingFailure, tlsPolicy } from "./tls/policy.ts";
+import type { StsPolicies } from "./tls/sts/policies.ts";
+
+export interface SessionOpenerDeps extends SessionDeps {
+  /** Local addresses to deliver from; empty: the system's choice. */
+  sourceAddresses: string[];
+  sts: Pick<StsPolicies, "refetchPolicy">;
+  /** 0..1 */
+  random: () => number;
+}
+
+export interface SessionOpenerOptions {
+  nextHop: NextHop;
+  terms: SessionTerms;
+  /** When a session must be open, epoch milliseconds; absent: each opening has its own time-outs. */
+  openByMs: number | undefined;
+  tries: AddressTries;
+}
+
+type DeliveryAddress = Extract<AddressCandidate, { kind: "address" }>;
+
+export class SessionOpener {
+  readonly #options: SessionOpenerOptions;
+  readonly #deps: SessionOpenerDeps;
+  #opening: AbortController | undefined;
+  #isStopped = false;
+
+  constructor(options: SessionOpenerOptions, deps: SessionOpenerDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /** Ends the opening that is under way; no other may follow. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#opening?.abort();
+  }
+
+  async open(address: DeliveryAddress): Promise<Opened> {
+    const opened = await this.#openSecurely(address);
+    const { stsTesting } = address.tls;
+    if (opened.kind === "session" && stsTesting !== undefined) {
+      const stsFailure = testingFailure(stsTesting, opened.session.tls);
+      if (stsFailure !== undefined) opened.session.stsFailure = stsFailure;
+    }
+    return opened;
+  }
+
+  /** RFC 8461 §5: before mail is returned for its MTA-STS policy, the domain is asked whether it has another one by now. */
+  refetchStsPolicy(): void {
+    const { nextHop } = this.#options;
+    if (nextHop.kind === "mx") this.#deps.sts.refetchPolicy(nextHop.domain);
+  }
+
+  async #openSecurely(address: DeliveryAddress): Promise<Opened> {
+    const { terms, tries } = this.#options;
+    const policy = tlsPolicy(address.tls, terms.auth !== undefined, isLoopback(address.remote.address));
+    const opened = await this.#openWith(address, policy);
+    if (opened.kind === "session") return opened;
+    if (opened.tlsFailed && policy.level === "mta-sts") this.refetchStsPolicy();
+    if (!opened.tlsFailed || !policy.fallsBack || this.#isStopped) {
+      return this.#withoutTls(opened);
+    }
+    // RFC 7435 §3: rather in clear text than not at all, on a connection that the failed handshake has not touched.
+    const inClear = await this.#openWith(address, clearText);
+    tries.noteTlsFailure(opened.outcome.diagnosis.reason);
+    return inClear;
+  }
+
+  async #openWith({ remote, isNameSure, isLast }: DeliveryAddress, policy: TlsPolicy): Promise<Opened> {
+    const { terms, tries } = this.#options;
+    const startedMs = this.#deps.now();
+    this.#opening = new AbortController();
+    const request = {
+      remote,
+      localAddress: this.#localAddressFor(remote.address),
+      transparentSource: terms.transparentSource,
+      isNameSure,
+      helo: terms.helo,
+      policy,
+      auth: terms.auth,
+      withinMs: this.#timeToOpen(isLast),
+    };
+    const opened = await openSession(request, this.#deps, this.#opening.signal);
+    tries.addOpening(request, opened, this.#deps.now() - startedMs);
+    return opened;
+  }
+
+  /**
+   * RFC 8689 §4.2.1: a host without the TLS that REQUIRETLS asks for is passed over; after the last one the mail is
+   * rejected, "Encryption needed".
+   */
+  #withoutTls(opened: OpeningFailure): OpeningFailure {
+    const { diagnosis } = opened.outcome;
+    const saysLater = diagnosis.reply !== undefined && diagnosis.reply.code < 500;
+    if (!opened.tlsFailed || !this.#options.terms.tls.requireTls || saysLater) return opened;
+    const rejection = { ...diagnosis, status: "5.7.10" as const, class: "5xx" as const };
+    return { ...opened, outcome: { kind: "rejected", diagnosis: rejection } };
+  }
+
+  /** Half of the time that is left, so that the next address gets some; the last one may use all of it. */
+  #timeToOpen(isLast: boolean): number | undefined {
+    const { openByMs } = this.#options;
+    if (openByMs === undefined) return undefined;
+    const leftMs = Math.max(1, openByMs - this.#deps.now());
+    return Math.ceil(isLast ? leftMs : leftMs / 2);
+  }
+
+  #localAddressFor(address: string): string | undefined {
+    const fitting = this.#deps.sourceAddresses.filter((source) => net.isIP(source) === net.isIP(address));
+    return fitting[Math.floor(this.#deps.random() * fitting.length)];
+  }
+}

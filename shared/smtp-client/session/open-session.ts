@@ -1,0 +1,127 @@
+/** Opens a session that takes mail: connection, greeting, EHLO, STARTTLS, AUTH (RFC 5321 §3.1, 3207, 4954). */
+import net from "node:net";
+import { deferRefusal, deferred, outcomeOfRefusal, remoteName } from "../../smtp/diagnose.ts";
+import { type Extensions, noExtensions, parseExtensions } from "../../smtp/extensions.ts";
+import { isPositive } from "../../smtp/status.ts";
+import { authenticate } from "./authenticate.ts";
+import { SmtpConnection } from "./connection.ts";
+import { dial } from "./dial.ts";
+import { outcomeOfDisconnect, seconds } from "./disconnect-reason.ts";
+import type { Opened, OpeningFailure, Session, SessionDeps, SessionRequest, TlsResult } from "./session.ts";
+import { failed, lost, refused } from "./session.ts";
+import { startTls } from "./start-tls.ts";
+
+/** @param signal  aborts the opening; the outcome is then local */
+export async function openSession(
+  request: SessionRequest,
+  deps: SessionDeps,
+  signal: AbortSignal,
+): Promise<Opened> {
+  const { remote, localAddress, transparentSource, withinMs = Number.POSITIVE_INFINITY } = request;
+  const startedMs = deps.now();
+  const socket = await dial(
+    { ...remote, localAddress, transparentSource },
+    Math.min(deps.timeouts.connect, withinMs),
+    signal,
+  );
+  if (!(socket instanceof net.Socket)) {
+    const reason = `cannot connect to ${remoteName(remote)} port ${remote.port}: ${socket.reason}`;
+    const isOurs = socket.kind === "aborted";
+    const outcome = deferred(isOurs ? "local" : "connect", "4.4.1", reason, deps.now(), remote);
+    return { ...failed(outcome), isUnanswered: !isOurs };
+  }
+  const connection = new SmtpConnection(socket);
+  const onAbort = () => connection.destroy("aborted", "the attempt was stopped");
+  signal.addEventListener("abort", onAbort);
+  const timer =
+    request.withinMs === undefined
+      ? undefined
+      : setTimeout(
+          () => connection.destroy("timeout", `no session within ${seconds(withinMs)}`),
+          startedMs + withinMs - deps.now(),
+        );
+  const opened = await converse(connection, request, deps);
+  clearTimeout(timer);
+  signal.removeEventListener("abort", onAbort);
+  if (opened.kind === "failed") deps.quit(connection);
+  return opened;
+}
+
+async function converse(
+  connection: SmtpConnection,
+  request: SessionRequest,
+  deps: SessionDeps,
+): Promise<Opened> {
+  const greeting = await hearGreeting(connection, request, deps);
+  if (greeting !== undefined) return greeting;
+  let extensions = await sayHello(connection, request, deps);
+  if ("kind" in extensions) return extensions;
+  const tls = await startTls(connection, extensions.startTls, request, deps);
+  if (tls !== undefined) {
+    if ("kind" in tls) return tls;
+    // RFC 3207 §4.2: what was known before TLS is forgotten. In TLS 1.3 a server that refuses the handshake says so only now.
+    extensions = await sayHello(connection, request, deps, true);
+    if ("kind" in extensions) return extensions;
+  }
+  const failure = await authenticate(connection, extensions.auth, request, deps);
+  return failure ?? { kind: "session", session: sessionOf(connection, request, extensions, tls, deps.now()) };
+}
+
+function sessionOf(
+  connection: SmtpConnection,
+  { remote, policy, isNameSure }: SessionRequest,
+  extensions: Extensions,
+  tls: TlsResult | undefined,
+  openedAtMs: number,
+): Session {
+  return {
+    connection,
+    remote,
+    policy: policy.level,
+    // RFC 8689 §2: it may be said only under TLS, to a server whose name and certificate are proven.
+    extensions: {
+      ...extensions,
+      requireTls: extensions.requireTls && isNameSure && tls?.verified === true,
+    },
+    transactions: 0,
+    openedAtMs,
+    ...(tls === undefined ? {} : { tls }),
+  };
+}
+
+async function hearGreeting(
+  connection: SmtpConnection,
+  { remote }: SessionRequest,
+  { timeouts, now }: SessionDeps,
+): Promise<OpeningFailure | undefined> {
+  const heard = await connection.hear("CONNECT", timeouts.greeting);
+  if (heard.kind === "lost") {
+    const { kind } = heard.disconnectReason;
+    const outcome = outcomeOfDisconnect(heard.disconnectReason, remote, "before its greeting", now());
+    return { ...failed(outcome), isUnanswered: kind === "closed" || kind === "timeout" };
+  }
+  const { reply } = heard;
+  if (isPositive(reply)) return undefined;
+  // RFC 7504 §3: 521 says that this host never takes mail. Any other refusal of the connection concerns us, or this
+  // moment: the mail waits.
+  return failed((reply.code === 521 ? outcomeOfRefusal : deferRefusal)(reply, remote, now()));
+}
+
+/** RFC 5321 §3.2: HELO where EHLO is refused for good, without extensions then. */
+async function sayHello(
+  connection: SmtpConnection,
+  { helo, remote }: SessionRequest,
+  { timeouts, now }: SessionDeps,
+  underTls = false,
+): Promise<Extensions | OpeningFailure> {
+  connection.write(`EHLO ${helo}\r\n`);
+  const ehlo = await connection.hear("EHLO", timeouts.ehlo);
+  if (ehlo.kind === "lost") return lost(ehlo.disconnectReason, remote, "while saying EHLO", now(), underTls);
+  if (isPositive(ehlo.reply)) return parseExtensions(ehlo.reply);
+  if (ehlo.reply.code < 500) return refused(ehlo.reply, remote, now());
+  connection.write(`HELO ${helo}\r\n`);
+  const hello = await connection.hear("HELO", timeouts.ehlo);
+  if (hello.kind === "lost")
+    return lost(hello.disconnectReason, remote, "while saying HELO", now(), underTls);
+  return isPositive(hello.reply) ? noExtensions : refused(hello.reply, remote, now());
+}

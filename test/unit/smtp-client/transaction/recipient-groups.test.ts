@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Envelope, Recipient } from "../../../../shared/mail/envelope.ts";
+import { noExtensions } from "../../../../shared/smtp/extensions.ts";
+import { recipientGroups } from "../../../../shared/smtp-client/transaction/recipient-groups.ts";
+
+const everything = { ...noExtensions, dsn: true, smtpUtf8: true };
+
+function envelope(...recipients: Recipient[]): Envelope {
+  return { reversePath: "alice@example.com", smtputf8: true, recipients };
+}
+
+const mixed = envelope(
+  { address: "a@x.test", notify: ["FAILURE"] },
+  { address: "b@x.test" },
+  { address: "c@x.test", notify: ["FAILURE"] },
+  { address: "jörg@x.test" },
+);
+
+test("recipients with the same NOTIFY share a transaction with a server that is told (RFC 3461 §4.1)", () => {
+  assert.deepEqual(recipientGroups(mixed, [0, 1, 2, 3], everything), [
+    [0, 2],
+    [1, 3],
+  ]);
+  assert.deepEqual(recipientGroups(mixed, [0, 2], everything), [[0, 2]]);
+});
+
+test("NEVER is not the same as no NOTIFY", () => {
+  const never = envelope({ address: "a@x.test", notify: [] }, { address: "b@x.test" });
+  assert.deepEqual(recipientGroups(never, [0, 1], everything), [[0], [1]]);
+});
+
+test("a server without DSN gets all recipients in one transaction", () => {
+  assert.deepEqual(recipientGroups(mixed, [0, 1, 2, 3], { ...everything, dsn: false }), [[0, 1, 2, 3]]);
+});
+
+test("a server without SMTPUTF8 gets recipients with ASCII addresses apart from the others, and first", () => {
+  const offered = { ...everything, dsn: false, smtpUtf8: false };
+  assert.deepEqual(recipientGroups(mixed, [3, 0, 1], offered), [[0, 1], [3]]);
+  assert.deepEqual(recipientGroups(mixed, [3], offered), [[3]]);
+  assert.deepEqual(recipientGroups(mixed, [0, 1], offered), [[0, 1]]);
+});
+
+test("an international sender makes all recipients wait for SMTPUTF8 alike", () => {
+  const sender = { ...mixed, reversePath: "jörg@example.com" };
+  assert.deepEqual(recipientGroups(sender, [0, 1], noExtensions), [[0, 1]]);
+});
