@@ -436,7 +436,7 @@ export const packages: Record<string, readonly string[]> = {
   "@bull-board/api": ["services/admin/board.ts"],
   "@bull-board/fastify": ["services/admin/board.ts"],
   bullmq: ["shared/queue/bullmq"],
-  dns2: ["shared/smtp-client/dns/resolver.ts"],
+  dns2: ["shared/smtp-client/dns/packet.ts"],
   fastify: ["services/admin"],
   ioredis: ["shared/runtime"],
   "ipaddr.js": ["shared/net", "shared/runtime/socket.ts", "services/admin/routes/access.ts"],

@@ -1,10 +1,9 @@
 /**
- * The resolver: questions of mail to the DNS, with the Packet codec of dns2. It owns its cache and nothing else: every
+ * The resolver: questions of mail to the DNS. It owns its cache and nothing else: every
  * question opens and closes its own socket.
  */
 
 import { domainToASCII } from "node:url";
-import { Packet } from "dns2";
 import type { HostPort } from "../../net/endpoint.ts";
 import { isLoopback } from "../../net/network.ts";
 import {
@@ -19,7 +18,8 @@ import {
 } from "./answer.ts";
 import { TtlCache } from "./cache.ts";
 import { type Exchanged, exchangeTcp, exchangeUdp } from "./exchange.ts";
-import { parseTlsa, type TlsaRecord } from "./tlsa.ts";
+import { makeQuery, saysNoEdns } from "./packet.ts";
+import type { TlsaRecord } from "./tlsa.ts";
 
 export interface Resolver {
   mx(domain: string): Promise<DnsAnswer<MxRecord>>;
@@ -46,8 +46,6 @@ export interface ResolverOptions {
   now?: () => number;
 }
 
-/** RFC 9715 §3.1: datagrams of this size are not fragmented. */
-const udpPayloadOctets = 1232;
 const defaultTimeoutMs = 3000;
 const defaultCacheSize = 20_000;
 /** Questions to each server before the look-up fails. */
@@ -60,16 +58,6 @@ const maxNegativeTtlSeconds = 10_800;
 const failureTtlMs = 5000;
 /** How long a server that did not answer is asked last. */
 const unresponsiveMs = 30_000;
-
-/** IANA's numbers; the codec lacks TLSA (RFC 6698 §7.1). */
-const typeNumbers: Record<RecordType, number> = {
-  A: Packet.TYPE.A,
-  AAAA: Packet.TYPE.AAAA,
-  MX: Packet.TYPE.MX,
-  TXT: Packet.TYPE.TXT,
-  CNAME: Packet.TYPE.CNAME,
-  TLSA: 52,
-};
 
 type CachedAnswer =
   | { kind: "found"; records: ReplyRecord[]; authenticated: boolean; alias?: string }
@@ -195,8 +183,7 @@ export function createResolver(options: ResolverOptions): Resolver {
   async function askServer(server: HostPort, name: string, type: RecordType): Promise<Exchanged<DnsReply>> {
     const first = await exchange(server, name, type, true);
     // RFC 6891 §6.2.2 and §7: servers without EDNS are asked again without it.
-    const rcode = first.kind === "reply" ? first.reply.rcode : 0;
-    if (rcode !== Packet.RCODE.FORMERR && rcode !== Packet.RCODE.NOTIMP) return first;
+    if (first.kind !== "reply" || !saysNoEdns(first.reply)) return first;
     return exchange(server, name, type, false);
   }
 
@@ -217,89 +204,4 @@ export function createResolver(options: ResolverOptions): Resolver {
     tlsa: (name) => lookup(name, "TLSA", (record) => record.tlsa),
     cname: (name) => lookup(name, "CNAME", (record) => record.text),
   };
-}
-
-function makeQuery(name: string, type: RecordType, edns: boolean) {
-  const packet = new Packet();
-  // RFC 6840 §5.7: AD in a query asks for AD in the answer, without the signatures.
-  Object.assign(packet.header, { id: Packet.uuid(), rd: 1, ad: 1 });
-  packet.questions.push(new Packet.Question(name, typeNumbers[type], Packet.CLASS.IN));
-  if (edns) packet.additionals.push(Packet.Resource.EDNS([], { udpPayloadSize: udpPayloadOctets }));
-  const { id } = packet.header;
-  return {
-    query: packet.toBuffer(),
-    recognise: (message: Buffer) => recogniseReply(message, id, name, type),
-  };
-}
-
-/** RFC 5452 §3: a reply must match the id and the question. */
-function recogniseReply(
-  message: Buffer,
-  id: number,
-  name: string,
-  type: RecordType,
-): (DnsReply & { truncated: boolean }) | undefined {
-  let packet: Packet;
-  try {
-    packet = Packet.parse(message);
-  } catch {
-    return undefined;
-  }
-  const { header, questions } = packet;
-  const [question] = questions;
-  if (header.id !== id || header.qr !== 1 || header.opcode !== 0) return undefined;
-  const isRefusal = header.rcode !== Packet.RCODE.NOERROR && header.rcode !== Packet.RCODE.NXDOMAIN;
-  if (question === undefined) {
-    // Some servers refuse without repeating the question; only the refusal is used.
-    if (!isRefusal) return undefined;
-  } else if (
-    questions.length !== 1 ||
-    question.name.toLowerCase() !== name ||
-    question.type !== typeNumbers[type] ||
-    question.class !== Packet.CLASS.IN
-  ) {
-    return undefined;
-  }
-  const truncated = header.tc === 1;
-  // With an unreadable record the answer is incomplete, and treated as a failure of the server.
-  const isDamaged = !truncated && packet.errors.some((error) => error.section !== "additionals");
-  return {
-    rcode: isDamaged ? Packet.RCODE.SERVFAIL : header.rcode,
-    // The codec's types lack the bit: RFC 4035 §3.2.3, octet 3 of the header.
-    authenticated: ((message[3] ?? 0) & 0x20) !== 0,
-    truncated,
-    answers: packet.answers.map(readRecord),
-    authorities: packet.authorities.map(readRecord),
-  };
-}
-
-function readRecord(record: InstanceType<typeof Packet.Resource>): ReplyRecord {
-  const name = record.name.toLowerCase();
-  const { ttl } = record;
-  if (record.class !== Packet.CLASS.IN) return { name, type: "other", ttl };
-  switch (record.type) {
-    case Packet.TYPE.A:
-      return { name, type: "A", ttl, text: record.address ?? "" };
-    case Packet.TYPE.AAAA:
-      return { name, type: "AAAA", ttl, text: record.address ?? "" };
-    case Packet.TYPE.CNAME:
-      return { name, type: "CNAME", ttl, text: (record.domain ?? "").toLowerCase() };
-    case Packet.TYPE.MX: {
-      const exchange = (record.exchange ?? "").toLowerCase();
-      return { name, type: "MX", ttl, mx: { preference: record.priority ?? 0, exchange } };
-    }
-    case Packet.TYPE.TXT: {
-      const { data } = record;
-      return { name, type: "TXT", ttl, txt: Array.isArray(data) ? data.join("") : String(data ?? "") };
-    }
-    case Packet.TYPE.NS:
-      return { name, type: "NS", ttl };
-    case Packet.TYPE.SOA:
-      return { name, type: "SOA", ttl, minimum: record.minimum ?? 0 };
-    case typeNumbers.TLSA:
-      // RFC 3597 §5: the codec leaves unknown types as octets.
-      return { name, type: "TLSA", ttl, tlsa: parseTlsa(record.data) };
-    default:
-      return { name, type: "other", ttl };
-  }
 }
