@@ -1,5 +1,7 @@
 /**
- * The ingress service: listeners, and behind them the queued sessions, the outgoing proxy and the tunnels.
+ * The ingress service, which clients connect to. listener/ accepts connections and classifies them. From there a
+ * connection goes to session/, which answers the client itself (message/ has the way into the spool, inline/ the delivery
+ * while the client waits), to outgoing/, which passes its dialogue on, or to a tunnel or rejection of connections/.
  * Owns all of these; the spool, the publisher and the log are the caller's.
  */
 import { randomBytes } from "node:crypto";
@@ -9,7 +11,7 @@ import type { Limiter } from "../../shared/limits/limiter.ts";
 import { createLocalLimiter } from "../../shared/limits/local-limiter.ts";
 import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
-import { compileRouting } from "../../shared/routing/classify.ts";
+import { compileRouting, type Routing } from "../../shared/routing/classify.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
@@ -35,7 +37,7 @@ export interface IngressOptions {
   publisher: Publisher;
   /** Absent: all queued mail waits in the queue. */
   inline?: InlineDeps;
-  /** Where clients are counted (`limits.clients`); absent: in this process alone. */
+  /** Counts clients (`limits.clients`); absent: those of this process alone. */
   limiter?: Limiter;
 }
 
@@ -49,72 +51,22 @@ export interface RunningIngress extends RunningService {
  * @throws Error with one sentence for the operator when a listener cannot be had
  */
 export async function startIngress(options: IngressOptions): Promise<RunningIngress> {
-  const { config, log, spool, publisher } = options;
-  const metrics = new ConnectionMetrics(options.metrics);
-  const routing = compileRouting(config);
-  const connect = withTransparentSource(config, log);
+  const { config, log } = options;
   warnOfUnavailableOptions(config, log);
-  const clientLimits = createClientLimits({
-    limits: config.limits.clients,
-    limiter: options.limiter ?? createLocalLimiter(),
-    log,
-    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
-  });
-  const mailLimit = clientLimits?.mail === undefined ? {} : { mailLimit: clientLimits.mail };
-  const outgoingProxy = createOutgoingProxy({
-    config,
-    ...mailLimit,
-    connectToServer: connect,
-    log,
-    metrics,
-  });
-  const passThrough = createPassThrough({
-    timeouts: config.timeouts,
-    connectToServer: connect,
-    log,
-    metrics,
-  });
-  const rejections = createRejections(config.hostname);
-  const sessions = createSessions({
-    config,
-    spool,
-    publisher,
-    log,
-    routing,
-    now: Date.now,
-    ...mailLimit,
-    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
-    ...(options.inline === undefined ? {} : { inline: options.inline }),
-  });
-  const counted = (socket: net.Socket, connection: ClientConnection, admission: Admission): void =>
-    clientLimits === undefined
-      ? admission.admit()
-      : clientLimits.countConnection(socket, connection, admission);
-  const handlers: Handlers = {
-    outgoingProxy: (socket, connection) =>
-      counted(socket, connection, {
-        admit: () => outgoingProxy.proxySession(socket, connection),
-        refuse: () => outgoingProxy.refuseConnection(socket),
-      }),
-    queue: (socket, connection, listener) =>
-      counted(socket, connection, {
-        admit: () => sessions.startSession(socket, connection, listener),
-        refuse: () => sessions.refuseConnection(socket),
-      }),
-    tunnel: (socket, connection, hide) => passThrough.tunnelConnection(socket, connection, hide),
-    reject: (socket) => rejections.rejectSession(socket),
-  };
+  const routing = compileRouting(config);
+  const metrics = new ConnectionMetrics(options.metrics);
+  const { handlers, close } = createHandlers(options, routing, metrics);
   const ownAddresses = createOwnAddresses();
   const nextSessionId = sessionIds();
   const listeners = config.listeners.map(
     (listener) => new Listener({ listener, routing, ownAddresses, handlers, log, metrics, nextSessionId }),
   );
+  const closeListeners = () => Promise.all(listeners.map((listener) => listener.close()));
   const started = await Promise.allSettled(listeners.map((listener) => listener.listen()));
   const failure = started.find((result) => result.status === "rejected");
-  const closeListeners = () => Promise.all(listeners.map((listener) => listener.close()));
   if (failure !== undefined) {
     await closeListeners();
-    await sessions.close(0);
+    await close(0);
     throw failure.reason;
   }
   const addresses = listeners.map(({ name, address }) => ({ listener: name, ...address }));
@@ -131,21 +83,67 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
     },
     async close(graceMs) {
       await closeListeners();
-      clientLimits?.close();
+      await close(graceMs);
+    },
+  };
+}
+
+/** What takes the connections that the listeners have classified. */
+function createHandlers(
+  { config, log, spool, publisher, inline, limiter = createLocalLimiter(), ...options }: IngressOptions,
+  routing: Routing,
+  metrics: ConnectionMetrics,
+): { handlers: Handlers; close(graceMs: number): Promise<void> } {
+  const processMetrics = options.metrics === undefined ? {} : { metrics: options.metrics };
+  const limits = createClientLimits({ limits: config.limits.clients, limiter, log, ...processMetrics });
+  const mailLimit = limits?.mail === undefined ? {} : { mailLimit: limits.mail };
+  const connectToServer = withTransparentSource(config, log);
+  const outgoingProxy = createOutgoingProxy({ config, connectToServer, log, metrics, ...mailLimit });
+  const passThrough = createPassThrough({ timeouts: config.timeouts, connectToServer, log, metrics });
+  const rejections = createRejections(config.hostname);
+  const sessions = createSessions({
+    config,
+    spool,
+    publisher,
+    log,
+    routing,
+    ...mailLimit,
+    ...processMetrics,
+    ...(inline === undefined ? {} : { inline }),
+  });
+  const count = (socket: net.Socket, connection: ClientConnection, admission: Admission): void =>
+    limits === undefined ? admission.admit() : limits.countConnection(socket, connection, admission);
+  return {
+    handlers: {
+      outgoingProxy: (socket, connection) =>
+        count(socket, connection, {
+          admit: () => outgoingProxy.proxySession(socket, connection),
+          refuse: () => outgoingProxy.refuseConnection(socket),
+        }),
+      queue: (socket, connection, listener) =>
+        count(socket, connection, {
+          admit: () => sessions.startSession(socket, connection, listener),
+          refuse: () => sessions.refuseConnection(socket),
+        }),
+      tunnel: (socket, connection, hide) => passThrough.tunnelConnection(socket, connection, hide),
+      reject: (socket) => rejections.rejectSession(socket),
+    },
+    async close(graceMs) {
+      limits?.close();
       rejections.close();
       await Promise.all([sessions.close(graceMs), outgoingProxy.close(graceMs), passThrough.close(graceMs)]);
     },
   };
 }
 
-/** Four random characters for this process, then a count: short, and no two alike in any log of a year. */
+/** Four random characters for this process, then a count: short, and unique in any log of a year. */
 function sessionIds(): () => string {
   const process = randomBytes(3).toString("base64url");
   let count = 0;
   return () => `${process}-${(++count).toString(36)}`;
 }
 
-/** Where the process may not take a client's address, the far server sees ours: mail goes on, and the log says so once. */
+/** Where the process may not use a client's address, the remote server sees ours: mail goes on, and the log says so once. */
 function withTransparentSource(config: Config, log: Logger): ConnectToServer {
   if (!config.outgoing.hide && !config.protected.some(({ hide }) => hide)) return connectToServer;
   const canHide = createTransparentSource("hide", log);
@@ -153,10 +151,10 @@ function withTransparentSource(config: Config, log: Logger): ConnectToServer {
     connectToServer(server, { timeoutMs, ...(source !== undefined && canHide(source) ? { source } : {}) });
 }
 
-/** What the configuration asks for and cannot have here; mail goes on all the same. */
+/** Options of the configuration that have no effect here; mail goes on all the same. */
 function warnOfUnavailableOptions(config: Config, log: Logger): void {
   if (config.outgoing.require_auth && config.outgoing.starttls === "pass") {
-    log.warn("outgoing.require_auth: what is said after a STARTTLS that is passed cannot be held to it");
+    log.warn("outgoing.require_auth cannot be enforced behind a STARTTLS that is passed");
   }
   for (const { name, destination } of config.listeners) {
     const obstacle = destination === "redirect" ? whyNoOriginalDestination() : undefined;

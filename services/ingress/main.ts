@@ -1,4 +1,4 @@
-/** The ingress service as a process of its own. It owns the connection to the queue, and the publisher on it. */
+/** The ingress service as a process of its own. It owns the queue's producer and publisher, the limiter and inline delivery's deps. */
 import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
 import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts";
 import { formatHostPort } from "../../shared/net/endpoint.ts";
@@ -52,5 +52,5 @@ export function main(options: RunOptions): Promise<void> {
   );
 }
 
-/** What is not in Redis by then is in the spool, where the keeper finds it. */
+/** Messages that are not in Redis by then are in the spool, where the reconciler finds them. */
 const publishGraceMs = 3000;

@@ -1,6 +1,6 @@
 /** Makes PROXY headers for tests: right ones, and wrong ones where a test says so. */
 import ipaddr from "ipaddr.js";
-import { crc32c } from "../../services/ingress/listener/crc32c.ts";
+import { crc32c } from "../../services/ingress/listener/proxy-header.ts";
 import type { Endpoint } from "../../shared/net/endpoint.ts";
 
 /** @param client  and destination of one family */

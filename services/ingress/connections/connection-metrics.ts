@@ -1,4 +1,4 @@
-/** What the ingress counts of connections and of what passes through. */
+/** The metrics of client connections, and of what passes through the outgoing proxy and tunnels. */
 import type { LabelledCounter, Metrics, Tally } from "../../../shared/runtime/metrics.ts";
 
 export class ConnectionMetrics {
@@ -10,7 +10,7 @@ export class ConnectionMetrics {
   readonly #octetsToClient: Tally | undefined;
   readonly #active = new Map<string, number>();
 
-  /** @param metrics  of the process; none: nothing is counted */
+  /** @param metrics  of the process; absent: nothing is counted */
   constructor(metrics?: Metrics) {
     this.#connections = metrics?.counter(
       "connections_total",

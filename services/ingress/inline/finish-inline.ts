@@ -55,7 +55,7 @@ export async function finishInline(
   const { envelope } = message;
   const { recipients, deferred } = inlineDelivery;
   if (recipients.length < envelope.recipients.length) {
-    // The others need the storage. While that fails nobody gets the message: each repetition by the client would be a copy.
+    // The others need the storage. While that fails no recipient gets the message: each retry of the client would be a copy.
     try {
       await waitUntilWritten(receiver, acceptor.deadlineMs);
     } catch (error) {

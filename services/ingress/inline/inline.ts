@@ -64,7 +64,7 @@ export type InlineResult = "delivered" | "rejected" | "queued";
 export class InlineMetrics {
   readonly #results: Record<InlineResult, Tally | undefined>;
 
-  /** @param metrics  of the process; none: nothing is counted */
+  /** @param metrics  of the process; absent: nothing is counted */
   constructor(metrics?: Metrics) {
     const recipients = metrics?.counter(
       "inline_recipients_total",

@@ -1,6 +1,6 @@
 /**
- * One configured listener: accepts, learns where each client meant to connect, asks the routing table, and hands the
- * socket to what handles it. Owns the net.Server, and each socket until it is handed on.
+ * One configured listener: accepts connections, finds out where each client meant to connect, classifies the connection,
+ * and passes the socket to its handler. Owns the net.Server, and each socket until it is passed on.
  */
 import net from "node:net";
 import type { ListenerConfig } from "../../../shared/config/schema.ts";
@@ -15,8 +15,8 @@ import { type DestinationOf, destinationOf, type LearnedConnection } from "./ori
 import type { OwnAddresses } from "./own-addresses.ts";
 
 /**
- * Where sockets go. They come paused, with an error listener, half-open allowed; whoever takes one owns it.
- * What the client sent early is in them already.
+ * Where classified sockets go. They come paused, with an error listener, half-open allowed; the handler owns them.
+ * Octets that the client sent early may have been unshifted.
  */
 export interface Handlers {
   outgoingProxy(socket: net.Socket, connection: ClientConnection): void;
@@ -37,24 +37,24 @@ export interface ListenerOptions {
   nextSessionId(): string;
 }
 
-/** What the kernel keeps ready for us while we are busy; it takes net.core.somaxconn when that is less. */
+/** Connections that the kernel queues while we are busy; net.core.somaxconn, where that is less. */
 const backlog = 4096;
-/** `accept` failing (EMFILE) fails for every connection that waits: one line each would bury the log. */
+/** When `accept` fails (EMFILE), it fails for every queued connection: a line for each would flood the log. */
 const acceptErrorPauseMs = 10_000;
 
 export class Listener {
   readonly name: string;
   readonly #options: ListenerOptions;
   readonly #server: net.Server;
-  readonly #learn: DestinationOf;
-  /** Sockets whose destination is being learned. */
-  readonly #learning = new Set<net.Socket>();
+  readonly #findDestination: DestinationOf;
+  /** Sockets whose destination is not known yet. */
+  readonly #pending = new Set<net.Socket>();
   #acceptErrorAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ListenerOptions) {
     this.name = options.listener.name;
     this.#options = options;
-    this.#learn = destinationOf(options.listener);
+    this.#findDestination = destinationOf(options.listener);
     this.#server = net.createServer({
       pauseOnConnect: true,
       allowHalfOpen: true,
@@ -62,14 +62,14 @@ export class Listener {
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
     });
-    this.#server.on("connection", (socket) => this.#accept(socket));
+    this.#server.on("connection", (socket) => this.#acceptSocket(socket));
   }
 
   get isListening(): boolean {
     return this.#server.listening;
   }
 
-  /** While it listens. */
+  /** What it is bound to, while it listens. */
   get address(): { address: string; port: number } {
     const bound = this.#server.address();
     if (bound === null || typeof bound === "string") throw new Error(`listener ${this.name} does not listen`);
@@ -102,36 +102,36 @@ export class Listener {
     server.on("error", (error) => this.#acceptFailed(error));
   }
 
-  /** Takes no more connections; those that were handed on are not touched. */
+  /** Accepts no more connections; those that were passed on stay open. */
   async close(): Promise<void> {
-    for (const socket of this.#learning) socket.destroy();
+    for (const socket of this.#pending) socket.destroy();
     // close() waits for every connection; the listening socket itself is closed at once.
     if (this.#server.listening) this.#server.close();
   }
 
-  #accept(socket: net.Socket): void {
+  #acceptSocket(socket: net.Socket): void {
     const { log } = this.#options;
-    // For good: until somebody owns the socket, and after they let go of it, an error must find somebody.
+    // Stays for good: before the socket has an owner, and after that has let go, an error must have a listener.
     socket.on("error", () => {});
-    this.#learning.add(socket);
-    this.#learn(socket, (learned) => {
-      this.#learning.delete(socket);
+    this.#pending.add(socket);
+    this.#findDestination(socket, (learned) => {
+      this.#pending.delete(socket);
       try {
-        this.#learned(socket, learned);
+        this.#classify(socket, learned);
       } catch (error) {
-        // A mistake of ours must not cost the other sessions.
-        log.error({ listener: this.name, err: error }, "a connection failed in our hands");
+        // A fault of ours must not end the other sessions.
+        log.error({ listener: this.name, err: error }, "an unexpected error ended a connection");
         socket.destroy();
       }
     });
   }
 
-  #learned(socket: net.Socket, learned: LearnedConnection): void {
+  #classify(socket: net.Socket, learned: LearnedConnection): void {
     const { listener, log, metrics, nextSessionId } = this.#options;
     if (learned.kind === "refused") {
       metrics.connectionRefused(listener.name, learned.cause);
       const { cause, reason } = learned;
-      // A proxy that only looks whether we are there says nothing; every few seconds.
+      // A proxy's health check sends nothing, every few seconds.
       const level = cause === "closed-early" ? "debug" : "warn";
       log[level]({
         event: "session.refused",
@@ -143,7 +143,7 @@ export class Listener {
       socket.destroy();
       return;
     }
-    // Gone before we looked: there is neither a client nor a session.
+    // The client has left already: there is no session.
     if (socket.destroyed || learned.client.address === "") {
       socket.destroy();
       return;
@@ -168,10 +168,10 @@ export class Listener {
     log.info({ event: "session.classified", ...session, direction, row, handler, setting, instead });
     metrics.connectionOpened(listener.name, row ?? direction, handler);
     socket.once("close", () => metrics.connectionClosed(handler));
-    this.#handOn(socket, { id, listener: listener.name, client, destination, direction }, decision);
+    this.#passOn(socket, { id, listener: listener.name, client, destination, direction }, decision);
   }
 
-  #handOn(socket: net.Socket, connection: ClientConnection, { handler, nextHop }: ConnectionDecision): void {
+  #passOn(socket: net.Socket, connection: ClientConnection, { handler, nextHop }: ConnectionDecision): void {
     const { handlers, listener } = this.#options;
     switch (handler) {
       case "outgoing-proxy":
@@ -194,7 +194,7 @@ export class Listener {
     }
   }
 
-  /** The server goes on accepting when there is something to accept with again. */
+  /** The server goes on accepting when file descriptors are free again. */
   #acceptFailed(error: Error): void {
     const now = performance.now();
     if (now - this.#acceptErrorAtMs < acceptErrorPauseMs) return;

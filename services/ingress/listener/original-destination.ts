@@ -1,6 +1,6 @@
 /**
- * Who a client is and where it meant to connect, by the listener's `destination`. Does not own the sockets it asks;
- * it reads one only for a PROXY header, and puts back what follows that.
+ * The client's address and the destination that it meant, by the listener's `destination`. Does not own the sockets; it
+ * reads one only for a PROXY header, and unshifts what follows that.
  */
 import type net from "node:net";
 import type { ListenerConfig } from "../../../shared/config/schema.ts";
@@ -18,14 +18,14 @@ export type LearnedConnection =
       destination: Endpoint;
       /** The PROXY header said LOCAL or UNKNOWN. */
       withoutDestination: boolean;
-      /** The proxy that the connection came by. */
+      /** The proxy that the connection came through. */
       proxy?: Endpoint;
     }
   | { kind: "refused"; cause: RefusalCause; reason: string };
 
 export type RefusalCause = "untrusted-proxy" | "malformed-header" | "header-timeout" | "closed-early";
 
-/** Asks once for each connection. The socket is paused; it is paused again when `done` is called, which happens once. */
+/** Is called once for each connection. The socket is paused; it is paused again when `done` is called, which happens once. */
 export type DestinationOf = (socket: net.Socket, done: (learned: LearnedConnection) => void) => void;
 
 /** A proxy has its header ready when it connects. */
@@ -36,7 +36,7 @@ export function destinationOf(
 ): DestinationOf {
   switch (listener.destination) {
     case "self":
-    // The kernel gave the socket the address that the client meant.
+    // With tproxy the kernel gives the socket the address that the client meant.
     case "tproxy":
       return (socket, done) => done(known(socket, localEndpoint(socket)));
     case "redirect":
@@ -52,7 +52,7 @@ function known(socket: net.Socket, destination: Endpoint): LearnedConnection {
   return { kind: "known", client: remoteEndpoint(socket), destination, withoutDestination: false };
 }
 
-/** Reads a PROXY header from a peer that may send one. Exported for its tests, which do not wait for ten seconds. */
+/** Reads a PROXY header from a peer that may send one. Exported for its tests, which do not wait ten seconds. */
 export function readHeader(
   socket: net.Socket,
   trusted: readonly Network[],
@@ -81,7 +81,7 @@ export function readHeader(
         return finish({ kind: "refused", cause: "malformed-header", reason: result.reason });
       case "header": {
         socket.pause();
-        // The client may have spoken already: that belongs to whoever gets the socket.
+        // The client may have sent octets already: these are for the handler of the socket.
         if (received.length > result.length) socket.unshift(received.subarray(result.length));
         if (result.header.kind === "local") {
           const destination = localEndpoint(socket);
@@ -112,7 +112,7 @@ function localEndpoint(socket: net.Socket): Endpoint {
   return endpoint(socket.localAddress, socket.localPort);
 }
 
-/** IPv4-mapped IPv6 as IPv4. A link-local address comes with a zone, which says nothing to anybody else. */
+/** IPv4-mapped IPv6 as IPv4. A link-local address comes with a zone, which means nothing on another machine. */
 function endpoint(address = "", port = 0): Endpoint {
   const zone = address.indexOf("%");
   const bare = zone < 0 ? address : address.slice(0, zone);

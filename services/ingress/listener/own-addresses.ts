@@ -1,7 +1,7 @@
-/** The gateway's own addresses: those on its interfaces. They decide which connections are local. */
+/** The gateway's own addresses, those of its interfaces: connections to them are local. */
 import { interfaceAddresses } from "../../../shared/runtime/interface-addresses.ts";
 
-/** Addresses come and go with links and leases; asking the kernel for every connection would cost more than that. */
+/** Addresses come and go with links and leases; to ask the kernel for every connection would be too expensive. */
 const maxAgeMs = 10_000;
 
 export interface OwnAddresses {

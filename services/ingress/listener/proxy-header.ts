@@ -1,11 +1,10 @@
 /**
- * The PROXY protocol's header, versions 1 and 2: who the client is, and where it meant to connect. Pure.
+ * The PROXY protocol's header, versions 1 and 2: the client, and the server that it meant to connect to. Pure.
  * Source: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt; sections (§) below are its own.
  */
 
 import type { Endpoint } from "../../../shared/net/endpoint.ts";
 import { canonicalAddress } from "../../../shared/net/network.ts";
-import { crc32c } from "./crc32c.ts";
 
 export type ProxyHeader =
   | { kind: "proxied"; client: Endpoint; destination: Endpoint }
@@ -13,9 +12,9 @@ export type ProxyHeader =
   | { kind: "local" };
 
 export type HeaderResult =
-  /** So far it may be one. */
+  /** It may still become a header. */
   | { kind: "incomplete" }
-  /** It is none, whatever follows. */
+  /** It cannot become a header, whatever follows. */
   | { kind: "malformed"; reason: string }
   /** @property length  octets of the header; what follows is the client's */
   | { kind: "header"; header: ProxyHeader; length: number };
@@ -77,14 +76,14 @@ function parseV2(octets: Buffer): HeaderResult {
   if (addresses === undefined) return malformed("version 2 with an unknown family");
   if (length < 16 + addresses) return malformed("version 2 too short for its addresses");
   if (octets.length < length) return incomplete;
-  // §2.2: LOCAL and UNSPEC stand for themselves, and what they bear is skipped.
+  // §2.2: LOCAL and UNSPEC connections stand for themselves, and what they carry is skipped.
   if (addresses === 0) return { kind: "header", header: { kind: "local" }, length };
   const problem = checkExtensions(octets.subarray(0, length), 16 + addresses);
   if (problem !== undefined) return malformed(problem);
   return { kind: "header", header: headerV2(octets, addresses), length };
 }
 
-/** §2.2: family in the upper half, transport in the lower. Datagrams do not come by TCP. */
+/** §2.2: family in the upper half, transport in the lower. Datagrams cannot come by TCP. */
 function addressOctets(family: number): number | undefined {
   switch (family) {
     case 0x00:
@@ -138,4 +137,19 @@ function checkExtensions(header: Buffer, offset: number): string | undefined {
     if (crc32c(zeroed) !== header.readUInt32BE(value)) return "version 2 with a wrong checksum";
   }
   return undefined;
+}
+
+/** CRC-32C (Castagnoli, RFC 3385); zlib has only the other CRC-32. */
+const crcTable = new Uint32Array(256).map((_, octet) => {
+  let crc = octet;
+  // The polynomial 0x1EDC6F41 with its bits reversed.
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+  return crc;
+});
+
+/** @returns an unsigned 32-bit number */
+export function crc32c(octets: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const octet of octets) crc = (crcTable[(crc ^ octet) & 0xff] ?? 0) ^ (crc >>> 8);
+  return (crc ^ 0xffffffff) >>> 0;
 }

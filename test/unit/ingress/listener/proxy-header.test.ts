@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crc32c } from "../../../../services/ingress/listener/crc32c.ts";
-import { parseProxyHeader } from "../../../../services/ingress/listener/proxy-header.ts";
+import { crc32c, parseProxyHeader } from "../../../../services/ingress/listener/proxy-header.ts";
 import { extension, proxyV2 } from "../../../support/proxy-header.ts";
 
 const client = { address: "192.0.2.1", port: 56324 };
