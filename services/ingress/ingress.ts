@@ -154,7 +154,7 @@ function withTransparentSource(config: Config, log: Logger): ConnectToServer {
 /** Options of the configuration that have no effect here; mail goes on all the same. */
 function warnOfUnavailableOptions(config: Config, log: Logger): void {
   if (config.outgoing.require_auth && config.outgoing.starttls === "pass") {
-    log.warn("outgoing.require_auth cannot be enforced behind a STARTTLS that is passed");
+    log.warn("outgoing.require_auth: it cannot be enforced behind a STARTTLS that is passed");
   }
   for (const { name, destination } of config.listeners) {
     const obstacle = destination === "redirect" ? whyNoOriginalDestination() : undefined;
