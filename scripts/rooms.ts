@@ -415,11 +415,11 @@ export const rooms: Record<string, Room> = {
   },
   "services/cli/admin-api": {
     purpose: "The client of the admin API.",
-    imports: ["services/cli/command-line", "shared/config", "shared/runtime"],
+    imports: ["services/cli/command-line", "shared/config", "shared/net", "shared/runtime"],
   },
   "services/cli/queue": {
     purpose: "`postern queue`: the queues from the command line.",
-    imports: ["services/cli/admin-api", "services/cli/command-line", "shared", "shared/config"],
+    imports: ["services/cli/admin-api", "services/cli/command-line", "shared", "shared/config", "shared/net"],
   },
   "services/cli/intercept": {
     purpose: "`postern intercept`: transparent interception on Linux.",

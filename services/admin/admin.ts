@@ -4,7 +4,6 @@
  */
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
-import { hostname } from "node:os";
 import path from "node:path";
 import type { Config } from "../../shared/config/schema.ts";
 import { openBoardQueues } from "../../shared/queue/bullmq/board.ts";
@@ -12,7 +11,7 @@ import { createHolds } from "../../shared/queue/holds/store.ts";
 import { createInspector } from "../../shared/queue/operator/inspector.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { readAnnouncements } from "../../shared/runtime/announcement.ts";
-import type { Health } from "../../shared/runtime/health-server.ts";
+import { type Health, reachableUrl } from "../../shared/runtime/health-server.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
@@ -111,8 +110,9 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     await closeAll();
     throw error;
   }
+  const { address, port } = app.server.address() as AddressInfo;
   return {
-    url: listeningUrl(app.server.address() as AddressInfo),
+    url: reachableUrl(address, port),
     health,
     async close(graceMs) {
       const late = setTimeout(() => app.server.closeAllConnections(), graceMs);
@@ -121,9 +121,4 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
       await closeAll();
     },
   };
-}
-
-function listeningUrl({ address, family, port }: AddressInfo): string {
-  if (address === "0.0.0.0" || address === "::") return `http://${hostname()}:${port}`;
-  return family === "IPv6" ? `http://[${address}]:${port}` : `http://${address}:${port}`;
 }

@@ -1,4 +1,4 @@
-/** Finds the command that the words ask for, runs it, and turns what it throws into exit statuses. */
+/** Finds the command that the words name, runs it, and turns its errors into exit statuses. */
 import { closest } from "../../shared/config/closest.ts";
 import { type Command, CommandFailed, type Context, columns, UsageError } from "./command-line/args.ts";
 
@@ -28,7 +28,7 @@ export async function dispatch(
       io.stdout.write(`${helpFor(program, others)}\n`);
       return 0;
     }
-    // `postern queue --help`, where no command stands before it that could answer.
+    // `postern queue --help`: help for the group.
     if (isHelp(others[0]) && membersOf(program, first).length > 0) {
       io.stdout.write(`${helpFor(program, [first, ...others.slice(1)])}\n`);
       return 0;
@@ -60,7 +60,7 @@ export async function dispatch(
   }
 }
 
-/** `-c FILE`, `-cFILE`, `--config FILE`, `--config=FILE`, wherever it stands before `--`. */
+/** Extracts `-c FILE`, `-cFILE`, `--config FILE` or `--config=FILE` from anywhere before `--`. */
 function takeConfigFile(words: readonly string[]): { configFile: string | undefined; rest: string[] } {
   const rest: string[] = [];
   const files: (string | undefined)[] = [];
@@ -90,7 +90,7 @@ function asksForHelp(words: readonly string[]): boolean {
   return words.slice(0, end < 0 ? undefined : end).some((word) => word === "--help" || word === "-h");
 }
 
-/** The command with the longest name that the words begin with. */
+/** The command with the longest name that is a prefix of the words. */
 function findCommand(program: Program, words: readonly string[]): Command {
   const [first = "", second] = words;
   const byName = new Map(program.commands.map((command) => [command.name, command]));
@@ -126,7 +126,7 @@ function groupHelp(group: string, members: readonly Command[]): string {
     "",
     ...columns(members.map(({ name, summary }) => [name, summary] as const)),
     "",
-    `'postern ${group} COMMAND --help' tells how to use one of them.`,
+    `'postern ${group} COMMAND --help' shows how to use one of them.`,
   ].join("\n");
 }
 

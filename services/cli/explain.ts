@@ -1,4 +1,4 @@
-/** `postern explain`: what the routing table says to a connection and its recipients, without any mail. */
+/** `postern explain`: shows how the routing table handles a connection and its recipients, without sending mail. */
 import net from "node:net";
 import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
 import { parsePath } from "../../shared/mail/address.ts";
@@ -17,36 +17,36 @@ import { interfaceAddresses } from "../../shared/runtime/interface-addresses.ts"
 import { whyNotHidden } from "../../shared/smtp-client/session/transparent-source.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { type Context, defineCommand, UsageError } from "./command-line/args.ts";
-import { requireConfig } from "./command-line/configuration.ts";
+import { requireConfig } from "./command-line/common-options.ts";
 import { renderTable } from "./command-line/table.ts";
 
-/** What `--json` prints for each recipient. */
+/** The JSON that is printed for each recipient. */
 export interface Explanation {
-  /** `null` where the connection is not handled by the table: passed, dropped or refused. */
+  /** `null` when the connection is passed, dropped or rejected before the table is asked. */
   row: Row | null;
   handler: Handler;
   nextHop: ShownNextHop | null;
-  /** The place in the configuration that decided. */
+  /** The configuration key that decided. */
   setting: string;
   direction: Direction;
-  /** The listener that the connection comes by. */
+  /** The listener that accepts the connection. */
   listener: string;
   client: string;
   server: string;
-  /** `""` is the null sender; `null`: not said. */
+  /** `""` is the null sender; `null` when no sender was given. */
   from: string | null;
   to: string;
-  /** What RCPT is answered, when it is refused. */
+  /** The reply to RCPT, when it is refused. */
   reply?: string;
-  /** Whether the far server is tried while the client waits. */
+  /** Whether the message is delivered inline, while the client waits. */
   inline?: boolean;
-  /** Why a next hop with `hide` would see this machine's address all the same. */
+  /** Why a next hop with `hide` would see this machine's address nevertheless. */
   cannotHide?: string;
-  /** On a listener with `shadow`: how it would be handled without. */
+  /** On a listener with `shadow`: how the connection would be handled without it. */
   instead?: { row: Row | null; handler: Handler; setting: string };
 }
 
-/** Without credentials. `text` is what people read. */
+/** Without credentials; `text` is for people. */
 type ShownNextHop = { kind: NextHop["kind"]; text: string } & Record<string, unknown>;
 
 interface Question {
@@ -59,7 +59,7 @@ interface Question {
 
 export const explain = defineCommand({
   name: "explain",
-  summary: "Tell what the routing table does with a connection and its recipients",
+  summary: "Show what the routing table does with a connection and its recipients",
   usage: "--client IP --server IP[:PORT] [--from ADDRESS] --to ADDRESS... [--listener NAME] [--json]",
   options: {
     client: { type: "string", required: true, value: "IP", help: "the client's address" },
@@ -80,7 +80,7 @@ export const explain = defineCommand({
     listener: {
       type: "string",
       value: "NAME",
-      help: "the listener it comes by; else the first for intercepted connections, else the first",
+      help: "the listener that accepts it; default: the first for intercepted connections, else the first",
     },
     authenticated: { type: "boolean", help: "the client has logged in" },
     json: { type: "boolean", help: "print JSON: an object, or an array for several recipients" },
@@ -95,7 +95,7 @@ export const explain = defineCommand({
     };
     const { config } = requireConfig(context);
     const listener = chooseListener(config, values.listener);
-    const explanations = explainAll(compileRouting(config), listener, question).map(withHiding);
+    const explanations = explainAll(compileRouting(config), listener, question).map(withTransparentSource);
     if (values.json) {
       const [only, ...others] = explanations;
       context.stdout.write(`${JSON.stringify(others.length === 0 ? only : explanations, null, 2)}\n`);
@@ -104,7 +104,7 @@ export const explain = defineCommand({
   },
 });
 
-/** Stands for a sender that was not said: no rule but `*` is for it. */
+/** Stands for a sender that was not given: only the pattern `*` matches it. */
 const someSender = "sender@sender.invalid";
 
 function explainAll(routing: Routing, listener: ListenerConfig, question: Question): Explanation[] {
@@ -112,7 +112,7 @@ function explainAll(routing: Routing, listener: ListenerConfig, question: Questi
     client: question.client,
     destination: question.server,
     listener: listener.name,
-    // This machine is taken for the gateway.
+    // As if this machine were the gateway.
     ownAddresses: new Set(interfaceAddresses()),
   });
   return question.to.map(({ address, sourceRoute }) => {
@@ -149,8 +149,8 @@ function explainAll(routing: Routing, listener: ListenerConfig, question: Questi
   });
 }
 
-/** Hiding takes more than the configuration: this process must be allowed to, and interception be up on this machine. */
-function withHiding(explanation: Explanation): Explanation {
+/** `hide` needs more than the configuration: the privileges of this process, and interception on this machine. */
+function withTransparentSource(explanation: Explanation): Explanation {
   if (explanation.nextHop?.hide !== true) return explanation;
   const { servers } = explanation.nextHop as { servers?: HostPort[] };
   const otherFamily = net.isIPv6(explanation.client) ? 4 : 6;
@@ -214,7 +214,9 @@ function print({ stdout }: Context, listener: ListenerConfig, explanations: Expl
   stdout.write(`${table.join("\n")}\n`);
   const { cannotHide } = explanations.find((explanation) => explanation.cannotHide !== undefined) ?? first;
   if (cannotHide !== undefined) {
-    stdout.write(`\nhide cannot be done from here, the server sees this machine's address: ${cannotHide}\n`);
+    stdout.write(
+      `\nhide is not possible here, so that the server sees this machine's address: ${cannotHide}\n`,
+    );
   }
   if (first.instead !== undefined) {
     const { row, handler, setting } = first.instead;

@@ -1,13 +1,13 @@
-/** `postern health [SERVICE]`: one question to a running service, for container health checks and scripts. */
+/** `postern health [SERVICE]`: asks a running service for its health, for container health checks and scripts. */
 import { z } from "zod";
 import type { Config } from "../../shared/config/schema.ts";
 import { adminUrl, findToken, localUrl } from "./admin-api/admin-client.ts";
-import { findAnnounced } from "./admin-api/admin-connection.ts";
+import { findAnnouncedUrl } from "./admin-api/admin-connection.ts";
 import { CommandFailed, defineCommand, UsageError } from "./command-line/args.ts";
-import { requireConfig } from "./command-line/configuration.ts";
+import { requireConfig } from "./command-line/common-options.ts";
 
 const services = ["ingress", "delivery", "bounce", "admin"];
-/** Less than the time-out of a container's health check. */
+/** Shorter than the time-out of a container's health check. */
 const limitMs = 4_000;
 
 const answerSchema = z.object({ ready: z.boolean(), reasons: z.array(z.string()).default([]) });
@@ -30,16 +30,16 @@ export const health = defineCommand({
       service,
     );
     if (!ready)
-      throw new CommandFailed(`${service} is not ready: ${reasons.join("; ") || "it does not say why"}`);
+      throw new CommandFailed(`${service} is not ready: ${reasons.join("; ") || "no reason given"}`);
     context.stdout.write(`${service} is ready\n`);
     return 0;
   },
 });
 
 async function findService(config: Config, service: string): Promise<string | undefined> {
-  if (service === "admin") return adminUrl(config.admin) ?? findAnnounced(config, service);
+  if (service === "admin") return adminUrl(config.admin) ?? findAnnouncedUrl(config, service);
   const { address, port } = config.health;
-  return port === 0 ? findAnnounced(config, service) : localUrl(address, port);
+  return port === 0 ? findAnnouncedUrl(config, service) : localUrl(address, port);
 }
 
 async function askHealth(

@@ -1,4 +1,4 @@
-/** The postern program: every command stands in the list below. */
+/** The postern program, with the list of its commands. */
 import { readFileSync } from "node:fs";
 import { configCheck } from "./config-check.ts";
 import { dispatch } from "./dispatch.ts";
@@ -8,7 +8,7 @@ import { interceptCommands } from "./intercept/command.ts";
 import { queueCommands } from "./queue/queue.ts";
 import { queueExport } from "./queue/queue-export.ts";
 import { serviceCommands } from "./service.ts";
-import { upCommand } from "./up/command.ts";
+import { upCommand } from "./up/up.ts";
 
 const commands = [
   upCommand,
@@ -23,7 +23,7 @@ const commands = [
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
-// `postern queue list | head`: the reader has gone, and there is nobody left to tell.
+// `postern queue list | head` closes the pipe early, which is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
   throw error;

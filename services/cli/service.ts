@@ -1,19 +1,18 @@
-/** `postern ingress | delivery | bounce | admin`: one service in this process, which is what a container runs. */
+/** `postern ingress | delivery | bounce | admin`: runs one service in this process, as a container does. */
 import type { RunOptions } from "../../shared/runtime/run-service.ts";
 import { type Command, CommandFailed, defineCommand } from "./command-line/args.ts";
-import { requireConfig } from "./command-line/configuration.ts";
-import { graceMs, graceOption } from "./command-line/grace.ts";
+import { graceMs, graceOption, requireConfig } from "./command-line/common-options.ts";
 
 const summaries = {
-  ingress: "Take connections: listeners, queued sessions and the outgoing proxy",
-  delivery: "Deliver from the queue; run as many as you like",
+  ingress: "Accept connections: listeners, queued sessions and the outgoing proxy",
+  delivery: "Deliver from the queue; may run any number of times",
   bounce: "Make delivery status notifications",
-  admin: "Show and steer: pages, API and metrics",
+  admin: "Serve the start page, the API and metrics",
 } as const;
 
 type ServiceName = keyof typeof summaries;
 
-/** What `services/NAME/main.ts` exports: runs the service until a signal ends the process. */
+/** The `main` of `services/NAME/main.ts`, which runs the service until a signal ends the process. */
 type ServiceMain = (options: RunOptions) => Promise<void>;
 
 export const serviceCommands: Command[] = (Object.keys(summaries) as ServiceName[]).map((name) =>
@@ -23,11 +22,11 @@ export const serviceCommands: Command[] = (Object.keys(summaries) as ServiceName
     usage: "[--grace 30s] [--redis URL] [--health-port PORT]",
     options: {
       grace: graceOption,
-      redis: { type: "string", value: "URL", help: "in place of the configuration's redis" },
+      redis: { type: "string", value: "URL", help: "replaces redis of the configuration" },
       "health-port": {
         type: "string",
         value: "PORT",
-        help: "in place of the configuration's health.port; 0: any free one",
+        help: "replaces health.port of the configuration; 0: any free port",
       },
     },
     async run(context, values) {
@@ -39,11 +38,11 @@ export const serviceCommands: Command[] = (Object.keys(summaries) as ServiceName
           `${name} needs redis.url in ${file}; only 'postern up' runs a Redis of its own`,
         );
       }
-      // A service is a program of its own; this one only starts it.
+      // A service is a program of its own: it is started by its path, and never imported.
       const program = new URL(`../${name}/main.ts`, import.meta.url);
       const { main } = (await import(program.href)) as { main: ServiceMain };
       await main({ config, configFile: file, graceMs: graceMs(values.grace) });
-      // Until a signal ends the process.
+      // A signal ends the process.
       return new Promise<never>(() => {});
     },
   }),

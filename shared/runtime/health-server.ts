@@ -2,6 +2,7 @@
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
+import { formatHostPort } from "../net/endpoint.ts";
 import type { Metrics } from "./metrics.ts";
 import { TimeoutError, withTimeout } from "./with-timeout.ts";
 
@@ -51,7 +52,7 @@ export async function startHealthServer(
   const { port } = server.address() as AddressInfo;
   return {
     port,
-    url: `http://${reachable(where.address)}:${port}`,
+    url: reachableUrl(where.address, port),
     async close() {
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeAllConnections();
@@ -96,7 +97,8 @@ export async function healthInTime(health: () => Health | Promise<Health>): Prom
   }
 }
 
-function reachable(address: string): string {
-  if (address === "0.0.0.0" || address === "::") return hostname();
-  return address.includes(":") ? `[${address}]` : address;
+/** The URL that other machines can reach a server by, from the address that it listens on. */
+export function reachableUrl(address: string, port: number): string {
+  const host = address === "0.0.0.0" || address === "::" ? hostname() : address;
+  return `http://${formatHostPort({ host, port })}`;
 }

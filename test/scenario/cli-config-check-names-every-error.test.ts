@@ -26,7 +26,7 @@ writeFileSync(
   "hostname: gw\nlisteners:\n  - name: a\n    prot: 25\nadmin: { port: -1 }\n",
 );
 
-test("a right configuration is ok, from any directory, with the environment filled in", () => {
+test("a valid configuration is ok, from any directory, with environment variables filled in", () => {
   assert.deepEqual(postern(["config", "check", "-c", "good.yaml"], { PORT: "25" }), {
     status: 0,
     stdout: "good.yaml: ok\n",
@@ -65,7 +65,7 @@ test("--json prints the same for programs", () => {
   });
 });
 
-test("without a file it says where it looked", () => {
+test("without a file the places that were searched are named", () => {
   assert.deepEqual(postern(["config", "check"]), {
     status: 2,
     stdout: "",

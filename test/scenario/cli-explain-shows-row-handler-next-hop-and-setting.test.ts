@@ -88,7 +88,7 @@ test("hide that is impossible from here says why, and which address the server s
     /^transparent sockets need |^replies to a client's IPv4 address do not come back /,
   );
   const { stdout } = await explainWith(transparentFile, ...words);
-  assert.match(stdout, /\nhide cannot be done from here, the server sees this machine's address: \w/);
+  assert.match(stdout, /\nhide is not possible here, so that the server sees this machine's address: \w/);
   assert.equal((await explainJson(...words)).cannotHide, undefined);
 });
 
@@ -157,7 +157,7 @@ test("routes may depend on the sender: without --from no sender matches, and '<>
   assert.equal((await nextHop()).nextHop.text, "mx else.example");
 });
 
-test("several recipients are several answers", async () => {
+test("several recipients are explained one by one", async () => {
   const answers = await explainJson(
     ...client,
     "--server",

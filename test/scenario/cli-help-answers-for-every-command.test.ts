@@ -1,4 +1,4 @@
-/** `postern … --help`: usage on standard output, exit status 0, and nothing else happens, with no configuration anywhere. */
+/** `postern … --help`: usage on standard output, exit status 0 and no side effect, without any configuration. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -21,7 +21,7 @@ function postern(...words: string[]) {
   return { status, stdout, stderr };
 }
 
-test("every command that postern --help lists tells how to use it, and so does every group", () => {
+test("every command that postern --help lists has a help text, and so has every group", () => {
   const { status, stdout } = postern("--help");
   assert.equal(status, 0);
   const commands = [...stdout.matchAll(/^ {2}([a-z][a-z-]*(?: [a-z][a-z-]*)?) {2,}[A-Z]/gm)].map(
@@ -31,9 +31,9 @@ test("every command that postern --help lists tells how to use it, and so does e
   assert.ok(commands.includes("up") && commands.includes("queue hold"), commands.join());
   assert.ok(groups.includes("queue"), groups.join());
   for (const name of [...commands, ...groups]) {
-    const told = postern(...name.split(" "), "--help");
-    assert.match(told.stdout, new RegExp(`^usage: postern ${name}( |\n)`));
-    assert.deepEqual([told.status, told.stderr], [0, ""], name);
+    const help = postern(...name.split(" "), "--help");
+    assert.match(help.stdout, new RegExp(`^usage: postern ${name}( |\n)`));
+    assert.deepEqual([help.status, help.stderr], [0, ""], name);
   }
   for (const group of groups) {
     const { stdout: text } = postern(group, "--help");

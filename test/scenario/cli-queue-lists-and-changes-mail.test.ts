@@ -121,7 +121,7 @@ test("the table fits terminals of 80 to 200 columns and keeps ids whole", async 
   assert.equal((await postern("queue", "list", "--status", "dead")).out, "no messages\n");
 });
 
-test("show tells everything about a message but its body", async () => {
+test("show prints everything about a message except its body", async () => {
   const { meta } = await admin.accept({ messageId: "<m1@example.net>" });
   await admin.defer("mailbox busy", { status: "4.2.1" });
   for (const id of [meta.id, `${meta.id}-0`, "<m1@example.net>"]) {
@@ -150,7 +150,7 @@ test("show tells everything about a message but its body", async () => {
   assert.deepEqual(both.map(({ id }) => id).sort(), [meta.id, second.meta.id].sort());
 });
 
-test("hold, release, retry and remove take ids, queue ids, Message-IDs and filters", async () => {
+test("hold, release, retry and remove accept job ids, queue ids, Message-IDs and filters", async () => {
   const first = await admin.accept({ messageId: "<m1@example.net>" });
   const second = await admin.accept({ to: [["c@example.org"]] });
   const [one, two] = [`${first.meta.id}-0`, `${second.meta.id}-0`];
@@ -190,7 +190,7 @@ test("put-back delivers dead mail again", async () => {
   const message = await admin.accept({ from: "" });
   await admin.inspector.remove({ ids: [message.meta.id] });
   await admin.moveToDead(message, "user unknown");
-  assert.equal((await postern("queue", "put-back", "--status", "dead")).out, "put back 1 of 1\n");
+  assert.equal((await postern("queue", "put-back", "--status", "dead")).out, "requeued 1 of 1\n");
   assert.deepEqual([...(await statuses()).values()], ["waiting"]);
 });
 
@@ -239,7 +239,7 @@ test("export writes the message with its original header fields", async () => {
   assert.match(nowhere.err, /^postern: cannot write \/dev\/null\/x: .*\n$/);
 });
 
-test("an unknown id is one line and exit status 1, and the others are done all the same", async () => {
+test("an unknown id is one line and exit status 1, and the other ids are changed nevertheless", async () => {
   const { meta } = await admin.accept();
   for (const command of ["show", "retry", "hold", "release", "remove", "put-back", "export"]) {
     const ended = await postern("queue", command, "0123456789ABCDEFGH");
@@ -290,7 +290,7 @@ test("without ids, filters or --all nothing is changed: exit status 2", async ()
   assert.deepEqual([...(await statuses()).values()], ["waiting"]);
 });
 
-test("with nothing running a command says so in one line: exit status 1", async () => {
+test("a command prints one line when nothing is running: exit status 1", async () => {
   await admin.admin.close(100);
   for (const words of [
     ["queue", "list"],
@@ -305,7 +305,7 @@ test("with nothing running a command says so in one line: exit status 1", async 
   }
 });
 
-test("without the right token reads work and changes say what is missing", async () => {
+test("without the right token reads work, and changes name what is missing", async () => {
   await writeConfig({ withToken: false });
   assert.equal((await postern("queue", "list")).status, 0);
   const refused = await postern("queue", "retry", "--all");
@@ -332,7 +332,7 @@ test("an admin on any free port is found by its announcement", async () => {
   await waitFor("the announcement", async () => (await postern("queue", "list")).status === 0);
 });
 
-test("health asks a service and says in one line what is wrong", async () => {
+test("health asks a service and prints in one line what is wrong", async () => {
   const unready = await postern("health", "admin");
   assert.equal(unready.status, 1);
   assert.match(unready.err, /^postern: admin is not ready: ingress: no instance has announced itself; .*\n$/);

@@ -16,7 +16,7 @@ const cli = (url: string, ...command: string[]): string =>
     .toString()
     .trim();
 
-test("the embedded Redis keeps everything, evicts nothing, and comes back when it is killed", async (t) => {
+test("the embedded Redis keeps everything, evicts nothing, and is restarted when it is killed", async (t) => {
   const directory = mkdtempSync(join(tmpdir(), "postern-redis-"));
   const redis = await startEmbeddedRedis(directory, silent);
   t.after(async () => {

@@ -1,17 +1,18 @@
-/** The command line's way to the admin API: HTTP to the address of the configuration, with the configured or found token. */
+/** The client of the admin API: HTTP with the token of the configuration or of the admin's file. */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { z } from "zod";
 import type { Config } from "../../../shared/config/schema.ts";
+import { formatHostPort } from "../../../shared/net/endpoint.ts";
 import { CommandFailed } from "../command-line/args.ts";
 
-/** Nothing answers where the admin should be. */
+/** Nothing answers at the address of the admin. */
 export class AdminUnreachable extends CommandFailed {
   override name = "AdminUnreachable";
 }
 
-/** The admin answered, and said no. */
+/** The admin answered with an error. */
 export class AdminRefused extends CommandFailed {
   override name = "AdminRefused";
   readonly status: number;
@@ -23,14 +24,14 @@ export class AdminRefused extends CommandFailed {
 }
 
 export interface AdminClient {
-  /** @throws AdminUnreachable, AdminRefused; so do the others */
+  /** All three: @throws AdminUnreachable, AdminRefused */
   get(pathname: string, query?: Record<string, string>): Promise<unknown>;
   post(pathname: string, body: unknown): Promise<unknown>;
-  /** The octets of a response, as they come. */
+  /** The octets of a response. */
   stream(pathname: string): Promise<Readable>;
 }
 
-/** Short questions; a change of very many messages takes longer. */
+/** Reads are short; a change of very many messages takes longer. */
 const readTimeoutMs = 15_000;
 const writeTimeoutMs = 600_000;
 
@@ -38,9 +39,9 @@ const problemSchema = z.object({ detail: z.string() });
 
 /** @param baseUrl  `http://127.0.0.1:8025` */
 export function createAdminClient(baseUrl: string, token: string | undefined): AdminClient {
-  const ask = async (url: URL, init: RequestInit, timeoutMs: number): Promise<Response> => {
+  const send = async (url: URL, init: RequestInit, timeoutMs: number): Promise<Response> => {
     const headers = new Headers(init.headers);
-    // Header fields are octets: a token beyond ASCII goes as UTF-8.
+    // A header field is octets: a token beyond ASCII is sent as UTF-8.
     if (token !== undefined) {
       headers.set("authorization", `Bearer ${Buffer.from(token, "utf8").toString("latin1")}`);
     }
@@ -64,7 +65,7 @@ export function createAdminClient(baseUrl: string, token: string | undefined): A
     async get(pathname, query = {}) {
       const url = new URL(pathname, baseUrl);
       for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
-      return (await ask(url, {}, readTimeoutMs)).json();
+      return (await send(url, {}, readTimeoutMs)).json();
     },
     async post(pathname, body) {
       const init = {
@@ -72,35 +73,34 @@ export function createAdminClient(baseUrl: string, token: string | undefined): A
         headers: { "content-type": "application/json" },
         body: JSON.stringify(body),
       };
-      return (await ask(new URL(pathname, baseUrl), init, writeTimeoutMs)).json();
+      return (await send(new URL(pathname, baseUrl), init, writeTimeoutMs)).json();
     },
     async stream(pathname) {
-      const response = await ask(new URL(pathname, baseUrl), {}, writeTimeoutMs);
+      const response = await send(new URL(pathname, baseUrl), {}, writeTimeoutMs);
       if (response.body === null) return Readable.from([]);
       return Readable.fromWeb(response.body);
     },
   };
 }
 
-/** Where the admin listens, as a client on this machine reaches it; `undefined` when the port is any free one. */
+/** The URL of the admin for a client on this machine; `undefined` when `admin.port` is 0. */
 export function adminUrl(admin: Config["admin"]): string | undefined {
   return admin.port === 0 ? undefined : localUrl(admin.address, admin.port);
 }
 
-/** An address to listen on, as an address to connect to. */
+/** The URL of a service on this machine, from the address that it listens on. */
 export function localUrl(address: string, port: number): string {
-  if (address === "0.0.0.0" || address === "") return `http://127.0.0.1:${port}`;
-  if (address === "::") return `http://[::1]:${port}`;
-  return address.includes(":") ? `http://[${address}]:${port}` : `http://${address}:${port}`;
+  const host = address === "0.0.0.0" || address === "" ? "127.0.0.1" : address === "::" ? "::1" : address;
+  return `http://${formatHostPort({ host, port })}`;
 }
 
-/** From the configuration, else from the file that the admin made; `undefined` when there is neither. */
+/** From the configuration, else from the file that the admin created; `undefined` when there is neither. */
 export async function findToken(config: Config): Promise<string | undefined> {
   if (config.admin.token !== undefined) return config.admin.token;
   try {
     return (await readFile(path.resolve(config.data, "admin.token"), "utf8")).trim() || undefined;
   } catch {
-    // Missing, or not ours to read: reads go without, and a write says that it needs one.
+    // Missing or not readable: reads from loopback need no token, and the admin refuses changes without one.
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-/** Finds the running services: by the configuration, else by their announcements in Redis. Owns the connection it asks by. */
+/** Finds running services by the configuration, else by their announcements in Redis. Owns the connection that it reads them by. */
 import { hostname } from "node:os";
 import path from "node:path";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -6,7 +6,7 @@ import { readAnnouncements, type ServiceAnnouncement } from "../../../shared/run
 import { createLogger } from "../../../shared/runtime/log.ts";
 import { createRedis, type RedisConfig } from "../../../shared/runtime/redis.ts";
 import { CommandFailed, type Context } from "../command-line/args.ts";
-import { requireConfig } from "../command-line/configuration.ts";
+import { requireConfig } from "../command-line/common-options.ts";
 import { type AdminClient, adminUrl, createAdminClient, findToken } from "./admin-client.ts";
 
 /** @throws UsageError for errors in the configuration, CommandFailed when no admin is known */
@@ -16,24 +16,24 @@ export async function connectToAdmin(context: Context): Promise<AdminClient> {
 }
 
 async function findAdmin(config: Config): Promise<string> {
-  const url = adminUrl(config.admin) ?? (await findAnnounced(config, "admin"));
+  const url = adminUrl(config.admin) ?? (await findAnnouncedUrl(config, "admin"));
   if (url === undefined)
-    throw new CommandFailed("no admin is running: admin.port is 0, and none has announced itself");
+    throw new CommandFailed("no admin is running: admin.port is 0, and none is announced in Redis");
   return url;
 }
 
 /**
- * Where a service on this machine, or else any, answers /health.
- * @throws CommandFailed when Redis cannot be asked
+ * The URL of a service, preferably of one on this machine.
+ * @throws CommandFailed when Redis is out of reach
  */
-export async function findAnnounced(config: Config, name: string): Promise<string | undefined> {
+export async function findAnnouncedUrl(config: Config, name: string): Promise<string | undefined> {
   const here = hostname();
   const found = (await announcements(config)).filter(
     (service) => service.name === name && service.url !== null,
   );
   const nearest = found.find(({ host }) => host === here) ?? found[0];
   const url = nearest?.url ?? undefined;
-  // A service that listens everywhere announces the host's name, which may resolve to an address that it cannot use.
+  // A service on a wildcard address announces the host's name, which may resolve to an address that cannot be reached.
   return url?.replace(`//${here}:`, "//127.0.0.1:");
 }
 
@@ -48,7 +48,7 @@ async function announcements(config: Config): Promise<ServiceAnnouncement[]> {
   }
 }
 
-/** Without `redis` in the configuration `postern up` runs one, by this socket. */
+/** Without `redis` in the configuration, the embedded Redis of `postern up`. */
 function redisOf(config: Config): RedisConfig {
   return config.redis ?? { url: `unix://${path.resolve(config.data)}/redis/redis.sock` };
 }

@@ -1,4 +1,4 @@
-/** The command line of postern: words become a command with typed options, help, or one clear line and exit status 2. */
+/** Defines commands: parses their words into typed options, and makes their help and the errors for wrong use. */
 import { parseArgs } from "node:util";
 import { closest } from "../../../shared/config/closest.ts";
 
@@ -11,14 +11,14 @@ export interface Context {
 
 export interface Output {
   write(text: string): unknown;
-  /** Of a terminal. */
+  /** The width, when it is a terminal. */
   columns?: number | undefined;
 }
 
 /** Wrong use, exit status 2: one line, or one for each error of a configuration file. */
 export class UsageError extends Error {
   override name = "UsageError";
-  /** To be printed as they are, in place of the message. */
+  /** Printed unchanged, in place of the message. */
   readonly lines: readonly string[] | undefined;
 
   constructor(message: string, lines?: readonly string[]) {
@@ -27,7 +27,7 @@ export class UsageError extends Error {
   }
 }
 
-/** It could not be done, exit status 1: one line, no stack. */
+/** The command failed, exit status 1: one line without a stack. */
 export class CommandFailed extends Error {
   override name = "CommandFailed";
 }
@@ -35,12 +35,12 @@ export class CommandFailed extends Error {
 export interface Command {
   /** One word or two: `explain`, `config check`. */
   name: string;
-  /** A few words for the list of commands. */
+  /** For the list of commands. */
   summary: string;
   /** The whole help text, beginning with `usage: postern …`. */
   help: string;
   /**
-   * @param words  what follows the name, without `-c FILE`
+   * @param words  the words after the name, without `-c FILE`
    * @returns the exit status
    * @throws UsageError, CommandFailed
    */
@@ -53,7 +53,7 @@ export interface Option {
   /** May be given several times. */
   multiple?: boolean;
   required?: boolean;
-  /** What stands for the value in the help: `FILE`. */
+  /** The placeholder for the value in the help: `FILE`. */
   value?: string;
   help: string;
 }
@@ -73,10 +73,10 @@ export type Values<O extends Options> = {
 export interface CommandDefinition<O extends Options> {
   name: string;
   summary: string;
-  /** What follows the name: `--client IP [--json]`. */
+  /** The words after the name: `--client IP [--json]`. */
   usage: string;
   options: O;
-  /** How many words without a dash; none when absent. */
+  /** The number of words that are no options; none when absent. */
   positionals?: { min: number; max: number };
   run(context: Context, values: Values<O>, positionals: string[]): Promise<number>;
 }
@@ -92,8 +92,8 @@ export function defineCommand<const O extends Options>(definition: CommandDefini
       const parsed = parseWords(words, options);
       const { min, max } = positionals ?? { min: 0, max: 0 };
       const extra = parsed.positionals[max];
-      if (extra !== undefined) throw new UsageError(`does not know what to do with '${extra}'`);
-      if (parsed.positionals.length < min) throw new UsageError(`needs more than that: ${usage}`);
+      if (extra !== undefined) throw new UsageError(`takes no argument '${extra}'`);
+      if (parsed.positionals.length < min) throw new UsageError(`needs more arguments: ${usage}`);
       return definition.run(context, parsed.values, parsed.positionals);
     },
   };
@@ -148,7 +148,7 @@ function readValue(
     if (value !== undefined) throw new UsageError(`takes no value for ${rawName}`);
     return true;
   }
-  // `--to --json` is a forgotten value; one that does begin with a dash is written `--to=-x`.
+  // In `--to --json` the value is missing; a value that begins with a dash is written `--to=-x`.
   if (value === undefined || (!inline && value.startsWith("-") && value !== "-")) {
     throw new UsageError(`needs a value for ${rawName}: ${option.value ?? "TEXT"}`);
   }

@@ -1,10 +1,10 @@
-/** Tables for people: columns that fit the terminal, and nothing in them that could steer it. Pure. */
+/** Tables for a terminal: columns that fit its width, and no control characters. Pure. */
 
 export interface Column<Row> {
   title: string;
   value(row: Row): string;
   align?: "left" | "right";
-  /** How narrow it may become when the terminal is; absent: never narrower than its widest value. */
+  /** The least width on a narrow terminal; absent: the width of the widest value. */
   shrinkTo?: number;
 }
 
@@ -12,7 +12,7 @@ const gap = 2;
 
 /**
  * Lines without line ends; a heading first.
- * @param width  columns of the terminal; kept to as long as the columns can shrink so far
+ * @param width  of the terminal; exceeded when the columns cannot shrink so far
  */
 export function renderTable<Row>(
   columns: readonly Column<Row>[],
@@ -39,7 +39,7 @@ export function renderTable<Row>(
   return [line(columns.map((column) => column.title)), ...cells.map(line)];
 }
 
-/** Takes from the widest column that can give, again and again, until all fit. */
+/** Narrows the widest column that may shrink, by one cell at a time, until all columns fit. */
 function fit(natural: readonly number[], least: readonly number[], room: number): number[] {
   const widths = [...natural];
   let excess = widths.reduce((sum, each) => sum + each, 0) - room;
@@ -62,7 +62,7 @@ function pad(text: string, width: number, align: "left" | "right"): string {
   return align === "right" ? space + cut : cut + space;
 }
 
-/** Cuts to a width of at most `width`, with an ellipsis where something is missing. */
+/** Cuts text to at most `width` cells, and ends it with an ellipsis when it is cut. */
 export function truncate(text: string, width: number): string {
   if (displayWidth(text) <= width) return text;
   let kept = "";
@@ -77,8 +77,8 @@ export function truncate(text: string, width: number): string {
 }
 
 /**
- * Text as one line that a terminal only shows: line ends become spaces; other control characters, which could
- * move the cursor or send commands, and the marks that turn the direction of text become visible escapes.
+ * Text as one line that is safe to print: line ends become spaces. Other control characters, which could move the cursor
+ * or send commands to the terminal, and marks that change the direction of text become visible escapes.
  */
 export function printable(text: string): string {
   return text
@@ -98,7 +98,7 @@ export function displayWidth(text: string): number {
   return width;
 }
 
-/** Two cells for what Unicode's East Asian Width calls wide, and for emoji (UAX #11). */
+/** Wide characters of Unicode's East Asian Width (UAX #11) and emoji take two cells. */
 function graphemeWidth(grapheme: string): number {
   return /^(\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{20000}-\u{3fffd}])/u.test(
     grapheme,

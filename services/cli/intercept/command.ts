@@ -1,13 +1,13 @@
-/** `postern intercept up | down | show` on the command line. */
+/** The commands `postern intercept up`, `down` and `show`. */
 import { CommandFailed, defineCommand } from "../command-line/args.ts";
-import { requireConfig } from "../command-line/configuration.ts";
+import { requireConfig } from "../command-line/common-options.ts";
 import { interceptDown, interceptStatus, interceptUp } from "./intercept.ts";
 import type { Plan } from "./plan.ts";
 
 export const interceptCommands = [
   defineCommand({
     name: "intercept up",
-    summary: "Let the kernel hand the configured ports' sessions to the listeners; again: the same",
+    summary: "Let the kernel hand sessions to the configured ports to the listeners; may be repeated",
     usage: "",
     options: {},
     async run(context) {
@@ -20,7 +20,7 @@ export const interceptCommands = [
   }),
   defineCommand({
     name: "intercept down",
-    summary: "Take the rules away, and put routes and sysctls back as they were",
+    summary: "Remove the rules, and restore routes and sysctls",
     usage: "",
     options: {},
     async run() {
@@ -30,7 +30,7 @@ export const interceptCommands = [
   }),
   defineCommand({
     name: "intercept show",
-    summary: "Say what is up and what is missing; exit status 1 unless all of it is up",
+    summary: "Show what is up and what is missing; exit status 1 unless everything is up",
     usage: "[--json]",
     options: { json: { type: "boolean", help: "print { isUp, missing, plan, wanted, table, sysctls }" } },
     async run(context, { json }) {
@@ -42,9 +42,9 @@ export const interceptCommands = [
       }
       const lines = [
         `${status.isUp ? "up" : "not up"}: ${describePlan(status.plan)}`,
-        ...status.missing.map((what) => `missing: ${what}`),
+        ...status.missing.map((item) => `missing: ${item}`),
         ...Object.entries(status.sysctls).map(
-          ([name, value]) => `changed: net/${name}, to be put back to ${value}`,
+          ([name, value]) => `changed: net/${name}, to be restored to ${value}`,
         ),
         status.table ?? status.wanted,
       ];
@@ -55,7 +55,8 @@ export const interceptCommands = [
 ];
 
 function describePlan({ targets, ports, interfaces, fail }: Plan): string {
-  if (targets.length === 0) return "no port is intercepted; replies to hidden sessions are led back";
+  if (targets.length === 0)
+    return "no port is intercepted; only replies to sessions with hide are routed to this gateway";
   const to = targets.map(
     ({ family, how, listener }) => `${family === "ip" ? "IPv4" : "IPv6"} to ${listener} (${how})`,
   );

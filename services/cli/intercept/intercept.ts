@@ -1,6 +1,6 @@
 /**
- * `postern intercept up | down | show`: the kernel's part of transparent interception, put up and taken down again.
- * Owns one nftables table, a policy rule and a route for each address family, and the sysctls that it changed.
+ * Transparent interception in the kernel, set up and taken down by `postern intercept`. Owns one nftables table, a policy
+ * rule and a route for each address family, and the sysctls that it changed.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import { type Family, type Plan, planInterception, routeTable, rulePriority, tableName } from "./plan.ts";
@@ -21,20 +21,20 @@ import {
 
 export interface InterceptionStatus {
   isUp: boolean;
-  /** What of it is missing, one line each, when only a part is up. */
+  /** The pieces that are not in place, one line each. */
   missing: string[];
   plan: Plan;
   wanted: string;
   table?: string;
-  /** Changed by `up`: name, then the value that `down` puts back. */
+  /** The sysctls that `up` changed: name, then the value that `down` restores. */
   sysctls: Record<string, string>;
 }
 
 const families = ["ip", "ip6"] as const;
 
 /**
- * Idempotent: a second `up` replaces the rules and keeps the sysctl values that the first one found. One that fails
- * leaves nothing behind, or what was up before.
+ * Idempotent: a second `up` replaces the rules and keeps the sysctl values that the first one found. After a failure
+ * nothing is left, or what was up before.
  * @returns the plan, with warnings for the operator
  * @throws Error with one sentence for the operator
  */
@@ -55,7 +55,7 @@ export function interceptUp(config: Config): Plan {
 }
 
 /**
- * Idempotent, and complete whatever the configuration has become since `up`: it does not ask it.
+ * Idempotent. Does not depend on the configuration, which may have changed since `up`.
  * @throws Error with one sentence for the operator
  */
 export function interceptDown(): void {
@@ -103,19 +103,19 @@ function clearRouting(family: Family): void {
   if (hasRoute(family)) deleteRoute(family);
 }
 
-/** Every part is tried, so that one that fails does not keep the others up. @throws the first failure */
+/** Tries every step, so that a failed one does not keep the others from being done. @throws Error the first failure */
 function takeDown(): void {
   const failures: unknown[] = [];
-  const parts = [
+  const steps = [
     () => {
       if (listTable() !== undefined) nft(downScript());
     },
     ...families.map((family) => () => clearRouting(family)),
     restoreSysctls,
   ];
-  for (const part of parts) {
+  for (const step of steps) {
     try {
-      part();
+      step();
     } catch (error) {
       failures.push(error);
     }
@@ -123,12 +123,12 @@ function takeDown(): void {
   if (failures.length > 0) throw failures[0];
 }
 
-/** After a failure, which is told rather than those that follow from it. */
+/** Cleans up after a failure, which is reported in place of further ones. */
 function tryToTakeDown(): void {
   try {
     takeDown();
   } catch {
-    // `show` tells what is left.
+    // `show` lists what is left.
   }
 }
 
@@ -136,5 +136,5 @@ function absentInterfaces({ interfaces = [] }: Plan): string[] {
   const present = new Set(listInterfaces());
   return interfaces
     .filter((name) => !present.has(name))
-    .map((name) => `there is no interface ${name} now; its sessions are intercepted once there is`);
+    .map((name) => `there is no interface ${name} now; its sessions are intercepted once it exists`);
 }

@@ -1,7 +1,7 @@
-/** What interception needs of the kernel, decided from the configuration alone. Pure. */
+/** Plans the interception from the configuration: listeners, ports, families and warnings. Pure. */
 import type { Config, ListenerConfig } from "../../../shared/config/schema.ts";
 
-/** Marks packets for local delivery; "po". Others' marks in the upper 16 bits are left as they are. */
+/** Marks packets for local delivery: "po" in the lower 16 bits. Marks of others in the upper 16 bits are kept. */
 export const mark = 0x706f;
 export const markMask = 0xffff;
 export const routeTable = 28_783;
@@ -15,25 +15,25 @@ export interface Target {
   family: Family;
   how: "tproxy" | "redirect";
   listener: string;
-  /** Absent: any. */
+  /** Absent when the listener takes any address. */
   address?: string;
   port: number;
 }
 
 export interface Plan {
-  /** None: nothing is intercepted, only the replies to hidden sessions are led back. */
+  /** Empty: nothing is intercepted, and only replies to sessions with `hide` are routed to this gateway. */
   targets: Target[];
   /**
    * Families with packets for addresses that are not the gateway's own: intercepted ones (tproxy), and replies to
-   * sessions that left with a client's address (`hide`).
+   * sessions with a client's source address (`hide`).
    */
   foreign: Family[];
-  /** Intercepted TCP destination ports, the tunnelled ones too. */
+  /** Intercepted TCP destination ports, tunnelled ones included. */
   ports: number[];
-  /** Absent: all but loopback. */
+  /** Absent: all interfaces but loopback. */
   interfaces?: string[];
   fail: "open" | "closed";
-  /** What the operator should know, one line each. */
+  /** For the operator, one line each. */
   warnings: string[];
 }
 
@@ -59,11 +59,15 @@ export function planInterception(config: Config): Plan {
 
 function warningsFor(targets: Target[], fail: Plan["fail"]): string[] {
   if (targets.length === 0) {
-    return ["no listener has destination: tproxy or redirect: only replies to hidden sessions are led back"];
+    return [
+      "no listener has destination: tproxy or redirect: only replies to sessions with hide are routed to this gateway",
+    ];
   }
   const warnings: string[] = [];
   if (fail === "open" && targets.some(({ how }) => how === "redirect")) {
-    warnings.push("a redirect listener cannot fail open: while no ingress listens, its sessions are refused");
+    warnings.push(
+      "a redirect listener cannot fail open: its sessions are refused while no ingress is running",
+    );
   }
   for (const family of families) {
     if (targets.some((target) => target.family === family)) continue;
@@ -73,11 +77,11 @@ function warningsFor(targets: Target[], fail: Plan["fail"]): string[] {
   return warnings;
 }
 
-/** The first listener of the kind that can take the family. */
+/** The first tproxy listener that accepts the family, else the first such redirect listener. */
 function targetFor(family: Family, listeners: ListenerConfig[]): Target[] {
   for (const how of ["tproxy", "redirect"] as const) {
     for (const { name, address, port, destination } of listeners) {
-      if (destination !== how || !takes(address, family)) continue;
+      if (destination !== how || !accepts(address, family)) continue;
       const isAny = address === "0.0.0.0" || address === "::";
       return [{ family, how, listener: name, port, ...(isAny ? {} : { address }) }];
     }
@@ -85,7 +89,7 @@ function targetFor(family: Family, listeners: ListenerConfig[]): Target[] {
   return [];
 }
 
-/** `::` takes both. */
-function takes(address: string, family: Family): boolean {
+/** `::` accepts IPv4 too. */
+function accepts(address: string, family: Family): boolean {
   return address === "::" || address.includes(":") === (family === "ip6");
 }

@@ -1,7 +1,7 @@
-/** The nftables rules of a plan, as text for `nft -f`: one table of our own, replaced as a whole. Pure. */
+/** The nftables rules of a plan, as text for `nft -f`: one table, which is replaced as a whole. Pure. */
 import { mark, markMask, type Plan, type Target, tableName } from "./plan.ts";
 
-/** Adding before deleting makes the deletion succeed whether or not the table is there; nft applies the file atomically. */
+/** Adding the table first lets the deletion succeed whether or not it exists; nft applies the whole file atomically. */
 export function upScript(plan: Plan): string {
   return `table inet ${tableName} { }\ndelete table inet ${tableName}\n${ruleset(plan)}`;
 }
@@ -27,16 +27,16 @@ function chain(name: string, head: string, rules: string[]): string[] {
 }
 
 /**
- * Only what enters from outside passes here: the gateway's own connections start behind this hook.
+ * Only packets from outside pass this hook: the gateway's own connections start behind it.
  *
- * Only a SYN may meet the tproxy rule. Were every packet to meet it, a connection that went straight to its server
- * while no ingress listened would be reset the moment that one listens again. It comes before the socket rule, since
- * a SYN that reuses the ports of a connection in TIME_WAIT is for tproxy to sort out. A SYN for which nothing listens
- * falls through the tproxy statement: to the server with `fail: open`, to the last rule with `fail: closed`.
+ * The tproxy rule matches SYNs only: if it matched every packet, a connection that went directly to its server while no
+ * ingress was listening would be reset as soon as one listens again. It precedes the socket rule, because tproxy handles a
+ * SYN that reuses the ports of a connection in TIME_WAIT. A SYN without a listener passes the tproxy statement: on to the
+ * server with `fail: open`, to the last rule with `fail: closed`.
  *
- * The socket rule takes the rest of our connections: of intercepted clients, and the replies to sessions that left
- * with a client's address, by whatever interface. It leaves out the listener's own port: the listener's socket takes
- * any address, so that it would match everybody's connections to that port elsewhere.
+ * The socket rule matches all further packets of our connections: those of intercepted clients, and replies to sessions
+ * with a client's source address, on any interface. It excludes the listener's port: the listening socket has a wildcard
+ * address, and would match all connections to that port of other hosts.
  */
 function divertRules(plan: Plan): string[] {
   if (plan.foreign.length === 0) return [];
@@ -58,7 +58,7 @@ function divertRules(plan: Plan): string[] {
 }
 
 const hex = (bits: number): string => `0x${bits.toString(16).padStart(8, "0")}`;
-/** Only our 16 bits change: the upper ones may be somebody's policy routing. */
+/** Changes our 16 bits only: the upper ones may belong to policy routing of others. */
 const setMark = `meta mark set meta mark & ${hex(0xffff_ffff - markMask)} | ${hex(mark)}`;
 
 function redirectRules(plan: Plan): string[] {

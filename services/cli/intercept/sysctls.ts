@@ -1,6 +1,6 @@
 /**
- * The sysctls that interception changes, and what they were. Owns one file under /run for each network namespace: what
- * it tells is as short-lived as the kernel's state, and it does not depend on the configuration, which may have changed.
+ * Sets and restores the sysctls that interception needs. Owns one file under /run for each network namespace, with the
+ * former values: it lives as long as the state of the kernel, and is independent of the configuration.
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,10 +9,10 @@ import { bootId, listInterfaces, networkNamespace, readSysctl, writeSysctl } fro
 
 const directory = "/run/postern";
 
-/** One that `up` changed, or that the kernel will change when it is put back. Names are those under /proc/sys/net. */
+/** A sysctl that `up` changed, or that the kernel changes along with one. Names are paths under /proc/sys/net. */
 interface Changed {
   found: string;
-  /** What it was when `up` had done its work; somebody else's later change is theirs. Absent: `up` did not get so far. */
+  /** The value after `up`: a later change by others is kept. Absent when `up` did not finish. */
   left?: string;
 }
 
@@ -22,16 +22,16 @@ interface Saved {
 }
 
 /**
- * A gateway forwards; and strict reverse path filtering (rp_filter 1) would throw away the far server's replies to a
- * connection that has the client's address, wherever routes are not symmetric. Loose (2) still refuses unroutable sources.
- * In the order to set them.
+ * The sysctls to set, in this order. A gateway forwards packets. Strict reverse path filtering (rp_filter 1) drops a remote
+ * server's replies to the client's address where routes are not symmetric; loose filtering (2) still drops sources without
+ * a route.
  */
 function wantedSysctls(plan: Plan, interfaces: string[]): [name: string, value: string][] {
   const wanted: [string, string][] = [];
   const all = new Set([...plan.targets.map(({ family }) => family), ...plan.foreign]);
   if (all.has("ip")) wanted.push(["ipv4/ip_forward", "1"]);
   if (all.has("ip6") && readSysctl("ipv6/conf/all/forwarding") === "0") {
-    // A host that becomes a router stops taking its own routes from router advertisements, unless told 2.
+    // A router ignores router advertisements, and loses its own routes, unless accept_ra is 2.
     for (const name of interfaces) {
       const accept = `ipv6/conf/${name}/accept_ra`;
       if (readSysctl(accept) === "1") wanted.push([accept, "2"]);
@@ -45,7 +45,7 @@ function wantedSysctls(plan: Plan, interfaces: string[]): [name: string, value: 
   return wanted;
 }
 
-/** What the kernel changes by itself along with forwarding (devinet_sysctl_forward, addrconf_fixup_forwarding). */
+/** The sysctls that the kernel changes along with forwarding (devinet_sysctl_forward, addrconf_fixup_forwarding). */
 function followingSysctls(interfaces: string[]): string[] {
   return [
     "ipv4/conf/all/accept_redirects",
@@ -56,8 +56,8 @@ function followingSysctls(interfaces: string[]): string[] {
 }
 
 /**
- * Sets what the plan needs. The former values are on disk before the first one changes.
- * @returns what could not be set, one line each
+ * Sets the sysctls that the plan needs. Their former values are on disk before the first one changes.
+ * @returns a warning for each that could not be set
  */
 export function setSysctls(plan: Plan): string[] {
   const interfaces = listInterfaces();
@@ -80,7 +80,7 @@ export function setSysctls(plan: Plan): string[] {
     try {
       writeSysctl(name, value);
     } catch (error) {
-      // In a container /proc/sys is read-only; the host's administrator can set it.
+      // /proc/sys is read-only in a container; the administrator of the host can set it.
       const { code } = error as NodeJS.ErrnoException;
       const setting = `net.${name.replaceAll("/", ".")}=${value}`;
       warnings.push(`this process cannot set ${setting} (${code}): set it on the host, with sysctl -w`);
@@ -95,10 +95,10 @@ export function setSysctls(plan: Plan): string[] {
   return warnings;
 }
 
-/** Puts back what `up` found, except what somebody else has changed since. The file goes. */
+/** Restores the values that `up` found, except where others have changed them since, and removes the file. */
 export function restoreSysctls(): void {
   const { changed } = readSaved();
-  // Backwards: what was set last goes first; then once more, for what the kernel changes along with it.
+  // In reverse order, and twice, since the kernel changes some sysctls along with others.
   const names = Object.keys(changed).reverse();
   const ours = names.filter((name) => {
     const change = changed[name];
@@ -108,7 +108,7 @@ export function restoreSysctls(): void {
     for (const name of ours) {
       const found = changed[name]?.found;
       const now = readSysctl(name);
-      // The interface may be gone by now.
+      // Without a value the interface is gone.
       if (found === undefined || now === undefined || now === found) continue;
       writeSysctl(name, found);
     }
@@ -116,12 +116,12 @@ export function restoreSysctls(): void {
   rmSync(savedFile(), { force: true });
 }
 
-/** Forgets what an earlier interception left: of a namespace that is gone and whose number this one has. */
+/** Discards the file of an earlier network namespace with the same number. */
 export function forgetSysctls(): void {
   rmSync(savedFile(), { force: true });
 }
 
-/** What `restoreSysctls` would put back, by name. */
+/** The values that restoreSysctls() would restore, by name. */
 export function changedSysctls(): Record<string, string> {
   const changed = Object.entries(readSaved().changed).filter(([, { found, left }]) => found !== left);
   return Object.fromEntries(changed.map(([name, { found }]) => [name, found]));

@@ -1,4 +1,4 @@
-/** The programs and files that interception talks to: nft, ip, /proc. Owns nothing. */
+/** Calls nft and ip, and reads and writes /proc, for interception. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,10 +6,10 @@ import { type Family, mark, markMask, routeTable, rulePriority, tableName } from
 
 const searchPath = "/usr/sbin:/sbin:/usr/bin:/bin";
 
-/** capability.h. */
+/** linux/capability.h */
 const capNetAdmin = 12n;
 
-/** @throws Error with one sentence when this process may not change the network */
+/** @throws Error with one sentence when this process may not configure the network */
 export function requireNetAdmin(): void {
   if (process.platform !== "linux")
     throw new Error(`interception needs Linux, and this is ${process.platform}`);
@@ -19,7 +19,7 @@ export function requireNetAdmin(): void {
   }
 }
 
-/** @throws Error with the program's own first line of complaint */
+/** @throws Error with the first line of the program's error output */
 function run(program: "nft" | "ip", args: string[], input?: string): string {
   try {
     return execFileSync(program, args, {
@@ -42,7 +42,7 @@ export function nft(script: string): void {
   run("nft", ["-f", "-"], script);
 }
 
-/** Our table as the kernel has it; undefined when it is not there. */
+/** Our table as nft lists it. @returns `undefined` when it does not exist */
 export function listTable(): string | undefined {
   const tables = JSON.parse(run("nft", ["-j", "list", "tables"])) as {
     nftables: { table?: { family: string; name: string } }[];
@@ -57,7 +57,7 @@ function ip(family: Family, ...args: string[]): string {
   return run("ip", [familyFlag[family], ...args]);
 }
 
-/** Ours in full: with a priority or a mark alone, `del` would take another's. */
+/** All attributes of our rule: by priority or mark alone, `del` could delete the rule of others. */
 const rule = [
   ...["fwmark", `0x${mark.toString(16)}/0x${markMask.toString(16)}`],
   ...["lookup", String(routeTable), "priority", String(rulePriority)],
@@ -80,14 +80,14 @@ export function deleteRule(family: Family): void {
   ip(family, "rule", "del", ...rule);
 }
 
-/** Whatever has our mark is for this host. */
+/** Delivers every packet with our mark to this host. */
 const route = ["local", "default", "dev", "lo", "table", String(routeTable)];
 
 export function hasRoute(family: Family): boolean {
   try {
     return /^local default dev lo\b/m.test(ip(family, "route", "show", "table", String(routeTable)));
   } catch {
-    // A table that was never used is none.
+    // `ip` fails for a table that was never used.
     return false;
   }
 }
@@ -112,17 +112,17 @@ export function writeSysctl(name: string, value: string): void {
   writeFileSync(join(sysctlRoot, name), `${value}\n`);
 }
 
-/** Also `all`, which stands for every interface. */
+/** With `all`, which stands for every interface. */
 export function listInterfaces(): string[] {
   return readdirSync(join(sysctlRoot, "ipv4/conf")).filter((name) => name !== "default");
 }
 
-/** Changes with every boot, and with it the rules, routes and sysctls are gone. */
+/** A new id at each boot, which also clears rules, routes and sysctls. */
 export function bootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
-/** The network namespace that this process is in: a number. */
+/** The inode number of this process' network namespace. */
 export function networkNamespace(): string {
   return readlinkSync("/proc/self/ns/net").replace(/\D/g, "");
 }

@@ -1,8 +1,8 @@
-/** The admin API's answers about the queues, parsed: what `postern queue` works with. */
+/** Requests of `postern queue` to the admin API, and their parsed responses. */
 import type { Readable } from "node:stream";
 import { z } from "zod";
 import { type AdminClient, AdminRefused } from "../admin-api/admin-client.ts";
-import type { QueueFilter, Target } from "./queue-target.ts";
+import type { QueueFilter, Selection } from "./queue-selection.ts";
 
 const row = z.object({
   id: z.string(),
@@ -46,7 +46,7 @@ const diagnosis = z.object({
   at: z.string(),
 });
 const endpoint = z.object({ address: z.string(), port: z.number() });
-/** Kept loose, so that `show --json` prints all that the admin says. */
+/** Loose, so that `show --json` prints every field of the response. */
 const detail = z.looseObject({
   id: z.string(),
   messageId: z.string().nullable(),
@@ -103,13 +103,13 @@ export async function* listRows(
   } while (cursor !== null && left > 0);
 }
 
-/** `undefined` when the admin knows no such message. */
+/** @returns `undefined` when there is no such message */
 export async function showMessage(client: AdminClient, id: string): Promise<Detail | undefined> {
   const answer = await unlessUnknown(client.get(messagePath(id)));
   return answer === undefined ? undefined : detail.parse(answer);
 }
 
-/** The octets as they were received; `undefined` when the admin knows no such message. */
+/** The octets as they were received. @returns `undefined` when there is no such message */
 export function rawMessage(client: AdminClient, id: string): Promise<Readable | undefined> {
   return unlessUnknown(client.stream(`${messagePath(id)}/raw`));
 }
@@ -136,12 +136,12 @@ function messagePath(id: string): string {
 }
 
 /**
- * The queue ids of the messages that are meant, each once; ids that are given are taken as they are.
+ * The queue ids of the selected messages, each once. Given queue ids are not looked up.
  * @returns also the Message-IDs that no message in the queues has
  */
 export async function messagesOf(
   client: AdminClient,
-  target: Target,
+  selection: Selection,
 ): Promise<{ ids: string[]; unknown: string[] }> {
   const ids = new Set<string>();
   const unknown: string[] = [];
@@ -153,18 +153,18 @@ export async function messagesOf(
     }
     return any;
   };
-  if (target.kind !== "ids") {
-    await addMatching(target.kind === "filter" ? target.filter : {});
+  if (selection.kind !== "ids") {
+    await addMatching(selection.kind === "filter" ? selection.filter : {});
     return { ids: [...ids], unknown };
   }
-  for (const id of target.ids) {
+  for (const id of selection.ids) {
     if (!id.startsWith("<")) ids.add(queueIdOf(id));
     else if (!(await addMatching({ messageId: id }))) unknown.push(id);
   }
   return { ids: [...ids], unknown };
 }
 
-/** A job's id is its message's queue id, `-`, and a number. */
+/** A job id is the queue id of its message, a dash, and a number. */
 function queueIdOf(jobId: string): string {
   return jobId.replace(/-\d+$/, "");
 }

@@ -1,4 +1,4 @@
-/** `postern queue export`: messages as they were received, to standard output, a file, or a directory. Owns the files it writes. */
+/** `postern queue export`: writes messages as they were received to standard output, a file or a directory. */
 import { createWriteStream } from "node:fs";
 import { mkdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
@@ -7,27 +7,27 @@ import { pipeline } from "node:stream/promises";
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
 import { CommandFailed, defineCommand, UsageError } from "../command-line/args.ts";
 import { messagesOf, rawMessage } from "./queue-api.ts";
-import { sayUnknown } from "./queue-output.ts";
-import { filterOptions, manyIds, readTarget, targetUsage } from "./queue-target.ts";
+import { filterOptions, manyIds, readSelection, selectionUsage } from "./queue-selection.ts";
+import { printUnknown } from "./queue-view.ts";
 
 export const queueExport = defineCommand({
   name: "queue export",
   summary: "Write messages with their original header fields",
-  usage: `${targetUsage} [-o FILE|DIRECTORY]`,
+  usage: `${selectionUsage} [-o FILE|DIRECTORY]`,
   options: {
     ...filterOptions,
     output: {
       type: "string",
       short: "o",
       value: "FILE",
-      help: "else standard output; a directory, which several messages need, gets ID.eml files",
+      help: "default: standard output; a directory, which several messages need, gets ID.eml files",
     },
   },
   positionals: manyIds,
   async run(context, values, words) {
-    const target = readTarget(values, words);
+    const selection = readSelection(values, words);
     const client = await connectToAdmin(context);
-    const { ids, unknown } = await messagesOf(client, target);
+    const { ids, unknown } = await messagesOf(client, selection);
     const { output } = values;
     const intoDirectory = output !== undefined && (ids.length > 1 || (await isDirectory(output)));
     if (ids.length > 1 && output === undefined) {
@@ -43,7 +43,7 @@ export const queueExport = defineCommand({
       if (output === undefined) await toStandardOutput(message);
       else await toFile(message, intoDirectory ? path.join(output, `${id}.eml`) : output);
     }
-    return sayUnknown(context, unknown);
+    return printUnknown(context, unknown);
   },
 });
 
@@ -52,14 +52,14 @@ async function isDirectory(name: string): Promise<boolean> {
   return (await stat(name).catch(() => undefined))?.isDirectory() === true;
 }
 
-/** Octets, hence past the context, which takes text. */
+/** Writes octets to standard output itself, since the context takes text only. */
 async function toStandardOutput(message: Readable): Promise<void> {
   await pipeline(message, process.stdout, { end: false }).catch((error: Error) => {
-    throw new CommandFailed(`the message ended early: ${error.message}`);
+    throw new CommandFailed(`the message was cut short: ${error.message}`);
   });
 }
 
-/** Whole or not at all. */
+/** Removes the file again when the message is cut short. */
 async function toFile(message: Readable, file: string): Promise<void> {
   try {
     await pipeline(message, createWriteStream(file));

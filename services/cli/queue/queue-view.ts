@@ -1,7 +1,19 @@
-/** Messages of the queue as people read them. Pure. */
+/** Renders messages and reports of the queue as lines for people, and prints them. */
 import { age } from "../../../shared/age.ts";
+import { formatEndpoint } from "../../../shared/net/endpoint.ts";
+import type { Context } from "../command-line/args.ts";
 import { type Column, printable, renderTable } from "../command-line/table.ts";
 import type { Detail, Report, Row } from "./queue-api.ts";
+
+export function print({ stdout }: Context, lines: readonly string[]): void {
+  if (lines.length > 0) stdout.write(`${lines.join("\n")}\n`);
+}
+
+/** Prints a line for each id that no message has. @returns the exit status */
+export function printUnknown({ stderr }: Context, unknown: readonly string[]): number {
+  for (const id of unknown) stderr.write(`postern: no message has the id ${printable(id)}\n`);
+  return unknown.length > 0 ? 1 : 0;
+}
 
 /** @param width  columns of the terminal */
 export function renderList(rows: readonly Row[], nowMs: number, width: number): string[] {
@@ -30,7 +42,7 @@ function recipients([first = "", ...others]: readonly string[]): string {
   return others.length === 0 ? first : `${first} +${others.length}`;
 }
 
-/** The largest unit only. */
+/** With the largest unit only. */
 function shortAge(ms: number): string {
   return age(ms).split(" ")[0] ?? "";
 }
@@ -56,7 +68,7 @@ export function renderDetail(detail: Detail, nowMs: number): string[] {
     lines.push(field("To", `<${address}> ${state}`));
     if (diagnosis !== undefined) lines.push(...describeDiagnosis(diagnosis));
   }
-  if (detail.jobs.length === 0) lines.push(field("Job", "none: nothing of it is in the queues"));
+  if (detail.jobs.length === 0) lines.push(field("Job", "none in the queues"));
   for (const job of detail.jobs) {
     const tries = `${job.attempts} ${job.attempts === 1 ? "attempt" : "attempts"}`;
     const next =
@@ -75,7 +87,7 @@ export function renderDetail(detail: Detail, nowMs: number): string[] {
   return [...lines, "", ...headers.map((line) => `  ${printable(line.replaceAll("\t", " "))}`)];
 }
 
-/** @param name  empty for what continues the line above */
+/** @param name  empty for a continuation of the line above */
 function field(name: string, value: string): string {
   return `  ${(name === "" ? "" : `${name}:`).padEnd(12)} ${printable(value)}`.trimEnd();
 }
@@ -83,11 +95,7 @@ function field(name: string, value: string): string {
 function origin(from: Detail["origin"]): string {
   if (from === null) return "the gateway itself";
   const { client, destination, direction, listener, helo, protocol } = from;
-  return `${endpoint(client)} (${helo || "no HELO"}, ${protocol}), ${direction} to ${endpoint(destination)} by listener ${listener}`;
-}
-
-function endpoint({ address, port }: { address: string; port: number }): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  return `${formatEndpoint(client)} (${helo || "no HELO"}, ${protocol}), ${direction} to ${formatEndpoint(destination)} by listener ${listener}`;
 }
 
 function envelopeParameters({ from: _, ...parameters }: Detail["envelope"]): string {
@@ -100,22 +108,22 @@ function describeDiagnosis(diagnosis: NonNullable<Detail["recipients"][number]["
   const { status, reason, reply, remote, at } = diagnosis;
   const lines = [field("", `${status} ${reason} (${at})`)];
   if (reply !== undefined) {
-    const who = remote === undefined ? "" : `${remote.host} [${remote.address}]:${remote.port} `;
+    const server = remote === undefined ? "" : `${remote.host} [${remote.address}]:${remote.port} `;
     const enhanced = reply.enhanced === undefined ? "" : `${reply.enhanced} `;
     lines.push(
-      field("", `${who}answered ${reply.command}: ${reply.code} ${enhanced}${reply.lines.join(" ")}`),
+      field("", `${server}answered ${reply.command}: ${reply.code} ${enhanced}${reply.lines.join(" ")}`),
     );
   }
   return lines;
 }
 
-/** One line for what was done, and one for each message that was not changed. */
+/** One line with the number of changed messages, and one for each message that was not changed. */
 export function renderReport(done: string, report: Report): string[] {
   const { matched, changed, skipped, underWay = [], rule } = report;
   const lines = [
     matched === 0 && skipped.length === 0 ? "no message matches" : `${done} ${changed} of ${matched}`,
   ];
-  if (rule) lines.push(`what comes is held too, by ${rule}`);
+  if (rule) lines.push(`later messages are held too, by the rule ${rule}`);
   for (const { id, reason } of skipped) lines.push(`${id} ${reason}`);
   for (const id of underWay) lines.push(`${id} is being delivered; that attempt is its last`);
   return lines.map(printable);

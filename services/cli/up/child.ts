@@ -1,31 +1,31 @@
 /**
- * One service as a child process of `postern up`: started again when it dies, stopped gently.
- * Owns the process; the child ends by itself when this process goes, since its IPC channel closes.
+ * Supervises one service as a child process of `postern up`: restarts it when it exits, and stops it within the grace time.
+ * Owns the process. The child stops by itself when the IPC channel to this process closes.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Logger } from "../../../shared/runtime/log.ts";
 
-/** A service that ran this long before it died is started again at once; a shorter-lived one waits, ever longer. */
+/** A service that exits after a shorter time is restarted after a delay, which doubles each time. */
 const healthyAfterMs = 10_000;
-const firstWaitMs = 250;
-const longestWaitMs = 30_000;
+const firstDelayMs = 250;
+const maxDelayMs = 30_000;
 
 export interface Child {
-  /** Resolves when the service reported for the first time that it is up. */
+  /** Resolves when the service first reports that it is up. */
   readonly up: Promise<ServiceUp>;
-  /** SIGTERM, then SIGKILL a little after the grace time. */
+  /** Sends SIGTERM, and SIGKILL two seconds after the grace time. */
   stop(graceMs: number): Promise<void>;
 }
 
-/** What a service tells its supervisor over the IPC channel once it is ready. */
+/** The message of a service to its supervisor when it is running. */
 export interface ServiceUp {
   kind: "up";
-  /** Where it listens, for people: `submission smtp://127.0.0.1:2525`. */
+  /** Its addresses, for people: `submission smtp://127.0.0.1:2525`. */
   listening: string[];
 }
 
-/** @param onLine  each line of the child's standard output and error; absent: they go where ours go */
+/** @param onLine  gets each line of the child's standard output and error; absent: the child inherits ours */
 export function superviseChild(
   program: string,
   args: string[],
@@ -34,14 +34,14 @@ export function superviseChild(
   log: Logger,
 ): Child {
   let stopping = false;
-  let waitMs = firstWaitMs;
+  let delayMs = firstDelayMs;
   let restart: NodeJS.Timeout | undefined;
   let child: ChildProcess | undefined;
   const up = Promise.withResolvers<ServiceUp>();
 
   const start = (): void => {
     const startedAtMs = Date.now();
-    // Detached: Ctrl-C in the terminal reaches the supervisor only, which then stops the services in order.
+    // Detached, so that Ctrl-C reaches the supervisor only, which stops the services before Redis.
     const output = onLine === undefined ? "inherit" : "pipe";
     const started = fork(program, args, {
       stdio: ["ignore", output, output, "ipc"],
@@ -58,10 +58,10 @@ export function superviseChild(
     started.on("exit", (code, signal) => {
       child = undefined;
       if (stopping) return;
-      if (Date.now() - startedAtMs > healthyAfterMs) waitMs = firstWaitMs;
-      log.error({ code, signal, waitMs }, `${name} ended; starting it again`);
-      restart = setTimeout(start, waitMs);
-      waitMs = Math.min(waitMs * 2, longestWaitMs);
+      if (Date.now() - startedAtMs > healthyAfterMs) delayMs = firstDelayMs;
+      log.error({ code, signal, waitMs: delayMs }, `${name} exited; restarting it`);
+      restart = setTimeout(start, delayMs);
+      delayMs = Math.min(delayMs * 2, maxDelayMs);
     });
   };
   start();

@@ -1,11 +1,11 @@
-/** One `postern up` per data directory. Owns the lock file, which the returned function removes. */
+/** Allows one `postern up` for each data directory. Owns the lock file, which the returned function removes. */
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
-/** @returns how to unlock, or `undefined` while a living process holds the lock */
+/** @returns a function that unlocks, or `undefined` while a running `postern up` holds the lock */
 export function lockDirectory(directory: string): (() => void) | undefined {
   const file = join(directory, "up.pid");
-  for (let tries = 0; tries < 2; tries++) {
+  for (let attempt = 0; attempt < 2; attempt++) {
     try {
       const fd = openSync(file, "wx", 0o600);
       writeSync(fd, `${process.pid}\n`);
@@ -20,7 +20,7 @@ export function lockDirectory(directory: string): (() => void) | undefined {
   return undefined;
 }
 
-/** After a reboot the number may belong to another program. */
+/** Whether a process is a running Postern: after a reboot its number may belong to another program. */
 function isPostern(pid: number): boolean {
   if (!(pid > 0) || pid === process.pid) return false;
   try {

@@ -1,10 +1,10 @@
-/** One log line for people: `postern up` on a terminal shows these in place of JSON. Pure. */
+/** Formats log lines for people, which `postern up` shows on a terminal in place of JSON. Pure. */
 
 const colours: Record<string, string> = { warn: "\x1b[33m", error: "\x1b[31m", fatal: "\x1b[31m" };
-/** Shown in the head of the line, or of no use to a person. */
+/** Fields that the head of the line shows, or that people do not need. */
 const inHead = new Set(["level", "time", "service", "pid", "message", "event", "err"]);
 
-/** @param line  pino JSON; anything else is returned as it is */
+/** @param line  JSON of pino; any other line is returned unchanged */
 export function readableLine(line: string, colour: boolean): string {
   const record = parse(line);
   if (record === undefined) return line;

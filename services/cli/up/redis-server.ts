@@ -1,6 +1,6 @@
 /**
- * The embedded Redis of `postern up`: append-only, no eviction, reached by a unix socket only.
- * Owns the redis-server process, which is stopped by stop().
+ * The embedded Redis of `postern up`: append-only, without eviction, on a unix socket only.
+ * Owns the redis-server process; stop() ends it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -19,24 +19,27 @@ export class RedisMissing extends Error {
 }
 
 export interface EmbeddedRedis {
-  /** `unix:///…`, as `redis.url` takes it. */
+  /** `unix:///…`, a value for `redis.url`. */
   url: string;
   stop(): Promise<void>;
 }
 
 /**
- * Starts redis-server in `directory` and keeps it running: one that dies is started again.
- * @throws RedisMissing when there is no redis-server on this machine
- * @throws Error when it does not come up within 30 s
+ * Starts redis-server in `directory`, and restarts it when it exits.
+ * @throws RedisMissing when redis-server is not installed
+ * @throws Error when it does not answer within 30 s
  */
 export async function startEmbeddedRedis(directory: string, log: Logger): Promise<EmbeddedRedis> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const socket = socketPath(directory);
-  if ((await ask(socket, "PING")) !== undefined) {
-    // A killed `postern up` left it behind; two servers must not write one append-only file.
-    log.warn({ socket }, "a redis-server of an earlier run still holds the data; stopping it");
-    await ask(socket, "SHUTDOWN");
-    await until("the earlier redis-server to stop", async () => (await ask(socket, "PING")) === undefined);
+  if ((await sendCommand(socket, "PING")) !== undefined) {
+    // A killed `postern up` left this server behind; two servers must not write the same append-only file.
+    log.warn({ socket }, "a redis-server of an earlier run is still running; stopping it");
+    await sendCommand(socket, "SHUTDOWN");
+    await until(
+      "the earlier redis-server to stop",
+      async () => (await sendCommand(socket, "PING")) === undefined,
+    );
   }
   let stopping = false;
   let child: ChildProcess;
@@ -45,7 +48,7 @@ export async function startEmbeddedRedis(directory: string, log: Logger): Promis
   const start = (): ChildProcess => {
     startedAtMs = Date.now();
     rmSync(socket, { force: true });
-    // A session of its own: Ctrl-C in the terminal must reach the services first, Redis last.
+    // Detached, so that Ctrl-C does not stop Redis before the services.
     const started = spawn("redis-server", serverArguments(directory, socket), {
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
@@ -55,7 +58,7 @@ export async function startEmbeddedRedis(directory: string, log: Logger): Promis
     }
     started.on("exit", (code, signal) => {
       if (stopping) return;
-      log.error({ code, signal }, "redis-server ended; starting it again");
+      log.error({ code, signal }, "redis-server exited; restarting it");
       const waitMs = Math.max(0, 1000 - (Date.now() - startedAtMs));
       setTimeout(() => {
         if (!stopping) child = start();
@@ -73,7 +76,10 @@ export async function startEmbeddedRedis(directory: string, log: Logger): Promis
   });
   await Promise.race([
     missing,
-    until("redis-server to answer", async () => (await ask(socket, "PING"))?.startsWith("+PONG") === true),
+    until(
+      "redis-server to answer",
+      async () => (await sendCommand(socket, "PING"))?.startsWith("+PONG") === true,
+    ),
   ]);
   return {
     url: `unix://${socket}`,
@@ -97,10 +103,10 @@ function serverArguments(directory: string, socket: string): string[] {
     daemonize: "no",
     appendonly: "yes",
     appendfsync: "everysec",
-    // The append-only file has it all; a snapshot would only write everything twice.
+    // The append-only file is complete; snapshots would write everything twice.
     save: "",
     "maxmemory-policy": "noeviction",
-    // A job's data is one value of a small hash: kept packed up to this size it takes a quarter less memory.
+    // The data of a job is one value of a small hash, which takes a quarter less memory as a listpack.
     "hash-max-listpack-value": "2048",
     loglevel: "warning",
   };
@@ -114,11 +120,11 @@ function socketPath(directory: string): string {
   return join(existsSync("/run/user") ? tmpdir() : "/tmp", `postern-${name}.sock`);
 }
 
-/** Redis' own lines look like `123:M 24 Nov 2026 03:45:33.123 # text`. */
+/** Passes on warnings of Redis, whose lines look like `123:M 24 Nov 2026 03:45:33.123 # text`. */
 function relayLine(line: string, log: Logger): void {
   const match = /^\d+:\w .{20,24} ([.\-*#]) (.*)$/.exec(line);
   if (!match || match[2] === undefined) return;
-  // Its chatter and its advice on kernel settings at each start would bury the lines that matter.
+  // Start-up lines and advice on kernel settings are left out.
   if (
     /just started|onfiguration loaded|Server initialized|overcommit_memory|Transparent Huge|oO0OoO0/.test(
       match[2],
@@ -129,8 +135,8 @@ function relayLine(line: string, log: Logger): void {
   if (match[1] === "#") log.warn(`redis: ${match[2]}`);
 }
 
-/** One inline command over a connection of its own; `undefined` when nothing answers. */
-function ask(socket: string, command: string): Promise<string | undefined> {
+/** Sends one inline command on a new connection. @returns `undefined` when nothing answers */
+function sendCommand(socket: string, command: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const connection = createConnection(socket);
     let answer: string | undefined;

@@ -1,30 +1,52 @@
 /**
- * `postern up`: everything on this machine, each service a child process, with a Redis of its own where none is configured.
- * Owns the children and the embedded Redis; the stop signals end them in order: ingress first, Redis last.
+ * `postern up`: runs every service on this machine as a child process, with an embedded Redis when none is configured.
+ * Owns the children and the embedded Redis; a stop signal ends the services first and Redis last.
  */
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "../../../shared/config/schema.ts";
 import { createLogger, type Logger } from "../../../shared/runtime/log.ts";
+import { defineCommand, UsageError } from "../command-line/args.ts";
+import { graceMs, graceOption, requireConfig } from "../command-line/common-options.ts";
 import { type Child, superviseChild } from "./child.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { readableLine } from "./log-lines.ts";
 import { type EmbeddedRedis, RedisMissing, startEmbeddedRedis } from "./redis-server.ts";
 
-/** In the order in which they start; they stop in the same order, so that nothing new comes in while the rest finishes. */
+/** In the order in which they are started. */
 const services = ["ingress", "delivery", "bounce", "admin"] as const;
 
-export interface UpOptions {
+export const upCommand = defineCommand({
+  name: "up",
+  summary: "Run every service on this machine, with an embedded Redis unless redis is configured",
+  usage: "[--grace 30s] [--log text|json]",
+  options: {
+    grace: graceOption,
+    log: {
+      type: "string",
+      value: "text|json",
+      help: "text for people, json for programs; default: text on a terminal, else json",
+    },
+  },
+  run(context, values) {
+    const { config, file } = requireConfig(context);
+    const log = values.log ?? (process.stdout.isTTY ? "text" : "json");
+    if (log !== "text" && log !== "json") throw new UsageError("takes --log text or --log json");
+    return runEverything({ config, configFile: file, graceMs: graceMs(values.grace), log });
+  },
+});
+
+interface UpOptions {
   config: Config;
   configFile: string;
   graceMs: number;
-  /** `text` for people, `json` for machines. */
+  /** `text` for people, `json` for programs. */
   log: "text" | "json";
 }
 
 /** @returns the exit status, once a signal has stopped everything */
-export async function up(options: UpOptions): Promise<number> {
+async function runEverything(options: UpOptions): Promise<number> {
   const { config, graceMs } = options;
   const colour = options.log === "text" && process.stdout.isTTY === true;
   const print =
@@ -75,14 +97,14 @@ function serviceArguments(name: string, options: UpOptions, redis: EmbeddedRedis
     options.configFile,
     "--grace",
     `${Math.ceil(options.graceMs / 1000)}s`,
-    // On one machine a fixed health port could only serve one of the services.
+    // The services share the machine, and only one of them could have the configured port.
     "--health-port",
     "0",
     ...(redis ? ["--redis", redis.url] : []),
   ];
 }
 
-/** Says what listens once everything is up, and how to try it. */
+/** Logs the listening addresses once every service is up, and a command to try them. */
 async function announce(
   children: Child[],
   config: Config,
@@ -101,7 +123,7 @@ async function announce(
   }
 }
 
-/** Resolves at the first SIGINT or SIGTERM; a second one ends this process at once, and the services with it. */
+/** Resolves at the first SIGINT or SIGTERM; a second one exits at once, and the services stop with this process. */
 function stopSignal(log: Logger): Promise<void> {
   return new Promise((resolve) => {
     let asked = false;
@@ -109,7 +131,7 @@ function stopSignal(log: Logger): Promise<void> {
       process.on(signal, () => {
         if (asked) process.exit(1);
         asked = true;
-        log.info(`${signal}: stopping; once more to stop at once`);
+        log.info(`${signal}: stopping; send it again to stop at once`);
         resolve();
       });
     }

@@ -23,7 +23,7 @@ test("a table keeps to the width of the terminal and never cuts an id", () => {
   }
 });
 
-test("numbers stand right under their title", () => {
+test("numbers are aligned to the right, below their title", () => {
   assert.deepEqual(
     renderTable(
       columns,
@@ -37,7 +37,7 @@ test("numbers stand right under their title", () => {
   );
 });
 
-test("what mail brings along cannot steer the terminal", () => {
+test("control characters in mail do not reach the terminal", () => {
   assert.equal(printable("a\u001b[2Jb\u0007\u009b1m"), "a\\u001b[2Jb\\u0007\\u009b1m");
   assert.equal(printable("one\r\n two\n"), "one two ");
   assert.equal(printable("evil\u202egpj.exe"), "evil\\u202egpj.exe");

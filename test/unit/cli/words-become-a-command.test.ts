@@ -32,7 +32,7 @@ const raw: Command = {
   help: "usage: postern raw WORDS",
   async run({ stdout, configFile }, words) {
     if (words[0] === "fail") throw new CommandFailed("nothing answers at 127.0.0.1:8025");
-    if (words[0] === "mistakes") throw new UsageError("mistakes", ["a.yaml:1: one", "a.yaml:2: two"]);
+    if (words[0] === "errors") throw new UsageError("errors", ["a.yaml:1: one", "a.yaml:2: two"]);
     if (words[0] === "bug") throw new TypeError("a bug");
     stdout.write(JSON.stringify([configFile ?? null, words]));
     return 7;
@@ -65,7 +65,7 @@ test("options and positionals come typed, in any order", async () => {
   );
 });
 
-test("-c stands before or after the command, in every form", async () => {
+test("-c may stand before or after the command, in every form", async () => {
   for (const words of [
     ["-c", "f.yaml", "raw", "a"],
     ["raw", "-c", "f.yaml", "a"],
@@ -108,11 +108,11 @@ const wrongUse: [words: string[], line: string][] = [
   ],
   [
     ["mail", "send", "--to", "a", "f", "g"],
-    "postern mail send does not know what to do with 'g'; see 'postern mail send --help'",
+    "postern mail send takes no argument 'g'; see 'postern mail send --help'",
   ],
   [
     ["mail", "send", "--to", "a"],
-    "postern mail send needs more than that: --to ADDRESS... [--size N] [--dry] FILE; see 'postern mail send --help'",
+    "postern mail send needs more arguments: --to ADDRESS... [--size N] [--dry] FILE; see 'postern mail send --help'",
   ],
   [
     ["mail", "send", "--constructor"],
@@ -126,15 +126,15 @@ for (const [words, line] of wrongUse) {
   });
 }
 
-test("mistakes of a configuration stand on lines of their own, exit status 2", async () => {
-  assert.deepEqual(await postern("raw", "mistakes"), {
+test("errors of a configuration are printed on lines of their own, exit status 2", async () => {
+  assert.deepEqual(await postern("raw", "errors"), {
     status: 2,
     out: "",
     err: "a.yaml:1: one\na.yaml:2: two\n",
   });
 });
 
-test("what fails is one line and exit status 1; a bug is not hidden", async () => {
+test("a command that fails prints one line, exit status 1; a bug is thrown", async () => {
   const err = "postern: nothing answers at 127.0.0.1:8025\n";
   assert.deepEqual(await postern("raw", "fail"), { status: 1, out: "", err });
   await assert.rejects(postern("raw", "bug"), TypeError);
@@ -166,7 +166,7 @@ test("help of a group names its commands, however it is asked for", async () => 
       "",
       "  mail send  Send mail",
       "",
-      "'postern mail COMMAND --help' tells how to use one of them.",
+      "'postern mail COMMAND --help' shows how to use one of them.",
       "",
     ].join("\n"),
     err: "",

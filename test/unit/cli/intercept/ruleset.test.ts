@@ -15,7 +15,7 @@ const listener = (address: string, destination: "tproxy" | "redirect" | "self", 
 const rules = (given: Given) => ruleset(planInterception(testConfig(given)));
 
 describe("the rules for interception", () => {
-  test("take SYNs of the configured ports, the tunnelled ones too, from all interfaces but loopback", () => {
+  test("divert SYNs to the configured ports, tunnelled ones included, from all interfaces but loopback", () => {
     const text = rules({ listeners: [listener("0.0.0.0", "tproxy")] });
     assert.match(
       text,
@@ -38,7 +38,7 @@ describe("the rules for interception", () => {
     assert.match(rules({ listeners: [listener("192.0.2.1", "tproxy")] }), /tproxy ip to 192\.0\.2\.1:10025/);
   });
 
-  test("take only the configured interfaces and ports", () => {
+  test("divert from the configured interfaces and ports only", () => {
     const text = rules({
       listeners: [listener("0.0.0.0", "tproxy")],
       intercept: { interfaces: ["eth1", "eth2"], ports: [25], pass_ports: [] },
@@ -47,14 +47,14 @@ describe("the rules for interception", () => {
     assert.doesNotMatch(text, /"lo"/);
   });
 
-  test("let SYNs that nobody listens for pass with fail: open, and reset them with fail: closed, as the last rule", () => {
+  test("pass SYNs without a listener with fail: open, and reset them by the last rule with fail: closed", () => {
     const open = rules({ listeners: [listener("0.0.0.0", "tproxy")], intercept: { fail: "open" } });
     assert.doesNotMatch(open, /reject/);
     const closed = rules({ listeners: [listener("0.0.0.0", "tproxy")], intercept: { fail: "closed" } });
     assert.ok(closed.indexOf("reject with tcp reset") > closed.indexOf("socket transparent 1"));
   });
 
-  test("use a nat chain for a redirect listener, and say that it cannot fail open", () => {
+  test("use a nat chain for a redirect listener, and warn that it cannot fail open", () => {
     const given: Given = { listeners: [listener("0.0.0.0", "redirect")], intercept: { fail: "open" } };
     assert.match(rules(given), /type nat hook prerouting.*redirect to :10025/s);
     assert.match(
@@ -68,7 +68,7 @@ describe("the rules for interception", () => {
     assert.match(script, /^table inet postern \{ \}\ndelete table inet postern\ntable inet postern \{/);
   });
 
-  test("lead replies to hidden sessions back, whatever the listener", () => {
+  test("route replies to sessions with hide to the gateway, with or without a listener", () => {
     const socketRule = /socket transparent 1 meta mark set meta mark & 0xffff0000 \| 0x0000706f accept/;
     const redirect = [listener("0.0.0.0", "redirect")];
     assert.match(rules({ listeners: redirect, outgoing: { hide: true } }), socketRule);
@@ -79,7 +79,7 @@ describe("the rules for interception", () => {
     assert.doesNotMatch(rules({ listeners, outgoing: { hide: true } }), /dport/);
   });
 
-  test("need a listener that takes intercepted connections", () => {
+  test("need a listener that accepts intercepted connections", () => {
     assert.throws(
       () => rules({ listeners: [listener("127.0.0.1", "self", 2525)] }),
       /nothing to intercept for/,

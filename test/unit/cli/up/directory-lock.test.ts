@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { lockDirectory } from "../../../../services/cli/up/directory-lock.ts";
 
-test("a lock that a dead process left is taken over, and goes with its owner", (t) => {
+test("the lock of a dead process is taken over, and removed with its owner", (t) => {
   const directory = mkdtempSync(join(tmpdir(), "postern-lock-"));
   t.after(() => rmSync(directory, { recursive: true }));
   // Above the kernel's highest pid_max.

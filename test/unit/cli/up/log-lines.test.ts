@@ -19,7 +19,7 @@ test("a log record becomes one line with time, service, event and fields", () =>
   );
 });
 
-test("trouble is marked, with its stack, and coloured on a terminal", () => {
+test("a warning or error has its level and stack, and a colour on a terminal", () => {
   const line = JSON.stringify({
     level: "error",
     time: "2026-01-02T03:04:05.678Z",
@@ -32,7 +32,7 @@ test("trouble is marked, with its stack, and coloured on a terminal", () => {
   assert.ok(coloured.startsWith("\x1b[31m") && coloured.endsWith("\x1b[0m"));
 });
 
-test("what is not a record stays as it is", () => {
+test("a line that is not a record is unchanged", () => {
   assert.equal(readableLine("{not json", false), "{not json");
   assert.equal(readableLine("plain", false), "plain");
 });

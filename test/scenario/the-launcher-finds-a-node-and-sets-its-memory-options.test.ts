@@ -37,12 +37,12 @@ function launch(...directories: string[]) {
   return { status, stdout, stderr };
 }
 
-test("the Node on PATH runs the command, with room for what passes through memory", () => {
+test("the Node on PATH runs the command, with memory options for message bodies", () => {
   const { status, stdout } = launch(nodeNamed("current", "24.3.0"));
   assert.deepEqual([status, stdout], [0, `current: ${heap} ${main} queue list\n`]);
 });
 
-test("a Node that knows one of the options no more runs the command without them", () => {
+test("a Node that does not know one of the options runs the command without them", () => {
   const { status, stdout } = launch(
     nodeNamed("later", "30.0.0", "--external-memory-accounted-in-global-limit"),
   );

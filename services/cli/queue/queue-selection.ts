@@ -1,8 +1,8 @@
-/** Which messages a `postern queue` command is about: ids, or the filters of list. Pure. */
+/** The messages that a `postern queue` command selects: by ids, by filters, or all. Pure. */
 import { duration } from "../../../shared/config/values.ts";
 import { UsageError } from "../command-line/args.ts";
 
-/** The filters of the admin API, as its query and bodies take them. */
+/** The filters of the admin API, in queries and bodies. */
 export interface QueueFilter {
   to?: string;
   from?: string;
@@ -14,7 +14,7 @@ export interface QueueFilter {
   messageId?: string;
 }
 
-export type Target =
+export type Selection =
   | { kind: "ids"; ids: string[] }
   | { kind: "filter"; filter: QueueFilter }
   | { kind: "all" };
@@ -26,28 +26,28 @@ export const filterOptions = {
   to: { type: "string", value: "PATTERN", help: "a recipient: user@example.com, '*@example.com'" },
   from: { type: "string", value: "PATTERN", help: "the sender; '<>' is the null sender" },
   route: { type: "string", value: "TEXT", help: "a part of the route" },
-  older: { type: "string", value: "DURATION", help: "received at least so long ago: 30m, 2h, 5d" },
+  older: { type: "string", value: "DURATION", help: "received at least this long ago: 30m, 2h, 5d" },
   status: { type: "string", value: "STATUS", help: statuses.join(", ") },
   error: { type: "string", value: "TEXT", help: "a part of the last reason" },
   queue: { type: "string", value: "NAME", help: queues.join(", ") },
   all: { type: "boolean", help: "all messages" },
 } as const;
 
-export const targetUsage = "ID...|FILTERS|--all";
-/** An ID is that of `queue list`, the queue id that the client was told, or a <Message-ID>. */
+export const selectionUsage = "ID...|FILTERS|--all";
+/** Ids are job ids as `queue list` shows them, queue ids that clients got with their 250, or <Message-ID>s. */
 export const manyIds = { min: 0, max: 10_000 };
 
 type FilterValues = { [K in Exclude<keyof QueueFilter, "messageId">]: string | undefined } & { all: boolean };
 
-/** @throws UsageError when it is not clear which messages are meant: nothing is ever changed by accident */
-export function readTarget(values: FilterValues, ids: string[]): Target {
+/** @throws UsageError unless exactly one kind of selection is given, so that nothing is changed by accident */
+export function readSelection(values: FilterValues, ids: string[]): Selection {
   const filter = readFilter(values);
   const filtered = Object.keys(filter).length > 0;
   if (ids.length > 0) {
     if (filtered || values.all) throw new UsageError("takes ids or filters, not both");
     return { kind: "ids", ids };
   }
-  // --all beside filters says nothing more than the filters do.
+  // --all beside filters adds nothing.
   if (filtered) return { kind: "filter", filter };
   if (values.all) return { kind: "all" };
   throw new UsageError("needs to know which messages: ids, filters, or --all");
@@ -75,24 +75,24 @@ function mustBeOneOf(name: string, value: string | undefined, known: readonly st
   throw new UsageError(`knows no ${name} '${value}', only: ${known.join(", ")}`);
 }
 
-/** What the admin's API takes. */
-export function selectionOf(target: Target): Record<string, unknown> {
-  switch (target.kind) {
+/** The selection in a request body of the admin API. */
+export function selectionBody(selection: Selection): Record<string, unknown> {
+  switch (selection.kind) {
     case "ids":
-      return { ids: target.ids };
+      return { ids: selection.ids };
     case "filter":
-      return { filter: target.filter };
+      return { filter: selection.filter };
     case "all":
       return { all: true };
   }
 }
 
-/** A day, or a time in it; without a zone it is of this machine. */
+/** A date with or without a time; without a zone it is local time. */
 const isoTime = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
 /**
- * When a hold ends.
- * @param value  a duration from now, or a time to come as ISO 8601 writes it
+ * The end of a hold.
+ * @param value  a duration from now, or a time in the future in ISO 8601
  * @throws UsageError
  */
 export function readUntil(value: string, nowMs: number): string {
@@ -103,6 +103,6 @@ export function readUntil(value: string, nowMs: number): string {
       `needs a duration such as 2h or a time such as 2026-12-01T08:00 for --until, not '${value}'`,
     );
   }
-  if (atMs <= nowMs) throw new UsageError(`needs a time to come for --until, not '${value}'`);
+  if (atMs <= nowMs) throw new UsageError(`needs a time in the future for --until, not '${value}'`);
   return new Date(atMs).toISOString();
 }

@@ -1,0 +1,25 @@
+/** What several commands take: the configuration file, and `--grace`. */
+import { describeConfigErrors, loadConfig } from "../../../shared/config/load.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import { duration } from "../../../shared/config/values.ts";
+import { type Context, UsageError } from "./args.ts";
+
+/** Loads the configuration. @throws UsageError with a line for each error in it */
+export function requireConfig(context: Context): { config: Config; file: string } {
+  const loaded = loadConfig({ file: context.configFile });
+  if (loaded.kind === "ok") return { config: loaded.config, file: loaded.file };
+  throw new UsageError("the configuration has errors", describeConfigErrors(loaded));
+}
+
+export const graceOption = {
+  type: "string",
+  value: "30s",
+  help: "how long current transactions may take after SIGTERM; default 30s",
+} as const;
+
+/** @throws UsageError */
+export function graceMs(given = "30s"): number {
+  const parsed = duration.safeParse(given);
+  if (!parsed.success) throw new UsageError("needs a duration for --grace: 30s, 5m or 0");
+  return parsed.data;
+}
