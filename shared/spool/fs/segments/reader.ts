@@ -53,8 +53,6 @@ interface ReadRecord {
   offset: number;
   /** Of the locator; absent when there was none. */
   checksum?: number;
-  /** The file that contains the record. */
-  path: string;
 }
 
 export class RecordReader {
@@ -80,8 +78,8 @@ export class RecordReader {
     if (segment === movedSegment || parseNumberedName(segment) === undefined) return this.readMoved(id);
     const octets = await this.#descriptors.use(segment, (fd) => this.#readAt(fd, locator));
     if (octets === undefined) return (await this.readMoved(id)) ?? this.#readDamaged(id, locator);
-    const path = segmentPath(this.#places, segment);
-    return this.#message(id, { ...locator, octets, place: segment, path });
+    const record = { octets, place: segment, offset: locator.offset, checksum: locator.checksum };
+    return this.#message(id, record, () => segmentPath(this.#places, segment));
   }
 
   /** A message that was moved to its own file. */
@@ -89,7 +87,7 @@ export class RecordReader {
     if (!isFileSafeId(id)) return undefined;
     const path = movedPath(this.#places, id);
     const octets = await this.#readFile(path);
-    return octets && this.#message(id, { octets, place: movedPlace(id), offset: 0, path });
+    return octets && this.#message(id, { octets, place: movedPlace(id), offset: 0 }, () => path);
   }
 
   /** Closes descriptors that have been open for long; to be called every second or so. */
@@ -103,14 +101,20 @@ export class RecordReader {
 
   /** A message in a segment that was put aside. */
   async #readDamaged(id: string, locator: Locator): Promise<ReadMessage | undefined> {
-    const path = join(this.#places.damaged, `${locator.segment}.seg`);
+    const { segment, offset, checksum } = locator;
+    const path = join(this.#places.damaged, `${segment}.seg`);
     const octets = await this.#readFile(path, locator);
-    return octets && this.#message(id, { ...locator, octets, place: locator.segment, path });
+    return octets && this.#message(id, { octets, place: segment, offset, checksum }, () => path);
   }
 
-  #message(id: string, record: ReadRecord): ReadMessage | Promise<ReadMessage | undefined> {
+  /** @param recordPath  the file that contains the record */
+  #message(
+    id: string,
+    record: ReadRecord,
+    recordPath: () => string,
+  ): ReadMessage | Promise<ReadMessage | undefined> {
     const { header, text } = parseRecord(id, record);
-    if (header.large) return this.#withLargeBody(header, text, record.path);
+    if (header.large) return this.#withLargeBody(header, text, recordPath());
     const bytes = record.octets.subarray(bodyOffset(header));
     if (crc32(bytes) !== header.bodyCrc) throw corrupt(id, record, "the body does not match its checksum");
     return { meta: text.meta(), body: { kind: "buffer", bytes } };

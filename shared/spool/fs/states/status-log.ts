@@ -57,18 +57,15 @@ export class StatusLog {
    * goes on trying to write them: a full disk must not cause a second delivery.
    * @throws SpoolFull, SpoolUnavailable, TypeError for what is no queue id
    */
-  async append(settlements: readonly Settlement[]): Promise<void> {
-    this.#mustBeOpen();
-    for (const { id } of settlements) if (!isFileSafeId(id)) throw new TypeError(`not a queue id: ${id}`);
-    this.#waiting.add(settlements);
-    return this.#writeSoon();
+  append(settlements: readonly Settlement[]): Promise<void> {
+    const invalid = settlements.find(({ id }) => !isFileSafeId(id));
+    if (invalid !== undefined) return Promise.reject(new TypeError(`not a queue id: ${invalid.id}`));
+    return this.#writeSoon(() => this.#waiting.add(settlements));
   }
 
   /** As append(), for what a record or another log says already, with its timestamp: an old fact stays old. */
-  async appendRecorded(settlements: readonly Settlement[], timestamp: number): Promise<void> {
-    this.#mustBeOpen();
-    this.#waiting.addRecorded(settlements, timestamp);
-    return this.#writeSoon();
+  appendRecorded(settlements: readonly Settlement[], timestamp: number): Promise<void> {
+    return this.#writeSoon(() => this.#waiting.addRecorded(settlements, timestamp));
   }
 
   /** Resolves when all that was appended is on stable storage. */
@@ -97,7 +94,10 @@ export class StatusLog {
     });
   }
 
-  #writeSoon(): Promise<void> {
+  /** @returns the promise of the write that all settlements of this turn share */
+  #writeSoon(add: () => void): Promise<void> {
+    if (this.#closed) return Promise.reject(new SpoolUnavailable("the spool is closed"));
+    add();
     this.#nextWrite ??= new Promise((resolve, reject) => {
       setImmediate(() => {
         this.#nextWrite = undefined;
@@ -211,9 +211,5 @@ export class StatusLog {
 
   #report(error: unknown): void {
     this.#options.onFault({ kind: "background", doing: "recording settlements", error });
-  }
-
-  #mustBeOpen(): void {
-    if (this.#closed) throw new SpoolUnavailable("the spool is closed");
   }
 }
