@@ -64,7 +64,7 @@ test("pass: a tunnel without traffic for timeouts.tunnel ends", async (t) => {
   assert.equal(close.how, "idle");
 });
 
-test("pass: where nobody answers, the client is reset as it would be without us", async (t) => {
+test("pass: where the server does not answer, the client is reset, as it would be without the gateway", async (t) => {
   const { gateway, server } = await behindGateway(t, { pickup: { outgoing: "pass" } });
   await server.stop();
   const client = await gateway.connect(server);

@@ -52,7 +52,7 @@ for (const [name, script] of [
   ["451 at the dot", { message: once("451 4.3.0 later") }],
   ["421 at the dot", { message: once(thenClose("421 4.3.2 going down")) }],
 ] as [string, SmtpScript][]) {
-  test(`${name}: the client hears 250 from the queue, which has the message for all`, async (t) => {
+  test(`${name}: the client gets 250 from the queue, which has the message for all`, async (t) => {
     const { peer, sessions } = await startInlineFlow(
       t,
       { script },
@@ -128,7 +128,7 @@ for (const [name, script] of [
   });
 }
 
-test("a server that never greets is asked once: the next clients go to the queue without waiting for it", async (t) => {
+test("a server that never greets is tried once: mail of the next clients goes to the queue without waiting for it", async (t) => {
   const { peer, sessions } = await startInlineFlow(
     t,
     { script: { connect: once(hang) } },
@@ -153,7 +153,7 @@ test("a server that stops reading in the middle of a large message cannot keep t
   assert.equal(peer.received.length, 0);
 });
 
-test("a server lost after the dot without a word: queued, and logged as possibly delivered", async (t) => {
+test("a server lost after the dot without a reply: queued, and logged as possibly delivered", async (t) => {
   const { peer, sessions } = await startInlineFlow(t, { script: { message: once(reset) } });
   const sent = await send(await greeted(sessions), ["<a@example.com>"]);
   assert.match(sent.dot ?? "", queued);
@@ -161,18 +161,18 @@ test("a server lost after the dot without a word: queued, and logged as possibly
   assert.equal(peer.received.length, 0);
   const deferred = sessions.log.find(({ event }) => event === "delivery.deferred");
   assert.equal(deferred?.possiblyDelivered, true);
-  // What the far server may still be working on is not sent at once again, and a notification can say so.
+  // The remote server may still be working on it: it is not sent again at once, and a notification can say so.
   const [last] = sessions.accepted[0]?.meta.tried?.last ?? [];
   assert.deepEqual(last?.recipients, [0]);
   assert.equal(last?.diagnosis.possiblyDelivered, true);
 });
 
-test("a client that pauses too long loses the far server, not its mail", async (t) => {
+test("a client that pauses too long loses inline delivery, not its mail", async (t) => {
   const { peer, sessions } = await startInlineFlow(t, {}, { config: { timeouts: { inline: "100ms" } } });
   const client = await greeted(sessions);
   await client.command("MAIL FROM:<me@example.org>");
   await client.command("RCPT TO:<a@example.com>");
-  await waitFor("the far transaction to be given up", () => peer.commands.includes("1: RSET"));
+  await waitFor("the remote transaction to be given up", () => peer.commands.includes("1: RSET"));
   assert.match(await client.command("DATA"), /^354/);
   client.write(`${message.replace(/^\./gm, "..")}.\r\n`);
   assert.match(await client.reply(), queued);
@@ -208,19 +208,19 @@ test("each recipient of one transaction ends right: delivered, deferred, refused
   assert.deepEqual(deliveredRecipients(peer), ["yes@example.com", "also@example.com"]);
   assert.equal(sessions.accepted.length, 1);
   const meta = sessions.accepted[0]?.meta;
-  // Who has it is not in the record at all: nothing can try him again.
+  // A recipient that has it is not in the record at all: nothing can try it again.
   assert.deepEqual(
     meta?.envelope.recipients.map(({ address }) => address),
     ["later@example.com", "friend@elsewhere.example", "held@example.com"],
   );
   assert.deepEqual(meta?.parts, [[0], [2], [1]]);
-  // One Received field for both ways, which names nobody, since there were several.
+  // One Received field for both ways, which names no recipient, since there were several.
   assert.ok(peer.received[0]?.data.toString("latin1").startsWith(meta?.received ?? "none"));
   assert.doesNotMatch(meta?.received ?? "", /for </);
   assert.equal(sent.dot, `250 2.0.0 Ok: queued as ${meta?.id}`);
 });
 
-test("who was answered 4xx waits for the queue's next attempt, who was not asked does not", async (t) => {
+test("a recipient that was answered 4xx waits for the queue's next attempt, one that was not tried does not", async (t) => {
   const { sessions } = await startInlineFlow(
     t,
     { script: { rcpt: (address) => (address.startsWith("later") ? "450 4.2.0 later" : undefined) } },
@@ -288,19 +288,19 @@ test("a full destination leaves the mail to the queue", async (t) => {
   assert.deepEqual(queuedRecipients(sessions), ["a@example.com"]);
 });
 
-test("storage that fails is no trouble where the far server takes the message; where it does not, the client hears 451", async (t) => {
-  let verdict = "250 2.0.0 taken";
-  const { peer, sessions } = await startInlineFlow(t, { script: { message: () => verdict } });
+test("a storage failure does not matter where the remote server takes the message; where it does not, the client gets 451", async (t) => {
+  let reply = "250 2.0.0 taken";
+  const { peer, sessions } = await startInlineFlow(t, { script: { message: () => reply } });
   sessions.faults.onWrite = () => Promise.reject(new SpoolUnavailable("the disk is gone"));
   const client = await greeted(sessions);
   assert.equal((await send(client, ["<a@example.com>"])).dot, "250 2.0.0 taken");
-  verdict = "451 4.3.0 later";
+  reply = "451 4.3.0 later";
   assert.match((await send(client, ["<b@example.com>"])).dot ?? "", /^451 4\.3\.0 /);
   assert.deepEqual(deliveredRecipients(peer), ["a@example.com"]);
   assert.equal(sessions.openDrafts, 0);
 });
 
-test("storage that failed before the dot, with others in the queue: nobody gets the message, however often it comes", async (t) => {
+test("storage that failed before the dot, with others in the queue: no recipient gets the message, however often it is sent", async (t) => {
   const { peer, sessions } = await startInlineFlow(t, {}, { config: { timeouts: { inline: "1h" } } });
   const client = await greeted(sessions);
   for (const error of [new SpoolFull("full"), new SpoolUnavailable("the disk is gone")]) {
@@ -308,7 +308,7 @@ test("storage that failed before the dot, with others in the queue: nobody gets 
     const sent = await send(client, ["<a@example.com>", "<friend@elsewhere.example>"]);
     assert.match(sent.dot ?? "", error instanceof SpoolFull ? /^452 4\.3\.1 / : /^451 4\.3\.0 /);
   }
-  await waitFor("the far connections to end", () => peer.open === 0);
+  await waitFor("the remote connections to end", () => peer.open === 0);
   assert.equal(peer.received.length, 0);
   assert.equal(sessions.accepted.length, 0);
   assert.equal(sessions.openDrafts, 0);
@@ -322,7 +322,7 @@ test("the record that is stored for the rest must be stored: a commit that fails
   assert.equal(sessions.accepted.length, 0);
 });
 
-test("the far server gets nothing to its end that we refuse: a bare newline, a message too large for us", async (t) => {
+test("the remote server never gets the whole of a message that we refuse: a bare newline, a message too large for us", async (t) => {
   const { peer, sessions } = await startInlineFlow(
     t,
     {},
@@ -333,37 +333,37 @@ test("the far server gets nothing to its end that we refuse: a bare newline, a m
   assert.match(smuggled.dot ?? "", /^550 5\.6\.11 /);
   const large = await send(client, ["<a@example.com>"], `Subject: x\r\n\r\n${"x".repeat(3000)}\r\n`);
   assert.match(large.dot ?? "", /^552 5\.3\.4 /);
-  await waitFor("the far connections to end", () => peer.open === 0);
+  await waitFor("the remote connections to end", () => peer.open === 0);
   assert.equal(peer.received.length, 0);
   assert.equal(sessions.accepted.length, 0);
 });
 
-test("a client that goes away in the middle of its message leaves nothing behind", async (t) => {
+test("a client that disconnects in the middle of its message leaves nothing behind", async (t) => {
   const { peer, sessions } = await startInlineFlow(t);
   const client = await greeted(sessions);
   await client.command("MAIL FROM:<me@example.org>");
   await client.command("RCPT TO:<a@example.com>");
   await client.command("DATA");
   client.write("Subject: half\r\n\r\nof a mess");
-  await waitFor("DATA to reach the far server", () => peer.commands.includes("1: DATA"));
+  await waitFor("DATA to reach the remote server", () => peer.commands.includes("1: DATA"));
   client.close();
-  await waitFor("the far connection to end", () => peer.open === 0);
+  await waitFor("the remote connection to end", () => peer.open === 0);
   assert.equal(peer.received.length, 0);
   assert.equal(sessions.openDrafts, 0);
 });
 
-test("a client that goes away while the far server is asked about its recipient leaves nothing behind", async (t) => {
+test("a client that disconnects while the remote server is asked about its recipient leaves nothing behind", async (t) => {
   const { peer, sessions } = await startInlineFlow(t, { script: { rcpt: once(hang) } });
   const client = await greeted(sessions);
   await client.command("MAIL FROM:<me@example.org>");
   client.write("RCPT TO:<a@example.com>\r\n");
-  await waitFor("RCPT to reach the far server", () => peer.commands.some((line) => line.includes("RCPT")));
+  await waitFor("RCPT to reach the remote server", () => peer.commands.some((line) => line.includes("RCPT")));
   client.close();
-  await waitFor("the far connection to end", () => peer.open === 0);
+  await waitFor("the remote connection to end", () => peer.open === 0);
   await waitFor("the session to end", () => sessions.sessions.active === 0);
 });
 
-/** The far server has the whole message, and says nothing to its dot until `say` is called. */
+/** The remote server has the whole message, and does not reply to its dot until `say` is called. */
 async function untilRemoteHasMessage(t: TestContext) {
   let answer: ((reply: string) => void) | undefined;
   const { peer, sessions } = await startInlineFlow(t, {
@@ -385,13 +385,13 @@ async function untilRemoteHasMessage(t: TestContext) {
 
 for (const isReset of [true, false]) {
   const name = isReset
-    ? "a client that is gone while the far server says 451 keeps its message: it is not queued as well"
-    : "a client that only says no more hears that its message is queued after a 451";
+    ? "a client that disconnects before the remote server's 451 keeps its message: it is not queued as well"
+    : "a client that only closes its side gets the reply that its message is queued after a 451";
   test(name, async (t) => {
     const { sessions, client, say } = await untilRemoteHasMessage(t);
     if (isReset) {
       client.socket.resetAndDestroy();
-      await waitFor("the session to notice", () => sessions.closedSockets === 1);
+      await waitFor("the session to see it", () => sessions.closedSockets === 1);
     } else client.socket.end();
     say("451 4.3.0 later");
     if (isReset) {
@@ -408,7 +408,7 @@ for (const isReset of [true, false]) {
 test("a client that is gone before its 250: delivered all the same, and logged as unheard", async (t) => {
   const { peer, sessions, client, say } = await untilRemoteHasMessage(t);
   client.socket.resetAndDestroy();
-  await waitFor("the session to notice", () => sessions.closedSockets === 1);
+  await waitFor("the session to see it", () => sessions.closedSockets === 1);
   say("250 2.0.0 taken");
   const accepted = await waitFor("the log line", () =>
     sessions.log.find(({ event }) => event === "message.accepted"),
@@ -418,7 +418,7 @@ test("a client that is gone before its 250: delivered all the same, and logged a
   assert.equal(sessions.accepted.length, 0);
 });
 
-test("SUCCESS that the far server does not report: recorded as delivered, and a report is asked for (RFC 3461 §5.2)", async (t) => {
+test("SUCCESS that the remote server does not report: recorded as delivered, and a report is published (RFC 3461 §5.2)", async (t) => {
   const { sessions } = await startInlineFlow(t, {
     extensions: usualExtensions.filter((word) => word !== "DSN"),
     script: { message: once("250 2.0.0 taken") },
@@ -428,7 +428,7 @@ test("SUCCESS that the far server does not report: recorded as delivered, and a 
   assert.equal(sent.dot, "250 2.0.0 taken");
   const [record] = sessions.accepted;
   assert.deepEqual(record?.meta.envelope.recipients, [{ address: "a@example.com", notify: ["SUCCESS"] }]);
-  // It is in no part, and settled by the record itself: nothing can try it again.
+  // It is in no recipient group, and settled by the record itself: nothing can try it again.
   assert.deepEqual(record?.meta.parts, []);
   assert.deepEqual(record?.settles?.recipients, [0]);
   assert.equal(record?.settles?.state.kind, "delivered");
@@ -436,7 +436,7 @@ test("SUCCESS that the far server does not report: recorded as delivered, and a 
   const [report] = sessions.successReports;
   assert.equal(report?.kind, "delivered");
   assert.equal(report?.id, record?.meta.id);
-  // The null sender is never told (RFC 5321 §4.5.5).
+  // The null sender gets no report (RFC 5321 §4.5.5).
   await send(client, ["<a@example.com> NOTIFY=SUCCESS"], message, "<>");
   assert.equal(sessions.successReports.length, 1);
 });
@@ -450,7 +450,7 @@ test("SUCCESS through a domain's server that passes the mail on and does not rep
   );
   destination.port = peer.port;
   await send(await greeted(sessions), ["<friend@elsewhere.example> NOTIFY=SUCCESS"]);
-  // RFC 3461 §5.2.2 (a): nothing of it to a server that does not offer DSN.
+  // RFC 3461 §5.2.2 (a): a server that does not offer DSN gets no NOTIFY.
   assert.deepEqual(peer.received[0]?.to, [{ address: "friend@elsewhere.example", parameters: [] }]);
   assert.deepEqual(
     sessions.successReports.map(({ kind }) => kind),
@@ -458,7 +458,7 @@ test("SUCCESS through a domain's server that passes the mail on and does not rep
   );
 });
 
-test("SUCCESS beside somebody who is queued: one record for both, one report", async (t) => {
+test("SUCCESS beside a queued recipient: one record for both, one report", async (t) => {
   const { sessions } = await startInlineFlow(t, { extensions: ["PIPELINING"] });
   await send(await greeted(sessions), ["<a@example.com> NOTIFY=SUCCESS", "<friend@elsewhere.example>"]);
   const [record] = sessions.accepted;
@@ -472,7 +472,7 @@ test("SUCCESS beside somebody who is queued: one record for both, one report", a
   assert.ok(report?.kind === "delivered" && report.recipients[0]?.recipient === 1);
 });
 
-test("a server without pipelining is spoken to step by step", async (t) => {
+test("a server without PIPELINING gets one command at a time", async (t) => {
   const { peer, sessions } = await startInlineFlow(t, { extensions: [] });
   const sent = await send(await greeted(sessions), ["<a@example.com>", "<b@example.com>"]);
   assert.match(sent.dot ?? "", /^250 2\.0\.0 queued/);

@@ -13,7 +13,7 @@ import { waitFor } from "../support/wait-for.ts";
 
 const events = (log: Record<string, unknown>[]) => log.map(({ event }) => event).filter(Boolean);
 
-test("the far server's 250 to the dot is the client's, and nothing is stored", async (t) => {
+test("the remote server's 250 to the dot is the client's, and nothing is stored", async (t) => {
   const { peer, sessions } = await startInlineFlow(t, {
     script: { message: () => "250 2.6.0 taken as 4711" },
   });
@@ -34,14 +34,14 @@ test("the far server's 250 to the dot is the client's, and nothing is stored", a
   assert.equal(delivered?.reply, "250 2.6.0 taken as 4711");
 });
 
-test("a far server that takes no mail at all, 521 in its greeting: the client hears 556 at RCPT (RFC 7504 §4)", async (t) => {
+test("a remote server that takes no mail at all, 521 in its greeting: the client gets 556 at RCPT (RFC 7504 §4)", async (t) => {
   const { sessions } = await startInlineFlow(t, { script: { connect: () => "521 5.3.2 no mail here" } });
   const client = await greeted(sessions);
   await client.command("MAIL FROM:<me@example.org>");
   assert.equal(await client.command("RCPT TO:<bob@example.com>"), "556 5.3.2 no mail here");
 });
 
-test("our Received field stands before the message, which arrives octet for octet", async (t) => {
+test("our Received field comes before the message, which arrives octet for octet", async (t) => {
   const { peer, sessions } = await startInlineFlow(t);
   const client = await greeted(sessions);
   await send(client, ["<bob@example.com>"]);
@@ -58,7 +58,7 @@ test("our Received field stands before the message, which arrives octet for octe
   assert.doesNotMatch(second ?? "", /for </);
 });
 
-test("with hide the far server hears the client's name and gets no Received field", async (t) => {
+test("with hide the remote server gets the client's name and no Received field", async (t) => {
   const { peer, sessions } = await startInlineFlow(t, {}, { entry: { hide: true } });
   await send(await greeted(sessions), ["<bob@example.com>"]);
   assert.equal(peer.received[0]?.helo, "client.example");
@@ -78,7 +78,7 @@ test("a large message passes while it comes, whole and unchanged", async (t) => 
   assert.equal(sessions.accepted.length, 0);
 });
 
-test("the far server's 5xx at RCPT is the client's, with its code, status and text, and for that recipient alone", async (t) => {
+test("the remote server's 5xx at RCPT is the client's, with its code, status and text, and for that recipient alone", async (t) => {
   const { peer, sessions } = await startInlineFlow(t, {
     script: {
       rcpt: (address) =>
@@ -97,14 +97,14 @@ test("the far server's 5xx at RCPT is the client's, with its code, status and te
 test("when every recipient was refused, so is DATA", async (t) => {
   const { peer, sessions } = await startInlineFlow(t, { script: { rcpt: () => "550 gone" } });
   const sent = await send(await greeted(sessions), ["<a@example.com>", "<b@example.com>"]);
-  // RFC 2034 §4: a status where the far server gave none.
+  // RFC 2034 §4: a status where the remote server gave none.
   assert.deepEqual(sent.rcpt, ["550 5.0.0 gone", "550 5.0.0 gone"]);
   assert.match(sent.data, /^554 5\.5\.1 /);
   assert.equal(peer.received.length, 0);
   assert.equal(sessions.openDrafts, 0);
 });
 
-test("a sender that the far server refuses is refused at RCPT", async (t) => {
+test("a sender that the remote server refuses is refused at RCPT", async (t) => {
   const { sessions } = await startInlineFlow(t, { script: { mail: () => "553 5.1.8 no such sender" } });
   const sent = await send(await greeted(sessions), ["<a@example.com>", "<b@example.com>"]);
   assert.deepEqual(sent.rcpt, ["553 5.1.8 no such sender", "553 5.1.8 no such sender"]);
@@ -115,7 +115,7 @@ for (const [stage, script] of [
   ["the first octets", { body: () => thenClose("554 5.7.1 no spam") }],
   ["the dot", { message: () => "554 5.7.1 no spam" }],
 ] as const) {
-  test(`the far server's 5xx to ${stage} is the client's reply to its dot`, async (t) => {
+  test(`the remote server's 5xx to ${stage} is the client's reply to its dot`, async (t) => {
     const { peer, sessions } = await startInlineFlow(t, { script });
     const sent = await send(await greeted(sessions), ["<a@example.com>", "<b@example.com>"]);
     assert.equal(sent.dot, "554 5.7.1 no spam");
@@ -127,7 +127,7 @@ for (const [stage, script] of [
   });
 }
 
-test("a message that is too large for the far server is refused with 552, by its declared size or by its own", async (t) => {
+test("a message that is too large for the remote server is refused with 552, by its declared size or by its own", async (t) => {
   const { sessions } = await startInlineFlow(t, { extensions: ["PIPELINING", "SIZE 1000"] });
   const client = await greeted(sessions);
   assert.match(await client.command("MAIL FROM:<me@example.org> SIZE=5000"), /^250 /);
@@ -138,7 +138,7 @@ test("a message that is too large for the far server is refused with 552, by its
   assert.equal(sessions.accepted.length, 0);
 });
 
-test("8-bit content that was declared is refused where the far server does not take it, once it is there (RFC 6152 §3)", async (t) => {
+test("8-bit content that was declared is refused where the remote server does not take it, once it is there (RFC 6152 §3)", async (t) => {
   const { peer, sessions } = await startInlineFlow(t, { extensions: ["PIPELINING"] });
   const client = await greeted(sessions);
   const mail = "<me@example.org> BODY=8BITMIME";
@@ -149,7 +149,7 @@ test("8-bit content that was declared is refused where the far server does not t
   assert.equal(peer.received.length, 1);
 });
 
-test("an international recipient is refused where the far server has no SMTPUTF8; who else may need it is queued", async (t) => {
+test("an international recipient is refused where the remote server has no SMTPUTF8; a recipient that another server may take is queued", async (t) => {
   const { sessions } = await startInlineFlow(t, {
     extensions: usualExtensions.filter((word) => word !== "SMTPUTF8"),
   });
@@ -162,7 +162,7 @@ test("an international recipient is refused where the far server has no SMTPUTF8
   assert.deepEqual(queuedRecipients(sessions), ["bob@example.com"]);
 });
 
-test("what the client said with MAIL and RCPT goes on to a server that offers it", async (t) => {
+test("parameters of the client's MAIL and RCPT pass on to a server that offers them", async (t) => {
   const { peer, sessions } = await startInlineFlow(t);
   const mail = "<me@example.org> SIZE=100 BODY=8BITMIME RET=HDRS ENVID=QQ1";
   await send(
@@ -196,19 +196,19 @@ test("a pipelining client gets its replies in order", async (t) => {
   assert.deepEqual(deliveredRecipients(peer), ["a@example.com", "b@example.com"]);
 });
 
-test("client sessions one after another share one connection to the far server", async (t) => {
+test("client sessions one after another share one connection to the remote server", async (t) => {
   const { peer, sessions } = await startInlineFlow(t);
   for (let i = 0; i < 3; i++) {
     const client = await greeted(sessions);
     await send(client, [`<u${i}@example.com>`]);
     await client.command("QUIT");
   }
-  // One that gave up after RCPT leaves the connection in order.
+  // A client that gave up after RCPT leaves the connection in order.
   const client = await greeted(sessions);
   await client.command("MAIL FROM:<me@example.org>");
   await client.command("RCPT TO:<gone@example.com>");
   await client.command("RSET");
-  await waitFor("RSET to reach the far server", () => peer.commands.includes("1: RSET"));
+  await waitFor("RSET to reach the remote server", () => peer.commands.includes("1: RSET"));
   await send(client, ["<last@example.com>"]);
   assert.equal(peer.connections, 1);
   assert.deepEqual(deliveredRecipients(peer), [
@@ -238,7 +238,7 @@ test("mail that an operator holds is queued", async (t) => {
   assert.deepEqual(deliveredRecipients(peer), ["bob@example.com"]);
 });
 
-test("what the client sends on through a domain's server goes inline to that server (domain-server)", async (t) => {
+test("mail that the client relays through a domain's server goes inline to that server (domain-server)", async (t) => {
   const destination = { address: "127.0.0.1", port: 0 };
   const { peer, sessions } = await startInlineFlow(
     t,

@@ -9,7 +9,7 @@ import { waitFor } from "../support/wait-for.ts";
 let isBusy = false;
 /** Greylisted once each. */
 const known = new Set<string>();
-/** The far server says nothing to the dot until these are called. */
+/** The remote server does not reply to the dot until these are called. */
 let answers: ((reply: string) => void)[] | undefined;
 let peer: SmtpPeer;
 let elsewhere: SmtpPeer;
@@ -51,7 +51,7 @@ async function client(): Promise<SmtpClient> {
 const copiesOf = (address: string) =>
   peer.received.filter(({ to }) => to.some((recipient) => recipient.address === address)).length;
 
-test("inline: the far 250 and the far 550 are the client's, and the queue stays empty", async () => {
+test("inline: the remote 250 and the remote 550 are the client's, and the queue stays empty", async () => {
   const connected = await client();
   // The hold rules are known a moment after the start; until then mail is queued.
   await waitFor("inline delivery", async () => {
@@ -66,7 +66,7 @@ test("inline: the far 250 and the far 550 are the client's, and the queue stays 
   assert.equal(copiesOf("a@example.com"), 1);
 });
 
-test("what the far server could not take inline is delivered by the queue, once", async () => {
+test("mail that the remote server could not take inline is delivered by the queue, once", async () => {
   isBusy = true;
   const connected = await client();
   const sent = await send(connected, ["<later@example.com>"]);
@@ -81,7 +81,7 @@ test("what the far server could not take inline is delivered by the queue, once"
   assert.equal(copiesOf("later@example.com"), 1);
 });
 
-test("NOTIFY=SUCCESS: delivered inline once, and the sender is told", async () => {
+test("NOTIFY=SUCCESS: delivered inline once, and the sender gets a report", async () => {
   const connected = await client();
   const sent = await send(
     connected,
@@ -101,14 +101,14 @@ test("NOTIFY=SUCCESS: delivered inline once, and the sender is told", async () =
   assert.equal(copiesOf("s@example.com"), 1);
 });
 
-test("the ingress is killed when the far server has the message and has not answered: no 250, so the client sends it again", async () => {
+test("the ingress is killed when the remote server has the message and has not answered: no 250, so the client sends it again", async () => {
   const connected = await client();
   for (const line of ["MAIL FROM:<me@example.org>", "RCPT TO:<killed@example.com>", "DATA"])
     assert.match(await connected.command(line), /^[23]/);
   const waiting: NonNullable<typeof answers> = [];
   answers = waiting;
   connected.write(`${message}.\r\n`);
-  await waitFor("the message to reach the far server", () => waiting.length === 1);
+  await waitFor("the message to reach the remote server", () => waiting.length === 1);
   gateway.kill("ingress");
   assert.equal(await connected.untilClosed(), "");
   answers = undefined;
@@ -121,9 +121,9 @@ test("the ingress is killed when the far server has the message and has not answ
   assert.equal(copiesOf("killed@example.com"), 2);
 });
 
-test("the ingress is killed while clients deliver inline and by the queue: who got 250 has arrived", async () => {
-  const arrived = () => peer.received.filter(({ to }) => /^(grey|crowd)/.test(to[0]?.address ?? "")).length;
-  const waiting = Array.from({ length: 60 }, (_, n) => `${n % 3 === 0 ? "grey" : "crowd"}${n}@example.com`);
+test("the ingress is killed while clients deliver inline and by the queue: mail that got 250 has arrived", async () => {
+  const arrived = () => peer.received.filter(({ to }) => /^(grey|plain)/.test(to[0]?.address ?? "")).length;
+  const waiting = Array.from({ length: 60 }, (_, n) => `${n % 3 === 0 ? "grey" : "plain"}${n}@example.com`);
   const accepted: string[] = [];
   /** Sends each until it gets its 250. */
   const oneClient = async (): Promise<void> => {
@@ -147,7 +147,7 @@ test("the ingress is killed while clients deliver inline and by the queue: who g
   assert.equal(accepted.length, 60);
   await waitFor("all to arrive", () => accepted.every((to) => copiesOf(to) > 0));
   await waitFor("the queue to be empty", async () => (await gateway.queue()).length === 0);
-  // Only what was under way with the six clients may have come twice.
+  // Only messages that the six clients were sending may have come twice.
   assert.ok(arrived() <= 60 + 6, `${arrived()} copies of 60 messages`);
 });
 

@@ -17,7 +17,7 @@ function randomFrom(start: number): () => number {
   };
 }
 
-test("whatever the far server does: who got 250 is delivered or in the spool, once; who did not is neither", async (t) => {
+test("whatever the remote server does: a recipient that got 250 is delivered or in the spool, once; one that did not is neither", async (t) => {
   t.diagnostic(`seed ${seed}`);
   const random = randomFrom(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
@@ -38,7 +38,7 @@ test("whatever the far server does: who got 250 is delivered or in the spool, on
     t,
     {
       script: {
-        // A server that says nothing is left alone for a while: nothing more would go inline.
+        // A server that does not answer is not tried for a while: nothing more would go inline.
         connect: () => (random() < share ? pick(refusals) : undefined),
         ehlo: maybe,
         mail: maybe,
@@ -100,7 +100,7 @@ test("whatever the far server does: who got 250 is delivered or in the spool, on
   assert.ok(queuedRecipients(sessions).length > 0);
   for (const address of promised) assert.equal(copies.get(address), 1, `${address}, seed ${seed}`);
   for (const address of refused) assert.equal(copies.get(address), undefined, `${address}, seed ${seed}`);
-  // Without a reply to the dot nobody is believed to have it: the queue tries again.
+  // Without a reply to the dot no recipient counts as delivered: the queue tries again.
   for (const address of uncertain) assert.ok(queuedRecipients(sessions).includes(address), address);
   assert.equal(sessions.openDrafts, 0);
 });

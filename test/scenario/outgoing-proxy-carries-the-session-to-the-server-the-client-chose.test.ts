@@ -46,7 +46,7 @@ test("with permit the session reaches the server that the client named, unchange
   assert.equal(gateway.drafts, 0);
 });
 
-test("the log tells the session: opened, classified, its transaction, its end", async (t) => {
+test("the log shows the session: opened, classified, its transaction, its end", async (t) => {
   const { gateway, server } = await behindGateway(t);
   const client = await gateway.connect(server);
   await client.reply();
@@ -176,7 +176,7 @@ test("with insist the same client is greeted by the gateway, and the server sees
   assert.equal(server.connections, 0);
 });
 
-test("with the server down the client's connection is dropped without a word, and nothing is queued", async (t) => {
+test("with the server down the client's connection is dropped without a reply, and nothing is queued", async (t) => {
   const { gateway, server } = await behindGateway(t);
   await server.stop();
   const client = await gateway.connect(server);
@@ -186,7 +186,7 @@ test("with the server down the client's connection is dropped without a word, an
   assert.equal(gateway.drafts, 0);
 });
 
-test("with the server down and on_failure: 421 the client hears that first", async (t) => {
+test("with the server down and on_failure: 421 the client gets 421 first", async (t) => {
   const { gateway, server } = await behindGateway(t, { on_failure: "421" });
   await server.stop();
   const client = await gateway.connect(server);

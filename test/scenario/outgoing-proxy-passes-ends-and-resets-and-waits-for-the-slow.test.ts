@@ -56,7 +56,7 @@ test("a server that closes in the middle of the data: the client is dropped, the
   assert.equal(ends.gateway.drafts, 0);
 });
 
-test("with on_failure: 421 the client hears that the server went away", async (t) => {
+test("with on_failure: 421 the client gets 421 when the server goes away", async (t) => {
   const ends = await joined(t, { on_failure: "421" });
   ends.client.write("EHLO a\r\n");
   await waitFor("it arrives", () => ends.remote.text !== "");
@@ -64,7 +64,7 @@ test("with on_failure: 421 the client hears that the server went away", async (t
   assert.match(await ends.client.untilClosed(), /^421 4\.4\.1 [^\r\n]+\r\n$/);
 });
 
-test("with on_failure: 421 nothing is said into the middle of a reply, after QUIT, or after the server's own 421", async (t) => {
+test("with on_failure: 421 the gateway sends nothing in the middle of a reply, after QUIT, or after the server's own 421", async (t) => {
   const half = await joined(t, { on_failure: "421" });
   half.remote.socket.end("250-half a reply\r\n");
   assert.equal(await half.client.untilClosed(), "250-half a reply\r\n");
@@ -78,7 +78,7 @@ test("with on_failure: 421 nothing is said into the middle of a reply, after QUI
   assert.equal(await own.client.untilClosed(), "421 4.3.2 going down\r\n");
 });
 
-test("a client that resets: the server's connection is reset, and never sees the end of a message", async (t) => {
+test("a client that resets: the server's connection is reset, and the server never sees the end of a message", async (t) => {
   const ends = await joined(t);
   await intoData(ends);
   ends.client.write("half a message\r\n");
@@ -111,7 +111,7 @@ test("a client that closes its side still gets the replies", async (t) => {
   await waitFor("the session ends", () => ends.gateway.events("session.close").length === 1);
 });
 
-test("what a client sent before it closed waits for the reply that says what it is", async (t) => {
+test("octets that a client sent before it closed wait for the reply that decides what they are", async (t) => {
   const { client, remote } = await joined(t);
   client.socket.allowHalfOpen = true;
   client.socket.end("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nearly data\r\n.\r\nQUIT\r\n");
@@ -125,7 +125,7 @@ test("what a client sent before it closed waits for the reply that says what it 
     assert.equal((await client.reply()).slice(0, 3), code);
 });
 
-/** Writes in pieces, so that the socket can tell how many of them have gone. */
+/** Writes in pieces, so that the socket knows how many of them have gone. */
 function pour(socket: net.Socket, octets: Buffer): void {
   for (let at = 0; at < octets.length; at += 65_536) socket.write(octets.subarray(at, at + 65_536));
 }
@@ -133,7 +133,7 @@ function pour(socket: net.Socket, octets: Buffer): void {
 /** Waits until nothing has moved for a while; @returns octets that have not gone. */
 async function waitUntilStuck(socket: net.Socket): Promise<number> {
   let before = -1;
-  return waitFor("the way is full", async () => {
+  return waitFor("all buffers to be full", async () => {
     before = socket.writableLength;
     await new Promise((resolve) => setTimeout(resolve, 300));
     return before === socket.writableLength && { left: before };
@@ -186,13 +186,13 @@ test("STARTTLS that is passed is the client's and the server's own, with that se
   });
   socket.write(proxyV1(someClient, server));
   const say = async (connection: net.Socket, text: string, answer: RegExp) => {
-    let heard = "";
+    let received = "";
     const listen = (chunk: Buffer) => {
-      heard += chunk;
+      received += chunk;
     };
     connection.on("data", listen);
     if (text !== "") connection.write(text);
-    await waitFor(String(answer), () => answer.test(heard));
+    await waitFor(String(answer), () => answer.test(received));
     connection.off("data", listen);
   };
   await say(socket, "", /^220 /);
@@ -214,7 +214,7 @@ test("STARTTLS that is passed is the client's and the server's own, with that se
   assert.deepEqual(gateway.events("proxy.transaction"), []);
 });
 
-test("a gateway that stops lets a transaction finish, and ends what is idle with 421", async (t) => {
+test("a gateway that stops lets a transaction finish, and ends idle sessions with 421", async (t) => {
   const ends = await joined(t);
   const idle = await ends.gateway.connect(ends.server);
   const remote = await ends.server.next();
@@ -235,7 +235,7 @@ test("a gateway that stops lets a transaction finish, and ends what is idle with
   await assert.rejects(SmtpClient.connect(ends.gateway.port()), /ECONNREFUSED/);
 });
 
-test("a gateway that stops cuts what has not finished within its grace time", async (t) => {
+test("a gateway that stops cuts sessions that are not finished within its grace time", async (t) => {
   const ends = await joined(t);
   await intoData(ends);
   await ends.gateway.close(50);

@@ -42,7 +42,7 @@ test("each command has its reply and its enhanced status", async (t) => {
     assert.match(await client.command(command), reply, command);
 });
 
-test("a session ends politely", async (t) => {
+test("a session ends after QUIT", async (t) => {
   const gateway = await startQueuedSessions();
   t.after(() => gateway.close());
   const client = await gateway.connect();
@@ -50,7 +50,7 @@ test("a session ends politely", async (t) => {
   assert.equal(await client.untilClosed(), "");
 });
 
-test("EHLO advertises what is honoured and nothing else", async (t) => {
+test("EHLO offers what is honoured and nothing else", async (t) => {
   const gateway = await startQueuedSessions({ config: { limits: { message: "1MB" } } });
   t.after(() => gateway.close());
   const client = await gateway.connect();
@@ -65,7 +65,7 @@ test("EHLO advertises what is honoured and nothing else", async (t) => {
   ]);
 });
 
-test("strangers reach protected domains and nobody else", async (t) => {
+test("unknown clients reach protected domains and no others", async (t) => {
   const gateway = await startQueuedSessions({
     config: { protected: [protectedDomain] },
     client: "198.51.100.7",
@@ -166,7 +166,7 @@ test("commands that move no mail count when there are too many", async (t) => {
   assert.match(said.at(-1) ?? "", /^421 4\.7\.0 /);
 });
 
-test("a stranger who looks for an open relay is sent away", async (t) => {
+test("a client that looks for an open relay is disconnected", async (t) => {
   const gateway = await startQueuedSessions({ client: "198.51.100.7" });
   t.after(() => gateway.close());
   const client = await gateway.connect();
@@ -235,7 +235,7 @@ test("commands and data cut at every octet do the same", async (t) => {
   assert.equal(gateway.accepted[0]?.body, "Subject: x\r\n\r\n.x\r\n");
 });
 
-test("a client that closes its side still hears the reply", async (t) => {
+test("a client that closes its side still gets the reply", async (t) => {
   const gateway = await startQueuedSessions();
   t.after(() => gateway.close());
   const client = await gateway.connect();

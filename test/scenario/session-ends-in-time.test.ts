@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { openData, startQueuedSessions } from "../support/queued-sessions.ts";
 import { waitFor } from "../support/wait-for.ts";
 
-test("a client that says nothing hears 421 4.4.2", async (t) => {
+test("a client that sends nothing gets 421 4.4.2", async (t) => {
   const gateway = await startQueuedSessions({ config: { timeouts: { client: "100ms" } } });
   t.after(() => gateway.close());
   const idle = await gateway.connect();
@@ -49,7 +49,7 @@ test("a message that trickles in is broken off", async (t) => {
   const send = async (text: string): Promise<void> => {
     const before = taken;
     client.write(text);
-    await waitFor("the octets to be taken", () => taken === before + text.length);
+    await waitFor("the octets to be read", () => taken === before + text.length);
   };
   await send(`${"x".repeat(6000)}\r\n`);
   nowMs += 5 * 60_000;
@@ -82,7 +82,7 @@ test("closing ends idle sessions at once and the others after their transaction"
   await closed;
 });
 
-test("what is not done within the grace time is cut off", async (t) => {
+test("sessions that are not done within the grace time are cut", async (t) => {
   const gateway = await startQueuedSessions();
   t.after(() => gateway.close());
   const client = await gateway.connect();
@@ -108,7 +108,7 @@ test("a client that does not close its side after QUIT is not waited for", async
   assert.equal(gateway.log.find(({ event }) => event === "session.close")?.endedBy, "221 2.0.0");
 });
 
-test("a client that never reads is not read from for ever", async (t) => {
+test("a client that never reads is not read without end", async (t) => {
   const gateway = await startQueuedSessions();
   t.after(() => gateway.close());
   const client = await gateway.connect();
@@ -134,7 +134,7 @@ test("a client that never reads is not read from for ever", async (t) => {
   assert.equal(gateway.sessions.active, 1);
 });
 
-test("a mistake of ours ends the session that met it, and no other", async (t) => {
+test("a fault of ours ends its own session, and no other", async (t) => {
   let broken = false;
   const gateway = await startQueuedSessions({
     now: () => {

@@ -36,7 +36,7 @@ test("250 waits for the commit", async (t) => {
   assert.equal(gateway.published.length, 1);
 });
 
-test("a message whose client goes away before the 250 stays accepted", async (t) => {
+test("a message whose client disconnects before the 250 stays accepted", async (t) => {
   const gateway = await startQueuedSessions();
   t.after(() => gateway.close());
   const commit = gate();
@@ -120,7 +120,7 @@ test("a client is not read from while the storage asks to wait", async (t) => {
   assert.equal(gateway.accepted[0]?.body.length, message.length);
 });
 
-test("a commit that does not return is answered 451, and taken back when it does after all", async (t) => {
+test("a commit that does not return is answered 451, and its copy is removed when it returns after all", async (t) => {
   const gateway = await startQueuedSessions({ storageDeadlineMs: 50 });
   t.after(() => gateway.close());
   const commit = gate();

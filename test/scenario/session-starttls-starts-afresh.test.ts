@@ -73,10 +73,10 @@ test("mail comes over TLS, and Received says so", async (t) => {
   socket.destroy();
   await waitFor("the session to end", () => gateway.sessions.active === 0);
   assert.equal(gateway.log.find(({ event }) => event === "session.close")?.tls, "TLSv1.3");
-  await waitFor("the listener to hear of the end", () => gateway.closedSockets === 1);
+  await waitFor("the listener to see the end", () => gateway.closedSockets === 1);
 });
 
-test("REQUIRETLS is offered under TLS, and stays with the message; it comes before the header's TLS-Required (RFC 8689 §2, §4.1)", async (t) => {
+test("REQUIRETLS is offered under TLS, and stays with the message; it takes precedence over the header's TLS-Required (RFC 8689 §2, §4.1)", async (t) => {
   const gateway = await startTlsGateway(t);
   const plain = await gateway.connect();
   assert.doesNotMatch(await plain.command("EHLO client.example"), /REQUIRETLS/);
@@ -110,7 +110,7 @@ test("the certificate is the one of the name that the client asks for", async (t
   }
 });
 
-test("nothing below TLS 1.2 is spoken", async (t) => {
+test("nothing below TLS 1.2 is negotiated", async (t) => {
   const gateway = await startTlsGateway(t);
   const old = await gateway.connect();
   await old.command("EHLO client.example");

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { openData, startQueuedSessions } from "../support/queued-sessions.ts";
 import { waitFor } from "../support/wait-for.ts";
 
-test("envelope, body and Received are what the client said and what is true", async (t) => {
+test("envelope and body are what the client sent, and Received is true", async (t) => {
   const gateway = await startQueuedSessions({
     client: "2001:db8::7",
     config: { relay: { clients: ["::/0"] } },
@@ -80,7 +80,11 @@ test("recipients of one next hop share a job, the same recipient is kept once", 
     [0, 2],
     [1, 3],
   ]);
-  assert.match(message?.meta.received ?? "", /with SMTP id \w+;\r\n/, "nobody is named, and HELO is SMTP");
+  assert.match(
+    message?.meta.received ?? "",
+    /with SMTP id \w+;\r\n/,
+    "no recipient is named, and HELO is SMTP",
+  );
 });
 
 test("one session carries many messages", async (t) => {
@@ -115,7 +119,7 @@ test("a message over the limit is read to its end and refused", async (t) => {
   assert.equal(gateway.openDrafts, 0);
 });
 
-test("a message absurdly over the limit ends the session", async (t) => {
+test("a message very far over the limit ends the session", async (t) => {
   const gateway = await startQueuedSessions({ config: { limits: { message: "1KB" } } });
   t.after(() => gateway.close());
   const client = await gateway.connect();
@@ -127,7 +131,7 @@ test("a message absurdly over the limit ends the session", async (t) => {
   assert.equal(gateway.openDrafts, 0);
 });
 
-test("a message that goes round in circles is refused", async (t) => {
+test("a message that loops is refused", async (t) => {
   const gateway = await startQueuedSessions({ config: { limits: { hops: 3 } } });
   t.after(() => gateway.close());
   const client = await gateway.connect();
@@ -200,7 +204,7 @@ test("NUL is refused where newlines are normalised, too", async (t) => {
   assert.match(await client.reply(), /^550 5\.6\.11 /);
 });
 
-test("a client that goes away in the middle leaves nothing behind", async (t) => {
+test("a client that disconnects in the middle leaves nothing behind", async (t) => {
   const gateway = await startQueuedSessions();
   t.after(() => gateway.close());
   const client = await gateway.connect();

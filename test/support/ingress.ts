@@ -1,4 +1,4 @@
-/** An ingress for tests, with its log kept and a spool that only says whether it was asked. The test closes it. */
+/** An ingress for tests, with its log kept and a spool that only counts drafts. The test closes it. */
 import { type RunningIngress, startIngress } from "../../services/ingress/ingress.ts";
 
 import type { Limiter } from "../../shared/limits/limiter.ts";
@@ -17,7 +17,7 @@ export interface TestIngress extends RunningIngress {
   log: LogLine[];
   /** Lines with this event name so far. */
   events(name: string): LogLine[];
-  /** Messages that somebody tried to queue. */
+  /** Messages that were to be queued. */
   readonly drafts: number;
   port(listener?: string): number;
   /** Connects through the transparent listener as `client`, meaning `server`. */

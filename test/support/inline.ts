@@ -71,7 +71,7 @@ export async function greeted(sessions: QueuedSessions): Promise<SmtpClient> {
   return client;
 }
 
-/** Whom the spool's records are still to be delivered to. */
+/** Recipients that the spool's records are still to be delivered to. */
 export function queuedRecipients({ accepted }: QueuedSessions): string[] {
   return accepted.flatMap(({ meta }) =>
     meta.parts.flat().map((index) => meta.envelope.recipients[index]?.address ?? "?"),

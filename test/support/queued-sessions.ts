@@ -1,4 +1,4 @@
-/** Queued sessions on a port of their own, over a spool in memory that fails when told to. The test closes them. */
+/** Queued sessions on a port of their own, over a spool in memory that fails on demand. The test closes them. */
 import net from "node:net";
 import type { z } from "zod";
 import type { InlineDeps } from "../../services/ingress/inline/inline.ts";
@@ -44,7 +44,7 @@ export interface QueuedSessions {
   successReports: BounceJob[];
   /** Drafts that have neither been committed nor discarded. */
   readonly openDrafts: number;
-  /** Sockets whose "close" was heard by who accepted them. */
+  /** Sockets whose "close" reached the code that accepted them. */
   readonly closedSockets: number;
   /** The log so far. */
   log: Record<string, unknown>[];
@@ -55,7 +55,7 @@ export interface QueuedSessions {
 
 interface Given {
   config?: Partial<z.input<typeof configSchema>>;
-  /** The client's address as the session is told. */
+  /** The client's address as the session gets it. */
   client?: string;
   now?: () => number;
   storageDeadlineMs?: number;

@@ -3,9 +3,9 @@ import { test } from "node:test";
 import { DataScanner } from "../../../../services/ingress/message/data-scanner.ts";
 
 interface Scanned {
-  /** Of a message with bare newlines nothing is ever used: its body is not compared. */
+  /** The body of a message with bare newlines is never used, nor compared. */
   body: string;
-  /** What was left behind the end; `undefined` when the end did not come. */
+  /** The octets behind the end; `undefined` when the end did not come. */
   rest: string | undefined;
   bareNewline: boolean;
   nul: boolean;
@@ -130,7 +130,7 @@ test("a dot behind a normalised newline is text", () => {
   assert.equal(everyCut("a\n..b\n.c\r\n..d\r\n.\r\n", true).body, "a\r\n..b\r\n.c\r\n.d\r\n");
 });
 
-test("clean data is handed on without a copy", () => {
+test("clean data passes without a copy", () => {
   const chunk = Buffer.from("hello\r\nworld\r\n");
   const scanner = new DataScanner(false);
   assert.equal(scanner.push(chunk), -1);

@@ -33,7 +33,7 @@ test("spaces where none belong are tolerated", () => {
   });
 });
 
-test("MAIL is refused with the code that says why", () => {
+test("MAIL is refused with the code of the reason", () => {
   for (const [line, reply] of [
     ["MAIL", "501 5.5.4"],
     ["MAIL TO:<me@example.com>", "501 5.5.4"],
@@ -104,7 +104,7 @@ test("RCPT gives the recipient and its parameters", () => {
   });
 });
 
-test("RCPT is refused with the code that says why", () => {
+test("RCPT is refused with the code of the reason", () => {
   for (const [line, reply] of [
     ["RCPT", "501 5.5.4"],
     ["RCPT FROM:<a@example.com>", "501 5.5.4"],

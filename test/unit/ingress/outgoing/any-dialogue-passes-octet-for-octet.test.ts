@@ -14,30 +14,30 @@ import {
 const rules = { starttls: "pass", requireAuth: false, xclient: "pass" } as const;
 
 interface Talk {
-  clientSaid: Buffer;
-  serverHeard: Buffer;
-  serverSaid: Buffer;
-  clientHeard: Buffer;
+  clientSent: Buffer;
+  serverReceived: Buffer;
+  serverSent: Buffer;
+  clientReceived: Buffer;
   /** By the server. */
   happened: SeenTransaction[];
   /** By the dialogue. */
   seen: SeenTransaction[];
-  /** The client sent a NUL first of all after AUTH, as only a security layer does: the rest is not looked at. */
+  /** The client sent a NUL first of all after AUTH, as only a security layer does: the rest is not compared. */
   isOpaque: boolean;
 }
 
 /** Lets client and server talk through a dialogue, in pieces of random size that arrive in random order. */
 function talk(random: Random): Talk {
   const server = new ModelServer(random);
-  const said = { client: [] as Buffer[], server: [] as Buffer[] };
-  const heard = { client: [] as Buffer[], server: [] as Buffer[] };
+  const sent = { client: [] as Buffer[], server: [] as Buffer[] };
+  const received = { client: [] as Buffer[], server: [] as Buffer[] };
   const seen: SeenTransaction[] = [];
   const dialogue = new Dialogue(rules, {
     sendToServer(octets) {
-      heard.server.push(octets);
+      received.server.push(octets);
       server.take(octets);
     },
-    sendToClient: (octets) => heard.client.push(octets),
+    sendToClient: (octets) => received.client.push(octets),
     admitMail: () => true,
     heldInputRead() {},
     transactionEnded: (transaction) => seen.push(asSeen(transaction)),
@@ -62,21 +62,21 @@ function talk(random: Random): Talk {
     } else if (clientOut.length > 0 && (server.out.length === 0 || random() < 0.5)) {
       const { piece, rest } = cut(clientOut);
       clientOut = rest;
-      said.client.push(piece);
+      sent.client.push(piece);
       dialogue.fromClient(piece);
     } else if (server.out.length > 0) {
       const { piece, rest } = cut(server.out);
       server.out = rest;
-      said.server.push(piece);
+      sent.server.push(piece);
       dialogue.fromServer(piece);
     } else break;
   }
   dialogue.clientEnded();
   return {
-    clientSaid: Buffer.concat(said.client),
-    serverHeard: Buffer.concat(heard.server),
-    serverSaid: Buffer.concat(said.server),
-    clientHeard: Buffer.concat(heard.client),
+    clientSent: Buffer.concat(sent.client),
+    serverReceived: Buffer.concat(received.server),
+    serverSent: Buffer.concat(sent.server),
+    clientReceived: Buffer.concat(received.client),
     happened: server.transactions,
     seen,
     isOpaque: dialogue.isOpaque,
@@ -91,9 +91,11 @@ test("2,000 random dialogues, cut anywhere, pass octet for octet, and every tran
   let transactions = 0;
   let opaque = 0;
   for (let seed = 1; seed <= 2000; seed++) {
-    const { clientSaid, serverHeard, serverSaid, clientHeard, happened, seen, isOpaque } = talk(seeded(seed));
-    assert.ok(serverHeard.equals(clientSaid), `seed ${seed}: the server heard what the client said`);
-    assert.ok(clientHeard.equals(serverSaid), `seed ${seed}: the client heard what the server said`);
+    const { clientSent, serverReceived, serverSent, clientReceived, happened, seen, isOpaque } = talk(
+      seeded(seed),
+    );
+    assert.ok(serverReceived.equals(clientSent), `seed ${seed}: the server received what the client sent`);
+    assert.ok(clientReceived.equals(serverSent), `seed ${seed}: the client received what the server sent`);
     if (isOpaque) opaque++;
     else assert.deepEqual(seen, happened, `seed ${seed}: the transactions`);
     transactions += seen.length;

@@ -10,7 +10,7 @@ function opened(given: object = {}): Wire {
   return wire;
 }
 
-/** Answers of the limiter that the test gives when it likes. */
+/** Answers of the limiter, given by the test. */
 function laterAnswers(wire: Wire): ((isAdmitted: boolean) => Promise<void>)[] {
   const answers: ((isAdmitted: boolean) => Promise<void>)[] = [];
   wire.admitMail = () => {
@@ -42,7 +42,7 @@ test("while the answer is awaited nothing passes, wherever the line was cut", as
   }
 });
 
-test("a MAIL over the rate is answered 450 in its turn and never reaches the server", async () => {
+test("a MAIL over the rate is answered 450 in order and never reaches the server", async () => {
   const wire = opened();
   const answers = laterAnswers(wire);
   wire.client("NOOP\nMAIL FROM:<a@b>\nNOOP");
@@ -61,7 +61,7 @@ test("a MAIL over the rate is answered 450 in its turn and never reaches the ser
 });
 
 test("what the rules refuse anyway does not count, nor does anything where no limit is set", () => {
-  const fail = () => assert.fail("nobody should ask");
+  const fail = () => assert.fail("the limiter is not asked");
   const strict = opened({ requireAuth: true });
   strict.admitMail = fail;
   assert.match(strict.client("MAIL FROM:<a@b>").atClient(), /^530 /);
@@ -70,7 +70,7 @@ test("what the rules refuse anyway does not count, nor does anything where no li
   assert.equal(free.client("MAIL FROM:<a@b>").atServer(), "MAIL FROM:<a@b>");
 });
 
-test("an answer that comes after the end is for nobody", async () => {
+test("an answer that comes after the end is ignored", async () => {
   const wire = opened();
   const answers = laterAnswers(wire);
   wire.client("MAIL FROM:<a@b>");

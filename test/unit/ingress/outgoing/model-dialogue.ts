@@ -1,4 +1,4 @@
-/** A client and a server that talk SMTP at random, and know what they did: the truth that the watcher is measured by. */
+/** A client and a server that talk SMTP at random, and know what they did: what the observer sees is compared to that. */
 import type { ObservedTransaction } from "../../../../services/ingress/outgoing/observed-transactions.ts";
 
 export type Random = () => number;
@@ -19,7 +19,7 @@ export function pick<T>(random: Random, from: readonly T[]): T {
   return from[Math.floor(random() * from.length)] as T;
 }
 
-/** What the server saw of a transaction, written down as the watcher should. */
+/** What the server saw of a transaction, in the observer's form. */
 export type SeenTransaction = Pick<ObservedTransaction, "reversePath" | "octets" | "result"> & {
   accepted: number;
   refused: number;
@@ -27,7 +27,7 @@ export type SeenTransaction = Pick<ObservedTransaction, "reversePath" | "octets"
 
 /** Reads with its own, plain parser: everything so far in one buffer, one octet sequence after another. */
 export class ModelServer {
-  /** What it has to say and has not said yet. */
+  /** Replies that have not been read yet. */
   out: Buffer = Buffer.from("220-model.test\r\n220 ready\r\n");
   readonly transactions: SeenTransaction[] = [];
   readonly #random: Random;
@@ -278,7 +278,7 @@ export function randomOctets(random: Random, isLong: boolean): Buffer {
   return Buffer.from(text, "latin1");
 }
 
-/** A message as it follows DATA, dots stuffed and the final one sent, of octets that confuse careless readers. */
+/** A message as it follows DATA, dots stuffed and the final one sent, of octets that mislead careless readers. */
 export function framedBody(random: Random, isLong: boolean): Buffer {
   let body = `\r\n${randomOctets(random, isLong).toString("latin1")}`;
   if (!body.endsWith("\r\n")) body += "\r\n";

@@ -44,7 +44,7 @@ test("a MAIL inside an AUTH exchange is a response line like any other", () => {
   assert.match(wire.client("MAIL FROM:<a@b>").atClient(), /^530 /);
 });
 
-test("MAIL pipelined behind AUTH waits for what the server says to that", () => {
+test("MAIL pipelined behind AUTH waits for the server's reply to that", () => {
   const refused = opened().client("AUTH PLAIN x\nMAIL FROM:<a@b>");
   assert.equal(refused.atServer(), "AUTH PLAIN x");
   assert.match(refused.server("535 no").atClient(), /^535 no\n530 /);
@@ -63,7 +63,7 @@ test("a whole pipelined transaction gets its replies in order, and the server se
   );
 });
 
-test("what would be message data are commands, since DATA was refused", () => {
+test("octets that would be message data are commands, since DATA was refused", () => {
   const wire = opened().client("DATA");
   wire.atClient();
   assert.match(wire.client("Subject: x\n.\nMAIL FROM:<a@b>").atClient(), /^530 .*\n530 .*\n530 /);

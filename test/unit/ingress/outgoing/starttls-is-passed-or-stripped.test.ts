@@ -4,7 +4,7 @@ import { Wire } from "./wire.ts";
 
 const ehlo = "250-far.test\n250-PIPELINING\n250-STARTTLS\n250-SIZE 1000\n250 8BITMIME";
 
-test("passed, STARTTLS makes the rest opaque when the server says 220", () => {
+test("passed, STARTTLS makes the rest opaque when the server replies 220", () => {
   const wire = new Wire().server("220 far.test").client("EHLO a").server(ehlo).client("STARTTLS");
   assert.equal(wire.atClient(), `220 far.test\n${ehlo}`);
   wire.atServer();
@@ -58,7 +58,7 @@ test("stripped as the last keyword, the one before it becomes the last", () => {
   assert.equal(strip("550 STARTTLS first"), "550 STARTTLS first");
 });
 
-test("stripped, other replies pass untouched even when they speak of STARTTLS", () => {
+test("stripped, other replies pass untouched even when they mention STARTTLS", () => {
   const wire = new Wire({ starttls: "strip" }).server("220 far.test").client("HELP");
   wire.atClient();
   assert.equal(
@@ -89,7 +89,7 @@ test("stripped, the refusal keeps its place among pipelined replies", () => {
   assert.match(wire.server("252 x").atClient(), /^252 x\n502 [^\n]+$/);
 });
 
-test("stripped, a chunk for a server without CHUNKING never reaches it: it would be taken for commands", () => {
+test("stripped, a chunk for a server without CHUNKING never reaches it: it would be read as commands", () => {
   const wire = new Wire({ starttls: "strip" }).server("220 far.test").client("EHLO a").server("250 far.test");
   wire.atServer();
   wire.atClient();
@@ -98,7 +98,7 @@ test("stripped, a chunk for a server without CHUNKING never reaches it: it would
   assert.match(wire.atClient(), /^503 /);
 });
 
-test("an EHLO reply too long to look through ends the session rather than to pass unread", () => {
+test("an EHLO reply too long to read ends the session and does not pass unread", () => {
   const wire = new Wire({ starttls: "strip" }).server("220 far.test").client("EHLO a");
   wire.server(`250-${"x".repeat(70_000)}\n250 STARTTLS`);
   assert.match(wire.broken ?? "", /EHLO/);

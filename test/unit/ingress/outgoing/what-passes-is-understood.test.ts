@@ -77,7 +77,7 @@ test("a security layer that AUTH negotiated is opaque", () => {
   assert.equal(wire.opaque, "sasl-layer");
 });
 
-test("after TURN and after a command that nobody knows, what follows is what the reply says", () => {
+test("after TURN and after an unknown command, the reply decides what follows", () => {
   assert.equal(opened().client("ATRN a.test").server("250 now the other way round").opaque, "turn");
   const blob = opened().client("XEXCH50 8 2\nx\ny");
   assert.equal(blob.atServer(), "XEXCH50 8 2");
@@ -185,13 +185,13 @@ test("bare line ends, NUL and octets above 127 pass as they came", () => {
   assert.equal(wire.atClient(), "250 \0\xff\n250 x");
 });
 
-test("a reply that nobody asked for passes and answers nothing", () => {
+test("an unexpected reply passes and answers nothing", () => {
   const wire = opened().server("421 4.4.2 too slow");
   assert.equal(wire.atClient(), "421 4.4.2 too slow");
   assert.ok(wire.dialogue.isClosing);
 });
 
-test("a word of ours fits between replies only", () => {
+test("a reply of ours fits between replies only", () => {
   const wire = opened();
   assert.ok(wire.dialogue.maySpeak);
   wire.server(Buffer.from("250-half"));
