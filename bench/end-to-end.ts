@@ -1,4 +1,4 @@
-/** End to end against tuned Postfix at equal durability: from smtp-source through the gateway until smtp-sink has counted all. */
+/** End to end beside a tuned Postfix of equal durability: from smtp-source through the gateway until smtp-sink has counted all. */
 import type { BenchOptions } from "./options.ts";
 import { type Postern, type PosternOptions, startPostern } from "./peers/postern.ts";
 import { type Postfix, startPostfix } from "./peers/postfix.ts";
@@ -8,7 +8,7 @@ import { type Side, sideBySide } from "./side-by-side.ts";
 import { type Load, sendLoad } from "./smtp-source.ts";
 
 export interface AimedLoad extends Load {
-  /** The ratio to reach; absent: for information. */
+  /** The ratio to reach; absent for a figure without a target. */
   target?: number;
 }
 
@@ -45,7 +45,7 @@ export function loadedSide(gateway: Postern | Postfix, sink: Sink, load: Load): 
   };
 }
 
-/** @param only  loads whose name contains it */
+/** @param only  runs the loads whose name contains this text */
 export function endToEnd(options: BenchOptions, only = ""): Promise<Section> {
   return againstPostfix(
     "End to end against Postfix",

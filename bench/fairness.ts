@@ -1,6 +1,6 @@
 /**
- * What a dead destination costs a healthy one: the same number of messages for each, the dead one's first in the queue,
- * delivered by two worker processes; and the healthy one's alone.
+ * What a dead destination costs a healthy one. Two worker processes deliver the same number of messages to each, those of
+ * the dead one first in the queue; then the messages of the healthy one alone.
  */
 import net from "node:net";
 import type { BenchOptions } from "./options.ts";
@@ -36,11 +36,11 @@ export async function fairness({ rounds, scale, say }: BenchOptions): Promise<Se
   };
 }
 
-/** @returns messages a second to the healthy destination, and the connections that the dead one saw */
+/** @returns messages a second to the healthy destination, and the number of connections to the dead one */
 async function measure(messages: number, withDead: boolean): Promise<{ perSecond: number; probes: number }> {
   const sink = await startSink();
   let probes = 0;
-  // It takes connections and says nothing, as a black hole does where packets vanish.
+  // Accepts connections and never answers.
   const mute = net.createServer((socket) => {
     probes++;
     socket.on("error", () => {});
@@ -59,7 +59,7 @@ async function measure(messages: number, withDead: boolean): Promise<{ perSecond
   if (withDead) await bench.accept("dead.example", messages);
   await bench.accept("healthy.example", messages);
   bench.start(workers);
-  // From the first delivery: how long processes take to start is another matter.
+  // Measured from the first delivery, without the start of the processes.
   await sink.untilMessages(1, 60_000);
   const startMs = performance.now();
   await sink.untilMessages(messages, 300_000);

@@ -1,4 +1,4 @@
-/** Inline delivery to a protected server, while the client waits, against Postfix that relays to the same kind of server. */
+/** Inline delivery to a protected server, beside Postfix that queues and relays to a server of the same kind. */
 import { type AimedLoad, againstPostfix } from "./end-to-end.ts";
 import type { BenchOptions } from "./options.ts";
 import type { Section } from "./report.ts";

@@ -1,8 +1,8 @@
-/** What an interrupted benchmark has started: it is ended, the last first, before the benchmark itself ends. */
+/** Stops the programs of an interrupted benchmark, the last one first, before the benchmark exits. */
 
 const running = new Set<() => Promise<void>>();
 
-/** @returns `stop` for the caller; an interruption calls it where nobody has */
+/** @returns `stop` for the caller; an interruption calls it unless the caller has */
 export function orInterrupted(stop: () => Promise<void>): () => Promise<void> {
   const once = async () => {
     running.delete(once);

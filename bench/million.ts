@@ -1,4 +1,4 @@
-/** A million deferred messages: what they cost in Redis, whether the queue stays as fast as with a thousand, and how long it takes to come back after a loss. */
+/** A million deferred messages: their memory in Redis, the speed of the queue beside them, and the time to restore them when Redis is emptied. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ const route = { label: "relay via mx bench.example", aliases: ["bench.example"] 
 const domain = "example.com";
 const octets = 200;
 
-/** A queue of its own, in a Redis of its own. */
+/** A queue in a Redis of its own. */
 interface Queue {
   redis: TestRedis;
   producer: QueueProducer;
@@ -31,7 +31,7 @@ interface Queue {
 
 async function startQueue(): Promise<Queue> {
   const redis = await startRedis();
-  // As `postern up` and deploy/redis.conf set it.
+  // The settings of `postern up` and deploy/redis.conf.
   await redis.command("CONFIG SET hash-max-listpack-value 2048");
   return { redis, producer: createProducer({ url: redis.url }, log) };
 }
@@ -118,7 +118,7 @@ export async function million({ rounds, scale, say }: BenchOptions): Promise<Sec
 
 interface Rates {
   enqueue: number[];
-  /** CPU time of Redis for each. */
+  /** CPU time of Redis for each message. */
   enqueueMicros: number[];
   dequeue: number[];
 }
@@ -127,7 +127,7 @@ function emptyRates(): Rates {
   return { enqueue: [], enqueueMicros: [], dequeue: [] };
 }
 
-/** @returns messages a second in and out, by themselves */
+/** @returns messages a second that are enqueued and handled, one after the other */
 async function throughQueue({ redis, producer }: Queue, spool: Spool): Promise<Record<keyof Rates, number>> {
   const messages = await storeMessages(spool, domain, sampleSize, octets);
   const busyBefore = await busySeconds(redis);
@@ -153,7 +153,7 @@ async function throughQueue({ redis, producer }: Queue, spool: Spool): Promise<R
   };
 }
 
-/** Messages into the spool and the queue, each taken once and deferred for longer than this runs. */
+/** Stores and enqueues messages; a worker defers each of them for longer than the benchmark runs. */
 async function defer({ redis, producer }: Queue, spool: Spool, count: number): Promise<void> {
   const atMs = Date.now() + 3_600_000 * 5;
   const history = {
@@ -178,7 +178,7 @@ async function defer({ redis, producer }: Queue, spool: Spool, count: number): P
       },
     ],
   };
-  // In turn with the worker, which keeps what waits short.
+  // In batches, so that few messages wait at a time.
   const handled = consume(redis, count, () => ({ kind: "later", atMs, queue: "delivery", history, route }));
   for (let start = 0; start < count; start += batch) {
     await enqueue(producer, await storeMessages(spool, domain, Math.min(batch, count - start), octets));
@@ -186,7 +186,7 @@ async function defer({ redis, producer }: Queue, spool: Spool, count: number): P
   await handled;
 }
 
-/** Resolves when so many jobs have been handled, and the worker has ended. */
+/** Resolves when so many jobs have been handled and the worker has stopped. */
 async function consume(redis: TestRedis, count: number, handle: () => JobNext): Promise<void> {
   let handled = 0;
   const all = Promise.withResolvers<void>();
@@ -211,13 +211,13 @@ async function usedMemory(redis: TestRedis): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await redis.command("INFO memory"))?.[1]);
 }
 
-/** CPU time of the thread that runs the commands, since its start. */
+/** CPU time of the thread that runs the commands, since Redis was started. */
 async function busySeconds(redis: TestRedis): Promise<number> {
   const all = (await redis.command("INFO cpu")).matchAll(/used_cpu_(?:sys|user)_main_thread:([\d.]+)/g);
   return [...all].reduce((sum, [, seconds]) => sum + Number(seconds), 0);
 }
 
-/** What a million messages set going in Redis, the rewriting of its append-only file, is over. */
+/** Waits until Redis has rewritten its append-only file. */
 async function untilRewritten(redis: TestRedis): Promise<void> {
   await waitFor(
     "the append-only file to be rewritten",

@@ -1,6 +1,6 @@
 /**
- * What mail is really like, against Postfix: 50 destinations, of every hundred recipients 8 are deferred with 450 and
- * taken on the next try, 2 are refused with 550 and their DSNs are delivered to the sender.
+ * A realistic mix beside Postfix: 50 destinations; of every hundred recipients 8 are deferred with 450 and accepted at the
+ * next attempt, and 2 are refused with 550, whose DSNs are delivered to the sender.
  */
 import type { BenchOptions } from "./options.ts";
 import { type Postern, startPostern } from "./peers/postern.ts";
@@ -18,7 +18,7 @@ const messagesForEach = 300;
 
 export async function mix(options: BenchOptions): Promise<Section> {
   const behaviour = {
-    // The senders' own server is one more.
+    // And the server of the senders.
     addresses: ["127.0.0.1", ...domains.map(({ address }) => address)],
     deferredPercent: 8,
     refusedPercent: 2,
@@ -80,7 +80,7 @@ function mixedSide(gateway: Postern | Postfix, sink: ScriptedSink): Side {
         domains.map(({ domain }) => sendLoad(target, load, { recipient: `user@${domain}`, extra: ["-N"] })),
       );
       const acceptedSeconds = seconds();
-      // A refused message comes back as a DSN: as many as were sent arrive.
+      // A refused message becomes a DSN: as many messages arrive as were sent.
       await sink.untilMessages(before + all, 180_000);
       return { accepted: all / acceptedSeconds, endToEnd: all / seconds() };
     },

@@ -1,9 +1,9 @@
-/** What every measurement is given. */
+/** The options of every measurement. */
 export interface BenchOptions {
-  /** Pairs of each measurement. */
+  /** Pairs of runs for each measurement. */
   rounds: number;
   /** 1: the full load; less for a quick look. */
   scale: number;
-  /** A line of progress. */
+  /** Prints a line of progress. */
   say(line: string): void;
 }

@@ -1,6 +1,6 @@
 /**
- * The outgoing proxy against HAProxy in TCP mode and against no proxy: a client, a gateway and a server as network
- * namespaces; the kernel hands the client's connections to the one or the other, and both go on with the client's address.
+ * The outgoing proxy beside HAProxy in TCP mode and beside no proxy, with client, gateway and server as network namespaces.
+ * The kernel hands the client's connections to one proxy or the other, and both connect from the client's address.
  */
 import { fileURLToPath } from "node:url";
 import { startHaproxy, toOriginal } from "../test/support/lab/haproxy.ts";
@@ -19,7 +19,7 @@ type Way = (typeof ways)[number];
 
 const listeners = {
   postern: { name: "postern", address: "0.0.0.0", port: 10_025, destination: "tproxy" as const },
-  /** Not ours: HAProxy listens there. */
+  /** The port that HAProxy listens on. */
   haproxy: { name: "haproxy", address: "0.0.0.0", port: 10_030, destination: "tproxy" as const },
 };
 const server = addresses.internet1.ipv4;

@@ -1,14 +1,14 @@
-/** CPU time of processes, from /proc: what each program of a peer costs. */
+/** CPU time of the processes of a peer, from /proc. */
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
 export interface ProcessName {
-  /** A service, or a program: `ingress`, `redis-server`, `smtpd`. */
+  /** The name of a service or program: `ingress`, `redis-server`, `smtpd`. */
   name: string;
   pid: number;
 }
 
-/** CPU seconds by process name, and of children that have ended (`ended`). */
+/** CPU seconds by process name; `ended` is the sum of the children that have exited. */
 export type CpuSeconds = ReadonlyMap<string, number>;
 
 const ticksPerSecond = Number(execFileSync("getconf", ["CLK_TCK"]).toString());
@@ -23,7 +23,7 @@ export function childrenOf(parent: number): ProcessName[] {
     .map((pid) => ({ pid, name: nameOf(pid) }));
 }
 
-/** @param parent  its ended children count too, as `ended` */
+/** @param parent  its children that have exited count as `ended` */
 export function cpuSeconds(processes: ProcessName[], parent?: number): CpuSeconds {
   const seconds = new Map<string, number>();
   for (const { name, pid } of processes) {
@@ -33,7 +33,7 @@ export function cpuSeconds(processes: ProcessName[], parent?: number): CpuSecond
   return seconds;
 }
 
-/** CPU milliseconds a message between two readings, by name; what used nothing is left out. */
+/** CPU milliseconds a message between two readings, by name; a process without CPU time is left out. */
 export function cpuPerMessage(
   before: CpuSeconds,
   after: CpuSeconds,
@@ -45,7 +45,7 @@ export function cpuPerMessage(
   );
 }
 
-/** Of several rounds. */
+/** The mean of several rounds. */
 export function meanCpu(rounds: Record<string, number>[]): Record<string, number> {
   const sums: Record<string, number> = {};
   for (const round of rounds) {

@@ -1,6 +1,6 @@
 /** Figures of a run: medians, ratios and differences pair by pair, targets, and a Markdown table of it all. Pure. */
 
-/** What we aim at, for the median. */
+/** The target for the median. */
 export type Target =
   /** Ours divided by theirs, pair by pair. */
   | { kind: "ratio-at-least"; value: number }
@@ -14,7 +14,7 @@ export interface Row {
   unit: string;
   /** One figure a round. */
   ours: number[];
-  /** Another side of the same rounds, pair by pair: a peer, or ourselves in other circumstances. */
+  /** The other side of the same rounds, pair by pair: a peer, or Postern with other settings. */
   theirs?: { name: string; values: number[] };
   target?: Target;
   /** CPU milliseconds a message by process, the mean of the rounds. */
@@ -23,7 +23,7 @@ export interface Row {
 
 export interface Section {
   title: string;
-  /** Of what it is measured: load, settings, durability. */
+  /** What is measured: load, settings, durability. */
   about: string;
   rows: Row[];
 }
@@ -35,7 +35,7 @@ export function median(values: number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2;
 }
 
-/** What the target is held against, one figure a round. */
+/** The figures that are compared with the target, one a round. */
 export function compared(row: Row): number[] {
   const { ours, theirs, target } = row;
   if (theirs === undefined || target?.kind === "at-most") return ours;

@@ -1,11 +1,11 @@
 /**
- * `npm run bench`: side-by-side measurements against real peers, in one run, interleaved.
- *   --rounds N      pairs of each measurement (5)
- *   --only A,B      these sections alone; see `sections`
- *   --load TEXT     end to end: loads whose name contains the text
- *   --scale X       the load, times X: 0.1 for a quick look (1)
- *   --out DIR       where results.json and results.md go (bench/results)
- *   --profile       instead of measuring: where each service spends its time and memory, under 20 sessions
+ * `npm run bench`: measurements side by side with real peers, interleaved in one run.
+ *   --rounds N      pairs of runs for each measurement (5)
+ *   --only A,B      only these sections; see `sections`
+ *   --load TEXT     end to end: only loads whose name contains the text
+ *   --scale X       multiplies the number of messages: 0.1 for a quick look (1)
+ *   --out DIR       the directory of results.json and results.md (bench/results)
+ *   --profile       profiles CPU time and allocations of each service under 20 sessions, and measures nothing
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -42,7 +42,7 @@ const withPostfix = () => unlessRoot() || unlessInstalled("postfix", "smtp-sourc
 const withSource = () => unlessInstalled("smtp-source", "smtp-sink", "redis-server");
 const withRedis = () => unlessInstalled("redis-server");
 
-/** In the order in which they run; `unless` says why one cannot run here. */
+/** In the order in which they run. `unless` returns why a section cannot run here, or false. */
 const sections: Record<
   string,
   { unless(): false | string; measure(options: BenchOptions): Promise<Section> }
@@ -60,7 +60,7 @@ const sections: Record<
   million: { unless: withRedis, measure: million },
 };
 
-/** The first line of what a program says of itself, or that it is not here. */
+/** The first line of a program's version output, or `not installed`. */
 function version(program: string, ...args: string[]): string {
   try {
     const said = execFileSync(program, args, {
@@ -104,7 +104,7 @@ const options: BenchOptions = {
 const results: Section[] = [];
 const skipped: Record<string, string> = {};
 const failed: Record<string, string> = {};
-/** After each section: what one of them throws costs nothing that was measured before. */
+/** Called after each section, so that a later error loses no figures. */
 function write(): void {
   const { rounds, scale } = options;
   const figures = { machine, rounds, scale, skipped, failed, sections: results };

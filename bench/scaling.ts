@@ -1,4 +1,4 @@
-/** Workers 1, 2 and 4 to a destination that takes its time for each message; and with a limit of connections that no number of workers passes. */
+/** One, two and four workers to a destination that is slow with each message, without and with a limit of connections. */
 import type { BenchOptions } from "./options.ts";
 import { startScriptedSink } from "./peers/scripted-sink.ts";
 import { createWorkerBench } from "./peers/workers.ts";
@@ -44,7 +44,7 @@ async function measure(workers: number, connections: number, messages: number): 
   });
   await bench.accept("slow.example", messages);
   bench.start(workers);
-  // Without the beginning: how long processes take to start is another matter.
+  // Measured without the start of the processes.
   const first = Math.ceil(messages / 10);
   await sink.untilMessages(first, 60_000);
   const [before, startMs] = [sink.counts().messages, performance.now()];

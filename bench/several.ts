@@ -1,4 +1,4 @@
-/** Several processes of a service: ingress and delivery with one and with two each, everything else the same. */
+/** One and two processes each of ingress and delivery, with everything else the same. */
 import { loadedSide } from "./end-to-end.ts";
 import type { BenchOptions } from "./options.ts";
 import { type Postern, startPostern } from "./peers/postern.ts";

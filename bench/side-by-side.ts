@@ -1,4 +1,4 @@
-/** Postern and Postfix under the same load, A B A B …, after one warm-up of each. */
+/** Postern and Postfix under the same load in turn, A B A B …, after one warm-up of each. */
 import type { BenchOptions } from "./options.ts";
 import { type CpuSeconds, cpuPerMessage, meanCpu } from "./processes.ts";
 import type { Row, Target } from "./report.ts";
@@ -6,20 +6,20 @@ import type { Row, Target } from "./report.ts";
 export interface Figures {
   /** Messages per second until the client had its last 250. */
   accepted: number;
-  /** Messages per second until the far side had counted all. */
+  /** Messages per second until the sink had counted all. */
   endToEnd: number;
 }
 
-/** One of the two, with its load and its sink. */
+/** One of the two gateways, with its load and its sink. */
 export interface Side {
   cpu(): CpuSeconds;
-  /** Sends so many messages, and waits for them at the other end. @throws Error when one does not come */
+  /** Sends so many messages and waits until the sink has them. @throws Error when one does not arrive */
   measure(messages: number): Promise<Figures>;
-  /** Its queue, for people. */
+  /** The queue as text, for error messages. */
   queued(): Promise<string>;
 }
 
-/** @returns a row for the whole way, and one for the acceptance */
+/** @returns a row for end to end, and one for acceptance */
 export async function sideBySide(
   name: string,
   messages: { count: number; warmUp: number },

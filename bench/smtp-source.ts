@@ -1,4 +1,4 @@
-/** Postfix's smtp-source: makes the load. */
+/** Runs Postfix's smtp-source, which makes the load. */
 import { run } from "./peers/program.ts";
 
 export interface Load {
@@ -13,7 +13,7 @@ export interface Load {
 /**
  * Resolves when the server has accepted all.
  * @param target   `host:port`
- * @param options  `extra`: more of smtp-source's own; `prefix`: words before the command, as `ip netns exec NAME`
+ * @param options  `extra`: further options of smtp-source; `prefix`: words before the command, such as `ip netns exec NAME`
  */
 export async function sendLoad(
   target: string,

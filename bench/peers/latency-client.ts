@@ -1,7 +1,7 @@
 /**
- * `node latency-client.ts HOST PORT SESSIONS MESSAGES BYTES`: how long each message takes, from MAIL to the reply to its
- * final dot, over connections that are kept. Prints the milliseconds of each message as a JSON array.
- * smtp-source does not tell the time of single messages; this sends the same commands, one at a time.
+ * `node latency-client.ts HOST PORT SESSIONS MESSAGES BYTES`: measures each message from MAIL to the reply to its final dot,
+ * on connections that stay open, and prints the milliseconds as a JSON array. smtp-source does not report the time of single
+ * messages; this client sends the same commands, one at a time.
  */
 import net from "node:net";
 
@@ -24,11 +24,11 @@ let left = messages;
 function session(): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ host, port, noDelay: true });
-    /** The step whose reply is awaited: -2 the greeting, -1 HELO's. */
+    /** The step that is waiting for its reply: -2 the greeting, -1 HELO. */
     let step = -2;
     let startedMs = 0;
     socket.on("data", (chunk) => {
-      // Each reply is one line, and nothing is sent before it; QUIT's ends it.
+      // Each reply is one line, and the next command waits for it. The reply to QUIT is the last.
       if (socket.writableEnded || chunk.at(-1) !== 0x0a) return;
       if (chunk[0] !== 0x32 && chunk[0] !== 0x33) {
         socket.destroy();

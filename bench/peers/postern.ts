@@ -17,27 +17,27 @@ import { end } from "./program.ts";
 export const program = fileURLToPath(new URL("../../bin/postern", import.meta.url));
 
 export interface Postern {
-  /** Of the listener `bench`, unless the configuration has listeners of its own. */
+  /** The port of the listener `bench`, unless the configuration has listeners of its own. */
   port: number;
   directory: string;
   configFile: string;
-  /** Where the services write their log, and a debugger's address if they have one. */
+  /** The log of all services, with the addresses of their debuggers if they have any. */
   logFile: string;
   processes(): ProcessName[];
   cpu(): CpuSeconds;
-  /** What `postern queue list` says. */
+  /** The output of `postern queue list`. */
   queued(): Promise<string>;
   stop(): Promise<void>;
 }
 
 export interface PosternOptions {
-  /** What is not given has the product's defaults. */
+  /** Keys that are absent have their defaults. */
   config: Partial<z.input<typeof configSchema>>;
-  /** Words before each command: `ip netns exec NAME`. */
+  /** Words before each command, such as `ip netns exec NAME`. */
   prefix?: string[];
-  /** Beside the one of each that `postern up` runs. */
+  /** Further processes, beside the one of each service that `postern up` runs. */
   more?: Partial<Record<"ingress" | "delivery", number>>;
-  /** For Node itself, in every service. */
+  /** Options for Node in every service. */
   nodeOptions?: string;
 }
 

@@ -9,7 +9,7 @@ import { orInterrupted } from "../interrupt.ts";
 import { type CpuSeconds, childrenOf, cpuSeconds } from "../processes.ts";
 import { run, untilGreets } from "./program.ts";
 
-/** What a Postfix administrator would set for throughput, durability untouched (250 after fsync). */
+/** Settings of a Postfix administrator for throughput, without less durability (250 after fsync). */
 function mainCf(root: string, relayhost: string): string {
   return `compatibility_level = 3.6
 queue_directory = ${root}/queue
@@ -52,14 +52,14 @@ queue_run_delay = 1s
 export interface PostfixOptions {
   /** `[127.0.0.1]:25`. */
   relayhost: string;
-  /** Lines of transport(5). */
+  /** Lines of a transport(5) map. */
   transports?: string[];
 }
 
 export interface Postfix {
   port: number;
   cpu(): CpuSeconds;
-  /** What `postqueue -p` says. */
+  /** The output of `postqueue -p`. */
   queued(): Promise<string>;
   stop(): Promise<void>;
 }
@@ -73,7 +73,7 @@ export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
   for (const directory of [etc, join(root, "queue"), join(root, "data")]) mkdirSync(directory);
   execFileSync("chown", ["postfix", join(root, "data")]);
   writeFileSync(join(etc, "main.cf"), mainCf(root, options.relayhost));
-  // qmgr(8) now and then misses one that it moves from `deferred` to `incoming`; with Debian's 300 s that one waits so long.
+  // qmgr(8) sometimes overlooks a message that it moves from `deferred` to `incoming`, which then waits for the next scan.
   writeFileSync(join(etc, "master.cf"), `127.0.0.1:${port} inet n - n - - smtpd\n${postfixServices(1)}`);
   writeFileSync(join(etc, "transport"), `${(options.transports ?? []).join("\n")}\n`);
   await run("postfix", ["-c", etc, "start"]);

@@ -1,9 +1,9 @@
-/** Third-party programs under measurement: started in directories of their own, ended by the benchmark that started them. */
+/** Starts third-party programs in directories of their own. The benchmark that starts one stops it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import net from "node:net";
 import { searchPath } from "../../test/support/programs.ts";
 
-/** @throws Error when nothing greets on the port within 30 s */
+/** Waits for a greeting. @throws Error when none comes within 30 s */
 export async function untilGreets(port: number, host = "127.0.0.1"): Promise<void> {
   const deadline = Date.now() + 30_000;
   for (;;) {
@@ -34,7 +34,7 @@ export async function end(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM
 
 /**
  * Runs a program to its end; its exit status must be 0.
- * @returns what it wrote to standard output
+ * @returns its standard output
  */
 export async function run(program: string, args: string[]): Promise<string> {
   const child = spawn(program, args, {

@@ -1,23 +1,23 @@
 /**
- * An SMTP server that answers as it is told, for what smtp-sink cannot: `node scripted-server.ts JSON`, with Script as
- * JSON, run by fork(); it sends its counts to its parent ten times a second. Quick rather than complete: clients are
- * gateways under measurement.
+ * An SMTP server that defers and refuses as a script says, which smtp-sink cannot: `node scripted-server.ts JSON`, with a
+ * Script as JSON, started by fork(). It sends its counts to its parent ten times a second. Fast rather than complete: its
+ * clients are the gateways under measurement.
  */
 import net from "node:net";
 
 export interface Script {
   addresses: string[];
   port: number;
-  /** Before the reply to each final dot. */
+  /** The delay before the reply to each final dot. */
   delayMs: number;
-  /** Of a hundred numbered recipients (`17name@…`), how many are refused with 450 every other time. */
+  /** How many of a hundred numbered recipients (`17name@…`) are deferred with 450 every other time. */
   deferredPercent: number;
-  /** How many are refused with 550. */
+  /** How many of them are refused with 550. */
   refusedPercent: number;
 }
 
 export interface Counts {
-  /** Messages taken. */
+  /** Accepted messages. */
   messages: number;
   deferred: number;
   refused: number;
@@ -25,7 +25,7 @@ export interface Counts {
 
 const script = JSON.parse(process.argv[2] ?? "{}") as Script;
 const counts: Counts = { messages: 0, deferred: 0, refused: 0 };
-/** Recipients that were deferred, and are taken when they come again. */
+/** Recipients that were deferred, and are accepted next time. */
 const deferred = new Set<string>();
 
 const ok = Buffer.from("250 2.0.0 Ok\r\n");
@@ -40,7 +40,7 @@ const replies: Record<string, Buffer> = {
 const later = Buffer.from("450 4.2.0 Come again later\r\n");
 const never = Buffer.from("550 5.1.1 No such user\r\n");
 
-function verdict(recipient: string): Buffer {
+function replyToRcpt(recipient: string): Buffer {
   const number = Number.parseInt(/^rcpt to:<(\d+)/i.exec(recipient)?.[1] ?? "99", 10) % 100;
   if (number < script.refusedPercent) {
     counts.refused++;
@@ -85,7 +85,7 @@ function serve(socket: net.Socket): void {
       const verb = line.slice(0, 4).toUpperCase();
       pending = pending.slice(lineEnd + 2);
       if (verb === "RCPT") {
-        const reply = verdict(line);
+        const reply = replyToRcpt(line);
         if (reply === ok) recipients++;
         out.push(reply);
         continue;
@@ -96,7 +96,7 @@ function serve(socket: net.Socket): void {
         continue;
       }
       isData = verb === "DATA";
-      // The line end before a lone dot belongs to what is looked for.
+      // The end of data begins with the line end before the dot.
       if (isData) pending = `\r\n${pending}`;
       out.push(replies[verb] ?? ok);
       if (verb === "QUIT") {

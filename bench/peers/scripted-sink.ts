@@ -1,4 +1,4 @@
-/** Starts peers/scripted-server.ts, and knows its counts. */
+/** Starts peers/scripted-server.ts and receives its counts. */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { freePort } from "../../test/support/free-port.ts";
@@ -9,7 +9,7 @@ import type { Counts, Script } from "./scripted-server.ts";
 export interface ScriptedSink {
   port: number;
   counts(): Counts;
-  /** @throws Error when the count is not there after `timeoutMs` */
+  /** @throws Error when the count is not reached within `timeoutMs` */
   untilMessages(count: number, timeoutMs: number): Promise<void>;
   stop(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Postfix's smtp-sink: takes everything and counts it. */
+/** Postfix's smtp-sink, which accepts and counts all messages. */
 import { spawn } from "node:child_process";
 import { userInfo } from "node:os";
 import { freePort } from "../../test/support/free-port.ts";
@@ -9,16 +9,16 @@ import { end, run } from "./program.ts";
 
 export interface Sink {
   port: number;
-  /** Messages taken since it started. */
+  /** Messages accepted since its start. */
   messages(): number;
-  /** @throws Error when the count is not there after `timeoutMs` */
+  /** @throws Error when the count is not reached within `timeoutMs` */
   untilMessages(count: number, timeoutMs: number): Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
- * @param extra  options of smtp-sink's own
- * @param where  absent: a free port of 127.0.0.1; `prefix`: words before the command, as `ip netns exec NAME`
+ * @param extra  further options of smtp-sink
+ * @param where  absent: a free port of 127.0.0.1; `prefix`: words before the command, such as `ip netns exec NAME`
  */
 export async function startSink(
   extra: string[] = [],

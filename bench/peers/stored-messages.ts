@@ -1,9 +1,9 @@
-/** Messages in a spool, as if they had been accepted. */
+/** Stores messages in a spool, as the ingress does. */
 import { randomBytes } from "node:crypto";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import type { Spool, StoredMessage } from "../../shared/spool/spool.ts";
 
-/** @param octets  of each message's body */
+/** @param octets  the size of each body */
 export function storeMessages(
   spool: Spool,
   domain: string,

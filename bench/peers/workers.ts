@@ -1,4 +1,4 @@
-/** Delivery worker processes over a spool and a Redis of their own, filled by hand: what delivery alone can do. close() ends it all. */
+/** Delivery worker processes on a spool and a Redis that the benchmark fills, to measure delivery alone. close() stops all of it. */
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ import { storeMessages } from "./stored-messages.ts";
 const worker = fileURLToPath(new URL("../../test/support/delivery-process.ts", import.meta.url));
 
 export interface WorkerBench {
-  /** Messages of 2 KB to the domain, in the spool and in the queue. */
+  /** Stores and enqueues messages of 2 KB to the domain. */
   accept(domain: string, messages: number): Promise<void>;
   start(workers: number): void;
   close(): Promise<void>;

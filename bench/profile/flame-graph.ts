@@ -1,15 +1,15 @@
-/** A call tree as a flame graph: one SVG that any browser shows, the whole name of a frame when the pointer rests on it. Pure. */
+/** Draws a call tree as a flame graph: one SVG for any browser, with the whole name of a frame as its tooltip. Pure. */
 
 export interface Frame {
   name: string;
-  /** Its own and that of all below. */
+  /** Its own value and those of all frames below it. */
   value: number;
   children: Frame[];
 }
 
 const width = 1600;
 const rowHeight = 17;
-/** Narrower frames would not be seen. */
+/** Narrower frames are not drawn. */
 const minWidth = 0.4;
 const characterWidth = 6.6;
 
@@ -45,7 +45,7 @@ ${boxes.join("\n")}
 `;
 }
 
-/** Ours, packages, and Node itself look different. */
+/** Postern, packages and Node itself have different colours. */
 function colour(name: string): string {
   if (name.includes("node_modules/")) return "#e8c468";
   if (/\b(services|shared)\//.test(name)) return "#e2725b";

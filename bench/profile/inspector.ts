@@ -1,4 +1,4 @@
-/** Talks to a Node process that was started with --inspect, over its debugger's WebSocket. The caller closes it. */
+/** Controls a Node process that was started with --inspect, by its debugger's WebSocket. The caller closes it. */
 
 /** A node of a CPU profile's call tree (Chrome DevTools Protocol, Profiler.ProfileNode). */
 export interface ProfileNode {
@@ -13,14 +13,14 @@ export interface CallFrame {
   lineNumber: number;
 }
 
-/** Profiler.Profile: which node was on top at each sample, and the microseconds since the one before. */
+/** Profiler.Profile: the node on top of the stack at each sample, and the microseconds since the sample before. */
 export interface CpuProfile {
   nodes: ProfileNode[];
   samples: number[];
   timeDeltas: number[];
 }
 
-/** HeapProfiler.SamplingHeapProfileNode: octets that were allocated there and nowhere below. */
+/** HeapProfiler.SamplingHeapProfileNode: octets that the function itself allocated. */
 export interface AllocationNode {
   callFrame: CallFrame;
   selfSize: number;

@@ -1,6 +1,6 @@
 /**
- * Where each service spends its time, and what it allocates, while messages go through: a CPU profile for Chrome's
- * DevTools, a flame graph, and the functions that cost most.
+ * Profiles CPU time and allocations of each service under load. Writes a CPU profile for Chrome's DevTools and flame graphs,
+ * and prints the functions with the most time or allocations of their own.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -38,7 +38,7 @@ export async function profile(directory: string, say: (line: string) => void): P
       writeFileSync(join(directory, `${service}.cpuprofile`), JSON.stringify(profile));
       writeFlameGraph(directory, `${service}-cpu`, cpuTree(profile), (share) => `${share.toFixed(1)} %`, say);
     }
-    // By themselves: following allocations is dear.
+    // In a run of its own, since sampling allocations slows the services down.
     for (const { inspector } of inspectors) {
       await inspector.call("HeapProfiler.startSampling", {
         samplingInterval: 16_384,
@@ -61,7 +61,7 @@ export async function profile(directory: string, say: (line: string) => void): P
   }
 }
 
-/** Which service each debugger belongs to, it says itself. */
+/** Asks each debugger for the command line of its process, which names the service. */
 async function inspectServices(postern: Postern): Promise<{ service: string; inspector: Inspector }[]> {
   const urls = readFileSync(postern.logFile, "utf8").match(/ws:\/\/\S+/g) ?? [];
   const found: { service: string; inspector: Inspector }[] = [];
@@ -91,7 +91,7 @@ function writeFlameGraph(
   for (const [frame, value] of costliest(root)) say(`  ${describe(value).padStart(24)}  ${frame}`);
 }
 
-/** Shares of the time that the process was not idle, in percent. */
+/** In percent of the time that the process was not idle. */
 function cpuTree({ nodes, samples, timeDeltas }: CpuProfile): Frame {
   const own = new Map<number, number>();
   samples.forEach((id, index) => {
@@ -121,7 +121,7 @@ function frameName(frame: CallFrame | undefined): string {
   return `${frame.functionName || "(anonymous)"}${file && ` ${file}:${frame.lineNumber + 1}`}`;
 }
 
-/** The functions that cost most by themselves, over all places that they are called from. */
+/** The functions with the most time or allocations of their own, summed over all callers. */
 function costliest(root: Frame): [string, number][] {
   const own = new Map<string, number>();
   const add = (frame: Frame): void => {

@@ -1,6 +1,6 @@
 /**
- * `npm run lab`: the branch office's lab for a person to play with, until Ctrl-C. test/lab/README.md walks through it.
- * Owns the lab; nothing is left of it afterwards, however this ends.
+ * `npm run lab`: opens the lab of a branch office until Ctrl-C. test/lab/README.md walks through it.
+ * Owns the lab, and removes all of it at any end of this process.
  */
 import { appendFileSync, existsSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";

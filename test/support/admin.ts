@@ -1,4 +1,4 @@
-/** An admin service on a real Redis and a memory spool, with mail to look at. The test closes it. */
+/** An admin service on a real Redis and a memory spool, with mail in its queues. The test closes it. */
 
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -46,23 +46,23 @@ export interface TestAdmin {
   config: Config;
   redis: TestRedis;
   spool: Spool;
-  /** Of the test's own, beside those of the admin. */
+  /** A connection of the test's own. */
   producer: QueueProducer;
   holds: Holds;
   inspector: Inspector;
-  /** What the admin has logged, oldest first. */
+  /** The log of the admin, oldest record first. */
   log: Record<string, unknown>[];
   /** Accepts a message and enqueues it. */
   accept(given?: GivenMail): Promise<StoredMessage>;
-  /** A delivery worker takes every waiting job once, and defers it for this reason. */
+  /** Runs a delivery worker that defers every waiting job once, for this reason. */
   defer(reason: string, options?: { forMs?: number; status?: EnhancedStatus }): Promise<void>;
-  /** A delivery worker that keeps the jobs that it takes until it is told to let go. */
+  /** Starts a delivery worker that keeps its jobs active until the returned function releases them. */
   takeActive(): Promise<{ jobIds: string[]; letGo(next: JobNext): Promise<void> }>;
-  /** As the bounce service leaves a message that it can return to nobody. */
+  /** Makes a message dead, as the bounce service does with one that it cannot return. */
   moveToDead(message: StoredMessage, reason: string): Promise<void>;
-  /** Other services, as if they ran. */
+  /** Announces other services as if they were running. */
   announce(name: string, health?: Health, url?: string): Promise<void>;
-  /** GET with the token unless headers say otherwise. */
+  /** Sends GET with the token, unless other headers are given. */
   get(pathname: string, headers?: Record<string, string>): Promise<Response>;
   post(pathname: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
   close(): Promise<void>;
@@ -85,7 +85,7 @@ export async function startTestAdmin(
   const holds = createHolds({ redis: redisConfig, file: path.join(data, "holds.json"), log: quiet });
   const inspector = createInspector({ redis: redisConfig, holds, log: quiet });
   const announced: { close(): Promise<void> }[] = [];
-  /** Of workers whose test failed before it was done with them. */
+  /** Stops the workers of a test that failed before it released them. */
   const consumers = new Set<Consumer>();
   const consume = (handle: (task: DeliveryTask) => Promise<JobNext>): { close(): Promise<void> } => {
     const consumer = consumeDeliveries({ redis: redisConfig, log: quiet, concurrency: 50, handle });
@@ -151,8 +151,8 @@ export async function startTestAdmin(
         jobIds.push(jobId);
         return end.promise;
       });
-      // Taken in Redis is not yet in the handler's hands.
-      await waitFor("the jobs to be taken", async () => {
+      // A job is active in Redis before its handler starts.
+      await waitFor("the jobs to be active", async () => {
         const { waiting, active } = (await inspector.counts()).delivery;
         return waiting === 0 && jobIds.length >= active;
       });
@@ -161,7 +161,7 @@ export async function startTestAdmin(
         async letGo(next) {
           end.resolve(next);
           await waitFor(
-            "the jobs to be let go",
+            "the jobs to be released",
             async () => (await inspector.counts()).delivery.active === 0,
           );
           await worker.close();

@@ -1,4 +1,4 @@
-/** Certificates made by the tests, with openssl, in a directory of their own that is gone afterwards. */
+/** Makes certificates with openssl, in a temporary directory that is removed at the end. */
 import { execFileSync } from "node:child_process";
 import { createHash, X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -6,14 +6,14 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 export interface Certificate {
-  /** PEM; behind the first one may stand its issuers. */
+  /** PEM; the certificates of the issuers may follow the first one. */
   cert: string;
   key: string;
 }
 
 const made = new Map<string, Certificate>();
 
-/** Self-signed, for these DNS names, so that giving it as `ca` makes it valid; made once a process for the same names. */
+/** A self-signed certificate for these DNS names, valid where it is given as `ca`. Made once a process for the same names. */
 export function selfSignedCertificate(...names: [string, ...string[]]): Certificate {
   return once(names.join(), (directory) => {
     const extensions = ["-addext", `subjectAltName=${namesOf(names)}`];
@@ -21,27 +21,27 @@ export function selfSignedCertificate(...names: [string, ...string[]]): Certific
   });
 }
 
-/** Self-signed, with a common name and no subject alternative name. */
+/** A self-signed certificate with a common name and without subject alternative names. */
 export function commonNameCertificate(name: string): Certificate {
   return once(`CN ${name}`, (directory) => make(directory, ["-x509", ...ofDays(2), ...subject(name)]));
 }
 
-/** An authority that can issue certificates. @param key  another one makes another authority of the same name */
+/** A certificate authority. @param key  a different key makes another authority with the same name */
 export function certificateAuthority(name: string, key = 1): Certificate {
   return once(`CA ${name} ${key}`, (directory) => make(directory, ["-x509", ...ofDays(2), ...subject(name)]));
 }
 
 export interface Issue {
   names: [string, ...string[]];
-  /** It may issue certificates itself. */
+  /** It may issue certificates. */
   isAuthority?: boolean;
   /** The extended key usage: `clientAuth`. */
   purpose?: string;
-  /** It does not say which key has signed it, only whose. */
+  /** Without an authority key identifier: it names its issuer, but not the key. */
   hidesIssuerKey?: boolean;
 }
 
-/** A certificate that the authority has signed. */
+/** A certificate that the authority signs. */
 export function issuedBy(authority: Certificate, issue: Issue): Certificate {
   return once(`${authority.cert} ${JSON.stringify(issue)}`, (directory) => {
     const ca = path.join(directory, "ca.pem");
@@ -60,7 +60,7 @@ export function issuedBy(authority: Certificate, issue: Issue): Certificate {
   });
 }
 
-/** The TLSA record's text for a certificate: usage, selector, matching type (RFC 6698 §2.2). */
+/** The TLSA record of a certificate as text: usage, selector, matching type, data (RFC 6698 §2.2). */
 export function tlsaOf({ cert }: Certificate, usage: number, selector: number, matching: number): string {
   const certificate = new X509Certificate(cert);
   const octets =

@@ -1,4 +1,4 @@
-/** A parsed configuration for tests: what is given, and the defaults of the product for the rest. */
+/** A parsed configuration for tests: the given keys, and defaults for all others. */
 import type { z } from "zod";
 import { type Config, configSchema } from "../../shared/config/schema.ts";
 

@@ -1,4 +1,4 @@
-/** A producer that Redis answers already: its adds do not have to wait. The test closes it. */
+/** A producer that is connected to Redis. The test closes it. */
 import { createProducer, type QueueProducer } from "../../shared/queue/producer.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { TestRedis } from "./redis.ts";

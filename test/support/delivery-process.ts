@@ -1,4 +1,4 @@
-/** A delivery service in a process of its own, to be killed: `node delivery-process.ts JSON`. Locks are short, so that its jobs are taken up soon. */
+/** A delivery service as a process that a test kills: `node delivery-process.ts JSON`. Its locks are short, so that others take its jobs over soon. */
 import path from "node:path";
 import { pino } from "pino";
 import { startDelivery } from "../../services/delivery/delivery.ts";
@@ -16,5 +16,5 @@ const service = await startDelivery({
   reconcilerTiming: { tickMs: 100, leaseMs: 1_000, scanEveryMs: 1_000, reclaimMs: 500 },
   workerTiming: { lockMs: 2_000, stalledCheckMs: 300, epochCheckMs: 200 },
 });
-// It ends by SIGKILL or with its parent.
+// SIGKILL or the end of the parent ends it.
 process.on("disconnect", () => void service.close(0).then(() => process.exit(0)));

@@ -1,12 +1,12 @@
-/** A name server on loopback (UDP and TCP, one port) that answers, or misbehaves, as a test says. The test stops it. */
+/** A name server on loopback (UDP and TCP on one port) with the zone and the faults that a test sets. The test stops it. */
 import dgram from "node:dgram";
 import type net from "node:net";
 import DNS, { Packet } from "dns2";
 
 /**
- * How to misbehave. `silent` never answers; `silent-udp` only over TCP; `truncated` sets TC over UDP; `garbled`
- * sends octets that are no message; the `wrong-…` ones send a forged answer first and nothing else.
- * `cname-only` does not follow a CNAME, as a server that is not recursive.
+ * Faults. `silent` never answers, `silent-udp` only over TCP; `truncated` sets TC over UDP; `garbled` sends octets that are
+ * not a DNS message; `wrong-…` sends a forged answer and nothing else; `cname-only` does not follow a CNAME, like a server
+ * that is not recursive.
  */
 export type Behaviour =
   | "answer"
@@ -29,7 +29,7 @@ export type Behaviour =
 export interface ZoneName {
   A?: string[];
   AAAA?: string[];
-  /** `[preference, exchange]`; the exchange `""` or `"."` makes a null MX. */
+  /** `[preference, exchange]`; an exchange of `""` or `"."` is a null MX. */
   MX?: [number, string][];
   CNAME?: string;
   TXT?: string[];
@@ -37,11 +37,11 @@ export interface ZoneName {
   TLSA?: string[];
   /** Seconds; 300 when absent. */
   ttl?: number;
-  /** For every type, or by type. */
+  /** For every record type, or by type. */
   behave?: Behaviour | Partial<Record<string, Behaviour>>;
 }
 
-/** By name, in lower case without the final dot. A name that is absent, with nothing below it, is NXDOMAIN. */
+/** By name, in lower case and without the final dot. A name without records and without names below it is NXDOMAIN. */
 export type ZoneRecords = Record<string, ZoneName>;
 
 export interface ZoneQuery {
@@ -51,16 +51,16 @@ export interface ZoneQuery {
 }
 
 export interface DnsZone {
-  /** `127.0.0.1:PORT`, as `dns.servers` takes it. */
+  /** `127.0.0.1:PORT`, for `dns.servers`. */
   server: string;
   port: number;
-  /** Every query that arrived, in order, the ones not answered too. */
+  /** Every query that arrived, in order, answered or not. */
   queries: ZoneQuery[];
-  /** Adds or replaces a name; `undefined` takes it away. */
+  /** Adds or replaces a name; `undefined` removes it. */
   set(name: string, records: ZoneName | undefined): void;
-  /** For every name, above what the names say; `undefined` ends it. */
+  /** A fault for every name, which overrides those of the names; `undefined` ends it. */
   behave(behaviour: Behaviour | undefined): void;
-  /** The SOA minimum of negative answers, in seconds; `undefined` sends none. 60 at first. */
+  /** The SOA minimum of negative answers in seconds, 60 by default; `undefined` sends no SOA. */
   setNegativeTtl(seconds: number | undefined): void;
   stop(): Promise<void>;
 }
@@ -158,14 +158,14 @@ export async function startDnsZone(
   };
 }
 
-/** RFC 6698 §7.1; the codec does not know it. */
+/** RFC 6698 §7.1; the codec of dns2 does not know the type. */
 const tlsaType = 52;
 
 type Resource = InstanceType<typeof Packet.Resource>;
 type UdpServer = ReturnType<typeof DNS.createUDPServer> & dgram.Socket;
 type TcpServer = ReturnType<typeof DNS.createTCPServer> & net.Server;
 
-/** The system picks a UDP port; TCP may find it taken, and then another is tried. */
+/** The system chooses a UDP port; when TCP cannot have the same one, another is tried. */
 async function listenOnOnePort(address: string, wanted: number) {
   for (;;) {
     const type = address.includes(":") ? "udp6" : "udp4";
@@ -180,7 +180,7 @@ async function listenOnOnePort(address: string, wanted: number) {
       tcp.once("error", (error: NodeJS.ErrnoException) =>
         error.code === "EADDRINUSE" && wanted === 0 ? resolve(false) : reject(error),
       );
-      // The server of dns2 takes net.Server's own listen.
+      // The TCP server of dns2 has the listen() of net.Server.
       (tcp as net.Server).listen(port, address, () => resolve(true));
     });
     if (listening) return { udp, tcp, port };

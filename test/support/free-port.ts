@@ -1,4 +1,4 @@
-/** A port of 127.0.0.1 that nobody has, as of now. */
+/** A port of 127.0.0.1 that is free at this moment. */
 import net from "node:net";
 
 export async function freePort(): Promise<number> {

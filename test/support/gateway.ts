@@ -1,4 +1,4 @@
-/** The whole gateway as a user runs it: `postern up` in a directory of its own. The test stops it. */
+/** The whole gateway as a user runs it: `postern up` in a temporary directory. The test stops it. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,22 +26,22 @@ export interface Gateway {
   redisSocket: string;
   /** The log so far: one record for each JSON line. */
   log(): Record<string, unknown>[];
-  /** Runs the command line with this gateway's configuration. */
+  /** Runs a command of postern with this gateway's configuration. */
   postern(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
-  /** SIGKILL, at once; the supervisor starts it again. */
+  /** Sends SIGKILL; the supervisor restarts the service. */
   kill(service: ServiceName): void;
   /** Rows of `postern queue list --json`. */
   queue(...filters: string[]): Promise<Record<string, unknown>[]>;
-  /** Stops it gently; the command line still works, and restart() starts it again on the same data. */
+  /** Stops the gateway with SIGTERM; restart() starts it again on the same data. */
   halt(): Promise<void>;
   restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
- * Starts it and waits until it is ready. What the test does not give has the product's defaults, with short retries.
- * @param prefix  words before each command: `ip netns exec NAME` runs the gateway on a host of the lab
- * @param parent  where it makes its directory
+ * Starts a gateway and waits until it is ready. Keys that the test does not give have their defaults, with short retries.
+ * @param prefix  words before each command; `ip netns exec NAME` runs the gateway on a host of the lab
+ * @param parent  the directory in which it creates its own
  */
 export async function startGateway(
   given: ConfigFile = {},
@@ -90,7 +90,7 @@ export async function startGateway(
       "the gateway to be ready",
       async () => {
         if (started.exitCode !== null) throw new Error(`postern up ended: ${errors}`);
-        // Asking costs a process, which would only keep the services from starting.
+        // Each check is a process, which would slow the start of the services down.
         if (!lines.some(({ service, message }) => service === "up" && /^listening: /.test(`${message}`)))
           return false;
         return (await postern("health", "admin")).code === 0;

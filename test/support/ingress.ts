@@ -15,18 +15,18 @@ export type LogLine = Record<string, unknown> & { level: string };
 
 export interface TestIngress extends RunningIngress {
   log: LogLine[];
-  /** Lines with this event name so far. */
+  /** The log records with this event name so far. */
   events(name: string): LogLine[];
   /** Messages that were to be queued. */
   readonly drafts: number;
   port(listener?: string): number;
-  /** Connects through the transparent listener as `client`, meaning `server`. */
+  /** Connects through the transparent listener as `client`, with `server` as the original destination. */
   connect(server: Endpoint, client?: Endpoint): Promise<SmtpClient>;
 }
 
 export const someClient: Endpoint = { address: "192.0.2.7", port: 40_000 };
 
-/** One listener `transparent`, which believes PROXY headers from 127.0.0.1, unless others are given. */
+/** Has one listener `transparent` that trusts PROXY headers from 127.0.0.1, unless others are given. */
 export async function startTestIngress(
   given: Parameters<typeof testConfig>[0] = {},
   options: { metrics?: Metrics; limiter?: Limiter } = {},

@@ -1,4 +1,4 @@
-/** Sessions that deliver inline to scripted servers, and clients that send one message. Everything ends with the test. */
+/** Sessions that deliver inline to scripted servers, and clients that send one message. The end of the test closes them. */
 import type { TestContext } from "node:test";
 import { type QueuedSessions, startQueuedSessions } from "./queued-sessions.ts";
 import type { SmtpClient } from "./smtp-client.ts";
@@ -7,7 +7,7 @@ import { type SmtpPeer, type SmtpPeerOptions, startSmtpPeer } from "./smtp-peer.
 type SessionsGiven = NonNullable<Parameters<typeof startQueuedSessions>[0]>;
 
 export interface InlineFlow {
-  /** The server of example.com. */
+  /** The scripted server of example.com. */
   peer: SmtpPeer;
   sessions: QueuedSessions;
 }
@@ -16,7 +16,7 @@ export async function startInlineFlow(
   t: TestContext,
   options: SmtpPeerOptions = {},
   given: SessionsGiven & {
-    /** More of the protected entry. */
+    /** Further keys of the protected entry. */
     entry?: object | ((peer: SmtpPeer) => object);
   } = {},
 ): Promise<InlineFlow> {
@@ -40,16 +40,16 @@ export async function startInlineFlow(
 
 export const message = "Subject: hello\r\nMessage-ID: <1@example.org>\r\n\r\n.hidden dot\r\nHello.\r\n";
 
-/** What each step of a transaction was answered. */
+/** The reply to each step of a transaction. */
 export interface Sent {
   mail: string;
   rcpt: string[];
   data: string;
-  /** Absent where DATA was refused. */
+  /** Absent when DATA was refused. */
   dot?: string;
 }
 
-/** EHLO must have been said. @param to  what stands behind RCPT TO: */
+/** Sends one message after EHLO. @param to  the text after `RCPT TO:` */
 export async function send(
   client: SmtpClient,
   to: string[],

@@ -1,4 +1,4 @@
-/** Delivery and bounce service in this process, on a spool and a Redis of their own, with scripted servers around. Everything ends with the test. */
+/** The delivery and bounce services in this process, with a spool, a Redis and scripted servers. The end of the test closes them. */
 
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -22,15 +22,15 @@ import { startRedis, type TestRedis } from "./redis.ts";
 export interface MailFlow {
   config: Config;
   redis: TestRedis;
-  /** The test's own view of the spool. */
+  /** The spool, opened by the test. */
   spool: FsSpool;
   events: Record<string, unknown>[];
-  /** Accepts a message as the ingress would: stored, then enqueued. @param parts  absent: one job for all recipients */
+  /** Stores and enqueues a message as the ingress does. @param parts  absent: one job for all recipients */
   accept(envelope: Partial<Envelope> & { to: string[] }, parts?: number[][]): Promise<StoredMessage>;
-  /** @param more  its name stands in its events as `worker` */
+  /** @param more  starts a further worker, whose name is in its events as `worker` */
   startDelivery(more?: Pick<DeliveryOptions, "workerTiming"> & { name?: string }): Promise<RunningService>;
   startBounce(): Promise<RunningService>;
-  /** States of a message's recipients, as any process sees them. */
+  /** The recorded states of the recipients of a message. */
   kinds(id: string): Promise<string[]>;
 }
 
@@ -59,7 +59,7 @@ export async function createMailFlow(
     await rm(directory, { recursive: true, force: true });
   });
 
-  /** Each service has the spool open for itself, as a process of its own has. */
+  /** Each service opens the spool for itself, as it does in a process of its own. */
   const run = async (start: (own: FsSpool) => Promise<RunningService>): Promise<RunningService> => {
     const own = openSpool();
     const service = await start(own);

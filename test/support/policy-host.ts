@@ -1,4 +1,4 @@
-/** An HTTPS server on loopback that serves MTA-STS policies, or something else, as a test says. The test stops it. */
+/** An HTTPS server on loopback that serves the MTA-STS policy or the response that a test sets. The test stops it. */
 import type http from "node:http";
 import https from "node:https";
 import type net from "node:net";
@@ -8,7 +8,7 @@ export interface PolicyHost {
   port: number;
   /** `HOST PATH` of every request, in order. */
   requests: string[];
-  /** What is answered from now on: a policy's text, or anything. */
+  /** Sets the response of further requests: the text of a policy, or any other. */
   serve(answer: string | http.RequestListener): void;
   stop(): Promise<void>;
 }
@@ -36,7 +36,7 @@ export async function startPolicyHost(certificate: Certificate, policy: string):
   };
 }
 
-/** A policy's text. */
+/** The text of a policy. */
 export function policyText(mode: string, mx: string[], maxAgeSeconds = 604_800): string {
   return [
     "version: STSv1",

@@ -1,6 +1,6 @@
 /**
- * What every Postfix instance of ours has in its master.cf besides its listeners.
- * @param wakeSeconds  how often the queue manager looks for deferred mail unasked
+ * The services in master.cf, besides listeners, of every Postfix that tests and benchmarks start.
+ * @param wakeSeconds  the interval at which the queue manager scans for deferred mail
  */
 export const postfixServices = (wakeSeconds: number): string => `pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup

@@ -1,14 +1,14 @@
-/** Third-party programs of the lab tests, and why a test that needs them is skipped. */
+/** Runs the third-party programs of the lab tests, and tells why a test without them is skipped. */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { waitFor } from "./wait-for.ts";
 
-/** Where Debian keeps servers and network tools too, whatever PATH the user has. */
+/** With the directories of servers and network tools, which are not on the PATH of every user. */
 export const searchPath = `${process.env.PATH}:/usr/sbin:/sbin`;
 
-/** @returns `false`, or why the test is skipped; as node:test's `skip` takes it */
+/** For `skip` of node:test. @returns `false`, or why the test is skipped */
 export function unlessInstalled(...programs: string[]): false | string {
   const missing = programs.filter((program) => {
     try {
@@ -21,7 +21,7 @@ export function unlessInstalled(...programs: string[]): false | string {
   return missing.length > 0 && `${missing.join(", ")} not installed`;
 }
 
-/** Port 25 of a loopback address is for root only. */
+/** For tests that listen on port 25 of a loopback address. @returns `false`, or why the test is skipped */
 export function unlessRoot(): false | string {
   return userInfo().uid !== 0 && "needs root";
 }
@@ -31,7 +31,7 @@ export interface Ended {
   output: string;
 }
 
-/** Runs a program to its end; its output is standard output and error together. */
+/** Runs a program to its end. The output is standard output, then standard error. */
 export function run(program: string, args: string[], timeoutMs = 60_000): Promise<Ended> {
   return new Promise((resolve) => {
     execFile(
@@ -45,14 +45,14 @@ export function run(program: string, args: string[], timeoutMs = 60_000): Promis
 }
 
 export interface SmtpSink {
-  /** Messages that it took. */
+  /** The number of accepted messages. */
   messages(): number;
-  /** Each message as smtp-sink wrote it: its X- and Received lines, then what came by DATA. */
+  /** Each message as smtp-sink wrote it: its X- and Received lines, then the received data. */
   contents(): string[];
   stop(): Promise<void>;
 }
 
-/** Postfix's smtp-sink on `address` (`127.0.0.9:25`), which keeps what it takes. The test stops it. */
+/** Postfix's smtp-sink on `address` (`127.0.0.9:25`), which keeps the messages. The test stops it. */
 export async function startSmtpSink(address: string, ...extra: string[]): Promise<SmtpSink> {
   const directory = mkdtempSync(join(tmpdir(), "postern-sink-"));
   execFileSync("chmod", ["777", directory]);

@@ -1,4 +1,4 @@
-/** Makes PROXY headers for tests: right ones, and wrong ones where a test says so. */
+/** Makes valid and invalid PROXY headers for tests. */
 import ipaddr from "ipaddr.js";
 import { crc32c } from "../../services/ingress/listener/proxy-header.ts";
 import type { Endpoint } from "../../shared/net/endpoint.ts";
@@ -12,11 +12,11 @@ export function proxyV1(client: Endpoint, destination: Endpoint): string {
 interface V2 {
   version?: number;
   command?: number;
-  /** Absent: by the addresses. */
+  /** Absent: the family of the addresses. */
   family?: number;
   client?: Endpoint;
   destination?: Endpoint;
-  /** In place of the addresses. */
+  /** Replaces the addresses. */
   body?: Buffer;
   extensions?: Buffer[];
   checksum?: "right" | "wrong";

@@ -18,17 +18,17 @@ import { SmtpClient } from "./smtp-client.ts";
 export interface AcceptedMessage {
   meta: MessageMeta;
   body: string;
-  /** What the record settles by itself. */
+  /** The settlements that are part of the record. */
   settles?: Settlement;
 }
 
-/** What a test makes the storage do; each may be changed at any time. */
+/** The faults of the storage, which a test may change at any time. */
 export interface StorageFaults {
   /** Thrown by draft(). */
   onDraft?: Error;
-  /** What write() gives, after it has taken the chunk. */
+  /** The result of write(), which accepts the chunk first. */
   onWrite?: (chunk: Buffer) => Promise<void> | undefined;
-  /** Awaited by commit() before the message counts; a rejection refuses it. */
+  /** Awaited by commit() before the message is stored; a rejection refuses the message. */
   onCommit?: () => Promise<void>;
 }
 
@@ -36,11 +36,11 @@ export interface QueuedSessions {
   port: number;
   sessions: Sessions;
   faults: StorageFaults;
-  /** Committed, in order. */
+  /** The committed messages, in order. */
   accepted: AcceptedMessage[];
   published: { message: StoredMessage; routes: string[] }[];
   settled: Settlement[];
-  /** Success reports that were asked for. */
+  /** The requested success reports. */
   successReports: BounceJob[];
   /** Drafts that have neither been committed nor discarded. */
   readonly openDrafts: number;
@@ -59,9 +59,9 @@ interface Given {
   client?: string;
   now?: () => number;
   storageDeadlineMs?: number;
-  /** How the client came; absent: to the gateway itself. */
+  /** The facts of the connection; absent: the client connected to the gateway itself. */
   connection?: Partial<Pick<ClientConnection, "direction" | "destination">>;
-  /** Deliver inline where the configuration says so; without it all mail is queued. */
+  /** For inline delivery where the configuration asks for it; absent: all mail is queued. */
   inline?: SmtpClientOptions & { isHeld?: InlineDeps["isHeld"] };
 }
 
@@ -179,7 +179,7 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
   };
 }
 
-/** Brings a client up to the point where it may send the message. */
+/** Sends the commands of a transaction up to DATA. */
 export async function openData(client: SmtpClient, recipient = "friend@example.org"): Promise<void> {
   for (const line of [
     "EHLO client.example",

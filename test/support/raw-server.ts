@@ -1,10 +1,10 @@
-/** A TCP server that shows a test its sockets: to end, reset and stall connections at will. The test stops it. */
+/** A TCP server whose sockets a test ends, resets or stalls. The test stops it. */
 import net from "node:net";
 
 export interface RawServer {
   address: string;
   port: number;
-  /** The next connection, waiting for it if need be. */
+  /** Waits for the next connection, unless it is there already. */
   next(): Promise<RawConnection>;
   stop(): Promise<void>;
 }
@@ -43,7 +43,7 @@ export class RawConnection {
   }
 }
 
-/** @param options  `address` 127.0.0.2 when absent; `paused` sockets read nothing until they are resumed */
+/** @param options  `address` is 127.0.0.2 when absent; `paused` sockets read nothing until they are resumed */
 export async function startRawServer(
   options: { address?: string; paused?: boolean } = {},
 ): Promise<RawServer> {

@@ -1,4 +1,4 @@
-/** A real redis-server of the test's own, with append-only file and noeviction. It owns the process and its directory; the test closes it. */
+/** A redis-server for one test, append-only and without eviction. Owns the process and its directory; the test closes it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
@@ -9,21 +9,21 @@ import { freePort } from "./free-port.ts";
 export interface TestRedis {
   /** `unix:///…/redis.sock`, or `redis://127.0.0.1:port/0` when TCP was asked for; the same after restart(). */
   readonly url: string;
-  /** FLUSHALL: everything is forgotten. */
+  /** Empties Redis with FLUSHALL. */
   flush(): Promise<void>;
-  /** Sends one command without spaces in its arguments and gives the raw RESP reply. */
+  /** Sends one command, whose arguments have no spaces. @returns the raw RESP reply */
   command(line: string): Promise<string>;
-  /** Stops gently; what it knew is in the append-only file. Harmless when it is stopped already. */
+  /** Stops Redis with SIGTERM; its data is in the append-only file. Does nothing when it is stopped already. */
   stop(): Promise<void>;
-  /** Starts again on the same address and the same files; stops first if it runs. */
+  /** Stops Redis if it is running, and starts it with the same address and files. */
   restart(): Promise<void>;
-  /** SIGKILL: a crash. */
+  /** Sends SIGKILL, like a crash. */
   kill(): Promise<void>;
-  /** SIGSTOP: connections stay open, nothing answers. */
+  /** Sends SIGSTOP: connections stay open without answers. */
   freeze(): void;
-  /** SIGCONT. */
+  /** Sends SIGCONT. */
   thaw(): void;
-  /** Stops it for good and removes its directory. */
+  /** Stops Redis and removes its directory. */
   close(): Promise<void>;
 }
 
@@ -120,7 +120,7 @@ function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-/** One inline command on a connection of its own; QUIT makes the server close after the reply. */
+/** Sends one inline command on a new connection; QUIT makes the server close it after the reply. */
 async function ask(where: net.NetConnectOpts, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let reply = "";

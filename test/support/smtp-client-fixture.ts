@@ -1,4 +1,4 @@
-/** The SMTP client side of the delivery service, for tests: short time-outs, and messages in one line. */
+/** The SMTP client for tests, with short time-outs and messages that are made in one line. */
 import type { z } from "zod";
 import type { configSchema } from "../../shared/config/schema.ts";
 import type { PriorityClass } from "../../shared/limits/priority-class.ts";
@@ -19,11 +19,11 @@ type Given = Partial<z.input<typeof configSchema>>;
 export interface TransportSettings {
   config?: Given;
   options?: SmtpClientOptions;
-  /** A dns2 zone's `server`. */
+  /** The address of the name server, `server` of a DNS zone. */
   dns?: { port: number };
 }
 
-/** Nothing in a test may wait for minutes. */
+/** Time-outs that are short enough for tests. */
 const timeouts = {
   connect: "2s",
   greeting: "2s",
@@ -85,7 +85,7 @@ export function testMessage(given: MessageGiven = {}): { meta: MessageMeta; body
   return { meta, body: { kind: "buffer", bytes } };
 }
 
-/** One attempt for all recipients. */
+/** Makes one attempt for all recipients. */
 export async function attempt(
   transport: SmtpClient,
   nextHop: NextHop,
@@ -111,7 +111,7 @@ export async function outcomes(...given: Parameters<typeof attempt>): Promise<Ou
   return [...result.outcomes].sort(([a], [b]) => a - b).map(([, outcome]) => outcome);
 }
 
-/** `delivered`, or `deferred 4.4.1 connect`: what most tests want to know. */
+/** The outcome as short text: `delivered`, or `deferred 4.4.1 connect`. */
 export function summary(outcome: Outcome | undefined): string {
   if (outcome === undefined) return "none";
   if (outcome.kind === "delivered") return "delivered";

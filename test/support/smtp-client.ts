@@ -1,4 +1,4 @@
-/** An SMTP client that says exactly what a test tells it to. The test closes it. */
+/** An SMTP client that sends exactly the octets that a test gives it. The test closes it. */
 import net from "node:net";
 
 export class SmtpClient {
@@ -27,7 +27,7 @@ export class SmtpClient {
     return new SmtpClient(socket);
   }
 
-  /** Sends octets as they are. */
+  /** Sends octets unchanged. */
   write(data: string | Buffer): void {
     this.socket.write(data);
   }
@@ -40,7 +40,7 @@ export class SmtpClient {
 
   /**
    * The next whole reply, lines joined by "\n", without line ends.
-   * @throws Error when the connection closes before it is whole, or after `timeoutMs`
+   * @throws Error when the connection closes before the reply is whole, or after `timeoutMs`
    */
   async reply(timeoutMs = 10_000): Promise<string> {
     const deadline = Date.now() + timeoutMs;
@@ -56,7 +56,7 @@ export class SmtpClient {
     }
   }
 
-  /** Everything received and not yet taken as a reply, until the peer closes. */
+  /** Everything that was received and not read as a reply, until the peer closes. */
   async untilClosed(timeoutMs = 10_000): Promise<string> {
     const deadline = Date.now() + timeoutMs;
     while (!this.#closed) await this.#change(deadline);

@@ -1,46 +1,46 @@
-/** An SMTP server that answers as a test's script says and records what it got. Plain sockets, no library. The test stops it. */
+/** An SMTP server that answers by the script of a test and records what it receives, on plain sockets. The test stops it. */
 import net from "node:net";
 import tls from "node:tls";
 import type { Certificate } from "./certificate.ts";
 
-/** Ends the connection in place of a reply: FIN, or RST. */
+/** Closes the connection in place of a reply, with FIN or RST. */
 export const close = { do: "close" } as const;
 export const reset = { do: "reset" } as const;
 /** Never answers. */
 export const hang = { do: "hang" } as const;
 /** Never answers, and reads nothing more. */
 export const deaf = { do: "deaf" } as const;
-/** Answers, then ends the connection. */
+/** Answers, then closes the connection. */
 export const thenClose = (reply: string) => ({ do: "close", reply }) as const;
 
-/** A reply (`"550 5.1.1 no"`; several lines are joined by "\n", each with its code), or what to do in its place. */
+/** A reply (`"550 5.1.1 no"`; several lines are joined by "\n", each with its code), or an action in its place. */
 export type Answer =
   | string
   | { do: "close"; reply?: string }
   | { do: "reset" }
   | { do: "hang" }
   | { do: "deaf" }
-  /** The same octets again and again, until the connection ends. */
+  /** Sends the same octets repeatedly, until the connection ends. */
   | { do: "drip"; octets: string; everyMs: number }
-  /** Octets as they are: to cut replies and to break the grammar. */
+  /** Sends octets unchanged, to cut replies and to break the grammar. */
   | { do: "raw"; octets: string | Buffer };
 type Said = Answer | undefined;
 
-/** One answer per command; `undefined` (or no function) is the usual one. A promise delays it. */
+/** One answer for each command; `undefined`, or no function, is the usual answer. A promise delays it. */
 export interface SmtpScript {
   /** The greeting. @param connection  1 for the first connection, and so on */
   connect?(connection: number): Said | Promise<Said>;
-  /** In place of the whole EHLO reply. */
+  /** Replaces the whole reply to EHLO. */
   ehlo?(argument: string, connection: number): Said | Promise<Said>;
   helo?(argument: string, connection: number): Said | Promise<Said>;
   starttls?(connection: number): Said | Promise<Said>;
-  /** In place of a challenge. @param step  1 for the first */
+  /** Replaces a challenge of AUTH. @param step  1 for the first */
   challenge?(mechanism: string, step: number): Said | Promise<Said>;
   auth?(mechanism: string, user: string, password: string): Said | Promise<Said>;
   mail?(address: string, parameters: string[], connection: number): Said | Promise<Said>;
   rcpt?(address: string, parameters: string[], connection: number): Said | Promise<Said>;
   data?(connection: number): Said | Promise<Said>;
-  /** When the first octets after DATA arrive, once a message. */
+  /** Called when the first octets after DATA arrive, once for each message. */
   body?(connection: number): Said | Promise<Said>;
   /** The reply to the final dot. */
   message?(message: ReceivedMessage): Said | Promise<Said>;
@@ -49,20 +49,20 @@ export interface SmtpScript {
 }
 
 export interface ReceivedMessage {
-  /** Which connection it came by: 1 for the first. */
+  /** The number of its connection, from 1. */
   connection: number;
   /** The argument of the last EHLO or HELO. */
   helo: string;
   from: string;
   mailParameters: string[];
-  /** Only those that were accepted. */
+  /** The accepted recipients only. */
   to: { address: string; parameters: string[] }[];
-  /** Without the dots that were stuffed, up to and including the CRLF before the final dot. */
+  /** Without stuffed dots, up to and including the CRLF before the final dot. */
   data: Buffer;
   tls: boolean;
   /** The name that the client asked for in the handshake (SNI). */
   servername?: string;
-  /** Who authenticated. */
+  /** The authenticated user. */
   user?: string;
   /** The client's address. */
   clientAddress: string;
@@ -79,15 +79,15 @@ export interface SmtpPeer {
   readonly connections: number;
   /** Connections open now. */
   readonly open: number;
-  /** The most octets that stood unread behind a command while it was answered: 0 for a client that does not pipeline. */
+  /** The largest number of octets received behind a command before it was answered; 0 for a client that does not pipeline. */
   readonly mostUnread: number;
-  /** Ends every open connection with RST; the peer goes on listening. */
+  /** Resets every open connection; the server goes on listening. */
   dropAll(): void;
   stop(): Promise<void>;
 }
 
 export interface SmtpPeerOptions {
-  /** 127.0.0.1 when absent; all of 127.0.0.0/8 is ours. */
+  /** An address of 127.0.0.0/8; 127.0.0.1 when absent. */
   address?: string;
   port?: number;
   script?: SmtpScript;
@@ -116,7 +116,7 @@ export async function startSmtpPeer(options: SmtpPeerOptions = {}): Promise<Smtp
   const sessions = new Set<Session>();
   const unread = { most: 0 };
   let connections = 0;
-  // Its replies are many small writes: with Nagle's algorithm each second one would wait for an acknowledgement.
+  // With Nagle's algorithm, every second of the small writes would wait for an acknowledgement.
   const server = net.createServer({ noDelay: true }, (socket) => {
     connections++;
     const session = new Session(socket, connections, options, { received, commands, unread });
@@ -153,7 +153,7 @@ export async function startSmtpPeer(options: SmtpPeerOptions = {}): Promise<Smtp
   };
 }
 
-/** What the sessions of one peer write down together. */
+/** The records of all sessions of one server. */
 interface Ledger {
   received: ReceivedMessage[];
   commands: string[];
@@ -205,7 +205,7 @@ class Session {
     }
   }
 
-  /** @returns false when the connection is over (or hangs) */
+  /** @returns false when the connection has ended or hangs */
   async #command(line: string): Promise<boolean> {
     const n = this.#number;
     const script = this.#script;
@@ -287,9 +287,9 @@ class Session {
       clientAddress: this.#raw.remoteAddress ?? "",
     };
     this.#forget();
-    const verdict = await this.#script.message?.(message);
-    if (isPositive(verdict)) this.#ledger.received.push(message);
-    return this.#answer(verdict, "250 2.0.0 queued");
+    const answer = await this.#script.message?.(message);
+    if (isPositive(answer)) this.#ledger.received.push(message);
+    return this.#answer(answer, "250 2.0.0 queued");
   }
 
   async #auth(mechanism: string, initial: string | undefined): Promise<boolean> {
@@ -329,7 +329,7 @@ class Session {
   }
 
   #startTls(): void {
-    // RFC 3207 §5: whatever came before the handshake is not to be believed.
+    // RFC 3207 §5: discard everything that was received before the handshake.
     this.#buffered = Buffer.alloc(0);
     this.#raw.removeAllListeners("data");
     const secure = new tls.TLSSocket(this.#raw, {
@@ -372,7 +372,7 @@ class Session {
     }
   }
 
-  /** Up to CRLF.CRLF and nothing else (RFC 5321 §4.1.1.4). */
+  /** Reads up to CRLF.CRLF and nothing else (RFC 5321 §4.1.1.4). */
   async #body(): Promise<Buffer | undefined> {
     const lines: Buffer[] = [];
     for (;;) {

@@ -1,8 +1,8 @@
 /** Waits for a condition instead of for a time. */
 
 /**
- * Polls until the condition gives something other than false, undefined or null, and returns it.
- * @throws Error naming `what` after `timeoutMs`
+ * Polls until the condition returns a value other than false, undefined or null. @returns the value
+ * @throws Error that names `what`, after `timeoutMs`
  */
 export async function waitFor<T>(
   what: string,

@@ -1,6 +1,6 @@
 /**
- * Many sessions with a chunked server: `node chunked-client.ts ADDRESS PORT SESSIONS CONCURRENCY SEED`. Commands and
- * messages leave in random pieces, pipelined or not. Prints one line of JSON: `{ sessions, messages, octets, failures }`.
+ * Runs many sessions with a chunked server: `node chunked-client.ts ADDRESS PORT SESSIONS CONCURRENCY SEED`. Commands and
+ * messages are sent in random pieces, pipelined or not. Prints one line of JSON: `{ sessions, messages, octets, failures }`.
  */
 import { createHash } from "node:crypto";
 import net from "node:net";
@@ -12,7 +12,7 @@ const limitMs = 60_000;
 let messages = 0;
 let octets = 0;
 
-/** A reply's last line, and the hash of all that the server said before it. */
+/** The last line of a reply, and the hash of all octets that the server sent before it. */
 interface Heard {
   line: string;
   before: string;

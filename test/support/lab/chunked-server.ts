@@ -1,6 +1,6 @@
 /**
- * A server that says back what it heard: `node chunked-server.ts ADDRESS PORT`, until it is killed. The reply to a message
- * bears the hash of its octets, the reply to QUIT that of all that the server had said; replies leave in random pieces.
+ * A server that reports what it received: `node chunked-server.ts ADDRESS PORT`, until it is killed. The reply to a message
+ * has the hash of its octets, the reply to QUIT that of everything the server has sent. Replies are sent in random pieces.
  */
 import { createHash } from "node:crypto";
 import net from "node:net";
@@ -15,7 +15,7 @@ function serve(socket: net.Socket): void {
   const writer = new ChunkedWriter(socket, random);
   const said = createHash("sha256");
   let heard: Buffer = Buffer.alloc(0);
-  /** Octets of the message or chunk that is coming; `data`: until the final dot. */
+  /** The octets that are still to come of a chunk; `data`: until the final dot. */
   let awaited: number | "data" | undefined;
 
   const say = (code: number, text: string): void => {
@@ -49,7 +49,7 @@ function serve(socket: net.Socket): void {
       writer.end();
     } else say(250, "2.0.0 ok");
   };
-  /** @returns whether there was anything whole to read */
+  /** @returns whether a whole line or chunk was read */
   const step = (): boolean => {
     if (typeof awaited === "number") {
       if (heard.length < awaited) return false;
@@ -70,7 +70,7 @@ function serve(socket: net.Socket): void {
   say(220, "chunked.example ready");
 }
 
-/** Where the message with its final dot ends, or -1 (RFC 5321 §4.1.1.4). */
+/** The end of the message with its final dot, or -1 (RFC 5321 §4.1.1.4). */
 function messageEnd(octets: Buffer): number {
   if (octets.subarray(0, 3).equals(Buffer.from(".\r\n"))) return 3;
   const at = octets.indexOf("\r\n.\r\n");

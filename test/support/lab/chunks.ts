@@ -1,11 +1,11 @@
-/** Writes in pieces of random size that leave one by one, so that what is between two ends meets every cut there is. */
+/** Sends data in pieces of random size, so that the gateway in between receives it cut at any place. */
 import type net from "node:net";
 import { pick, type Random } from "../../unit/ingress/outgoing/model-dialogue.ts";
 
-/** More pieces than that teach nothing new, and cost a system call and a packet each. */
+/** Each piece costs a system call and a packet; more of them find nothing new. */
 const maxPieces = 6;
 
-/** Cuts at random places: after the first octets, before the last ones, anywhere. */
+/** Cuts data at random: after its first octets, before its last ones, or anywhere. */
 export function cut(octets: Buffer, random: Random): Buffer[] {
   const places = Array.from({ length: Math.floor(random() * maxPieces) }, () =>
     pick(random, [
@@ -20,7 +20,7 @@ export function cut(octets: Buffer, random: Random): Buffer[] {
     .filter((piece) => piece.length > 0);
 }
 
-/** Sends what it is given in pieces, in order. The socket must not delay (TCP_NODELAY). */
+/** Sends data in pieces, in order. The socket must have TCP_NODELAY set. */
 export class ChunkedWriter {
   readonly #socket: net.Socket;
   readonly #random: Random;
@@ -38,7 +38,7 @@ export class ChunkedWriter {
     if (wasIdle) this.#next();
   }
 
-  /** FIN after the last piece. */
+  /** Sends FIN after the last piece. */
   end(): void {
     this.#isEnding = true;
     if (this.#pieces.length === 0) this.#socket.end();

@@ -1,18 +1,18 @@
-/** HAProxy in TCP mode on a host of the lab, where it takes intercepted connections. */
+/** HAProxy in TCP mode on a host of the lab, for intercepted connections. */
 import type { ChildProcess } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { waitFor } from "../wait-for.ts";
 import type { LabHost } from "./network.ts";
 
-/** For startHaproxy: tells by PROXY v2 whose connections they are. @param target  `127.0.0.1:10027`, a listener with `destination: proxy` */
+/** A `server` line to a listener with `destination: proxy`: sends PROXY v2 headers. @param target  `127.0.0.1:10027` */
 export const toPostern = (target: string): string => `postern ${target} send-proxy-v2`;
-/** For startHaproxy: on to where each connection was going, from the client's own address. */
+/** A `server` line to the original destination of each connection, from the client's address. */
 export const toOriginal = "original 0.0.0.0 source 0.0.0.0 usesrc clientip";
 
 /**
  * Runs until the lab ends.
- * @param port    where it listens transparently, for IPv4 and IPv6
+ * @param port    of its transparent listener, for IPv4 and IPv6
  * @param server  the words of its `server` line
  */
 export async function startHaproxy(
@@ -38,7 +38,7 @@ listen smtp
   const child = host.spawn("haproxy", "-db", "-f", file);
   await waitFor("HAProxy to listen", async () => {
     if (child.exitCode !== null) throw new Error(`haproxy ended: ${child.stderr?.read()}`);
-    // Not by a connection: it would go on to where it was going, which is HAProxy itself.
+    // A connection would be forwarded to its original destination, which is HAProxy itself.
     return (await host.run("ss", "-Hltn", `sport = :${port}`)).output.includes(String(port));
   });
   return child;

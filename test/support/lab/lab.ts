@@ -1,6 +1,6 @@
 /**
- * The branch office's lab, complete: hosts, name server, a Postfix as protected server and one on the internet.
- * Owns all of it; down() takes it down, and so does the end of this process.
+ * The lab of a branch office: hosts, a name server, a Postfix as protected server and one on the Internet.
+ * Owns all of it; down() or the end of this process removes it.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,19 +21,19 @@ import { type LabPostfix, startLabPostfix } from "./postfix.ts";
 
 export interface Lab {
   hosts: Record<HostName, LabHost>;
-  /** mail.protected.example: takes mail for protected.example. */
+  /** mail.protected.example, which accepts mail for protected.example. */
   protectedServer: LabPostfix;
-  /** mail.one.example: takes mail for one.example, and relays for anna, who authenticates with `secret`. */
+  /** mail.one.example, which accepts mail for one.example, and relays for anna, whose password is `secret`. */
   internetServer: LabPostfix;
-  /** Starts the gateway on its host; down() ends it. */
+  /** Starts the gateway on its host; down() stops it. */
   startGateway(given: Parameters<typeof startGateway>[0]): Promise<Gateway>;
-  /** For files of the hosts; it goes with the lab. */
+  /** For files of the hosts; removed with the lab. */
   directory: string;
   down(): Promise<void>;
 }
 
 export const anna = { name: "anna", password: "secret" };
-/** What AUTH wants to hear: Debian's SASL library adds the server's name to a user. */
+/** The user name for AUTH: Debian's SASL library adds the name of the server. */
 export const annasLogin = "anna@mail.one.example";
 
 export function unlessLab(): false | string {
@@ -49,7 +49,7 @@ const zone: ZoneRecords = {
   "mail.two.example": { A: [addresses.internet2.ipv4], AAAA: [addresses.internet2.ipv6] },
 };
 
-/** @param tag  begins the names of namespaces and directory; absent: one that nobody else has */
+/** @param tag  the prefix of namespaces and directory; absent: a unique one */
 export async function buildLab(tag?: string): Promise<Lab> {
   const { hosts, directory, down } = buildNetwork(tag);
   try {
@@ -83,7 +83,7 @@ export async function buildLab(tag?: string): Promise<Lab> {
 /** bin/postern. */
 export const program = fileURLToPath(new URL("../../../bin/postern", import.meta.url));
 
-/** Runs the command line on the gateway's host, with a configuration of its own: of the one that runs, only what differs counts. */
+/** Runs a command of postern on the gateway's host, with a configuration of its own. */
 export function posternOn(
   lab: LabNetwork | Lab,
   config: Record<string, unknown>,
@@ -92,7 +92,7 @@ export function posternOn(
   return lab.hosts.gateway.run(program, ...args, "-c", writeConfig(lab, config));
 }
 
-/** @returns the file; the next one takes its place */
+/** @returns the file, which the next call overwrites */
 export function writeConfig(lab: LabNetwork | Lab, config: Record<string, unknown>): string {
   const file = join(lab.directory, "postern.yaml");
   writeFileSync(file, stringify({ hostname: "gw.example.net", ...config }));

@@ -1,4 +1,4 @@
-/** The lab's name server as a process of its own: `node name-server.ts ADDRESS PORT ZONE.json`, until it is killed. */
+/** The name server of the lab as a process: `node name-server.ts ADDRESS PORT ZONE.json`, until it is killed. */
 import { readFileSync } from "node:fs";
 import { startDnsZone } from "../dns-zone.ts";
 

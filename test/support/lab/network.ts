@@ -1,7 +1,7 @@
 /**
- * Hosts of the lab as network namespaces: a client, the gateway between everything, a protected server, two internet
- * servers and a name server, with documentation addresses. Owns the namespaces, every process in them and a directory;
- * down() ends all of it, and so does the end of this process, however it ends.
+ * The hosts of the lab as network namespaces with documentation addresses: a client, a protected server, two servers on the
+ * Internet and a name server, and the gateway between them. Owns the namespaces, every process in them and a directory;
+ * down() removes all of it, and so does any end of this process.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { chmodSync, mkdirSync } from "node:fs";
@@ -23,22 +23,22 @@ export const addresses = {
 export interface LabHost {
   /** For `ip netns exec`. */
   namespace: string;
-  /** The words to put before a command that is to run on this host. */
+  /** The words before a command that run it on this host. */
   prefix: string[];
   run(program: string, ...args: string[]): Promise<Ended>;
   spawn(program: string, ...args: string[]): ChildProcess;
-  /** A server in the background, ended with the lab. @returns when it has printed something: that it is ready */
+  /** Starts a server in the background, until the end of the lab. Resolves when it prints that it is ready. */
   serve(program: string, ...args: string[]): Promise<ChildProcess>;
 }
 
 export interface LabNetwork {
   hosts: Record<HostName, LabHost>;
-  /** For whatever the hosts keep; it goes with the network. */
+  /** For files of the hosts; removed with the network. */
   directory: string;
   down(): Promise<void>;
 }
 
-/** @returns `false`, or why the lab cannot be built here; as node:test's `skip` takes it */
+/** For `skip` of node:test. @returns `false`, or why the lab cannot be built here */
 export function unlessNamespaces(): false | string {
   const missing = unlessRoot() || unlessInstalled("ip", "nft", "sysctl");
   if (missing) return missing;
@@ -55,7 +55,7 @@ export function unlessNamespaces(): false | string {
 
 const searchPath = "/usr/sbin:/sbin:/usr/bin:/bin";
 
-/** The first parts of each host's addresses; the gateway has .1 and ::1 on the line to each. */
+/** The network prefix of each host; the gateway has .1 and ::1 on its link to each. */
 const networkOf = {
   client: { ipv4: "198.51.100", ipv6: "2001:db8:51" },
   protected: { ipv4: "203.0.113", ipv6: "2001:db8:113" },
@@ -64,7 +64,7 @@ const networkOf = {
   dns: { ipv4: "192.0.2", ipv6: "2001:db8:2" },
 } as const;
 
-/** @param tag  begins the names of namespaces and directory; absent: one that nobody else has */
+/** @param tag  the prefix of namespaces and directory; absent: a unique one */
 export function buildNetwork(tag = uniqueTag()): LabNetwork {
   const namespaceOf = (name: HostName): string => `${tag}-${name}`;
   const names: HostName[] = ["client", "gateway", "protected", "internet1", "internet2", "dns"];
@@ -74,7 +74,7 @@ export function buildNetwork(tag = uniqueTag()): LabNetwork {
   >;
   const directory = join(tmpdir(), tag);
   mkdirSync(directory);
-  // Servers that give up root must reach what is theirs.
+  // Servers that drop root must reach their files.
   chmodSync(directory, 0o755);
   const sweeper = startSweeper(directory, names.map(namespaceOf));
   try {
@@ -98,11 +98,11 @@ function buildScript(namespaceOf: (name: HostName) => string, names: HostName[])
   const lines = names.flatMap((name) => [
     `ip netns add ${namespaceOf(name)}`,
     `ip -n ${namespaceOf(name)} link set lo up`,
-    // No waiting for duplicate address detection.
+    // Without the delay of duplicate address detection.
     `ip netns exec ${namespaceOf(name)} sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0`,
   ]);
   lines.push(`ip netns exec ${gateway} sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1`);
-  // A line from the gateway to each host. No bridge: where br_netfilter is loaded it would run the rules too early.
+  // A link from the gateway to each host. Not a bridge: with br_netfilter its packets would pass the rules too early.
   for (const host of Object.keys(networkOf) as (keyof typeof networkOf)[]) {
     const { ipv4, ipv6 } = addresses[host];
     const [ours4, ours6] = [`${networkOf[host].ipv4}.1`, `${networkOf[host].ipv6}::1`];
@@ -120,7 +120,7 @@ function buildScript(namespaceOf: (name: HostName) => string, names: HostName[])
       `ip -n ${namespace} route add default via ${ours6} dev eth0 onlink`,
     );
   }
-  // Programs on the hosts find the lab's name server: ip netns exec lays this file over /etc/resolv.conf.
+  // `ip netns exec` mounts this file over /etc/resolv.conf, so that programs on the hosts find the name server.
   for (const name of names) {
     lines.push(
       `mkdir -p /etc/netns/${namespaceOf(name)}`,
@@ -141,7 +141,7 @@ function labHost(namespace: string): LabHost {
   return {
     namespace,
     prefix,
-    // Without a limit of time: a test has its own, and the sweeper ends what is left.
+    // Without a time-out: the test has its own, and the sweeper ends processes that are left.
     run: (program, ...args) => run(ip, [...words, program, ...args], 0),
     spawn: spawnHere,
     async serve(program, ...args) {
@@ -156,8 +156,8 @@ function labHost(namespace: string): LabHost {
 }
 
 /**
- * Takes the namespaces away when its standard input ends: when it is told to, and when this process is gone, killed or
- * not. Whatever runs in a namespace is the lab's and ends with it.
+ * The sweeper: removes the namespaces when its standard input ends, which is at down() and at any end of this process. It
+ * kills every process in the namespaces first.
  */
 const sweeping = `
 cat >/dev/null
@@ -177,7 +177,7 @@ rm -rf "$directory"
 `;
 
 function startSweeper(directory: string, namespaces: string[]): { sweep(): Promise<void> } {
-  // In a session of its own: the Ctrl-C that ends a lab must not end its sweeper.
+  // In a session of its own, so that the Ctrl-C that ends a lab does not end its sweeper.
   const sweeper = spawn("sh", ["-c", sweeping, "sweep", directory, ...namespaces], {
     detached: true,
     stdio: ["pipe", "ignore", "ignore"],

@@ -1,4 +1,4 @@
-/** A Postfix of its own on a host of the lab: it takes mail for its domains, relays the rest, offers STARTTLS and AUTH. */
+/** A Postfix on a host of the lab: accepts mail for its domains, relays other mail, offers STARTTLS and AUTH. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,28 +8,28 @@ import { waitFor } from "../wait-for.ts";
 import type { LabHost } from "./network.ts";
 
 export interface LabPostfix {
-  /** The certificate that it shows, PEM. */
+  /** Its certificate, PEM. */
   certificate: string;
   /** Its log so far. */
   log(): string;
   /** The messages in the mailbox of an address, as they were stored. */
   mailbox(address: string): string[];
-  /** Stops taking and sending mail, as a power failure does; start() goes on with the same mailboxes. */
+  /** Kills Postfix, like a power failure; start() goes on with the same mailboxes. */
   halt(): Promise<void>;
   start(): Promise<void>;
 }
 
 export interface LabPostfixOptions {
   hostname: string;
-  /** Whose mail ends here. */
+  /** The domains whose mail it stores in mailboxes. */
   domains: string[];
   /** User and password for AUTH. */
   user?: { name: string; password: string };
-  /** Which clients may relay, besides those that authenticated. */
+  /** The networks that may relay without authentication. */
   relayFor?: string[];
 }
 
-/** @param directory  where it makes one of its own; the lab clears it away, and ends the processes */
+/** @param directory  the directory in which it creates its own; the lab removes it and ends the processes */
 export async function startLabPostfix(
   host: LabHost,
   directory: string,
@@ -46,19 +46,19 @@ export async function startLabPostfix(
   writeFileSync(join(root, "key.pem"), key, { mode: 0o600 });
   writeFileSync(join(etc, "main.cf"), mainCf(root, options));
   writeFileSync(join(etc, "master.cf"), masterCf);
-  // Everybody has a mailbox but gone@….
+  // Every address has a mailbox, except gone@….
   writeFileSync(join(etc, "unknown"), "/^gone@/ 550 5.1.1 no such user here\n");
   if (options.user) makeUser(host, options);
   const start = async (): Promise<void> => {
-    // -w: returns once the master process has opened its sockets. `postfix start` checks every file first, for seconds.
+    // -w: returns when the master process has opened its sockets. `postfix start` would check every file first, for seconds.
     const { code, output } = await host.run("/usr/lib/postfix/sbin/master", "-c", etc, "-w");
     if (code !== 0) throw new Error(`postfix: ${output}`);
   };
   const halt = async (): Promise<void> => {
-    // The master leads a process group, and all of Postfix is in it.
+    // All processes of Postfix are in the process group of the master.
     const group = -Number(readFileSync(join(root, "queue", "pid", "master.pid"), "utf8"));
     process.kill(group, "SIGKILL");
-    await waitFor("Postfix to be gone", () => !isThere(group));
+    await waitFor("Postfix to end", () => !isThere(group));
   };
   const made = await host.run("postfix", "-c", etc, "check");
   if (made.code !== 0) throw new Error(`postfix: ${made.output}`);
@@ -129,7 +129,7 @@ tlsmgr unix - - n 1000? 1 tlsmgr
 postlog unix-dgram n - n - 1 postlogd
 `;
 
-/** ip netns exec lays the file over /etc/sasldb2, where Debian's SASL library looks. */
+/** `ip netns exec` mounts the file over /etc/sasldb2, which Debian's SASL library reads. */
 function makeUser(host: LabHost, { hostname, user }: LabPostfixOptions): void {
   const database = `/etc/netns/${host.namespace}/sasldb2`;
   execFileSync("saslpasswd2", ["-p", "-c", "-f", database, "-u", hostname, user?.name ?? ""], {
