@@ -5,15 +5,10 @@ import { parsePath } from "../../shared/mail/address.ts";
 import type { Direction } from "../../shared/mail/client-connection.ts";
 import { type Endpoint, formatHostPort, type HostPort, parseEndpoint } from "../../shared/net/endpoint.ts";
 import { canonicalAddress } from "../../shared/net/network.ts";
-import {
-  type ConnectionDecision,
-  compileRouting,
-  type Handler,
-  type Routing,
-} from "../../shared/routing/classify.ts";
+import { type ConnectionDecision, compileRouting, type Handler } from "../../shared/routing/classify.ts";
 import { identifyNextHop, type NextHop } from "../../shared/routing/next-hop.ts";
 import type { Row } from "../../shared/routing/route.ts";
-import { interfaceAddresses } from "../../shared/runtime/interface-addresses.ts";
+import { createOwnAddresses } from "../../shared/runtime/own-addresses.ts";
 import { whyNotHidden } from "../../shared/smtp-client/session/transparent-source.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { type Context, defineCommand, UsageError } from "./command-line/args.ts";
@@ -95,7 +90,7 @@ export const explain = defineCommand({
     };
     const { config } = requireConfig(context);
     const listener = chooseListener(config, values.listener);
-    const explanations = explainAll(compileRouting(config), listener, question).map(withTransparentSource);
+    const explanations = explainAll(config, listener, question).map(withTransparentSource);
     if (values.json) {
       const [only, ...others] = explanations;
       context.stdout.write(`${JSON.stringify(others.length === 0 ? only : explanations, null, 2)}\n`);
@@ -107,13 +102,14 @@ export const explain = defineCommand({
 /** Stands for a sender that was not given: only the pattern `*` matches it. */
 const someSender = "sender@sender.invalid";
 
-function explainAll(routing: Routing, listener: ListenerConfig, question: Question): Explanation[] {
+function explainAll(config: Config, listener: ListenerConfig, question: Question): Explanation[] {
+  const routing = compileRouting(config);
   const connection = routing.classifyConnection({
     client: question.client,
     destination: question.server,
     listener: listener.name,
     // As if this machine were the gateway.
-    ownAddresses: new Set(interfaceAddresses()),
+    ownAddresses: createOwnAddresses(config.own_addresses).current(),
   });
   return question.to.map(({ address, sourceRoute }) => {
     const facts = {

@@ -14,6 +14,7 @@ import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting, type Routing } from "../../shared/routing/classify.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
+import { createOwnAddresses } from "../../shared/runtime/own-addresses.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { whyNoOriginalDestination } from "../../shared/runtime/socket.ts";
 import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
@@ -25,7 +26,6 @@ import { createPassThrough } from "./connections/pass-through.ts";
 import { createRejections } from "./connections/rejection.ts";
 import type { InlineDeps } from "./inline/inline.ts";
 import { type Handlers, Listener } from "./listener/listener.ts";
-import { createOwnAddresses } from "./listener/own-addresses.ts";
 import { createOutgoingProxy } from "./outgoing/outgoing-proxy.ts";
 import { createSessions } from "./session/sessions.ts";
 
@@ -56,7 +56,7 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   const routing = compileRouting(config);
   const metrics = new ConnectionMetrics(options.metrics);
   const { handlers, close } = createHandlers(options, routing, metrics);
-  const ownAddresses = createOwnAddresses();
+  const ownAddresses = createOwnAddresses(config.own_addresses);
   const nextSessionId = sessionIds();
   const listeners = config.listeners.map(
     (listener) => new Listener({ listener, routing, ownAddresses, handlers, log, metrics, nextSessionId }),

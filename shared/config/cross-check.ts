@@ -52,6 +52,7 @@ function checkAddresses(config: Config): Finding[] {
     check(["listeners", index, "address"], listener.address);
   check(["admin", "address"], config.admin.address);
   check(["health", "address"], config.health.address);
+  for (const [index, address] of config.own_addresses.entries()) check(["own_addresses", index], address);
   for (const [index, address] of config.delivery.source_addresses.entries()) {
     check(["delivery", "source_addresses", index], address);
   }

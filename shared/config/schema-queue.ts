@@ -117,6 +117,12 @@ export const delivery = z.strictObject({
     .array(text)
     .default([])
     .describe("Local IP addresses to deliver from, IPv4 and IPv6. Absent: the system's choice."),
+  loopback: z
+    .enum(["refuse", "allow"])
+    .default("refuse")
+    .describe(
+      "Where the MX of a domain, the domain's own address or an address literal leads to this machine: to loopback, to 0.0.0.0 or ::, or to one of the gateway's own addresses. `refuse`: the mail has come back, and is returned with 5.4.6, unless a preferred MX host takes it. `allow`: for labs, and where another mail server on this machine takes mail on port 25. Servers that the configuration names are not concerned.",
+    ),
   tls: z
     .array(mxTls)
     .prefault([])

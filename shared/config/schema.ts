@@ -17,6 +17,12 @@ export const configSchema = z.strictObject({
   data: text
     .default("./data")
     .describe("Directory of the spool, and of the embedded Redis; relative to the configuration file."),
+  own_addresses: z
+    .array(text)
+    .default([])
+    .describe(
+      "IP addresses that are this gateway's besides those on its interfaces: of a balancer or a NAT in front of it. Connections to them are local, and mail whose MX leads there has come back.",
+    ),
   redis: redis.optional().describe("The Redis server of the queues. Absent: `postern up` runs its own."),
   dns: dns.optional().describe("The name servers to ask. Absent: the system's."),
   tls: certificates

@@ -69,6 +69,11 @@ export function isLoopback(address: string): boolean {
   return address === "::1" || /^127\.\d+\.\d+\.\d+$/.test(address);
 }
 
+/** Whether it is `0.0.0.0` or `::` (or `0.x.x.x`, RFC 1122 §3.2.1.3): connections to it stay on this machine. @param address  canonical text */
+export function isUnspecified(address: string): boolean {
+  return address === "::" || /^0\.\d+\.\d+\.\d+$/.test(address);
+}
+
 function parseAddress(text: string): Address | undefined {
   if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !(text.includes(":") && ipaddr.IPv6.isValid(text)))
     return undefined;

@@ -7,6 +7,7 @@ import type { Limiter } from "../limits/limiter.ts";
 import { createLocalLimiter } from "../limits/local-limiter.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import type { Logger } from "../runtime/log.ts";
+import { createOwnAddresses } from "../runtime/own-addresses.ts";
 import { Attempt } from "./attempt.ts";
 import { Pool } from "./connections/pool.ts";
 import { createResolver, type Resolver } from "./dns/resolver.ts";
@@ -14,6 +15,7 @@ import { HostsFile, nameServers } from "./dns/system.ts";
 import { type InlineSmtpClient, openInline } from "./inline.ts";
 import { smtpPort } from "./next-hops/delivery-addresses.ts";
 import { destinationLimits, tlsLevels } from "./next-hops/destination.ts";
+import { createOwnEndpoints } from "./next-hops/own-endpoints.ts";
 import type { SmtpConnection } from "./session/connection.ts";
 import { createTransparentSource } from "./session/transparent-source.ts";
 import type { AttemptRequest, AttemptResult, SmtpClient } from "./smtp-client.ts";
@@ -30,6 +32,8 @@ export interface SmtpClientOptions {
   now?: () => number;
   /** 0..1 */
   random?: () => number;
+  /** The gateway's own addresses; absent: those of the interfaces and of `own_addresses`. */
+  ownAddresses?: () => ReadonlySet<string>;
   /** Where the hosts of `mx` listen; for tests. */
   mxPort?: number;
   /** Where MTA-STS policy hosts listen, and how long one may take; for tests. */
@@ -87,6 +91,10 @@ export function createSmtpClient(
     resolver,
     sts,
     published: { dane: config.delivery.dane, mtaSts: config.delivery.mta_sts },
+    ownEndpoints: createOwnEndpoints(
+      config,
+      options.ownAddresses ?? createOwnAddresses(config.own_addresses).current,
+    ),
     hostsFile: options.hostsFile ?? new HostsFile(),
     hostname: config.hostname,
     mxPort: options.mxPort ?? smtpPort,

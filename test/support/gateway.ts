@@ -59,6 +59,8 @@ export async function startGateway(
       queue: { retry: ["1s"], delay_warning: 0 },
       admin: { port: adminPort },
       ...given,
+      // The servers of tests and labs are on loopback.
+      delivery: { loopback: "allow", ...given.delivery },
     }),
   );
   const [word = program, ...words] = [...prefix, program];

@@ -39,6 +39,7 @@ const timeouts = {
 export function testTransport(settings: TransportSettings = {}): SmtpClient & InlineSmtpClient {
   const config = testConfig({
     ...settings.config,
+    delivery: { loopback: "allow", ...settings.config?.delivery },
     timeouts: { ...timeouts, ...settings.config?.timeouts },
   });
   const servers = [{ host: "127.0.0.1", port: settings.dns?.port ?? 9 }];

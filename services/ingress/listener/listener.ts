@@ -8,11 +8,11 @@ import type { ClientConnection } from "../../../shared/mail/client-connection.ts
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { ConnectionDecision, Routing } from "../../../shared/routing/classify.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
+import type { OwnAddresses } from "../../../shared/runtime/own-addresses.ts";
 import { transparentListener } from "../../../shared/runtime/socket.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
 import { type DestinationOf, destinationOf, type LearnedConnection } from "./original-destination.ts";
-import type { OwnAddresses } from "./own-addresses.ts";
 
 /**
  * Where classified sockets go. They come paused, with an error listener, half-open allowed; the handler owns them.

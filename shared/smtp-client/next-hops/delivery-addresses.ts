@@ -21,11 +21,14 @@ import {
   decideAddresses,
   decideMx,
   type HostAddresses,
+  leadsHere,
   maxAddresses,
   maxHosts,
   noAddress,
+  ownListener,
   sameFamilyFirst,
 } from "./hosts.ts";
+import type { OwnEndpoints } from "./own-endpoints.ts";
 
 /** RFC 5321 §4.5.1: where servers listen for mail. */
 export const smtpPort = 25;
@@ -37,6 +40,7 @@ const maxLookups = 20;
 export interface AddressDeps {
   resolver: Resolver;
   hostsFile: HostsFile;
+  ownEndpoints: OwnEndpoints;
   sts: StsPolicies;
   /** Whether published DANE records and MTA-STS policies are followed. */
   published: { dane: boolean; mtaSts: boolean };
@@ -62,6 +66,11 @@ export type AddressCandidate =
   | { kind: "refused"; failure: Failure }
   /** There is no host to try. */
   | { kind: "failure"; failure: Failure };
+
+interface RankedHost extends HostPort {
+  /** Lower is better. MX hosts of equal preference are looked up together, to know whether one is this gateway. */
+  preference: number;
+}
 
 /** The common traits of the hosts of a next hop. */
 interface HostGroup {
@@ -109,14 +118,18 @@ async function* byMx(
   requirements: TlsRequirements,
   deps: AddressDeps,
 ): AsyncGenerator<AddressCandidate> {
-  const { resolver, sts, published, mxPort, hostname, random, now } = deps;
+  const { resolver, sts, published, ownEndpoints, mxPort, hostname, random, now } = deps;
   const literal = addressLiteral(domain);
   if (literal === "invalid") {
     const reason = `${domain} is not an address literal that can be reached`;
     return yield { kind: "failure", failure: rejected("dns", "5.1.2", reason, now()) };
   }
   if (literal !== undefined) {
-    return yield* configured([{ host: literal.address, port: mxPort }], requirements, deps);
+    const { address } = literal;
+    if (ownEndpoints.isOwnMailServer({ address, port: mxPort })) {
+      return yield { kind: "failure", failure: leadsHere(domain, { host: address }, address, now()) };
+    }
+    return yield* configured([{ host: address, port: mxPort }], requirements, deps);
   }
   const [answer, policy] = await Promise.all([
     resolver.mx(domain),
@@ -133,7 +146,7 @@ async function* byMx(
     const reason = `REQUIRETLS: the mail servers of ${domain} cannot be trusted without DNSSEC or MTA-STS`;
     return yield { kind: "failure", failure: rejected("dns", "5.7.30", reason, now()) };
   }
-  const hosts = decision.hosts.map(({ name }) => ({ host: name, port: mxPort }));
+  const hosts = decision.hosts.map(({ name, preference }) => ({ host: name, port: mxPort, preference }));
   const alias = answer.kind === "found" && answer.alias !== undefined ? [answer.alias] : [];
   const origin = decision.implicit ? "implicit" : "mx";
   const group: HostGroup = {
@@ -167,11 +180,12 @@ function configured(
   const name = hosts.map(({ host }) => host).join(", ");
   const stsOf = (): StsFinding => ({ kind: "none", reason: "it speaks of the MX hosts of a domain only" });
   const group: HostGroup = { name, origin: "configured", requirements, areNamesSure: true, names: [], stsOf };
-  return addressesOf(hosts, group, deps, source);
+  const inOrder = hosts.map((host, preference) => ({ ...host, preference }));
+  return addressesOf(inOrder, group, deps, source);
 }
 
 async function* addressesOf(
-  hosts: HostPort[],
+  hosts: RankedHost[],
   group: HostGroup,
   deps: AddressDeps,
   source?: string,
@@ -182,11 +196,22 @@ async function* addressesOf(
   let isRefused = false;
   const reasons: string[] = [];
   const candidates = hosts.slice(0, maxLookups);
-  for (const [position, { host, port }] of candidates.entries()) {
-    if (triedHosts === maxHosts) break;
-    const { found, answers } = await addresses(host, group.origin === "configured", deps);
+  const last = candidates.at(-1);
+  for await (const lookup of lookUp(candidates, group.origin, deps)) {
+    const { host, port, preference, found, answers } = lookup;
+    if (found.kind === "own") {
+      // Preferred hosts were tried or could not be looked up: the mail waits for them.
+      if (tried > 0 || isRefused || reasons.length > 0) break;
+      return yield { kind: "failure", failure: leadsHere(group.name, lookup, found.address, now()) };
+    }
     if (found.kind === "unavailable") reasons.push(found.reason);
     if (found.kind !== "addresses") continue;
+    const others = found.addresses.filter((address) => !deps.ownEndpoints.isOwnListener({ address, port }));
+    if (others.length === 0) {
+      isRefused = true;
+      yield { kind: "refused", failure: ownListener(host, port, now()) };
+      continue;
+    }
     const dane = await daneOf(host, port, answers, group, deps);
     const sts = group.stsOf(host);
     const decision = decideHost(group.requirements.level, { dane, sts }, group.names);
@@ -205,18 +230,57 @@ async function* addressesOf(
     triedHosts++;
     const isNameSure =
       group.areNamesSure || (sts.kind === "policy" && sts.mode === "enforce" && sts.listsHost);
-    const inOrder = sameFamilyFirst(found.addresses, source, (address) => address);
+    const inOrder = sameFamilyFirst(others, source, (address) => address);
     const some = inOrder.slice(0, maxAddressesPerHost);
+    const isLastHost = preference === last?.preference && host === last.host;
     for (const address of some) {
       if (tried === maxAddresses) return;
       tried++;
-      const isLast = position === candidates.length - 1 && address === some.at(-1);
+      const isLast = isLastHost && address === some.at(-1);
       yield { kind: "address", remote: { host, address, port }, tls: decision.tls, isNameSure, isLast };
     }
+    if (triedHosts === maxHosts) return;
   }
   if (tried > 0 || isRefused) return;
   if (hosts.length > maxLookups && reasons.length === 0) reasons.push(`the first ${maxLookups} have none`);
   yield { kind: "failure", failure: noAddress(group.name, group.origin, reasons, now()) };
+}
+
+interface Lookup extends RankedHost {
+  /** `own`: the host is this gateway, and none of the following is preferred to it. */
+  found: HostAddresses | { kind: "own"; address: string };
+  answers?: HostAnswers;
+}
+
+/**
+ * Looks the hosts up in order, those of equal preference at once. RFC 5321 §5.1: where one of these is the gateway itself,
+ * neither they nor the hosts after them are for this mail.
+ */
+async function* lookUp(
+  hosts: RankedHost[],
+  origin: HostGroup["origin"],
+  deps: AddressDeps,
+): AsyncGenerator<Lookup> {
+  for (const level of Map.groupBy(hosts, ({ preference }) => preference).values()) {
+    const lookups = await Promise.all(
+      level.map(
+        async (host): Promise<Lookup> => ({ ...host, ...(await addresses(host.host, origin, deps)) }),
+      ),
+    );
+    const own = origin === "configured" ? undefined : lookups.flatMap((lookup) => ownOf(lookup, deps)).at(0);
+    if (own !== undefined) return yield own;
+    yield* lookups;
+  }
+}
+
+/** The lookup of a host that is this gateway: by one of its addresses. */
+function ownOf(lookup: Lookup, { ownEndpoints }: AddressDeps): Lookup[] {
+  if (lookup.found.kind !== "addresses") return [];
+  const { port } = lookup;
+  const address = lookup.found.addresses.find((each) =>
+    ownEndpoints.isOwnMailServer({ address: each, port }),
+  );
+  return address === undefined ? [] : [{ ...lookup, found: { kind: "own", address } }];
 }
 
 async function daneOf(
@@ -235,10 +299,10 @@ async function daneOf(
 /** Only configured hosts may be an address or be listed in the hosts file: an MX record names a host in the DNS. */
 async function addresses(
   host: string,
-  isConfigured: boolean,
+  origin: HostGroup["origin"],
   { resolver, hostsFile, random, now }: AddressDeps,
 ): Promise<{ found: HostAddresses; answers?: HostAnswers }> {
-  if (isConfigured) {
+  if (origin === "configured") {
     const address = canonicalAddress(host);
     if (address !== undefined) return { found: { kind: "addresses", addresses: [address] } };
     const listed = hostsFile.addresses(host, now());

@@ -1,5 +1,6 @@
 /** Which hosts and addresses to try for a next hop, and in which order, from the answers of the DNS (RFC 5321 §5.1). Pure. */
 import net from "node:net";
+import { formatHostPort } from "../../net/endpoint.ts";
 import { canonicalAddress } from "../../net/network.ts";
 import { asTemporary, deferred, type Failure, rejected } from "../../smtp/diagnose.ts";
 import type { DnsAnswer, MxRecord } from "../dns/answer.ts";
@@ -82,6 +83,21 @@ export function decideMx(
 function looped(domain: string, ownName: string, atMs: number): Failure {
   const reason = `this gateway (${ownName}) is the best mail server of ${domain}: the mail would loop back`;
   return rejected("dns", "5.4.6", reason, atMs);
+}
+
+/**
+ * The failure when the best mail server of a domain has an address of this gateway.
+ * @param name  the domain, or the address literal
+ */
+export function leadsHere(name: string, { host }: { host: string }, address: string, atMs: number): Failure {
+  const server = host === address ? `[${address}]` : `${host} [${address}]`;
+  return rejected("dns", "5.4.6", `the mail server of ${name}, ${server}, is this gateway itself`, atMs);
+}
+
+/** The failure when the configuration names a listener of this gateway: an error of ours is no reason to return mail. */
+export function ownListener(host: string, port: number, atMs: number): Failure {
+  const reason = `the configured server ${formatHostPort({ host, port })} is this gateway itself: the mail would loop back`;
+  return deferred("network", asTemporary("5.4.6"), reason, atMs);
 }
 
 /** Ascending preference, equal ones shuffled (RFC 5321 §5.1); each name once, at its best preference. */
