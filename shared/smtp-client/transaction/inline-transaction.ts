@@ -10,7 +10,7 @@ import { stopped } from "../next-hops/delivery-addresses.ts";
 import type { SmtpConnection } from "../session/connection.ts";
 import { seconds } from "../session/disconnect-reason.ts";
 import type { Session, TlsResult } from "../session/session.ts";
-import { needsSmtpUtf8, rejectUnfit, unfitFor } from "./mail-commands.ts";
+import { hasInternationalAddress, rejectUnfit, unfitFor } from "./mail-commands.ts";
 import { MailTransaction, type TransactionReport } from "./mail-transaction.ts";
 import { OctetQueue } from "./octet-queue.ts";
 
@@ -184,9 +184,9 @@ export class InlineTransaction {
         }
         case "data":
         case "dot": {
-          const data = await transaction.data();
+          const data = await transaction.data(phase.prefix);
           if (data.kind !== "accepted") return { outcome: data.outcome };
-          const outcome = await this.#sendMessage(transaction, session, phase.prefix);
+          const outcome = await this.#sendMessage(transaction, session, phase.prefix.length);
           return session.tls === undefined ? { outcome } : { outcome, tls: session.tls };
         }
         case "ended":
@@ -196,14 +196,14 @@ export class InlineTransaction {
   }
 
   /** Sends octets as they come until the message is whole. */
-  async #sendMessage(transaction: MailTransaction, session: Session, prefix: Buffer): Promise<Outcome> {
+  async #sendMessage(transaction: MailTransaction, session: Session, prefixOctets: number): Promise<Outcome> {
     const { connection, extensions, remote } = session;
     const { envelope, now } = this.#options;
     // Most servers accept any message: nothing is checked for them.
     const isChecked = extensions.maxOctets !== undefined || !(extensions.eightBitMime || extensions.smtpUtf8);
     let has8bit = false;
-    let octets = prefix.length;
-    let unsent = octets === 0 ? [] : [prefix];
+    let octets = prefixOctets;
+    let unsent: Buffer[] = [];
     for (;;) {
       for (const chunk of this.#octets.takeAll()) {
         octets += chunk.length;
@@ -229,7 +229,7 @@ export class InlineTransaction {
   /** Why this server cannot have this message; another host may. Where only the data can tell, the queue decides. */
   #whyUnfit({ extensions, remote }: Session, recipient: Recipient): Failure | undefined {
     const { envelope, declaredOctets, now } = this.#options;
-    const needsUtf8 = needsSmtpUtf8({ ...envelope, smtputf8: false }, [recipient], false);
+    const needsUtf8 = hasInternationalAddress(envelope, [recipient]);
     const traits = { octets: declaredOctets, has8bit: false, needsSmtpUtf8: needsUtf8 };
     const unfit = unfitFor(envelope, traits, extensions);
     if (unfit !== undefined) return rejectUnfit(unfit, remote, now());

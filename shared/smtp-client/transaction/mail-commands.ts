@@ -48,9 +48,15 @@ export function needsSmtpUtf8(
   recipients: readonly Recipient[],
   headerHas8bit: boolean | undefined,
 ): boolean {
-  if (!isAscii(envelope.reversePath) || recipients.some((recipient) => !isAscii(recipient.address)))
-    return true;
+  if (hasInternationalAddress(envelope, recipients)) return true;
   return envelope.smtputf8 === true && headerHas8bit !== false;
+}
+
+export function hasInternationalAddress(
+  { reversePath }: Pick<Envelope, "reversePath">,
+  recipients: readonly Recipient[],
+): boolean {
+  return !isAscii(reversePath) || recipients.some(({ address }) => !isAscii(address));
 }
 
 /** What a server must offer and does not: RFC 6531 §3.5, RFC 6152 §3, RFC 1870 §6.1. */

@@ -69,6 +69,8 @@ export class MailTransaction {
   /** Commands that were written together with MAIL and have no reply yet. */
   readonly #unanswered: ("rcpt" | "data")[] = [];
   readonly #stuffer = new DotStuffer();
+  /** What has to be sent before the message. */
+  #prefix: Buffer | undefined;
   #acceptedRecipients = 0;
   #isUntouched = false;
 
@@ -135,9 +137,12 @@ export class MailTransaction {
     }
   }
 
-  async data(): Promise<StepResult> {
+  /** @param prefix  our Received field, or nothing: lines that go out as they are, before the message */
+  async data(prefix: Buffer): Promise<StepResult> {
     const result = await this.#command("data", () => "DATA\r\n");
-    if (result.kind === "accepted") this.#state = "data";
+    if (result.kind !== "accepted") return result;
+    this.#state = "data";
+    this.#prefix = prefix.length === 0 ? undefined : prefix;
     return result;
   }
 
@@ -146,7 +151,7 @@ export class MailTransaction {
    * @returns false when the server spoke or left before the end; interruption() says what that means
    */
   async send(octets: readonly Buffer[]): Promise<boolean> {
-    return this.#send(octets.map((chunk) => this.#stuffer.stuff(chunk)));
+    return this.#send(this.#wireOf(octets));
   }
 
   /**
@@ -154,7 +159,7 @@ export class MailTransaction {
    * @returns the outcome of every recipient that was accepted
    */
   async dot(octets: readonly Buffer[]): Promise<Outcome> {
-    const wire = octets.map((chunk) => this.#stuffer.stuff(chunk));
+    const wire = this.#wireOf(octets);
     wire.push(Buffer.from(this.#stuffer.end(), "latin1"));
     // While octets wait here the dot behind them has not left either: a lost connection has delivered nothing.
     if (!(await this.#send(wire))) return this.interruption();
@@ -186,12 +191,22 @@ export class MailTransaction {
     this.#state = heard.kind === "reply" && isPositive(heard.reply) ? "closed" : "ended";
   }
 
-  async #send(wire: readonly Buffer[]): Promise<boolean> {
-    const { connection } = this.#session;
+  #wireOf(octets: readonly Buffer[]): Buffer[] {
+    const wire = this.#prefix === undefined ? [] : [this.#prefix];
+    this.#prefix = undefined;
+    for (const chunk of octets) wire.push(this.#stuffer.stuff(chunk));
+    return wire;
+  }
+
+  #send(wire: readonly Buffer[]): Promise<boolean> | boolean {
     if (this.isInterrupted) return false;
     const [first] = wire;
-    if (connection.write(wire.length === 1 && first ? first : Buffer.concat(wire))) return true;
-    await connection.drained(this.#options.timeouts.body);
+    const octets = wire.length === 1 && first ? first : Buffer.concat(wire);
+    return this.#session.connection.write(octets) || this.#drained();
+  }
+
+  async #drained(): Promise<boolean> {
+    await this.#session.connection.drained(this.#options.timeouts.body);
     return !this.isInterrupted;
   }
 
@@ -220,7 +235,7 @@ export class MailTransaction {
   }
 
   /** Writes the command, unless that was done with MAIL, and reads the reply. */
-  async #command(step: "rcpt" | "data", command: () => string): Promise<StepResult> {
+  #command(step: "rcpt" | "data", command: () => string): Promise<StepResult> {
     if (this.#unanswered.length > 0) {
       this.#unanswered.shift();
       return this.#read(step);

@@ -1,12 +1,13 @@
 /** Which recipients share a mail transaction, with a server that offers these extensions. Pure. */
 import type { Envelope } from "../../mail/envelope.ts";
 import type { Extensions } from "../../smtp/extensions.ts";
-import { needsSmtpUtf8 } from "./mail-commands.ts";
+import { hasInternationalAddress } from "./mail-commands.ts";
 
 /** @param pending  indexes into the envelope's recipients, at least one. @returns groups of them, none empty */
 export function recipientGroups(envelope: Envelope, pending: number[], offered: Extensions): number[][] {
   const groups = offered.dsn ? byNotify(envelope, pending) : [pending];
-  return offered.smtpUtf8 ? groups : groups.flatMap((group) => byAlphabet(envelope, group));
+  if (offered.smtpUtf8 || !pending.some((index) => isInternational(envelope, index))) return groups;
+  return groups.flatMap((group) => byAlphabet(envelope, group));
 }
 
 /** RFC 3461 §4.1: recipients with the same NOTIFY share a transaction. */
@@ -20,10 +21,12 @@ function byNotify({ recipients }: Envelope, pending: number[]): number[][] {
 
 /** A server without SMTPUTF8 still takes the mail for recipients whose addresses do not need it. */
 function byAlphabet(envelope: Envelope, pending: number[]): number[][] {
-  const isInternational = (index: number) => {
-    const recipient = envelope.recipients[index];
-    return recipient !== undefined && needsSmtpUtf8({ ...envelope, smtputf8: false }, [recipient], false);
-  };
-  const groups = [pending.filter((index) => !isInternational(index)), pending.filter(isInternational)];
-  return groups.filter((group) => group.length > 0);
+  const ascii = pending.filter((index) => !isInternational(envelope, index));
+  const international = pending.filter((index) => isInternational(envelope, index));
+  return [ascii, international].filter((group) => group.length > 0);
+}
+
+function isInternational(envelope: Envelope, index: number): boolean {
+  const recipient = envelope.recipients[index];
+  return recipient !== undefined && hasInternationalAddress(envelope, [recipient]);
 }

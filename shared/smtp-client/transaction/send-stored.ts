@@ -1,5 +1,5 @@
 /** Gives an open session a message from the spool: all of it is known beforehand, so its commands go out together. */
-import { mustHaveTls, type Recipient } from "../../mail/envelope.ts";
+import { type Envelope, mustHaveTls, type Recipient } from "../../mail/envelope.ts";
 import { deferred, type Failure, rejected, remoteName } from "../../smtp/diagnose.ts";
 import type { Outcome } from "../../smtp/diagnosis.ts";
 import { type Body, SpoolCorrupt } from "../../spool/spool.ts";
@@ -69,24 +69,23 @@ async function sendEnvelope(
   indexes: readonly number[],
   { outcomes, tooMany }: Pick<TransactionReport, "outcomes" | "tooMany">,
 ): Promise<Failure | undefined> {
-  const recipients = indexes.map((index): [number, Recipient] => {
-    const recipient = envelope.recipients[index];
-    if (recipient === undefined) throw new Error(`the message has no recipient ${index}`);
-    return [index, recipient];
-  });
-  const mail = await transaction.mail({
-    recipients: recipients.map(([, recipient]) => recipient),
-    data: true,
-  });
+  const recipients = indexes.map((index) => recipientAt(envelope, index));
+  const mail = await transaction.mail({ recipients, data: true });
   if (mail.kind !== "accepted") return mail.outcome;
-  for (const [index, recipient] of recipients) {
-    const rcpt = await transaction.rcpt(recipient);
+  for (const index of indexes) {
+    const rcpt = await transaction.rcpt(recipientAt(envelope, index));
     if (rcpt.kind === "ended") return rcpt.outcome;
     if (rcpt.kind === "accepted") continue;
     outcomes.set(index, rcpt.outcome);
     if (rcpt.tooMany) tooMany.push(index);
   }
   return undefined;
+}
+
+function recipientAt({ recipients }: Envelope, index: number): Recipient {
+  const recipient = recipients[index];
+  if (recipient === undefined) throw new Error(`the message has no recipient ${index}`);
+  return recipient;
 }
 
 /** DATA and the message. @returns the outcome of every recipient that was accepted */
@@ -96,34 +95,31 @@ async function sendMessage(
   timeoutMs: number,
   now: () => number,
 ): Promise<Outcome> {
-  const data = await transaction.data();
+  const data = await transaction.data(prefix);
   if (data.kind !== "accepted") return data.outcome;
   return body.kind === "buffer"
-    ? sendBuffer(transaction, prefix, body.bytes)
-    : sendFile(transaction, prefix, body, timeoutMs, now);
+    ? sendBuffer(transaction, body.bytes)
+    : sendFile(transaction, body, timeoutMs, now);
 }
 
-async function sendBuffer(transaction: MailTransaction, prefix: Buffer, bytes: Buffer): Promise<Outcome> {
-  // The usual case: everything in one write, so in one segment or few.
-  if (bytes.length <= blockOctets) return transaction.dot([prefix, bytes]);
-  if (!(await transaction.send([prefix]))) return transaction.interruption();
-  for (let at = 0; at < bytes.length; at += blockOctets) {
+async function sendBuffer(transaction: MailTransaction, bytes: Buffer): Promise<Outcome> {
+  let at = 0;
+  for (; bytes.length - at > blockOctets; at += blockOctets) {
     if (!(await transaction.send([bytes.subarray(at, at + blockOctets)]))) return transaction.interruption();
   }
-  return transaction.dot([]);
+  // The usual case is one block: everything in one write, so in one segment or few.
+  return transaction.dot([bytes.subarray(at)]);
 }
 
 /** @param timeoutMs  for the spool to give the next octets, too */
 async function sendFile(
   transaction: MailTransaction,
-  prefix: Buffer,
   body: Extract<Body, { kind: "file" }>,
   timeoutMs: number,
   now: () => number,
 ): Promise<Outcome> {
   const unreadable = (reason: string) =>
     deferred("local", "4.3.0", `the message could not be read from the spool: ${reason}`, now());
-  if (!(await transaction.send([prefix]))) return transaction.interruption();
   const stream = body.open();
   const watchdog = () =>
     setTimeout(() => stream.destroy(new Error(`nothing could be read for ${timeoutMs} ms`)), timeoutMs);
