@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs what Postern needs beyond npm, where it is missing and may be installed; says it in one sentence elsewhere.
-#   ground.sh redis        redis-server, for `npm start`
-#   ground.sh redis lab    and the third-party programs that the lab tests talk to, for `npm test`
-# Missing lab programs only make their tests skip; a missing redis-server is an error.
+# Installs the Debian packages that Postern needs beyond npm, as root or with passwordless sudo; else names them.
+#   prerequisites.sh redis        redis-server, for `npm start`
+#   prerequisites.sh redis lab    also the third-party programs of the lab tests, for `npm test`
+# Tests without their lab programs are skipped; a missing redis-server is an error.
 set -u
 
 # package:program, package:@PerlModule or package:/file below a directory of /usr/lib
@@ -42,7 +42,7 @@ if command -v apt-get >/dev/null 2>&1; then
   if [ "$as" != no ]; then
     echo "postern: installing $packages" >&2
     export DEBIAN_FRONTEND=noninteractive
-    # No daemon is to start by itself: redis-server and postfix are run by Postern and its tests, on ports of their own.
+    # Installing must not start daemons: Postern and its tests run redis-server and postfix themselves.
     policy=/usr/sbin/policy-rc.d
     made=no
     if [ ! -e $policy ]; then
@@ -57,5 +57,5 @@ if command -v apt-get >/dev/null 2>&1; then
 fi
 
 rest=$(missing "$wanted")
-[ -n "$rest" ] && echo "postern: please install the Debian packages $rest(they are missing here and may not be installed by this script)" >&2
+[ -n "$rest" ] && echo "postern: please install the Debian packages $rest(they are missing, and this script may not install them)" >&2
 [ -z "$(missing "$redis")" ]
