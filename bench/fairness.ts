@@ -23,7 +23,7 @@ export async function fairness({ rounds, scale, say }: BenchOptions): Promise<Se
   }
   return {
     title: "A dead destination beside a healthy one",
-    about: `${messages} messages for each, the dead one's first, ${workers} workers. The dead one takes connections and says nothing.`,
+    about: `${messages} messages for each, the dead one's first, ${workers} workers. The dead one accepts connections and never answers.`,
     rows: [
       {
         name: "throughput of the healthy destination",

@@ -63,7 +63,7 @@ export async function million({ rounds, scale, say }: BenchOptions): Promise<Sec
         rates[which].enqueueMicros.push(enqueueMicros);
         say(
           `with ${counts[which]} deferred: ${enqueue.toFixed(0)} enqueued and ${dequeue.toFixed(0)} dequeued a second, ` +
-            `Redis busy for ${enqueueMicros.toFixed(1)} µs with each that comes`,
+            `Redis busy for ${enqueueMicros.toFixed(1)} µs for each message`,
         );
       }
     }

@@ -1,4 +1,4 @@
-/** Postern and Postfix under the same load in turn, A B A B …, after one warm-up of each. */
+/** Postern and Postfix under the same load, A B A B …, after one warm-up of each. */
 import type { BenchOptions } from "./options.ts";
 import { type CpuSeconds, cpuPerMessage, meanCpu } from "./processes.ts";
 import type { Row, Target } from "./report.ts";

@@ -1,4 +1,4 @@
-/** Writes the documents that are made from the source: `npm run generate`. test/unit/house/generated.test.ts holds them current. */
+/** Writes the generated documents: `npm run generate`. test/unit/house/generated.test.ts checks that they are current. */
 import { writeFileSync } from "node:fs";
 import { editorJsonSchema } from "../shared/config/json-schema.ts";
 import { configurationReference } from "../shared/config/reference.ts";

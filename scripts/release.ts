@@ -1,6 +1,6 @@
 /**
  * Cuts a release: `npm run release -- X.Y.Z [--dry-run]`. Dates the changelog's unreleased entries, sets the version,
- * commits and tags. Everything stays in this repository: pushing is left to the person who releases.
+ * commits and tags. It does not push.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 const branch = "main";
 const heading = "## Unreleased";
 
-/** Why there is no release; one sentence for the person who releases. */
+/** The reason why no release was made, in one sentence. */
 export class ReleaseRefused extends Error {
   override name = "ReleaseRefused";
 }
@@ -26,7 +26,7 @@ export interface ReleaseOptions {
   dryRun: boolean;
 }
 
-/** @returns what was done, or with `dryRun` would be, one line each. @throws ReleaseRefused */
+/** @returns the steps that were done, or with `dryRun` would be, one line each. @throws ReleaseRefused */
 export function release({ root, version, date, dryRun }: ReleaseOptions): string[] {
   const git = (...args: string[]): string =>
     execFileSync("git", args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
@@ -48,7 +48,7 @@ export function release({ root, version, date, dryRun }: ReleaseOptions): string
   try {
     git("var", "GIT_COMMITTER_IDENT");
   } catch {
-    throw new ReleaseRefused("git does not know who commits: set user.name and user.email");
+    throw new ReleaseRefused("git has no identity for the commit: set user.name and user.email");
   }
   const tag = `v${version}`;
   if (git("tag", "--list", tag) !== "") throw new ReleaseRefused(`there is a tag ${tag} already`);
@@ -78,7 +78,7 @@ function headingOf(version: string, date: string): string {
   return `## ${version} – ${date}`;
 }
 
-/** Gives the unreleased entries their version and date, below a new heading for what comes next. @throws ReleaseRefused */
+/** Gives the unreleased entries their version and date, below a new heading for the next release. @throws ReleaseRefused */
 export function dateUnreleased(changelog: string, version: string, date: string): string {
   const lines = changelog.split("\n");
   const at = lines.indexOf(heading);

@@ -1,6 +1,6 @@
 /**
- * The rooms of the house: each directory of source, what it is for, and which rooms it may import. The linter
- * (walls.ts) holds the source to this table, and docs/rooms.md is generated from it.
+ * The table of rooms: the purpose of each directory of source, and the rooms that it may import. walls.ts checks the source
+ * against it, and docs/rooms.md is generated from it.
  */
 
 export interface Room {
@@ -13,7 +13,7 @@ export interface Room {
 
 export const rooms: Record<string, Room> = {
   shared: {
-    purpose: "Words that every room uses: how long ago, and the end of a switch over kinds.",
+    purpose: "Helpers without a subject of mail: durations as text, and the end of a switch over kinds.",
     pure: true,
     imports: [],
   },
@@ -45,7 +45,7 @@ export const rooms: Record<string, Room> = {
     imports: ["shared/mail", "shared/net"],
   },
   "shared/runtime": {
-    purpose: "What every process runs on: log, metrics, health, connections to Redis, sockets and signals.",
+    purpose: "The process of a service: log, metrics, health, connections to Redis, sockets and signals.",
     imports: ["shared/config", "shared/net", "shared/spool", "shared/spool/fs", "shared/spool/fs/disk"],
   },
   "shared/limits": {
@@ -92,7 +92,7 @@ export const rooms: Record<string, Room> = {
     ],
   },
   "shared/spool/fs/cleanup": {
-    purpose: "Frees what is settled: deletes segments, moves old messages, compacts status logs.",
+    purpose: "Frees space: deletes settled segments, moves old messages, compacts status logs.",
     imports: [
       "shared/spool",
       "shared/spool/fs/disk",
@@ -134,7 +134,7 @@ export const rooms: Record<string, Room> = {
     ],
   },
   "shared/queue/operator": {
-    purpose: "What operators see of the queues, and what they change.",
+    purpose: "Lists of jobs for operators, and the changes that they make to jobs.",
     imports: [
       "shared/limits",
       "shared/queue/bullmq",
@@ -205,11 +205,11 @@ export const rooms: Record<string, Room> = {
     ],
   },
   "shared/smtp-client/session": {
-    purpose: "One connection to a server, from dialling to a session that takes mail.",
+    purpose: "One connection to a server, from dialling to a session that is ready for mail.",
     imports: ["shared/net", "shared/routing", "shared/runtime", "shared/smtp", "shared/smtp-client/tls"],
   },
   "shared/smtp-client/tls": {
-    purpose: "What TLS a server must show, and whether it has shown it.",
+    purpose: "The TLS requirements of a server, and the check of its certificates against them.",
     imports: ["shared/routing", "shared/smtp", "shared/smtp-client/dns", "shared/smtp-client/tls/dane"],
   },
   "shared/smtp-client/tls/dane": {
@@ -252,7 +252,7 @@ export const rooms: Record<string, Room> = {
     ],
   },
   "services/ingress/connections": {
-    purpose: "What every client connection needs: limits, rejections, dialling, tunnels.",
+    purpose: "Client connections of every kind: limits, rejections, dialling, tunnels.",
     imports: ["shared/config", "shared/limits", "shared/mail", "shared/net", "shared/runtime", "shared/smtp"],
   },
   "services/ingress/listener": {
@@ -376,7 +376,7 @@ export const rooms: Record<string, Room> = {
     ],
   },
   "services/admin/routes": {
-    purpose: "The routes of the admin API and who may use them.",
+    purpose: "The routes of the admin API, and their access control.",
     imports: [
       "shared/config",
       "shared/mail",
@@ -431,7 +431,7 @@ export const rooms: Record<string, Room> = {
   },
 };
 
-/** Who may import a package: rooms (with the rooms below them) or single files. */
+/** The rooms (with the rooms below them) and files that may import each package. */
 export const packages: Record<string, readonly string[]> = {
   "@bull-board/api": ["services/admin/board.ts"],
   "@bull-board/fastify": ["services/admin/board.ts"],

@@ -1,4 +1,4 @@
-/** Import walls: holds every import of the source to the table of rooms. Run by `npm run lint`: `node scripts/walls.ts`. */
+/** Checks every import of the source against the table of rooms: `node scripts/walls.ts`, a part of `npm run lint`. */
 import { globSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { packages, type Room, rooms } from "./rooms.ts";
@@ -17,7 +17,7 @@ interface Import {
   isType: boolean;
 }
 
-/** Modules of Node that touch the world: sockets, files, timers, the clock, the environment. */
+/** Modules of Node with sockets, files, timers, the clock or the environment. */
 const impureModules =
   /^node:(child_process|cluster|dgram|dns|fs|http|http2|https|net|os|perf_hooks|process|readline|timers|tls|worker_threads)(\/|$)/;
 const impurePackages = new Set([
@@ -30,12 +30,12 @@ const impurePackages = new Set([
   "prom-client",
   "smtp-server",
 ]);
-/** The same without an import. */
+/** The same as globals, without an import. */
 const impureGlobals =
   /\b(Date\.now|new Date\(\)|Math\.random|performance\.|process\.|set(?:Timeout|Interval|Immediate)\()/;
 
 /**
- * Everything that breaks the walls, one line each: `FILE:LINE imports X: reason`.
+ * Finds every import that the table does not allow, one line each: `FILE:LINE imports X: reason`.
  * @param sources  text by path from the root of the repository: every .ts of shared/ and services/
  */
 export function findBreaches(sources: ReadonlyMap<string, string>, walls: Walls): string[] {
@@ -93,12 +93,12 @@ function reasonAgainst(each: Import, rooms: Walls["rooms"], packages: Walls["pac
   if (from.startsWith("services/") && to.startsWith("services/") && serviceOf(from) !== serviceOf(to))
     return "services import shared/, never each other; they meet in the queue contract";
   const room = rooms[from];
-  // A room that the table does not have is told of once, not for each import.
+  // A room without a row is reported once, not for each import.
   if (room === undefined || room.imports.includes(to)) return undefined;
   return `${from} may import ${room.imports.join(", ") || "no other room"}`;
 }
 
-/** Breaches of purity: files of pure rooms that touch the world themselves, or by what they import. */
+/** Finds files of pure rooms that are impure themselves, or reach an impure module by their imports. */
 function impureFiles(sources: ReadonlyMap<string, string>, imports: Import[], { rooms }: Walls): string[] {
   const byFile = Map.groupBy(
     imports.filter(({ isType }) => !isType),
@@ -137,7 +137,7 @@ function impureFiles(sources: ReadonlyMap<string, string>, imports: Import[], { 
   return breaches;
 }
 
-/** What is wrong with the table itself: rooms missing or gone, imports that nobody uses, cycles. */
+/** Finds errors of the table itself: missing rooms, rooms without files, unused imports, cycles. */
 function faultsOfTable(sources: ReadonlyMap<string, string>, imports: Import[], walls: Walls): string[] {
   const { rooms, packages } = walls;
   const directories = new Set([...sources.keys()].map((file) => path.dirname(file)));

@@ -26,7 +26,7 @@ export type EventName =
   | "admin.unhold"
   | "admin.export";
 
-/** A line as a value: what a decision wants logged. */
+/** A log line as a value, which a decision returns. */
 export interface LogLine {
   level: "info" | "warn" | "error";
   fields: { event: EventName; [field: string]: unknown };

@@ -6,7 +6,7 @@ export class TimeoutError extends Error {
 }
 
 /**
- * @param late  what to throw when `work` takes longer than `ms` milliseconds
+ * @param late  makes the error to throw when `work` takes longer than `ms` milliseconds
  * @throws what `work` throws, or `late()`
  */
 export async function withTimeout<T>(

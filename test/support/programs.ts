@@ -1,4 +1,4 @@
-/** Runs the third-party programs of the lab tests, and tells why a test without them is skipped. */
+/** Runs the third-party programs of the lab tests, and finds out which of them are missing. */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";

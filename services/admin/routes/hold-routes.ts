@@ -50,7 +50,7 @@ export function holdRoutes({ holds, redis, log, now }: AdminDependencies): Route
       method: "DELETE",
       path: "/api/v1/holds/{id}",
       operationId: "removeHold",
-      summary: "End a hold; what no other rule holds is due at once",
+      summary: "End a hold; messages that no other rule holds are due at once",
       access: "write",
       params: holdParams,
       responses: { 200: { description: "The rule is gone.", schema: holdRemoved } },

@@ -1,4 +1,4 @@
-/** What several commands take: the configuration file, and `--grace`. */
+/** Options of several commands: the configuration file, and `--grace`. */
 import { describeConfigErrors, loadConfig } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { duration } from "../../../shared/config/values.ts";

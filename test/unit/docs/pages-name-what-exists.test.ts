@@ -1,4 +1,4 @@
-/** What the pages for people name is there: files, links, headings and npm scripts. */
+/** Files, links, headings and npm scripts that the pages for people name exist. */
 import assert from "node:assert/strict";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -23,7 +23,7 @@ function isPath(code: string): boolean {
   return code.includes("/") || /\.(ts|json|ya?ml|md|sh|conf|service)$/.test(code);
 }
 
-/** What a running gateway or a program makes. */
+/** Files that a running gateway or a program makes. */
 const madeLater = /^(data|bench\/results)(\/|$)/;
 
 function isThere(page: string, code: string): boolean {

@@ -93,7 +93,7 @@ test("no release without an entry in the changelog", () => {
   assert.throws(() => dateUnreleased(empty, "1.0.0", "2030-01-31"), /nothing below "## Unreleased"/);
 });
 
-test("npm run release tells what is wrong in one line, and how it is used", (t) => {
+test("npm run release prints the reason or its usage in one line", (t) => {
   const { root } = repository(t);
   const script = fileURLToPath(new URL("../../../scripts/release.ts", import.meta.url));
   const run = (...args: string[]) => {

@@ -21,7 +21,7 @@ function run(t: TestContext, tests: string): string {
   return spawnSync(process.execPath, words, { cwd: directory, env, encoding: "utf8" }).stdout;
 }
 
-test("the list of skipped tests and suites stands at the end, by reason", (t) => {
+test("skipped tests and suites are listed at the end, by reason", (t) => {
   const listed = run(
     t,
     `describe("mail that an MX takes", { skip: "needs root" }, () => { test("arrives", () => {}); });

@@ -5,7 +5,7 @@ import { findBreaches, readSources, type Walls } from "../../../scripts/walls.ts
 
 const root = new URL("../../../", import.meta.url).pathname;
 
-/** A small house without a breach. */
+/** A small tree without a breach. */
 const sources = {
   "shared/smtp/reply.ts": "export const crlf = 2;\n",
   "shared/spool/spool.ts": [
@@ -39,7 +39,7 @@ test("no file of the gateway breaks the import walls", () => {
   assert.deepEqual(findBreaches(readSources(root), { rooms, packages }), []);
 });
 
-test("a house whose imports are those of the table has no breach", () => {
+test("source with exactly the imports of the table has no breach", () => {
   assert.deepEqual(breaches(), []);
 });
 
@@ -101,7 +101,7 @@ for (const [title, [file, text, breach]] of Object.entries(planted)) {
   });
 }
 
-test("the walls find a pure file that reaches a socket by what it imports, but not by types alone", () => {
+test("the walls find a pure file that reaches an impure module by its imports, but not by types alone", () => {
   const table = {
     ...walls,
     rooms: {
@@ -127,7 +127,7 @@ test("the walls find two rooms that import each other, though the table allows b
   );
 });
 
-test("the walls find what the table allows and nobody uses, and rows of rooms that are gone", () => {
+test("the walls find allowed imports that are not used, and rows without files", () => {
   assert.deepEqual(breaches({}, withRoom("services/bounce", ["shared/smtp", "shared/spool"])), [
     "scripts/rooms.ts: services/bounce does not import shared/smtp any more: take it out of the row",
   ]);

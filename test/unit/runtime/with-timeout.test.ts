@@ -4,12 +4,12 @@ import { settlesWithin, TimeoutError, withTimeout } from "../../../shared/runtim
 
 const never = new Promise<never>(() => {});
 
-test("what ends in time is given back, and its error too", async () => {
+test("work that ends in time returns its value or its error", async () => {
   assert.equal(await withTimeout(Promise.resolve(1), 60_000), 1);
   await assert.rejects(withTimeout(Promise.reject(new Error("refused")), 60_000), /refused/);
 });
 
-test("what takes longer ends in the error that was asked for", async () => {
+test("work that takes longer ends in the given error", async () => {
   await assert.rejects(withTimeout(never, 1), TimeoutError);
   await assert.rejects(
     withTimeout(never, 1, () => new Error("Redis did not answer")),
