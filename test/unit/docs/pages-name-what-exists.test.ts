@@ -29,6 +29,8 @@ const madeLater = /^(data|bench\/results)(\/|$)/;
 function isThere(page: string, code: string): boolean {
   const [first = ""] = code.split("/");
   if (madeLater.test(code)) return true;
+  // Built files are those of a package: nothing is built here.
+  if (first === "dist") return globSync(`node_modules/*/${code}`, { cwd: root }).length > 0;
   if (first in dependencies) return URL.canParse(import.meta.resolve(code));
   // `services/NAME/main.ts` is each service's; a name alone is a file somewhere.
   const pattern = (code.includes("/") ? code : `**/${code}`).replaceAll(/\b[A-Z]{2,}\b(?!\.)/g, "*");
