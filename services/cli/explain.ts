@@ -1,10 +1,8 @@
 /** `postern explain`: shows how the routing table handles a connection and its recipients, without sending mail. */
 import net from "node:net";
 import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
-import { parsePath } from "../../shared/mail/address.ts";
 import type { Direction } from "../../shared/mail/client-connection.ts";
-import { type Endpoint, formatHostPort, type HostPort, parseEndpoint } from "../../shared/net/endpoint.ts";
-import { canonicalAddress } from "../../shared/net/network.ts";
+import { formatHostPort, type HostPort } from "../../shared/net/endpoint.ts";
 import { type ConnectionDecision, compileRouting, type Handler } from "../../shared/routing/classify.ts";
 import { identifyNextHop, type NextHop } from "../../shared/routing/next-hop.ts";
 import type { Row } from "../../shared/routing/route.ts";
@@ -14,6 +12,7 @@ import { unreachable } from "../../shared/unreachable.ts";
 import { type Context, defineCommand, UsageError } from "./command-line/args.ts";
 import { requireConfig } from "./command-line/common-options.ts";
 import { renderTable } from "./command-line/table.ts";
+import { type Question, readClient, readRecipient, readSender, readServer } from "./explain-question.ts";
 
 /** The JSON that is printed for each recipient. */
 export interface Explanation {
@@ -43,14 +42,6 @@ export interface Explanation {
 
 /** Without credentials; `text` is for people. */
 type ShownNextHop = { kind: NextHop["kind"]; text: string } & Record<string, unknown>;
-
-interface Question {
-  client: Endpoint;
-  server: Endpoint;
-  from: string | null;
-  to: { address: string; sourceRoute: boolean }[];
-  authenticated: boolean;
-}
 
 export const explain = defineCommand({
   name: "explain",
@@ -218,44 +209,4 @@ function print({ stdout }: Context, listener: ListenerConfig, explanations: Expl
     const { row, handler, setting } = first.instead;
     stdout.write(`\nwithout shadow: ${row ?? "the routing table"}, ${handler}, by ${setting}\n`);
   }
-}
-
-function readClient(text: string): string {
-  const address = canonicalAddress(text);
-  if (address === undefined) throw new UsageError(`needs an IP address for --client, not '${text}'`);
-  return address;
-}
-
-function readServer(text: string): Endpoint {
-  const endpoint = parseEndpoint(text, 25);
-  if (endpoint === undefined)
-    throw new UsageError(`needs IP, IPv4:PORT or [IPv6]:PORT for --server, not '${text}'`);
-  return endpoint;
-}
-
-function readSender(text: string): string {
-  if (text === "" || text === "<>") return "";
-  return readMailbox("--from", text).address;
-}
-
-function readRecipient(text: string): { address: string; sourceRoute: boolean } {
-  return readMailbox("--to", text);
-}
-
-function readMailbox(option: string, text: string): { address: string; sourceRoute: boolean } {
-  const path = text.startsWith("<") ? text : `<${text}>`;
-  const parsed = parsePath(path, 0);
-  switch (parsed.kind) {
-    case "mailbox":
-      if (parsed.end === path.length) return parsed;
-      break;
-    case "unqualified":
-      return { address: parsed.localPart, sourceRoute: false };
-    case "null":
-    case "invalid":
-      break;
-    default:
-      return unreachable(parsed);
-  }
-  throw new UsageError(`needs a mail address for ${option}, not '${text}'`);
 }
