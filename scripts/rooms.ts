@@ -114,7 +114,7 @@ export const rooms: Record<string, Room> = {
     ],
   },
   "shared/queue/contract": {
-    purpose: "The queue contract: names, job ids, payloads, delivery jobs and the retry schedule.",
+    purpose: "The queue contract: names, job ids, payloads, delivery jobs, dead jobs and the retry schedule.",
     pure: true,
     imports: ["shared/config", "shared/mail", "shared/routing", "shared/smtp", "shared/spool"],
   },
@@ -144,7 +144,7 @@ export const rooms: Record<string, Room> = {
     ],
   },
   "shared/queue/reconcile": {
-    purpose: "Restores the schedule from the spool, by one leader at a time.",
+    purpose: "Keeps the queues in agreement with the spool, by one leader at a time.",
     imports: [
       "shared/config",
       "shared/queue",

@@ -1,4 +1,7 @@
-/** Puts jobs into the queues: idempotent by job id, many in one step, never waiting long. It owns one connection; close() ends it. */
+/**
+ * The room of the queues: producer, publisher and consumer, which services use. The producer adds jobs: idempotent by
+ * job id, many in one step, never waiting long. It owns one connection; close() ends it.
+ */
 import type { RouteSummary } from "../routing/route.ts";
 import type { Logger } from "../runtime/log.ts";
 import { createRedis, queuePrefix, type RedisConfig } from "../runtime/redis.ts";

@@ -74,7 +74,7 @@ test("adding fails within seconds while Redis is down, and while it does not ans
   );
 });
 
-test("a backlog that outgrows memory forgets its oldest messages and asks the keeper to find them", async () => {
+test("a backlog that outgrows memory drops its oldest messages and asks the reconciler to enqueue them", async () => {
   const publisher = createPublisher(producer, log, { maxBacklog: 10 });
   await waitFor(
     "it asked once because it started",
@@ -94,7 +94,7 @@ test("a backlog that outgrows memory forgets its oldest messages and asks the ke
   await publisher.close(1_000);
 });
 
-test("closing gives the backlog its time, and no more", async () => {
+test("closing waits for the backlog until the time limit", async () => {
   const publisher = createPublisher(producer, log);
   await redis.stop();
   publisher.publish(storedMessage({}), [routeNamed("mx")]);

@@ -93,7 +93,7 @@ function plainConnection(): RedisConnection {
   return client;
 }
 
-test("a held domain's mail is parked with nothing counted, other mail goes on, release lets it go", async () => {
+test("mail for a held domain is held without an attempt, other mail is delivered, and a release delivers the rest", async () => {
   const holds = await holdsOf();
   const inspector = inspect(holds);
   await holds.add([{ kind: "destination", value: "Held.example", reason: "the site is down" }]);
@@ -120,7 +120,7 @@ test("a held domain's mail is parked with nothing counted, other mail goes on, r
   assert.deepEqual(holds.list(), []);
 });
 
-test("one message of many is held by its id, by another process, while it waits", async () => {
+test("one of several waiting messages is held by its id, by another process than the worker", async () => {
   const holds = await holdsOf();
   const inspector = inspect(holds);
   const [first = ""] = await accept("a@example.org", "b@example.org");
@@ -136,7 +136,7 @@ test("one message of many is held by its id, by another process, while it waits"
   await waitFor("it is delivered", () => delivered.includes("a@example.org"));
 });
 
-test("a hold by id goes with its message", async () => {
+test("a hold by id ends when its message is removed", async () => {
   const holds = await holdsOf();
   const inspector = inspect(holds);
   const ids = await accept("a@example.org", "b@example.org");
@@ -146,7 +146,7 @@ test("a hold by id goes with its message", async () => {
   assert.deepEqual(holds.list(), []);
 });
 
-test("a release says what another rule still holds, and which", async () => {
+test("a release reports the jobs that another rule still holds, and which rule", async () => {
   const inspector = inspect(await holdsOf());
   const [id = ""] = await accept("a@example.org");
   await inspector.hold({ ids: [id] });
@@ -159,7 +159,7 @@ test("a release says what another rule still holds, and which", async () => {
   });
 });
 
-test("changes that come at once, also from several processes, all end up in Redis and in the file", async () => {
+test("simultaneous changes, also from several processes, all end up in Redis and in the file", async () => {
   const [one, other] = [await holdsOf(), await holdsOf()];
   const values = Array.from({ length: 30 }, (_, n) => `d${n}.example`);
   await Promise.all(
@@ -171,7 +171,7 @@ test("changes that come at once, also from several processes, all end up in Redi
   assert.equal(String(copy?.version), (await redis.command("HGET {postern}:holds version")).split("\r\n")[1]);
 });
 
-test("holding all holds what comes later too", async () => {
+test("holding all mail holds later mail too", async () => {
   const holds = await holdsOf();
   const inspector = inspect(holds);
   await accept("a@example.org");
@@ -201,7 +201,7 @@ test("holds survive an emptied Redis, from memory and from the file", async () =
   assert.equal(elsewhere.list().length, 1);
 });
 
-test("a hold that expires lets its mail go by itself", async () => {
+test("a hold that expires releases its mail by itself", async () => {
   const holds = await holdsOf();
   const inspector = inspect(holds);
   await holds.add([{ kind: "sender", value: "ann@example.com", reason: "", untilMs: Date.now() + 4_000 }]);
@@ -222,7 +222,7 @@ test("a hold that expires lets its mail go by itself", async () => {
   assert.deepEqual(holds.list(), []);
 });
 
-test("a worker that has not heard of a release yet asks before it parks a job", async () => {
+test("a worker that does not know of a release yet asks Redis before it holds a job", async () => {
   const rule = { kind: "all" as const, value: "", reason: "", createdAtMs: 0 };
   const delivered: string[] = [];
   const consumer = consumeDeliveries({
@@ -240,13 +240,13 @@ test("a worker that has not heard of a release yet asks before it parks a job", 
   await waitFor("it is delivered", () => delivered.length === 1);
 });
 
-test("how long a job was held is counted when it is let go, over several holds, and not a moment twice", async () => {
+test("the time held is counted at each release, over several holds, and no moment twice", async () => {
   const holds = await holdsOf();
   const inspector = inspect(holds);
   const [id = ""] = await accept("a@example.org");
   const hourMs = 3_600_000;
   const client = plainConnection();
-  /** As if it had been parked an hour earlier. */
+  /** As if it had been held an hour earlier. */
   const longAgo = () =>
     client.zadd(queueKey("delivery", "delayed"), scoreOf(heldDueMs(Date.now()) - 3600), `${id}-0`);
   const heldMs = async () => (await inspector.find(id))[0]?.job.heldMs ?? 0;
@@ -296,7 +296,7 @@ test("a job that changes while it is released keeps the change, and is released 
   const key = jobKey("delivery", jobId);
   const evalsha = client.evalsha.bind(client);
   let runs = 0;
-  // Between the look at the job and the script that writes what came of it.
+  // Changes the job between the reading and the script that writes the new payload.
   client.evalsha = (async (...args: Parameters<typeof evalsha>) => {
     if (runs++ === 0) {
       const data = JSON.parse((await client.hget(key, "data")) ?? "");

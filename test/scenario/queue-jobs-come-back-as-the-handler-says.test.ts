@@ -58,7 +58,7 @@ async function isGone(jobId: string): Promise<boolean> {
   return (await redis.command(`EXISTS ${keys.join(" ")}`)) === ":0\r\n";
 }
 
-test("a message becomes one job for each part, and adding it again changes nothing", async () => {
+test("a message becomes one job for each recipient group, and adding it again changes nothing", async () => {
   const message = storedMessage({
     to: ["a@example.org", "b@example.org", "c@example.net"],
     parts: [[0, 1], [2]],
@@ -71,7 +71,7 @@ test("a message becomes one job for each part, and adding it again changes nothi
   ]);
   const tasks = consume(() => ({ kind: "done" }));
   await waitFor(
-    "both parts are done",
+    "both groups are done",
     async () => tasks.length >= 2 && (await isGone(`${message.meta.id}-1`)),
   );
   assert.deepEqual(tasks.map(({ jobId, job }) => [jobId, job.to, job.route]).sort(), [
@@ -94,7 +94,7 @@ test("an idle worker takes new mail at once, and deferred mail when it is due", 
         }
       : { kind: "done" },
   );
-  // Idle workers look by themselves every five seconds only: whatever is faster was woken.
+  // Idle workers look only every five seconds by themselves: a faster one was woken.
   for (let n = 1; n <= 3; n++) {
     const startedMs = Date.now();
     await producer.addDeliveries([{ message: storedMessage({}), routes: [routeNamed("mx")] }]);
@@ -161,7 +161,7 @@ test("a job is never in both queues: what is in the slow one is not added to the
   assert.equal(tasks.length, 1);
 });
 
-test("a postponed job comes back with nothing counted", async () => {
+test("a postponed job comes back, and no attempt is counted", async () => {
   await producer.addDeliveries([{ message: storedMessage({}), routes: [routeNamed("mx")] }]);
   const tasks = consume(() =>
     tasks.length < 3 ? { kind: "postponed", atMs: Date.now() + 10 } : { kind: "done" },
@@ -275,7 +275,7 @@ test("failures that come while their notification is being made lead to one more
   assert.equal(seen.length, 2);
 });
 
-test("stopping waits for the work under way, and aborts what does not end in time; others get it at once", async () => {
+test("stopping waits for active jobs, aborts those that do not end in time, and other workers get these at once", async () => {
   const message = storedMessage({});
   await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   let aborted = false;

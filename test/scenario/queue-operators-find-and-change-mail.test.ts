@@ -90,7 +90,7 @@ async function all(filter: Parameters<Inspector["list"]>[0], limit = 1000): Prom
   return rows;
 }
 
-test("a row says what there is to know, with times as ISO 8601", async () => {
+test("a row has all that operators need, with times as ISO 8601", async () => {
   const receivedAtMs = Date.now() - 2 * hourMs;
   const message = storedMessage({
     to: ["joe@example.org", "sue@example.org"],
@@ -179,7 +179,7 @@ test("retry makes deferred mail due now, many at once, and nothing else", async 
   assert.equal(due, ":700\r\n");
 });
 
-test("removing takes jobs out wherever they wait, and spares what is being delivered", async () => {
+test("removing deletes waiting and deferred jobs, and leaves active ones", async () => {
   const messages = Array.from({ length: 30 }, () => storedMessage({}));
   await add(...messages.slice(0, 10));
   await deferAll(10);
@@ -196,7 +196,7 @@ test("removing takes jobs out wherever they wait, and spares what is being deliv
   );
 });
 
-test("dead mail is listed, and can be put back", async () => {
+test("dead mail is listed, and can be requeued", async () => {
   const message = storedMessage({ from: "" });
   const job = makeDeliveryJob(message, 0, routeNamed("mx"), false) as DeliveryJob & { history?: undefined };
   await producer.addDead({ version: 1, job, reason: "550 5.1.1 no such user", deadAtMs: Date.now() });
@@ -208,6 +208,6 @@ test("dead mail is listed, and can be put back", async () => {
     (await inspector.find(message.meta.id)).map(({ queue, status }) => [queue, status]),
     [["delivery", "waiting"]],
   );
-  const [revived] = await inspector.find(message.meta.id);
-  assert.ok(Date.now() - (revived?.job.revivedAtMs ?? 0) < 60_000, "its time to expire counts from now");
+  const [requeued] = await inspector.find(message.meta.id);
+  assert.ok(Date.now() - (requeued?.job.revivedAtMs ?? 0) < 60_000, "its time to expire counts from now");
 });

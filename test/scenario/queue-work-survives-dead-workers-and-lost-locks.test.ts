@@ -42,7 +42,7 @@ async function exists(key: string): Promise<boolean> {
   return (await redis.command(`EXISTS ${key}`)) === ":1\r\n";
 }
 
-test("a job whose workers were killed again and again is still worked on", async () => {
+test("a job whose workers were killed several times is still delivered", async () => {
   const message = storedMessage({});
   const jobId = `${message.meta.id}-0`;
   await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
@@ -68,7 +68,7 @@ test("a job whose workers were killed again and again is still worked on", async
   assert.ok(!(await exists("{postern}:delivery:failed")));
 });
 
-test("work ends when another worker has taken the job", async () => {
+test("the work on a job ends when another worker has taken it", async () => {
   const message = storedMessage({});
   const lock = `{postern}:delivery:${message.meta.id}-0:lock`;
   await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
@@ -92,7 +92,7 @@ test("work ends when another worker has taken the job", async () => {
   assert.ok(await exists(`{postern}:delivery:${message.meta.id}-0`), "what it said at last is not heard");
 });
 
-test("work goes on when its lock ran out and nobody else took the job", async () => {
+test("the work on a job goes on when its lock ran out and no other worker took it", async () => {
   const message = storedMessage({});
   const jobId = `${message.meta.id}-0`;
   const lock = `{postern}:delivery:${jobId}:lock`;
@@ -131,7 +131,7 @@ test("work goes on when its lock ran out and nobody else took the job", async ()
   assert.equal(aborted, false);
 });
 
-test("what a worker has in hand when Redis is emptied is put back as its own, and delivered once", async () => {
+test("an active job is restored for its worker when Redis is emptied, and its mail is delivered once", async () => {
   const message = storedMessage({});
   const jobId = `${message.meta.id}-0`;
   await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
@@ -153,7 +153,7 @@ test("what a worker has in hand when Redis is emptied is put back as its own, an
   await waitFor("it is active again", async () =>
     (await redis.command("LRANGE {postern}:delivery:active 0 -1")).includes(jobId),
   );
-  // As the keeper would.
+  // As the reconciler would.
   await producer.addDeliveries([{ message, routes: [routeNamed("mx")], redelivery: true }]);
   assert.equal(await redis.command("LLEN {postern}:delivery:wait"), ":0\r\n");
   finish();
@@ -162,7 +162,7 @@ test("what a worker has in hand when Redis is emptied is put back as its own, an
   assert.equal(aborted, false);
 });
 
-test("an attempt that ends just after Redis was emptied is not forgotten", async () => {
+test("an attempt that ends just after Redis was emptied is recorded", async () => {
   const message = storedMessage({});
   const jobId = `${message.meta.id}-0`;
   await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);

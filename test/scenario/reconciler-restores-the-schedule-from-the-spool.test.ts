@@ -55,14 +55,14 @@ after(async () => {
   await redis?.close();
 });
 
-function keep(more: Partial<ReconcilerOptions> = {}): Reconciler {
+function reconcile(more: Partial<ReconcilerOptions> = {}): Reconciler {
   const reconciler = createReconciler({
     spool,
     redis: { url: redis.url },
     config,
     log,
     timing,
-    summarizeRoute: (message, part) => routeNamed(`again ${message.meta.id} ${part}`),
+    summarizeRoute: (message, group) => routeNamed(`again ${message.meta.id} ${group}`),
     onScan: (report) => scans.push(report),
     ...more,
   });
@@ -74,14 +74,14 @@ async function count(command: string): Promise<number> {
   return Number(/^:(\d+)/.exec(await redis.command(command))?.[1]);
 }
 
-test("after FLUSHALL everything that is not settled is enqueued again, once, and nothing else", async () => {
+test("after FLUSHALL all mail that is not settled is enqueued again, once, and nothing else", async () => {
   const pending = await Promise.all(
     Array.from({ length: 2_500 }, () =>
       accept(spool, storedMessage({ to: ["a@example.org", "b@example.org"] }), [[0, { kind: "delivered" }]]),
     ),
   );
   for (let i = 0; i < 100; i++) await accept(spool, storedMessage({}), [[0, { kind: "delivered" }]]);
-  keep();
+  reconcile();
   await waitFor("the first scan", () => scans.length > 0);
   assert.equal(await count("LLEN {postern}:delivery:wait"), 2_500);
 
@@ -90,7 +90,7 @@ test("after FLUSHALL everything that is not settled is enqueued again, once, and
   assert.equal(
     await count(`EXISTS {postern}:delivery:${pending[0]?.meta.id}-0`),
     0,
-    "that part is delivered",
+    "that group is delivered",
   );
   assert.equal(await count(`EXISTS {postern}:delivery:${pending[0]?.meta.id}-1`), 1);
 });
@@ -98,7 +98,7 @@ test("after FLUSHALL everything that is not settled is enqueued again, once, and
 test("mail is delivered once each although Redis is emptied while workers deliver", async () => {
   const messages = await Promise.all(Array.from({ length: 300 }, () => accept(spool, storedMessage({}))));
   await producer.addDeliveries(messages.map((message) => ({ message, routes: [routeNamed("mx")] })));
-  keep({ timing: { ...timing, reclaimMs: 600 } });
+  reconcile({ timing: { ...timing, reclaimMs: 600 } });
   const delivered = new Map<string, number>();
   const consumer = consumeDeliveries({
     redis: { url: redis.url },
@@ -129,7 +129,7 @@ test("mail is delivered once each although Redis is emptied while workers delive
   }
 });
 
-test("a job that ended between the two looks of the keeper is not added again", async () => {
+test("a job that ended between the two looks of the reconciler is not added again", async () => {
   const message = await accept(spool, storedMessage({}));
   // The spool says pending when the scan reads it; the worker settles and ends its job before the fresh look.
   const states = spool.states.bind(spool);
@@ -137,7 +137,7 @@ test("a job that ended between the two looks of the keeper is not added again", 
     await spool.settle([{ id: message.meta.id, recipients: [0], state: { kind: "delivered" } }]);
     return states(id);
   };
-  keep();
+  reconcile();
   await waitFor("the scan", () => scans.length > 0);
   assert.equal(await count("LLEN {postern}:delivery:wait"), 0);
 });
@@ -149,7 +149,7 @@ test("a failed recipient without its notification, and a dead one without its jo
   const old = await accept(spool, storedMessage({}), [
     [0, dead(Date.now() - config.queue.dead_retention - 1_000)],
   ]);
-  keep();
+  reconcile();
   await waitFor("the scan", () => scans.length > 0);
   assert.deepEqual(
     { ...scans[0], reason: "", tookMs: 0 },
@@ -161,11 +161,11 @@ test("a failed recipient without its notification, and a dead one without its jo
   assert.deepEqual((await spool.states(old.meta.id)).get(0), { kind: "removed" });
 });
 
-test("a delay that the sender was not told of gets its warning, and one that they were told of none", async () => {
+test("a delay without a warning gets one, and a delay that the sender was warned of gets none", async () => {
   const delay = { diagnosis: busy, willRetryUntilMs: Date.now() + 3_600_000 };
   const late = await accept(spool, storedMessage({}), [[0, { kind: "pending", delay }]]);
   const warned = await accept(spool, storedMessage({}), [[0, { kind: "pending", warned: true }]]);
-  keep();
+  reconcile();
   await waitFor("the scan", () => scans.length > 0);
   assert.equal(scans[0]?.bounces, 1);
   assert.equal(await count(`EXISTS {postern}:bounce:${late.meta.id}-delayed`), 1);
@@ -173,25 +173,25 @@ test("a delay that the sender was not told of gets its warning, and one that the
   assert.equal(await count("LLEN {postern}:delivery:wait"), 2);
 });
 
-test("of several keepers one works; when it goes another takes over and compares again", async () => {
-  const first = keep();
+test("of several reconcilers one leads; when it closes another takes over and scans", async () => {
+  const first = reconcile();
   await waitFor("the first leads", () => first.leading && scans.length === 1);
-  const second = keep();
+  const second = reconcile();
   await new Promise((resolve) => setTimeout(resolve, 300));
   assert.equal(second.leading, false);
   await first.close();
   await waitFor("the second leads", () => second.leading && scans.length === 2);
 });
 
-test("a keeper that dies without a word is replaced when its lease runs out", async () => {
-  await redis.command("SET {postern}:keeper somebody-who-died PX 600");
-  const reconciler = keep();
+test("a reconciler that was killed is replaced when its lease runs out", async () => {
+  await redis.command("SET {postern}:keeper a-killed-process PX 600");
+  const reconciler = reconcile();
   await new Promise((resolve) => setTimeout(resolve, 200));
   assert.equal(reconciler.leading, false);
   await waitFor("it took over", () => reconciler.leading && scans[0]?.reason === "this reconciler took over");
 });
 
-test("what was tried inline waits for its time with its history, also after Redis was emptied", async () => {
+test("mail that was tried inline waits for its next attempt with its history, also after Redis was emptied", async () => {
   const untilMs = Date.now() + 600_000;
   const diagnosis = {
     status: "4.4.2" as const,
@@ -215,7 +215,7 @@ test("what was tried inline waits for its time with its history, also after Redi
   };
   await producer.addDeliveries([{ message, routes: [routeNamed("mx"), routeNamed("mx")] }]);
   await isScheduled();
-  keep();
+  reconcile();
   await waitFor("the first scan", () => scans.length === 1);
   await redis.flush();
   await waitFor("it is back", async () => (await count("ZCARD {postern}:delivery:delayed")) === 1);
@@ -227,7 +227,7 @@ test("the time under a hold is not lost with Redis: the message does not expire 
   const receivedAtMs = Date.now() - sixDaysMs;
   const held = await accept(spool, storedMessage({ to: ["a@held.example"], receivedAtMs }));
   const other = await accept(spool, storedMessage({ to: ["a@example.org"], receivedAtMs }));
-  const directory = await mkdtemp(join(tmpdir(), "postern-keeper-"));
+  const directory = await mkdtemp(join(tmpdir(), "postern-reconciler-"));
   const file = join(directory, "holds.json");
   const rule = { kind: "destination", value: "held.example", reason: "", createdAtMs: receivedAtMs } as const;
   await writeHoldsFile(file, { version: 1, rules: [rule] });
@@ -236,7 +236,7 @@ test("the time under a hold is not lost with Redis: the message does not expire 
     await holds.close();
     await rm(directory, { recursive: true });
   });
-  keep({ holds });
+  reconcile({ holds });
   await waitFor("the first scan", () => scans.length > 0);
   const heldMs = async (id: string): Promise<number | undefined> => {
     const data = await redis.command(`HGET {postern}:delivery:${id}-0 data`);
@@ -247,7 +247,7 @@ test("the time under a hold is not lost with Redis: the message does not expire 
 });
 
 test("a crash of Redis that loses what was written last is noticed", async () => {
-  keep();
+  reconcile();
   await waitFor("the first scan", () => scans.length === 1);
   const message = await accept(spool, storedMessage({}));
   await redis.kill();
@@ -259,7 +259,7 @@ test("a crash of Redis that loses what was written last is noticed", async () =>
 });
 
 test("a rolled back Redis is noticed by the heartbeat alone, and a publisher's request is heard", async () => {
-  keep();
+  reconcile();
   await waitFor("the first scan", () => scans.length === 1);
   await redis.command("SET {postern}:keeper:heartbeat an-older-one");
   await waitFor("a second scan", () => scans[1]?.reason === "Redis forgot something");
@@ -272,14 +272,14 @@ test("a job that failed for BullMQ waits again", async () => {
   await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   await redis.command("DEL {postern}:delivery:wait");
   await redis.command(`ZADD {postern}:delivery:failed 1 ${message.meta.id}-0`);
-  keep();
+  reconcile();
   await waitFor("it waits", async () => (await count("LLEN {postern}:delivery:wait")) === 1);
   assert.equal(await count("ZCARD {postern}:delivery:failed"), 0);
 });
 
-test("the spool is collected regularly by the keeper that leads", async () => {
+test("the spool is collected regularly by the leading reconciler", async () => {
   let collected = 0;
   spool.collect = async () => ({ segmentsRemoved: collected++ < 3 ? 1 : 0, messagesMoved: 0, bytesFreed: 0 });
-  keep();
+  reconcile();
   await waitFor("several times", () => collected > 4);
 });

@@ -1,6 +1,7 @@
 /**
- * Adds, moves and removes jobs that no worker has, many in one step. It owns nothing; the connection is the caller's.
- * All functions reject with an Error of Redis; what was done until then stays done.
+ * The room of BullMQ's inside: all that knows its keys, locks, scores and scripts (docs/decisions/0006-bullmq-inside.md).
+ * This file adds, moves and removes jobs that no worker has, many in one step. It owns nothing; the connection is the
+ * caller's. All functions reject with an Error of Redis; what was done until then stays done.
  */
 import { createHash } from "node:crypto";
 import type { RedisConnection } from "../../runtime/redis.ts";

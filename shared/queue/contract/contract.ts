@@ -1,4 +1,4 @@
-/** The queue contract: names, ids and payloads that producers and consumers share. Every payload is parsed by these schemas. */
+/** The room of the contract between producers and consumers: queue names, job ids, and the schemas that parse every payload. Pure. */
 import { z } from "zod";
 import { type Diagnosis, diagnosisSchema, replySchema } from "../../smtp/diagnosis.ts";
 
@@ -7,7 +7,7 @@ export type DeliveryQueueName = "delivery" | "delivery-slow";
 export type QueueName = DeliveryQueueName | "bounce" | "dead";
 export const queueNames: readonly QueueName[] = ["delivery", "delivery-slow", "bounce", "dead"];
 
-/** The queue where the same job may be instead; the queue itself where there is none. */
+/** The other queue where the same job may be; the queue itself where there is none. */
 export function otherQueue(queue: QueueName): QueueName {
   const others: Record<DeliveryQueueName, DeliveryQueueName> = {
     delivery: "delivery-slow",
@@ -16,12 +16,12 @@ export function otherQueue(queue: QueueName): QueueName {
   return queue === "delivery" || queue === "delivery-slow" ? others[queue] : queue;
 }
 
-/** Job n of a message; BullMQ forbids ':' and bare integers in ids. */
-export function deliveryJobId(messageId: string, part: number): string {
-  return `${messageId}-${part}`;
+/** The job of a message's recipient group, by its number. BullMQ forbids ':' and bare integers in ids. */
+export function deliveryJobId(messageId: string, group: number): string {
+  return `${messageId}-${group}`;
 }
 
-/** All failures of one message that come close together share the job, and so the DSN. */
+/** Failures of one message within the aggregation window share the job, and so the DSN. */
 export function bounceJobId(messageId: string): string {
   return `${messageId}-failed`;
 }
@@ -31,10 +31,10 @@ export function delayWarningJobId(messageId: string): string {
   return `${messageId}-delayed`;
 }
 
-/** The message and the part that a delivery job carries; `undefined` when the id is not a delivery job's. */
-export function parseDeliveryJobId(jobId: string): { id: string; part: number } | undefined {
+/** The message and the recipient group of a delivery job; `undefined` when the id is not a delivery job's. */
+export function parseDeliveryJobId(jobId: string): { id: string; group: number } | undefined {
   const match = /^([0-9A-Za-z]+)-(\d{1,6})$/.exec(jobId);
-  return match?.[1] === undefined ? undefined : { id: match[1], part: Number(match[2]) };
+  return match?.[1] === undefined ? undefined : { id: match[1], group: Number(match[2]) };
 }
 
 const locatorSchema = z.object({
@@ -44,7 +44,7 @@ const locatorSchema = z.object({
   checksum: z.int().min(0),
 });
 
-/** What the attempts so far came to. It lives in the payload, since BullMQ's own counter does not survive a move. */
+/** The attempts so far. In the payload, since BullMQ's own counter does not survive a move to the other queue. */
 const historySchema = z.object({
   attempts: z.int().min(0),
   lastAttemptAtMs: z.number().optional(),
@@ -55,16 +55,17 @@ export type AttemptHistory = Omit<z.infer<typeof historySchema>, "last"> & {
   last: { recipients: number[]; diagnosis: Diagnosis }[];
 };
 
-/** One message for one next hop. The envelope and the body are in the spool; from and to are here for display. */
+/** One recipient group of a message. Envelope and body are in the spool; `from` and `to` are copies for lists and holds. */
 export const deliveryJobSchema = z.object({
   version: z.literal(1),
   /** The queue id of the message. */
   id: z.string(),
+  /** Number of the recipient group. */
   part: z.int().min(0),
   locator: locatorSchema,
   from: z.string(),
   to: z.array(z.string()),
-  /** The Message-ID field, for finding the message. */
+  /** The Message-ID field, by which operators find the message. */
   messageId: z.string().optional(),
   /** The row of the routing table and the next hop, as of acceptance or the last attempt; only shown, never followed. */
   route: z.string(),
@@ -72,11 +73,11 @@ export const deliveryJobSchema = z.object({
   aliases: z.array(z.string()).optional(),
   size: z.int(),
   receivedAtMs: z.number(),
-  /** It was added more than once, or after Redis forgot it: recipients may be settled already. */
+  /** A redelivery: added more than once, or after Redis lost it. Recipients may be settled already. */
   again: z.literal(true).optional(),
-  /** Put back from the dead at this time: its time to expire counts from here. */
+  /** When it was requeued from the queue `dead`: its time to expire counts from then. */
   revivedAtMs: z.number().optional(),
-  /** How long holds have kept it: time that does not count towards its expiry. Written when a hold ends. */
+  /** How long holds have kept it, which does not count towards its expiry. Written when a hold ends. */
   heldMs: z.number().optional(),
   history: historySchema.optional(),
 });
@@ -88,7 +89,7 @@ export function parseDeliveryJob(payload: unknown): DeliveryJob | undefined {
   return parsed.success ? (parsed.data as DeliveryJob) : undefined;
 }
 
-/** One notification to make. Which recipients failed or are late, and why, stands in the spool's states. */
+/** One notification to make. The spool's states say which recipients failed or are late, and why. */
 export const bounceJobSchema = z.discriminatedUnion("kind", [
   z.object({ version: z.literal(1), kind: z.literal("failed"), id: z.string(), locator: locatorSchema }),
   z.object({ version: z.literal(1), kind: z.literal("delayed"), id: z.string(), locator: locatorSchema }),

@@ -1,4 +1,4 @@
-/** What an attempt leaves to the next one: how long to wait for it, until when there is one, and what was learned. Pure. */
+/** The retry schedule: how long to wait after an attempt, when a message expires, and what a job records of its attempts. Pure. */
 import type { Config } from "../../config/schema.ts";
 import type { Diagnosis } from "../../smtp/diagnosis.ts";
 
@@ -16,7 +16,7 @@ export function waitMs(attempts: number, { retry }: Pick<Config["queue"], "retry
 
 /**
  * The moment after which no attempt follows, in epoch milliseconds.
- * RFC 5321 §4.5.4.1: give up after 4-5 days. Mail of the null sender, which nobody waits for, may have less.
+ * RFC 5321 §4.5.4.1: give up after 4-5 days. Mail of the null sender, that is notifications, may have less.
  * @param message  `sinceMs`: from when its time counts, in epoch milliseconds
  */
 export function expiresAtMs(
@@ -26,7 +26,7 @@ export function expiresAtMs(
   return message.sinceMs + (message.nullSender ? policy.dsn_expire : policy.expire);
 }
 
-/** Equal diagnoses once, with all their recipients: a thousand recipients of a dead server stay one entry. */
+/** Groups recipients with equal diagnoses: a thousand recipients of a dead server are one entry of the job's history. */
 export function groupEqual(
   diagnoses: Iterable<readonly [recipient: number, diagnosis: Diagnosis]>,
 ): { recipients: number[]; diagnosis: Diagnosis }[] {

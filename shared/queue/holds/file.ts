@@ -1,4 +1,4 @@
-/** The durable copy of the hold rules beside the spool: from it they come back when Redis was emptied. */
+/** The durable copy of the hold rules, a file beside the spool, from which Redis is restored after it was emptied. */
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import path from "node:path";
@@ -7,14 +7,14 @@ import { type HoldRule, holdRuleSchema } from "./rules.ts";
 
 const fileSchema = z.object({ version: z.int(), rules: z.array(holdRuleSchema) });
 export interface HoldsCopy {
-  /** Counts changes; the higher one is the newer one. */
+  /** Incremented by every change: the copy with the higher version is the newer one. */
   version: number;
   rules: HoldRule[];
 }
 
 /**
  * @returns `undefined` when there is no file
- * @throws Error when it cannot be read or is not what was written
+ * @throws Error when it cannot be read or is not a copy of hold rules
  */
 export async function readHoldsFile(file: string): Promise<HoldsCopy | undefined> {
   let text: string;
@@ -44,7 +44,7 @@ export async function writeHoldsFile(file: string, copy: HoldsCopy): Promise<voi
 async function replace(file: string, copy: HoldsCopy): Promise<void> {
   const directory = path.dirname(file);
   await mkdir(directory, { recursive: true });
-  // Others may write at the same time, also from another machine.
+  // Other processes may write at the same time, also from another machine.
   const temporary = `${file}.${randomUUID()}.tmp`;
   const handle = await open(temporary, "w", 0o640);
   try {

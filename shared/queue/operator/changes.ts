@@ -35,8 +35,8 @@ export interface HoldTerms {
 }
 
 const maxSkipped = 1000;
-/** Longer than any silence is remembered. */
-const silencesVoidMs = 7 * 86_400_000;
+/** Longer than a dead destination is remembered. */
+const ignoreDeadCacheMs = 7 * 86_400_000;
 
 export class JobChanges {
   readonly #redis: RedisConnection;
@@ -51,7 +51,7 @@ export class JobChanges {
 
   async retry(selection: JobSelection): Promise<ChangeReport> {
     // "Now" means a real attempt, also at a destination that is remembered as dead.
-    await voidSilences.run(this.#redis, [voidSilencesKey], [silencesVoidMs]);
+    await voidSilences.run(this.#redis, [voidSilencesKey], [ignoreDeadCacheMs]);
     return this.#change(selection, whyNotRetried, (queue, jobs) =>
       makeDue(this.#redis, queue, jobs.map(jobIdOf), Date.now()),
     );
@@ -181,7 +181,7 @@ function whyNotRetried({ status }: InspectedJob): string | undefined {
 }
 
 function whyNotHeld({ status }: InspectedJob): string | undefined {
-  return status === "dead" ? "is dead: nobody delivers it" : undefined;
+  return status === "dead" ? "is dead: it is not delivered" : undefined;
 }
 
 /** The rule that covers the same mail as a selection, later mail included; `undefined` where no single rule does. */

@@ -58,7 +58,7 @@ test("a message that cannot be read is dead without a diagnosis, with what its l
   assert.deepEqual([deadJobId(dead), dead.job.to, dead.job.receivedAtMs], [`${id}-0`, [], atMs]);
 });
 
-test("what is written to Redis is read again, and what is no dead job is not", () => {
+test("a dead job is read as it was written, and any other payload is refused", () => {
   const dead = deadFromMessage(message, 1, routeNamed("mx"), { diagnosis: busy, atMs });
   assert.deepEqual(parseDeadJob(JSON.parse(JSON.stringify(dead))), dead);
   assert.equal(parseDeadJob(delivery), undefined);

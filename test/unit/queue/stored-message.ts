@@ -5,7 +5,7 @@ import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
 import type { Spool, StoredMessage } from "../../../shared/spool/spool.ts";
 
-/** One recipient in each part, unless `parts` says otherwise. */
+/** @param given  `parts`: the recipient groups; one recipient in each when absent */
 export function storedMessage(given: {
   from?: string;
   to?: string[];
