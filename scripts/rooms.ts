@@ -39,10 +39,14 @@ export const rooms: Record<string, Room> = {
     pure: true,
     imports: ["shared", "shared/config", "shared/mail", "shared/net", "shared/smtp"],
   },
+  "shared/users": {
+    purpose: "Users who may log in: the user file and its password hashes.",
+    imports: [],
+  },
   "shared/config": {
     purpose:
       "The configuration: one schema for validation, defaults, the reference page and the JSON Schema.",
-    imports: ["shared/mail", "shared/net"],
+    imports: ["shared/mail", "shared/net", "shared/users"],
   },
   "shared/runtime": {
     purpose: "The process of a service: log, metrics, health, connections to Redis, sockets and signals.",
@@ -400,6 +404,7 @@ export const rooms: Record<string, Room> = {
       "services/cli/intercept",
       "services/cli/queue",
       "services/cli/up",
+      "services/cli/user",
       "shared",
       "shared/config",
       "shared/mail",
@@ -424,6 +429,10 @@ export const rooms: Record<string, Room> = {
   "services/cli/intercept": {
     purpose: "`postern intercept`: transparent interception on Linux.",
     imports: ["services/cli/command-line", "shared/config"],
+  },
+  "services/cli/user": {
+    purpose: "`postern user`: the users of the gateway itself.",
+    imports: ["services/cli/command-line", "shared", "shared/config", "shared/users"],
   },
   "services/cli/up": {
     purpose: "`postern up`: every service and a Redis on one machine.",

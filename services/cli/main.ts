@@ -9,6 +9,7 @@ import { queueCommands } from "./queue/queue.ts";
 import { queueExport } from "./queue/queue-export.ts";
 import { serviceCommands } from "./service.ts";
 import { upCommand } from "./up/up.ts";
+import { userCommands } from "./user/user.ts";
 
 const commands = [
   upCommand,
@@ -17,6 +18,7 @@ const commands = [
   explain,
   ...queueCommands,
   queueExport,
+  ...userCommands,
   health,
   ...interceptCommands,
 ];
@@ -30,6 +32,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 process.exitCode = await dispatch({ commands, version }, process.argv.slice(2), {
+  stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
 });

@@ -16,6 +16,7 @@ export function crossCheck(config: Config, relayHosts: ReadonlySet<string>): Fin
     ...checkListeners(config.listeners),
     ...checkPorts(config),
     ...checkProtected(config.protected),
+    ...checkAuth(config),
     ...checkRelay(config.relay, relayHosts),
     ...checkDurations(config),
     ...checkDsnFrom(config.dsn.from),
@@ -124,6 +125,25 @@ function checkProtected(entries: Config["protected"]): Finding[] {
     }
   }
   return findings;
+}
+
+/** A password goes to a protected server under TLS only. */
+function checkAuth({ auth, protected: entries }: Config): Finding[] {
+  if (auth?.servers === undefined) return [];
+  const path = ["auth", "servers"];
+  if (entries.length === 0)
+    return [{ path, message: "needs a protected domain: its servers know the users" }];
+  return entries.flatMap(({ tls }, index) =>
+    tls === "none"
+      ? [
+          {
+            path: ["protected", index, "tls"],
+            message: "must not be none: users log in under TLS",
+            other: path,
+          },
+        ]
+      : [],
+  );
 }
 
 function checkRelay(relay: Config["relay"], relayHosts: ReadonlySet<string>): Finding[] {

@@ -2,6 +2,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
+import { parseUserList } from "../users/user-list.ts";
 import type { Finding, Path } from "./config-error.ts";
 
 import type { Config } from "./schema.ts";
@@ -27,6 +28,9 @@ export function resolveFiles(config: Config, directory: string): Config {
       listener.tls === undefined ? listener : { ...listener, tls: certificates(listener.tls) },
     ),
     ...(config.tls === undefined ? {} : { tls: certificates(config.tls) }),
+    ...(config.auth?.users === undefined
+      ? {}
+      : { auth: { ...config.auth, users: { file: absolute(config.auth.users.file) } } }),
     ...(config.redis?.tls === undefined
       ? {}
       : { redis: { ...config.redis, tls: resolveRedisTls(config.redis.tls, absolute) } }),
@@ -53,6 +57,9 @@ export function checkFiles(config: Config): Finding[] {
     ...config.listeners.flatMap((listener, index) =>
       listener.tls === undefined ? [] : checkCertificates(["listeners", index, "tls"], listener.tls),
     ),
+    ...(config.auth?.users === undefined
+      ? []
+      : checkUserFile(["auth", "users", "file"], config.auth.users.file)),
     ...(tls?.ca === undefined ? [] : checkFile(["redis", "tls", "ca"], tls.ca, readCertificate)),
     ...(tls?.cert === undefined || tls.key === undefined
       ? []
@@ -84,6 +91,21 @@ function checkFile(place: Path, file: string, read: (file: string) => unknown): 
   } catch (error) {
     return [{ path: place, message: describeFileError(file, error) }];
   }
+}
+
+/** A file that does not exist yet is none's fault: `postern user add` makes it. */
+function checkUserFile(place: Path, file: string): Finding[] {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    return isMissing ? [] : [{ path: place, message: describeFileError(file, error) }];
+  }
+  const parsed = parseUserList(text);
+  return parsed.kind === "users"
+    ? []
+    : parsed.faults.map(({ line, message }) => ({ path: place, message: `${file}:${line}: ${message}` }));
 }
 
 /** Reads the first certificate of the file, the server's own (RFC 8446 §4.4.2). */

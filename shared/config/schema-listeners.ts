@@ -73,6 +73,12 @@ export const listener = z.strictObject({
       "Wait this long before the greeting, and refuse clients that send data before it. 0: no check.",
     ),
   tls: certificates.optional().describe("Used instead of the top-level `tls`."),
+  auth: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Offer AUTH in the queued sessions of this listener, where the top-level `auth` and a certificate are given.",
+    ),
 });
 
 export const intercept = z.strictObject({

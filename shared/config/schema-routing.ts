@@ -157,7 +157,7 @@ export const relay = z.strictObject({
     .array(network)
     .prefault(["127.0.0.0/8", "::1"])
     .describe(
-      "Networks of clients that may send to unprotected recipients through the queue. Others must authenticate.",
+      "Networks of clients that may send to unprotected recipients through the queue. Others have to log in, where `auth` is given.",
     ),
   hosts: z
     .record(

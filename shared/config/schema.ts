@@ -1,5 +1,6 @@
 /** The schema of the configuration: the source of validation, defaults, the reference page and the JSON Schema. Pure. */
 import { z } from "zod";
+import { auth } from "./schema-auth.ts";
 import { certificates, intercept, listener } from "./schema-listeners.ts";
 import { delivery, dsn, limits, queue, timeouts } from "./schema-queue.ts";
 import { outgoing, protectedEntry, relay } from "./schema-routing.ts";
@@ -40,6 +41,11 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe("The outgoing proxy: connections of clients to servers that are not protected."),
   relay: relay.prefault({}).describe("Queued mail for recipients that are not in a protected domain."),
+  auth: auth
+    .optional()
+    .describe(
+      "SMTP AUTH (PLAIN, LOGIN) in queued sessions, under TLS only: who has logged in may relay. Absent: not offered.",
+    ),
   queue: queue.prefault({}).describe("Retries, expiry and delay warnings."),
   dsn: dsn.prefault({}).describe("Delivery status notifications (RFC 3464)."),
   limits: limits.prefault({}).describe("Limits for messages, clients and destinations."),

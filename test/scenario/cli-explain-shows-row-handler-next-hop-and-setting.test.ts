@@ -39,6 +39,7 @@ async function explainWith(configFile: string, ...words: string[]) {
     { commands: [command], version: "0" },
     ["-c", configFile, "explain", ...words],
     {
+      stdin: process.stdin,
       stdout: { write: (text) => (stdout += text) },
       stderr: { write: (text) => (stderr += text) },
     },

@@ -59,6 +59,7 @@ async function posternIn(columns: number | undefined, ...words: string[]): Promi
     { commands: [...queueCommands, queueExport, health], version: "0" },
     ["-c", configFile, ...words],
     {
+      stdin: process.stdin,
       stdout: { columns, write: (text) => (ended.out += text) },
       stderr: { write: (text) => (ended.err += text) },
     },

@@ -5,6 +5,7 @@ import { closest } from "../../../shared/config/closest.ts";
 export interface Context {
   /** From `-c`, before or after the command; `undefined` when it was not given. */
   configFile: string | undefined;
+  stdin: NodeJS.ReadStream;
   stdout: Output;
   stderr: Output;
 }

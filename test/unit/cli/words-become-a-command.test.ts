@@ -43,6 +43,7 @@ async function postern(...words: string[]): Promise<{ status: number; out: strin
   let out = "";
   let err = "";
   const status = await dispatch({ commands: [send, raw], version: "1.2.3" }, words, {
+    stdin: process.stdin,
     stdout: { write: (text) => (out += text) },
     stderr: { write: (text) => (err += text) },
   });
