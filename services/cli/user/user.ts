@@ -18,7 +18,7 @@ import {
   defineCommand,
   UsageError,
 } from "../command-line/args.ts";
-import { requireConfig } from "../command-line/configuration.ts";
+import { requireConfig } from "../command-line/common-options.ts";
 import { renderTable } from "../command-line/table.ts";
 import { readPassword } from "./read-password.ts";
 
