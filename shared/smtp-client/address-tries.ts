@@ -1,4 +1,4 @@
-/** What one attempt finds out about the addresses that it tries: for the log, and whether the destination is alive. Pure. */
+/** The addresses that one attempt tries: how each try ended, for the log, and whether the destination is alive. Pure. */
 import { replyLine } from "../smtp/diagnose.ts";
 import type { Diagnosis, Outcome } from "../smtp/diagnosis.ts";
 import type { Opened, Session, SessionRequest } from "./session/session.ts";
@@ -32,7 +32,7 @@ export class AddressTries {
     this.entries.push({ ...entry, result: diagnosis.reason, durationMs });
   }
 
-  /** The opening that was added last took place in clear text for this reason. */
+  /** Says why the opening that was added last was in clear text. */
   noteTlsFailure(reason: string): void {
     const entry = this.entries.at(-1);
     if (entry !== undefined) entry.tlsFailure = reason;

@@ -1,5 +1,4 @@
-/** Whether an attempt may be made now: the destination's rate, a connection, a sign of life. */
-
+/** Whether an attempt may be made now: the destination's rate, its connections, and whether it is alive. */
 import type { Limiter } from "../limits/limiter.ts";
 import { connectionsFor } from "../limits/priority-class.ts";
 import type { Acquired } from "./connections/connection-request.ts";
@@ -7,8 +6,9 @@ import type { Pool } from "./connections/pool.ts";
 import type { DestinationLimits } from "./next-hops/destination.ts";
 import type { AttemptRequest } from "./smtp-client.ts";
 
-/** When a rate is used up, its messages are given turns for so long ahead. */
+/** When a rate is used up, retry slots are given this far ahead. */
 const rateHorizonMs = 3_600_000;
+
 export interface AdmissionDeps {
   pool: Pool;
   limiter: Limiter;
@@ -35,7 +35,7 @@ export async function admit(
   if (rate !== undefined && waitMs > 0) {
     const reason = `${destination} has had all the messages that its rate allows for now`;
     const eachMs = rate.periodMs / rate.count;
-    // The first of the line comes back when the next message may go, the others one share of the period later each.
+    // The first message retries when the rate allows the next one, each other a message's share of the period later.
     const earliestMs = Math.max(0, waitMs - eachMs);
     const retrySlot = { eachMs, earliestMs, horizonMs: rateHorizonMs };
     return { kind: "full", reason, retryAtMs: await limiter.takeRetrySlot(`rate ${retryQueue}`, retrySlot) };

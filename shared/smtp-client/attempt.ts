@@ -23,7 +23,7 @@ export interface AttemptDeps extends SessionOpenerDeps, SessionTermsDeps, Addres
   limitsOf: (destination: string) => DestinationLimits;
 }
 
-/** What came of a session: "untouched", since it had been closed while it was idle, or whether it may be used again. */
+/** How a session went: "untouched" when it had been closed while it was idle, else whether it may be used again. */
 type SessionUse = "untouched" | "ended" | "reusable";
 
 export class Attempt {
@@ -107,7 +107,7 @@ export class Attempt {
     try {
       isReusable = await this.#deliver(leased);
     } catch (error) {
-      // A final outcome must be reported whatever failed here, or that mail would be delivered again.
+      // Final outcomes must be reported whatever failed here, or that mail would be delivered again.
       if (!this.#outcomes.hasFinal) throw error;
       this.#outcomes.fail(deferred("local", "4.3.0", (error as Error).message, now()));
     } finally {
@@ -193,12 +193,12 @@ export class Attempt {
 
   /** The session ended before the transaction of these recipients. */
   #deferGroup(group: number[], remote: Remote): void {
-    const reason = `the session with ${remoteName(remote)} ended before its turn`;
+    const reason = `the session with ${remoteName(remote)} ended before their transaction`;
     const outcome = deferred("network", "4.4.2", reason, this.#deps.now(), remote);
     for (const index of group) this.#outcomes.add(index, outcome);
   }
 
-  /** Tells the dead-destination cache whether the destination is alive, so that other attempts need not find out. */
+  /** Updates the dead-destination cache, so that other attempts need not find out. */
   #reportReachability(begunMs: number): void {
     const { limiter, now } = this.#deps;
     const { limitName } = this.#nextHop;

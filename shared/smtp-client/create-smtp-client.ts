@@ -1,4 +1,4 @@
-/** The SMTP client side of delivery and of inline delivery, put together. It owns every connection to a server; close() ends them. */
+/** Puts the SMTP client of delivery and inline delivery together. It owns every connection to a server; close() ends them. */
 import path from "node:path";
 import tls from "node:tls";
 import type { Config } from "../config/schema.ts";
@@ -38,7 +38,7 @@ export interface SmtpClientOptions {
   mxPort?: number;
   /** Where MTA-STS policy hosts listen, and how long one may take; for tests. */
   policyHosts?: { port: number; timeoutMs?: number };
-  /** Certificate authorities to believe besides the system's, PEM; for tests. */
+  /** Certificate authorities to trust besides the system's, PEM; for tests. */
   extraCa?: string[];
   /** The address that a hidden delivery comes from; absent: the gateway's own. */
   transparentSourceOf?: (message: MessageMeta) => string | undefined;
@@ -46,7 +46,7 @@ export interface SmtpClientOptions {
 }
 
 const httpsPort = 443;
-/** RFC 8461 §3.3 suggests a minute; a worker does not stand still for so long. */
+/** RFC 8461 §3.3 suggests a minute, which is long for mail that waits for it. */
 const policyTimeoutMs = 15_000;
 
 /** @throws Error when `dns.servers` names something that is no address */
@@ -127,7 +127,7 @@ export function createSmtpClient(
   };
 }
 
-/** What Node brings, and what the operator has added to the system (update-ca-certificates). */
+/** Node's authorities, and those that the operator has added to the system (update-ca-certificates). */
 function authorities(extra: string[] = []): string[] {
   return [...new Set([...tls.getCACertificates("default"), ...tls.getCACertificates("system"), ...extra])];
 }

@@ -1,47 +1,47 @@
-/** Inline delivery: a transaction with the far server while the client is still connected, by the same code as deliveries. */
+/** Inline delivery: a transaction with the remote server while the client is connected, in the same kind of attempt as deliveries. */
 import type { Envelope } from "../mail/envelope.ts";
 import type { MessageMeta, Origin } from "../mail/message.ts";
 import { identifyNextHop, type NextHop } from "../routing/next-hop.ts";
 import { deferred } from "../smtp/diagnose.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";
 import { stopped } from "./next-hops/delivery-addresses.ts";
+import { isHidden } from "./session-terms.ts";
 import type { AttemptRequest, AttemptResult } from "./smtp-client.ts";
 import { InlineTransaction } from "./transaction/inline-transaction.ts";
 
 export interface InlineRequest {
   nextHop: NextHop;
-  /** What MAIL said. Its recipients are not looked at: they follow one by one. */
+  /** The client's MAIL. Its recipients are ignored: they follow one by one. */
   envelope: Envelope;
-  /** Whom it comes from: a hidden delivery shows it. */
+  /** The client, which a hidden delivery shows to the server. */
   origin: Origin;
   /** SIZE as the client declared it. */
   declaredOctets?: number;
 }
 
 export interface InlineSmtpClient {
-  /** Begins at once; everything that goes wrong is told in the answers. The caller ends it with finish() or abandon(). */
+  /** Begins at once. Every failure is an answer. The caller ends the transaction with finish() or abandon(). */
   openInline(request: InlineRequest): InlineTransaction;
 }
 
-/** RFC 5321 §4.5.3.2.6 lets the client wait 10 minutes for the reply to its dot; the storage may need some of it. */
+/** RFC 5321 §4.5.3.2.6: the client waits 10 minutes for the reply to its dot, and storing the message may need some of them. */
 const maxDotMs = 5 * 60_000;
-/** So that hosts which are silent to the end are known to be, before the client has waited long enough. */
+/** Share of a step's time for opening a session: hosts that do not answer must fail before the client's step is over. */
 const openShare = 0.9;
-/** A Received field of ours, about; RFC 1870 §6.1 asks for no more than an estimate. */
+/** About the size of our Received field; RFC 1870 §6.1 asks for no more than an estimate. */
 const receivedOctets = 250;
 
-/** @param attempt  makes the attempt that the transaction is conducted in; may reject only for our own faults */
+/** @param attempt  makes the attempt that drives the transaction; may reject only for our own faults */
 export function openInline(
   { nextHop, envelope, origin, declaredOctets }: InlineRequest,
   attempt: (request: AttemptRequest) => Promise<AttemptResult>,
   { stepMs, dotMs, now }: { stepMs: number; dotMs: number; now: () => number },
 ): InlineTransaction {
-  const isHidden = nextHop.kind === "servers" && nextHop.hide;
   const destination = identifyNextHop(nextHop).limitName;
   const transaction = new InlineTransaction({
     envelope,
     declaredOctets:
-      declaredOctets === undefined ? undefined : declaredOctets + (isHidden ? 0 : receivedOctets),
+      declaredOctets === undefined ? undefined : declaredOctets + (isHidden(nextHop) ? 0 : receivedOctets),
     destination,
     stepMs,
     dotMs: Math.min(dotMs, maxDotMs),
@@ -49,7 +49,7 @@ export function openInline(
   });
   const request: AttemptRequest = {
     nextHop,
-    message: unfinished(envelope, origin),
+    message: emptyRecord(envelope, origin),
     recipients: [0],
     body: { kind: "buffer", bytes: Buffer.alloc(0) },
     signal: transaction.signal,
@@ -60,21 +60,21 @@ export function openInline(
     (result) => transaction.attemptEnded(outcomeOf(result, now())),
     (error: unknown) =>
       transaction.attemptEnded(
-        deferred("local", "4.3.0", `our own fault: ${(error as Error).message}`, now()),
+        deferred("local", "4.3.0", `unexpected error: ${(error as Error).message}`, now()),
       ),
   );
   return transaction;
 }
 
-/** What an attempt came to for the whole transaction, which is its recipient 0. */
+/** The outcome of the whole transaction, which is recipient 0 of the attempt. */
 function outcomeOf(result: AttemptResult, atMs: number): Outcome {
   // RFC 3463 §3.5, X.4.5: congestion.
   if (result.kind === "full") return deferred("local", "4.4.5", result.reason, atMs);
   return result.outcomes.get(0) ?? stopped(atMs);
 }
 
-/** As much of a record as an attempt asks for before there is a message. */
-function unfinished({ recipients: _, ...envelope }: Envelope, origin: Origin): MessageMeta {
+/** The record that an attempt needs, before there is a message. */
+function emptyRecord({ recipients: _, ...envelope }: Envelope, origin: Origin): MessageMeta {
   return {
     version: 1,
     id: "",

@@ -1,4 +1,4 @@
-/** How log lines show what came of an attempt: the same fields wherever mail is delivered. Pure. */
+/** The fields of log lines about an attempt, the same wherever mail is delivered. Pure. */
 import { replyLine } from "../smtp/diagnose.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
 import type { TlsResult } from "./session/session.ts";
@@ -27,7 +27,7 @@ export function diagnosisFields({ status, reason, reply, remote, possiblyDeliver
   };
 }
 
-/** Of a session under TLS. */
+/** The fields of a session under TLS. */
 export function tlsFields({ protocol, cipher, level, peerName, verified, tlsa }: TlsResult) {
   return {
     protocol,

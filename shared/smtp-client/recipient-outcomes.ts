@@ -1,4 +1,4 @@
-/** What the hosts of one attempt say about its recipients, host after host, and what remains of it in the end. Pure. */
+/** The outcomes of one attempt: what host after host says about its recipients, and what counts in the end. Pure. */
 import type { Failure } from "../smtp/diagnose.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";
 
@@ -12,7 +12,7 @@ export class RecipientOutcomes {
     this.#pending = new Set(recipients);
   }
 
-  /** Those that the next host is to be asked about. */
+  /** The recipients that the next host is asked about. */
   get pending(): number[] {
     return [...this.#pending];
   }
@@ -21,7 +21,7 @@ export class RecipientOutcomes {
     return this.#pending.size === 0;
   }
 
-  /** Whether anybody has a final answer already. */
+  /** Whether any recipient has a final outcome. */
   get hasFinal(): boolean {
     return this.#final.size > 0;
   }
@@ -35,7 +35,7 @@ export class RecipientOutcomes {
     }
   }
 
-  /** For all that are pending. */
+  /** For all pending recipients. */
   fail(failure: Failure): void {
     for (const recipient of this.#pending) this.#fail(recipient, failure);
   }
@@ -56,18 +56,18 @@ export class RecipientOutcomes {
 }
 
 /**
- * Whether another host of the attempt could change nothing.
+ * Whether no other host of the attempt can change this outcome.
  *
  * RFC 5321 §5.1 wants at least two addresses tried. A host that cannot be reached, refuses the session, or answers 4xx
  * to MAIL, RCPT, DATA or the message leaves its recipients to the next one; 2xx and 5xx to these are answers. After the
- * final dot without a reply nobody else is tried: it could only make a second copy.
+ * final dot without a reply no other host is tried: it could only make a second copy.
  */
 export function isFinal(outcome: Outcome): boolean {
   switch (outcome.kind) {
     case "delivered":
       return true;
     case "rejected":
-      // Without a reply to a mail command it is that host that cannot have the message (extensions, RFC 7504 521).
+      // Without a reply to a mail command only that host refuses the message (missing extensions, RFC 7504 521).
       return outcome.diagnosis.reply !== undefined && outcome.diagnosis.reply.command !== "CONNECT";
     case "deferred":
       return outcome.diagnosis.possiblyDelivered === true || outcome.diagnosis.class === "local";

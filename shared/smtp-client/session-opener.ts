@@ -1,4 +1,4 @@
-/** Opens the sessions of one attempt, address by address, with the TLS that the host's policy asks for. */
+/** Opens the sessions of one attempt, address by address, with the TLS that the host's policy requires. */
 import net from "node:net";
 import { isLoopback } from "../net/network.ts";
 import type { NextHop } from "../routing/next-hop.ts";
@@ -55,7 +55,7 @@ export class SessionOpener {
     return opened;
   }
 
-  /** RFC 8461 §5: before mail is returned for its MTA-STS policy, the domain is asked whether it has another one by now. */
+  /** RFC 8461 §5: before mail is returned because of an MTA-STS policy, check whether the domain has a newer one. */
   refetchStsPolicy(): void {
     const { nextHop } = this.#options;
     if (nextHop.kind === "mx") this.#deps.sts.refetchPolicy(nextHop.domain);
@@ -70,7 +70,7 @@ export class SessionOpener {
     if (!opened.tlsFailed || !policy.fallsBack || this.#isStopped) {
       return this.#withoutTls(opened);
     }
-    // RFC 7435 §3: rather in clear text than not at all, on a connection that the failed handshake has not touched.
+    // RFC 7435 §3: clear text is better than no delivery, on a connection that the failed handshake has not touched.
     const inClear = await this.#openWith(address, clearText);
     tries.noteTlsFailure(opened.outcome.diagnosis.reason);
     return inClear;
@@ -96,8 +96,8 @@ export class SessionOpener {
   }
 
   /**
-   * RFC 8689 §4.2.1: a host without the TLS that REQUIRETLS asks for is passed over; after the last one the mail is
-   * rejected, "Encryption needed".
+   * RFC 8689 §4.2.1: a host without the TLS that REQUIRETLS asks for is skipped; after the last one the mail is rejected,
+   * "Encryption needed".
    */
   #withoutTls(opened: OpeningFailure): OpeningFailure {
     const { diagnosis } = opened.outcome;

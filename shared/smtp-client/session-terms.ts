@@ -1,4 +1,4 @@
-/** What one attempt asks of every session: who we say we are, where we come from, which TLS and password. */
+/** What one attempt asks of every session: EHLO name, source address, TLS and password. Pure. */
 import { mustHaveTls } from "../mail/envelope.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
@@ -8,7 +8,7 @@ import { levelForRequireTls, type TlsRequirements } from "./tls/policy.ts";
 export interface SessionTerms {
   /** The EHLO argument. */
   helo: string;
-  /** The client's address to connect from (`hide`), where the network is made for it. */
+  /** The client's address to connect from (`hide`), where the network routes its replies back. */
   transparentSource: string | undefined;
   tls: TlsRequirements;
   auth: { user: string; password: string } | undefined;

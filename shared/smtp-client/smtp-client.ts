@@ -1,5 +1,7 @@
-/** What the delivery worker asks of the SMTP client side, and what it hears back. */
-
+/**
+ * The SMTP client: makes one attempt at a message over the hosts of its next hop. Here is what an attempt takes and what
+ * it reports; attempt.ts makes it, create-smtp-client.ts puts everything together.
+ */
 import type { PriorityClass } from "../limits/priority-class.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
@@ -9,25 +11,25 @@ import type { Session, TlsResult } from "./session/session.ts";
 import type { TransactionReport } from "./transaction/mail-transaction.ts";
 
 export interface AttemptRequest {
-  /** Says too whether to hide (no Received field, the client's HELO name) and which TLS to use. */
+  /** Also says whether to hide the gateway (no Received field, the client's HELO name) and which TLS to use. */
   nextHop: NextHop;
   message: MessageMeta;
-  /** Indexes into `message.envelope.recipients`: those to try now. */
+  /** The recipients of this attempt, indexes into `message.envelope.recipients`. */
   recipients: number[];
   body: Body;
   /** Aborting it closes the connection; recipients without an answer are then deferred. */
   signal: AbortSignal;
-  /** Which part of the process it takes up; absent: it is not counted against its destination's share. */
+  /** Limits how much of the process one destination may use; absent: the attempt is not counted. */
   priorityClass?: PriorityClass;
   /** When a session must be open, epoch milliseconds: the hosts share the time until then. Absent: each has its time-outs. */
   openByMs?: number;
-  /** No attempt follows this one: it is made even where nobody answered lately. */
+  /** No attempt follows: this one ignores the dead-destination cache. */
   isLast?: boolean;
-  /** Called when the attempt is really made, no limit and no memory being in its way. */
+  /** Called when the attempt has a connection or may open one: neither a limit nor the dead-destination cache stops it. */
   begun?(): void;
   /**
-   * Conducts the mail transaction in place of the usual one, which has a whole message to send: inline delivery. Its
-   * report has one outcome, that of recipient 0, which stands for the whole transaction.
+   * Drives the mail transaction of an inline delivery, which has no whole message yet. Its report has one outcome, that
+   * of recipient 0, which stands for the whole transaction.
    */
   drive?: (session: Session) => Promise<TransactionReport>;
 }
@@ -35,10 +37,10 @@ export interface AttemptRequest {
 export type AttemptResult =
   /** One outcome for each recipient that was asked for. */
   | { kind: "tried"; outcomes: Map<number, Outcome>; facts: AttemptFacts }
-  /** The destination is at its limits: nothing was tried, nothing is to be counted. Come back at `retryAtMs`. */
+  /** The destination is at its limits: nothing was tried, and this counts as no attempt. Retry at `retryAtMs`. */
   | { kind: "full"; destination: string; reason: string; retryAtMs: number };
 
-/** What the log and the metrics want to know of one attempt. */
+/** One attempt, for the log and the metrics. */
 export interface AttemptFacts {
   /** The name that `limits.destinations` matches: the recipient's domain, the relay host, the server. */
   destination: string;
@@ -46,7 +48,7 @@ export interface AttemptFacts {
   tries: AddressTry[];
   /** From the request to the last answer. */
   durationMs: number;
-  /** No host answered lately, and this attempt relied on that: the diagnosis is of the one that found out. */
+  /** The destination is in the dead-destination cache: no host was tried, and the diagnosis is that of an earlier attempt. */
   remembered?: true;
 }
 
@@ -60,7 +62,7 @@ export interface AddressTry {
   policy: TlsLevel;
   /** Absent: in clear text. */
   tls?: TlsResult;
-  /** Why TLS was not used although the policy tried it (level `may`). */
+  /** Why the session is in clear text although STARTTLS was tried (level `may`). */
   tlsFailure?: string;
   /** What an MTA-STS policy in mode testing would have refused it for (RFC 8461 §5). */
   stsFailure?: string;
@@ -72,7 +74,7 @@ export interface AddressTry {
 export interface SmtpClient {
   /**
    * Never rejects for what a remote server, the network or the DNS does.
-   * @throws SpoolCorrupt when the body turned out to be damaged before anybody got it
+   * @throws SpoolCorrupt when the body turned out to be damaged before any recipient got it
    */
   attempt(request: AttemptRequest): Promise<AttemptResult>;
   /** Idle connections end with QUIT at once, busy ones when their transaction is over, at the latest after `graceMs`. */

@@ -250,7 +250,7 @@ async function check(t: TestContext, driver: Driver, extensions: string[], row: 
   assert.deepEqual(
     peer.received.flatMap(({ to }) => to.map(({ address }) => address)),
     delivered,
-    "who is told to have it has it, and nobody else",
+    "a recipient is reported as delivered exactly when the server has the message for it",
   );
   // With one connection to the server, the next message starts when the first has left it.
   await waitFor("the next message to be delivered", async () => {

@@ -38,7 +38,7 @@ for (const [how, extensions] of [
   ["pipelined", usualExtensions],
   ["one by one", withoutPipelining],
 ] as const) {
-  test(`some recipients are taken and some are not (${how})`, async () => {
+  test(`some recipients are accepted and some are not (${how})`, async () => {
     const script = {
       rcpt: (address: string) =>
         address.startsWith("no")
@@ -66,7 +66,7 @@ for (const [how, extensions] of [
     });
   });
 
-  test(`when nobody is taken no data is sent (${how})`, async () => {
+  test(`when no recipient is accepted no data is sent (${how})`, async () => {
     const { peer, brief } = await deliver(
       { script: { rcpt: () => "550 5.1.1 no" }, extensions: [...extensions] },
       { to: ["a@x.test", "b@x.test"] },
@@ -76,7 +76,7 @@ for (const [how, extensions] of [
     assert.ok(peer.commands.includes("1: RSET"), "what was begun is reset");
   });
 
-  test(`a refused MAIL answers for everybody (${how})`, async () => {
+  test(`a refused MAIL is the outcome of every recipient (${how})`, async () => {
     const script = {
       mail: () => "550 5.7.1 not from you",
       rcpt: () => "503 5.5.1 MAIL first",
@@ -89,7 +89,7 @@ for (const [how, extensions] of [
     assert.deepEqual(brief, ["rejected 5.7.1 5xx", "rejected 5.7.1 5xx"]);
   });
 
-  test(`421 at a RCPT keeps what was answered and defers the rest (${how}, RFC 5321 §3.8)`, async () => {
+  test(`421 at a RCPT keeps refusals that came before and defers the rest (${how}, RFC 5321 §3.8)`, async () => {
     const script = {
       rcpt: (address: string) =>
         address.startsWith("no")
@@ -109,7 +109,7 @@ for (const [how, extensions] of [
   });
 }
 
-test("a server that wants data although it took nobody gets none (RFC 2920 §3.1)", async () => {
+test("a server that wants data although it accepted no recipient gets none (RFC 2920 §3.1)", async () => {
   const { peer, brief } = await deliver(
     { script: { rcpt: () => "550 5.1.1 no", data: () => "354 go on" } },
     {},

@@ -43,7 +43,7 @@ test("SMTPUTF8 that is needed and not offered is 5.6.7 (RFC 6531 §3.5)", async 
   }
 });
 
-test("SMTPUTF8 that the client said and the message does not need keeps nobody out (RFC 6531 §3.4)", async () => {
+test("SMTPUTF8 that the client said and the message does not need excludes no server (RFC 6531 §3.4)", async () => {
   const { peer, brief } = await deliver(without("SMTPUTF8"), { smtputf8: true });
   assert.deepEqual(brief, ["delivered"]);
   assert.ok(!peer.received[0]?.mailParameters.includes("SMTPUTF8"));
@@ -125,7 +125,7 @@ test("a server that refuses EHLO gets HELO and no parameters (RFC 5321 §3.2)", 
 });
 
 test("without PIPELINING every command waits for its reply (RFC 2920 §3.1)", async () => {
-  // Had RCPT been sent already, it would stand in the peer's buffer while MAIL is still unanswered.
+  // A RCPT that was sent too early would be in the peer's buffer while MAIL is still unanswered.
   const seen: string[] = [];
   const peer = await startSmtpPeer({
     extensions: without("PIPELINING"),

@@ -48,7 +48,7 @@ for (const [how, answer] of [
   ["cut in the middle of a reply", { do: "raw", octets: "250 2.0.0 que" }],
   ["answering nonsense", { do: "raw", octets: "what?\r\n" }],
 ] satisfies [string, Answer][]) {
-  test(`a connection ${how} after the final dot is deferred as possibly delivered, and nobody else is tried (RFC 1047)`, async () => {
+  test(`a connection ${how} after the final dot is deferred as possibly delivered, and no other host is tried (RFC 1047)`, async () => {
     await withPeers({ script: { message: () => answer } }, async (first, second) => {
       const transport = testTransport({ config: { timeouts: quick } });
       const [outcome] = await outcomes(transport, servers(first, second));
@@ -74,7 +74,7 @@ test("a connection lost before the final dot is not possibly delivered: the next
   });
 });
 
-test("a refusal in the middle of the message is its answer, and the rest is not sent", async () => {
+test("a refusal in the middle of the message is its outcome, and the rest is not sent", async () => {
   const content = Buffer.alloc(16 * 1024 * 1024, longLine);
   const script = { body: () => ({ do: "raw", octets: "552 5.3.4 too big for me\r\n" }) as const };
   await withPeers({ script }, async (first, second) => {
@@ -133,7 +133,7 @@ test("a reply that drips in does not stretch the time-out", async () => {
   );
 });
 
-test("aborting ends the attempt at once, closes the connection and defers who has no answer", async () => {
+test("aborting ends the attempt at once, closes the connection and defers unanswered recipients", async () => {
   await withPeers({ script: { message: () => hang } }, async (first, second) => {
     const transport = testTransport({ config: { timeouts: { dot: "60s" } } });
     const abort = new AbortController();
@@ -150,7 +150,7 @@ test("aborting ends the attempt at once, closes the connection and defers who ha
 });
 
 test("an attempt that is aborted while connecting ends at once", async () => {
-  // TEST-NET-1 leads nowhere; where the network says so at once, the attempt ends at once too.
+  // TEST-NET-1 has no hosts; where the network reports that at once, the attempt ends at once too.
   const transport = testTransport({ config: { timeouts: { connect: "60s" } } });
   const abort = new AbortController();
   const running = attempt(transport, via({ address: "192.0.2.1", port: 25 }), testMessage(), abort.signal);

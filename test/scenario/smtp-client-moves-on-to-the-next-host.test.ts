@@ -19,7 +19,7 @@ interface Result {
   outcomes: string[];
 }
 
-/** Two servers in order; the first follows the script, the second takes everything (or follows its own). */
+/** Delivers over two servers in order; the second accepts everything, or follows its own script. */
 async function deliver(
   script: SmtpScript,
   other: SmtpScript = {},
@@ -89,7 +89,7 @@ for (const [what, script] of [
 ] satisfies [string, SmtpScript][]) {
   test(`after 421 to ${what} the connection is closed, though the server keeps its end open (RFC 5321 §3.8)`, async (t) => {
     const peer = await startSmtpPeer({ script });
-    // Time stands still: no connection ends for being idle.
+    // The clock stands still, so that no connection ends for being idle.
     const transport = testTransport({ options: { now: () => 1_700_000_000_000 } });
     t.after(async () => {
       await transport.close(1000);
@@ -110,14 +110,14 @@ const answers: [string, SmtpScript, string][] = [
 ];
 
 for (const [what, script, expected] of answers) {
-  test(`${what} is the answer, and nobody else is asked`, async () => {
+  test(`${what} is the outcome, and no other host is asked`, async () => {
     const { second, outcomes } = await deliver(script);
     assert.deepEqual(outcomes, [expected]);
     assert.equal(second.connections, 0);
   });
 }
 
-test("the next host gets only those who have no answer yet", async () => {
+test("the next host gets only the recipients without a final answer", async () => {
   const script = {
     rcpt: (address: string): Answer | undefined =>
       address.startsWith("later")
@@ -144,14 +144,14 @@ test("when all hosts refuse the session, the mail is deferred, though they say 5
   assert.deepEqual((await deliver(refuse, refuse)).outcomes, ["deferred 4.7.1 5xx"]);
 });
 
-test("when all hosts say 521, nobody there takes mail (RFC 7504 §3)", async () => {
+test("when all hosts say 521, the mail is rejected (RFC 7504 §3)", async () => {
   const never = { connect: () => "521 no mail here" };
   assert.deepEqual((await deliver(never, never)).outcomes, ["rejected 5.3.2 5xx"]);
-  // One that cannot be asked may be the one that takes it.
+  // A host that cannot be asked may be the one that accepts mail.
   assert.deepEqual((await deliver({ connect: () => close }, never)).outcomes, ["deferred 4.4.2 network"]);
 });
 
-test("a host that nobody listens on is told as connect 4.4.1", async () => {
+test("a host without a listener is diagnosed as connect 4.4.1", async () => {
   const gone = await startSmtpPeer();
   await gone.stop();
   const transport = testTransport();

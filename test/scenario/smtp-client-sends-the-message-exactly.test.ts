@@ -31,7 +31,7 @@ async function deliver(
   }
 }
 
-/** As a large body comes from the spool: a stream, in pieces of any size. */
+/** The body as a stream in pieces of any size, as large ones come from the spool. */
 function asFile(message: { meta: MessageMeta; body: Body }, cuts: number): { meta: MessageMeta; body: Body } {
   assert.ok(message.body.kind === "buffer");
   const { bytes } = message.body;
@@ -123,7 +123,7 @@ test("a body that is shorter than it should be never ends with the dot", async (
   }
 });
 
-test("a body that is found to be corrupt is the caller's affair", async () => {
+test("a body that is found to be corrupt makes the attempt throw", async () => {
   const { meta } = testMessage();
   const open = () =>
     new Readable({

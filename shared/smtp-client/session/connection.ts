@@ -1,6 +1,6 @@
 /**
- * One connection to an SMTP server: octets out, replies in, a deadline for each. It owns its socket; destroy() or
- * end() closes it, and so does every loss.
+ * One connection to an SMTP server: writes octets, reads replies, with a deadline for each. It owns its socket, which
+ * destroy(), quit() or any fault of the connection closes.
  */
 import type net from "node:net";
 import tls from "node:tls";
@@ -13,7 +13,7 @@ export type Heard =
   | { kind: "reply"; reply: SmtpReply }
   | { kind: "lost"; disconnectReason: DisconnectReason };
 
-/** A peer that answers what nobody asked gets so far and no farther. */
+/** A server that sends more replies than this without being asked is disconnected. */
 const maxUnheardReplies = 2000;
 
 export class SmtpConnection {
@@ -24,7 +24,7 @@ export class SmtpConnection {
   #wake: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isWatched = false;
-  /** Called once when something comes, or the connection ends, although nothing was asked. */
+  /** Called once when a reply comes or the connection ends although no reply is awaited. */
   onUnexpected: (() => void) | undefined;
 
   /** @param socket  connected */
@@ -37,12 +37,12 @@ export class SmtpConnection {
     return this.#disconnectReason;
   }
 
-  /** Whether a reply waits to be heard: during the message it means that the server refuses before the end. */
+  /** Whether a reply has come that hear() has not returned yet; in the middle of a message it is an early refusal. */
   get hasReply(): boolean {
     return this.#replies.length > 0;
   }
 
-  /** Open, and nothing came that nobody asked for: the next reply answers the next command. */
+  /** Whether the connection is open and no unasked reply has come, so that the next reply answers the next command. */
   get isInStep(): boolean {
     return (
       this.#disconnectReason === undefined && this.#replies.length === 0 && this.#reader.isBetweenReplies
@@ -68,7 +68,7 @@ export class SmtpConnection {
       );
     }
     const whole = this.#replies.shift();
-    // What was said before the loss still counts.
+    // A reply that came before the end of the connection still counts.
     if (whole === undefined)
       return { kind: "lost", disconnectReason: this.#disconnectReason ?? closedByPeer };
     const reply = parseReply(whole, command);
@@ -80,7 +80,7 @@ export class SmtpConnection {
     };
   }
 
-  /** Waits until what was written has left, at most until a reply comes or the connection is lost. */
+  /** Waits until the socket has sent what was written, a reply comes, or the connection is lost. */
   async drained(timeoutMs: number): Promise<void> {
     if (!this.#socket.writableNeedDrain || this.hasReply || this.#disconnectReason !== undefined) return;
     const drain = () => this.#wake?.();
@@ -89,12 +89,12 @@ export class SmtpConnection {
     this.#socket.removeListener("drain", drain);
   }
 
-  /** TLS over the connection (RFC 3207). Nothing may wait to be heard. */
+  /** Starts TLS on the connection (RFC 3207). No reply may be waiting. */
   async upgrade(
     options: tls.ConnectionOptions,
     timeoutMs: number,
   ): Promise<tls.TLSSocket | DisconnectReason> {
-    // RFC 3207 §4: what came in clear text behind the 220 is an attacker's.
+    // RFC 3207 §4: what follows the 220 in clear text may come from an attacker.
     if (this.hasReply || !this.#reader.isBetweenReplies) {
       return this.destroy("tls", "something followed the reply to STARTTLS in clear text");
     }
@@ -108,7 +108,7 @@ export class SmtpConnection {
       this.#wake?.();
     });
     this.#listen(secure);
-    // The plain socket's own errors would otherwise be nobody's.
+    // Without a listener an error of the plain socket would end the process.
     plain.on("error", () => {});
     await this.#waitForChange(timeoutMs, () => `the TLS handshake was not over within ${seconds(timeoutMs)}`);
     if (isSecure && this.#disconnectReason === undefined) return secure;
@@ -121,7 +121,7 @@ export class SmtpConnection {
     return this.#disconnectReason;
   }
 
-  /** Ends it at once. @returns why, or why it had ended already */
+  /** Closes the connection at once. @returns the reason, or the earlier one when it was closed already */
   destroy(kind: DisconnectReason["kind"], reason: string): DisconnectReason {
     this.#disconnectReason ??= { kind, reason };
     this.#socket.destroy();
@@ -129,7 +129,7 @@ export class SmtpConnection {
     return this.#disconnectReason;
   }
 
-  /** Says QUIT (RFC 5321 §4.1.1.10) and closes when the server has, at the latest after `timeoutMs`. */
+  /** Says QUIT (RFC 5321 §4.1.1.10) and closes when the server has answered, at the latest after `timeoutMs`. */
   async quit(timeoutMs: number): Promise<void> {
     if (this.#disconnectReason === undefined) {
       this.onUnexpected = undefined;
@@ -163,7 +163,7 @@ export class SmtpConnection {
       at = read.end;
     }
     if (this.#replies.length > maxUnheardReplies) {
-      this.destroy("malformed", "it answers what nobody asked");
+      this.destroy("malformed", "it sends replies without commands");
     } else if (this.#replies.length > 0) {
       this.#changed();
     }
@@ -181,17 +181,17 @@ export class SmtpConnection {
     if (this.#isWatched) {
       this.#wake?.();
     } else {
-      const tell = this.onUnexpected;
+      const notify = this.onUnexpected;
       this.onUnexpected = undefined;
-      tell?.();
+      notify?.();
     }
   }
 
-  async #waitForChange(timeoutMs: number, why: () => string): Promise<void> {
+  async #waitForChange(timeoutMs: number, lateReason: () => string): Promise<void> {
     this.#isWatched = true;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      this.#timer = setTimeout(() => this.destroy("timeout", why()), timeoutMs);
+      this.#timer = setTimeout(() => this.destroy("timeout", lateReason()), timeoutMs);
     });
     clearTimeout(this.#timer);
     this.#wake = undefined;

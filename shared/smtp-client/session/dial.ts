@@ -1,11 +1,11 @@
-/** Connects to a server's address. Who gets the socket owns it, and closes it. */
+/** Connects to a server's address. The caller owns the socket, and closes it. */
 import net from "node:net";
 import { transparentSocket } from "../../runtime/socket.ts";
 import { type DisconnectReason, errorText, seconds } from "./disconnect-reason.ts";
 
 /**
  * Node allocates 64 KiB for each read of a socket, and replies have some fifty octets: all plain connections share one
- * buffer, which the kernel fills and the callback empties before anything else happens.
+ * buffer, which the kernel fills and the callback copies from before any other read.
  */
 const sharedBuffer = Buffer.allocUnsafeSlow(16 * 1024);
 
@@ -25,13 +25,13 @@ function plainSocket(): net.Socket {
 export interface DialAddress {
   address: string;
   port: number;
-  /** An address of this host to come from. */
+  /** An address of this host to connect from. */
   localAddress?: string | undefined;
-  /** Any address to come from, the client's own (`hide`): needs CAP_NET_ADMIN, and routes that bring the replies back. */
+  /** The client's address to connect from (`hide`): needs CAP_NET_ADMIN, and routes that bring the replies back. */
   transparentSource?: string | undefined;
 }
 
-/** Connects to an address. @returns the connected socket, or why there is none */
+/** @returns the connected socket, or why there is none */
 export function dial(
   deliveryAddress: DialAddress,
   timeoutMs: number,
@@ -41,7 +41,7 @@ export function dial(
     const { address, port, localAddress, transparentSource } = deliveryAddress;
     let socket: net.Socket;
     try {
-      // One address cannot stand for the other family's: then the system chooses.
+      // A source address of the other family cannot be used: the system chooses one.
       const isHidden =
         transparentSource !== undefined && net.isIPv6(transparentSource) === net.isIPv6(address);
       socket = isHidden ? transparentSocket(transparentSource) : plainSocket();

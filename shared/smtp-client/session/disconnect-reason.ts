@@ -1,4 +1,4 @@
-/** Why a connection is of no use any more, and what that means for whom it leaves without an answer. Pure. */
+/** Why a connection ended, and the outcome of recipients that it leaves without an answer. Pure. */
 import { deferred, type Failure, type Remote, remoteName } from "../../smtp/diagnose.ts";
 
 export interface DisconnectReason {
@@ -28,7 +28,7 @@ export function seconds(ms: number): string {
   return ms < 1000 ? `${ms} ms` : `${Math.round(ms / 1000)} s`;
 }
 
-/** A connection that ended without a word about the recipients. @param when  "while sending RCPT TO" */
+/** The outcome of recipients that are unanswered when the connection ends. @param when  "while sending RCPT TO" */
 export function outcomeOfDisconnect(
   disconnectReason: DisconnectReason,
   remote: Remote,

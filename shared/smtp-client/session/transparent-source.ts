@@ -1,6 +1,6 @@
 /**
- * Whether connections may leave from here with a client's address (`hide`): this process must be allowed to take it, and
- * this machine must be one that the replies come back to. Reads /proc; owns nothing.
+ * Whether connections can be made from a client's address (`hide`): this process needs the capability, and this machine
+ * the routes that bring the replies back. Reads /proc; owns nothing.
  */
 import { existsSync, readFileSync } from "node:fs";
 import net from "node:net";
@@ -8,13 +8,13 @@ import { isLoopback } from "../../net/network.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { whyNotTransparent } from "../../runtime/socket.ts";
 
-/** `postern intercept up` may come after the services; a missing route is looked for again soon, a present one seldom. */
+/** `postern intercept up` may run after the services start: a missing route is looked up again soon, an existing one seldom. */
 const missingForMs = 1_000;
 const presentForMs = 30_000;
 
 type Family = 4 | 6;
 
-/** What is asked of the system; tests answer in its place. */
+/** The questions to the system; tests replace the answers. */
 export interface TransparentSourceProbes {
   whyNotTransparent(): string | undefined;
   hasReturnRoute(family: Family): boolean;
@@ -23,8 +23,8 @@ export interface TransparentSourceProbes {
 }
 
 /**
- * Routes that make all addresses this host's own, as `postern intercept up` and every other set-up of tproxy has them,
- * in a table for marked packets: replies to an address that is not ours end here only by such a route.
+ * Whether there is a route, in a table for marked packets, that makes all addresses local, as `postern intercept up` and
+ * every other set-up of tproxy create it. Replies to an address that is not ours arrive here only by such a route.
  */
 function hasReturnRoute(family: Family): boolean {
   // fib_trie lists every table, ipv6_route too; RTF_LOCAL is 0x80000000.
@@ -35,7 +35,7 @@ function hasReturnRoute(family: Family): boolean {
   return existsSync(file) && route.test(readFileSync(file, "utf8"));
 }
 
-/** @returns undefined when it can be done now, else one sentence that says why not */
+/** @returns undefined when `source` can be used now, else one sentence that says why not */
 export function whyNotHidden(source: string): string | undefined {
   const family = net.isIPv6(source) ? 6 : 4;
   return whyNotTransparent() ?? (hasReturnRoute(family) ? undefined : noReturnRoute(family));
@@ -46,26 +46,26 @@ function noReturnRoute(family: Family): string {
 }
 
 /**
- * Asked for each session that should leave with its client's address.
- * @param what   begins the line of the log: `protected[].hide: …`
- * @param log    told once of each thing that stands in the way
- * @returns whether it can
+ * Checks, for each session, whether it can be made from its client's address.
+ * @param setting  begins the log line: `protected[].hide: …`
+ * @param log      gets one line for each obstacle
+ * @returns whether a source address can be used
  */
 export function createTransparentSource(
-  what: string,
+  setting: string,
   log: Pick<Logger, "warn">,
   probes: TransparentSourceProbes = { whyNotTransparent, hasReturnRoute, now: () => performance.now() },
 ): (source: string) => boolean {
-  const told = new Set<string>();
-  const tell = (obstacle: string) => {
-    if (told.has(obstacle)) return;
-    told.add(obstacle);
-    log.warn(`${what}: servers see an address of this machine, not the client's: ${obstacle}`);
+  const logged = new Set<string>();
+  const warnOnce = (obstacle: string) => {
+    if (logged.has(obstacle)) return;
+    logged.add(obstacle);
+    log.warn(`${setting}: servers see an address of this machine, not the client's: ${obstacle}`);
   };
-  // Capabilities do not come back to a process that has none.
+  // A process without the capability never gets it later.
   const obstacle = probes.whyNotTransparent();
   if (obstacle !== undefined) {
-    tell(obstacle);
+    warnOnce(obstacle);
     return () => false;
   }
   const known: Record<Family, { isThere: boolean; untilMs: number }> = {
@@ -81,7 +81,7 @@ export function createTransparentSource(
       route.isThere = probes.hasReturnRoute(family);
       route.untilMs = nowMs + (route.isThere ? presentForMs : missingForMs);
     }
-    if (!route.isThere) tell(noReturnRoute(family));
+    if (!route.isThere) warnOnce(noReturnRoute(family));
     return route.isThere;
   };
 }

@@ -1,6 +1,6 @@
 /**
- * A mail transaction that grows as a client speaks: each recipient is passed on and answered, the message goes out while
- * it comes in. It owns nothing: the attempt owns the session, and is told by `signal` when to let go of it.
+ * Gives an open session the mail of a client that is still connected: passes each recipient on as the client names it,
+ * and the message while it comes in. It owns nothing: the attempt owns the session, and `signal` makes it close it.
  */
 import { isAscii } from "node:buffer";
 import { type Envelope, mustHaveTls, type Recipient } from "../../mail/envelope.ts";
@@ -14,11 +14,11 @@ import { hasInternationalAddress, rejectUnfit, unfitFor } from "./mail-commands.
 import { MailTransaction, type TransactionReport } from "./mail-transaction.ts";
 import { OctetQueue } from "./octet-queue.ts";
 
-/** What the remote server says of one recipient while the client waits. */
+/** The remote server's answer about one recipient, for the waiting client. */
 export type RecipientAnswer =
   | { kind: "accepted" }
   | { kind: "rejected"; diagnosis: Diagnosis }
-  /** It cannot tell now, or it said nothing in time: the recipient is left to the queue. */
+  /** A refusal for now, or no reply in time: the queue delivers to this recipient. */
   | { kind: "deferred"; diagnosis: Diagnosis };
 
 /** How the transaction ended for all recipients that were accepted. */
@@ -29,7 +29,7 @@ export interface InlineEnd {
 }
 
 export interface InlineTransactionOptions {
-  /** What MAIL said; its recipients are not looked at. */
+  /** The client's MAIL; its recipients are ignored. */
   envelope: Envelope;
   /** The size that the client declared, with what we add; absent where the client declared none. */
   declaredOctets: number | undefined;
@@ -54,7 +54,7 @@ type Phase =
   | { name: "dot"; prefix: Buffer }
   | { name: "ended"; end: InlineEnd };
 
-/** A slow client must not keep a server's connection from others: it has the time of so many steps, and this pace. */
+/** A slow client must not hold a server's connection: it gets the time of this many steps, and more at this pace. */
 const maxSteps = 6;
 const minOctetsPerSecond = 16 * 1024;
 
@@ -82,7 +82,7 @@ export class InlineTransaction {
     return this.#controller.signal;
   }
 
-  /** Whether its outcome is known: what is written now is not sent. */
+  /** Whether the outcome is known: octets that are written now are not sent. */
   get isOver(): boolean {
     return this.#phase.name === "ended";
   }
@@ -119,7 +119,7 @@ export class InlineTransaction {
     return this.#ended;
   }
 
-  /** The client has changed its mind, or the message must not arrive. */
+  /** The client has given the message up, or it must not arrive. */
   abandon(): void {
     if (this.#phase.name === "ended") return;
     // Between two commands the session is in order and may stay; otherwise it must end.
@@ -128,7 +128,7 @@ export class InlineTransaction {
     if (!mayStay) this.#controller.abort();
   }
 
-  /** The attempt is over: its outcome stands where the transaction itself did not come to an end. */
+  /** The attempt is over: its outcome counts where the transaction has none. */
   attemptEnded(outcome: Outcome): void {
     this.#conclude({ outcome });
   }
@@ -226,7 +226,7 @@ export class InlineTransaction {
     }
   }
 
-  /** Why this server cannot have this message; another host may. Where only the data can tell, the queue decides. */
+  /** Why this server cannot have this message. Another host may; where that depends on the data, the queue decides. */
   #whyUnfit({ extensions, remote }: Session, recipient: Recipient): Failure | undefined {
     const { envelope, declaredOctets, now } = this.#options;
     const needsUtf8 = hasInternationalAddress(envelope, [recipient]);
@@ -267,7 +267,7 @@ export class InlineTransaction {
     return deferred("local", "4.4.2", reason, now());
   }
 
-  /** The client has waited long enough for the server. */
+  /** The client has waited long enough: the queue takes over. */
   #giveUpServer(): void {
     const { destination, now, stepMs } = this.#options;
     const reason = `${destination} did not answer within ${seconds(stepMs)}`;

@@ -1,4 +1,4 @@
-/** MAIL and RCPT as a client says them: which parameters go to a server that offers these extensions. */
+/** MAIL and RCPT for a server that offers these extensions, and whether it can have the message at all. Pure. */
 import { isAscii } from "../../mail/address.ts";
 import type { Envelope, Recipient } from "../../mail/envelope.ts";
 import { formatNotify } from "../../mail/notify.ts";
@@ -6,9 +6,9 @@ import { type Failure, type Remote, rejected, remoteName } from "../../smtp/diag
 import type { Extensions } from "../../smtp/extensions.ts";
 import { encodeOrcpt, encodeXtext } from "../../smtp/xtext.ts";
 
-/** What of a message decides about the parameters of MAIL. */
+/** The traits of a message that the parameters of MAIL depend on. */
 export interface MessageTraits {
-  /** Octets as they will be sent, without stuffed dots (RFC 1870 §5); `undefined` while nobody knows. */
+  /** Octets as they will be sent, without stuffed dots (RFC 1870 §5); `undefined` while the size is not known. */
   octets: number | undefined;
   has8bit: boolean;
   /** Whether addresses or header are internationalised (RFC 6531 §3.4). */
@@ -22,13 +22,13 @@ export function mailCommand(envelope: Envelope, traits: MessageTraits, offered: 
   if (offered.eightBitMime && (traits.has8bit || envelope.body === "8BITMIME")) line += " BODY=8BITMIME";
   if (offered.smtpUtf8 && traits.needsSmtpUtf8) line += " SMTPUTF8";
   if (offered.requireTls && envelope.requireTls) line += " REQUIRETLS";
-  // RFC 3461 §5.2.1: what the sender gave, unchanged, and nothing that he did not give.
+  // RFC 3461 §5.2.1: pass on what the sender gave, unchanged, and add nothing.
   if (offered.dsn && envelope.ret !== undefined) line += ` RET=${envelope.ret}`;
   if (offered.dsn && envelope.envid !== undefined) line += ` ENVID=${encodeXtext(envelope.envid)}`;
   return `${line}\r\n`;
 }
 
-/** With its CRLF. Each recipient carries his own parameters, so that all of them fit one transaction. */
+/** With its CRLF. Each recipient has its own parameters, so that all recipients fit one transaction. */
 export function rcptCommand(recipient: Recipient, offered: Extensions): string {
   let line = `RCPT TO:<${recipient.address}>`;
   if (offered.dsn) {
@@ -39,9 +39,9 @@ export function rcptCommand(recipient: Recipient, offered: Extensions): string {
 }
 
 /**
- * RFC 6531 §3.4 asks for SMTPUTF8 only where it is needed; a client that says it always would otherwise shut its mail
- * off from most of the world.
- * @param headerHas8bit  `undefined` when the header has not been looked at
+ * RFC 6531 §3.4 asks for SMTPUTF8 only where it is needed. Some clients always say it, and most servers would refuse
+ * their mail if it were passed on.
+ * @param headerHas8bit  `undefined` when the header was not read
  */
 export function needsSmtpUtf8(
   envelope: Envelope,
@@ -59,7 +59,7 @@ export function hasInternationalAddress(
   return !isAscii(reversePath) || recipients.some(({ address }) => !isAscii(address));
 }
 
-/** What a server must offer and does not: RFC 6531 §3.5, RFC 6152 §3, RFC 1870 §6.1. */
+/** Why a server cannot have a message, for want of an extension: RFC 6531 §3.5, RFC 6152 §3, RFC 1870 §6.1. */
 export type Unfit =
   | { status: "5.6.7"; reason: string }
   | { status: "5.6.3"; reason: string }
@@ -76,8 +76,8 @@ export function unfitFor(
       reason: "it does not accept internationalised addresses or headers (SMTPUTF8)",
     };
   }
-  // Who declared 8BITMIME is promised it, or a refusal (RFC 6152 §3). Who sent 8-bit octets without a word was promised
-  // nothing and is better served by having them sent on: servers that do not say 8BITMIME take them all the same.
+  // RFC 6152 §3: a client that declared 8BITMIME was promised it, or a refusal. 8-bit octets that were not declared are
+  // sent on: servers without 8BITMIME accept them all the same.
   const isPromised = traits.has8bit && envelope.body === "8BITMIME";
   // SMTPUTF8 brings 8BITMIME with it (RFC 6531 §3.1).
   if (isPromised && !offered.eightBitMime && !offered.smtpUtf8) {
@@ -91,7 +91,7 @@ export function unfitFor(
   return undefined;
 }
 
-/** Another host may offer what this one lacks. */
+/** The outcome at this host; another one may offer the extension. */
 export function rejectUnfit(unfit: Unfit, remote: Remote, atMs: number): Failure {
   return rejected("5xx", unfit.status, `${remoteName(remote)}: ${unfit.reason}`, atMs, remote);
 }

@@ -1,6 +1,6 @@
 /**
  * One mail transaction in an open session (RFC 5321 §3.3), step by step. It alone knows the commands, what each reply
- * means and whether the session may be used again; send-stored.ts and inline-transaction.ts decide what comes when.
+ * means and whether the session may be used again; send-stored.ts and inline-transaction.ts decide when each step comes.
  */
 import type { Envelope, Recipient } from "../../mail/envelope.ts";
 import type { Failure } from "../../smtp/diagnose.ts";
@@ -37,7 +37,7 @@ export interface TransactionReport {
 export type StepTimeouts = Pick<Timeouts, "mail" | "rcpt" | "data" | "body" | "dot">;
 
 export interface MailTransactionOptions {
-  /** Its recipients are not looked at. */
+  /** Its recipients are ignored. */
   envelope: Envelope;
   traits: MessageTraits;
   timeouts: StepTimeouts;
@@ -53,9 +53,9 @@ export type RecipientResult =
 type State =
   /** Nothing has been said. */
   | "new"
-  /** Begun: the server must be told to forget it, unless it is carried out. */
+  /** Begun: the server must forget it (RSET), unless it is carried out. */
   | "open"
-  /** In the middle of the message: the server takes whatever comes as a part of it. */
+  /** In the middle of the message: the server takes all octets as part of it. */
   | "data"
   /** Carried out or reset. */
   | "closed"
@@ -179,7 +179,7 @@ export class MailTransaction {
 
   /**
    * Leaves nothing in the server of a transaction that was not carried out (RFC 5321 §4.1.1.5). In the middle of a
-   * message only the end of the connection does, so that the server cannot take a part for the whole.
+   * message it closes the connection, so that the server cannot take a part for the whole.
    */
   async reset(): Promise<void> {
     if (this.#state === "data") this.#cut();

@@ -14,7 +14,7 @@ export interface OutgoingMessage {
 
 const nothing = Buffer.alloc(0);
 
-/** @param recipients  indexes of those it goes to now */
+/** @param recipients  indexes of the recipients of this transaction */
 export function outgoingMessage(
   meta: MessageMeta,
   recipients: number[],
@@ -36,7 +36,7 @@ export function outgoingMessage(
   return { envelope, traits, prefix, body };
 }
 
-/** A body that is not what the record says must not go out as if it were whole. @returns what is wrong, for the log */
+/** A body of another size than the record says must not go out as if it were whole. @returns what is wrong, for the log */
 export function damageOf(meta: MessageMeta, body: Body): string | undefined {
   const octets = body.kind === "buffer" ? body.bytes.length : body.size;
   if (octets === meta.size) return undefined;

@@ -28,11 +28,11 @@ test("a message that may have arrived is not given to another host (RFC 1047)", 
   assert.ok(isFinal(lost));
 });
 
-test("what is wrong with us is not another host's to mend", () => {
+test("a local failure is final: no other host can change it", () => {
   assert.ok(isFinal(deferred("local", "4.3.0", "the spool", 1)));
 });
 
-test("the last host's word counts, but a deferral outweighs a host that cannot have the message", () => {
+test("the last host's outcome counts, but a deferral outweighs the rejection of a host that lacks an extension", () => {
   const summaryAfter = (...failures: Failure[]) => {
     const recipientOutcomes = new RecipientOutcomes([0]);
     for (const failure of failures) recipientOutcomes.add(0, failure);
@@ -44,7 +44,7 @@ test("the last host's word counts, but a deferral outweighs a host that cannot h
   assert.equal(summaryAfter(down, refusal(450, "RCPT")), "deferred 4.2.0 4xx");
 });
 
-test("every recipient has exactly one outcome in the end", () => {
+test("every recipient has exactly one outcome", () => {
   const recipientOutcomes = new RecipientOutcomes([3, 1, 2]);
   recipientOutcomes.add(1, refusal(550, "RCPT"));
   assert.deepEqual(recipientOutcomes.pending, [3, 2]);

@@ -6,26 +6,26 @@ import {
   type TransparentSourceProbes,
 } from "../../../../shared/smtp-client/session/transparent-source.ts";
 
-function hiding(given: Partial<TransparentSourceProbes>) {
+function transparentSource(given: Partial<TransparentSourceProbes>) {
   const lines: string[] = [];
   const warn = ((line: string) => lines.push(line)) as unknown as Logger["warn"];
   const probes = { whyNotTransparent: () => undefined, hasReturnRoute: () => true, now: () => 0, ...given };
   return { canHide: createTransparentSource("hide", { warn }, probes), lines };
 }
 
-test("a client's address is taken where the process may, and where replies come back", () => {
-  const { canHide, lines } = hiding({});
+test("a client's address is used where the process has the capability and replies come back", () => {
+  const { canHide, lines } = transparentSource({});
   assert.deepEqual([canHide("192.0.2.1"), canHide("2001:db8::1")], [true, true]);
   assert.deepEqual(lines, []);
 });
 
-test("a loopback address is nobody's elsewhere", () => {
-  const { canHide } = hiding({});
+test("a loopback address is never a source for other machines", () => {
+  const { canHide } = transparentSource({});
   assert.deepEqual([canHide("127.0.0.1"), canHide("::1")], [false, false]);
 });
 
-test("without the capability nothing is hidden, and the log says so once, at the start", () => {
-  const { canHide, lines } = hiding({ whyNotTransparent: () => "no CAP_NET_ADMIN" });
+test("without the capability deliveries are not hidden, and the log says so once, at the start", () => {
+  const { canHide, lines } = transparentSource({ whyNotTransparent: () => "no CAP_NET_ADMIN" });
   assert.equal(lines.length, 1);
   assert.match(
     lines[0] ?? "",
@@ -35,10 +35,10 @@ test("without the capability nothing is hidden, and the log says so once, at the
   assert.equal(lines.length, 1);
 });
 
-test("without a way back nothing is hidden, and the log says so once; once interception is up, all is", () => {
+test("without a return route deliveries are not hidden, and the log says so once; they are when interception is up", () => {
   const up = { isUp: false };
   const clock = { nowMs: 0 };
-  const { canHide, lines } = hiding({ hasReturnRoute: () => up.isUp, now: () => clock.nowMs });
+  const { canHide, lines } = transparentSource({ hasReturnRoute: () => up.isUp, now: () => clock.nowMs });
   assert.deepEqual([canHide("192.0.2.1"), canHide("192.0.2.2")], [false, false]);
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? "", /IPv4 .* postern intercept is not up here$/);
@@ -47,7 +47,7 @@ test("without a way back nothing is hidden, and the log says so once; once inter
   assert.equal(canHide("192.0.2.1"), true);
 });
 
-test("the way back of one family is not that of the other", () => {
-  const { canHide } = hiding({ hasReturnRoute: (family) => family === 6 });
+test("the return route of one address family does not serve the other", () => {
+  const { canHide } = transparentSource({ hasReturnRoute: (family) => family === 6 });
   assert.deepEqual([canHide("192.0.2.1"), canHide("2001:db8::1")], [false, true]);
 });

@@ -26,7 +26,7 @@ const envelope = (given: Partial<Envelope> = {}): Envelope => ({
   ...given,
 });
 
-test("MAIL says nothing that the server does not offer", () => {
+test("MAIL has no parameter that the server does not offer", () => {
   const everything = envelope({
     body: "8BITMIME",
     smtputf8: true,
@@ -38,7 +38,7 @@ test("MAIL says nothing that the server does not offer", () => {
   assert.equal(mailCommand(everything, traits, noExtensions), "MAIL FROM:<a@example.com>\r\n");
 });
 
-test("MAIL carries what was given and is needed, to a server that offers it", () => {
+test("MAIL has the parameters that were given and are needed, for a server that offers them", () => {
   const everything = envelope({ body: "8BITMIME", requireTls: true, ret: "HDRS", envid: "a+b=c d" });
   assert.equal(
     mailCommand(everything, { octets: 100, has8bit: true, needsSmtpUtf8: true }, all),

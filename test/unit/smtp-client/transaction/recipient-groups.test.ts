@@ -17,7 +17,7 @@ const mixed = envelope(
   { address: "jörg@x.test" },
 );
 
-test("recipients with the same NOTIFY share a transaction with a server that is told (RFC 3461 §4.1)", () => {
+test("recipients with the same NOTIFY share a transaction with a server that offers DSN (RFC 3461 §4.1)", () => {
   assert.deepEqual(recipientGroups(mixed, [0, 1, 2, 3], everything), [
     [0, 2],
     [1, 3],
@@ -41,7 +41,7 @@ test("a server without SMTPUTF8 gets recipients with ASCII addresses apart from 
   assert.deepEqual(recipientGroups(mixed, [0, 1], offered), [[0, 1]]);
 });
 
-test("an international sender makes all recipients wait for SMTPUTF8 alike", () => {
+test("with an international sender all recipients share a transaction, since all need SMTPUTF8", () => {
   const sender = { ...mixed, reversePath: "jörg@example.com" };
   assert.deepEqual(recipientGroups(sender, [0, 1], noExtensions), [[0, 1]]);
 });

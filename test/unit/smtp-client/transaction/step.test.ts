@@ -55,7 +55,7 @@ test("4xx and 5xx refuse a step, and leave the session in order between commands
   assert.equal(briefOf("body", 554), "ended: rejected 5.0.0 5xx");
 });
 
-test("a refusal that no command asked for rejects nobody", () => {
+test("a refusal that no command asked for rejects no recipient", () => {
   for (const code of [451, 554]) assert.equal(briefOf("between", code), "ended: deferred 4.5.0 network");
 });
 

@@ -32,7 +32,7 @@ interface Case {
   level: HostTlsLevel;
   peer?: SmtpPeerOptions;
   trusted?: boolean;
-  /** The name that the relay host is known by. */
+  /** The configured name of the relay host. */
   host?: string;
   auth?: { user: string; password: string };
   message?: MessageGiven;
@@ -62,7 +62,7 @@ test("level none never says STARTTLS", async () => {
   assert.deepEqual(wasTls(peer), [false]);
 });
 
-test("level may uses TLS where it is offered, whatever the certificate, and the facts say so", async () => {
+test("level may uses TLS where it is offered, with any certificate, and the log says so", async () => {
   const { peer, result } = await deliver({ level: "may", peer: { tls: certificate } });
   assert.deepEqual(wasTls(peer), [true]);
   const { tls } = lastTry(result) ?? {};
@@ -75,7 +75,7 @@ test("level may uses TLS where it is offered, whatever the certificate, and the 
   );
 });
 
-test("level may does without TLS where it is not offered", async () => {
+test("level may sends in clear text where TLS is not offered", async () => {
   const { peer } = await deliver({ level: "may" });
   assert.deepEqual(wasTls(peer), [false]);
 });
@@ -134,7 +134,7 @@ test("level may: STARTTLS refused goes on in the same session (RFC 3207 §4.1)",
   assert.equal(peer.connections, 1);
 });
 
-test("level require takes any certificate, and nothing without TLS", async () => {
+test("level require accepts any certificate, and no session without TLS", async () => {
   const { peer } = await deliver({ level: "require", peer: { tls: certificate } });
   assert.deepEqual(wasTls(peer), [true]);
   assert.equal((await deliver({ level: "require" })).brief, "deferred 4.7.4 network");
@@ -178,7 +178,7 @@ test("EHLO is said again under TLS, and only the second reply counts (RFC 3207 �
   ]);
 });
 
-test("AUTH PLAIN, or LOGIN where that is all there is (RFC 4954)", async () => {
+test("AUTH PLAIN, or LOGIN where the server offers no other (RFC 4954)", async () => {
   const auth = { user: "jörg", password: "pass word" };
   const users = { jörg: "pass word" };
   for (const authMechanisms of ["CRAM-MD5 PLAIN LOGIN", "LOGIN"]) {
@@ -239,7 +239,7 @@ for (const [what, level, script, more] of [
   ],
   ["the password in AUTH LOGIN", "require", { auth: () => goingDown }, { authMechanisms: "LOGIN" }],
 ] satisfies [string, HostTlsLevel, SmtpScript, SmtpPeerOptions][]) {
-  test(`421 to ${what} is for now: the connection is closed, and the next host is asked (RFC 5321 §3.8)`, async (t) => {
+  test(`421 to ${what} is temporary: the connection is closed, and the next host is asked (RFC 5321 §3.8)`, async (t) => {
     const users = { u: "secret" };
     const first = await startSmtpPeer({ tls: certificate, users, script, ...more });
     const zone = await startDnsZone({ "mx.test": { A: ["127.0.0.1", "127.0.0.32"] } });
@@ -257,7 +257,7 @@ for (const [what, level, script, more] of [
       return result.kind === "tried" ? summary(result.outcomes.get(0)) : result.kind;
     };
     assert.match(await briefly(), /^deferred 4\.(3\.2 4xx|4\.1 connect)$/);
-    // It keeps its end open: closing is left to us.
+    // The server keeps its end open: the client must close it.
     await waitFor("the connection to be closed", () => first.open === 0);
     assert.ok(!first.commands.some((command) => / MAIL /.test(command)));
     const second = await startSmtpPeer({ address: "127.0.0.32", port: first.port, tls: certificate, users });
@@ -267,7 +267,7 @@ for (const [what, level, script, more] of [
   });
 }
 
-test("421 to AUTH from the only host is told as such, though others say 535 for good", async () => {
+test("421 to AUTH from the only host defers the mail with the status of the reply", async () => {
   const auth = { user: "u", password: "secret" };
   const script = { auth: () => "421 4.7.0 too many failures" };
   const { peer, brief } = await deliver({ level: "may", auth, peer: { users: { u: "secret" }, script } });
@@ -275,7 +275,7 @@ test("421 to AUTH from the only host is told as such, though others say 535 for 
   assert.equal(peer.received.length, 0);
 });
 
-test("a failed handshake never brings the password out in clear text", async () => {
+test("after a failed handshake the password is never sent in clear text", async () => {
   const peer = await startSmtpPeer({
     extensions: [...usualExtensions, "STARTTLS"],
     users: { u: "secret" },
@@ -312,17 +312,17 @@ test("REQUIRETLS goes only to a verified server that offers it: else 5.7.30, wit
   }
 });
 
-test("a notification is never lost for REQUIRETLS, and says it where that may be said (RFC 8689 §2, §5)", async () => {
+test("a notification is never lost because of REQUIRETLS, and carries it where that is allowed (RFC 8689 §2, §5)", async () => {
   const message = { requireTls: true, reversePath: "" };
   const extensions = [...usualExtensions, "REQUIRETLS"];
-  const told = await deliver({
+  const notification = await deliver({
     level: "may",
     trusted: true,
     message,
     peer: { tls: certificate, extensions },
   });
-  assert.equal(told.brief, "delivered");
-  assert.ok(told.peer.received[0]?.mailParameters.includes("REQUIRETLS"));
+  assert.equal(notification.brief, "delivered");
+  assert.ok(notification.peer.received[0]?.mailParameters.includes("REQUIRETLS"));
   const untold: [string, Case][] = [
     ["not offered", { level: "may", trusted: true, message, peer: { tls: certificate } }],
     ["offered in clear text", { level: "may", message, peer: { extensions } }],
@@ -358,7 +358,7 @@ test("REQUIRETLS by MX needs a DNS answer that is validated (RFC 8689 §4.2.1)",
     return result.kind === "tried" ? summary(result.outcomes.get(0)) : result.kind;
   };
   const saidIt = () => peer.received.at(-1)?.mailParameters.includes("REQUIRETLS");
-  // The session that other mail leaves open was led there by an answer that anybody may have made.
+  // The session that other mail left open came from an answer that was not validated.
   assert.equal(await send("plain.test", {}), "delivered");
   assert.equal(await send("plain.test", { requireTls: true }), "rejected 5.7.30 dns");
   assert.equal(await send("signed.test", {}), "delivered");
@@ -371,7 +371,7 @@ test("REQUIRETLS by MX needs a DNS answer that is validated (RFC 8689 §4.2.1)",
   assert.equal(saidIt(), true);
 });
 
-test("a host that a route names has its level by delivery.tls", async () => {
+test("a host that a route names has the TLS level of delivery.tls", async () => {
   const peer = await startSmtpPeer();
   const transport = testTransport({
     config: { delivery: { tls: [{ match: peer.address, policy: "require" }] } },
