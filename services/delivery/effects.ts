@@ -1,7 +1,7 @@
 /** What a decision about a job's recipients leads to outside the worker, as a value that publish() brings out. Pure. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import { wantsReport } from "../../shared/mail/notify.ts";
+import { isForOperators, wantsReport } from "../../shared/mail/notify.ts";
 import type { DeliveryJob } from "../../shared/queue/contract/contract.ts";
 import { type DeadJob, deadAfterAttempt, deadUnreadable } from "../../shared/queue/contract/dead-job.ts";
 import { groupEqual } from "../../shared/queue/contract/retry-schedule.ts";
@@ -14,7 +14,7 @@ import type { Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import type { NextStep } from "./decide-next.ts";
 import { deadLine, outcomeLines, settledLine, unreadableLine } from "./delivery-log.ts";
 import type { Measurement } from "./delivery-metrics.ts";
-import { type DeliveryGroup, expiryMs, isNullSender, type LoadedJob } from "./plan.ts";
+import { type DeliveryGroup, expiryMs, type LoadedJob } from "./plan.ts";
 
 export interface Effects {
   /** For the spool's status log. */
@@ -159,21 +159,21 @@ function settlementsOf(meta: MessageMeta, step: NextStep, nowMs: number): Settle
     settlements.push({ id, recipients: step.delivered, state: { kind: "delivered" } });
   }
   if (step.failed.length === 0) return settlements;
-  // RFC 5321 §4.5.5: nothing is returned to the null sender, so its failures are kept for the operators.
-  const isDead = isNullSender(meta);
   const silent: number[] = [];
-  const entries: [number, Diagnosis][] = [];
+  const failed: [number, Diagnosis][] = [];
+  const dead: [number, Diagnosis][] = [];
   for (const { recipient, diagnosis } of step.failed) {
+    if (isForOperators(envelope, recipient)) dead.push([recipient, diagnosis]);
+    else if (wantsReport(envelope, recipient, "FAILURE")) failed.push([recipient, diagnosis]);
     // RFC 3461 §4.1: without FAILURE in its NOTIFY a recipient is settled with no notification.
-    if (isDead || wantsReport(envelope, recipient, "FAILURE")) entries.push([recipient, diagnosis]);
     else silent.push(recipient);
   }
   if (silent.length > 0) settlements.push({ id, recipients: silent, state: { kind: "bounced" } });
-  for (const { recipients, diagnosis } of groupEqual(entries)) {
-    const state: RecipientState = isDead
-      ? { kind: "dead", diagnosis, atMs: nowMs }
-      : { kind: "failed", diagnosis };
-    settlements.push({ id, recipients, state });
+  for (const { recipients, diagnosis } of groupEqual(dead)) {
+    settlements.push({ id, recipients, state: { kind: "dead", diagnosis, atMs: nowMs } });
+  }
+  for (const { recipients, diagnosis } of groupEqual(failed)) {
+    settlements.push({ id, recipients, state: { kind: "failed", diagnosis } });
   }
   return settlements;
 }

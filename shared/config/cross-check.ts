@@ -1,5 +1,5 @@
 /** Checks across keys: errors that no key has by itself. Pure; files.ts checks files. */
-import { parsePath } from "../mail/address.ts";
+import { domainOf, parsePath } from "../mail/address.ts";
 import { parseEndpoint } from "../net/endpoint.ts";
 import { canonicalAddress } from "../net/network.ts";
 import type { Finding, Path } from "./config-error.ts";
@@ -20,6 +20,7 @@ export function crossCheck(config: Config, relayHosts: ReadonlySet<string>): Fin
     ...checkRelay(config.relay, relayHosts),
     ...checkDurations(config),
     ...checkDsnFrom(config.dsn.from),
+    ...checkPostmaster(config),
   ];
 }
 
@@ -187,9 +188,26 @@ function checkDurations(config: Config): Finding[] {
   return findings;
 }
 
+const notAddress = "is not an address: write user@example.com";
+
 function checkDsnFrom(from: string | undefined): Finding[] {
-  if (from === undefined) return [];
-  const parsed = parsePath(from, 0);
-  const isAddress = parsed.kind === "mailbox" && parsed.end === from.length && !from.startsWith("<");
-  return isAddress ? [] : [{ path: ["dsn", "from"], message: "is not an address: write user@example.com" }];
+  return from === undefined || isAddress(from) ? [] : [{ path: ["dsn", "from"], message: notAddress }];
+}
+
+function checkPostmaster({ postmaster, hostname, protected: entries, relay }: Config): Finding[] {
+  if (postmaster === undefined) return [];
+  if (!isAddress(postmaster)) return [{ path: ["postmaster"], message: notAddress }];
+  const own = hostname.toLowerCase();
+  const isProtected = entries
+    .flatMap(({ domains }) => domains)
+    .some((domain) => domain === own || (domain.startsWith("*.") && own.endsWith(domain.slice(1))));
+  if (domainOf(postmaster).toLowerCase() !== own || isProtected || relay.routes.length > 0) return [];
+  const message =
+    "leads back to this gateway: name a mailbox on another server, or a route for it in relay.routes";
+  return [{ path: ["postmaster"], message }];
+}
+
+function isAddress(text: string): boolean {
+  const parsed = parsePath(text, 0);
+  return parsed.kind === "mailbox" && parsed.end === text.length && !text.startsWith("<");
 }

@@ -15,6 +15,11 @@ export const configSchema = z.strictObject({
       "is not a host name",
     )
     .describe("The gateway's own name: in the greeting, EHLO, Received and Reporting-MTA."),
+  postmaster: text
+    .optional()
+    .describe(
+      "The address that gets the mail for this gateway's own postmaster (RFC 5321 §4.5.1): for `<postmaster>`, and for `postmaster@` the `hostname` unless that is a protected domain. Anybody may write to it. What cannot be delivered goes to the dead queue; nothing is returned to the sender. Absent: such mail is refused with 550 5.1.1.",
+    ),
   data: text
     .default("./data")
     .describe("Directory of the spool, and of the embedded Redis; relative to the configuration file."),

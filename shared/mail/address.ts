@@ -101,6 +101,12 @@ export function localPartOf(address: string): string {
   return at < 0 ? address : address.slice(0, at);
 }
 
+/** A local part without its quotes and backslashes: `"post\master"` is `postmaster` (RFC 5321 §4.1.2). */
+export function unquotedLocalPart(localPart: string): string {
+  if (!localPart.startsWith('"')) return localPart;
+  return localPart.slice(1, localPart.endsWith('"') ? -1 : undefined).replaceAll(/\\(.)/g, "$1");
+}
+
 /**
  * Whether the local part asks the receiver to send the mail on: `user%there@here`, `there!user@here`,
  * `"user@there"@here`. A server that trusts the gateway might do so, and relay for a stranger.

@@ -10,6 +10,8 @@ export interface Recipient {
   notify?: NotifyEvent[];
   /** RFC 3461 §4.2, decoded from xtext, with its address type: `rfc822;joe@example.com`. */
   orcpt?: string;
+  /** The gateway's own postmaster, whom anybody may write to: a failure is for the operators, never for the sender. */
+  isPostmaster?: true;
 }
 
 export interface Envelope {

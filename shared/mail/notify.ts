@@ -33,6 +33,18 @@ export function wantsReport(
   return notify === undefined ? event !== "SUCCESS" : notify.includes(event);
 }
 
+/**
+ * Whether a failure is never reported to the sender, and kept for the operators: nothing is returned to the null sender
+ * (RFC 5321 §4.5.5), and nothing about the gateway's own postmaster, to whom anybody may write with a forged sender.
+ * @param recipient  index into the envelope
+ */
+export function isForOperators(
+  { reversePath, recipients }: Pick<Envelope, "reversePath" | "recipients">,
+  recipient: number,
+): boolean {
+  return reversePath === "" || recipients[recipient]?.isPostmaster === true;
+}
+
 /** RFC 5321 §4.5.5: nothing is returned to `<>`; and without a domain there is nowhere to return it to. */
 export function isReturnable(reversePath: string): boolean {
   const parsed = parsePath(`<${reversePath}>`, 0);

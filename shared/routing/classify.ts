@@ -78,8 +78,11 @@ export interface DeniedRecipient {
   reply: { code: number; status: EnhancedStatus; text: string };
 }
 
-/** `address` is the recipient to store: without a source route, and `postmaster` with the gateway's name. */
-export type RecipientDecision = (Route & { address: string }) | DeniedRecipient;
+/**
+ * `address` is the recipient to store: without a source route, and that of `postmaster` for the gateway's own.
+ * @property isPostmaster  anybody may write to it, also with a forged sender: nothing is reported about it to the sender
+ */
+export type RecipientDecision = (Route & { address: string; isPostmaster?: true }) | DeniedRecipient;
 
 /** The facts of a message's connection that routing needs; `null` for messages of the gateway itself. */
 export type RouteOrigin = { direction: Direction; destination: Endpoint } | null;
@@ -103,6 +106,14 @@ const relayingDenied: DeniedRecipient = {
   nextHop: null,
   setting: "relay.clients",
   reply: { code: 550, status: "5.7.1", text: "Relaying denied" },
+};
+
+/** RFC 5321 §4.5.1 wants a postmaster who reads the mail: where none is named, nobody would. */
+const noPostmaster: DeniedRecipient = {
+  row: "denied",
+  nextHop: null,
+  setting: "postmaster",
+  reply: { code: 550, status: "5.1.1", text: "This gateway has no postmaster" },
 };
 
 /** RFC 5321 §2.3.5: only `postmaster` may stand without a domain. */
@@ -142,6 +153,16 @@ export function compileRouting(config: Config): Routing {
     return relay(relayRoutes, hostname, reversePath, recipient);
   }
 
+  /** The mailbox that takes the mail for the gateway's own postmaster. */
+  const postmaster = config.postmaster === undefined ? undefined : readMailbox(config.postmaster, hostname);
+
+  /** Whether `postmaster` decides. A protected domain of the gateway's name has a postmaster of its own. */
+  function isForPostmaster({ isOwnPostmaster }: Mailbox, recipient: string): boolean {
+    if (!isOwnPostmaster) return false;
+    const isUnqualified = !recipient.includes("@");
+    return domains.find(hostname) === undefined || (isUnqualified && postmaster !== undefined);
+  }
+
   return {
     classifyConnection(facts) {
       const found = listeners.get(facts.listener);
@@ -175,9 +196,14 @@ export function compileRouting(config: Config): Routing {
       if (mailbox.domain === "") return domainMissing;
       const isStranger = !authenticated && !mayRelay(connection);
       if (isStranger && (mailbox.hasSenderRouting || sourceRoute)) return relayingDenied;
+      if (isForPostmaster(mailbox, recipient)) {
+        if (postmaster === undefined) return noPostmaster;
+        // RFC 5321 §4.5.1: anybody may write to the postmaster.
+        const { address } = postmaster;
+        return { ...route(connection, reversePath, postmaster), address, isPostmaster: true };
+      }
       const chosen = route(connection, reversePath, mailbox);
-      // RFC 5321 §4.5.1: anybody may write to the gateway's own postmaster.
-      if (isStranger && chosen.row !== "to-protected" && !mailbox.isOwnPostmaster) return relayingDenied;
+      if (isStranger && chosen.row !== "to-protected") return relayingDenied;
       return { ...chosen, address: mailbox.address };
     },
 

@@ -1,6 +1,6 @@
 /** An envelope address as routing sees it: its domain in one spelling, and whether it has sender routing. Pure. */
 import { domainToASCII } from "node:url";
-import { domainOf, hasSenderRouting, localPartOf } from "../mail/address.ts";
+import { domainOf, hasSenderRouting, localPartOf, unquotedLocalPart } from "../mail/address.ts";
 import { literalAddress } from "../net/network.ts";
 
 export interface Mailbox {
@@ -31,7 +31,8 @@ export function readMailbox(address: string, hostname: string): Mailbox {
     if (plain !== address) return { ...readMailbox(plain, hostname), hasSenderRouting: true };
   }
   const at = address.lastIndexOf("@");
-  if (at < 0 && address.toLowerCase() === "postmaster") {
+  const isPostmaster = unquotedLocalPart(localPartOf(address)).toLowerCase() === "postmaster";
+  if (at < 0 && isPostmaster) {
     return {
       address: `${address}@${hostname}`,
       domain: hostname,
@@ -40,7 +41,7 @@ export function readMailbox(address: string, hostname: string): Mailbox {
     };
   }
   const domain = canonicalDomain(domainOf(address));
-  const isOwnPostmaster = domain === hostname && localPartOf(address).toLowerCase() === "postmaster";
+  const isOwnPostmaster = domain === hostname && isPostmaster;
   return { address, domain, hasSenderRouting: hasSenderRouting(address), isOwnPostmaster };
 }
 

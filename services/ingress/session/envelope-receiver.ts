@@ -4,6 +4,7 @@
  */
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Recipient } from "../../../shared/mail/envelope.ts";
+import type { RecipientDecision } from "../../../shared/routing/classify.ts";
 import type { Route } from "../../../shared/routing/route.ts";
 import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
 import { type Inline, mayGoInline, openInlineDelivery } from "../inline/inline.ts";
@@ -105,7 +106,8 @@ export class EnvelopeReceiver {
       const { code, status, text } = decision.reply;
       return this.#denyRecipient(transaction, address, makeReply(code, status, text));
     }
-    const routed = { ...recipient, address: decision.address };
+    const routed = recipientOf(recipient, decision);
+    if (transaction.has(routed)) return replies.rcptOk;
     const inlineDelivery = this.#inlineDelivery(transaction, routed, decision);
     if (inlineDelivery !== undefined) return this.#askServer(inlineDelivery, transaction, routed, decision);
     transaction.add(routed, decision);
@@ -181,4 +183,13 @@ export class EnvelopeReceiver {
     this.#sessionLog.refused("RCPT", reply, { helo, from, to: [recipient] });
     return reply;
   }
+}
+
+/** The recipient to store. No server is asked to report about the postmaster either (RFC 3461 §4.1: NOTIFY=NEVER). */
+function recipientOf(
+  recipient: Recipient,
+  { address, isPostmaster }: Exclude<RecipientDecision, { row: "denied" }>,
+): Recipient {
+  if (isPostmaster !== true) return { ...recipient, address };
+  return { address, notify: [], isPostmaster };
 }

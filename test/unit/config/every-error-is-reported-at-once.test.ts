@@ -149,6 +149,21 @@ const oneError: [what: string, yaml: string, configError: string][] = [
     "dsn: { from: MAILER-DAEMON }",
     "3: dsn.from: is not an address: write user@example.com",
   ],
+  [
+    "an own address that is a network",
+    "own_addresses: [192.0.2.7, 192.0.2.0/24]",
+    "3: own_addresses[1]: is not an IP address",
+  ],
+  [
+    "a postmaster without a domain",
+    "postmaster: root",
+    "3: postmaster: is not an address: write user@example.com",
+  ],
+  [
+    "a postmaster on the gateway, which has no mailboxes",
+    "postmaster: root@gw.example.net",
+    "3: postmaster: leads back to this gateway: name a mailbox on another server, or a route for it in relay.routes",
+  ],
   ["a retry without a wait", "queue: { retry: [5m, 0] }", "3: queue.retry[1]: must be longer than 0"],
   [
     "a time-out that no timer can wait",

@@ -81,15 +81,7 @@ test("address literals are relayed for clients, in one spelling, and denied to s
   assert.equal(asStranger("user@[IPv6:2001:db8::1]"), "550 5.7.1");
 });
 
-test("postmaster of the gateway takes mail from anybody (RFC 5321 §4.5.1)", () => {
-  for (const recipient of [
-    "postmaster",
-    "PostMaster",
-    "postmaster@gw.example.net",
-    "Postmaster@GW.EXAMPLE.NET",
-  ]) {
-    assert.equal(asStranger(recipient), "relay mx gw.example.net", recipient);
-  }
+test("sender routing to the gateway's postmaster is denied to strangers too", () => {
   assert.equal(asStranger("postmaster@other.example"), "550 5.7.1");
   assert.equal(asStranger("@other.example:postmaster@gw.example.net"), "550 5.7.1");
   assert.equal(asStranger("postmaster%other.example@gw.example.net"), "550 5.7.1");
