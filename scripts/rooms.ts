@@ -226,13 +226,7 @@ export const rooms: Record<string, Room> = {
   },
   "shared/smtp-client/transaction": {
     purpose: "One mail transaction in an open session, for stored and for streamed messages.",
-    imports: [
-      "shared/mail",
-      "shared/smtp",
-      "shared/smtp-client/next-hops",
-      "shared/smtp-client/session",
-      "shared/spool",
-    ],
+    imports: ["shared/mail", "shared/smtp", "shared/smtp-client/session", "shared/spool"],
   },
   "services/ingress": {
     purpose:

@@ -4,7 +4,8 @@ import type { MessageMeta, Origin } from "../mail/message.ts";
 import { identifyNextHop, type NextHop } from "../routing/next-hop.ts";
 import { deferred } from "../smtp/diagnose.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";
-import { stopped } from "./next-hops/delivery-addresses.ts";
+
+import { stopped } from "./session/disconnect-reason.ts";
 import { isHidden } from "./session-terms.ts";
 import type { AttemptRequest, AttemptResult } from "./smtp-client.ts";
 import { InlineTransaction } from "./transaction/inline-transaction.ts";

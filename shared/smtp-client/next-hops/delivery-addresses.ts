@@ -311,8 +311,3 @@ async function addresses(
   const [a, aaaa] = await Promise.all([resolver.a(host), resolver.aaaa(host)]);
   return { found: decideAddresses(a, aaaa, random), answers: { a, aaaa } };
 }
-
-/** The failure of recipients that are unanswered when an attempt is stopped. */
-export function stopped(atMs: number): Failure {
-  return deferred("local", "4.3.2", "the attempt was stopped", atMs);
-}

@@ -54,3 +54,8 @@ export function outcomeOfDisconnect(
       return deferred("network", "4.4.2", reason, atMs, remote);
   }
 }
+
+/** The outcome of recipients that are unanswered when an attempt is stopped. */
+export function stopped(atMs: number): Failure {
+  return deferred("local", "4.3.2", "the attempt was stopped", atMs);
+}
