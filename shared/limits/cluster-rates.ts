@@ -1,7 +1,9 @@
-/** Messages of cluster-wide rates, reserved a quarter of a second ahead: a fast rate costs four questions a second. */
+/**
+ * Message rates over all processes. Each process reserves messages a quarter of a second ahead, so that a fast rate costs
+ * four questions to Redis a second, and gives back what it does not use.
+ */
 import type { Rate } from "../config/values.ts";
-import { reserveRateScript } from "./cluster-scripts.ts";
-import { rateKey } from "./keys.ts";
+import { rateKey, reserveRateScript } from "./cluster-scripts.ts";
 import type { LocalLimiter } from "./local-limiter.ts";
 import type { RedisWithDeadline } from "./redis-with-deadline.ts";
 
@@ -10,6 +12,7 @@ const mostAtOnce = 1000;
 /** What is reserved and not used goes back after this time. */
 const keptMs = 1000;
 
+/** What this process has reserved of one rate. */
 interface Reserve {
   rate: Rate;
   left: number;
@@ -17,7 +20,7 @@ interface Reserve {
   reservedMs: number;
   /** Known to be used up until then. */
   emptyUntilMs: number;
-  /** Who waits for the answer under way. */
+  /** Messages that wait for the answer under way. */
   waiters: ((waitMs: number) => void)[];
   isAsking: boolean;
 }
@@ -27,6 +30,7 @@ export class ClusterRates {
   readonly #local: Pick<LocalLimiter, "admitMessage">;
   readonly #reserves = new Map<string, Reserve>();
 
+  /** @param local  counts while Redis is away */
   constructor(redis: RedisWithDeadline, local: Pick<LocalLimiter, "admitMessage">) {
     this.#redis = redis;
     this.#local = local;
@@ -34,11 +38,7 @@ export class ClusterRates {
 
   /** @returns milliseconds to wait, 0: counted */
   admitMessage(name: string, rate: Rate): number | Promise<number> {
-    let reserve = this.#reserves.get(name);
-    if (reserve === undefined) {
-      reserve = { rate, left: 0, reservedMs: 0, emptyUntilMs: 0, waiters: [], isAsking: false };
-      this.#reserves.set(name, reserve);
-    }
+    const reserve = this.#reserveOf(name, rate);
     if (reserve.left > 0) {
       reserve.left--;
       return 0;
@@ -47,10 +47,9 @@ export class ClusterRates {
     if (waitMs > 0) return waitMs;
     const { starting } = this.#redis;
     if (starting !== undefined) return starting.then(() => this.admitMessage(name, rate));
-    if (!this.#redis.isThere) return this.#local.admitMessage(name, rate);
-    const { waiters } = reserve;
-    const answer = new Promise<number>((resolve) => waiters.push(resolve));
-    if (!reserve.isAsking) void this.#ask(name, reserve);
+    if (!this.#redis.isAvailable) return this.#local.admitMessage(name, rate);
+    const answer = new Promise<number>((resolve) => reserve.waiters.push(resolve));
+    if (!reserve.isAsking) void this.#serveWaiters(name, reserve);
     return answer;
   }
 
@@ -62,7 +61,7 @@ export class ClusterRates {
     reserve.rate = rate;
   }
 
-  /** Gives back what nobody used. */
+  /** Gives back what is not used. */
   sweep(): void {
     const nowMs = Date.now();
     for (const [name, reserve] of this.#reserves) {
@@ -77,26 +76,27 @@ export class ClusterRates {
     this.#reserves.clear();
   }
 
-  async #ask(name: string, reserve: Reserve): Promise<void> {
+  #reserveOf(name: string, rate: Rate): Reserve {
+    let reserve = this.#reserves.get(name);
+    if (reserve === undefined) {
+      reserve = { rate, left: 0, reservedMs: 0, emptyUntilMs: 0, waiters: [], isAsking: false };
+      this.#reserves.set(name, reserve);
+    }
+    return reserve;
+  }
+
+  async #serveWaiters(name: string, reserve: Reserve): Promise<void> {
     const { rate, waiters } = reserve;
     const shareMs = rate.periodMs / rate.count;
     const ahead = Math.min(mostAtOnce, Math.max(1, Math.floor(aheadMs / shareMs)));
     reserve.isAsking = true;
     while (waiters.length > 0) {
-      const want = Math.max(ahead, waiters.length);
-      let given: number;
-      let waitMs: number;
-      try {
-        const args = [shareMs, rate.periodMs, want];
-        [given, waitMs] = (await this.#redis.run(reserveRateScript, [rateKey(name)], args)) as [
-          number,
-          number,
-        ];
-      } catch (error) {
-        this.#redis.failed(error);
+      const answer = await this.#reserve(name, rate, Math.max(ahead, waiters.length));
+      if (answer === undefined) {
         for (const resolve of waiters.splice(0)) resolve(this.#local.admitMessage(name, rate));
         break;
       }
+      const [given, waitMs] = answer;
       reserve.left += given;
       reserve.reservedMs = Date.now();
       if (waitMs > 0) reserve.emptyUntilMs = reserve.reservedMs + waitMs;
@@ -110,8 +110,17 @@ export class ClusterRates {
   }
 
   async #giveBack(name: string, { rate, left }: Reserve): Promise<void> {
-    if (left === 0 || !this.#redis.isThere) return;
-    const args = [rate.periodMs / rate.count, rate.periodMs, -left];
-    await this.#redis.run(reserveRateScript, [rateKey(name)], args).catch(this.#redis.failed);
+    if (left > 0 && this.#redis.isAvailable) await this.#reserve(name, rate, -left);
+  }
+
+  /** @param want  how many messages; negative: given back. @returns how many were given, and after how many ms the next may go */
+  #reserve(name: string, { count, periodMs }: Rate, want: number) {
+    const args = [periodMs / count, periodMs, want];
+    return this.#redis.run(
+      reserveRateScript,
+      [rateKey(name)],
+      args,
+      (answer) => answer as [given: number, waitMs: number],
+    );
   }
 }

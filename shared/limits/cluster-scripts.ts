@@ -1,9 +1,33 @@
 /**
- * Permissions kept for the whole cluster, each asked for and given in one step. Redis' own clock counts: it is the one
- * that all workers share. A worker's part of a destination is a field of a hash that says until when it holds, so that
- * the dead keep nothing.
+ * The Redis keys of the cluster-wide limits, and the Lua scripts that work on them, each in one step. Redis' own clock
+ * counts: it is the one that all processes share. What a process leases of a destination is a field of a hash that says
+ * until when it holds, so that a process that died keeps nothing.
  */
+import { queuePrefix } from "../runtime/redis.ts";
 import { Script } from "../runtime/redis-script.ts";
+
+/** A hash of leases: how many connections to a destination, or from a client, each process has, and until when. */
+export function leasesKey(destination: string): string {
+  return `${queuePrefix}:slots:${destination}`;
+}
+
+/** A number: when a rate would be used up evenly. */
+export function rateKey(name: string): string {
+  return `${queuePrefix}:rate:${name}`;
+}
+
+/** A number: up to when the retry slots of a queue have been given away. */
+export function retrySlotsKey(retryQueue: string): string {
+  return `${queuePrefix}:turn:${retryQueue}`;
+}
+
+/** A hash: no host answered; since when, how they failed, and until when no process tries again. */
+export function deadDestinationKey(reachabilityKey: string): string {
+  return `${queuePrefix}:silence:${reachabilityKey}`;
+}
+
+/** A time: dead destinations that were marked before it count no longer. */
+export const deadBeforeVoidKey = `${queuePrefix}:silence`;
 
 const clock = `
 local time = redis.call("TIME")
@@ -11,8 +35,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
 /**
- * A lease: connections, until when, when the worker last heard an answer, ms that a message takes it (0: not known).
- * One with 0 connections is a wish that was not granted: who has more than a fair part makes room.
+ * A lease: connections, until when, when the process last heard an answer, ms that a message takes it (0: not known).
+ * One with 0 connections is a request that got none: processes with more than a fair share make room for it.
  */
 const lease = `
 local function readLease(text)
@@ -25,26 +49,26 @@ local function writeLease(key, worker, count, ends, ago, busy)
 end
 `;
 
-/** How long a wish counts that was not granted (ms). */
-const wishMs = 3000;
+/** How long a request counts that got no connection (ms). */
+const requestMs = 3000;
 
 /**
- * One connection more. KEYS: leases of the destination; and where silence is remembered: the path's silence, and since
- * when older silences are void.
- * ARGV: worker, connections at most, lease (ms), 1: regardless of silence, ms since the worker heard an answer or -1,
- * ms that a message takes or 0, connections in use that leave it none.
- * Nobody gets more than a fair part while others have or want some: it would have to make room again at once.
- * Returns {1, fair part, probe} given; {0, fair part, ms that a message takes} full; {2, diagnosis} silent.
+ * One connection more. KEYS: leases of the destination; and where dead destinations are remembered: this one's entry,
+ * and since when older entries are void.
+ * ARGV: worker, the limit of connections, lease (ms), 1: ignore the dead-destination cache, ms since the worker heard an
+ * answer or -1, ms that a message takes or 0, connections in use from which on it gets none.
+ * No worker gets more than a fair share while others have or want some: it would have to make room again at once.
+ * Returns {1, fair share, 1: it is a probe} given; {0, fair share, ms that a message takes} full; {2, diagnosis} dead.
  */
 export const takeSlotScript = new Script(`${clock}${lease}
 local probe = 0
 if #KEYS > 1 then
-  local silence = redis.call("HMGET", KEYS[2], "until", "marked", "interval", "diagnosis")
-  if silence[1] then
+  local dead = redis.call("HMGET", KEYS[2], "until", "marked", "interval", "diagnosis")
+  if dead[1] then
     local void = redis.call("GET", KEYS[3])
-    if not void or tonumber(silence[2]) > tonumber(void) then
-      if now < tonumber(silence[1]) and ARGV[4] == "0" then return {2, silence[4]} end
-      probe = tonumber(silence[3])
+    if not void or tonumber(dead[2]) > tonumber(void) then
+      if now < tonumber(dead[1]) and ARGV[4] == "0" then return {2, dead[4]} end
+      probe = tonumber(dead[3])
     end
   end
 end
@@ -63,7 +87,7 @@ end
 local fair = math.ceil(ARGV[2] / workers)
 if all >= tonumber(ARGV[7]) or (workers > 1 and mine >= fair) then
   if mine == 0 then
-    writeLease(KEYS[1], ARGV[1], 0, now + ${wishMs}, "-1", 0)
+    writeLease(KEYS[1], ARGV[1], 0, now + ${requestMs}, "-1", 0)
     redis.call("PEXPIRE", KEYS[1], 2 * ARGV[3])
   end
   return {0, fair, slowest}
@@ -75,10 +99,10 @@ return {1, fair, probe > 0 and 1 or 0}
 `);
 
 /**
- * What a worker holds of each destination, and for another lease. KEYS: leases of destinations.
+ * Renews a worker's leases with what it has now. KEYS: leases of destinations.
  * ARGV: worker, lease (ms), then for each key: connections (0: none; -1: as many as it is on record with),
  * ms since the worker heard an answer or -1, ms that a message takes or 0.
- * Returns for each key how many workers hold or want connections.
+ * Returns for each key how many workers have or want connections.
  */
 export const renewLeasesScript = new Script(`${clock}${lease}
 local workers = {}
@@ -104,9 +128,9 @@ return workers
 `);
 
 /**
- * Nobody answered. KEYS: the path's silence, leases of the destination, since when older silences are void.
+ * No host answered. KEYS: the entry of the dead destination, leases of the destination, since when older entries are void.
  * ARGV: ms since the attempt began, first interval, longest interval (ms), diagnosis (JSON).
- * An answer that any worker had since then says otherwise; attempts that were under way together are one probe.
+ * Nothing is remembered when any worker had an answer since then. Attempts that were under way together are one probe.
  * Returns the interval, 0 when nothing is remembered.
  */
 export const markDeadScript = new Script(`${clock}${lease}
@@ -127,8 +151,8 @@ redis.call("PEXPIRE", KEYS[1], math.ceil(2 * interval + tonumber(ARGV[3])))
 return interval
 `);
 
-/** Silences so far are void: whoever comes next asks. KEYS: since when. ARGV: how long to keep that (ms). */
-export const voidSilences = new Script(`${clock}
+/** Voids all entries of dead destinations that there are. KEYS: since when. ARGV: how long to keep that time (ms). */
+export const voidDeadScript = new Script(`${clock}
 return redis.call("SET", KEYS[1], now, "PX", ARGV[1])
 `);
 
@@ -149,15 +173,15 @@ return {given, given < want and math.max(1, math.ceil(at + share - now - period)
 `);
 
 /**
- * The next turn in a line, as nextTurn() in shared/limits/retry-slots.ts decides it.
- * KEYS: up to when turns have been given away. ARGV: each, earliest, horizon (ms), random (0..1).
+ * The next retry slot of a queue, as nextRetrySlot() in shared/limits/retry-slots.ts decides it.
+ * KEYS: up to when slots have been given away. ARGV: each, earliest, horizon (ms), random (0..1).
  * Returns ms from now.
  */
 export const takeRetrySlotScript = new Script(`${clock}
 local each, earliest, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local promised = tonumber(redis.call("GET", KEYS[1]) or 0) - now
-local turn = math.max(promised, earliest) + each
-if turn > math.max(horizon, earliest + each) then return math.ceil(horizon * (1 + ARGV[4] / 2)) end
-redis.call("SET", KEYS[1], string.format("%.3f", now + turn), "PX", math.ceil(turn))
-return math.ceil(turn)
+local slot = math.max(promised, earliest) + each
+if slot > math.max(horizon, earliest + each) then return math.ceil(horizon * (1 + ARGV[4] / 2)) end
+redis.call("SET", KEYS[1], string.format("%.3f", now + slot), "PX", math.ceil(slot))
+return math.ceil(slot)
 `);

@@ -1,12 +1,12 @@
 /**
- * Destinations of which no host answers, remembered so that not every message finds out for itself. Pure but for the
- * map that it keeps; one process knows what it saw here, the cluster-wide memory (shared/limits/cluster-limiter.ts) decides alike.
+ * Dead destinations, of which no host answers: remembered, so that not every message finds out for itself. One process
+ * remembers here what it saw; cluster-dead-destinations.ts does the same for all.
  */
 import type { Config } from "../config/schema.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
 
 export interface DeadDestinationPolicy {
-  /** How long a silent destination is left alone at first; 0: nothing is remembered. */
+  /** How long a dead destination is left alone at first; 0: nothing is remembered. */
   firstMs: number;
   /** Each probe that fails doubles it up to this. */
   maxMs: number;
@@ -34,16 +34,18 @@ function nextIntervalMs(beforeMs: number, { firstMs, maxMs }: DeadDestinationPol
 }
 
 interface Entry {
+  /** How the last attempt failed. */
   diagnosis: Diagnosis;
   intervalMs: number;
   markedMs: number;
-  /** Until then nobody asks it. */
+  /** Until then no attempt is made. */
   untilMs: number;
 }
 
-/** Paths that are remembered before those whose time is long over are forgotten. */
+/** Entries that are kept before those whose time is long over are forgotten. */
 const sweepAt = 10_000;
 
+/** By reachability key: what has to answer for a destination to be alive. */
 export class DeadDestinations {
   readonly #policy: DeadDestinationPolicy;
   readonly #now: () => number;
@@ -54,14 +56,14 @@ export class DeadDestinations {
     this.#now = now;
   }
 
-  /** Why nobody is to ask now; `undefined`: ask. */
-  of(reachabilityKey: string): Diagnosis | undefined {
+  /** The cached failure; `undefined`: an attempt may be made. */
+  failureOf(reachabilityKey: string): Diagnosis | undefined {
     const entry = this.#entries.get(reachabilityKey);
     return entry !== undefined && this.#now() < entry.untilMs ? entry.diagnosis : undefined;
   }
 
-  /** Somebody asks: until they know, the others do not. */
-  probed(reachabilityKey: string): void {
+  /** An attempt is made: until it has ended, others rely on the cached failure. */
+  startProbe(reachabilityKey: string): void {
     const entry = this.#entries.get(reachabilityKey);
     if (entry !== undefined) entry.untilMs = this.#now() + entry.intervalMs;
   }
@@ -73,8 +75,10 @@ export class DeadDestinations {
     if (this.#entries.size >= sweepAt) this.#sweep(nowMs);
     const before = this.#entries.get(reachabilityKey);
     // Attempts that were under way together are one probe.
-    const sameProbe = before !== undefined && before.markedMs >= startedMs;
-    const intervalMs = sameProbe ? before.intervalMs : nextIntervalMs(before?.intervalMs ?? 0, this.#policy);
+    const isSameProbe = before !== undefined && before.markedMs >= startedMs;
+    const intervalMs = isSameProbe
+      ? before.intervalMs
+      : nextIntervalMs(before?.intervalMs ?? 0, this.#policy);
     this.#entries.set(reachabilityKey, {
       diagnosis,
       intervalMs,
@@ -83,7 +87,8 @@ export class DeadDestinations {
     });
   }
 
-  clear(reachabilityKey: string): void {
+  /** A host has answered. */
+  remove(reachabilityKey: string): void {
     this.#entries.delete(reachabilityKey);
   }
 

@@ -1,21 +1,21 @@
-/** The limits of one process, and those that each process keeps while Redis is away. */
+/** Limits of one process: all that there are without Redis, and those that each process keeps while Redis is away. */
 import type { Rate } from "../config/values.ts";
 import { type DeadDestinationPolicy, DeadDestinations } from "./dead-destinations.ts";
 import {
+  createSlot,
   type Limiter,
   type RetrySlotRequest,
-  type Slot,
   type SlotAnswer,
   type SlotRequest,
   shareOf,
 } from "./limiter.ts";
-import { localRetrySlots } from "./retry-slots.ts";
+import { LocalRetrySlots } from "./retry-slots.ts";
 
-/** Without waiting for anybody. */
+/** Answers at once. */
 export interface LocalLimiter extends Limiter {
   takeSlot(request: SlotRequest): SlotAnswer;
   admitMessage(destination: string, rate: Rate): number;
-  takeRetrySlot(line: string, request: RetrySlotRequest): number;
+  takeRetrySlot(retryQueue: string, request: RetrySlotRequest): number;
 }
 
 interface Usage {
@@ -30,7 +30,7 @@ interface Usage {
 const sweepAt = 10_000;
 
 export interface LocalLimiterOptions {
-  /** Absent: no silence is remembered. */
+  /** Absent: no dead destination is remembered. */
   deadDestinations?: DeadDestinationPolicy;
   /** Epoch milliseconds. */
   now?: () => number;
@@ -41,7 +41,7 @@ export interface LocalLimiterOptions {
 export function createLocalLimiter(options: LocalLimiterOptions = {}): LocalLimiter {
   const { now = Date.now, random = Math.random } = options;
   const deadDestinations = new DeadDestinations(options.deadDestinations ?? { firstMs: 0, maxMs: 0 }, now);
-  const takeRetrySlot = localRetrySlots(now, random);
+  const retrySlots = new LocalRetrySlots(now, random);
   const usages = new Map<string, Usage>();
   const usageOf = (destination: string): Usage => {
     let usage = usages.get(destination);
@@ -62,21 +62,16 @@ export function createLocalLimiter(options: LocalLimiterOptions = {}): LocalLimi
       const diagnosis =
         reachabilityKey === undefined || ignoreDeadCache === true
           ? undefined
-          : deadDestinations.of(reachabilityKey);
+          : deadDestinations.failureOf(reachabilityKey);
       if (diagnosis !== undefined) return { kind: "dead", diagnosis };
       const usage = usageOf(destination);
       if (usage.connections >= shareOf(request)) return { kind: "full" };
       usage.connections++;
-      if (reachabilityKey !== undefined) deadDestinations.probed(reachabilityKey);
-      let released = false;
-      const slot: Slot = {
-        release() {
-          if (released) return;
-          released = true;
-          usage.connections--;
-          forgetIdle(destination, usage);
-        },
-      };
+      if (reachabilityKey !== undefined) deadDestinations.startProbe(reachabilityKey);
+      const slot = createSlot(() => {
+        usage.connections--;
+        forgetIdle(destination, usage);
+      });
       return { kind: "slot", slot };
     },
 
@@ -96,17 +91,17 @@ export function createLocalLimiter(options: LocalLimiterOptions = {}): LocalLimi
       if (usage !== undefined) usage.theoreticalMs -= rate.periodMs / rate.count;
     },
 
-    takeRetrySlot,
+    takeRetrySlot: (retryQueue, request) => retrySlots.take(retryQueue, request),
     exceedsShare: () => false,
 
     reportAnswer(destination, reachabilityKey) {
-      deadDestinations.clear(reachabilityKey);
+      deadDestinations.remove(reachabilityKey);
       const usage = usages.get(destination);
       if (usage !== undefined) usage.answeredMs = now();
     },
 
     reportNoAnswer(destination, reachabilityKey, diagnosis, startedMs) {
-      // Others get through: it is busy, or the network is bad.
+      // Other attempts got through meanwhile: it is busy, or the network is bad.
       if ((usages.get(destination)?.answeredMs ?? 0) < startedMs)
         deadDestinations.mark(reachabilityKey, diagnosis, startedMs);
     },

@@ -1,53 +1,56 @@
-/** Redis for who cannot wait: an answer in time, or none for a while. The connection is the caller's to end. */
+/**
+ * Redis for work that cannot wait: an answer comes within half a second, or Redis counts as away for a second. The
+ * connection is the caller's to end.
+ */
 import type { RedisConnection } from "../runtime/redis.ts";
 import type { Script } from "../runtime/redis-script.ts";
+import { settlesWithin, withTimeout } from "../runtime/with-timeout.ts";
 
 /** Mail waits no longer than that for Redis. */
 const answerMs = 500;
-/** After a failure nobody asks for so long: not each message waits for its own. */
+/** How long nothing is asked after a failure: not each message waits for its own. */
 const restMs = 1_000;
 
 export class RedisWithDeadline {
   readonly connection: RedisConnection;
   #restsUntilMs = 0;
-  /** Until the first connection stands, or has not come about in time: what is asked right after the start waits. */
-  starting: Promise<void> | undefined;
+  /** Until the first connection stands, or has not come about in time: requests right after the start wait for it. */
+  starting: Promise<unknown> | undefined;
 
   constructor(connection: RedisConnection) {
     this.connection = connection;
     if (connection.status === "ready") return;
-    this.starting = new Promise((resolve) => {
-      const timer = setTimeout(resolve, answerMs).unref();
-      connection.once("ready", () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-    void this.starting.then(() => {
+    const ready = new Promise((resolve) => connection.once("ready", resolve));
+    this.starting = settlesWithin(ready, answerMs).then(() => {
       this.starting = undefined;
     });
   }
 
   /** Whether to ask at all. */
-  get isThere(): boolean {
+  get isAvailable(): boolean {
     return this.connection.status === "ready" && performance.now() >= this.#restsUntilMs;
   }
 
-  /** @throws Error of Redis, or when there is no answer in time; whether it was done is then not known */
-  run(script: Script, keys: string[], args: (string | number)[]): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const late = () => reject(new Error("Redis does not answer in time"));
-      // When it was us who were busy, the answer is here by now, and is read before this.
-      const timer = setTimeout(() => setImmediate(late), answerMs);
-      script
-        .run(this.connection, keys, args)
-        .then(resolve, reject)
-        .finally(() => clearTimeout(timer));
-    });
+  /**
+   * @param read  makes sense of the script's answer; when it throws, that is a failure too
+   * @returns `undefined` when Redis fails or does not answer in time; whether the script has run is then not known
+   */
+  async run<T>(
+    script: Script,
+    keys: string[],
+    args: (string | number)[],
+    read: (answer: unknown) => T,
+  ): Promise<T | undefined> {
+    try {
+      return read(await withTimeout(script.run(this.connection, keys, args), answerMs));
+    } catch {
+      this.noteFailure();
+      return undefined;
+    }
   }
 
-  /** What run() threw. The connection's own watch tells the log. */
-  readonly failed = (_: unknown): void => {
+  /** The connection's own watch logs the reason. */
+  readonly noteFailure = (): void => {
     this.#restsUntilMs = performance.now() + restMs;
   };
 }

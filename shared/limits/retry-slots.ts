@@ -1,32 +1,71 @@
-/** When those come back who cannot go now: one after another, as the destination can take them, never all at once. */
-
+/**
+ * When jobs come back that a full destination has sent away: one after another, as it can take them, never all at once.
+ * Each retry queue is a sequence of slots, kept in one process or in Redis.
+ */
+import { retrySlotsKey, takeRetrySlotScript } from "./cluster-scripts.ts";
 import type { RetrySlotRequest } from "./limiter.ts";
+import type { RedisWithDeadline } from "./redis-with-deadline.ts";
 
-/** Lines known before those that are empty are forgotten. */
+/** Retry queues known before those whose slots are over are forgotten. */
 const sweepAt = 10_000;
 
-/** The turns of one process. */
-export function localRetrySlots(
-  now: () => number,
-  random: () => number,
-): (line: string, request: RetrySlotRequest) => number {
-  /** Up to when turns have been given away. */
-  const lines = new Map<string, number>();
-  return (line, request) => {
-    const nowMs = now();
-    if (lines.size >= sweepAt) {
-      for (const [name, promisedMs] of lines) if (promisedMs <= nowMs) lines.delete(name);
-    }
-    const { delayMs, promisedMs } = nextRetrySlot((lines.get(line) ?? 0) - nowMs, request, random());
-    lines.set(line, nowMs + promisedMs);
+/** The retry slots of one process. */
+export class LocalRetrySlots {
+  readonly #now: () => number;
+  readonly #random: () => number;
+  /** Up to when the slots of each queue have been given away. */
+  readonly #promisedMs = new Map<string, number>();
+
+  constructor(now: () => number, random: () => number) {
+    this.#now = now;
+    this.#random = random;
+  }
+
+  /** @returns epoch milliseconds */
+  take(retryQueue: string, request: RetrySlotRequest): number {
+    const nowMs = this.#now();
+    if (this.#promisedMs.size >= sweepAt) this.#sweep(nowMs);
+    const promisedSoFarMs = (this.#promisedMs.get(retryQueue) ?? 0) - nowMs;
+    const { delayMs, promisedMs } = nextRetrySlot(promisedSoFarMs, request, this.#random());
+    this.#promisedMs.set(retryQueue, nowMs + promisedMs);
     return Math.ceil(nowMs + delayMs);
-  };
+  }
+
+  #sweep(nowMs: number): void {
+    for (const [name, promisedMs] of this.#promisedMs) {
+      if (promisedMs <= nowMs) this.#promisedMs.delete(name);
+    }
+  }
+}
+
+/** The retry slots of all processes; those of this process while Redis is away. */
+export class ClusterRetrySlots {
+  readonly #redis: RedisWithDeadline;
+  readonly #local: LocalRetrySlots;
+
+  constructor(redis: RedisWithDeadline, local: LocalRetrySlots) {
+    this.#redis = redis;
+    this.#local = local;
+  }
+
+  /** @returns epoch milliseconds */
+  async take(retryQueue: string, request: RetrySlotRequest): Promise<number> {
+    await this.#redis.starting;
+    const nowMs = Date.now();
+    const delayMs = this.#redis.isAvailable ? await this.#ask(retryQueue, request) : undefined;
+    return delayMs === undefined ? this.#local.take(retryQueue, request) : nowMs + delayMs;
+  }
+
+  #ask(retryQueue: string, { eachMs, earliestMs, horizonMs }: RetrySlotRequest): Promise<number | undefined> {
+    const args = [eachMs, earliestMs, horizonMs, Math.random()];
+    return this.#redis.run(takeRetrySlotScript, [retrySlotsKey(retryQueue)], args, Number);
+  }
 }
 
 /**
- * The next free time of a line, relative to now like all times here. Beyond the horizon nothing is promised: who comes
- * back then may have to wait once more, and they come spread over half of it.
- * @param promisedMs  up to when turns have been given away
+ * The next free slot of a retry queue, relative to now like all times here. Beyond the horizon nothing is promised: jobs
+ * that come back then may have to wait once more, and they come spread over half of it.
+ * @param promisedMs  up to when slots have been given away
  * @param random      0..1
  */
 export function nextRetrySlot(

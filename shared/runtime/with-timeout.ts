@@ -1,4 +1,8 @@
-/** Bounds the time of asynchronous work. Each call owns one timer and clears it when it returns. */
+/**
+ * Bounds the time of asynchronous work. Each call owns one timer and clears it when it returns. An answer counts that
+ * had arrived in time but was not read because this process was busy: before the time-out strikes, what the sockets have
+ * is read once more.
+ */
 
 /** The work took too long. It is not cancelled: whether it still succeeds is not known. */
 export class TimeoutError extends Error {
@@ -16,7 +20,7 @@ export async function withTimeout<T>(
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), ms);
+    timer = setTimeout(() => setImmediate(() => reject(late())), ms);
   });
   try {
     return await Promise.race([work, limit]);
@@ -33,7 +37,7 @@ export async function settlesWithin(work: Promise<unknown>, ms: number): Promise
   );
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
+    timer = setTimeout(() => setImmediate(() => resolve(false)), ms);
   });
   try {
     return await Promise.race([ended, limit]);

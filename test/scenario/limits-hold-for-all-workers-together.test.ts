@@ -247,6 +247,28 @@ test("those who are sent away come back one after another, whichever worker sent
   assert.ok((sorted[39] ?? 0) >= startMs + 500 + 39 * 50, "forty turns of 50 ms");
 });
 
+test("what an earlier version left in Redis is still understood", async (t) => {
+  const { redis, workers: all } = await workers(t, 1);
+  const [a] = all as [ClusterLimiter];
+  const nowMs = Date.now();
+  const until = nowMs + 60_000;
+  await redis.command(`HSET {postern}:slots:example.org other "3 ${until} 0 250"`);
+  assert.deepEqual(await a.takeSlot(request), { kind: "full", busyMs: 250 });
+  const diagnosis = JSON.stringify(refused);
+  await redis.command(
+    `HSET "{postern}:silence:mx dead.example" until ${until} marked ${nowMs} interval 60000 diagnosis '${diagnosis}'`,
+  );
+  const dead = { destination: "dead.example", connections: 3, reachabilityKey: "mx dead.example" };
+  assert.deepEqual(await a.takeSlot(dead), { kind: "dead", diagnosis: refused });
+  await redis.command(`SET {postern}:silence ${nowMs + 1}`);
+  assert.equal((await a.takeSlot(dead)).kind, "slot", "an operator's retry");
+  await redis.command(`SET {postern}:turn:line ${nowMs + 30_000}.500`);
+  const slotMs = await a.takeRetrySlot("line", { eachMs: 50, earliestMs: 500, horizonMs: 60_000 });
+  assert.ok(Math.abs(slotMs - nowMs - 30_050) < 1000);
+  await redis.command(`SET {postern}:rate:x ${nowMs + 60_000}.000`);
+  assert.ok(((await a.admitMessage("x", { count: 1, periodMs: 60_000 })) as number) > 50_000);
+});
+
 async function calls(redis: TestRedis): Promise<number> {
   return [...(await redis.command("INFO commandstats")).matchAll(/cmdstat_evalsha?:calls=(\d+)/g)].reduce(
     (sum, [, count]) => sum + Number(count),

@@ -1,7 +1,6 @@
 /** Changes the jobs that an operator selected, and reports what came of it. It owns nothing; the connection is the caller's. */
 
-import { voidSilences } from "../../limits/cluster-scripts.ts";
-import { voidSilencesKey } from "../../limits/keys.ts";
+import { forgetDeadDestinations } from "../../limits/cluster-dead-destinations.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import { type JobStatus, type ListedQueue, listedQueues } from "../bullmq/job-places.ts";
 import { addJobs, holdJobs, makeDue, releaseJobs, removeJobs } from "../bullmq/jobs.ts";
@@ -35,8 +34,6 @@ export interface HoldTerms {
 }
 
 const maxSkipped = 1000;
-/** Longer than a dead destination is remembered. */
-const ignoreDeadCacheMs = 7 * 86_400_000;
 
 export class JobChanges {
   readonly #redis: RedisConnection;
@@ -50,8 +47,8 @@ export class JobChanges {
   }
 
   async retry(selection: JobSelection): Promise<ChangeReport> {
-    // "Now" means a real attempt, also at a destination that is remembered as dead.
-    await voidSilences.run(this.#redis, [voidSilencesKey], [ignoreDeadCacheMs]);
+    // Who says "now" wants a real attempt, also where nobody answered lately.
+    await forgetDeadDestinations(this.#redis);
     return this.#change(selection, whyNotRetried, (queue, jobs) =>
       makeDue(this.#redis, queue, jobs.map(jobIdOf), Date.now()),
     );

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nextRetrySlot } from "../../../shared/limits/retry-slots.ts";
+import { LocalRetrySlots, nextRetrySlot } from "../../../shared/limits/retry-slots.ts";
 
 const request = { eachMs: 100, earliestMs: 500, horizonMs: 1000 };
 
@@ -17,4 +17,17 @@ test("beyond the horizon nothing is promised, and who comes back then comes spre
 test("a rate slower than the horizon still promises the next message", () => {
   const slow = { eachMs: 5000, earliestMs: 0, horizonMs: 1000 };
   assert.deepEqual(nextRetrySlot(0, slow, 0), { delayMs: 5000, promisedMs: 5000 });
+});
+
+test("each retry queue has slots of its own, and they go on when the time has passed", () => {
+  let nowMs = 1_000_000;
+  const slots = new LocalRetrySlots(
+    () => nowMs,
+    () => 0,
+  );
+  assert.equal(slots.take("a", request), nowMs + 600);
+  assert.equal(slots.take("a", request), nowMs + 700);
+  assert.equal(slots.take("b", request), nowMs + 600);
+  nowMs += 10_000;
+  assert.equal(slots.take("a", request), nowMs + 600);
 });

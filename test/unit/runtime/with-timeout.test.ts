@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import net from "node:net";
 import { test } from "node:test";
 import { settlesWithin, TimeoutError, withTimeout } from "../../../shared/runtime/with-timeout.ts";
 
@@ -20,6 +22,28 @@ test("work that takes longer ends in the given error", async () => {
 test("an end with an error is an end", async () => {
   assert.equal(await settlesWithin(Promise.reject(new Error("closed")), 60_000), true);
   assert.equal(await settlesWithin(never, 1), false);
+});
+
+test("an answer counts that arrived in time while this process was too busy to read it", async (t) => {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const client = net.connect((server.address() as net.AddressInfo).port, "127.0.0.1");
+  const [peer] = (await once(server, "connection")) as [net.Socket];
+  t.after(() => {
+    client.destroy();
+    peer.destroy();
+    server.close();
+  });
+  for (const bounded of [
+    async () => assert.equal(String((await withTimeout(once(client, "data"), 20))[0]), "250 ok"),
+    async () => assert.ok(await settlesWithin(once(client, "data"), 20)),
+  ]) {
+    const ends = bounded();
+    peer.write("250 ok");
+    const busyUntilMs = performance.now() + 50;
+    while (performance.now() < busyUntilMs);
+    await ends;
+  }
 });
 
 test("no timer is left behind", async () => {

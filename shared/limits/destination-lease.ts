@@ -1,0 +1,143 @@
+/** What this process has leased of one destination, and what the destination's answers say. Times are epoch milliseconds. */
+import { Average } from "./average.ts";
+import { createSlot, type Slot } from "./limiter.ts";
+
+/** How often workers see whether others want connections of theirs; and those that have all that there are. */
+const renewMs = 1_000;
+const renewWithAllMs = 200;
+
+/** What the attempts of this process have heard of the destination. */
+export class AnswerHistory {
+  #lastAnswerMs = 0;
+  #lastFailureMs = 0;
+  readonly #busyMs = new Average();
+
+  /** @param tookMs  the whole attempt */
+  answered(nowMs: number, tookMs: number): void {
+    this.#lastAnswerMs = nowMs;
+    this.#busyMs.observe(tookMs);
+  }
+
+  failed(nowMs: number): void {
+    this.#lastFailureMs = nowMs;
+  }
+
+  get isAnswering(): boolean {
+    return this.#lastAnswerMs > this.#lastFailureMs;
+  }
+
+  hasAnsweredSince(startedMs: number): boolean {
+    return this.#lastAnswerMs >= startedMs;
+  }
+
+  /** As the scripts want it: -1 before the first answer. */
+  msSinceAnswer(nowMs: number): number {
+    return this.#lastAnswerMs === 0 ? -1 : Math.max(0, nowMs - this.#lastAnswerMs);
+  }
+
+  /** How long a message takes on average, rounded up; 0: not known. */
+  get busyMs(): number {
+    return Math.ceil(this.#busyMs.value ?? 0);
+  }
+}
+
+export class DestinationLease {
+  readonly answers = new AnswerHistory();
+  /** Connections that are in use here. */
+  #used = 0;
+  /** The same as Redis knows it; more than `#used` for a moment after a release. */
+  #granted = 0;
+  /** Requests under way. */
+  #asking = 0;
+  /** The destination's limit, and our fair share of it: others get what is above it as soon as they want it. */
+  #connections = Number.POSITIVE_INFINITY;
+  #fairShare = Number.POSITIVE_INFINITY;
+  /** When Redis was told last, and which average time. */
+  #renewedMs: number;
+  #reportedBusyMs = 0;
+
+  constructor(nowMs: number) {
+    this.#renewedMs = nowMs;
+  }
+
+  get exceedsShare(): boolean {
+    return this.#used > this.#fairShare;
+  }
+
+  /** Nothing is in use, on record or under way. */
+  get isUnused(): boolean {
+    return this.#used + this.#granted + this.#asking === 0;
+  }
+
+  /** Whether so many connections leave room for one more. */
+  hasRoom(connections: number): boolean {
+    return this.#used < connections;
+  }
+
+  /** Whether a connection is free that Redis has on record as ours. What is above a fair share goes back instead. */
+  get hasSpare(): boolean {
+    return this.#granted > this.#used && this.#used < this.#fairShare;
+  }
+
+  /** Takes a connection into use. */
+  use(): Slot {
+    this.#used++;
+    return createSlot(() => this.#used--);
+  }
+
+  /** A request for one more begins. @returns what to call when it has ended */
+  ask(): () => void {
+    this.#asking++;
+    return () => this.#asking--;
+  }
+
+  /** Redis has answered a request. */
+  learn(connections: number, fairShare: number): void {
+    this.#connections = connections;
+    this.#fairShare = fairShare;
+  }
+
+  /** Redis has one more connection on record. */
+  grant(reportedBusyMs: number): Slot {
+    this.#granted++;
+    this.#reportedBusyMs = reportedBusyMs;
+    return this.use();
+  }
+
+  /** Whether Redis should be told now: something has changed, or others may want some of it, or the lease runs out. */
+  isDue(nowMs: number, leaseMs: number): boolean {
+    const hasReleased = this.#granted !== this.#used && this.#asking === 0;
+    const isTimeNews = this.#used > 0 && this.#reportedBusyMs === 0 && this.answers.busyMs > 0;
+    if (hasReleased || isTimeNews) return true;
+    const everyMs = Math.min(leaseMs / 3, this.#renewEveryMs(leaseMs));
+    return nowMs - this.#renewedMs >= everyMs && this.#used + this.#granted > 0;
+  }
+
+  /**
+   * What to tell Redis; from now on it counts as told.
+   * @returns connections (-1: as on record, since a request under way changes it), ms since an answer, ms for a message
+   */
+  report(nowMs: number): [connections: number, msSinceAnswer: number, busyMs: number] {
+    this.#renewedMs = nowMs;
+    this.#reportedBusyMs = this.answers.busyMs;
+    const isAsking = this.#asking > 0;
+    if (!isAsking) this.#granted = this.#used;
+    return [isAsking ? -1 : this.#used, this.answers.msSinceAnswer(nowMs), this.#reportedBusyMs];
+  }
+
+  /** @param processes  how many have or want connections of the destination */
+  shareWith(processes: number): void {
+    this.#fairShare = Math.ceil(this.#connections / Math.max(1, processes));
+  }
+
+  /** The process ends: its connections are over. */
+  abandon(): void {
+    this.#used = 0;
+  }
+
+  #renewEveryMs(leaseMs: number): number {
+    // Of one connection others can have nothing.
+    if (this.#used <= 1) return leaseMs;
+    return this.#used >= this.#connections ? renewWithAllMs : renewMs;
+  }
+}
