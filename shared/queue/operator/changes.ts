@@ -1,5 +1,4 @@
 /** Changes the jobs that an operator selected, and reports what came of it. It owns nothing; the connection is the caller's. */
-
 import { forgetDeadDestinations } from "../../limits/cluster-dead-destinations.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import { type JobStatus, type ListedQueue, listedQueues } from "../bullmq/job-places.ts";
@@ -47,10 +46,10 @@ export class JobChanges {
   }
 
   async retry(selection: JobSelection): Promise<ChangeReport> {
-    // Who says "now" wants a real attempt, also where nobody answered lately.
+    // "Now" means a real attempt, also at a destination that is remembered as dead.
     await forgetDeadDestinations(this.#redis);
-    return this.#change(selection, whyNotRetried, (queue, jobs) =>
-      makeDue(this.#redis, queue, jobs.map(jobIdOf), Date.now()),
+    return this.#change(selection, whyNotRetried, async (queue, jobs) =>
+      allOf(await makeDue(this.#redis, queue, jobs.map(jobIdOf), Date.now())),
     );
   }
 
@@ -65,7 +64,7 @@ export class JobChanges {
       const idle = jobs.filter(({ status }) => status === "waiting" || status === "deferred").map(jobIdOf);
       const left = await holdJobs(this.#redis, queue, idle, Date.now());
       // Active jobs count as held: the rule holds them when their workers defer them.
-      return { left, changed: left + jobs.length - idle.length };
+      return { left, changed: left + jobs.length - idle.length, skipped: [] };
     };
     const report = await this.#change(selection, whyNotHeld, act, "held");
     return { ...report, rule: rule === undefined ? null : holdRuleId(rule) };
@@ -104,7 +103,7 @@ export class JobChanges {
         const ids = jobs.map(jobIdOf);
         const removed = await removeJobs(this.#redis, queue, ids);
         await this.#holds.remove(ids.map((value) => holdRuleId({ kind: "message", value })));
-        return removed;
+        return allOf(removed);
       },
     );
   }
@@ -117,36 +116,41 @@ export class JobChanges {
         const nowMs = Date.now();
         const requeued = jobs.map((job) => ({ jobId: jobIdOf(job), payload: requeuedJob(job, nowMs) }));
         await addJobs(this.#redis, "delivery", requeued);
-        return removeJobs(this.#redis, "dead", jobs.map(jobIdOf));
+        return allOf(await removeJobs(this.#redis, "dead", jobs.map(jobIdOf)));
       },
     );
   }
 
+  /**
+   * @param refuse  why a job is skipped; `undefined`: it is not
+   * @param act     changes jobs of one queue
+   * @param skip    a status that a filter does not reach: the one that `act` gives the jobs
+   */
   async #change(
     selection: JobSelection,
     refuse: (job: InspectedJob) => string | undefined,
-    act: (queue: ListedQueue, jobs: InspectedJob[]) => Promise<number | Done>,
+    act: (queue: ListedQueue, jobs: InspectedJob[]) => Promise<Done>,
     skip?: JobStatus,
   ): Promise<ChangeReport> {
     const report: ChangeReport = { matched: 0, changed: 0, skipped: [], unknown: [] };
+    const addSkipped = (skipped: ChangeReport["skipped"]): void => {
+      report.skipped.push(...skipped.slice(0, maxSkipped - report.skipped.length));
+    };
     const actOnChunk = async (jobs: InspectedJob[]): Promise<number> => {
       report.matched += jobs.length;
       let left = 0;
       for (const queue of listedQueues) {
-        const able = jobs.filter((job) => {
-          if (job.queue !== queue) return false;
+        const able: InspectedJob[] = [];
+        for (const job of jobs.filter((each) => each.queue === queue)) {
           const reason = refuse(job);
-          if (reason !== undefined && report.skipped.length < maxSkipped) {
-            report.skipped.push({ id: jobIdOf(job), reason });
-          }
-          return reason === undefined;
-        });
+          if (reason === undefined) able.push(job);
+          else addSkipped([{ id: jobIdOf(job), reason }]);
+        }
         if (able.length === 0) continue;
         const done = await act(queue, able);
-        left += typeof done === "number" ? done : done.left;
-        report.changed += typeof done === "number" ? done : done.changed;
-        const { skipped = [] } = typeof done === "number" ? {} : done;
-        report.skipped.push(...skipped.slice(0, maxSkipped - report.skipped.length));
+        left += done.left;
+        report.changed += done.changed;
+        addSkipped(done.skipped);
       }
       return left;
     };
@@ -155,11 +159,17 @@ export class JobChanges {
   }
 }
 
-/** How many left their status, and how many changed, where these differ. */
+/** What a change did to some jobs. */
 interface Done {
+  /** How many left their status. */
   left: number;
   changed: number;
-  skipped?: ChangeReport["skipped"];
+  skipped: ChangeReport["skipped"];
+}
+
+/** Every job that changed left its status. */
+function allOf(changed: number): Done {
+  return { left: changed, changed, skipped: [] };
 }
 
 function whyNotRetried({ status }: InspectedJob): string | undefined {
