@@ -72,6 +72,14 @@ function deliverAll(until?: Promise<void>): string[] {
   return taken;
 }
 
+/** As deliverAll(), once it has taken a job; `finish` ends the work on it. */
+async function takeJob(): Promise<{ taken: string[]; finish: () => void }> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const taken = deliverAll(promise);
+  await waitFor("a job is taken", () => taken.length === 1);
+  return { taken, finish: resolve };
+}
+
 async function keysOf(jobId: string): Promise<string[]> {
   return (await plain.keys("*")).filter((key) => key.includes(jobId));
 }
@@ -104,13 +112,7 @@ test("a held job is to BullMQ a delayed one with a due time in 2039: its workers
 test("BullMQ keeps a field of a job's hash that it does not know, and removes it with the job", async () => {
   const jobId = await enqueue();
   await plain.hset(`{postern}:delivery:${jobId}`, "more", "1");
-  let finish: () => void = () => {};
-  const taken = deliverAll(
-    new Promise((resolve) => {
-      finish = resolve;
-    }),
-  );
-  await waitFor("it is taken", () => taken.length === 1);
+  const { finish } = await takeJob();
   assert.equal(await plain.hget(`{postern}:delivery:${jobId}`, "more"), "1");
   finish();
   await waitFor("it is done", async () => (await keysOf(jobId)).length === 0);
@@ -145,13 +147,7 @@ test("a job that our scripts end leaves nothing behind: no lock, no entry in a l
 
 test("a lock is a string with its worker's token that expires by itself", async () => {
   const jobId = await enqueue();
-  let finish: () => void = () => {};
-  const taken = deliverAll(
-    new Promise((resolve) => {
-      finish = resolve;
-    }),
-  );
-  await waitFor("it is taken", () => taken.length === 1);
+  const { finish } = await takeJob();
   const key = `{postern}:delivery:${jobId}:lock`;
   assert.match((await plain.get(key)) ?? "", /^[0-9a-f-]{36}/);
   const ttl = await plain.pttl(key);
@@ -195,13 +191,7 @@ test("while a dashboard has paused a queue our adds wake no worker, and its mail
 
 test("a job that a worker restored after Redis was emptied is an active job to BullMQ", async () => {
   const jobId = await enqueue();
-  let finish: () => void = () => {};
-  const taken = deliverAll(
-    new Promise((resolve) => {
-      finish = resolve;
-    }),
-  );
-  await waitFor("it is taken", () => taken.length === 1);
+  const { taken, finish } = await takeJob();
   const { processedOn, ...before } = await plain.hgetall(`{postern}:delivery:${jobId}`);
   await redis.flush();
   await waitFor("it is restored", async () => (await plain.llen("{postern}:delivery:active")) === 1);
