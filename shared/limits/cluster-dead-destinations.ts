@@ -47,7 +47,7 @@ export class ClusterDeadDestinations {
     this.#suspects.add(reachabilityKey);
   }
 
-  /** A host has answered. @returns whether that is news */
+  /** A host has answered. @returns whether an entry may have stood against it */
   reportAnswer(reachabilityKey: string): boolean {
     if (!this.#suspects.delete(reachabilityKey)) return false;
     this.#redis.connection.del(deadDestinationKey(reachabilityKey)).catch(this.#redis.noteFailure);

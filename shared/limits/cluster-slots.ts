@@ -1,6 +1,6 @@
 /**
  * Connection slots over all processes, by leases in Redis. A lease belongs to a process and a destination; a message over
- * an open connection asks nobody. While Redis is away each process keeps the limits for itself.
+ * an open connection costs no question to Redis. While Redis is away each process keeps the limits for itself.
  */
 import { randomUUID } from "node:crypto";
 import { type Diagnosis, diagnosisSchema } from "../smtp/diagnosis.ts";

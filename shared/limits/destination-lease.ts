@@ -52,7 +52,7 @@ export class DestinationLease {
   /** The destination's limit, and our fair share of it: others get what is above it as soon as they want it. */
   #connections = Number.POSITIVE_INFINITY;
   #fairShare = Number.POSITIVE_INFINITY;
-  /** When Redis was told last, and which average time. */
+  /** When the lease was renewed in Redis last, and with which average time. */
   #renewedMs: number;
   #reportedBusyMs = 0;
 
@@ -64,7 +64,7 @@ export class DestinationLease {
     return this.#used > this.#fairShare;
   }
 
-  /** Nothing is in use, on record or under way. */
+  /** No connection is in use or on record, and no request is under way. */
   get isUnused(): boolean {
     return this.#used + this.#granted + this.#asking === 0;
   }
@@ -104,17 +104,17 @@ export class DestinationLease {
     return this.use();
   }
 
-  /** Whether Redis should be told now: something has changed, or others may want some of it, or the lease runs out. */
+  /** Whether to renew the lease now: something has changed, others may want some of it, or it runs out. */
   isDue(nowMs: number, leaseMs: number): boolean {
     const hasReleased = this.#granted !== this.#used && this.#asking === 0;
-    const isTimeNews = this.#used > 0 && this.#reportedBusyMs === 0 && this.answers.busyMs > 0;
-    if (hasReleased || isTimeNews) return true;
+    const isFirstTime = this.#used > 0 && this.#reportedBusyMs === 0 && this.answers.busyMs > 0;
+    if (hasReleased || isFirstTime) return true;
     const everyMs = Math.min(leaseMs / 3, this.#renewEveryMs(leaseMs));
     return nowMs - this.#renewedMs >= everyMs && this.#used + this.#granted > 0;
   }
 
   /**
-   * What to tell Redis; from now on it counts as told.
+   * What a renewal says; from now on it counts as said.
    * @returns connections (-1: as on record, since a request under way changes it), ms since an answer, ms for a message
    */
   report(nowMs: number): [connections: number, msSinceAnswer: number, busyMs: number] {

@@ -3,7 +3,7 @@
  * leaves the others to the rest of the mail; and slow mail no more than three quarters of a destination's connections.
  */
 
-/** Jobs that compete for the same part of a process. */
+/** Jobs of one queue, which compete for the same attempts of a process. */
 export interface PriorityClass {
   name: string;
   /** At once. */

@@ -1,5 +1,5 @@
 /**
- * When jobs come back that a full destination has sent away: one after another, as it can take them, never all at once.
+ * When jobs that a full destination could not serve come back: one after another, as it can take them, never all at once.
  * Each retry queue is a sequence of slots, kept in one process or in Redis.
  */
 import { retrySlotsKey, takeRetrySlotScript } from "./cluster-scripts.ts";

@@ -5,7 +5,7 @@ import { createMailFlow } from "../support/mail-flow.ts";
 import { startSmtpPeer } from "../support/smtp-peer.ts";
 import { waitFor } from "../support/wait-for.ts";
 
-/** A server that takes connections and never says a word: what a time-out of a destination looks like on loopback. */
+/** A server that accepts connections and never sends anything: what a time-out looks like on loopback. */
 async function startMute(): Promise<{ port: number; readonly connections: number; close(): Promise<void> }> {
   const sockets = new Set<net.Socket>();
   let connections = 0;
@@ -29,7 +29,7 @@ async function startMute(): Promise<{ port: number; readonly connections: number
 
 const messages = 250;
 
-test("a destination that does not answer costs a few probes, and the mail for others goes by it", async (t) => {
+test("a destination that does not answer costs a few probes, and does not hold up the mail for others", async (t) => {
   const healthy = await startSmtpPeer({ address: "127.0.0.2" });
   const dead = await startMute();
   t.after(async () => {
@@ -49,7 +49,7 @@ test("a destination that does not answer costs a few probes, and the mail for ot
     timeouts: { greeting: "1s" },
     delivery: { concurrency: 20 },
   });
-  // The dead one's mail stands first in the queue.
+  // The mail for the dead destination stands first in the queue.
   for (const domain of ["dead.example", "healthy.example"]) {
     for (let i = 0; i < messages; i++) await flow.accept({ to: [`user${i}@${domain}`] });
   }
@@ -61,10 +61,10 @@ test("a destination that does not answer costs a few probes, and the mail for ot
   );
   const deferrals = () => flow.events.filter(({ event }) => event === "delivery.deferred");
   await waitFor("all mail for the dead one is deferred", () => deferrals().length === messages);
-  // Before the first one is over nobody knows: each of the two workers opens with a few.
+  // Until the first attempt has failed each of the two workers opens a few connections.
   assert.ok(dead.connections <= 10, `${dead.connections} probes`);
   const remembered = deferrals().filter((line) => line.remembered === true);
-  assert.equal(remembered.length, messages - dead.connections, "the others rely on what these found out");
+  assert.equal(remembered.length, messages - dead.connections, "the others rely on the cached failure");
   for (const line of deferrals()) {
     assert.equal(line.status, "4.4.2");
     assert.match(
@@ -94,7 +94,7 @@ test("when the destination answers again, the next probe delivers, and all mail 
   await waitFor("all mail arrives", () => back.received.length === 30);
 });
 
-test("a message does not expire on hearsay: its last attempt is a real one", async (t) => {
+test("a message does not expire on a cached failure: its last attempt is a real one", async (t) => {
   const free = await startSmtpPeer({ address: "127.0.0.5" });
   const { port } = free;
   await free.stop();
@@ -108,9 +108,9 @@ test("a message does not expire on hearsay: its last attempt is a real one", asy
   const deferrals = () => flow.events.filter(({ event }) => event === "delivery.deferred");
   await waitFor("the first finds out", () => deferrals().length === 1);
   await flow.accept({ to: ["second@dead.example"] });
-  await waitFor("the second hears of it", () => deferrals().length === 2);
+  await waitFor("the second relies on it", () => deferrals().length === 2);
   assert.equal(deferrals()[1]?.remembered, true);
-  // Nobody told the gateway that it is there.
+  // The gateway does not know that it is there.
   const back = await startSmtpPeer({ address: "127.0.0.5", port });
   t.after(() => back.stop());
   await waitFor("both arrive with their last attempts", () => back.received.length === 2);

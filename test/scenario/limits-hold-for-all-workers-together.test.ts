@@ -54,44 +54,44 @@ test("two workers together open no more connections than the destination bears",
   });
 });
 
-test("a worker that has more than its part makes room as soon as another wants some", async (t) => {
+test("a worker with more than its share of the connections makes room as soon as another wants some", async (t) => {
   const { workers: all } = await workers(t, 2);
   const [a, b] = all as [ClusterLimiter, ClusterLimiter];
   const slots: Slot[] = [];
   for (let i = 0; i < 3; i++) slots.push(slotOf(await a.takeSlot(request)));
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.ok(!a.exceedsShare(request.destination), "alone it may have all");
-  await waitFor("it hears of the other's wish", async () => {
+  await waitFor("it hears of the other's request", async () => {
     assert.equal((await b.takeSlot(request)).kind, "full");
     return a.exceedsShare(request.destination);
   });
   slots.pop()?.release();
-  assert.ok(!a.exceedsShare(request.destination), "two of three are its part");
+  assert.ok(!a.exceedsShare(request.destination), "two of three are its share");
   await waitFor("the other gets it", async () => (await b.takeSlot(request)).kind === "slot");
 });
 
-test("nobody gets more than a fair part while others have or want some, and what is above it goes back", async (t) => {
+test("no worker gets more than a fair share while others have or want some, and gives back what it has above it", async (t) => {
   const { workers: all } = await workers(t, 2);
   const [a, b] = all as [ClusterLimiter, ClusterLimiter];
   const four = { ...request, connections: 4 };
   const slots: Slot[] = [];
   for (let i = 0; i < 4; i++) slots.push(slotOf(await a.takeSlot(four)));
   a.reportAnswer(four.destination, four.reachabilityKey, 10);
-  await waitFor("it hears of the other's wish", async () => {
+  await waitFor("it hears of the other's request", async () => {
     assert.equal((await b.takeSlot(four)).kind, "full");
     return a.exceedsShare(four.destination);
   });
   slots.pop()?.release();
-  assert.equal((await a.takeSlot(four)).kind, "full", "what was released is for the other");
+  assert.equal((await a.takeSlot(four)).kind, "full", "what was released is for the other worker");
   await waitFor("the other gets it", async () => (await b.takeSlot(four)).kind === "slot");
   slots.pop()?.release();
   slots.pop()?.release();
   await waitFor("Redis knows", async () => (await b.takeSlot(four)).kind === "slot");
-  assert.equal((await b.takeSlot(four)).kind, "full", "two of four are its part, though one is free");
+  assert.equal((await b.takeSlot(four)).kind, "full", "two of four are its share, though one is free");
   slotOf(await a.takeSlot(four));
 });
 
-test("mail that may have a part only gets none when that is in use, and makes nobody give anything back", async (t) => {
+test("slow mail gets no connection beyond its share, and makes no worker give one back for it", async (t) => {
   const { workers: all } = await workers(t, 2);
   const [a, b] = all as [ClusterLimiter, ClusterLimiter];
   const four = { ...request, connections: 4 };
@@ -102,25 +102,25 @@ test("mail that may have a part only gets none when that is in use, and makes no
   slots.push(slotOf(await a.takeSlot(four)));
   assert.equal((await a.takeSlot(slow)).kind, "full");
   assert.ok(!a.exceedsShare(four.destination), "all four are its own to have");
-  // Two workers: each has two of four as its part, though slow mail asks with a part of three.
-  await waitFor("it hears of the other's wish", async () => {
+  // Two workers: each may have two of four, though slow mail asks with a share of three.
+  await waitFor("it hears of the other's request", async () => {
     assert.equal((await b.takeSlot(slow)).kind, "full");
     return a.exceedsShare(four.destination);
   });
   for (let i = 0; i < 2; i++) slots.pop()?.release();
-  assert.equal((await a.takeSlot(slow)).kind, "full", "it has its part");
+  assert.equal((await a.takeSlot(slow)).kind, "full", "it has its share");
   assert.ok(!a.exceedsShare(four.destination));
   await waitFor("the other gets one", async () => (await b.takeSlot(slow)).kind === "slot");
   await waitFor("and one more, for fresh mail only", async () => (await b.takeSlot(four)).kind === "slot");
   assert.equal((await b.takeSlot(slow)).kind, "full");
 });
 
-test("a worker that died keeps nothing; one that lives keeps what it has for as long as it needs it", async (t) => {
+test("a worker that died keeps no connection; one that lives keeps its connections for as long as it needs them", async (t) => {
   const leaseMs = 600;
   const { redis, workers: all } = await workers(t, 1, { leaseMs });
   const [living] = all as [ClusterLimiter];
   slotOf(await living.takeSlot(request));
-  // Its field stays in Redis as that of a process that was killed does: nobody renews it.
+  // Its field stays in Redis as that of a process that was killed does: it is not renewed.
   await redis.command(`HSET {postern}:slots:example.org killed "2 ${Date.now() + leaseMs} 0 0"`);
   const newcomer = createClusterLimiter({ redis: { url: redis.url }, log, leaseMs });
   t.after(() => newcomer.close());
@@ -152,7 +152,7 @@ test("a rate is one for all workers, and costs no question for each message", as
   assert.ok((await calls(redis)) - before <= 5, "500 messages, a handful of questions");
 });
 
-test("what was reserved and not used goes back", async (t) => {
+test("messages of a rate that a worker has reserved and not sent are given back", async (t) => {
   const { workers: all } = await workers(t, 2);
   const [a, b] = all as [ClusterLimiter, ClusterLimiter];
   const rate = { count: 8, periodMs: 1_200 };
@@ -162,7 +162,7 @@ test("what was reserved and not used goes back", async (t) => {
   for (let i = 0; i < 7; i++) assert.equal(await b.admitMessage("x", rate), 0);
 });
 
-test("one worker finds out that a destination is dead, the others need not; the first answer is news to all", async (t) => {
+test("one worker finds out that a destination is dead, and the others rely on it, until the first answer", async (t) => {
   const { workers: all } = await workers(t, 3, { deadDestinations: { firstMs: 400, maxMs: 800 } });
   const [a, b, c] = all as [ClusterLimiter, ClusterLimiter, ClusterLimiter];
   const first = slotOf(await a.takeSlot(request));
@@ -193,7 +193,7 @@ test("one worker finds out that a destination is dead, the others need not; the 
   });
 });
 
-test("an operator's retry is a real attempt, whatever is remembered", async (t) => {
+test("an operator's retry is a real attempt, even to a destination that is remembered as dead", async (t) => {
   const { redis, workers: all } = await workers(t, 1, {
     deadDestinations: { firstMs: 60_000, maxMs: 60_000 },
   });
@@ -210,7 +210,7 @@ test("an operator's retry is a real attempt, whatever is remembered", async (t) 
   assert.equal((await a.takeSlot(request)).kind, "slot");
 });
 
-test("while Redis is away each worker keeps the limits for itself, and nothing waits for Redis", async (t) => {
+test("while Redis is away each worker keeps the limits for itself, and no mail waits for Redis", async (t) => {
   const { redis, workers: all } = await workers(t, 2, {
     deadDestinations: { firstMs: 60_000, maxMs: 60_000 },
   });
@@ -235,7 +235,7 @@ test("while Redis is away each worker keeps the limits for itself, and nothing w
   assert.equal((await b.takeSlot(request)).kind, "full");
 });
 
-test("those who are sent away come back one after another, whichever worker sent them", async (t) => {
+test("jobs of a full destination come back one after another, whichever worker they had come to", async (t) => {
   const { workers: all } = await workers(t, 2);
   const request = { eachMs: 50, earliestMs: 500, horizonMs: 10_000 };
   const startMs = Date.now();
@@ -244,7 +244,7 @@ test("those who are sent away come back one after another, whichever worker sent
   );
   const sorted = [...retrySlots].sort((x, y) => x - y);
   assert.ok((sorted[0] ?? 0) >= startMs + 500);
-  assert.ok((sorted[39] ?? 0) >= startMs + 500 + 39 * 50, "forty turns of 50 ms");
+  assert.ok((sorted[39] ?? 0) >= startMs + 500 + 39 * 50, "forty slots of 50 ms");
 });
 
 test("what an earlier version left in Redis is still understood", async (t) => {

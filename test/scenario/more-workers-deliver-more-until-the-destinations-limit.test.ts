@@ -9,7 +9,7 @@ const limit = 8;
 /** Of six attempts at once for fresh mail, one destination has half. */
 const eachWorker = 3;
 
-test("each worker more has as many messages under way again, until the destination has all that it may have", async (t) => {
+test("each worker that is added delivers as many messages at once, until the destination's limit is reached", async (t) => {
   const held: (() => void)[] = [];
   let isHeld = true;
   let most = 0;
@@ -32,7 +32,7 @@ test("each worker more has as many messages under way again, until the destinati
     await flow.startDelivery();
     await waitFor(`${underWay} under way`, () => held.length === underWay);
   }
-  // One that could have none at all waits for its part.
+  // A worker that finds no connection left waits for its share.
   await flow.startDelivery();
   isHeld = false;
   for (const go of held) go();

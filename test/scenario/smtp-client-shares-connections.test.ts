@@ -61,7 +61,7 @@ test("messages for the same next hop share a connection, one after another", asy
   });
 });
 
-test("what differs in credentials or HELO name does not share one", async () => {
+test("messages with other credentials or another HELO name do not share a connection", async () => {
   await withPeer({ users: { a: "1", b: "2" } }, {}, async (peer, transport) => {
     await outcomes(transport, relay(peer, { auth: { user: "a", password: "1" } }));
     await outcomes(transport, relay(peer, { auth: { user: "b", password: "2" } }));
@@ -87,7 +87,7 @@ test("mail that has waited leaves a quarter of a destination's connections to fr
     const nextHop = via(peer);
     const sendSlow = () => attempt(transport, nextHop, testMessage(), undefined, slowClass);
     const slow = Array.from({ length: 8 }, sendSlow);
-    await waitFor("slow mail to have its part", () => held.length === 3);
+    await waitFor("slow mail to have its share", () => held.length === 3);
     // At once, though five wait for what they may not have; and on one connection, which they do not get in between.
     const fresh = testMessage({ reversePath: "fresh@a.test" });
     for (let sent = 0; sent < 3; sent++) {
@@ -107,7 +107,7 @@ test("mail that has waited leaves a quarter of a destination's connections to fr
 
 test("slow mail that may have one more connection goes on with an idle one", async () => {
   const held: (() => void)[] = [];
-  // Their own connections carry no other message.
+  // Connections of slow mail carry no other message.
   const spoilt: Answer = { do: "raw", octets: "250 2.0.0 taken\r\n550 5.7.1 go away\r\n" };
   const script = {
     message: ({ from }: { from: string }) =>
@@ -119,7 +119,7 @@ test("slow mail that may have one more connection goes on with an idle one", asy
     const slow = Array.from({ length: 4 }, () =>
       attempt(transport, via(peer), testMessage(), undefined, slowClass),
     );
-    await waitFor("slow mail to have its part", () => held.length === 3);
+    await waitFor("slow mail to have its share", () => held.length === 3);
     await outcomes(transport, via(peer), testMessage({ reversePath: "fresh@a.test" }));
     held.shift()?.();
     await waitFor("the fourth", () => held.length === 3);
@@ -176,7 +176,7 @@ test("a connection carries messages_per_connection messages, then QUIT", async (
   });
 });
 
-test("a connection on which more was said than was asked carries no other message", async () => {
+test("a connection whose server said more than it was asked carries no other message", async () => {
   // The second reply would answer the next sender's MAIL, and every one after it the command before.
   const extra = { do: "raw", octets: "250 2.0.0 taken\r\n550 5.7.1 go away\r\n" } as const;
   const beginning = { do: "raw", octets: "250 2.0.0 taken\r\n550" } as const;
@@ -195,7 +195,7 @@ test("a connection on which more was said than was asked carries no other messag
   }
 });
 
-test("no more than `connections` are open at once, and the rest waits its turn", async () => {
+test("no more than `connections` are open at once, and the other messages wait", async () => {
   let most = 0;
   const script = {
     message: () => {
@@ -228,7 +228,7 @@ test("no more than `connections` are open at once, and the rest waits its turn",
   );
 });
 
-test("a destination that is full for long sends its jobs away, each with a time of its own", async () => {
+test("jobs of a destination that is full for long come back later, each at a time of its own", async () => {
   let release: (() => void) | undefined;
   const held = new Promise<void>((resolve) => {
     release = resolve;
@@ -251,7 +251,7 @@ test("a destination that is full for long sends its jobs away, each with a time 
     const times = results.map((result) => (result.kind === "full" ? result.retryAtMs : 0));
     assert.ok(
       times.every((time) => time > Date.now()),
-      "all were sent away",
+      "no attempt was made",
     );
     assert.equal(new Set(times).size, 4, "not all to the same time");
     assert.equal(peer.connections, 1);
@@ -260,7 +260,7 @@ test("a destination that is full for long sends its jobs away, each with a time 
   });
 });
 
-test("a full destination does not keep another from its mail", async () => {
+test("a full destination does not hold up the mail for another", async () => {
   let release: (() => void) | undefined;
   const held = new Promise<void>((resolve) => {
     release = resolve;
@@ -279,7 +279,7 @@ test("a full destination does not keep another from its mail", async () => {
   await other.stop();
 });
 
-test("a rate that is used up sends the message away until it may go", async () => {
+test("a message over the rate comes back when it may go", async () => {
   await withPeer({}, limits({ rate: "2/1h" }), async (peer, transport) => {
     await outcomes(transport, via(peer));
     await outcomes(transport, via(peer));
@@ -400,7 +400,7 @@ test("after a shared connection's 4xx the message goes on to the next host", asy
   await second.stop();
 });
 
-test("while a destination has not answered anybody, its messages come back ever later, spread; none stands in line", async () => {
+test("while a destination has not answered at all, its messages come back ever later, each at a time of its own", async () => {
   let clockMs = 1_000_000;
   const priorityClass = { name: "fresh", jobs: 2, isSlow: false };
   const script = { connect: () => new Promise<undefined>(() => {}) };
@@ -408,7 +408,7 @@ test("while a destination has not answered anybody, its messages come back ever 
   await withPeer({ script }, settings, async (peer, transport) => {
     const stop = new AbortController();
     const send = () => attempt(transport, via(peer), testMessage(), stop.signal, priorityClass);
-    // Half of a lane is all that one destination gets: this one is it.
+    // One destination gets half of a class's jobs: this one is it.
     const probe = send();
     await waitFor("the probe", () => peer.connections === 1);
     const comesBackAfter = async () => {
@@ -427,7 +427,7 @@ test("while a destination has not answered anybody, its messages come back ever 
   });
 });
 
-test("a process that has no connection of a destination, because others have all, waits for its part", async () => {
+test("a process without a connection to a destination, because others have all, waits for its share", async () => {
   const limiter = createLocalLimiter();
   const settings = { ...limits({ connections: 1 }), options: { limiter } };
   await withPeer({}, settings, async (peer, transport) => {
@@ -440,17 +440,17 @@ test("a process that has no connection of a destination, because others have all
   });
 });
 
-test("who waits while others are asking for connections in vain goes on waiting, and gets what comes free", async () => {
+test("a message that waits while others ask for connections in vain goes on waiting, and gets one that comes free", async () => {
   const local = createLocalLimiter();
   const answers = Promise.withResolvers<void>();
   let asked = 0;
   const limiter: Limiter = {
     ...local,
     // As over a network: the answer is what is true when it is given.
-    takeSlot: async (wish) => {
+    takeSlot: async (request) => {
       asked++;
       await answers.promise;
-      const taken = local.takeSlot(wish);
+      const taken = local.takeSlot(request);
       return taken.kind === "full" ? { ...taken, busyMs: 2000 } : taken;
     },
   };
@@ -460,7 +460,7 @@ test("who waits while others are asking for connections in vain goes on waiting,
     const destination = peer.address;
     const others = local.takeSlot({ destination, connections: 1 });
     assert.equal(others.kind, "slot");
-    // Five ask, as long as nobody has answered; five wait, which is all of the lane that a slow destination may have.
+    // Five ask, as long as the destination has not answered; five wait, which is all that it may have of the class.
     const results = Promise.all(
       Array.from({ length: 10 }, () =>
         attempt(transport, via(peer), testMessage(), undefined, priorityClass),

@@ -26,7 +26,7 @@ export function connectionRequest(
 }
 
 /** @param isInStep  whether the server has said no more than it was asked */
-export function openSession(isInStep = true): Session & { speak(): void } {
+export function openSession(isInStep = true): Session & { saySomething(): void } {
   const connection: { isInStep: boolean; onUnexpected: (() => void) | undefined } = {
     isInStep,
     onUnexpected: undefined,
@@ -35,9 +35,9 @@ export function openSession(isInStep = true): Session & { speak(): void } {
     connection,
     transactions: 1,
     openedAtMs: 0,
-    speak() {
+    saySomething() {
       connection.isInStep = false;
       connection.onUnexpected?.();
     },
-  } as unknown as Session & { speak(): void };
+  } as unknown as Session & { saySomething(): void };
 }

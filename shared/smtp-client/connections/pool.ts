@@ -104,7 +104,7 @@ export class Pool {
     this.#forgetUnused(state);
   }
 
-  /** Says QUIT without keeping anybody waiting; close() waits for it. */
+  /** Says QUIT in the background; close() waits for it. */
   quit(connection: SmtpConnection): Promise<void> {
     const quitting = connection
       .quit(this.#options.quitTimeoutMs)
@@ -134,7 +134,7 @@ export class Pool {
     await Promise.all(this.#quitting);
   }
 
-  /** Hands an open session to the next waiter, or keeps it for a while where nobody waits. */
+  /** Hands an open session to the next waiter, or keeps it for a while where no message waits. */
   #passOn(
     state: DestinationState,
     { key, slot, priorityClass }: LeasedConnection,

@@ -4,7 +4,7 @@ import { AnswerHistory, DestinationLease } from "../../../shared/limits/destinat
 
 const leaseMs = 15_000;
 
-/** A lease of so many connections, of a limit of four that two processes share; told to Redis at time 0. */
+/** A lease of so many connections, of a limit of four that two processes share, renewed at time 0. */
 function leaseOf(connections: number) {
   const lease = new DestinationLease(0);
   lease.learn(4, 2);
@@ -34,7 +34,7 @@ test("what is above a fair share is for the other processes", () => {
   assert.ok(lease.hasSpare, "alone it may have all four");
 });
 
-test("Redis is told at once of what was released, and not while a request is under way", () => {
+test("a connection that was released is given back at once, but not while a request is under way", () => {
   const { lease, slots } = leaseOf(1);
   assert.ok(!lease.isDue(1, leaseMs));
   slots[0]?.release();
@@ -66,7 +66,7 @@ test("one connection is renewed in time; several once a second, and all that the
   }
 });
 
-test("how long a message takes is told as soon as it is known", () => {
+test("how long a message takes is reported as soon as it is known", () => {
   const { lease } = leaseOf(1);
   lease.answers.answered(100, 12.5);
   assert.ok(lease.isDue(101, leaseMs));

@@ -62,7 +62,7 @@ test("a destination that does not answer is probed once in an interval, which gr
     assert.equal(
       limiter.takeSlot(request("a")).kind,
       "dead",
-      "one asks, the others wait for what it finds out",
+      "one attempt is the probe, the others wait for its result",
     );
     nowMs += 10;
     limiter.reportNoAnswer("a", "mx a", refused, nowMs - 5);

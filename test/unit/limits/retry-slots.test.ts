@@ -4,12 +4,12 @@ import { LocalRetrySlots, nextRetrySlot } from "../../../shared/limits/retry-slo
 
 const request = { eachMs: 100, earliestMs: 500, horizonMs: 1000 };
 
-test("each in the line gets a time of its own, and nobody comes back at once", () => {
+test("each job gets a time of its own, and none comes back at once", () => {
   assert.deepEqual(nextRetrySlot(-9999, request, 0), { delayMs: 600, promisedMs: 600 });
   assert.deepEqual(nextRetrySlot(600, request, 0), { delayMs: 700, promisedMs: 700 });
 });
 
-test("beyond the horizon nothing is promised, and who comes back then comes spread", () => {
+test("beyond the horizon no slot is promised, and jobs that come back then come spread", () => {
   assert.deepEqual(nextRetrySlot(1000, request, 0), { delayMs: 1000, promisedMs: 1000 });
   assert.deepEqual(nextRetrySlot(1000, request, 0.5), { delayMs: 1250, promisedMs: 1000 });
 });

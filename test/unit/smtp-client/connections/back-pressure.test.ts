@@ -17,7 +17,7 @@ test("a message waits where a connection is likely to come free within a second"
   assert.equal(isWorthWaiting({ ...load, waiting: 200 }, noRoom), false);
 });
 
-test("a slow destination, one that nobody knows, and one that others hold do not fill the priority class", () => {
+test("a slow destination, one that is not known yet, and one whose connections others have do not fill the priority class", () => {
   for (const change of [
     { busyMs: 1001, connections: 40, ours: 40 },
     { busyMs: undefined },
@@ -32,12 +32,12 @@ test("a slow destination, one that nobody knows, and one that others hold do not
   );
 });
 
-test("where nobody has a connection and nobody is known to, there is nothing to wait for", () => {
+test("where no process is known to have a connection, a message does not wait", () => {
   assert.equal(isWorthWaiting({ ...load, busyMs: undefined, ours: 0 }, room), false);
   assert.equal(isWorthWaiting({ ...load, ours: 0 }, room), false);
 });
 
-test("those who go come back as the destination can take them, and not further ahead than it is known back", () => {
+test("jobs come back as the destination can take them, and no farther ahead than it has been known", () => {
   const slot = { kind: "slot", eachMs: 5, earliestMs: 500 };
   assert.deepEqual(retryTime(load, 0), { ...slot, horizonMs: 1000 });
   assert.deepEqual(retryTime(load, 9000), { ...slot, horizonMs: 10_000 });
@@ -48,7 +48,7 @@ test("those who go come back as the destination can take them, and not further a
   });
 });
 
-test("of a destination that has not answered anybody they come back ever later, spread", () => {
+test("jobs of a destination that has not answered at all come back ever later, spread", () => {
   const unknown = { ...load, busyMs: undefined };
   assert.deepEqual(retryTime(unknown, 0), { kind: "spread", earliestMs: 500, latestMs: 1500 });
   assert.deepEqual(retryTime(unknown, 10_000), { kind: "spread", earliestMs: 500, latestMs: 51_500 });

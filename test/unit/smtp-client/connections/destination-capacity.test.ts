@@ -77,7 +77,7 @@ test("a slot counts as in use until its connection is closed", async () => {
 
 test("a message waits where connections of ours, or of others, come free soon enough", async () => {
   const { capacity } = capacityOf({ kind: "full", busyMs: 100 });
-  assert.ok(!capacity.isWorthWaiting(fresh, 0, () => 0), "nobody is known to have one");
+  assert.ok(!capacity.isWorthWaiting(fresh, 0, () => 0), "no process is known to have one");
   await capacity.takeSlot(connectionRequest(fresh));
   assert.ok(
     capacity.isWorthWaiting(fresh, 39, () => 0),
@@ -97,7 +97,7 @@ test("a message waits where connections of ours, or of others, come free soon en
 
 test("jobs of a full destination come back in turn, as fast as its messages went", async () => {
   const { capacity, retryInMs, pass } = capacityOf();
-  assert.equal(await retryInMs(), 1000, "it has not answered anybody: anywhere in the first second");
+  assert.equal(await retryInMs(), 1000, "it has not answered at all: anywhere in the first second");
   pass(10_000);
   assert.equal(await retryInMs(), 26_000);
   capacity.reportAnswer();

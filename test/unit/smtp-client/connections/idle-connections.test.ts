@@ -42,10 +42,10 @@ test("a server that says something unasked loses its idle connection at once, an
   const [first, second] = [idleConnection("k"), idleConnection("k")];
   idle.add(first, 0);
   idle.add(second, 0);
-  first.session.speak();
+  first.session.saySomething();
   assert.deepEqual(closed, [first]);
   assert.equal(idle.take("k"), second);
-  second.session.speak();
+  second.session.saySomething();
   assert.deepEqual(closed, [first]);
 });
 

@@ -106,7 +106,7 @@ test("a waiter that is served gets its connection, and waits no longer", async (
   assert.ok(!queue.serve(waiter, leased), "it has left");
 });
 
-test("a message waits for a second, or until it is aborted; then it is told that the destination is full", async (t) => {
+test("a message waits for a second, or until it is aborted; then the destination counts as full", async (t) => {
   const stop = new AbortController();
   const { queue, answers } = queueOf(t, [
     connectionRequest(fresh),
@@ -144,7 +144,7 @@ test("while messages wait, connections that other processes have freed are looke
   const waiter = waiting.queue.first(() => true);
   if (waiter !== undefined) waiting.queue.serve(waiter, leased);
   t.mock.timers.tick(1000);
-  assert.equal(waiting.polls, 2, "nobody waits");
+  assert.equal(waiting.polls, 2, "no message waits");
 });
 
 test("when the pool closes, every waiter has its answer, and no timer is left", async (t) => {
