@@ -96,9 +96,9 @@ export class Attempt {
   }
 
   async #deliverOver(leased: LeasedConnection): Promise<void> {
-    const { signal, begun } = this.#request;
+    const { signal } = this.#request;
     const { pool, now } = this.#deps;
-    begun?.();
+    this.#request.begun?.();
     const begunMs = now();
     this.#leased = leased;
     const stop = () => this.stop();
