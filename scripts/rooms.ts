@@ -232,6 +232,7 @@ export const rooms: Record<string, Room> = {
     purpose:
       "The service that clients connect to: listeners, sessions, inline delivery and the outgoing proxy.",
     imports: [
+      "services/ingress/auth",
       "services/ingress/connections",
       "services/ingress/inline",
       "services/ingress/listener",
@@ -247,6 +248,17 @@ export const rooms: Record<string, Room> = {
       "shared/runtime",
       "shared/smtp-client/session",
       "shared/spool",
+    ],
+  },
+  "services/ingress/auth": {
+    purpose: "Logins of clients: how credentials are checked, and how failures are limited.",
+    imports: [
+      "services/ingress/connections",
+      "shared/config",
+      "shared/limits",
+      "shared/mail",
+      "shared/runtime",
+      "shared/users",
     ],
   },
   "services/ingress/connections": {
@@ -279,6 +291,7 @@ export const rooms: Record<string, Room> = {
   "services/ingress/session": {
     purpose: "Queued sessions: the SMTP dialogue with the client.",
     imports: [
+      "services/ingress/auth",
       "services/ingress/connections",
       "services/ingress/inline",
       "services/ingress/message",
@@ -290,6 +303,7 @@ export const rooms: Record<string, Room> = {
       "shared/runtime",
       "shared/smtp",
       "shared/spool",
+      "shared/users",
     ],
   },
   "services/ingress/inline": {

@@ -9,6 +9,7 @@ import type net from "node:net";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Limiter } from "../../shared/limits/limiter.ts";
 import { createLocalLimiter } from "../../shared/limits/local-limiter.ts";
+import type { LoginFailures } from "../../shared/limits/login-failures.ts";
 import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting, type Routing } from "../../shared/routing/classify.ts";
@@ -19,6 +20,8 @@ import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { whyNoOriginalDestination } from "../../shared/runtime/socket.ts";
 import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
+import { createAuthentication } from "./auth/authentication.ts";
+import type { Authenticator } from "./auth/authenticator.ts";
 import { type Admission, createClientLimits } from "./connections/client-limits.ts";
 import { type ConnectToServer, connectToServer } from "./connections/connect-to-server.ts";
 import { ConnectionMetrics } from "./connections/connection-metrics.ts";
@@ -39,6 +42,8 @@ export interface IngressOptions {
   inline?: InlineDeps;
   /** Counts clients (`limits.clients`); absent: those of this process alone. */
   limiter?: Limiter;
+  /** Where failed logins are counted; absent: in this process alone. */
+  loginFailures?: LoginFailures;
 }
 
 export interface RunningIngress extends RunningService {
@@ -55,7 +60,15 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   warnOfUnavailableOptions(config, log);
   const routing = compileRouting(config);
   const metrics = new ConnectionMetrics(options.metrics);
-  const { handlers, close } = createHandlers(options, routing, metrics);
+  const { loginFailures } = options;
+  const authentication = createAuthentication({
+    config,
+    log,
+    ...(loginFailures === undefined ? {} : { failures: loginFailures }),
+  });
+  // Reports errors in the user file before the first client logs in.
+  await authentication?.rereadFiles();
+  const { handlers, close } = createHandlers(options, routing, metrics, authentication?.authenticator);
   const ownAddresses = createOwnAddresses(config.own_addresses);
   const nextSessionId = sessionIds();
   const listeners = config.listeners.map(
@@ -81,6 +94,7 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
         reasons: deaf.map(({ name }) => `listener ${name} does not listen`),
       };
     },
+    rereadFiles: () => authentication?.rereadFiles(),
     async close(graceMs) {
       await closeListeners();
       await close(graceMs);
@@ -93,6 +107,7 @@ function createHandlers(
   { config, log, spool, publisher, inline, limiter = createLocalLimiter(), ...options }: IngressOptions,
   routing: Routing,
   metrics: ConnectionMetrics,
+  authenticator: Authenticator | undefined,
 ): { handlers: Handlers; close(graceMs: number): Promise<void> } {
   const processMetrics = options.metrics === undefined ? {} : { metrics: options.metrics };
   const limits = createClientLimits({ limits: config.limits.clients, limiter, log, ...processMetrics });
@@ -110,6 +125,7 @@ function createHandlers(
     ...mailLimit,
     ...processMetrics,
     ...(inline === undefined ? {} : { inline }),
+    ...(authenticator === undefined ? {} : { authenticator }),
   });
   const count = (socket: net.Socket, connection: ClientConnection, admission: Admission): void =>
     limits === undefined ? admission.admit() : limits.countConnection(socket, connection, admission);

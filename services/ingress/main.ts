@@ -1,5 +1,6 @@
 /** The ingress service as a process of its own. It owns the queue's producer and publisher, the limiter and inline delivery's deps. */
 import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
+import { createClusterLoginFailures } from "../../shared/limits/cluster-login-failures.ts";
 import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts";
 import { formatHostPort } from "../../shared/net/endpoint.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
@@ -21,6 +22,7 @@ export function main(options: RunOptions): Promise<void> {
         usesInline(config) || (connections ?? rate) !== undefined
           ? createClusterLimiter({ redis, log, deadDestinations: deadDestinationPolicy(config) })
           : undefined;
+      const loginFailures = config.auth && createClusterLoginFailures({ redis, log });
       const inline =
         limiter !== undefined && usesInline(config)
           ? createInlineDeps({ config, redis, holdsFile, log, producer, limiter })
@@ -33,6 +35,7 @@ export function main(options: RunOptions): Promise<void> {
         publisher,
         ...(limiter === undefined ? {} : { limiter }),
         ...(inline === undefined ? {} : { inline }),
+        ...(loginFailures === undefined ? {} : { loginFailures }),
       });
       return {
         ...ingress,
@@ -43,6 +46,7 @@ export function main(options: RunOptions): Promise<void> {
           await ingress.close(graceMs);
           await inline?.close();
           await limiter?.close();
+          loginFailures?.close();
           await publisher.close(Math.min(graceMs, publishGraceMs));
           await producer.close();
         },

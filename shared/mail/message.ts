@@ -9,8 +9,10 @@ export interface Origin {
   connection: ClientConnection;
   /** The EHLO or HELO argument as the client gave it. */
   helo: string;
-  /** The `with` keyword of the Received field (RFC 3848, RFC 6531): SMTP, ESMTP, ESMTPS, UTF8SMTP, … */
+  /** The `with` keyword of the Received field (RFC 3848, RFC 6531): SMTP, ESMTP, ESMTPSA, UTF8SMTP, … */
   protocol: string;
+  /** Who had logged in. Absent: nobody. */
+  user?: string;
 }
 
 export interface MessageMeta {

@@ -24,11 +24,15 @@ export interface TlsSummary {
   cipher: string;
 }
 
-/** The registered `with` keyword: RFC 3848 for ESMTP and TLS, RFC 6531 §4.3 for SMTPUTF8. */
-export function protocolKeyword(session: { ehlo: boolean; tls: boolean; smtputf8: boolean }): string {
+/** The registered `with` keyword: RFC 3848 for ESMTP, TLS and AUTH, RFC 6531 §4.3 for SMTPUTF8. */
+export function protocolKeyword(session: {
+  ehlo: boolean;
+  tls: boolean;
+  auth: boolean;
+  smtputf8: boolean;
+}): string {
   if (!session.ehlo) return "SMTP";
-  if (session.smtputf8) return session.tls ? "UTF8SMTPS" : "UTF8SMTP";
-  return session.tls ? "ESMTPS" : "ESMTP";
+  return `${session.smtputf8 ? "UTF8SMTP" : "ESMTP"}${session.tls ? "S" : ""}${session.auth ? "A" : ""}`;
 }
 
 /** Folded, ending in CRLF. */

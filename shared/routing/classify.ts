@@ -67,6 +67,8 @@ export interface RecipientFacts {
   recipient: string;
   /** The client has authenticated. */
   authenticated?: boolean;
+  /** The client could have. */
+  mayAuthenticate?: boolean;
   /** The forward-path had a source route, which was removed. */
   sourceRoute?: boolean;
 }
@@ -114,6 +116,11 @@ const noPostmaster: DeniedRecipient = {
   nextHop: null,
   setting: "postmaster",
   reply: { code: 550, status: "5.1.1", text: "This gateway has no postmaster" },
+};
+
+const loginNeeded: DeniedRecipient = {
+  ...relayingDenied,
+  reply: { code: 550, status: "5.7.1", text: "Relaying denied: authenticate first" },
 };
 
 /** RFC 5321 §2.3.5: only `postmaster` may stand without a domain. */
@@ -191,11 +198,13 @@ export function compileRouting(config: Config): Routing {
       return { ...decision, ...handling, nextHop };
     },
 
-    classifyRecipient(connection, { reversePath, recipient, authenticated = false, sourceRoute = false }) {
+    classifyRecipient(connection, facts) {
+      const { reversePath, recipient, authenticated = false, sourceRoute = false } = facts;
       const mailbox = readMailbox(recipient, hostname);
       if (mailbox.domain === "") return domainMissing;
+      const denied = facts.mayAuthenticate === true ? loginNeeded : relayingDenied;
       const isStranger = !authenticated && !mayRelay(connection);
-      if (isStranger && (mailbox.hasSenderRouting || sourceRoute)) return relayingDenied;
+      if (isStranger && (mailbox.hasSenderRouting || sourceRoute)) return denied;
       if (isForPostmaster(mailbox, recipient)) {
         if (postmaster === undefined) return noPostmaster;
         // RFC 5321 §4.5.1: anybody may write to the postmaster.
@@ -203,7 +212,7 @@ export function compileRouting(config: Config): Routing {
         return { ...route(connection, reversePath, postmaster), address, isPostmaster: true };
       }
       const chosen = route(connection, reversePath, mailbox);
-      if (isStranger && chosen.row !== "to-protected") return relayingDenied;
+      if (isStranger && chosen.row !== "to-protected") return denied;
       return { ...chosen, address: mailbox.address };
     },
 

@@ -10,6 +10,8 @@ export type EventName =
   | "session.classified"
   | "session.refused"
   | "session.close"
+  | "auth.accepted"
+  | "auth.failed"
   | "proxy.transaction"
   | "message.accepted"
   | "message.refused"

@@ -30,6 +30,8 @@ export interface RunningService {
   /** Where people and programs can reach it, for the start-up lines: `submission smtp://127.0.0.1:2525`. */
   listening?: string[];
   health(): Health | Promise<Health>;
+  /** SIGHUP: reads again what the configuration names by file. Never rejects. */
+  rereadFiles?(): Promise<void> | undefined;
   /** Accepts nothing new, lets current transactions finish for up to `graceMs`, then ends them. */
   close(graceMs: number): Promise<void>;
 }
@@ -103,6 +105,7 @@ export async function runService(
     process.exit(0);
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));
+  process.on("SIGHUP", () => void service?.rereadFiles?.());
   // A supervisor that was killed cannot signal its services; they notice that the channel to it is closed.
   process.on("disconnect", () => void stop("the supervisor is gone"));
 

@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import tls from "node:tls";
 import { selfSignedCertificate } from "../support/certificate.ts";
 import { openData, startQueuedSessions } from "../support/queued-sessions.ts";
-import { SmtpClient } from "../support/smtp-client.ts";
+import { startTls } from "../support/start-tls.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 /** Sessions with a certificate for gw.example.net, and another for other.example.net by SNI. */
@@ -28,36 +26,12 @@ async function startTlsGateway(t: TestContext) {
   return gateway;
 }
 
-/** STARTTLS and the handshake. */
-async function upgrade(t: TestContext, client: SmtpClient, options: tls.ConnectionOptions = {}) {
-  assert.match(await client.command("STARTTLS"), /^220 2\.0\.0 /);
-  client.socket.removeAllListeners("data");
-  const socket = tls.connect({ socket: client.socket, rejectUnauthorized: false, ...options });
-  t.after(() => socket.destroy());
-  await new Promise<void>((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject));
-  return { socket, client: await clientOver(t, socket) };
-}
-
-/** A client whose octets go through the TLS session. */
-async function clientOver(t: TestContext, socket: tls.TLSSocket): Promise<SmtpClient> {
-  const bridge = net.createServer((plain) => {
-    plain.on("error", () => {});
-    socket.on("error", () => {});
-    plain.pipe(socket).pipe(plain);
-  });
-  await new Promise<void>((resolve) => bridge.listen(0, "127.0.0.1", resolve));
-  const client = await SmtpClient.connect((bridge.address() as net.AddressInfo).port);
-  bridge.close();
-  t.after(() => client.close());
-  return client;
-}
-
 test("mail comes over TLS, and Received says so", async (t) => {
   const gateway = await startTlsGateway(t);
   const plain = await gateway.connect();
   assert.match(await plain.command("EHLO client.example"), /\n250-STARTTLS\n/);
   await plain.command("MAIL FROM:<forgotten@example.org>");
-  const { client, socket } = await upgrade(t, plain);
+  const { client, socket } = await startTls(t, plain);
   assert.match(await client.command("MAIL FROM:<me@example.org>"), /^503 5\.5\.1 /, "EHLO is forgotten");
   assert.doesNotMatch(await client.command("EHLO client.example"), /STARTTLS/);
   assert.match(await client.command("STARTTLS"), /^503 5\.5\.1 /);
@@ -81,7 +55,7 @@ test("REQUIRETLS is offered under TLS, and stays with the message; it takes prec
   const plain = await gateway.connect();
   assert.doesNotMatch(await plain.command("EHLO client.example"), /REQUIRETLS/);
   assert.match(await plain.command("MAIL FROM:<me@example.org> REQUIRETLS"), /^555 5\.5\.4 /);
-  const { client } = await upgrade(t, plain);
+  const { client } = await startTls(t, plain);
   assert.match(await client.command("EHLO client.example"), /\n250-REQUIRETLS\n/);
   for (const parameter of [" REQUIRETLS", ""]) {
     assert.match(await client.command(`MAIL FROM:<me@example.org>${parameter}`), /^250 /);
@@ -104,7 +78,7 @@ test("the certificate is the one of the name that the client asks for", async (t
   for (const name of ["gw.example.net", "other.example.net"]) {
     const plain = await gateway.connect();
     await plain.command("EHLO client.example");
-    const { socket } = await upgrade(t, plain, { servername: name });
+    const { socket } = await startTls(t, plain, { servername: name });
     assert.equal(socket.getPeerCertificate().subject.CN, name);
     socket.destroy();
   }
@@ -115,11 +89,11 @@ test("nothing below TLS 1.2 is negotiated", async (t) => {
   const old = await gateway.connect();
   await old.command("EHLO client.example");
   await assert.rejects(
-    upgrade(t, old, { minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" }),
+    startTls(t, old, { minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" }),
   );
   const floor = await gateway.connect();
   await floor.command("EHLO client.example");
-  const { socket, client } = await upgrade(t, floor, { maxVersion: "TLSv1.2" });
+  const { socket, client } = await startTls(t, floor, { maxVersion: "TLSv1.2" });
   assert.match(await client.command("NOOP"), /^250 /);
   socket.destroy();
 });

@@ -2,6 +2,7 @@
 import net from "node:net";
 import type { z } from "zod";
 import type { InlineDeps } from "../../services/ingress/inline/inline.ts";
+import type { SessionsOptions } from "../../services/ingress/session/session-profile.ts";
 import { createSessions, type Sessions } from "../../services/ingress/session/sessions.ts";
 import type { configSchema } from "../../shared/config/schema.ts";
 import type { ClientConnection } from "../../shared/mail/client-connection.ts";
@@ -58,6 +59,8 @@ interface Given {
   /** The client's address as the session gets it. */
   client?: string;
   now?: () => number;
+  authenticator?: SessionsOptions["authenticator"];
+  pause?: SessionsOptions["pause"];
   storageDeadlineMs?: number;
   /** The facts of the connection; absent: the client connected to the gateway itself. */
   connection?: Partial<Pick<ClientConnection, "direction" | "destination">>;
@@ -128,6 +131,8 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
     routing: compileRouting(config),
     ...(inline === undefined ? {} : { inline }),
     ...(given.now === undefined ? {} : { now: given.now }),
+    ...(given.authenticator === undefined ? {} : { authenticator: given.authenticator }),
+    ...(given.pause === undefined ? {} : { pause: given.pause }),
     ...(given.storageDeadlineMs === undefined ? {} : { storageDeadlineMs: given.storageDeadlineMs }),
   });
 

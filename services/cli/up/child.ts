@@ -14,6 +14,8 @@ const maxDelayMs = 30_000;
 export interface Child {
   /** Resolves when the service first reports that it is up. */
   readonly up: Promise<ServiceUp>;
+  /** Sends SIGHUP to a service that is up: it reads again what the configuration names by file. */
+  rereadFiles(): void;
   /** Sends SIGTERM, and SIGKILL two seconds after the grace time. */
   stop(graceMs: number): Promise<void>;
 }
@@ -37,6 +39,8 @@ export function superviseChild(
   let delayMs = firstDelayMs;
   let restart: NodeJS.Timeout | undefined;
   let child: ChildProcess | undefined;
+  /** Before that the signal would end it. */
+  let isUp = false;
   const up = Promise.withResolvers<ServiceUp>();
 
   const start = (): void => {
@@ -52,11 +56,14 @@ export function superviseChild(
       if (stream && onLine) createInterface({ input: stream }).on("line", onLine);
     }
     started.on("message", (message) => {
-      if (isServiceUp(message)) up.resolve(message);
+      if (!isServiceUp(message)) return;
+      isUp = true;
+      up.resolve(message);
     });
     started.on("error", (error) => log.error({ err: error }, `${name} could not be started`));
     started.on("exit", (code, signal) => {
       child = undefined;
+      isUp = false;
       if (stopping) return;
       if (Date.now() - startedAtMs > healthyAfterMs) delayMs = firstDelayMs;
       log.error({ code, signal, waitMs: delayMs }, `${name} exited; restarting it`);
@@ -68,6 +75,9 @@ export function superviseChild(
 
   return {
     up: up.promise,
+    rereadFiles() {
+      if (isUp) child?.kill("SIGHUP");
+    },
     async stop(graceMs) {
       stopping = true;
       clearTimeout(restart);

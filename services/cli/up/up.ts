@@ -67,6 +67,9 @@ async function runEverything(options: UpOptions): Promise<number> {
   const stop = stopSignal(log);
   let redis: EmbeddedRedis | undefined;
   const children: Child[] = [];
+  process.on("SIGHUP", () => {
+    for (const child of children) child.rereadFiles();
+  });
   try {
     redis = config.redis === undefined ? await startEmbeddedRedis(join(data, "redis"), log) : undefined;
     for (const name of services) {

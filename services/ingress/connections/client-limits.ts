@@ -114,6 +114,6 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
 }
 
 /** A host has a whole /64 of IPv6 addresses to itself (RFC 7934): it is counted as one client. */
-function clientName({ client }: Pick<ClientConnection, "client">): string {
+export function clientName({ client }: Pick<ClientConnection, "client">): string {
   return client.address.includes(":") ? ipv6Network(client.address, 64) : client.address;
 }

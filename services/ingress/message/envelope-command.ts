@@ -36,6 +36,8 @@ const rcptPrefix = /RCPT[ \t]+TO:[ \t]*/iy;
 /** RFC 3461 §4.4 and §4.2. */
 const maxEnvid = 100;
 const maxOrcpt = 500;
+/** RFC 4954 §3: as much as AUTH= adds to the line. */
+const maxAuth = 500;
 
 /** What a session offers that MAIL may ask for. */
 export interface MailOffer {
@@ -43,6 +45,8 @@ export interface MailOffer {
   maxMessageBytes: number;
   /** RFC 8689 §2: the session runs under TLS. */
   requireTls: boolean;
+  /** RFC 4954 §5. */
+  auth: boolean;
 }
 
 export function parseMail(line: string, offer: MailOffer): MailCommand | RefusedCommand {
@@ -77,7 +81,7 @@ function mailParameter(
   command: MailCommand,
   name: string,
   value: string | undefined,
-  { maxMessageBytes, requireTls }: MailOffer,
+  { maxMessageBytes, requireTls, auth }: MailOffer,
 ): Reply | undefined {
   switch (name) {
     case "SIZE":
@@ -111,9 +115,17 @@ function mailParameter(
       command.envid = envid;
       return undefined;
     }
+    case "AUTH":
+      if (!auth) return replies.unknownParameter;
+      // Who has submitted it first is taken for nobody's word: as <> (RFC 4954 §5).
+      return value !== undefined && isXtextMailbox(value) ? undefined : replies.badParameter;
     default:
       return replies.unknownParameter;
   }
+}
+
+function isXtextMailbox(value: string): boolean {
+  return value === "<>" || (value !== "" && value.length <= maxAuth && decodeXtext(value) !== undefined);
 }
 
 function rcptParameter(

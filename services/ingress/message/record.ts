@@ -20,6 +20,8 @@ export interface ClientGreeting {
   helo: string;
   ehlo: boolean;
   tls: TlsSummary | undefined;
+  /** Who has logged in. */
+  user: string | undefined;
 }
 
 /** A client and the envelope that it gave. */
@@ -63,9 +65,14 @@ export interface AcceptedRecord {
   routes: RouteSummary[];
 }
 
-export function originOf({ connection, helo, ehlo, tls, envelope }: Sender): Origin {
-  const protocol = protocolKeyword({ ehlo, tls: tls !== undefined, smtputf8: envelope.smtputf8 === true });
-  return { connection, helo, protocol };
+export function originOf({ connection, helo, ehlo, tls, user, envelope }: Sender): Origin {
+  const protocol = protocolKeyword({
+    ehlo,
+    tls: tls !== undefined,
+    auth: user !== undefined,
+    smtputf8: envelope.smtputf8 === true,
+  });
+  return { connection, helo, protocol, ...(user === undefined ? {} : { user }) };
 }
 
 /** Pure. @param id  the queue id that the message gets */

@@ -27,10 +27,11 @@ const verbs = [
   "VRFY",
   "HELP",
   "STARTTLS",
+  "AUTH",
 ] as const;
 
 const names = new Map<string, CommandName>(verbs.map((verb) => [verb, verb]));
-for (const verb of ["AUTH", "BDAT", "EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML"])
+for (const verb of ["BDAT", "EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML"])
   names.set(verb, "not-implemented");
 for (const method of ["GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"]) names.set(method, "http");
 

@@ -71,7 +71,11 @@ export class EnvelopeReceiver {
     if (greeting.helo === "") return this.#budget.countError(replies.heloFirst);
     if (this.#transaction !== undefined) return this.#budget.countError(replies.mailAlready);
     const { dataLimits, mailLimit } = this.#profile;
-    const command = parseMail(line, { maxMessageBytes: dataLimits.maxMessageBytes, requireTls: secure });
+    const command = parseMail(line, {
+      maxMessageBytes: dataLimits.maxMessageBytes,
+      requireTls: secure,
+      auth: secure && this.#profile.authenticator !== undefined,
+    });
     if (command.kind === "refused") {
       this.#sessionLog.refused("MAIL", command.reply, { helo: greeting.helo, command: line });
       return this.#budget.countError(command.reply);
@@ -97,10 +101,16 @@ export class EnvelopeReceiver {
     const { recipient, sourceRoute } = command;
     const { address } = recipient;
     if (transaction.has(recipient)) return replies.rcptOk;
-    const { maxRecipients, routing } = this.#profile;
+    const { maxRecipients, routing, authenticator } = this.#profile;
     if (transaction.recipientCount >= maxRecipients)
       return this.#refuseRecipient(transaction, address, replies.tooManyRecipients);
-    const sender = { reversePath, recipient: address, sourceRoute };
+    const sender = {
+      reversePath,
+      recipient: address,
+      sourceRoute,
+      authenticated: this.#session.greeting.user !== undefined,
+      mayAuthenticate: authenticator !== undefined,
+    };
     const decision = routing.classifyRecipient(this.#session.connection, sender);
     if (decision.row === "denied") {
       const { code, status, text } = decision.reply;

@@ -8,10 +8,14 @@ const maxIdleCommands = 100;
 /** A client that is denied so many recipients, and has no message accepted, looks for an open relay or for addresses. */
 const maxDenied = 100;
 
+/** Whoever mistypes a password has a second and a third try; whoever guesses has to connect again. */
+const maxFailedLogins = 3;
+
 export class ErrorBudget {
   #errors = 0;
   #idleCommands = 0;
   #denied = 0;
+  #failedLogins = 0;
 
   /** Bad commands so far. */
   get errors(): number {
@@ -19,7 +23,7 @@ export class ErrorBudget {
   }
 
   get isSpent(): boolean {
-    return this.#errors >= maxErrors || this.#denied >= maxDenied;
+    return this.#errors >= maxErrors || this.#denied >= maxDenied || this.#failedLogins >= maxFailedLogins;
   }
 
   /** Counts a command that is wrong in itself, whichever address it names. @returns its reply */
@@ -37,6 +41,12 @@ export class ErrorBudget {
   /** Counts a recipient that routing or its own server denies. @returns its reply */
   countDenied(reply: Reply): Reply {
     this.#denied++;
+    return reply;
+  }
+
+  /** Counts a login with credentials that are wrong; mail does not make up for it. @returns its reply */
+  countFailedLogin(reply: Reply): Reply {
+    this.#failedLogins++;
     return reply;
   }
 

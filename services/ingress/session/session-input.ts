@@ -22,12 +22,16 @@ export interface InputConsumer {
   inputFailed(error: unknown): void;
   /** Bare LF ends a command line too (`bare_newline: normalise`). */
   readonly toleratesBareNewline: boolean;
+  /** The next line is a response of an AUTH exchange, and may be as long as these are. */
+  readonly expectsResponse: boolean;
 }
 
 const CR = 13;
 const LF = 10;
 /** RFC 5321 §4.5.3.1.4 says 512; RFC 3461, 6531 and others add to it. Twice what all of them together allow. */
 const maxLine = 2048;
+/** RFC 4954 §4: with its line end. */
+const maxResponse = 12_288;
 
 export class SessionInput extends SMTPStream {
   readonly #consumer: InputConsumer;
@@ -95,6 +99,11 @@ export class SessionInput extends SMTPStream {
     return this;
   }
 
+  /** With the line end. */
+  get #maxLine(): number {
+    return this.#consumer.expectsResponse ? maxResponse : maxLine;
+  }
+
   #receive(chunk: Buffer): void {
     try {
       this.#readAll(chunk);
@@ -129,7 +138,7 @@ export class SessionInput extends SMTPStream {
       return chunk.length;
     }
     this.#behind = chunk.length - lineEnd - 1;
-    if (this.#overlong || (this.#partial?.length ?? 0) + lineEnd - at > maxLine) {
+    if (this.#overlong || (this.#partial?.length ?? 0) + lineEnd + 1 - at > this.#maxLine) {
       this.#overlong = false;
       this.#partial = undefined;
       this.#consumer.receiveFault("too-long");
@@ -148,7 +157,7 @@ export class SessionInput extends SMTPStream {
     if (this.#overlong) return;
     const part = at === 0 ? chunk : chunk.subarray(at);
     this.#partial = this.#partial === undefined ? part : Buffer.concat([this.#partial, part]);
-    if (this.#partial.length > maxLine) {
+    if (this.#partial.length >= this.#maxLine) {
       this.#partial = undefined;
       this.#overlong = true;
     }

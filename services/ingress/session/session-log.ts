@@ -18,6 +18,8 @@ export class SessionLog {
   readonly #log: Logger;
   readonly #metrics: SessionMetrics;
   readonly #openedAtMs: number;
+  /** Who has logged in. */
+  #user: string | undefined;
   #accepted = 0;
   #refused = 0;
   #recipients = 0;
@@ -56,6 +58,7 @@ export class SessionLog {
       id,
       session: this.#connection.id,
       client: this.#connection.client.address,
+      ...this.#userField,
       helo,
       from: envelope.reversePath,
       to: addresses(envelope),
@@ -83,11 +86,44 @@ export class SessionLog {
       event: "message.refused" satisfies EventName,
       session: this.#connection.id,
       client: this.#connection.client.address,
+      ...this.#userField,
       stage,
       reply: describeReply(reply),
       ...rest,
-      ...(command === undefined ? {} : { command: command.slice(0, maxLoggedText) }),
+      ...(command === undefined ? {} : { command: redact(command).slice(0, maxLoggedText) }),
     });
+  }
+
+  loggedIn({ mechanism, user }: { mechanism: string; user: string }): void {
+    this.#user = user;
+    this.#metrics.login("accepted");
+    this.#log.info({
+      event: "auth.accepted" satisfies EventName,
+      session: this.#connection.id,
+      client: this.#connection.client.address,
+      user,
+      mechanism,
+    });
+  }
+
+  /** @param facts  without anything that the client may have meant as its password */
+  loginFailed(
+    facts: { mechanism: string; cause: string; user?: string; failures?: number; reason?: string },
+    reply: Reply,
+  ): void {
+    this.#metrics.login(facts.cause);
+    this.#log.info({
+      event: "auth.failed" satisfies EventName,
+      session: this.#connection.id,
+      client: this.#connection.client.address,
+      ...facts,
+      reply: describeReply(reply),
+    });
+  }
+
+  /** In every line from the login on. */
+  get #userField(): { user?: string } {
+    return this.#user === undefined ? {} : { user: this.#user };
   }
 
   closed(facts: {
@@ -103,6 +139,7 @@ export class SessionLog {
       event: "session.close" satisfies EventName,
       session: this.#connection.id,
       client: this.#connection.client.address,
+      ...this.#userField,
       ...rest,
       accepted: this.#accepted,
       refused: this.#refused,
@@ -111,6 +148,11 @@ export class SessionLog {
       ms: nowMs - this.#openedAtMs,
     });
   }
+}
+
+/** The AUTH parameter of MAIL names a mailbox; some client may put something else there. */
+function redact(command: string): string {
+  return command.replace(/\bAUTH=\S+/gi, "AUTH=...");
 }
 
 /** The first recipients of an envelope, as many as a log line should carry. */

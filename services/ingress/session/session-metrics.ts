@@ -9,6 +9,7 @@ export class SessionMetrics {
   readonly #octets: Tally | undefined;
   readonly #recipients: Tally | undefined;
   readonly #refused: LabelledCounter | undefined;
+  readonly #logins: LabelledCounter | undefined;
 
   /** @param metrics  of the process; absent: nothing is counted */
   constructor(metrics?: Metrics) {
@@ -28,6 +29,7 @@ export class SessionMetrics {
       "Senders, recipients and messages refused, by reply code and enhanced status.",
       ["reply"],
     );
+    this.#logins = metrics?.counter("logins_total", "Logins with AUTH, by result.", ["result"]);
     metrics?.gauge("sessions_active", "Queued sessions that are open.", () => this.active);
   }
 
@@ -44,6 +46,11 @@ export class SessionMetrics {
     this.#accepted?.add();
     this.#octets?.add(octets);
     this.#recipients?.add(recipients);
+  }
+
+  /** @param result  "accepted", or why not */
+  login(result: string): void {
+    this.#logins?.with(result).add();
   }
 
   /** @param reply  code and enhanced status: `550 5.7.1` */

@@ -8,11 +8,14 @@ import type { Logger } from "../../../shared/runtime/log.ts";
 import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import type { Spool } from "../../../shared/spool/spool.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
 import type { MailLimit } from "../connections/client-limits.ts";
 import { type Inline, type InlineDeps, InlineMetrics } from "../inline/inline.ts";
 import type { Acceptor } from "../message/accept.ts";
 import type { DataLimits } from "../message/data-receiver.ts";
 import { ehloReply, greeting, heloReply } from "../message/session-replies.ts";
+import { type Pause, pause } from "./auth-receiver.ts";
+import { mechanisms } from "./sasl.ts";
 import { SessionMetrics } from "./session-metrics.ts";
 
 export interface SessionsOptions {
@@ -27,6 +30,10 @@ export interface SessionsOptions {
   inline?: InlineDeps;
   /** Absent: a client may send as many messages as it likes. */
   mailLimit?: MailLimit;
+  /** Absent: AUTH is not offered. */
+  authenticator?: Authenticator;
+  /** Before the reply to a failed login; absent: by the clock. */
+  pause?: Pause;
   /** Epoch milliseconds. */
   now?: () => number;
   /** How long a client waits for the storage before it gets 451. */
@@ -40,6 +47,9 @@ export interface SessionProfile {
   server: SMTPServer;
   /** Whether there is a certificate to offer STARTTLS with. */
   offersTls: boolean;
+  /** Absent: AUTH is not offered. */
+  authenticator: Authenticator | undefined;
+  pause: Pause;
   routing: Routing;
   acceptor: Acceptor;
   metrics: SessionMetrics;
@@ -53,7 +63,7 @@ export interface SessionProfile {
   greeting: Reply;
   heloReply: Reply;
   ehloReply: Reply;
-  /** With REQUIRETLS in place of STARTTLS. */
+  /** With REQUIRETLS and AUTH in place of STARTTLS. */
   ehloReplyOverTls: Reply;
   clientTimeoutMs: number;
   sessionTimeoutMs: number;
@@ -84,14 +94,18 @@ export function makeProfiles(options: SessionsOptions): ReadonlyMap<string, Sess
 }
 
 function makeProfile(
-  { config, spool, publisher, log, routing, mailLimit, now = Date.now, storageDeadlineMs }: SessionsOptions,
+  options: SessionsOptions,
   listener: ListenerConfig,
   metrics: SessionMetrics,
   inline: Inline | undefined,
 ): SessionProfile {
+  const { config, spool, publisher, log, routing, mailLimit } = options;
+  const { now = Date.now, storageDeadlineMs } = options;
   const { hostname, limits, timeouts } = config;
   const tls = listener.tls ?? config.tls;
   const offersTls = tls !== undefined;
+  const authenticator = offersTls && listener.auth ? options.authenticator : undefined;
+  const overTls = authenticator === undefined ? [] : [`AUTH ${mechanisms.join(" ")}`];
   return {
     server: new SMTPServer({
       logger: false,
@@ -115,8 +129,10 @@ function makeProfile(
     greeting: greeting(hostname),
     heloReply: heloReply(hostname),
     ehloReply: ehloReply(hostname, limits.message, offersTls ? ["STARTTLS"] : []),
-    ehloReplyOverTls: ehloReply(hostname, limits.message, ["REQUIRETLS"]),
+    ehloReplyOverTls: ehloReply(hostname, limits.message, ["REQUIRETLS", ...overTls]),
     offersTls,
+    authenticator,
+    pause: options.pause ?? pause,
     clientTimeoutMs: timeouts.client,
     sessionTimeoutMs: timeouts.session,
     earlyTalkerMs: listener.early_talker,

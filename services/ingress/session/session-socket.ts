@@ -46,6 +46,7 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
   abstract receiveFault(fault: LineFault): void;
   abstract receiveData(chunk: Buffer): number;
   abstract inputFailed(error: unknown): void;
+  abstract readonly expectsResponse: boolean;
   /** From MAIL to the reply to the final dot. */
   protected abstract get inTransaction(): boolean;
   /** The client waits for us: it may be silent for longer than `timeouts.client`. */

@@ -7,6 +7,7 @@ import type { Reply } from "../../../shared/smtp/reply.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { ClientGreeting } from "../message/record.ts";
 import { replies } from "../message/session-replies.ts";
+import { AuthReceiver } from "./auth-receiver.ts";
 import { splitCommand } from "./command.ts";
 import { type Answer, EnvelopeReceiver } from "./envelope-receiver.ts";
 import { ErrorBudget } from "./error-budget.ts";
@@ -24,10 +25,11 @@ export class QueuedSession extends SessionSocket {
   readonly #profile: SessionProfile;
   readonly #sessionLog: SessionLog;
   readonly #budget = new ErrorBudget();
+  readonly #auth: AuthReceiver;
   readonly #envelopes: EnvelopeReceiver;
   readonly #messages: MessageReceiver;
   readonly #onClosed: () => void;
-  #greeting: ClientGreeting = { helo: "", ehlo: false, tls: undefined };
+  #greeting: ClientGreeting = { helo: "", ehlo: false, tls: undefined, user: undefined };
 
   constructor(
     socket: net.Socket,
@@ -40,6 +42,7 @@ export class QueuedSession extends SessionSocket {
     this.#profile = profile;
     this.#onClosed = onClosed;
     this.#sessionLog = new SessionLog(connection, profile.acceptor.log, profile.metrics, profile.now());
+    this.#auth = new AuthReceiver(this, profile, this.#sessionLog, this.#budget);
     this.#envelopes = new EnvelopeReceiver(this, profile, this.#sessionLog, this.#budget);
     this.#messages = new MessageReceiver(this, profile, this.#sessionLog);
   }
@@ -48,16 +51,24 @@ export class QueuedSession extends SessionSocket {
     return this.#greeting;
   }
 
+  get hasTransaction(): boolean {
+    return this.inTransaction;
+  }
+
+  get expectsResponse(): boolean {
+    return this.#auth.isOpen;
+  }
+
   protected override get inTransaction(): boolean {
     return this.#envelopes.transaction !== undefined;
   }
 
   protected override get isBusy(): boolean {
-    return this.#messages.isStoring || this.#envelopes.isAskingServer;
+    return this.#messages.isStoring || this.#envelopes.isAskingServer || this.#auth.isChecking;
   }
 
   override receiveLine(line: string): void {
-    const answer = this.#execute(line);
+    const answer = this.#auth.isOpen ? this.#auth.receiveResponse(line) : this.#execute(line);
     if (answer instanceof Promise) {
       this.#replyLater(answer);
       return;
@@ -67,7 +78,9 @@ export class QueuedSession extends SessionSocket {
   }
 
   override receiveFault(fault: LineFault): void {
-    this.reply(this.#budget.countError(fault === "too-long" ? replies.lineTooLong : replies.malformedLine));
+    if (this.#auth.isOpen) this.reply(this.#auth.receiveFault(fault));
+    else
+      this.reply(this.#budget.countError(fault === "too-long" ? replies.lineTooLong : replies.malformedLine));
     this.#afterCommand();
   }
 
@@ -83,6 +96,10 @@ export class QueuedSession extends SessionSocket {
     this.leave(replies.brokenOff);
   }
 
+  loggedIn(user: string): void {
+    this.#greeting = { ...this.#greeting, user };
+  }
+
   /** The reply to the final dot has been given. */
   transactionOver(accepted: boolean): void {
     this.#envelopes.closeTransaction();
@@ -93,10 +110,12 @@ export class QueuedSession extends SessionSocket {
   /** One side has said goodbye: an unfinished transaction is given up. */
   override close(): void {
     super.close();
+    this.#auth.abandon();
     this.#reset();
   }
 
   protected override closed(): void {
+    this.#auth.abandon();
     this.#reset();
     this.#sessionLog.closed({
       helo: this.#greeting.helo,
@@ -135,6 +154,8 @@ export class QueuedSession extends SessionSocket {
         return argument === "" ? this.quit(replies.bye) : this.#budget.countError(replies.noArguments);
       case "STARTTLS":
         return this.#startTls(argument);
+      case "AUTH":
+        return this.#auth.receiveAuth(argument);
       case "NOOP":
         return this.#budget.countIdleCommand(replies.ok);
       case "HELP":
@@ -159,7 +180,8 @@ export class QueuedSession extends SessionSocket {
       return this.#budget.countError(isEhlo ? replies.ehloSyntax : replies.heloSyntax);
     // RFC 5321 §4.1.4: it resets the session as RSET does.
     this.#reset();
-    this.#greeting = { helo: argument, ehlo: isEhlo, tls: this.#greeting.tls ?? this.#tlsSummary() };
+    const tls = this.#greeting.tls ?? this.#tlsSummary();
+    this.#greeting = { ...this.#greeting, helo: argument, ehlo: isEhlo, tls };
     const { heloReply, ehloReply, ehloReplyOverTls } = this.#profile;
     return this.#budget.countIdleCommand(!isEhlo ? heloReply : this.secure ? ehloReplyOverTls : ehloReply);
   }

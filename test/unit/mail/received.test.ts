@@ -51,13 +51,16 @@ test("address literals as HELO names stay", () => {
 });
 
 test("the protocol is one of the registered keywords", () => {
-  const keyword = (ehlo: boolean, tls: boolean, smtputf8: boolean) =>
-    protocolKeyword({ ehlo, tls, smtputf8 });
+  const keyword = (ehlo: boolean, tls: boolean, smtputf8: boolean, auth = false) =>
+    protocolKeyword({ ehlo, tls, auth, smtputf8 });
   assert.equal(keyword(false, false, false), "SMTP");
   assert.equal(keyword(true, false, false), "ESMTP");
   assert.equal(keyword(true, true, false), "ESMTPS");
   assert.equal(keyword(true, false, true), "UTF8SMTP");
   assert.equal(keyword(true, true, true), "UTF8SMTPS");
+  assert.equal(keyword(true, true, false, true), "ESMTPSA");
+  assert.equal(keyword(true, false, false, true), "ESMTPA");
+  assert.equal(keyword(true, true, true, true), "UTF8SMTPSA");
 });
 
 test("dates have the form of RFC 5322, in UTC, also after other dates", () => {

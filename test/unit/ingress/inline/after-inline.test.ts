@@ -135,6 +135,7 @@ const received: ReceivedMessage = {
   helo: "client.example",
   ehlo: true,
   tls: undefined,
+  user: undefined,
   envelope: three,
   routes: ["a.example", "b.example", "c.example"].map(routeTo),
   messageId: undefined,

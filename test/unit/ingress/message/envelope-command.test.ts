@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseMail, parseRcpt } from "../../../../services/ingress/message/envelope-command.ts";
 
-function mail(line: string, maxMessageBytes = 1000, requireTls = false) {
-  const command = parseMail(line, { maxMessageBytes, requireTls });
+function mail(line: string, maxMessageBytes = 1000, requireTls = false, auth = false) {
+  const command = parseMail(line, { maxMessageBytes, requireTls, auth });
   return command.kind === "refused" ? command.reply.wire.slice(0, 9) : command;
 }
 
@@ -129,4 +129,13 @@ test("SMTPUTF8 opens the address and its ORCPT to UTF-8", () => {
     recipient: { address: "\u00e9@b\u00fc.example", orcpt: "utf-8;\u00e9@b\u00fc.example" },
     sourceRoute: false,
   });
+});
+
+test("where AUTH is offered, MAIL's AUTH= is taken and means nothing: no client vouches for another (RFC 4954 §5)", () => {
+  const offered = (value: string) => mail(`MAIL FROM:<me@example.com>${value}`, 1000, true, true);
+  const sender = { kind: "mail", reversePath: "me@example.com" };
+  assert.deepEqual(offered(" AUTH=<>"), sender);
+  assert.deepEqual(offered(" AUTH=e+3Dmc2@example.com"), sender);
+  for (const value of [" AUTH", " AUTH=", " AUTH=+zz", ` AUTH=${"a".repeat(501)}`])
+    assert.equal(offered(value), "501 5.5.4", value);
 });
