@@ -47,15 +47,10 @@ export function createClusterLoginFailures(options: {
   /** Counts along, so that it knows the failures so far when Redis goes away. */
   const local = createLocalLoginFailures();
 
+  /** @returns the script's numbers; `undefined` while Redis is away */
   async function ask(script: Script, keys: string[], args: number[]): Promise<number[] | undefined> {
     await redis.starting;
-    if (!redis.isThere) return undefined;
-    try {
-      return (await redis.run(script, keys, args)) as number[];
-    } catch (error) {
-      redis.failed(error);
-      return undefined;
-    }
+    return redis.isAvailable ? redis.run(script, keys, args, (answer) => answer as number[]) : undefined;
   }
 
   return {
