@@ -80,6 +80,7 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   if (failure !== undefined) {
     await closeListeners();
     await close(0);
+    await authentication?.close();
     throw failure.reason;
   }
   const addresses = listeners.map(({ name, address }) => ({ listener: name, ...address }));
@@ -98,6 +99,7 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
     async close(graceMs) {
       await closeListeners();
       await close(graceMs);
+      await authentication?.close();
     },
   };
 }

@@ -13,6 +13,7 @@ import { Pool } from "./connections/pool.ts";
 import { createResolver, type Resolver } from "./dns/resolver.ts";
 import { HostsFile, nameServers } from "./dns/system.ts";
 import { type InlineSmtpClient, openInline } from "./inline.ts";
+import { type LoginClient, logIn } from "./log-in.ts";
 import { smtpPort } from "./next-hops/delivery-addresses.ts";
 import { destinationLimits, tlsLevels } from "./next-hops/destination.ts";
 import { createOwnEndpoints } from "./next-hops/own-endpoints.ts";
@@ -53,7 +54,7 @@ const policyTimeoutMs = 15_000;
 export function createSmtpClient(
   config: Config,
   options: SmtpClientOptions = {},
-): SmtpClient & InlineSmtpClient {
+): SmtpClient & InlineSmtpClient & LoginClient {
   const now = options.now ?? Date.now;
   const random = options.random ?? Math.random;
   const limiter =
@@ -102,6 +103,7 @@ export function createSmtpClient(
     now,
   };
   const running = new Set<Attempt>();
+  const closing = new AbortController();
 
   async function run(request: AttemptRequest): Promise<AttemptResult> {
     const attempt = new Attempt(request, deps);
@@ -117,9 +119,12 @@ export function createSmtpClient(
     attempt: run,
     openInline: (request) =>
       openInline(request, run, { stepMs: config.timeouts.inline, dotMs: config.timeouts.dot, now }),
+    logIn: (request) =>
+      logIn({ ...request, signal: AbortSignal.any([request.signal, closing.signal]) }, deps),
     async close(graceMs) {
       await pool.close(graceMs, () => {
         sts.close();
+        closing.abort();
         for (const attempt of running) attempt.stop();
       });
       sts.close();
