@@ -3,7 +3,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { PriorityClass } from "../../shared/limits/priority-class.ts";
 import type { DeliveryQueueName } from "../../shared/queue/contract/contract.ts";
 import { type Logger, writeLine } from "../../shared/runtime/log.ts";
-import type { SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
+import type { AttemptRequest, SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import { SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { type GroupResult, noFacts } from "./decide-group.ts";
 import { attemptLine } from "./delivery-log.ts";
@@ -19,11 +19,15 @@ export interface AttemptDeps {
   now(): number;
 }
 
-/** Never rejects. */
+/**
+ * Never rejects.
+ * @param delivered  called when recipients have their mail and the attempt goes on for others
+ */
 export async function attemptGroup(
   deps: AttemptDeps,
   loaded: LoadedJob,
   group: DeliveryGroup,
+  delivered: NonNullable<AttemptRequest["delivered"]>,
 ): Promise<GroupResult> {
   const { config, log, shares } = deps;
   const { task, meta, body } = loaded;
@@ -38,6 +42,7 @@ export async function attemptGroup(
       ...(shares === undefined ? {} : { priorityClass: priorityClassOf(task.queue, shares) }),
       isLast: deps.now() >= expiryMs(loaded, config.queue),
       begun: () => writeLine(log, attemptLine(loaded, group)),
+      delivered,
     });
     return result.kind === "tried" ? { ...result, isInterrupted: signal.aborted } : result;
   } catch (error) {

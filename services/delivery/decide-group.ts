@@ -3,7 +3,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import type { AttemptFacts, AttemptResult } from "../../shared/smtp-client/smtp-client.ts";
 import { decideNext, type NextStep, type RetryPolicy, type Untried } from "./decide-next.ts";
-import { damagedMessage, type Effects, effectsOfAttempt, noEffects } from "./effects.ts";
+import { damagedMessage, type Effects, effectsOfAttempt, effectsOfOutcomes, noEffects } from "./effects.ts";
 import { type DeliveryGroup, expiryMs, isNullSender, type LoadedJob, lastDiagnoses } from "./plan.ts";
 
 /** How an attempt ended. */
@@ -63,6 +63,35 @@ export function decideGroup(
   );
   const facts = isFull ? noFacts : result.facts;
   return { step, untried, effects: effectsOfAttempt(loaded, group, { tried, facts, isFull }, step, nowMs) };
+}
+
+/** In the middle of an attempt: these recipients have their mail, and the attempt goes on for others of the group. */
+export function decideDelivered(
+  loaded: LoadedJob,
+  group: DeliveryGroup,
+  outcomes: ReadonlyMap<number, Outcome>,
+  facts: AttemptFacts,
+  nowMs: number,
+): GroupDecision {
+  const step = { delivered: [...outcomes.keys()], failed: [], warn: [] };
+  return {
+    step,
+    untried: none,
+    effects: effectsOfOutcomes(loaded, group, { tried: outcomes, facts }, step, nowMs),
+  };
+}
+
+/** What is left of a group and its result when these recipients have been dealt with. */
+export function withoutRecipients(
+  group: DeliveryGroup,
+  result: GroupResult,
+  settled: ReadonlySet<number>,
+): { group: DeliveryGroup; result: GroupResult } {
+  if (settled.size === 0) return { group, result };
+  const rest = { ...group, recipients: group.recipients.filter((recipient) => !settled.has(recipient)) };
+  if (result.kind !== "tried") return { group: rest, result };
+  const outcomes = new Map([...result.outcomes].filter(([recipient]) => !settled.has(recipient)));
+  return { group: rest, result: { ...result, outcomes } };
 }
 
 /** Separates the recipients that were really tried from those that come back without a count. */

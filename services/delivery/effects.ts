@@ -38,21 +38,33 @@ export function effectsOfAttempt(
   step: NextStep,
   nowMs: number,
 ): Effects {
-  const { meta } = loaded;
-  const settled = effectsOfSettlements(loaded, settlementsOf(meta, step, nowMs));
-  const successReport = relayedReport(loaded, tried, nowMs);
+  const effects = effectsOfOutcomes(loaded, group, { tried, facts }, step, nowMs);
   const measurements: Measurement[] = isFull ? [{ kind: "full" }] : [];
   measurements.push(
     facts.remembered === true ? { kind: "remembered" } : { kind: "attempt", durationMs: facts.durationMs },
   );
+  return { ...effects, measurements: [...measurements, ...effects.measurements] };
+}
+
+/** Of the recipients alone: the attempt may still go on. */
+export function effectsOfOutcomes(
+  loaded: LoadedJob,
+  group: DeliveryGroup,
+  { tried, facts }: { tried: ReadonlyMap<number, Outcome>; facts: AttemptFacts },
+  step: NextStep,
+  nowMs: number,
+): Effects {
+  const { meta } = loaded;
+  const settled = effectsOfSettlements(loaded, settlementsOf(meta, step, nowMs));
+  const successReport = relayedReport(loaded, tried, nowMs);
   const delayMs = nowMs - meta.receivedAtMs;
-  for (const outcome of tried.values()) measurements.push({ kind: "outcome", outcome, delayMs });
+  const outcomes = [...tried.values()].map((outcome): Measurement => ({ kind: "outcome", outcome, delayMs }));
   const final = withExpiries(tried, step);
   return {
     ...settled,
     ...(successReport === undefined ? {} : { successReport }),
     logLines: [...outcomeLines(loaded, group, final, facts, nowMs, step.retry?.atMs), ...settled.logLines],
-    measurements: [...measurements, ...settled.measurements],
+    measurements: [...outcomes, ...settled.measurements],
   };
 }
 

@@ -12,7 +12,7 @@ import { summarizeRoute } from "../../shared/routing/route.ts";
 import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
 import { type Spool, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { type AttemptDeps, attemptGroup } from "./attempt-group.ts";
-import { decideGroup, type GroupDecision } from "./decide-group.ts";
+import { decideDelivered, decideGroup, type GroupDecision, withoutRecipients } from "./decide-group.ts";
 import { joinSteps, type NextStep, type Untried } from "./decide-next.ts";
 import { delayWarning, settledMessage, unpublishedEffects, unreadableMessage } from "./effects.ts";
 import { type DeliveryGroup, type LoadedJob, type Plan, planAttempts, type Router } from "./plan.ts";
@@ -103,7 +103,8 @@ async function deliverGroups(
   const untried = new Map(plan.untried);
   for (let start = 0; start < plan.groups.length; start += groupsAtOnce) {
     const groups = plan.groups.slice(start, start + groupsAtOnce);
-    for (const decision of await Promise.all(groups.map((group) => deliverGroup(deps, loaded, group)))) {
+    const decisions = await Promise.all(groups.map((group) => deliverGroup(deps, loaded, group)));
+    for (const decision of decisions.flat()) {
       if (decision.step !== undefined) steps.push(decision.step);
       for (const [recipient, reason] of decision.untried) untried.set(recipient, reason);
     }
@@ -111,16 +112,31 @@ async function deliverGroups(
   return { steps, untried };
 }
 
-/** What a server answered is published at once, not when the other groups have ended too. */
+/**
+ * What a server answered is published at once: deliveries after each transaction, everything else when the attempt has
+ * ended. Neither waits for the other groups.
+ */
 async function deliverGroup(
   deps: WorkerDeps,
   loaded: LoadedJob,
   group: DeliveryGroup,
-): Promise<GroupDecision> {
-  const result = await attemptGroup(deps, loaded, group);
-  const decision = decideGroup(loaded, group, result, deps.config, deps.now(), deps.jitter());
+): Promise<GroupDecision[]> {
+  const early: GroupDecision[] = [];
+  const publishing: Promise<void>[] = [];
+  const result = await attemptGroup(deps, loaded, group, (outcomes, facts) => {
+    const decision = decideDelivered(loaded, group, outcomes, facts, deps.now());
+    // What cannot be recorded now is published again with the rest.
+    const published = publish(deps, loaded.task, decision.effects).then(
+      () => void early.push(decision),
+      (error) => deps.log.warn({ err: error, id: loaded.meta.id }, "a delivery could not be recorded yet"),
+    );
+    publishing.push(published);
+  });
+  await Promise.all(publishing);
+  const rest = withoutRecipients(group, result, new Set(early.flatMap(({ step }) => step?.delivered ?? [])));
+  const decision = decideGroup(loaded, rest.group, rest.result, deps.config, deps.now(), deps.jitter());
   await publish(deps, loaded.task, decision.effects);
-  return decision;
+  return [...early, decision];
 }
 
 /** Whether no recipient of the message is left, those of its other jobs included. */

@@ -6,6 +6,8 @@ import type { AddressTry } from "./smtp-client.ts";
 
 export class AddressTries {
   readonly entries: AddressTry[] = [];
+  /** The session that was used last, and its entry. */
+  #used: { session: Session; entry: AddressTry } | undefined;
   #isAnswered = false;
   #noAnswer: Diagnosis | undefined;
 
@@ -38,7 +40,10 @@ export class AddressTries {
     if (entry !== undefined) entry.tlsFailure = reason;
   }
 
-  /** @param last  the last outcome in this session */
+  /**
+   * A session took a transaction; it may take more.
+   * @param last  the last outcome in this session
+   */
   addUse(
     session: Session,
     isReused: boolean,
@@ -46,17 +51,26 @@ export class AddressTries {
     times: { startedMs: number; nowMs: number },
   ) {
     this.#isAnswered = true;
-    const { tls, stsFailure, remote, policy } = session;
-    const found = {
+    const { tls, stsFailure } = session;
+    Object.assign(this.#entryOf(session, isReused), {
       result: resultOf(last),
       durationMs: times.nowMs - (isReused ? times.startedMs : session.openedAtMs),
       ...(tls === undefined ? {} : { tls }),
       ...(stsFailure === undefined ? {} : { stsFailure }),
-    };
-    // A session that was opened for this attempt has an entry already.
-    const entry = isReused ? undefined : this.entries.at(-1);
-    if (entry === undefined) this.entries.push({ ...remote, reused: isReused, policy, ...found });
-    else Object.assign(entry, found);
+    });
+  }
+
+  /** A session that was opened for this attempt has an entry already. */
+  #entryOf(session: Session, isReused: boolean): AddressTry {
+    if (this.#used?.session === session) return this.#used.entry;
+    let entry = isReused ? undefined : this.entries.at(-1);
+    if (entry === undefined) {
+      const { remote, policy } = session;
+      entry = { ...remote, reused: isReused, policy, result: "", durationMs: 0 };
+      this.entries.push(entry);
+    }
+    this.#used = { session, entry };
+    return entry;
   }
 }
 

@@ -13,7 +13,7 @@ import { stopped } from "./session/disconnect-reason.ts";
 import type { Session } from "./session/session.ts";
 import { SessionOpener, type SessionOpenerDeps } from "./session-opener.ts";
 import { isHidden, type SessionTerms, type SessionTermsDeps, sessionTerms } from "./session-terms.ts";
-import type { AttemptRequest, AttemptResult } from "./smtp-client.ts";
+import type { AttemptFacts, AttemptRequest, AttemptResult } from "./smtp-client.ts";
 import type { TransactionReport } from "./transaction/mail-transaction.ts";
 import { recipientGroups } from "./transaction/recipient-groups.ts";
 import { sendStored } from "./transaction/send-stored.ts";
@@ -176,12 +176,13 @@ export class Attempt {
           last = outcome;
           this.#outcomes.add(index, outcome);
         }
+        this.#tries.addUse(session, isReused, last, { startedMs, nowMs: now() });
+        this.#reportDelivered(report.outcomes);
         isReusable = report.isReusable;
         recipients = report.tooMany;
         this.#isConcluded = report.isConcluded === true;
       }
     }
-    this.#tries.addUse(session, isReused, last, { startedMs, nowMs: now() });
     return isReusable ? "reusable" : "ended";
   }
 
@@ -190,6 +191,13 @@ export class Attempt {
     if (drive !== undefined) return drive(session);
     const outgoing = outgoingMessage(message, recipients, body, isHidden(nextHop));
     return sendStored(session, outgoing, recipients, this.#deps.timeouts, this.#deps.now);
+  }
+
+  /** When nobody is left to ask, the result follows at once and is report enough. */
+  #reportDelivered(outcomes: ReadonlyMap<number, Outcome>): void {
+    if (this.#request.delivered === undefined || this.#outcomes.isComplete) return;
+    const delivered = new Map([...outcomes].filter(([, outcome]) => outcome.kind === "delivered"));
+    if (delivered.size > 0) this.#request.delivered(delivered, this.#facts());
   }
 
   /** The session ended before the transaction of these recipients. */
@@ -216,14 +224,17 @@ export class Attempt {
   }
 
   #result(more: { remembered?: true } = {}): AttemptResult {
-    const { now } = this.#deps;
-    const facts = {
-      destination: this.#nextHop.limitName,
+    const outcomes = this.#outcomes.conclude(() => stopped(this.#deps.now()));
+    return { kind: "tried", outcomes, facts: { ...this.#facts(), ...more } };
+  }
+
+  #facts(): AttemptFacts {
+    const { limitName: destination } = this.#nextHop;
+    return {
+      destination,
       tries: this.#tries.entries,
-      durationMs: now() - this.#startedMs,
-      ...more,
+      durationMs: this.#deps.now() - this.#startedMs,
     };
-    return { kind: "tried", outcomes: this.#outcomes.conclude(() => stopped(now())), facts };
   }
 }
 

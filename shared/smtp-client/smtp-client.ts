@@ -28,6 +28,12 @@ export interface AttemptRequest {
   /** Called when the attempt has a connection or may open one: neither a limit nor the dead-destination cache stops it. */
   begun?(): void;
   /**
+   * Called after a transaction when the attempt goes on for other recipients: these have their mail, and the next host
+   * may take minutes. The result names them again.
+   * @param facts  the attempt so far
+   */
+  delivered?(outcomes: ReadonlyMap<number, Outcome>, facts: AttemptFacts): void;
+  /**
    * Drives the mail transaction of an inline delivery, which has no whole message yet. Its report has one outcome, that
    * of recipient 0, which stands for the whole transaction.
    */

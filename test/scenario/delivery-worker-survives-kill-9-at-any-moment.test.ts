@@ -4,7 +4,7 @@ import { fork } from "node:child_process";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createMailFlow } from "../support/mail-flow.ts";
-import { startSmtpPeer } from "../support/smtp-peer.ts";
+import { hang, startSmtpPeer } from "../support/smtp-peer.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const program = fileURLToPath(new URL("../support/delivery-process.ts", import.meta.url));
@@ -94,4 +94,37 @@ test("the notification of a refusal that was recorded before a crash is sent aft
   await waitFor("the notification", () => home.received.length === 1);
   assert.equal(remote.connections, 0);
   await waitFor("it to be settled", async () => (await flow.kinds(meta.id)).join() === "bounced");
+});
+
+test("a worker that is killed while it asks the next host about the other recipients does not deliver twice", async (t) => {
+  const first = await startSmtpPeer({
+    script: { rcpt: (address) => (address.startsWith("later") ? "450 4.2.1 greylisted" : undefined) },
+  });
+  const second = await startSmtpPeer({
+    script: { connect: (connection) => (connection === 1 ? hang : undefined) },
+  });
+  t.after(() => Promise.all([first.stop(), second.stop()]));
+  const given = {
+    queue: { retry: ["300ms"], delay_warning: 0 as const },
+    protected: [
+      { domains: ["example.com"], servers: [first, second].map(({ port }) => `127.0.0.1:${port}`) },
+    ],
+  };
+  const flow = await createMailFlow(t, given);
+  const config = { ...given, redis: { url: flow.redis.url }, data: flow.config.data };
+  const { meta } = await flow.accept({ to: ["now@example.com", "later@example.com"] });
+  const worker = startProcess(t, config);
+  await waitFor("the second host to be asked", () => second.connections === 1);
+  await waitFor("the delivery to be settled", async () => (await flow.kinds(meta.id)).join() === "delivered");
+  await worker.kill();
+  startProcess(t, config);
+  await waitFor(
+    "the other recipient's delivery",
+    async () => (await flow.kinds(meta.id)).join() === "delivered,delivered",
+    30_000,
+  );
+  const arrived = [first, second].flatMap(({ received }) =>
+    received.flatMap(({ to }) => to.map(({ address }) => address)),
+  );
+  assert.deepEqual(arrived, ["now@example.com", "later@example.com"]);
 });

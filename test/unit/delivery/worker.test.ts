@@ -89,6 +89,48 @@ describe("one message, one attempt", () => {
   });
 });
 
+describe("a delivery is recorded while the attempt goes on for the other recipients", () => {
+  const facts = { destination: "example.com", tries: [], durationMs: 3 };
+  /** The second host is asked about carol after bob has his mail. */
+  const answers: Parameters<typeof runJob>[0]["answers"] = async (request) => {
+    request.delivered?.(new Map([[0, delivered()]]), facts);
+    await new Promise((resolve) => setImmediate(resolve));
+    const outcomes = new Map([
+      [0, delivered()],
+      [1, deferred()],
+    ]);
+    return { kind: "tried", outcomes, facts };
+  };
+
+  test("once: it is settled and logged before the attempt ends, and not again", async () => {
+    const recipients = [
+      { address: "bob@example.com", notify: ["SUCCESS" as const] },
+      ...two.recipients.slice(1),
+    ];
+    const ran = await runJob({ envelope: { recipients }, answers });
+    assert.deepEqual(
+      ran.settled.map((settlement) => settlement.recipients),
+      [[0]],
+    );
+    assert.deepEqual(
+      ran.bounces.map(({ job }) => job.kind),
+      ["relayed"],
+    );
+    assert.deepEqual(eventsOf(ran), ["delivery.attempt", "delivery.delivered", "delivery.deferred"]);
+    assert.deepEqual(ran.next?.kind === "later" && ran.next.history.last[0]?.recipients, [1]);
+  });
+
+  test("at the end of the attempt, where the spool could not take it earlier", async () => {
+    const ran = await runJob({ envelope: two, answers, failsAt: "settle" });
+    assert.deepEqual(
+      ran.settled.map((settlement) => settlement.recipients),
+      [[0]],
+    );
+    assert.equal(ran.next?.kind, "later");
+    assert.equal(eventsOf(ran).filter((event) => event === "delivery.delivered").length, 1);
+  });
+});
+
 describe("what is settled is never tried again", () => {
   test("recipients that an earlier run delivered are skipped, and its states are read fresh", async () => {
     const ran = await runJob({ envelope: two, states: [[0, { kind: "delivered" }]], mayHaveRun: true });
