@@ -424,6 +424,7 @@ export const rooms: Record<string, Room> = {
       "shared/routing",
       "shared/runtime",
       "shared/smtp-client/session",
+      "shared/users",
     ],
   },
   "services/cli/command-line": {

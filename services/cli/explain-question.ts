@@ -11,6 +11,7 @@ export interface Question {
   from: string | null;
   to: { address: string; sourceRoute: boolean }[];
   authenticated: boolean;
+  user: string | undefined;
 }
 
 export function readClient(text: string): string {

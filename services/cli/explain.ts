@@ -1,5 +1,6 @@
 /** `postern explain`: shows how the routing table handles a connection and its recipients, without sending mail. */
 import net from "node:net";
+import { whyNoAuth } from "../../shared/config/offers-auth.ts";
 import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
 import type { Direction } from "../../shared/mail/client-connection.ts";
 import { formatHostPort, type HostPort } from "../../shared/net/endpoint.ts";
@@ -9,10 +10,12 @@ import type { Row } from "../../shared/routing/route.ts";
 import { createOwnAddresses } from "../../shared/runtime/own-addresses.ts";
 import { whyNotHidden } from "../../shared/smtp-client/session/transparent-source.ts";
 import { unreachable } from "../../shared/unreachable.ts";
+import { normalizeUserName } from "../../shared/users/user-list.ts";
 import { type Context, defineCommand, UsageError } from "./command-line/args.ts";
 import { requireConfig } from "./command-line/common-options.ts";
 import { renderTable } from "./command-line/table.ts";
 import { type Question, readClient, readRecipient, readSender, readServer } from "./explain-question.ts";
+import { readUsers } from "./user/read-users.ts";
 
 /** The JSON that is printed for each recipient. */
 export interface Explanation {
@@ -30,6 +33,10 @@ export interface Explanation {
   /** `""` is the null sender; `null` when no sender was given. */
   from: string | null;
   to: string;
+  /** Who has logged in. */
+  user?: string;
+  /** Why this user cannot have logged in; the client counts as a stranger then. */
+  cannotLogIn?: string;
   /** The reply to RCPT, when it is refused. */
   reply?: string;
   /** Whether the message is delivered inline, while the client waits. */
@@ -46,7 +53,8 @@ type ShownNextHop = { kind: NextHop["kind"]; text: string } & Record<string, unk
 export const explain = defineCommand({
   name: "explain",
   summary: "Show what the routing table does with a connection and its recipients",
-  usage: "--client IP --server IP[:PORT] [--from ADDRESS] --to ADDRESS... [--listener NAME] [--json]",
+  usage:
+    "--client IP --server IP[:PORT] [--from ADDRESS] --to ADDRESS... [--user NAME] [--listener NAME] [--json]",
   options: {
     client: { type: "string", required: true, value: "IP", help: "the client's address" },
     server: {
@@ -68,7 +76,8 @@ export const explain = defineCommand({
       value: "NAME",
       help: "the listener that accepts it; default: the first for intercepted connections, else the first",
     },
-    authenticated: { type: "boolean", help: "the client has logged in" },
+    user: { type: "string", value: "NAME", help: "the user that the client has logged in as" },
+    authenticated: { type: "boolean", help: "the client has logged in, never mind how" },
     json: { type: "boolean", help: "print JSON: an object, or an array for several recipients" },
   },
   async run(context, values) {
@@ -78,6 +87,7 @@ export const explain = defineCommand({
       from: values.from === undefined ? null : readSender(values.from),
       to: values.to.map(readRecipient),
       authenticated: values.authenticated,
+      user: values.user,
     };
     const { config } = requireConfig(context);
     const listener = chooseListener(config, values.listener);
@@ -102,6 +112,9 @@ function explainAll(config: Config, listener: ListenerConfig, question: Question
     // As if this machine were the gateway.
     ownAddresses: createOwnAddresses(config.own_addresses).current(),
   });
+  const mayAuthenticate = whyNoAuth(config, listener) === undefined;
+  const cannotLogIn = question.user === undefined ? undefined : whyNoLogin(config, listener, question.user);
+  const authenticated = question.authenticated || (question.user !== undefined && cannotLogIn === undefined);
   return question.to.map(({ address, sourceRoute }) => {
     const facts = {
       direction: connection.direction,
@@ -110,12 +123,15 @@ function explainAll(config: Config, listener: ListenerConfig, question: Question
       server: formatHostPort({ host: question.server.address, port: question.server.port }),
       from: question.from,
       to: address,
+      ...(question.user === undefined ? {} : { user: question.user }),
+      ...(cannotLogIn === undefined ? {} : { cannotLogIn }),
     };
     if (connection.handler !== "queue") return { ...explainConnection(connection), ...facts };
     const decision = routing.classifyRecipient(connection, {
       reversePath: question.from ?? someSender,
       recipient: address,
-      authenticated: question.authenticated,
+      authenticated,
+      mayAuthenticate,
       sourceRoute,
     });
     const { row, setting } = decision;
@@ -134,6 +150,14 @@ function explainAll(config: Config, listener: ListenerConfig, question: Question
       inline,
     };
   });
+}
+
+function whyNoLogin(config: Config, listener: ListenerConfig, user: string): string | undefined {
+  const file = config.auth?.users?.file;
+  const obstacle = whyNoAuth(config, listener);
+  if (obstacle !== undefined || file === undefined) return obstacle;
+  const name = normalizeUserName(user);
+  return name !== undefined && readUsers(file).has(name) ? undefined : `${file} has no user ${user}`;
 }
 
 /** `hide` needs more than the configuration: the privileges of this process, and interception on this machine. */
@@ -204,6 +228,9 @@ function print({ stdout }: Context, listener: ListenerConfig, explanations: Expl
     stdout.write(
       `\nhide is not possible here, so that the server sees this machine's address: ${cannotHide}\n`,
     );
+  }
+  if (first.cannotLogIn !== undefined) {
+    stdout.write(`\n${first.user} cannot have logged in: ${first.cannotLogIn}\n`);
   }
   if (first.instead !== undefined) {
     const { row, handler, setting } = first.instead;

@@ -5,6 +5,8 @@ import path from "node:path";
 import { after, test } from "node:test";
 import { dispatch } from "../../services/cli/dispatch.ts";
 import { explain as command } from "../../services/cli/explain.ts";
+import { selfSignedCertificate } from "../support/certificate.ts";
+import { userLine } from "../support/users.ts";
 
 const directory = mkdtempSync(path.join(tmpdir(), "postern-cli-"));
 after(() => rmSync(directory, { recursive: true }));
@@ -247,3 +249,28 @@ for (const [words, message] of wrongUse) {
     });
   });
 }
+
+test("a user who has logged in may relay; one who cannot have is a stranger, and it says why", async () => {
+  const { cert, key } = selfSignedCertificate("gw.example.net");
+  writeFileSync(path.join(directory, "cert.pem"), cert);
+  writeFileSync(path.join(directory, "key.pem"), key);
+  writeFileSync(path.join(directory, "users.txt"), userLine("ann", "secret"));
+  const withAuth = path.join(directory, "auth.yaml");
+  writeFileSync(
+    withAuth,
+    `${readFileSync(file, "utf8")}tls: { cert: cert.pem, key: key.pem }\nauth: { users: { file: users.txt } }\n`,
+  );
+  const where = ["--listener", "submission", "--server", "192.0.2.1:587", "--to", "joe@else.example"];
+  const asked = async (configFile: string, ...words: string[]) =>
+    JSON.parse((await explainWith(configFile, "--json", ...stranger, ...where, ...words)).stdout);
+  const { row, user, cannotLogIn } = await asked(withAuth, "--user", "ann");
+  assert.deepEqual([row, user, cannotLogIn], ["relay", "ann", undefined]);
+  const nobody = await asked(withAuth, "--user", "bob");
+  assert.deepEqual([nobody.row, nobody.reply], ["denied", "550 5.7.1 Relaying denied: authenticate first"]);
+  assert.match(nobody.cannotLogIn, /users\.txt has no user bob$/);
+  const without = await asked(file, "--user", "ann");
+  assert.deepEqual([without.row, without.reply], ["denied", "550 5.7.1 Relaying denied"]);
+  assert.equal(without.cannotLogIn, "auth is not configured");
+  const { stdout } = await explainWith(withAuth, ...stranger, ...where, "--user", "bob");
+  assert.match(stdout, /\nbob cannot have logged in: .*users\.txt has no user bob\n/);
+});

@@ -58,6 +58,7 @@ export const messageDetail = z.object({
       session: z.string(),
       helo: z.string(),
       protocol: z.string(),
+      user: z.string().optional().describe("Who had logged in."),
     })
     .nullable()
     .describe("The session that it came by; null for messages of the gateway itself."),
@@ -153,6 +154,7 @@ function describeOrigin({ origin }: MessageMeta): MessageDetail["origin"] {
     session: id,
     helo: origin.helo,
     protocol: origin.protocol,
+    ...(origin.user === undefined ? {} : { user: origin.user }),
   };
 }
 

@@ -61,6 +61,7 @@ const detail = z.looseObject({
       listener: z.string(),
       helo: z.string(),
       protocol: z.string(),
+      user: z.string().optional(),
     })
     .nullable(),
   recipients: z.array(

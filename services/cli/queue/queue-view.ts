@@ -94,8 +94,9 @@ function field(name: string, value: string): string {
 
 function origin(from: Detail["origin"]): string {
   if (from === null) return "the gateway itself";
-  const { client, destination, direction, listener, helo, protocol } = from;
-  return `${formatEndpoint(client)} (${helo || "no HELO"}, ${protocol}), ${direction} to ${formatEndpoint(destination)} by listener ${listener}`;
+  const { client, destination, direction, listener, helo, protocol, user } = from;
+  const login = user === undefined ? "" : `, user ${user}`;
+  return `${formatEndpoint(client)} (${helo || "no HELO"}, ${protocol}${login}), ${direction} to ${formatEndpoint(destination)} by listener ${listener}`;
 }
 
 function envelopeParameters({ from: _, ...parameters }: Detail["envelope"]): string {

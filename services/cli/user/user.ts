@@ -1,15 +1,8 @@
 /** `postern user`: the users of `auth.users.file`. The services read the file again by themselves. */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import type { Config } from "../../../shared/config/schema.ts";
 import { formatPasswordHash, hashPassword } from "../../../shared/users/password-hash.ts";
-import {
-  checkNewName,
-  normalizePassword,
-  parseUserList,
-  type Users,
-  withoutUser,
-  withUser,
-} from "../../../shared/users/user-list.ts";
+import { checkNewName, normalizePassword, withoutUser, withUser } from "../../../shared/users/user-list.ts";
 import { changeUserFile, UserFileBusy } from "../../../shared/users/write-user-file.ts";
 import {
   type Command,
@@ -21,6 +14,7 @@ import {
 import { requireConfig } from "../command-line/common-options.ts";
 import { renderTable } from "../command-line/table.ts";
 import { readPassword } from "./read-password.ts";
+import { readUsers, usersIn } from "./read-users.ts";
 
 const add = defineCommand({
   name: "user add",
@@ -33,7 +27,7 @@ const add = defineCommand({
   async run(context, { replace }, [given = ""]) {
     const { config, file } = userFile(context);
     const name = newName(given);
-    const known = usersIn(file, readText(file)).has(name);
+    const known = readUsers(file).has(name);
     if (known && !replace) throw new CommandFailed(`${name} is there already; --replace sets a new password`);
     if (!known && replace) throw new CommandFailed(`${file} has no user ${name}`);
     const hash = await hashPassword(normalizePassword(await readPassword(context.stdin, context.stderr)));
@@ -70,7 +64,7 @@ const list = defineCommand({
   },
   async run(context, { json }) {
     const { file } = userFile(context);
-    const rows = [...usersIn(file, readText(file))].map(([name, hash]) => ({
+    const rows = [...readUsers(file)].map(([name, hash]) => ({
       name,
       hash: formatPasswordHash(hash).split("$").slice(0, 4).join("$"),
     }));
@@ -104,23 +98,6 @@ function newName(given: string): string {
   const checked = checkNewName(given);
   if (typeof checked === "string") throw new UsageError(`needs a user name: '${given}' ${checked}`);
   return checked.name;
-}
-
-/** "" where there is no file. */
-function readText(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
-    throw new CommandFailed(`${file} cannot be read: ${(error as Error).message}`);
-  }
-}
-
-function usersIn(file: string, text: string): Users {
-  const parsed = parseUserList(text);
-  if (parsed.kind === "users") return parsed.users;
-  const lines = parsed.faults.map(({ line, message }) => `${file}:${line}: ${message}`);
-  throw new UsageError("the user file has errors", lines);
 }
 
 /** A new file belongs to the owner of `data`: who runs the services, whoever runs this command. */

@@ -1,6 +1,7 @@
 /** What all sessions of one listener share, made once from the configuration. */
 import { readFileSync } from "node:fs";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
+import { whyNoAuth } from "../../../shared/config/offers-auth.ts";
 import type { Config, ListenerConfig } from "../../../shared/config/schema.ts";
 import type { Publisher } from "../../../shared/queue/contract/queue.ts";
 import type { Routing } from "../../../shared/routing/classify.ts";
@@ -104,7 +105,7 @@ function makeProfile(
   const { hostname, limits, timeouts } = config;
   const tls = listener.tls ?? config.tls;
   const offersTls = tls !== undefined;
-  const authenticator = offersTls && listener.auth ? options.authenticator : undefined;
+  const authenticator = whyNoAuth(config, listener) === undefined ? options.authenticator : undefined;
   const overTls = authenticator === undefined ? [] : [`AUTH ${mechanisms.join(" ")}`];
   return {
     server: new SMTPServer({
