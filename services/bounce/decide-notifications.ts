@@ -8,7 +8,7 @@ import type { SuccessReport } from "../../shared/queue/success-reports.ts";
 import type { RouteSummary } from "../../shared/routing/route.ts";
 import type { LogLine } from "../../shared/runtime/log.ts";
 import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
-import type { Body, Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import type { Body, Settlement } from "../../shared/spool/spool.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { inBatches } from "./delivery-status.ts";
 import type { DsnKind, DsnRecipient, RecipientReport } from "./dsn.ts";
@@ -18,7 +18,8 @@ type States = ReadonlyMap<number, RecipientState>;
 /** The message that a notification is about. */
 export interface Original {
   meta: MessageMeta;
-  body: Body;
+  /** Absent when it cannot be read: nothing of it is returned. */
+  body?: Body;
 }
 
 export interface PlannedNotification {
@@ -155,25 +156,46 @@ function unreturnableMessage(
   };
 }
 
-/** The record cannot be read: its failures can be reported to the operators only. */
+/**
+ * The envelope cannot be read: failures can be reported to the operators only, delays and successes to nobody. They
+ * count as reported, so that the job does not come back.
+ */
 export function unreadableMessage(
   job: BounceJob,
   states: States,
-  error: SpoolCorrupt,
+  error: unknown,
   nowMs: number,
 ): BounceDecision {
   const { id } = job;
-  const reason = `the spool's record is damaged: ${error.message}`;
+  const reason = `the spool's record is damaged: ${error instanceof Error ? error.message : error}`;
   const logLines: LogLine[] = [{ level: "error", fields: { event: "message.dead", id, err: error, reason } }];
-  if (job.kind !== "failed") return { ...nothing, logLines };
-  const settlements = deadSettlements(id, states, nowMs);
-  return {
-    ...nothing,
-    settlements,
-    deadJobs: [deadUnreadableBounce(job, reason, nowMs)],
-    deadRecipients: settlements.length,
-    logLines,
-  };
+  const recipients = pendingRecipients(job, states);
+  switch (job.kind) {
+    case "failed": {
+      const settlements = deadSettlements(id, states, nowMs);
+      const deadJobs = [deadUnreadableBounce(job, reason, nowMs)];
+      return { ...nothing, settlements, deadJobs, deadRecipients: settlements.length, logLines };
+    }
+    case "delayed": {
+      const settlements: Settlement[] = [{ id, recipients, state: { kind: "pending", warned: true } }];
+      return { ...nothing, settlements, logLines };
+    }
+    case "relayed":
+    case "delivered":
+      return { ...nothing, logLines };
+    default:
+      return unreachable(job);
+  }
+}
+
+/** Since when a report is pending, in epoch milliseconds; `nowMs` where nothing says so. */
+export function pendingSinceMs(job: BounceJob, states: States, nowMs: number): number {
+  const times = pendingRecipients(job, states).map((recipient) => {
+    const state = states.get(recipient);
+    if (state?.kind === "failed") return state.diagnosis.atMs;
+    return state?.kind === "pending" ? (state.delay?.diagnosis.atMs ?? nowMs) : nowMs;
+  });
+  return Math.min(nowMs, ...times);
 }
 
 type DeadSettlement = Settlement & { state: Extract<RecipientState, { kind: "dead" }> };

@@ -1,34 +1,66 @@
 /** The story of one bounce job: look up, decide, record, report. The spool and the queues that it uses are its caller's. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { BounceJob } from "../../shared/queue/contract/contract.ts";
 import type { BounceNext, BounceTask } from "../../shared/queue/contract/queue.ts";
 import { type Spool, SpoolCorrupt } from "../../shared/spool/spool.ts";
-import { decideNotifications, pendingRecipients, unreadableMessage } from "./decide-notifications.ts";
+import {
+  decideNotifications,
+  type Original,
+  pendingRecipients,
+  pendingSinceMs,
+  unreadableMessage,
+} from "./decide-notifications.ts";
 import { type PublishDeps, publish } from "./publish.ts";
 
 export interface NotifierDeps extends PublishDeps {
-  spool: Pick<Spool, "draft" | "read" | "settle" | "states">;
+  config: PublishDeps["config"] & Pick<Config, "queue">;
+  spool: Pick<Spool, "draft" | "read" | "readMeta" | "settle" | "states">;
 }
 
 const done: BounceNext = { kind: "done" };
 
 /** @returns the handler of one bounce job; it throws when the spool or Redis fails, and the job is then repeated */
 export function createNotifier(deps: NotifierDeps): (task: BounceTask) => Promise<BounceNext> {
-  const { log, spool } = deps;
-  return async ({ job }) => {
-    // Other processes settle the recipients: what they have recorded up to now must not be reported again.
-    const states = await spool.states(job.id, true);
-    if (pendingRecipients(job, states).length === 0) return done;
+  return async (task) => {
     try {
-      const original = await spool.read(job.id, job.locator);
-      if (original === undefined) {
-        log.warn({ id: job.id, kind: job.kind }, "nothing to notify about: the spool has no such message");
-        return done;
-      }
-      await publish(deps, decideNotifications(job, original, states, deps.summarizeRoute, deps.now()));
+      await notify(deps, task.job);
     } catch (error) {
-      // The body may turn out damaged only when the notification quotes it.
-      if (!(error instanceof SpoolCorrupt)) throw error;
-      await publish(deps, unreadableMessage(job, states, error, deps.now()));
+      await giveUpOrThrow(deps, task, error);
     }
     return done;
   };
+}
+
+async function notify(deps: NotifierDeps, job: BounceJob): Promise<void> {
+  // Other processes settle the recipients: what they have recorded up to now must not be reported again.
+  const states = await deps.spool.states(job.id, true);
+  if (pendingRecipients(job, states).length === 0) return;
+  const original = await lookUp(deps, job);
+  if (original === undefined) {
+    deps.log.warn({ id: job.id, kind: job.kind }, "nothing to notify about: the spool has no such message");
+    return;
+  }
+  await publish(deps, decideNotifications(job, original, states, deps.summarizeRoute, deps.now()));
+}
+
+/** @throws SpoolCorrupt, SpoolUnavailable when not even the envelope can be read */
+async function lookUp({ spool, log }: NotifierDeps, job: BounceJob): Promise<Original | undefined> {
+  try {
+    return await spool.read(job.id, job.locator);
+  } catch (error) {
+    const meta = await spool.readMeta(job.id, job.locator);
+    log.error({ err: error, id: job.id, kind: job.kind }, "the body of a message cannot be returned");
+    return meta && { meta };
+  }
+}
+
+/**
+ * Damage does not mend itself, and what cannot be reported until it has expired, as any mail does, goes to `dead`.
+ * @throws the error of a job that is to be repeated
+ */
+async function giveUpOrThrow(deps: NotifierDeps, { job, signal }: BounceTask, error: unknown): Promise<void> {
+  const states = await deps.spool.states(job.id, true);
+  const isExpired = deps.now() - pendingSinceMs(job, states, deps.now()) >= deps.config.queue.expire;
+  if (!(error instanceof SpoolCorrupt) && (!isExpired || signal.aborted)) throw error;
+  await publish(deps, unreadableMessage(job, states, error, deps.now()));
 }

@@ -2,20 +2,26 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { Envelope } from "../../shared/mail/envelope.ts";
 import { headerSection, readStart } from "../../shared/spool/header-section.ts";
+import { type Body, SpoolCorrupt, SpoolUnavailable } from "../../shared/spool/spool.ts";
 import type { Original } from "./decide-notifications.ts";
 import type { DsnKind, DsnOriginal } from "./dsn.ts";
 
+const nothing = Buffer.alloc(0);
+
+/** @param onUnreadable  hears that the body cannot be read; nothing of it is returned then */
 export async function describeOriginal(
   { meta, body }: Original,
   kind: DsnKind,
   config: Config["dsn"],
+  onUnreadable: (error: SpoolCorrupt | SpoolUnavailable) => void,
 ): Promise<DsnOriginal> {
   const { envelope, origin } = meta;
-  const attach = attachmentFor(kind, envelope, meta.size, config);
+  const wanted = attachmentFor(kind, envelope, meta.size, config);
   // The text part names the subject even where nothing is attached.
-  const maxBytes = attach === "full" ? config.max_attach : Math.max(config.max_attach, 16_384);
-  const start = await readStart(body, maxBytes);
-  const section = headerSection(start);
+  const maxBytes = wanted === "full" ? config.max_attach : Math.max(config.max_attach, 16_384);
+  const start = body && (await readableStart(body, maxBytes, onUnreadable));
+  const attach = start === undefined ? "none" : wanted;
+  const section = start === undefined ? nothing : headerSection(start);
   return {
     id: meta.id,
     receivedAtMs: meta.receivedAtMs,
@@ -23,9 +29,23 @@ export async function describeOriginal(
     ...(origin === null ? {} : { client: { helo: origin.helo, address: origin.connection.client.address } }),
     smtputf8: envelope.smtputf8 === true,
     header: attach === "none" ? section : cutToFields(section, Math.max(config.max_attach, 1)),
-    ...(attach === "full" ? { full: start } : {}),
+    ...(attach === "full" && start !== undefined ? { full: start } : {}),
     attach: attach !== "none",
   };
+}
+
+async function readableStart(
+  body: Body,
+  maxBytes: number,
+  onUnreadable: (error: SpoolCorrupt | SpoolUnavailable) => void,
+): Promise<Buffer | undefined> {
+  try {
+    return await readStart(body, maxBytes);
+  } catch (error) {
+    if (!(error instanceof SpoolCorrupt || error instanceof SpoolUnavailable)) throw error;
+    onUnreadable(error);
+    return undefined;
+  }
 }
 
 /**

@@ -58,7 +58,9 @@ async function sendNotification(deps: PublishDeps, notification: PlannedNotifica
     hostname: config.hostname,
     from: { name: config.dsn.name, address: config.dsn.from ?? `MAILER-DAEMON@${config.hostname}` },
     to: envelope.reversePath,
-    original: await describeOriginal(original, kind, config.dsn),
+    original: await describeOriginal(original, kind, config.dsn, (error) =>
+      log.error({ err: error, id, kind }, "the body of a message cannot be returned"),
+    ),
     recipients,
     // RFC 8689 §6: a report about a server's broken TLS must not get stuck on the same.
     ...(tlsOptional === true ? { tlsOptional } : {}),

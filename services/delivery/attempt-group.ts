@@ -48,7 +48,7 @@ export async function attemptGroup(
   } catch (error) {
     if (error instanceof SpoolCorrupt) {
       log.error({ err: error, id: meta.id, job: task.jobId }, "a message in the spool is damaged");
-      return { kind: "damaged", reason: error.message };
+      return { kind: "damaged", error };
     }
     // A defect of ours must neither lose the mail nor spin: it is a failed attempt, with its schedule and its expiry.
     log.error({ err: error, id: meta.id, job: task.jobId }, "an attempt failed by our own fault");

@@ -2,8 +2,16 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import type { AttemptFacts, AttemptResult } from "../../shared/smtp-client/smtp-client.ts";
+import type { SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { decideNext, type NextStep, type RetryPolicy, type Untried } from "./decide-next.ts";
-import { damagedMessage, type Effects, effectsOfAttempt, effectsOfOutcomes, noEffects } from "./effects.ts";
+import {
+  type Effects,
+  effectsOfAttempt,
+  effectsOfOutcomes,
+  noEffects,
+  undeliverable,
+  undeliverableMessage,
+} from "./effects.ts";
 import { type DeliveryGroup, expiryMs, isNullSender, type LoadedJob, lastDiagnoses } from "./plan.ts";
 
 /** How an attempt ended. */
@@ -12,7 +20,7 @@ export type GroupResult =
   | (Extract<AttemptResult, { kind: "tried" }> & { isInterrupted: boolean })
   | Extract<AttemptResult, { kind: "full" }>
   /** The spool's copy of the message turned out damaged. */
-  | { kind: "damaged"; reason: string };
+  | { kind: "damaged"; error: SpoolCorrupt };
 
 /** Of an attempt that did not come as far as a server. */
 export const noFacts: AttemptFacts = { destination: "", tries: [], durationMs: 0 };
@@ -39,9 +47,8 @@ export function decideGroup(
   jitter: number,
 ): GroupDecision {
   if (result.kind === "damaged") {
-    // An empty step: the recipients are settled, and nothing follows.
-    const step = { delivered: [], failed: [], warn: [] };
-    return { step, untried: none, effects: damagedMessage(loaded, group, result.reason, nowMs) };
+    const diagnosis = undeliverable(result.error, nowMs);
+    return { ...undeliverableMessage(loaded, group.recipients, diagnosis, nowMs), untried: none };
   }
   const { tried, untried } = sift(loaded, group, result, expiryMs(loaded, queue), nowMs);
   const isFull = result.kind === "full";

@@ -8,7 +8,7 @@ import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import { diagnosisFields, remoteField, tlsFields } from "../../shared/smtp-client/log-fields.ts";
 import type { AttemptFacts } from "../../shared/smtp-client/smtp-client.ts";
 import { unreachable } from "../../shared/unreachable.ts";
-import type { DeliveryGroup, LoadedJob } from "./plan.ts";
+import type { DeliveryGroup, LoadedEnvelope, LoadedJob } from "./plan.ts";
 
 export function attemptLine({ task, meta }: LoadedJob, { recipients, row, nextHop }: DeliveryGroup): LogLine {
   return info({
@@ -72,8 +72,29 @@ export function outcomeLines(
   });
 }
 
+/** One line for each recipient of a message with which nothing can be attempted. */
+export function undeliverableLines(
+  { task, meta }: LoadedEnvelope,
+  recipients: readonly number[],
+  diagnosis: Diagnosis,
+  nowMs: number,
+): LogLine[] {
+  return recipients.map((recipient) =>
+    info({
+      event: "delivery.rejected",
+      id: meta.id,
+      job: task.jobId,
+      from: meta.envelope.reversePath,
+      to: meta.envelope.recipients[recipient]?.address,
+      attempt: attemptNumber(task.job),
+      delayMs: nowMs - meta.receivedAtMs,
+      ...diagnosisFields(diagnosis),
+    }),
+  );
+}
+
 export function deadLine(
-  { task, meta }: LoadedJob,
+  { task, meta }: LoadedEnvelope,
   recipients: readonly number[],
   { status, reason }: Diagnosis,
 ): LogLine {
@@ -85,7 +106,7 @@ export function deadLine(
   };
 }
 
-export function unreadableLine({ id, from, to }: DeliveryJob, err: Error, reason: string): LogLine {
+export function unreadableLine({ id, from, to }: DeliveryJob, err: unknown, reason: string): LogLine {
   return { level: "error", fields: { event: "message.dead", err, id, from, to, reason } };
 }
 

@@ -10,11 +10,11 @@ import type { LogLine } from "../../shared/runtime/log.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import type { AttemptFacts } from "../../shared/smtp-client/smtp-client.ts";
 import type { RecipientState } from "../../shared/spool/recipient-state.ts";
-import type { Settlement, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import { type Settlement, SpoolCorrupt, SpoolUnavailable } from "../../shared/spool/spool.ts";
 import type { NextStep } from "./decide-next.ts";
-import { deadLine, outcomeLines, settledLine, unreadableLine } from "./delivery-log.ts";
+import { deadLine, outcomeLines, settledLine, undeliverableLines, unreadableLine } from "./delivery-log.ts";
 import type { Measurement } from "./delivery-metrics.ts";
-import { type DeliveryGroup, expiryMs, type LoadedJob } from "./plan.ts";
+import { type DeliveryGroup, expiryMs, type LoadedEnvelope, type LoadedJob } from "./plan.ts";
 
 export interface Effects {
   /** For the spool's status log. */
@@ -68,24 +68,59 @@ export function effectsOfOutcomes(
   };
 }
 
-/** The body turned out damaged during the attempt: no later one can do better. */
-export function damagedMessage(
-  loaded: LoadedJob,
-  group: DeliveryGroup,
-  damage: string,
+/**
+ * The recipients of a message that no attempt can bring to a server: its body is damaged, or could not be read until it
+ * expired. Their sender gets a notification like that of any other failure.
+ */
+export function undeliverableMessage(
+  loaded: LoadedEnvelope,
+  recipients: readonly number[],
+  diagnosis: Diagnosis,
   nowMs: number,
-): Effects {
-  const reason = `the spool's copy of the message is damaged: ${damage}`;
-  const diagnosis: Diagnosis = { status: "5.3.0", class: "local", reason, atMs: nowMs };
-  const state: RecipientState = { kind: "dead", diagnosis, atMs: nowMs };
-  return effectsOfSettlements(loaded, [{ id: loaded.meta.id, recipients: group.recipients, state }]);
+): { step: NextStep; effects: Effects } {
+  const failed = recipients.map((recipient) => ({ recipient, diagnosis }));
+  const step: NextStep = { delivered: [], failed, warn: [] };
+  const settled = effectsOfSettlements(loaded, settlementsOf(loaded.meta, step, nowMs));
+  const outcome: Outcome = { kind: "rejected", diagnosis };
+  const delayMs = nowMs - loaded.meta.receivedAtMs;
+  const counted = recipients.map((): Measurement => ({ kind: "outcome", outcome, delayMs }));
+  return {
+    step,
+    effects: {
+      ...settled,
+      logLines: [...undeliverableLines(loaded, recipients, diagnosis, nowMs), ...settled.logLines],
+      measurements: [...counted, ...settled.measurements],
+    },
+  };
 }
 
-/** The record cannot be read at all. The reconciler does not see it either: only the dead queue keeps a trace. */
-export function unreadableMessage(job: DeliveryJob, error: SpoolCorrupt, nowMs: number): Effects {
-  const reason = `the spool's record of the message is damaged: ${error.message}`;
+/** Why nothing can be attempted. The sender reads it: where and how the spool failed is in the log. */
+export function undeliverable(error: unknown, nowMs: number): Diagnosis {
+  const isUnreadable = error instanceof SpoolCorrupt || error instanceof SpoolUnavailable;
+  const reason = isUnreadable
+    ? "this mail system can no longer read its copy of the message"
+    : "this mail system failed each time it tried to deliver the message";
+  return { status: "5.3.0", class: "local", reason, atMs: nowMs };
+}
+
+/**
+ * The envelope cannot be read: nobody can be notified. The spool records the recipients as dead where the record says
+ * how many there are, so that the message is neither forgotten nor kept for ever.
+ * @param pending  recipients that are neither settled nor dead
+ */
+export function unreadableMessage(
+  job: DeliveryJob,
+  error: unknown,
+  pending: readonly number[],
+  nowMs: number,
+): Effects {
+  const detail = error instanceof Error ? error.message : String(error);
+  const reason = `the spool's record of the message is damaged: ${detail}`;
+  const diagnosis: Diagnosis = { ...undeliverable(error, nowMs), reason };
+  const state: RecipientState = { kind: "dead", diagnosis, atMs: nowMs };
   return {
     ...noEffects,
+    settlements: pending.length === 0 ? [] : [{ id: job.id, recipients: [...pending], state }],
     deadJob: deadUnreadable(job, reason, nowMs),
     logLines: [unreadableLine(job, error, reason)],
     measurements: [{ kind: "dead", recipients: job.to.length }],
@@ -94,7 +129,7 @@ export function unreadableMessage(job: DeliveryJob, error: SpoolCorrupt, nowMs: 
 
 /** An earlier run recorded these and may have ended before it enqueued them. Enqueuing them again is harmless. */
 export function unpublishedEffects(
-  { task, recipients }: LoadedJob,
+  { task, recipients }: LoadedEnvelope,
   states: ReadonlyMap<number, RecipientState>,
 ): Effects {
   const own = recipients.map((recipient) => states.get(recipient));
@@ -143,7 +178,7 @@ export function settledMessage(meta: MessageMeta, nowMs: number): Effects {
   return { ...noEffects, logLines: [settledLine(meta, nowMs)] };
 }
 
-function effectsOfSettlements(loaded: LoadedJob, settlements: readonly Settlement[]): Effects {
+function effectsOfSettlements(loaded: LoadedEnvelope, settlements: readonly Settlement[]): Effects {
   const logLines: LogLine[] = [];
   const measurements: Measurement[] = [];
   let deadJob: DeadJob | undefined;

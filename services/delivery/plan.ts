@@ -1,7 +1,7 @@
 /** How the pending recipients of a job are tried now: one group for each next hop. A config change may split them at any attempt. Pure. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import type { AttemptHistory } from "../../shared/queue/contract/contract.ts";
+import type { AttemptHistory, DeliveryJob } from "../../shared/queue/contract/contract.ts";
 import type { DeliveryTask } from "../../shared/queue/contract/queue.ts";
 import { expiresAtMs } from "../../shared/queue/contract/retry-schedule.ts";
 import { identifyNextHop, type NextHop } from "../../shared/routing/next-hop.ts";
@@ -11,15 +11,19 @@ import type { Body } from "../../shared/spool/spool.ts";
 import { type BackupPolicy, chooseRoute } from "./backup-route.ts";
 import type { Untried } from "./decide-next.ts";
 
-/** A delivery job with its message. */
-export interface LoadedJob {
+/** A delivery job with the envelope of its message. */
+export interface LoadedEnvelope {
   task: DeliveryTask;
   meta: MessageMeta;
-  body: Body;
   /** The job's recipients, settled ones too: indexes into `envelope.recipients`. */
   recipients: readonly number[];
   /** Epoch milliseconds from which its schedule counts: its acceptance, put off by holds; or when it was requeued. */
   sinceMs: number;
+}
+
+/** A delivery job with its message. */
+export interface LoadedJob extends LoadedEnvelope {
+  body: Body;
 }
 
 /** Routing as of now, for one recipient of a message. */
@@ -102,9 +106,30 @@ export function lastDiagnoses(history: AttemptHistory | undefined): Map<number, 
   return byRecipient;
 }
 
+/** @param meta  of the job's message */
+export function withEnvelope(task: DeliveryTask, meta: MessageMeta): LoadedEnvelope {
+  const { job } = task;
+  return { task, meta, recipients: meta.parts[job.part] ?? [], sinceMs: sinceMs(job, meta.receivedAtMs) };
+}
+
+/** Whether the job's time is over, as far as the job itself knows: its message may be unreadable. */
+export function isExpired(
+  job: DeliveryJob,
+  policy: Pick<Config["queue"], "expire" | "dsn_expire">,
+  nowMs: number,
+): boolean {
+  const message = { sinceMs: sinceMs(job, job.receivedAtMs), nullSender: job.from === "" };
+  return nowMs >= expiresAtMs(message, policy);
+}
+
+/** Held mail keeps its whole time to live: the time under a hold does not count. */
+function sinceMs({ revivedAtMs, heldMs }: DeliveryJob, receivedAtMs: number): number {
+  return (revivedAtMs ?? receivedAtMs) + (heldMs ?? 0);
+}
+
 /** The moment after which no attempt follows, in epoch milliseconds. */
 export function expiryMs(
-  { meta, sinceMs }: LoadedJob,
+  { meta, sinceMs }: LoadedEnvelope,
   policy: Pick<Config["queue"], "expire" | "dsn_expire">,
 ): number {
   return expiresAtMs({ sinceMs, nullSender: isNullSender(meta) }, policy);

@@ -10,17 +10,34 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import { summarizeRoute } from "../../shared/routing/route.ts";
 import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
-import { type Spool, SpoolCorrupt } from "../../shared/spool/spool.ts";
+import type { Spool } from "../../shared/spool/spool.ts";
+import { unreachable } from "../../shared/unreachable.ts";
 import { type AttemptDeps, attemptGroup } from "./attempt-group.ts";
 import { decideDelivered, decideGroup, type GroupDecision, withoutRecipients } from "./decide-group.ts";
 import { joinSteps, type NextStep, type Untried } from "./decide-next.ts";
-import { delayWarning, settledMessage, unpublishedEffects, unreadableMessage } from "./effects.ts";
-import { type DeliveryGroup, type LoadedJob, type Plan, planAttempts, type Router } from "./plan.ts";
+import {
+  delayWarning,
+  settledMessage,
+  undeliverable,
+  undeliverableMessage,
+  unpublishedEffects,
+  unreadableMessage,
+} from "./effects.ts";
+import { isFinal, type LookUpDeps, lookUp, lookUpEnvelope } from "./look-up.ts";
+import {
+  type DeliveryGroup,
+  type LoadedEnvelope,
+  type LoadedJob,
+  type Plan,
+  planAttempts,
+  type Router,
+  withEnvelope,
+} from "./plan.ts";
 import { type PublishDeps, publish } from "./publish.ts";
 
-export interface WorkerDeps extends PublishDeps, AttemptDeps {
+export interface WorkerDeps extends PublishDeps, AttemptDeps, LookUpDeps {
   config: Pick<Config, "queue" | "dsn" | "relay">;
-  spool: Pick<Spool, "read" | "states" | "settle">;
+  spool: LookUpDeps["spool"] & Pick<Spool, "states" | "settle">;
   router: Router;
   /** 0..1 */
   jitter(): number;
@@ -36,8 +53,17 @@ export function createDeliveryWorker(deps: WorkerDeps): (task: DeliveryTask) => 
   return async (task) => {
     deps.metrics.active(1);
     try {
-      const loaded = await load(deps, task);
-      return loaded === undefined ? done : await deliver(deps, loaded);
+      const found = await lookUp(deps, task);
+      switch (found.kind) {
+        case "found":
+          return await deliver(deps, found.loaded);
+        case "gone":
+          return done;
+        case "undeliverable":
+          return await giveUp(deps, task, found.error);
+        default:
+          return unreachable(found);
+      }
     } finally {
       deps.metrics.active(-1);
     }
@@ -55,7 +81,13 @@ async function deliver(deps: WorkerDeps, loaded: LoadedJob): Promise<JobNext> {
   const [first] = pending;
   if (first === undefined) return done;
 
-  const plan = planAttempts(loaded, pending, deps.router, deps.config.relay.backup, deps.now());
+  let plan: Plan;
+  try {
+    plan = planAttempts(loaded, pending, deps.router, deps.config.relay.backup, deps.now());
+  } catch (error) {
+    if (!isFinal(deps, task, error)) throw error;
+    return giveUp(deps, task, error);
+  }
   const { steps, untried } = await deliverGroups(deps, loaded, plan);
   // No recipient was tried: the destination is full, the time of the backup has not come, or the worker is stopped.
   if (steps.length === 0) return { kind: "postponed", atMs: earliestMs(untried) };
@@ -71,27 +103,31 @@ async function deliver(deps: WorkerDeps, loaded: LoadedJob): Promise<JobNext> {
   return done;
 }
 
-/** @returns `undefined` when there is nothing to deliver */
-async function load(deps: WorkerDeps, task: DeliveryTask): Promise<LoadedJob | undefined> {
+/** Fails the recipients that are left, without an attempt: their sender hears of it if the envelope can be read. */
+async function giveUp(deps: WorkerDeps, task: DeliveryTask, error: unknown): Promise<JobNext> {
   const { job, jobId } = task;
-  try {
-    const found = await deps.spool.read(job.id, job.locator);
-    if (found === undefined) {
-      deps.log.info(
-        { id: job.id, job: jobId },
-        "nothing to deliver: the spool does not have the message any more",
-      );
-      return undefined;
-    }
-    const { meta, body } = found;
-    // Held mail keeps its whole time to live: the time under a hold does not count.
-    const sinceMs = (job.revivedAtMs ?? meta.receivedAtMs) + (job.heldMs ?? 0);
-    return { task, meta, body, recipients: meta.parts[job.part] ?? [], sinceMs };
-  } catch (error) {
-    if (!(error instanceof SpoolCorrupt)) throw error;
-    await publish(deps, task, unreadableMessage(job, error, deps.now()));
-    return undefined;
+  deps.log.error({ err: error, id: job.id, job: jobId }, "no attempt can be made with a message");
+  // What other processes have settled up to now must not be reported as failed.
+  const states = await deps.spool.states(job.id, true);
+  const envelope = await lookUpEnvelope(deps, task);
+  if (envelope.kind === "gone") return done;
+  if (envelope.kind === "unreadable") {
+    const recipients = Array.from({ length: envelope.recipients }, (_, recipient) => recipient);
+    const pending = recipients.filter((recipient) => isPending(states.get(recipient)));
+    const isSettled = recipients.length > 0 && allRecipientsSettled(states, recipients.length);
+    if (!isSettled) await publish(deps, task, unreadableMessage(job, envelope.error, pending, deps.now()));
+    return done;
   }
+  const loaded = withEnvelope(task, envelope.meta);
+  if (states.size > 0) await publish(deps, task, unpublishedEffects(loaded, states));
+  const pending = loaded.recipients.filter((recipient) => isPending(states.get(recipient)));
+  if (pending.length === 0) return done;
+  const nowMs = deps.now();
+  const { step, effects } = undeliverableMessage(loaded, pending, undeliverable(error, nowMs), nowMs);
+  await publish(deps, task, effects);
+  if (await isMessageSettled(deps, loaded, step))
+    await publish(deps, task, settledMessage(loaded.meta, deps.now()));
+  return done;
 }
 
 async function deliverGroups(
@@ -142,7 +178,7 @@ async function deliverGroup(
 /** Whether no recipient of the message is left, those of its other jobs included. */
 async function isMessageSettled(
   { spool }: WorkerDeps,
-  { meta }: LoadedJob,
+  { meta }: LoadedEnvelope,
   { delivered }: NextStep,
 ): Promise<boolean> {
   const { length } = meta.envelope.recipients;

@@ -80,6 +80,12 @@ class MemorySpool implements Spool {
     return { meta, body: { kind: "file", size: body.length, open: () => Readable.from([body]) } };
   }
 
+  async readMeta(id: string): Promise<MessageMeta | undefined> {
+    this.#mustBeOpen();
+    const message = this.#messages.get(id);
+    return message && (JSON.parse(message.meta) as MessageMeta);
+  }
+
   async settle(settlements: Settlement[]): Promise<void> {
     this.#mustBeOpen();
     for (const { id } of settlements) if (!isFileSafeId(id)) throw new TypeError(`not a queue id: ${id}`);

@@ -65,6 +65,11 @@ export interface Spool {
    */
   read(id: string, locator?: Locator): Promise<{ meta: MessageMeta; body: Body } | undefined>;
   /**
+   * As read(), without the body: also of a message whose body is damaged, or cannot be read.
+   * @throws SpoolCorrupt when the envelope does not match its checksum
+   */
+  readMeta(id: string, locator?: Locator): Promise<MessageMeta | undefined>;
+  /**
    * Records states of recipients. When it resolves, every process that shares the spool can see them; they are on
    * stable storage at most a second later. When it rejects, this process knows them all the same, and goes on trying
    * to record them.
@@ -81,13 +86,30 @@ export interface Spool {
    * Every message with an unsettled recipient, with the states of its recipients, oldest segment first.
    * The states of a message are read when the caller asks for it.
    */
-  unsettled(): AsyncIterable<StoredMessage & { states: ReadonlyMap<number, RecipientState> }>;
+  unsettled(
+    walk?: UnsettledWalk,
+  ): AsyncIterable<StoredMessage & { states: ReadonlyMap<number, RecipientState> }>;
   /** Frees the space of settled messages, and moves messages that wait long out of otherwise settled segments. */
   collect(): Promise<CollectReport>;
   /** Octets free and used; for metrics and readiness. */
   status(): Promise<SpoolStatus>;
   /** Flushes and closes; drafts that are still open are discarded. */
   close(): Promise<void>;
+}
+
+export interface UnsettledWalk {
+  /** Hears of messages whose envelope is damaged, as long as one of their recipients is not settled. */
+  onUnreadable?: (message: UnreadableMessage) => void;
+}
+
+/** A message whose envelope is damaged: nobody knows whom it is from or for. */
+export interface UnreadableMessage {
+  /** As it stands in the damaged record. */
+  id: string;
+  locator: Locator;
+  states: ReadonlyMap<number, RecipientState>;
+  /** How many recipients it has. */
+  recipients: number;
 }
 
 export interface CollectReport {
@@ -112,7 +134,14 @@ export class SpoolUnavailable extends Error {
   override name = "SpoolUnavailable";
 }
 
-/** A record does not match its checksum. */
+/** A record does not match its checksums. */
 export class SpoolCorrupt extends Error {
   override name = "SpoolCorrupt";
+  /** How many recipients the message has; known where the record's header is intact. */
+  readonly recipients: number | undefined;
+
+  constructor(message: string, recipients?: number) {
+    super(message);
+    this.recipients = recipients;
+  }
 }

@@ -133,6 +133,15 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       );
     });
 
+    test("an envelope is read without its body, with and without a locator", async () => {
+      const meta = someMeta(2);
+      const { locator } = await store(spool, randomBytes(700_000), meta);
+      assert.deepEqual(await spool.readMeta(meta.id, locator), meta);
+      assert.deepEqual(await spool.readMeta(meta.id), meta);
+      assert.equal(await spool.readMeta("01UNKNOWN"), undefined);
+      assert.equal(await spool.readMeta("../../etc/passwd"), undefined);
+    });
+
     test("a discarded draft leaves nothing, and a draft ends only once", async () => {
       const before = (await unsettledIds(spool)).length;
       const draft = spool.draft();

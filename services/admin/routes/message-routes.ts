@@ -4,6 +4,7 @@ import { isQueueId } from "../../../shared/mail/queue-id.ts";
 import { parseDeliveryJobId } from "../../../shared/queue/contract/contract.ts";
 import type { InspectedJob } from "../../../shared/queue/operator/rows.ts";
 import { headerSection, readStart } from "../../../shared/spool/header-section.ts";
+import { type Locator, SpoolCorrupt } from "../../../shared/spool/spool.ts";
 import type { AdminDependencies } from "./dependencies.ts";
 import { ask } from "./dependencies.ts";
 import { describeMessage, messageDetail } from "./message-detail.ts";
@@ -47,9 +48,11 @@ export function messageRoutes(deps: AdminDependencies): Route[] {
       responses: { 200: { description: "The message.", schema: messageDetail } },
       async handle({ params }) {
         const { id, jobs } = await findMessage(deps, params.id);
-        const { meta, body } = await readMessage(deps, id, jobs);
+        const locator = jobs[0]?.job.locator;
+        const meta = await ask(spool.readMeta(id, locator));
+        if (meta === undefined) throw notFound(id);
         const states = await ask(spool.states(id, true));
-        const header = headerSection(await readStart(body, maxHeaderBytes));
+        const header = await ask(readHeader(deps, id, locator));
         return describeMessage(meta, states, jobs, header.toString("utf8"));
       },
     }),
@@ -106,6 +109,17 @@ async function findMessage(
 function messageIdOf(wanted: string): string | undefined {
   const id = parseDeliveryJobId(wanted)?.id ?? wanted;
   return isQueueId(id) ? id : undefined;
+}
+
+/** The header section; empty when the body is damaged, or went meanwhile. */
+async function readHeader({ spool }: AdminDependencies, id: string, locator?: Locator): Promise<Buffer> {
+  try {
+    const found = await spool.read(id, locator);
+    if (found !== undefined) return headerSection(await readStart(found.body, maxHeaderBytes));
+  } catch (error) {
+    if (!(error instanceof SpoolCorrupt)) throw error;
+  }
+  return Buffer.alloc(0);
 }
 
 async function readMessage({ spool }: AdminDependencies, id: string, jobs: readonly InspectedJob[]) {

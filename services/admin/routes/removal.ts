@@ -86,7 +86,7 @@ export async function requeueMessages(
 }
 
 interface MessageRecord {
-  /** Absent when the record is damaged; only the states are known then. */
+  /** Absent when the envelope is damaged; only the states are known then. */
   stored: StoredMessage | undefined;
   states: ReadonlyMap<number, RecipientState>;
 }
@@ -148,8 +148,8 @@ async function readRecord(
 ): Promise<MessageRecord | undefined> {
   const states = await spool.states(job.id, true);
   try {
-    const found = await spool.read(job.id, job.locator);
-    return found && { stored: { meta: found.meta, locator: job.locator }, states };
+    const meta = await spool.readMeta(job.id, job.locator);
+    return meta && { stored: { meta, locator: job.locator }, states };
   } catch (error) {
     if (!(error instanceof SpoolCorrupt)) throw error;
     return { stored: undefined, states };

@@ -59,8 +59,12 @@ export function deadUnreadable(job: DeliveryJob, reason: string, nowMs: number):
   return makeDead(job, reason, nowMs);
 }
 
-/** As deadUnreadable(), where only a bounce job is left: no more of the message is known than its id. */
-export function deadUnreadableBounce({ id, locator }: BounceJob, reason: string, nowMs: number): DeadJob {
+/** As deadUnreadable(), where no delivery job is left: no more of the message is known than its id. */
+export function deadUnreadableBounce(
+  { id, locator }: Pick<BounceJob, "id" | "locator">,
+  reason: string,
+  nowMs: number,
+): DeadJob {
   const unknown = { from: "", to: [], route: "", size: 0, receivedAtMs: nowMs };
   return makeDead({ version: 1, id, part: 0, locator, ...unknown }, reason, nowMs);
 }

@@ -18,7 +18,7 @@ import type { Config } from "../../config/schema.ts";
 import type { RouteSummary } from "../../routing/route.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import type { RecipientState } from "../../spool/recipient-state.ts";
-import type { Spool, StoredMessage } from "../../spool/spool.ts";
+import type { Spool, StoredMessage, UnreadableMessage } from "../../spool/spool.ts";
 import { jobsExist } from "../bullmq/job-places.ts";
 import { removeJobs } from "../bullmq/jobs.ts";
 import { deliveryJobId } from "../contract/contract.ts";
@@ -35,6 +35,7 @@ import {
   sharedBounce,
   stillMissing,
 } from "./needs.ts";
+import { expireDeadJobs, keepUnreadable } from "./unreadable.ts";
 
 export interface ScanDeps {
   spool: Pick<Spool, "unsettled" | "states" | "settle">;
@@ -61,6 +62,8 @@ export interface ScanReport {
 
 const messagesAtOnce = 1000;
 const bouncesAtOnce = 100;
+/** The next scan finds more. */
+const unreadableAtOnce = 1000;
 
 /** @throws Error of Redis or of the spool; what was added until then stays added */
 export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
@@ -74,7 +77,11 @@ export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
     await addMissing(deps, await findMissing(deps, needs, nowMs), report);
     for (const each of needs) report.expired += await expire(deps, each);
   };
-  for await (const unsettled of deps.spool.unsettled()) {
+  const unreadable: UnreadableMessage[] = [];
+  const onUnreadable = (message: UnreadableMessage): void => {
+    if (unreadable.length < unreadableAtOnce) unreadable.push(message);
+  };
+  for await (const unsettled of deps.spool.unsettled({ onUnreadable })) {
     report.messages++;
     batch.push(unsettled);
     if (batch.length < messagesAtOnce) continue;
@@ -82,6 +89,11 @@ export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
     await compareBatch();
   }
   if (batch.length > 0 && deps.mayGoOn()) await compareBatch();
+  for (const message of unreadable) {
+    if (!deps.mayGoOn()) return report;
+    report.dead += await keepUnreadable(deps, message, Date.now());
+  }
+  if (deps.mayGoOn()) report.expired += await expireDeadJobs(deps, Date.now());
   return report;
 }
 

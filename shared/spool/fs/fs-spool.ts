@@ -23,6 +23,7 @@ import {
   type SpoolStatus,
   SpoolUnavailable,
   type StoredMessage,
+  type UnsettledWalk,
 } from "../spool.ts";
 import { KnownStates, StateIndex } from "../state-index.ts";
 import { Collector } from "./cleanup/collector.ts";
@@ -132,6 +133,15 @@ class FileSystemSpool implements FsSpool {
     return found === undefined ? this.#reader.readMoved(id) : this.#reader.read(id, found);
   }
 
+  async readMeta(id: string, locator?: Locator): Promise<MessageMeta | undefined> {
+    this.#mustBeOpen();
+    if (locator !== undefined) return this.#reader.readMeta(id, locator);
+    const moved = await this.#reader.readMovedMeta(id);
+    if (moved !== undefined) return moved;
+    const found = await this.#records.find(id);
+    return found === undefined ? this.#reader.readMovedMeta(id) : this.#reader.readMeta(id, found);
+  }
+
   settle(settlements: Settlement[]): Promise<void> {
     if (settlements.length === 0) return Promise.resolve();
     this.#tail.follow();
@@ -145,11 +155,13 @@ class FileSystemSpool implements FsSpool {
     return this.#known.of(id);
   }
 
-  async *unsettled(): AsyncGenerator<StoredMessage & { states: ReadonlyMap<number, RecipientState> }, void> {
+  async *unsettled(
+    walk: UnsettledWalk = {},
+  ): AsyncGenerator<StoredMessage & { states: ReadonlyMap<number, RecipientState> }, void> {
     this.#mustBeOpen();
     await this.#loadStates();
     await orSpoolError(this.#tail.refreshAll(), unreadable);
-    yield* walkUnsettled(this.#records, this.#known);
+    yield* walkUnsettled(this.#records, this.#known, walk);
   }
 
   async collect(): Promise<CollectReport> {

@@ -144,7 +144,7 @@ test("failures that cannot be returned are dead, with a dead job for each recipi
   );
 });
 
-test("of a message that cannot be read, failures are dead; a delay or a success is only logged", () => {
+test("of a message that cannot be read, failures are dead; a delay counts as reported, and is logged", () => {
   const states = new Map<number, RecipientState>([
     [0, failed],
     [1, late],
@@ -156,6 +156,7 @@ test("of a message that cannot be read, failures are dead; a delay or a success 
   ]);
   assert.equal(dead.deadJobs.length, 1);
   const logged = unreadableMessage(delayedJob, states, error, nowMs);
-  assert.deepEqual([logged.settlements, logged.deadJobs, logged.deadRecipients], [[], [], 0]);
+  assert.deepEqual(logged.settlements, [{ id, recipients: [1], state: { kind: "pending", warned: true } }]);
+  assert.deepEqual([logged.deadJobs, logged.deadRecipients], [[], 0]);
   assert.equal(logged.logLines[0]?.level, "error");
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Readable } from "node:stream";
 import { describe, type TestContext, test } from "node:test";
 import { pino } from "pino";
 import { createNotifier } from "../../../services/bounce/notifier.ts";
@@ -11,7 +12,12 @@ import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import { readStart } from "../../../shared/spool/header-section.ts";
 import { createMemorySpool } from "../../../shared/spool/memory.ts";
 import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
-import { SpoolCorrupt, SpoolFull, type StoredMessage } from "../../../shared/spool/spool.ts";
+import {
+  SpoolCorrupt,
+  SpoolFull,
+  SpoolUnavailable,
+  type StoredMessage,
+} from "../../../shared/spool/spool.ts";
 import { testConfig } from "../../support/config.ts";
 import { routeNamed } from "../../support/route-named.ts";
 
@@ -29,6 +35,11 @@ const refusal: Diagnosis = {
 const failed: RecipientState = { kind: "failed", diagnosis: refusal };
 const bob = { address: "bob@example.com" };
 const carol = { address: "carol@example.com" };
+
+async function* damagedOctets(): AsyncGenerator<Buffer, void> {
+  yield Buffer.from("Subject: ");
+  throw new SpoolCorrupt("bad checksum");
+}
 
 interface Given {
   envelope?: Partial<Envelope>;
@@ -196,13 +207,60 @@ describe("failures", () => {
     });
   }
 
-  test("a damaged record goes to dead and is logged as an error", async (t) => {
+  const damaged = () => Promise.reject(new SpoolCorrupt("bad checksum"));
+  const unreadable = () => Promise.reject(new SpoolUnavailable("EIO: i/o error, read"));
+
+  test("a message with a damaged envelope goes to dead and is logged as an error", async (t) => {
     const { spool, run, dead, kinds, events } = await given(t, { states: [[0, failed]] });
-    spool.read = () => Promise.reject(new SpoolCorrupt("bad checksum"));
+    spool.read = damaged;
+    spool.readMeta = damaged;
     assert.deepEqual(await run(), { kind: "done" });
     assert.deepEqual(await kinds(), ["dead"]);
     assert.match(dead[0]?.reason ?? "", /bad checksum/);
     assert.equal(events[0]?.level, 50);
+  });
+
+  for (const [what, read] of [
+    ["is damaged", damaged],
+    ["cannot be read", unreadable],
+  ] as const) {
+    test(`the sender hears of a failure although the message's body ${what}: nothing of it is attached`, async (t) => {
+      const { spool, run, published, dead, kinds, textOf } = await given(t, { states: [[0, failed]] });
+      const readNotification = spool.read.bind(spool);
+      spool.read = (wanted, locator) => (wanted === id ? read() : readNotification(wanted, locator));
+      assert.deepEqual(await run(), { kind: "done" });
+      assert.deepEqual(await kinds(), ["bounced"]);
+      assert.deepEqual([published.length, dead.length], [1, 0]);
+      const notification = await textOf(0);
+      assert.match(notification, /Status: 5\.1\.1/);
+      assert.doesNotMatch(notification, /Subject: hello|text\/rfc822-headers|message\/rfc822/);
+    });
+  }
+
+  test("a body that turns out damaged when it is quoted does not keep the notification", async (t) => {
+    const { spool, run, kinds } = await given(t, { states: [[0, failed]] });
+    const read = spool.read.bind(spool);
+    spool.read = async (wanted, locator) => {
+      const found = await read(wanted, locator);
+      const open = () => Readable.from(damagedOctets());
+      return wanted === id && found ? { ...found, body: { kind: "file", size: 9, open } } : found;
+    };
+    assert.deepEqual(await run(), { kind: "done" });
+    assert.deepEqual(await kinds(), ["bounced"]);
+  });
+
+  test("a failure that can never be reported is repeated until it has expired, and is then dead", async (t) => {
+    const young = await given(t, { states: [[0, failed]] });
+    young.spool.read = unreadable;
+    young.spool.readMeta = unreadable;
+    await assert.rejects(young.run(), SpoolUnavailable);
+    assert.deepEqual(await young.kinds(), ["failed"]);
+    const old = await given(t, { states: [[0, failed]], config: { queue: { expire: "50s" } } });
+    old.spool.read = unreadable;
+    old.spool.readMeta = unreadable;
+    assert.deepEqual(await old.run(), { kind: "done" });
+    assert.deepEqual(await old.kinds(), ["dead"]);
+    assert.equal(old.dead.length, 1);
   });
 
   test("dsn.made and message.settled are logged", async (t) => {

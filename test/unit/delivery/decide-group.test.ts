@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { decideGroup, type GroupResult } from "../../../services/delivery/decide-group.ts";
 import { noEffects } from "../../../services/delivery/effects.ts";
 import type { Outcome } from "../../../shared/smtp/diagnosis.ts";
+import { SpoolCorrupt } from "../../../shared/spool/spool.ts";
 import { testConfig } from "../../support/config.ts";
 import {
   busy,
@@ -144,11 +145,19 @@ describe("a full destination", () => {
   });
 });
 
-test("a message whose body is damaged is dead for the whole group: nothing is tried again", () => {
-  const { effects, step, untried } = decide({ envelope: two }, { kind: "damaged", reason: "cut short" });
-  assert.deepEqual(step, { delivered: [], failed: [], warn: [] });
+test("a message whose body is damaged fails with 5.3.0 for the whole group: its sender hears of it", () => {
+  const error = new SpoolCorrupt("cut short in /data/spool/large/x");
+  const { effects, step, untried } = decide({ envelope: two }, { kind: "damaged", error });
   assert.equal(untried.size, 0);
-  assert.partialDeepStrictEqual(effects.settlements, [{ recipients: [0, 1], state: { kind: "dead" } }]);
-  assert.match(effects.deadJob?.reason ?? "", /cut short/);
-  assert.deepEqual(effects.measurements, [{ kind: "dead", recipients: 2 }]);
+  assert.deepEqual(
+    step?.failed.map(({ recipient, diagnosis }) => [recipient, diagnosis.status]),
+    [
+      [0, "5.3.0"],
+      [1, "5.3.0"],
+    ],
+  );
+  assert.partialDeepStrictEqual(effects.settlements, [{ recipients: [0, 1], state: { kind: "failed" } }]);
+  assert.deepEqual(effects.notifications, ["failed"]);
+  assert.equal(effects.deadJob, undefined);
+  assert.doesNotMatch(JSON.stringify(effects.settlements), /data/, "the sender reads no path of ours");
 });

@@ -56,6 +56,7 @@ export interface Given {
   signal?: AbortSignal;
   /** The step with this name fails once, as if the process had ended before it. */
   failsAt?: string;
+  readMeta?: () => Promise<MessageMeta | undefined>;
   read?: () => Promise<{ meta: MessageMeta; body: { kind: "buffer"; bytes: Buffer } } | undefined>;
 }
 
@@ -147,6 +148,9 @@ export async function runJob(given: Given): Promise<Ran> {
       async read() {
         if (given.read) return given.read();
         return { meta, body: { kind: "buffer", bytes: Buffer.from("Subject: hi\r\n") } };
+      },
+      async readMeta() {
+        return given.readMeta === undefined ? meta : given.readMeta();
       },
       async states(_id, fresh) {
         ran.steps.push(fresh ? "states fresh" : "states");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { SpoolCorrupt } from "../../../shared/spool/spool.ts";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+import { SpoolCorrupt, SpoolUnavailable } from "../../../shared/spool/spool.ts";
 import {
   busy,
   deferred,
@@ -512,18 +513,67 @@ describe("our own faults", () => {
     assert.equal(ran.next?.kind === "later" && ran.next.history.last[0]?.diagnosis.class, "local");
   });
 
-  test("a damaged record goes to dead and is logged as an error, once", async () => {
-    const ran = await runJob({ read: () => Promise.reject(new SpoolCorrupt("bad checksum")) });
+  test("a message with a damaged body is returned to its sender, without an attempt", async () => {
+    const read = () => Promise.reject(new SpoolCorrupt("the body does not match its checksum"));
+    const ran = await runJob({ envelope: two, states: [[0, { kind: "delivered" }]], read });
     assert.deepEqual(ran.next, { kind: "done" });
-    assert.match(ran.dead[0]?.reason ?? "", /bad checksum/);
+    assert.deepEqual(ran.attempts, []);
+    assert.partialDeepStrictEqual(ran.settled, [
+      { recipients: [1], state: { kind: "failed", diagnosis: { status: "5.3.0", class: "local" } } },
+    ]);
+    assert.deepEqual(
+      ran.bounces.map(({ job }) => job.kind),
+      ["failed"],
+    );
+    assert.deepEqual(ran.dead, []);
+    assert.ok(eventsOf(ran).includes("delivery.rejected"));
+  });
+
+  test("a message of the null sender with a damaged body is dead: nobody can be notified", async () => {
+    const read = () => Promise.reject(new SpoolCorrupt("the body does not match its checksum"));
+    const ran = await runJob({ envelope: { reversePath: "" }, read });
+    assert.partialDeepStrictEqual(ran.settled, [{ recipients: [0], state: { kind: "dead" } }]);
+    assert.equal(ran.dead.length, 1);
+  });
+
+  test("a message whose envelope is damaged is dead, in the spool too, and is logged as an error", async () => {
+    const damaged = () => Promise.reject(new SpoolCorrupt("the envelope does not match its checksum", 3));
+    const states: [number, RecipientState][] = [[1, { kind: "delivered" }]];
+    const ran = await runJob({ envelope: three, states, read: damaged, readMeta: damaged });
+    assert.deepEqual(ran.next, { kind: "done" });
+    assert.match(ran.dead[0]?.reason ?? "", /envelope does not match/);
+    assert.partialDeepStrictEqual(ran.settled, [{ recipients: [0, 2], state: { kind: "dead" } }]);
     assert.equal(ran.events[0]?.level, 50);
   });
 
-  test("a message whose body is found damaged during the attempt goes to dead", async () => {
+  test("a message whose body is found damaged during the attempt is returned to its sender", async () => {
     const ran = await runJob({ answers: () => Promise.reject(new SpoolCorrupt("cut short")) });
     assert.deepEqual(ran.next, { kind: "done" });
-    assert.equal(ran.settled[0]?.state.kind, "dead");
-    assert.equal(ran.dead.length, 1);
+    assert.equal(ran.settled[0]?.state.kind, "failed");
+    assert.deepEqual(ran.dead, []);
+  });
+
+  test("a message that can never be read is repeated until it expires, and is then returned", async () => {
+    const read = () => Promise.reject(new SpoolUnavailable("EIO: i/o error, read"));
+    const young = await runJob({ read, ageMs: day });
+    assert.ok(young.error instanceof SpoolUnavailable);
+    assert.deepEqual(young.settled, []);
+    const old = await runJob({ read, ageMs: 5 * day });
+    assert.deepEqual(old.next, { kind: "done" });
+    assert.partialDeepStrictEqual(old.settled, [
+      { recipients: [0], state: { kind: "failed", diagnosis: { status: "5.3.0" } } },
+    ]);
+    const held = await runJob({ read, ageMs: 5 * day, job: { heldMs: hour } });
+    assert.ok(held.error, "the time under a hold does not count");
+    const stopping = await runJob({ read, ageMs: 5 * day, signal: AbortSignal.abort() });
+    assert.ok(stopping.error, "a worker that stops gives nothing up");
+  });
+
+  test("a message whose envelope can never be read is dead once it has expired", async () => {
+    const read = () => Promise.reject(new SpoolUnavailable("EIO: i/o error, read"));
+    const ran = await runJob({ read, readMeta: read, ageMs: 5 * day });
+    assert.deepEqual(ran.next, { kind: "done" });
+    assert.deepEqual(ran.dead[0]?.job.to, ["bob@example.com"]);
   });
 
   test("when the spool fails nothing is decided: the job is repeated", async () => {

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Spool, StoredMessage } from "../../../shared/spool/spool.ts";
+import type { Spool, StoredMessage, UnreadableMessage } from "../../../shared/spool/spool.ts";
 import { SpoolCorrupt } from "../../../shared/spool/spool.ts";
 import { someDiagnosis, someMeta, store, textOf, unsettledIds } from "../../contract/spool.ts";
+import { flipBit } from "../../support/damage.ts";
 import { waitFor } from "../../support/wait-for.ts";
 import { makeSpoolFixture } from "./spool-fixture.ts";
 
@@ -224,6 +225,38 @@ test("a segment with a damaged record is put aside, and the message still reads 
   assert.ok(fixture.faults.some(({ kind }) => kind === "damaged"));
   assert.ok(second.counters.damages > 0);
   await assert.rejects(second.read(damaged.meta.id, damaged.locator), SpoolCorrupt);
+});
+
+test("a message with a damaged envelope is listed apart, and keeps its segment until it is settled", async (t) => {
+  const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
+  const first = fixture.open();
+  const stored = await store(first, "damaged", someMeta(3));
+  const other = await store(first, "x");
+  await first.close();
+  flipBit(fixture.directory, stored, 80);
+  const second = fixture.open();
+  await settle(second, other);
+  const { id } = stored.meta;
+  const listed: UnreadableMessage[] = [];
+  const walk = { onUnreadable: (message: UnreadableMessage) => void listed.push(message) };
+  for await (const { meta } of second.unsettled(walk)) assert.fail(`${meta.id} is not readable`);
+  assert.deepEqual(listed, [{ id, locator: stored.locator, states: new Map(), recipients: 3 }]);
+  await assert.rejects(second.readMeta(id, stored.locator), { name: "SpoolCorrupt", recipients: 3 });
+  assert.equal((await second.collect()).segmentsRemoved, 0);
+  await settle(second, stored);
+  assert.equal((await second.collect()).segmentsRemoved, 1);
+  for await (const _ of second.unsettled(walk)) assert.fail("all is settled");
+  assert.equal(listed.length, 1);
+});
+
+test("the envelope of a message with a damaged body is read all the same", async (t) => {
+  const fixture = makeSpoolFixture(t);
+  const spool = fixture.open();
+  const stored = await store(spool, "b".padEnd(5000));
+  flipBit(fixture.directory, stored, -1);
+  await assert.rejects(spool.read(stored.meta.id, stored.locator), SpoolCorrupt);
+  assert.deepEqual(await spool.readMeta(stored.meta.id, stored.locator), stored.meta);
+  assert.deepEqual(await spool.readMeta(stored.meta.id), stored.meta);
 });
 
 test("a message with a damaged body is not moved, and its segment is kept", async (t) => {

@@ -15,7 +15,7 @@ import {
 } from "../disk/files.ts";
 import { movedPath, movedPlace, type Places, segmentPath } from "../disk/names.ts";
 import { bodyOffset, headLength, makeHead, placeSeed, recordLength, writeHead } from "../segments/record.ts";
-import { type ScannedRecord, scanSegment } from "../segments/scan.ts";
+import { type DamagedRecord, type ScannedRecord, scanSegment } from "../segments/scan.ts";
 import { locatorOf } from "../segments/stored-records.ts";
 
 export interface MoveOptions {
@@ -29,7 +29,7 @@ export interface MoveOptions {
 /**
  * Moves the messages of a finished segment that `isWanted`. Durable, except for the names in the directory of moved
  * messages, which the caller syncs.
- * @returns how many were moved, and whether all could be: a message with a damaged body stays where it is
+ * @returns how many were moved, and whether all could be: a message with a damaged body or envelope stays where it is
  * @throws the file system's errors; ENOENT when the collector has lost its lock
  */
 export async function moveMessages(
@@ -43,7 +43,11 @@ export async function moveMessages(
   let moved = 0;
   let all = true;
   try {
-    for await (const group of scanSegment({ files, path, segment, closed: true, onFault: () => {} })) {
+    const onDamagedRecord = ({ id, header }: DamagedRecord): void => {
+      if (isWanted(id, header.recipients)) all = false;
+    };
+    const scan = { files, path, segment, closed: true, onFault: () => {}, onDamagedRecord };
+    for await (const group of scanSegment(scan)) {
       for (const record of group) {
         if (!isWanted(record.id, record.header.recipients)) continue;
         const body = await readBody(files, fd, record);

@@ -6,7 +6,7 @@ import type { StateIndex } from "../../state-index.ts";
 import { isMissing, type SpoolFiles, statFile } from "../disk/files.ts";
 import { movedPath, type Places, parseNumberedName } from "../disk/names.ts";
 import type { TimedSettlement } from "../segments/record.ts";
-import type { ScanCursor } from "../segments/scan.ts";
+import type { DamagedRecord, ScanCursor } from "../segments/scan.ts";
 import type { StoredRecords } from "../segments/stored-records.ts";
 
 /** A message as the collector knows it. */
@@ -133,7 +133,11 @@ export class SegmentIndex {
     if (segment.complete) return;
     const isFinished = this.#records.isFinished(name);
     try {
-      for await (const group of this.#records.scan(name, segment.cursor)) {
+      // What is recorded of a message whose envelope is damaged keeps its record, as with any other message.
+      const addDamaged = ({ id, header }: DamagedRecord): void => {
+        segment.add({ id, recipients: header.recipients, large: undefined });
+      };
+      for await (const group of this.#records.scan(name, segment.cursor, addDamaged)) {
         for (const { id, header, extra } of group) {
           segment.add({ id, recipients: header.recipients, large: extra.large });
           if (extra.settles !== undefined) segment.settlements.push(extra.settles);

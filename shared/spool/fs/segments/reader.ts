@@ -31,6 +31,7 @@ import { LargeBodyStream } from "./large-body.ts";
 import {
   bodyOffset,
   headerLength,
+  headSize,
   placeSeed,
   type RecordHeader,
   type RecordText,
@@ -47,13 +48,26 @@ export interface ReadMessage {
 
 /** A record's octets and where they were read. */
 interface ReadRecord {
+  /** The record, or what is before its body. */
   octets: Buffer;
+  /** Octets of the whole record, as the locator or the file has it. */
+  whole: number;
   /** See `placeSeed`. */
   place: string;
+  /** The file that contains the record. */
+  path: string;
   offset: number;
   /** Of the locator; absent when there was none. */
   checksum?: number;
 }
+
+interface Part {
+  offset: number;
+  length: number;
+}
+
+/** Reads a record, or what is before its body, from a part of a file. */
+type ReadPart = (fd: number, part: Part) => Promise<Buffer>;
 
 export class RecordReader {
   readonly #files: SpoolFiles;
@@ -74,20 +88,26 @@ export class RecordReader {
    */
   async read(id: string, locator: Locator): Promise<ReadMessage | undefined> {
     this.#counters.reads++;
-    const { segment } = locator;
-    if (segment === movedSegment || parseNumberedName(segment) === undefined) return this.readMoved(id);
-    const octets = await this.#descriptors.use(segment, (fd) => this.#readAt(fd, locator));
-    if (octets === undefined) return (await this.readMoved(id)) ?? this.#readDamaged(id, locator);
-    const record = { octets, place: segment, offset: locator.offset, checksum: locator.checksum };
-    return this.#message(id, record, () => segmentPath(this.#places, segment));
+    const record = await this.#find(id, locator, this.#readAt);
+    return record && this.#message(id, record);
   }
 
   /** A message that was moved to its own file. */
   async readMoved(id: string): Promise<ReadMessage | undefined> {
-    if (!isFileSafeId(id)) return undefined;
-    const path = movedPath(this.#places, id);
-    const octets = await this.#readFile(path);
-    return octets && this.#message(id, { octets, place: movedPlace(id), offset: 0 }, () => path);
+    const record = await this.#findMoved(id, this.#readAt);
+    return record && this.#message(id, record);
+  }
+
+  /** As read(), of the envelope alone: nothing of the body is read. */
+  async readMeta(id: string, locator: Locator): Promise<MessageMeta | undefined> {
+    const record = await this.#find(id, locator, this.#readHead);
+    return record && parseRecord(id, record).text.meta();
+  }
+
+  /** As readMoved(), of the envelope alone. */
+  async readMovedMeta(id: string): Promise<MessageMeta | undefined> {
+    const record = await this.#findMoved(id, this.#readHead);
+    return record && parseRecord(id, record).text.meta();
   }
 
   /** Closes descriptors that have been open for long; to be called every second or so. */
@@ -99,22 +119,33 @@ export class RecordReader {
     return this.#descriptors.close();
   }
 
-  /** A message in a segment that was put aside. */
-  async #readDamaged(id: string, locator: Locator): Promise<ReadMessage | undefined> {
+  /** Looks in the segment, then among the moved messages, then in a segment that was put aside. */
+  async #find(id: string, locator: Locator, read: ReadPart): Promise<ReadRecord | undefined> {
     const { segment, offset, checksum } = locator;
+    if (segment === movedSegment || parseNumberedName(segment) === undefined)
+      return this.#findMoved(id, read);
+    const octets = await this.#descriptors.use(segment, (fd) => read(fd, locator));
+    if (octets !== undefined) {
+      const path = segmentPath(this.#places, segment);
+      return { octets, whole: locator.length, place: segment, path, offset, checksum };
+    }
+    const moved = await this.#findMoved(id, read);
+    if (moved !== undefined) return moved;
     const path = join(this.#places.damaged, `${segment}.seg`);
-    const octets = await this.#readFile(path, locator);
-    return octets && this.#message(id, { octets, place: segment, offset, checksum }, () => path);
+    const damaged = await this.#readFile(path, read, locator);
+    return damaged && { ...damaged, place: segment, path, offset, checksum };
   }
 
-  /** @param recordPath  the file that contains the record */
-  #message(
-    id: string,
-    record: ReadRecord,
-    recordPath: () => string,
-  ): ReadMessage | Promise<ReadMessage | undefined> {
+  async #findMoved(id: string, read: ReadPart): Promise<ReadRecord | undefined> {
+    if (!isFileSafeId(id)) return undefined;
+    const path = movedPath(this.#places, id);
+    const found = await this.#readFile(path, read);
+    return found && { ...found, place: movedPlace(id), path, offset: 0 };
+  }
+
+  #message(id: string, record: ReadRecord): ReadMessage | Promise<ReadMessage | undefined> {
     const { header, text } = parseRecord(id, record);
-    if (header.large) return this.#withLargeBody(header, text, recordPath());
+    if (header.large) return this.#withLargeBody(header, text, record.path);
     const bytes = record.octets.subarray(bodyOffset(header));
     if (crc32(bytes) !== header.bodyCrc) throw corrupt(id, record, "the body does not match its checksum");
     return { meta: text.meta(), body: { kind: "buffer", bytes } };
@@ -137,8 +168,12 @@ export class RecordReader {
     return { meta: meta(), body: { kind: "file", size: bodyLength, open } };
   }
 
-  /** The octets of a file, or of a part of it; undefined when there is no such file. */
-  async #readFile(path: string, part?: { offset: number; length: number }): Promise<Buffer | undefined> {
+  /** A record that is a file, or a part of one; undefined when there is no such file. */
+  async #readFile(
+    path: string,
+    read: ReadPart,
+    part?: Part,
+  ): Promise<Pick<ReadRecord, "octets" | "whole"> | undefined> {
     let fd: number;
     try {
       fd = await openFile(this.#files, path, "r");
@@ -147,7 +182,8 @@ export class RecordReader {
       throw spoolError(error, "the message could not be opened");
     }
     try {
-      return await this.#readAt(fd, part ?? { offset: 0, length: await this.#sizeOf(fd) });
+      const all = part ?? { offset: 0, length: await this.#sizeOf(fd) };
+      return { octets: await read(fd, all), whole: all.length };
     } finally {
       await closeFile(this.#files, fd);
     }
@@ -162,8 +198,16 @@ export class RecordReader {
     });
   }
 
+  /** What is before the body of a record, or its header alone where that is damaged. */
+  readonly #readHead: ReadPart = async (fd, { offset, length }) => {
+    const start = await this.#readAt(fd, { offset, length: Math.min(length, headerLength) });
+    const size = start.length < headerLength ? undefined : headSize(start);
+    if (size === undefined || size > length) return start;
+    return this.#readAt(fd, { offset, length: size });
+  };
+
   /** `length` octets, or as many as there are before the end of the file. */
-  #readAt(fd: number, { offset, length }: { offset: number; length: number }): Promise<Buffer> {
+  readonly #readAt: ReadPart = (fd, { offset, length }) => {
     const octets = Buffer.allocUnsafe(length);
     return new Promise((resolve, reject) => {
       const next = (have: number): void => {
@@ -176,10 +220,10 @@ export class RecordReader {
       if (length === 0) resolve(octets);
       else next(0);
     });
-  }
+  };
 }
 
-/** @throws SpoolCorrupt unless the octets are the whole record of this message, with intact id, meta and extra */
+/** @throws SpoolCorrupt unless the octets begin with the record of this message, with intact id, meta and extra */
 function parseRecord(id: string, record: ReadRecord): { header: RecordHeader; text: RecordText } {
   const { octets, place, checksum } = record;
   const seed = placeSeed(place);
@@ -187,13 +231,15 @@ function parseRecord(id: string, record: ReadRecord): { header: RecordHeader; te
   if (header === undefined) throw corrupt(id, record, "no record begins here");
   if (checksum !== undefined && header.checksum !== checksum)
     throw corrupt(id, record, "this is another record");
-  if (recordLength(header) !== octets.length) throw corrupt(id, record, "the record is cut short");
+  if (recordLength(header) !== record.whole || bodyOffset(header) > octets.length)
+    throw corrupt(id, record, "the record is cut short");
   const text = readText(octets, 0, header, seed);
-  if (text === undefined) throw corrupt(id, record, "the envelope does not match its checksum");
+  if (text === undefined)
+    throw corrupt(id, record, "the envelope does not match its checksum", header.recipients);
   if (text.id !== id) throw corrupt(id, record, `this is message ${text.id}`);
   return { header, text };
 }
 
-function corrupt(id: string, { place, offset }: ReadRecord, what: string): SpoolCorrupt {
-  return new SpoolCorrupt(`message ${id} in ${place} at ${offset}: ${what}`);
+function corrupt(id: string, { place, offset }: ReadRecord, what: string, recipients?: number): SpoolCorrupt {
+  return new SpoolCorrupt(`message ${id} in ${place} at ${offset}: ${what}`, recipients);
 }

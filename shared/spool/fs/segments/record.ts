@@ -137,6 +137,15 @@ export function readHeader(source: Buffer, at: number, seed: number): RecordHead
   };
 }
 
+/**
+ * Octets before the body of the record at the start of `source`, as its header says; undefined where no header is. The
+ * header's checksum is not verified: whoever reads that much verifies it then.
+ */
+export function headSize(source: Buffer): number | undefined {
+  if (source[0] !== magic[0] || source[1] !== magic[1]) return undefined;
+  return headerLength + source.readUInt16LE(6) + source.readUInt32LE(8) + source.readUInt32LE(12);
+}
+
 /** What is before the body of a record. */
 export interface RecordText {
   id: string;

@@ -1,6 +1,7 @@
 /** Walks the records of a segment in large reads, past bodies and damage. Opens and closes the segment itself. */
 
 import type { Stats } from "node:fs";
+import { isFileSafeId } from "../../../mail/queue-id.ts";
 import type { OnFault } from "../disk/fault.ts";
 import { called, closeFile, openFile, readFully, type SpoolFiles } from "../disk/files.ts";
 import {
@@ -22,6 +23,15 @@ export interface ScannedRecord extends RecordText {
   header: RecordHeader;
 }
 
+/** A record with an intact header whose id, meta or extra is damaged. */
+export interface DamagedRecord {
+  /** As it stands there: it may be what is damaged. */
+  id: string;
+  offset: number;
+  length: number;
+  header: RecordHeader;
+}
+
 /** How far a segment has been walked. */
 export interface ScanCursor {
   /** Where the next record would begin. */
@@ -39,6 +49,8 @@ export interface ScanOptions {
   /** Octets from here on are not read. */
   limit?: number;
   onFault: OnFault;
+  /** Hears of each damaged record of a closed segment whose id looks like one. */
+  onDamagedRecord?: (record: DamagedRecord) => void;
 }
 
 const wideBytes = 1024 * 1024;
@@ -83,7 +95,10 @@ async function* recordsOf(scan: Scan, cursor: ScanCursor): AsyncGenerator<Scanne
     if (filled < headerLength) return;
     const found = readWindow(window.subarray(0, filled), start, scan);
     cursor.position = found.position;
-    if (found.damaged !== undefined) reportDamage(scan, cursor, found.damaged.offset, found.damaged.length);
+    if (found.damaged !== undefined) {
+      reportDamage(scan, cursor, found.damaged.offset, found.damaged.length);
+      if (scan.closed && isFileSafeId(found.damaged.id)) scan.onDamagedRecord?.(found.damaged);
+    }
     if (found.records.length > 0) yield found.records;
     if (found.stop === "cut") return;
     if (found.stop === "lost") {
@@ -115,7 +130,7 @@ interface WindowContent {
   need: number;
   longest: number;
   /** A record with damaged id, meta or extra; the window ends after it. */
-  damaged?: { offset: number; length: number };
+  damaged?: DamagedRecord;
 }
 
 function readWindow(window: Buffer, start: number, { seed, end }: Scan): WindowContent {
@@ -132,7 +147,10 @@ function readWindow(window: Buffer, start: number, { seed, end }: Scan): WindowC
     const text = readText(window, at, header, seed);
     const offset = content.position;
     content.position += length;
-    if (text === undefined) return { ...content, damaged: { offset, length } };
+    if (text === undefined) {
+      const id = window.toString("latin1", at + headerLength, at + headerLength + header.idLength);
+      return { ...content, damaged: { id, offset, length, header } };
+    }
     content.records.push({ ...text, offset, length, header });
     content.longest = Math.max(content.longest, length);
   }

@@ -13,7 +13,7 @@ import {
   segmentPath,
 } from "../disk/names.ts";
 import type { WriterRegistry } from "../writers/writer-registry.ts";
-import { type ScanCursor, type ScannedRecord, scanSegment } from "./scan.ts";
+import { type DamagedRecord, type ScanCursor, type ScannedRecord, scanSegment } from "./scan.ts";
 
 export interface StoredRecordsOptions {
   files: SpoolFiles;
@@ -56,22 +56,30 @@ export class StoredRecords {
    * See scanSegment(). Of the segment that this process writes, only what is acknowledged.
    * @throws the file system's errors, ENOENT among them
    */
-  scan(segment: string, cursor?: ScanCursor): AsyncGenerator<ScannedRecord[], void> {
+  scan(
+    segment: string,
+    cursor?: ScanCursor,
+    onDamagedRecord?: (record: DamagedRecord) => void,
+  ): AsyncGenerator<ScannedRecord[], void> {
     const { files, places, openSegment, onFault } = this.#options;
     const open = openSegment();
     const limit = open?.name === segment ? { limit: open.length } : {};
     const closed = this.isFinished(segment);
     const path = segmentPath(places, segment);
-    return scanSegment({ files, path, segment, closed, onFault, ...limit }, cursor);
+    const options = { files, path, segment, closed, onFault, ...limit };
+    return scanSegment(onDamagedRecord === undefined ? options : { ...options, onDamagedRecord }, cursor);
   }
 
   /**
    * As scan(); a segment that is gone has no records.
    * @throws SpoolUnavailable
    */
-  async *inSegment(segment: string): AsyncGenerator<ScannedRecord[], void> {
+  async *inSegment(
+    segment: string,
+    onDamagedRecord?: (record: DamagedRecord) => void,
+  ): AsyncGenerator<ScannedRecord[], void> {
     try {
-      yield* this.scan(segment);
+      yield* this.scan(segment, undefined, onDamagedRecord);
     } catch (error) {
       if (!isMissing(error)) throw spoolError(error, "a segment could not be read");
     }
@@ -132,7 +140,10 @@ export class StoredRecords {
 }
 
 /** @param segment  name of the segment, or `movedSegment` */
-export function locatorOf(segment: string, { offset, length, header }: ScannedRecord): Locator {
+export function locatorOf(
+  segment: string,
+  { offset, length, header }: Pick<ScannedRecord, "offset" | "length" | "header">,
+): Locator {
   return { segment, offset, length, checksum: header.checksum };
 }
 

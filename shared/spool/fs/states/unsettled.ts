@@ -1,7 +1,8 @@
 /** Finds all messages that are not settled, in the segments and among the moved ones. */
 import type { RecipientState } from "../../recipient-state.ts";
-import type { StoredMessage } from "../../spool.ts";
+import type { StoredMessage, UnsettledWalk } from "../../spool.ts";
 import type { KnownStates } from "../../state-index.ts";
+import type { DamagedRecord } from "../segments/scan.ts";
 import { locatorOf, movedLocator, type StoredRecords } from "../segments/stored-records.ts";
 
 /**
@@ -14,11 +15,18 @@ const recheckAfterMs = 10_000;
 export async function* walkUnsettled(
   records: StoredRecords,
   known: KnownStates,
+  { onUnreadable }: UnsettledWalk,
 ): AsyncGenerator<StoredMessage & { states: ReadonlyMap<number, RecipientState> }, void> {
   const walked = new Set<string>();
   for (const segment of await records.segmentNames()) {
     let exists = false;
-    for await (const group of records.inSegment(segment)) {
+    const onDamagedRecord = (record: DamagedRecord): void => {
+      const { id, header } = record;
+      if (known.isSettled(id, header.recipients)) return;
+      const locator = locatorOf(segment, record);
+      onUnreadable?.({ id, locator, states: known.of(id), recipients: header.recipients });
+    };
+    for await (const group of records.inSegment(segment, onDamagedRecord)) {
       let checkedAtMs = Number.NEGATIVE_INFINITY;
       for (const record of group) {
         if (performance.now() - checkedAtMs > recheckAfterMs) {
