@@ -6,7 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type net from "node:net";
-import type { Config } from "../../shared/config/schema.ts";
+import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
 import type { Limiter } from "../../shared/limits/limiter.ts";
 import { createLocalLimiter } from "../../shared/limits/local-limiter.ts";
 import type { LoginFailures } from "../../shared/limits/login-failures.ts";
@@ -28,7 +28,8 @@ import { ConnectionMetrics } from "./connections/connection-metrics.ts";
 import { createPassThrough } from "./connections/pass-through.ts";
 import { createRejections } from "./connections/rejection.ts";
 import type { InlineDeps } from "./inline/inline.ts";
-import { type Handlers, Listener } from "./listener/listener.ts";
+import { cannotListen, type Handlers, Listener } from "./listener/listener.ts";
+import { claimPorts, type PortClaims } from "./listener/port-claim.ts";
 import { createOutgoingProxy } from "./outgoing/outgoing-proxy.ts";
 import { createSessions } from "./session/sessions.ts";
 
@@ -75,13 +76,21 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
     (listener) => new Listener({ listener, routing, ownAddresses, handlers, log, metrics, nextSessionId }),
   );
   const closeListeners = () => Promise.all(listeners.map((listener) => listener.close()));
-  const started = await Promise.allSettled(listeners.map((listener) => listener.listen()));
-  const failure = started.find((result) => result.status === "rejected");
-  if (failure !== undefined) {
+  const listen = async () => {
+    const started = await Promise.allSettled(listeners.map((listener) => listener.listen()));
+    const failure = started.find((result) => result.status === "rejected");
+    if (failure !== undefined) throw failure.reason;
+    return listeners.map(({ address }) => address.port);
+  };
+  let claims: PortClaims;
+  try {
+    const onTaken = (listener: ListenerConfig) => cannotListen(listener, { code: "EADDRINUSE" });
+    claims = await claimPorts(config.listeners, config.data, onTaken, listen);
+  } catch (error) {
     await closeListeners();
     await close(0);
     await authentication?.close();
-    throw failure.reason;
+    throw error;
   }
   const addresses = listeners.map(({ name, address }) => ({ listener: name, ...address }));
   for (const bound of addresses) log.info(bound, "listening");
@@ -98,6 +107,7 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
     rereadFiles: () => authentication?.rereadFiles(),
     async close(graceMs) {
       await closeListeners();
+      claims.close();
       await close(graceMs);
       await authentication?.close();
     },

@@ -48,6 +48,15 @@ export interface RunOptions {
   log?: Logger;
 }
 
+/** The service cannot start, for a reason that the message says in one sentence: nothing is wrong with the program. */
+export class CannotStart extends Error {}
+
+/** The message to the supervisor in place of `up`. */
+export interface CannotStartMessage {
+  kind: "cannot-start";
+  reason: string;
+}
+
 /** For writing out buffers and closing files after the grace time. */
 const afterGraceMs = 3_000;
 
@@ -113,7 +122,12 @@ export async function runService(
     if (options.health !== false) server = await startHealthServer(config.health, health, metrics);
     service = await start({ config, configFile, log, metrics });
   } catch (error) {
-    return die("could not start")(error);
+    if (!(error instanceof CannotStart)) return die("could not start")(error);
+    log.fatal(`cannot start: ${error.message}`);
+    const exit = () => process.exit(1);
+    return process.send === undefined
+      ? exit()
+      : void process.send({ kind: "cannot-start", reason: error.message } satisfies CannotStartMessage, exit);
   }
   const url = server?.url ?? options.url?.(service) ?? null;
   if (config.redis !== undefined) {

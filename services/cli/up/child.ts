@@ -5,6 +5,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Logger } from "../../../shared/runtime/log.ts";
+import { CannotStart, type CannotStartMessage } from "../../../shared/runtime/run-service.ts";
 
 /** A service that exits after a shorter time is restarted after a delay, which doubles each time. */
 const healthyAfterMs = 10_000;
@@ -12,7 +13,7 @@ const firstDelayMs = 250;
 const maxDelayMs = 30_000;
 
 export interface Child {
-  /** Resolves when the service first reports that it is up. */
+  /** Resolves when the service first reports that it is up. Rejects with CannotStart when it says why it never will. */
   readonly up: Promise<ServiceUp>;
   /** Sends SIGHUP to a service that is up: it reads again what the configuration names by file. */
   rereadFiles(): void;
@@ -42,6 +43,7 @@ export function superviseChild(
   /** Before that the signal would end it. */
   let isUp = false;
   const up = Promise.withResolvers<ServiceUp>();
+  let hasBeenUp = false;
 
   const start = (): void => {
     const startedAtMs = Date.now();
@@ -56,9 +58,15 @@ export function superviseChild(
       if (stream && onLine) createInterface({ input: stream }).on("line", onLine);
     }
     started.on("message", (message) => {
-      if (!isServiceUp(message)) return;
-      isUp = true;
-      up.resolve(message);
+      if (isServiceUp(message)) {
+        isUp = true;
+        hasBeenUp = true;
+        up.resolve(message);
+      } else if (isCannotStart(message) && !hasBeenUp) {
+        stopping = true;
+        clearTimeout(restart);
+        up.reject(new CannotStart(message.reason));
+      }
     });
     started.on("error", (error) => log.error({ err: error }, `${name} could not be started`));
     started.on("exit", (code, signal) => {
@@ -93,6 +101,12 @@ export function superviseChild(
       clearTimeout(last);
     },
   };
+}
+
+function isCannotStart(message: unknown): message is CannotStartMessage {
+  return (
+    typeof message === "object" && message !== null && "kind" in message && message.kind === "cannot-start"
+  );
 }
 
 function isServiceUp(message: unknown): message is ServiceUp {

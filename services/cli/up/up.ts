@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "../../../shared/config/schema.ts";
 import { createLogger, type Logger } from "../../../shared/runtime/log.ts";
+import { CannotStart } from "../../../shared/runtime/run-service.ts";
 import { defineCommand, UsageError } from "../command-line/args.ts";
 import { graceMs, graceOption, requireConfig } from "../command-line/common-options.ts";
 import { type Child, superviseChild } from "./child.ts";
@@ -79,6 +80,10 @@ async function runEverything(options: UpOptions): Promise<number> {
     await stop;
     return 0;
   } catch (error) {
+    if (error instanceof CannotStart) {
+      process.stderr.write(`postern: ${error.message}\n`);
+      return 1;
+    }
     if (!(error instanceof RedisMissing)) throw error;
     process.stderr.write(
       "postern: redis-server is not installed: install Debian's package redis-server, or set redis.url\n",

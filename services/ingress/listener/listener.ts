@@ -5,10 +5,11 @@
 import net from "node:net";
 import type { ListenerConfig } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
-import { formatEndpoint } from "../../../shared/net/endpoint.ts";
+import { formatEndpoint, formatHostPort } from "../../../shared/net/endpoint.ts";
 import type { ConnectionDecision, Routing } from "../../../shared/routing/classify.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { OwnAddresses } from "../../../shared/runtime/own-addresses.ts";
+import { CannotStart } from "../../../shared/runtime/run-service.ts";
 import { transparentListener } from "../../../shared/runtime/socket.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
@@ -85,18 +86,11 @@ export class Listener {
         server.once("error", reject);
         server.once("listening", resolve);
         if (destination === "tproxy") server.listen({ fd: transparentListener(address, port), backlog });
-        // Several ingress processes may share a port: the kernel spreads the connections (SO_REUSEPORT).
+        // The ingress processes of one gateway share a port: the kernel spreads the connections (SO_REUSEPORT).
         else server.listen({ host: address, port, backlog, reusePort: process.platform === "linux" });
       });
     } catch (error) {
-      const why = (error as NodeJS.ErrnoException).code ?? "";
-      const text = knownErrors[why] ?? (error as Error).message;
-      throw new Error(
-        `listener ${this.name} cannot listen on ${formatEndpoint({ address, port })}: ${text}`,
-        {
-          cause: error,
-        },
-      );
+      throw cannotListen(this.#options.listener, error as NodeJS.ErrnoException);
     }
     server.removeAllListeners("error");
     server.on("error", (error) => this.#acceptFailed(error));
@@ -201,6 +195,17 @@ export class Listener {
     this.#acceptErrorAtMs = now;
     this.#options.log.error({ listener: this.name, err: error }, "connections cannot be accepted");
   }
+}
+
+/** @param error  of the system; `EADDRINUSE`: the port is taken */
+export function cannotListen(
+  { name, address, port }: Pick<ListenerConfig, "name" | "address" | "port">,
+  error: { code?: string | undefined; message?: string },
+): CannotStart {
+  const text = knownErrors[error.code ?? ""] ?? error.message;
+  return new CannotStart(
+    `listener ${name} cannot listen on ${formatHostPort({ host: address, port })}: ${text}`,
+  );
 }
 
 const knownErrors: Record<string, string> = {
