@@ -37,7 +37,7 @@ import { type PublishDeps, publish } from "./publish.ts";
 
 export interface WorkerDeps extends PublishDeps, AttemptDeps, LookUpDeps {
   config: Pick<Config, "queue" | "dsn" | "relay">;
-  spool: LookUpDeps["spool"] & Pick<Spool, "states" | "settle">;
+  spool: LookUpDeps["spool"] & Pick<Spool, "states" | "settle" | "recordSettlements">;
   router: Router;
   /** 0..1 */
   jitter(): number;

@@ -92,6 +92,10 @@ class MemorySpool implements Spool {
     for (const settlement of settlements) this.#settle(settlement);
   }
 
+  async recordSettlements(): Promise<void> {
+    this.#mustBeOpen();
+  }
+
   async states(id: string): Promise<ReadonlyMap<number, RecipientState>> {
     this.#mustBeOpen();
     return this.#statesOf(id);

@@ -77,6 +77,11 @@ export interface Spool {
    */
   settle(settlements: Settlement[]): Promise<void>;
   /**
+   * Records what settle() could not record. When it resolves, every process can see all settlements of this one.
+   * @throws SpoolFull, SpoolUnavailable
+   */
+  recordSettlements(): Promise<void>;
+  /**
    * The states of a message's recipients, by index, as far as any process has recorded them (absent: pending).
    * Settlements of this process show at once, those of other processes within a second; with `fresh`, all that were
    * recorded before the call.

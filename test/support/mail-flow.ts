@@ -15,6 +15,7 @@ import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { createFsSpool, type FsSpool } from "../../shared/spool/fs/fs-spool.ts";
+import type { FsSpoolOptions } from "../../shared/spool/fs/options.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
 import { testConfig } from "./config.ts";
 import { startRedis, type TestRedis } from "./redis.ts";
@@ -28,10 +29,16 @@ export interface MailFlow {
   /** Stores and enqueues a message as the ingress does. @param parts  absent: one job for all recipients */
   accept(envelope: Partial<Envelope> & { to: string[] }, parts?: number[][]): Promise<StoredMessage>;
   /** @param more  starts a further worker, whose name is in its events as `worker` */
-  startDelivery(more?: Pick<DeliveryOptions, "workerTiming"> & { name?: string }): Promise<RunningService>;
+  startDelivery(more?: StartedDelivery): Promise<RunningService>;
   startBounce(): Promise<RunningService>;
   /** The recorded states of the recipients of a message. */
   kinds(id: string): Promise<string[]>;
+}
+
+export interface StartedDelivery extends Pick<DeliveryOptions, "workerTiming"> {
+  name?: string;
+  /** Of the spool that the service opens. */
+  spool?: Partial<FsSpoolOptions>;
 }
 
 /** The reconciler scans often, so that tests do not wait for it. */
@@ -47,7 +54,8 @@ export async function createMailFlow(
   const redisConfig = { url: redis.url };
   const events: Record<string, unknown>[] = [];
   const log = pino({}, { write: (line: string) => void events.push(JSON.parse(line)) });
-  const openSpool = () => createFsSpool({ directory: path.join(directory, "spool"), followMs: 50 });
+  const openSpool = (more: Partial<FsSpoolOptions> = {}) =>
+    createFsSpool({ directory: path.join(directory, "spool"), followMs: 50, ...more });
   const spool = openSpool();
   const producer = createProducer(redisConfig, log);
   const running: (() => Promise<void>)[] = [];
@@ -60,8 +68,11 @@ export async function createMailFlow(
   });
 
   /** Each service opens the spool for itself, as it does in a process of its own. */
-  const run = async (start: (own: FsSpool) => Promise<RunningService>): Promise<RunningService> => {
-    const own = openSpool();
+  const run = async (
+    start: (own: FsSpool) => Promise<RunningService>,
+    more?: Partial<FsSpoolOptions>,
+  ): Promise<RunningService> => {
+    const own = openSpool(more);
     const service = await start(own);
     let closed: Promise<void> | undefined;
     const close = (graceMs: number): Promise<void> => {
@@ -97,17 +108,19 @@ export async function createMailFlow(
       await producer.addDeliveries([{ message: stored, routes: [] }]);
       return stored;
     },
-    startDelivery: ({ name, ...more } = {}) =>
-      run((own) =>
-        startDelivery({
-          ...more,
-          config,
-          redis: redisConfig,
-          log: name === undefined ? log : log.child({ worker: name }),
-          spool: own,
-          holdsFile: path.join(directory, "spool", "holds.json"),
-          reconcilerTiming,
-        }),
+    startDelivery: ({ name, spool: spoolOptions, ...more } = {}) =>
+      run(
+        (own) =>
+          startDelivery({
+            ...more,
+            config,
+            redis: redisConfig,
+            log: name === undefined ? log : log.child({ worker: name }),
+            spool: own,
+            holdsFile: path.join(directory, "spool", "holds.json"),
+            reconcilerTiming,
+          }),
+        spoolOptions,
       ),
     startBounce: () => run((own) => startBounce({ config, redis: redisConfig, log, spool: own })),
     async kinds(id) {

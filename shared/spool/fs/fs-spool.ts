@@ -148,6 +148,10 @@ class FileSystemSpool implements FsSpool {
     return this.#log.append(settlements);
   }
 
+  recordSettlements(): Promise<void> {
+    return this.#log.writeAgain();
+  }
+
   async states(id: string, fresh?: boolean): Promise<ReadonlyMap<number, RecipientState>> {
     this.#mustBeOpen();
     await this.#loadStates();

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
 import { type Effects, noEffects } from "../../../services/delivery/effects.ts";
-import { publish } from "../../../services/delivery/publish.ts";
+import { type PublishDeps, publish } from "../../../services/delivery/publish.ts";
+import { SpoolFull } from "../../../shared/spool/spool.ts";
 import { testConfig } from "../../support/config.ts";
 import { delivered, loadedJob, receivedAtMs } from "./worker-fixture.ts";
 
@@ -27,7 +28,12 @@ const inOrder = [
 ];
 
 /** @param endsAt  the process ends before this step */
-async function published(effects: Effects, endsAt?: string) {
+async function published(
+  effects: Effects,
+  endsAt?: string,
+  spool: Partial<PublishDeps["spool"]> = {},
+  signal = task.signal,
+) {
   const steps: string[] = [];
   const step = (name: string): void => {
     if (name === endsAt) throw new Error(`ended at ${name}`);
@@ -37,13 +43,17 @@ async function published(effects: Effects, endsAt?: string) {
     config: testConfig(),
     log: pino({}, { write: (line: string) => step(`log ${JSON.parse(line).event}`) }),
     metrics: { record: ({ kind }: { kind: string }) => step(`measure ${kind}`), active() {} },
-    spool: { settle: async () => step("settle") },
+    spool: {
+      settle: async () => step("settle"),
+      recordSettlements: async () => step("settle again"),
+      ...spool,
+    },
     producer: {
       addBounce: async ({ kind }: { kind: string }) => step(`enqueue ${kind}`),
       addDead: async () => step("enqueue dead"),
     },
   };
-  const error = await publish(deps, task, effects).then(
+  const error = await publish(deps, { ...task, signal }, effects).then(
     () => undefined,
     (reason: unknown) => reason,
   );
@@ -66,4 +76,21 @@ for (const [index, endsAt] of inOrder.entries()) {
 
 test("a decision that changes nothing costs neither a write nor a round trip to Redis", async () => {
   assert.deepEqual((await published(noEffects)).steps, []);
+});
+
+test("what a full disk does not record is recorded later, before anything is logged or enqueued", async () => {
+  const given = { settle: () => Promise.reject(new SpoolFull("no space left")) };
+  const { steps, error } = await published(everything, undefined, given);
+  assert.equal(error, undefined);
+  assert.deepEqual(steps, ["log undefined", "settle again", ...inOrder.slice(1)]);
+});
+
+test("a job whose lock is lost is given back unrecorded: another worker has it", async () => {
+  const given = {
+    settle: () => Promise.reject(new SpoolFull("no space left")),
+    recordSettlements: () => Promise.reject(new SpoolFull("still none")),
+  };
+  const { steps, error } = await published(everything, undefined, given, AbortSignal.timeout(1));
+  assert.ok(error instanceof SpoolFull);
+  assert.deepEqual(steps, ["log undefined"]);
 });

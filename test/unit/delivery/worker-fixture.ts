@@ -156,6 +156,9 @@ export async function runJob(given: Given): Promise<Ran> {
         ran.steps.push(fresh ? "states fresh" : "states");
         return states;
       },
+      async recordSettlements() {
+        step("settle again");
+      },
       async settle(settlements) {
         step("settle");
         ran.settled.push(...settlements);

@@ -9,7 +9,7 @@ import { type Settlement, SpoolUnavailable } from "../../spool.ts";
 import type { StateIndex } from "../../state-index.ts";
 import type { SpoolCounters } from "../disk/counters.ts";
 import { spoolError } from "../disk/files.ts";
-import { Sequence } from "../disk/sequence.ts";
+import { coalesced, Sequence } from "../disk/sequence.ts";
 import { unlessFenced, type WriterHeartbeat } from "../writers/heartbeat.ts";
 import { type StatusBatch, WaitingSettlements } from "./status-batch.ts";
 import { StatusLogFile, type StatusLogFileOptions } from "./status-log-file.ts";
@@ -67,6 +67,12 @@ export class StatusLog {
   appendRecorded(settlements: readonly Settlement[], timestamp: number): Promise<void> {
     return this.#writeSoon(() => this.#waiting.addRecorded(settlements, timestamp));
   }
+
+  /** Writes what could not be written before. @throws SpoolFull, SpoolUnavailable */
+  readonly writeAgain: () => Promise<void> = coalesced(async () => {
+    if (this.#closed) throw new SpoolUnavailable("the spool is closed");
+    await this.#sequence.run(() => this.#write([]));
+  });
 
   /** Resolves when all that was appended is on stable storage. */
   sync(): Promise<void> {
