@@ -6,7 +6,9 @@
  */
 import { randomBytes } from "node:crypto";
 import type net from "node:net";
+import { formatPath } from "../../shared/config/config-error.ts";
 import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
+import { findWarnings } from "../../shared/config/warnings.ts";
 import type { Limiter } from "../../shared/limits/limiter.ts";
 import { createLocalLimiter } from "../../shared/limits/local-limiter.ts";
 import type { LoginFailures } from "../../shared/limits/login-failures.ts";
@@ -181,6 +183,7 @@ function withTransparentSource(config: Config, log: Logger): ConnectToServer {
 
 /** Options of the configuration that have no effect here; mail goes on all the same. */
 function warnOfUnavailableOptions(config: Config, log: Logger): void {
+  for (const { path, message } of findWarnings(config)) log.warn(`${formatPath(path)} ${message}`);
   if (config.outgoing.require_auth && config.outgoing.starttls === "pass") {
     log.warn("outgoing.require_auth: it cannot be enforced behind a STARTTLS that is passed");
   }

@@ -18,12 +18,13 @@ import { describeIssues } from "./issues.ts";
 import { salvageConfig } from "./salvage.ts";
 import { type Config, configSchema } from "./schema.ts";
 import { readSource, type Source } from "./source.ts";
+import { findWarnings } from "./warnings.ts";
 
 export type { ConfigError } from "./config-error.ts";
 
 export type LoadedConfig =
   /** `file` as given; `data` and certificate files in `config` are absolute. */
-  | { kind: "ok"; config: Config; file: string }
+  | { kind: "ok"; config: Config; file: string; warnings: ConfigError[] }
   /** At least one error, in the order of lines. */
   | { kind: "invalid"; file: string; configErrors: ConfigError[] };
 
@@ -64,7 +65,9 @@ export function readConfig(
   text: string,
   directory: string,
   env: Readonly<Record<string, string | undefined>>,
-): { kind: "ok"; config: Config } | { kind: "invalid"; configErrors: ConfigError[] } {
+):
+  | { kind: "ok"; config: Config; warnings: ConfigError[] }
+  | { kind: "invalid"; configErrors: ConfigError[] } {
   const source = readSource(text, env);
   const root = source.value;
   if (root === undefined) return { kind: "invalid", configErrors: source.configErrors };
@@ -86,7 +89,8 @@ export function readConfig(
   findings.push(...checkWhole(parsed.success ? parsed.data : undefined, root, directory, source, found));
   const configErrors = [...source.configErrors, ...findings.map((finding) => locate(finding, source))];
   if (configErrors.length > 0 || !parsed.success) return invalid(configErrors);
-  return { kind: "ok", config: resolveFiles(parsed.data, directory) };
+  const warnings = findWarnings(parsed.data).map((finding) => locate(finding, source));
+  return { kind: "ok", config: resolveFiles(parsed.data, directory), warnings };
 }
 
 /** A variable that looks like a number stays text where the schema wants text, as for a password of digits. */
@@ -140,6 +144,11 @@ function locate({ path: place, message, other }: Finding, source: Source): Confi
 
 function invalid(configErrors: ConfigError[]): { kind: "invalid"; configErrors: ConfigError[] } {
   return { kind: "invalid", configErrors: configErrors.toSorted((a, b) => a.line - b.line) };
+}
+
+/** One line for each part of a valid configuration that has no effect. */
+export function describeWarnings(loaded: LoadedConfig & { kind: "ok" }): string[] {
+  return loaded.warnings.map((warning) => `warning: ${formatConfigError(loaded.file, warning)}`);
 }
 
 /** One line for each error, as `postern config check` prints them. */

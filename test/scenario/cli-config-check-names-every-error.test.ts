@@ -65,6 +65,20 @@ test("--json prints the same for programs", () => {
   });
 });
 
+test("a login that nobody can make is a warning: AUTH needs a certificate, and a listener that offers it", () => {
+  const config =
+    "hostname: gw\nauth: { users: { file: users.txt } }\nlisteners:\n  - { name: a, port: 25 }\n";
+  writeFileSync(path.join(directory, "auth.yaml"), config);
+  assert.deepEqual(postern(["config", "check", "-c", "auth.yaml"]), {
+    status: 0,
+    stdout: "auth.yaml: ok\n",
+    stderr:
+      "warning: auth.yaml:2: auth: has no effect, nobody can log in: listener a has no certificate, and AUTH is offered under TLS only\n",
+  });
+  const { mistakes, warnings } = JSON.parse(postern(["config", "check", "--json", "-c", "auth.yaml"]).stdout);
+  assert.deepEqual([mistakes.length, warnings[0].path, warnings[0].line], [0, "auth", 2]);
+});
+
 test("without a file the places that were searched are named", () => {
   assert.deepEqual(postern(["config", "check"]), {
     status: 2,

@@ -30,6 +30,8 @@ export interface Gateway {
   postern(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
   /** Sends SIGKILL; the supervisor restarts the service. */
   kill(service: ServiceName): void;
+  /** Sends a signal to `postern up`. */
+  signal(name: NodeJS.Signals): void;
   /** Rows of `postern queue list --json`. */
   queue(...filters: string[]): Promise<Record<string, unknown>[]>;
   /** Stops the gateway with SIGTERM; restart() starts it again on the same data. */
@@ -123,6 +125,9 @@ export async function startGateway(
     redisSocket: join(directory, "data", "redis", "redis.sock"),
     log: () => lines,
     postern,
+    signal(name) {
+      child.kill(name);
+    },
     kill(service) {
       for (const pid of processesOf(service, file)) process.kill(pid, "SIGKILL");
     },
