@@ -23,6 +23,8 @@ interface Row {
   script: SmtpScript;
   /** Of the first and of the second recipient. */
   outcomes: [string, string];
+  /** The same for mail from the spool: no client has heard a refusal yet, and it can be taken back. Absent: `outcomes`. */
+  stored?: [string, string];
   /** Whether the next message goes over the same connection. */
   isReused: boolean;
   /** The whole message was sent, and may have arrived. */
@@ -92,6 +94,7 @@ const rows: Row[] = [
     { rcpt: (address) => (address.startsWith("first") ? "550 5.1.1 no such user" : "354 go on") },
     ["rejected 5.1.1 5xx", "deferred 4.5.0 network"],
     false,
+    { stored: outOfStep },
   ),
   row("421 to a RCPT", { rcpt: toSecond(bye) }, goingDown, false),
   row("a connection closed at RCPT", { rcpt: toSecond(close) }, lost, false),
@@ -227,7 +230,13 @@ function once(script: SmtpScript): SmtpScript {
   };
 }
 
-async function check(t: TestContext, driver: Driver, extensions: string[], row: Row): Promise<void> {
+async function check(
+  t: TestContext,
+  driver: Driver,
+  extensions: string[],
+  row: Row,
+  expected: [string, string],
+): Promise<void> {
   const peer = await startSmtpPeer({ script: once(row.script), extensions });
   const quick = "300ms";
   const client = testTransport({
@@ -241,12 +250,12 @@ async function check(t: TestContext, driver: Driver, extensions: string[], row: 
     await peer.stop();
   });
   const found = await driver(client, peer, row.isLarge ? big : small);
-  assert.deepEqual(found.map(summary), row.outcomes);
+  assert.deepEqual(found.map(summary), expected);
   for (const outcome of found) {
     if (outcome === undefined || outcome.kind === "delivered") continue;
     assert.equal(outcome.diagnosis.possiblyDelivered, row.possiblyDelivered);
   }
-  const delivered = recipients.filter((_, i) => row.outcomes[i] === "delivered");
+  const delivered = recipients.filter((_, i) => expected[i] === "delivered");
   assert.deepEqual(
     peer.received.flatMap(({ to }) => to.map(({ address }) => address)),
     delivered,
@@ -276,8 +285,9 @@ for (const row of rows) {
     ] as const) {
       if (row.isOneByOne && how === "pipelined") continue;
       const then = row.isReused ? "the session is used again" : "the session is not used again";
-      test(`${row.name}: ${row.outcomes.join(", ")}, and ${then} (${source}, ${how})`, (t) =>
-        check(t, driver, [...extensions], row));
+      const expected = (driver === passOn ? undefined : row.stored) ?? row.outcomes;
+      test(`${row.name}: ${expected.join(", ")}, and ${then} (${source}, ${how})`, (t) =>
+        check(t, driver, [...extensions], row, expected));
     }
   }
 }

@@ -22,7 +22,7 @@ export async function authenticate(
     return failed(deferred("network", "4.7.0", reason, now(), remote));
   }
   for (const [i, line] of lines.entries()) {
-    connection.write(`${line}\r\n`);
+    connection.command(`${line}\r\n`);
     const heard = await connection.hear("AUTH", timeouts.mail);
     if (heard.kind === "lost") return lost(heard.disconnectReason, remote, "while saying AUTH", now());
     const isLast = i === lines.length - 1;

@@ -49,6 +49,12 @@ export class SmtpConnection {
     );
   }
 
+  /** Whether something has come, if only the beginning of a reply, that no later command is answered by. */
+  get hasStaleReply(): boolean {
+    const [first] = this.#replies;
+    return first === undefined ? !this.#reader.isBetweenReplies : first.code !== 421;
+  }
+
   get localAddress(): string | undefined {
     return this.#socket.localAddress;
   }
@@ -57,6 +63,22 @@ export class SmtpConnection {
   write(data: string | Buffer, encoding: "latin1" | "utf8" = "utf8"): boolean {
     if (this.#disconnectReason !== undefined) return true;
     return this.#socket.write(data, encoding);
+  }
+
+  /**
+   * Writes one command, or several that the server takes together (RFC 2920). A reply that is here before the command
+   * cannot be its answer: client and server are out of step, and the session ends. Only 421 may come at any time
+   * (RFC 5321 §3.8): hear() returns it.
+   */
+  command(lines: string, encoding: "latin1" | "utf8" = "utf8"): void {
+    const [early] = this.#replies;
+    if (this.hasStaleReply) {
+      this.#replies.length = 0;
+      const said = early === undefined ? "" : `: ${startOf(early)}`;
+      this.destroy("malformed", `it spoke before it was asked${said}`);
+    } else if (early === undefined) {
+      this.write(lines, encoding);
+    }
   }
 
   /** The next reply. @param command  what it answers */
@@ -73,10 +95,9 @@ export class SmtpConnection {
       return { kind: "lost", disconnectReason: this.#disconnectReason ?? closedByPeer };
     const reply = parseReply(whole, command);
     if (reply !== undefined) return { kind: "reply", reply };
-    const text = whole.octets.toString("latin1", 0, 60).replace(/[^ -~]+/g, " ");
     return {
       kind: "lost",
-      disconnectReason: this.destroy("malformed", `it does not speak SMTP: "${text.trim()}"`),
+      disconnectReason: this.destroy("malformed", `it does not speak SMTP: "${startOf(whole)}"`),
     };
   }
 
@@ -197,6 +218,14 @@ export class SmtpConnection {
     this.#wake = undefined;
     this.#isWatched = false;
   }
+}
+
+/** For a log. */
+function startOf({ octets }: WholeReply): string {
+  return octets
+    .toString("latin1", 0, 60)
+    .replace(/[^ -~]+/g, " ")
+    .trim();
 }
 
 function spoken(command: SmtpCommandName): string {

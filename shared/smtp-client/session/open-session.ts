@@ -1,8 +1,15 @@
 /** Opens a session that takes mail: connection, greeting, EHLO, STARTTLS, AUTH (RFC 5321 §3.1, 3207, 4954). */
 import net from "node:net";
-import { deferRefusal, deferred, outcomeOfRefusal, remoteName } from "../../smtp/diagnose.ts";
+import {
+  deferRefusal,
+  deferred,
+  outcomeOfRefusal,
+  type Remote,
+  remoteName,
+  replyLine,
+} from "../../smtp/diagnose.ts";
 import { type Extensions, noExtensions, parseExtensions } from "../../smtp/extensions.ts";
-import { isPositive } from "../../smtp/status.ts";
+import { isPositive, type SmtpReply } from "../../smtp/status.ts";
 import { authenticate } from "./authenticate.ts";
 import { SmtpConnection } from "./connection.ts";
 import { dial } from "./dial.ts";
@@ -114,14 +121,26 @@ async function sayHello(
   { timeouts, now }: SessionDeps,
   underTls = false,
 ): Promise<Extensions | OpeningFailure> {
-  connection.write(`EHLO ${helo}\r\n`);
+  connection.command(`EHLO ${helo}\r\n`);
   const ehlo = await connection.hear("EHLO", timeouts.ehlo);
   if (ehlo.kind === "lost") return lost(ehlo.disconnectReason, remote, "while saying EHLO", now(), underTls);
+  if (isGreeting(ehlo.reply)) return outOfStep(ehlo.reply, remote, now());
   if (isPositive(ehlo.reply)) return parseExtensions(ehlo.reply);
   if (ehlo.reply.code < 500) return refused(ehlo.reply, remote, now());
-  connection.write(`HELO ${helo}\r\n`);
+  connection.command(`HELO ${helo}\r\n`);
   const hello = await connection.hear("HELO", timeouts.ehlo);
   if (hello.kind === "lost")
     return lost(hello.disconnectReason, remote, "while saying HELO", now(), underTls);
+  if (isGreeting(hello.reply)) return outOfStep(hello.reply, remote, now());
   return isPositive(hello.reply) ? noExtensions : refused(hello.reply, remote, now());
+}
+
+/** RFC 5321 §4.3.2: 220 is no answer to EHLO or HELO. It is another line of a greeting that was not written as one reply. */
+function isGreeting({ code }: SmtpReply): boolean {
+  return code === 220;
+}
+
+function outOfStep(reply: SmtpReply, remote: Remote, atMs: number): OpeningFailure {
+  const reason = `${remoteName(remote)} answered ${reply.command} with a greeting: ${replyLine(reply)}`;
+  return failed(deferred("network", "4.5.0", reason, atMs, remote));
 }

@@ -25,7 +25,7 @@ export async function startTls(
   if (!isOffered) {
     return policy.needs ? fail("4.7.4", "it does not offer STARTTLS, which is required") : undefined;
   }
-  connection.write("STARTTLS\r\n");
+  connection.command("STARTTLS\r\n");
   const heard = await connection.hear("STARTTLS", timeouts.ehlo);
   if (heard.kind === "lost")
     return lost(heard.disconnectReason, remote, "while saying STARTTLS", now(), true);

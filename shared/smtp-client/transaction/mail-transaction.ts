@@ -73,6 +73,9 @@ export class MailTransaction {
   #prefix: Buffer | undefined;
   #acceptedRecipients = 0;
   #isUntouched = false;
+  /** 354 answers nothing but DATA: the replies before it answered the commands before. */
+  #isProvenInStep = false;
+  #isOutOfStep = false;
 
   constructor(session: Session, options: MailTransactionOptions) {
     this.#session = session;
@@ -87,6 +90,11 @@ export class MailTransaction {
   /** The session ended before MAIL was answered: nothing happened in it. */
   get isUntouched(): boolean {
     return this.#isUntouched;
+  }
+
+  /** The replies before the message did not fit the commands: what they said may have been about another recipient. */
+  get isOutOfStep(): boolean {
+    return this.#isOutOfStep;
   }
 
   /** Whether the server has spoken or gone although no reply is due. */
@@ -116,7 +124,7 @@ export class MailTransaction {
         this.#unanswered.push("data");
       }
     }
-    this.#write(commands);
+    this.#say(commands);
     const heard = await this.#hear("mail");
     this.#isUntouched = isSessionEnd(heard);
     return this.#note(readStep("mail", heard, remote, now()));
@@ -186,9 +194,10 @@ export class MailTransaction {
     if (this.#state === "open") await this.#readUnanswered();
     if (this.#state !== "open") return;
     const { connection } = this.#session;
-    connection.write("RSET\r\n");
+    connection.command("RSET\r\n");
     const heard = await connection.hear("RSET", this.#options.timeouts.mail);
     this.#state = heard.kind === "reply" && isPositive(heard.reply) ? "closed" : "ended";
+    if (isStale(heard) || connection.hasStaleReply) this.#noteOutOfStep();
   }
 
   #wireOf(octets: readonly Buffer[]): Buffer[] {
@@ -225,7 +234,7 @@ export class MailTransaction {
 
   /** A server that wants data although it accepted no recipient gets none; one that accepted one would deliver it. */
   async #endEmptyMessage(): Promise<void> {
-    this.#write(".\r\n");
+    this.#session.connection.write(".\r\n");
     await this.#read("dot");
   }
 
@@ -240,19 +249,19 @@ export class MailTransaction {
       this.#unanswered.shift();
       return this.#read(step);
     }
-    // A reply that is here before the command cannot be the answer to it.
-    if (this.#session.connection.hasReply) return this.#readUnasked("between");
-    this.#write(command());
+    this.#say(command());
     return this.#read(step);
   }
 
-  #write(commands: string): void {
+  #say(commands: string): void {
     // ASCII is written faster as latin1.
-    this.#session.connection.write(commands, this.#options.traits.needsSmtpUtf8 ? "utf8" : "latin1");
+    this.#session.connection.command(commands, this.#options.traits.needsSmtpUtf8 ? "utf8" : "latin1");
   }
 
   async #read(step: Step): Promise<StepResult> {
-    return this.#note(readStep(step, await this.#hear(step), this.#session.remote, this.#options.now()));
+    const result = readStep(step, await this.#hear(step), this.#session.remote, this.#options.now());
+    if (step === "data" && result.kind === "accepted") this.#isProvenInStep = true;
+    return this.#note(result);
   }
 
   async #readUnasked(step: "between" | "body"): Promise<SessionEnd> {
@@ -266,8 +275,19 @@ export class MailTransaction {
 
   #note<R extends StepResult>(result: R): R {
     if (result.kind !== "ended") return result;
+    if (result.isOutOfStep === true) this.#noteOutOfStep();
     if (this.#state === "data") this.#cut();
     this.#state = "ended";
     return result;
   }
+
+  #noteOutOfStep(): void {
+    if (!this.#isProvenInStep) this.#isOutOfStep = true;
+  }
+}
+
+/** Of what came in reply to RSET: it answers an earlier command, as the 354 of a DATA that seemed to be refused does. */
+function isStale(heard: Heard): boolean {
+  if (heard.kind === "lost") return heard.disconnectReason.kind === "malformed";
+  return heard.reply.code < 400 && !isPositive(heard.reply);
 }

@@ -1,6 +1,6 @@
 /** Gives an open session a message from the spool: all of it is known beforehand, so its commands go out together. */
 import { type Envelope, mustHaveTls, type Recipient } from "../../mail/envelope.ts";
-import { deferred, type Failure, rejected, remoteName } from "../../smtp/diagnose.ts";
+import { deferred, type Failure, type Remote, rejected, remoteName, replyLine } from "../../smtp/diagnose.ts";
 import type { Outcome } from "../../smtp/diagnosis.ts";
 import { type Body, SpoolCorrupt } from "../../spool/spool.ts";
 import type { Session } from "../session/session.ts";
@@ -38,8 +38,19 @@ export async function sendStored(
   } finally {
     await transaction.reset();
   }
+  if (transaction.isOutOfStep) deferRejections(outcomes, session.remote, now());
   const { isReusable, isUntouched } = transaction;
   return { outcomes, tooMany, isReusable, isUntouched };
+}
+
+/** A refusal that came before the server was found out of step may have been about another recipient, or another command. */
+function deferRejections(outcomes: Map<number, Outcome>, remote: Remote, atMs: number): void {
+  for (const [index, outcome] of outcomes) {
+    if (outcome.kind !== "rejected" || outcome.diagnosis.reply === undefined) continue;
+    const said = replyLine(outcome.diagnosis.reply);
+    const reason = `the replies of ${remoteName(remote)} do not fit the commands, so that this one may be about another recipient: ${said}`;
+    outcomes.set(index, deferred("network", "4.5.0", reason, atMs, remote));
+  }
 }
 
 /** Why this server cannot have this message at all. */

@@ -26,6 +26,8 @@ export type StepResult =
 export interface SessionEnd {
   kind: "ended";
   outcome: Failure;
+  /** The server's replies do not fit our commands: earlier ones may have been about something else, too. */
+  isOutOfStep?: true;
 }
 
 interface StepTraits {
@@ -54,7 +56,9 @@ export function readStep(step: "between" | "body", heard: Heard, remote: Remote,
 export function readStep(step: Step, heard: Heard, remote: Remote, atMs: number): StepResult;
 export function readStep(step: Step, heard: Heard, remote: Remote, atMs: number): StepResult {
   if (heard.kind === "lost") {
-    return unanswered(step, outcomeOfDisconnect(heard.disconnectReason, remote, steps[step].when, atMs));
+    const { disconnectReason } = heard;
+    const ended = unanswered(step, outcomeOfDisconnect(disconnectReason, remote, steps[step].when, atMs));
+    return disconnectReason.kind === "malformed" ? { ...ended, isOutOfStep: true } : ended;
   }
   const { reply } = heard;
   // RFC 5321 §3.8: the server is going away, whatever it was asked.
@@ -63,7 +67,8 @@ export function readStep(step: Step, heard: Heard, remote: Remote, atMs: number)
   if (reply.code < 400 || step === "between") {
     const said = step === "between" ? "spoke between two commands" : `answered ${reply.command} out of order`;
     const reason = `${remoteName(remote)} ${said}: ${replyLine(reply)}`;
-    return unanswered(step, deferred("network", "4.5.0", reason, atMs, remote));
+    const ended = unanswered(step, deferred("network", "4.5.0", reason, atMs, remote));
+    return { ...ended, isOutOfStep: true };
   }
   const outcome = refusalAt(step, reply, remote, atMs);
   // In the middle of a message no other command can be given.
