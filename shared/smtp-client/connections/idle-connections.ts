@@ -15,6 +15,7 @@ export interface IdleConnection {
   readonly key: string;
   readonly slot: Slot;
   readonly session: Session;
+  readonly sinceMs: number;
 }
 
 /** Whether a session may carry another message. */
@@ -28,7 +29,7 @@ export function isReusable(session: Session, messagesPerConnection: number, nowM
 
 export class IdleConnections {
   /** The longest idle one stands first. */
-  readonly #entries: { readonly connection: IdleConnection; readonly sinceMs: number }[] = [];
+  readonly #connections: IdleConnection[] = [];
   readonly #close: (connection: IdleConnection) => void;
 
   constructor(close: (connection: IdleConnection) => void) {
@@ -36,51 +37,49 @@ export class IdleConnections {
   }
 
   get size(): number {
-    return this.#entries.length;
+    return this.#connections.length;
   }
 
-  add(connection: IdleConnection, nowMs: number): void {
-    const entry = { connection, sinceMs: nowMs };
+  add(connection: IdleConnection): void {
     // 421 and a closed connection are all that a server may say unasked (RFC 5321 §3.8).
     connection.session.connection.onUnexpected = () => {
-      const at = this.#entries.indexOf(entry);
+      const at = this.#connections.indexOf(connection);
       if (at < 0) return;
-      this.#entries.splice(at, 1);
+      this.#connections.splice(at, 1);
       this.#close(connection);
     };
-    this.#entries.push(entry);
+    this.#connections.push(connection);
   }
 
   /** The one with this key that was used last. */
   take(key: string): IdleConnection | undefined {
     for (;;) {
-      const at = this.#entries.findLastIndex(({ connection }) => connection.key === key);
-      const [entry] = at < 0 ? [] : this.#entries.splice(at, 1);
-      if (entry === undefined) return undefined;
-      const { connection } = entry;
-      if (connection.session.connection.isInStep) {
+      const at = this.#connections.findLastIndex((connection) => connection.key === key);
+      if (at < 0) return undefined;
+      const [connection] = this.#connections.splice(at, 1);
+      if (connection?.session.connection.isInStep) {
         connection.session.connection.onUnexpected = undefined;
         return connection;
       }
       // The beginning of a reply has come that answers no command.
-      this.#close(connection);
+      if (connection !== undefined) this.#close(connection);
     }
   }
 
   closeOldest(): void {
-    const entry = this.#entries.shift();
-    if (entry !== undefined) this.#close(entry.connection);
+    const oldest = this.#connections.shift();
+    if (oldest !== undefined) this.#close(oldest);
   }
 
   closeExpired(nowMs: number): void {
     for (;;) {
-      const [oldest] = this.#entries;
+      const [oldest] = this.#connections;
       if (oldest === undefined || nowMs - oldest.sinceMs < maxIdleMs) return;
       this.closeOldest();
     }
   }
 
   closeAll(): void {
-    for (const { connection } of this.#entries.splice(0)) this.#close(connection);
+    for (const connection of this.#connections.splice(0)) this.#close(connection);
   }
 }

@@ -149,7 +149,7 @@ export class Pool {
       // These wait for another kind of session, and the slot is theirs.
       this.#close(state, slot, session);
     } else {
-      idle.add({ key, slot, session }, nowMs);
+      idle.add({ key, slot, session, sinceMs: nowMs });
       this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs).unref();
     }
   }

@@ -33,7 +33,7 @@ export class WaitQueue {
 
   /** How many would be served before a request of this priority class that comes now. */
   positionFor(priorityClass: PriorityClass | undefined): number {
-    if (isSlow(priorityClass)) return this.#waiters.length;
+    if (isSlow(priorityClass) || this.#waiters.length === 0) return this.#waiters.length;
     return this.#waiters.filter(({ request }) => !isSlow(request.priorityClass)).length;
   }
 
@@ -81,6 +81,7 @@ export class WaitQueue {
     { key, priorityClass }: Pick<ConnectionRequest, "key" | "priorityClass">,
     capacity: Pick<DestinationCapacity, "busy" | "hasShare">,
   ): Waiter | undefined {
+    if (this.#waiters.length === 0) return undefined;
     const fitting = this.#waiters.filter(({ request }) => request.key === key && capacity.hasShare(request));
     const slow = isSlow(priorityClass)
       ? undefined

@@ -7,10 +7,11 @@ import {
 } from "../../../../shared/smtp-client/connections/idle-connections.ts";
 import { openSession } from "../../../support/connection-pool.ts";
 
-const idleConnection = (key: string, isInStep = true) => ({
+const idleConnection = (key: string, { sinceMs = 0, isInStep = true } = {}) => ({
   key,
   slot: { release() {} },
   session: openSession(isInStep),
+  sinceMs,
 });
 
 function idleConnections() {
@@ -21,7 +22,7 @@ function idleConnections() {
 test("a message goes on with the connection that was used last, and only with one of its own key", () => {
   const { idle } = idleConnections();
   const [first, last, other] = [idleConnection("k"), idleConnection("k"), idleConnection("other")];
-  for (const connection of [first, last, other]) idle.add(connection, 0);
+  for (const connection of [first, last, other]) idle.add(connection);
   assert.equal(idle.take("k"), last);
   assert.equal(idle.take("k"), first);
   assert.equal(idle.take("k"), undefined);
@@ -30,9 +31,9 @@ test("a message goes on with the connection that was used last, and only with on
 
 test("a connection on which more was said than was asked is closed, and carries no other message", () => {
   const { idle, closed } = idleConnections();
-  const [good, spoilt] = [idleConnection("k"), idleConnection("k", false)];
-  idle.add(good, 0);
-  idle.add(spoilt, 0);
+  const [good, spoilt] = [idleConnection("k"), idleConnection("k", { isInStep: false })];
+  idle.add(good);
+  idle.add(spoilt);
   assert.equal(idle.take("k"), good);
   assert.deepEqual(closed, [spoilt]);
 });
@@ -40,8 +41,8 @@ test("a connection on which more was said than was asked is closed, and carries 
 test("a server that says something unasked loses its idle connection at once, and one in use is left alone", () => {
   const { idle, closed } = idleConnections();
   const [first, second] = [idleConnection("k"), idleConnection("k")];
-  idle.add(first, 0);
-  idle.add(second, 0);
+  idle.add(first);
+  idle.add(second);
   first.session.saySomething();
   assert.deepEqual(closed, [first]);
   assert.equal(idle.take("k"), second);
@@ -51,8 +52,8 @@ test("a server that says something unasked loses its idle connection at once, an
 
 test("a connection is closed after five idle seconds, or when its slot is needed", () => {
   const { idle, closed } = idleConnections();
-  const connections = [0, 1000, 2000, 3000].map(() => idleConnection("k"));
-  for (const [i, connection] of connections.entries()) idle.add(connection, 1000 * i);
+  const connections = [0, 1000, 2000, 3000].map((sinceMs) => idleConnection("k", { sinceMs }));
+  for (const connection of connections) idle.add(connection);
   idle.closeExpired(5999);
   assert.deepEqual(closed, connections.slice(0, 1));
   idle.closeOldest();
