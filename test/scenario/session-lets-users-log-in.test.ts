@@ -7,10 +7,12 @@ import type { z } from "zod";
 import { createAuthentication } from "../../services/ingress/auth/authentication.ts";
 import type { configSchema } from "../../shared/config/schema.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
+import type { SmtpClientOptions } from "../../shared/smtp-client/create-smtp-client.ts";
 import { selfSignedCertificate } from "../support/certificate.ts";
 import { testConfig } from "../support/config.ts";
 import { openData, startQueuedSessions } from "../support/queued-sessions.ts";
 import type { SmtpClient } from "../support/smtp-client.ts";
+import { startSmtpPeer } from "../support/smtp-peer.ts";
 import { startTls } from "../support/start-tls.ts";
 import { plainResponse, userLine } from "../support/users.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -20,7 +22,11 @@ const right = plainResponse("alice", "open sesame");
 const wrong = plainResponse("alice", "swordfish");
 
 /** Sessions with TLS and the users alice ("open sesame") and bob ("x"), for a client that may not relay. */
-async function startSite(t: TestContext, more: Partial<z.input<typeof configSchema>> = {}) {
+async function startSite(
+  t: TestContext,
+  more: Partial<z.input<typeof configSchema>> = {},
+  inline?: SmtpClientOptions,
+) {
   const directory = mkdtempSync(join(tmpdir(), "postern-auth-"));
   t.after(() => rmSync(directory, { recursive: true }));
   const { cert, key } = selfSignedCertificate("gw.example.net");
@@ -39,6 +45,7 @@ async function startSite(t: TestContext, more: Partial<z.input<typeof configSche
   const gateway = await startQueuedSessions({
     client: stranger,
     config,
+    ...(inline === undefined ? {} : { inline }),
     pause: async (ms) => {
       pauses.push(ms);
     },
@@ -113,6 +120,21 @@ test("who has logged in may relay: Received says ESMTPSA, and log and record nam
   assert.match(await client.command("QUIT"), /^221 /);
   await waitFor("the session to end", () => events("session.close").length === 1);
   assert.equal(events("session.close")[0]?.user, "alice");
+});
+
+test("a server that mail goes to inline learns nothing of the login", async (t) => {
+  const server = await startSmtpPeer({ address: "127.0.0.2", users: { alice: "open sesame" } });
+  t.after(() => server.stop());
+  const servers = [`${server.address}:${server.port}`];
+  const { secure } = await startSite(t, { protected: [{ domains: ["example.com"], servers }] }, {});
+  const { client } = await secure();
+  assert.match(await client.command(`AUTH PLAIN ${right}`), /^235 /);
+  await openData(client, "joe@example.com");
+  client.write("Subject: x\r\n\r\nx\r\n.\r\n");
+  assert.match(await client.reply(), /^250 /);
+  assert.equal(server.received.length, 1);
+  assert.doesNotMatch(server.commands.join("\n"), /AUTH|alice/);
+  assert.match(server.received[0]?.data.toString("latin1") ?? "", /with ESMTPSA id /);
 });
 
 test("LOGIN, and a login that outlives RSET and EHLO", async (t) => {
