@@ -8,6 +8,7 @@ import { createRedis, queuePrefix, type RedisConfig } from "../runtime/redis.ts"
 import { withTimeout } from "../runtime/with-timeout.ts";
 import type { StoredMessage } from "../spool/spool.ts";
 import { addJobs, type NewJob } from "./bullmq/jobs.ts";
+import { inBatches, type Load } from "./contract/batches.ts";
 import { deliveryJobId } from "./contract/contract.ts";
 import { deadJobId } from "./contract/dead-job.ts";
 import { bounceId, makeDeliveryJob } from "./contract/delivery-job.ts";
@@ -28,7 +29,7 @@ export interface GroupToEnqueue {
 
 export interface QueueProducer extends Producer {
   /** As addDeliveries, for single recipient groups. @returns how many jobs it added */
-  addGroups(groups: readonly GroupToEnqueue[]): Promise<number>;
+  addGroups(groups: Iterable<GroupToEnqueue>): Promise<number>;
   /** Asks the reconciler to compare the queues with the spool. */
   requestScan(): Promise<void>;
 }
@@ -36,10 +37,13 @@ export interface QueueProducer extends Producer {
 /** A counter: publishers increment it when the queues may lack mail that they accepted; the reconciler scans then. */
 export const scanRequestsKey = `${queuePrefix}:keeper:scans`;
 
+/** Of a payload without its addresses. */
+const octetsOfPayload = 500;
+
 /** For callers that name no route: the job gets one at its first attempt. */
 const unknownRoute: RouteSummary = { label: "", aliases: [] };
 
-/** How long any call here may take before it rejects. */
+/** How long any step of a call here may take before the call rejects. */
 const timeLimitMs = 4_000;
 
 /** Redis did not answer in time; what was asked for may have happened all the same. */
@@ -50,26 +54,21 @@ export class QueueTimeout extends Error {
 export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProducer {
   const redis = createRedis(redisConfig, "producer", log);
 
-  const addGroups = (groups: readonly GroupToEnqueue[]): Promise<number> => {
-    const nowMs = Date.now();
-    const jobs = groups.map((group) => newDelivery(group, nowMs));
-    return inTime(addJobs(redis, "delivery", jobs));
+  const addGroups = async (groups: Iterable<GroupToEnqueue>): Promise<number> => {
+    let added = 0;
+    for (const batch of inBatches(groups, loadOfGroup)) {
+      const nowMs = Date.now();
+      const jobs = batch.map((group) => newDelivery(group, nowMs));
+      added += await inTime(addJobs(redis, "delivery", jobs));
+    }
+    return added;
   };
 
   return {
     addGroups,
 
     async addDeliveries(messages) {
-      await addGroups(
-        messages.flatMap(({ message, routes, redelivery = false }) =>
-          message.meta.parts.map((_, group) => ({
-            message,
-            group,
-            route: routes[group] ?? unknownRoute,
-            redelivery,
-          })),
-        ),
-      );
+      await addGroups(groupsOf(messages));
     },
 
     async addBounce(job, delayMs) {
@@ -90,6 +89,24 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
       redis.disconnect();
     },
   };
+}
+
+function* groupsOf(messages: Parameters<Producer["addDeliveries"]>[0]): Generator<GroupToEnqueue, void> {
+  for (const { message, routes, redelivery = false } of messages) {
+    for (const group of message.meta.parts.keys()) {
+      yield { message, group, route: routes[group] ?? unknownRoute, redelivery };
+    }
+  }
+}
+
+/** A payload has the addresses of the group twice for a moment: as text, and as text within the command. */
+function loadOfGroup({ message, group }: GroupToEnqueue): Load {
+  const recipients = message.meta.parts[group] ?? [];
+  let octets = 2 * octetsOfPayload;
+  for (const recipient of recipients) {
+    octets += 2 * (message.meta.envelope.recipients[recipient]?.address.length ?? 0);
+  }
+  return { jobs: 1, octets };
 }
 
 /** A group that was tried inline is due when its first wait is over; any other at once. */

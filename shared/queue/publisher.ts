@@ -4,16 +4,20 @@ import type { RouteSummary } from "../routing/route.ts";
 import type { Logger } from "../runtime/log.ts";
 import { settlesWithin } from "../runtime/with-timeout.ts";
 import type { StoredMessage } from "../spool/spool.ts";
+import { Batch, exceeds, type Load, loadOf, minus, noLoad, plus } from "./contract/batches.ts";
 import type { Publisher } from "./contract/queue.ts";
 import type { QueueProducer } from "./producer.ts";
 
-type Entry = Parameters<QueueProducer["addDeliveries"]>[0][number];
 type PublisherProducer = Pick<QueueProducer, "addDeliveries" | "requestScan">;
 
-/** Messages in one call; more would keep Redis from its other clients. */
-const batchSize = 500;
-/** A message takes 1 to 2 KB here. What is beyond is only in the spool, where the reconciler finds it. */
-const maxBacklog = 20_000;
+interface Entry {
+  message: StoredMessage;
+  routes: RouteSummary[];
+  load: Load;
+}
+
+/** A message to one recipient takes 1.5 KB here. What is beyond is only in the spool, where the reconciler finds it. */
+const backlogLimit: Load = { jobs: 50_000, octets: 64 * 2 ** 20 };
 const firstPauseMs = 100;
 const longestPauseMs = 2_000;
 
@@ -26,18 +30,25 @@ const longestPauseMs = 2_000;
 export function createPublisher(
   producer: PublisherProducer,
   log: Logger,
-  limits: { maxBacklog: number } = { maxBacklog },
+  limit: Load = backlogLimit,
 ): Publisher {
-  return new BackgroundPublisher(producer, log, limits.maxBacklog);
+  return new BackgroundPublisher(producer, log, limit);
 }
 
 class BackgroundPublisher implements Publisher {
   readonly #producer: PublisherProducer;
   readonly #log: Logger;
-  readonly #maxBacklog: number;
+  readonly #limit: Load;
   #waiting: Entry[] = [];
+  /** Of those that wait. */
+  #load = noLoad;
   /** Messages in the call under way. */
   #underWay = 0;
+  /**
+   * A call has failed, and the backlog has not been empty since. What waits here may be known to the workers: the call
+   * may have arrived all the same, and when Redis is back the reconciler enqueues from the spool what the queues lack.
+   */
+  #mayBeKnown = false;
   #scanIsDue = true;
   /** Messages dropped since the last scan that was asked for. */
   #dropped = 0;
@@ -45,10 +56,10 @@ class BackgroundPublisher implements Publisher {
   #endPause: () => void = () => {};
   #closed = false;
 
-  constructor(producer: PublisherProducer, log: Logger, maxBacklog: number) {
+  constructor(producer: PublisherProducer, log: Logger, limit: Load) {
     this.#producer = producer;
     this.#log = log;
-    this.#maxBacklog = maxBacklog;
+    this.#limit = limit;
     this.#start();
   }
 
@@ -57,8 +68,10 @@ class BackgroundPublisher implements Publisher {
   }
 
   publish(message: StoredMessage, routes: RouteSummary[]): void {
-    if (this.#waiting.length >= this.#maxBacklog) this.#dropOldest();
-    this.#waiting.push({ message, routes });
+    const load = loadOf(message);
+    this.#waiting.push({ message, routes, load });
+    this.#load = plus(this.#load, load);
+    this.#dropBeyondLimit();
     this.#start();
   }
 
@@ -69,9 +82,17 @@ class BackgroundPublisher implements Publisher {
     this.#endPause();
   }
 
-  #dropOldest(): void {
-    const excess = this.#waiting.length - this.#maxBacklog + 1;
+  /** Drops the oldest, but never the newest. */
+  #dropBeyondLimit(): void {
+    let load = this.#load;
+    let excess = 0;
+    while (exceeds(load, this.#limit) && excess < this.#waiting.length - 1) {
+      load = minus(load, this.#waiting[excess]?.load ?? noLoad);
+      excess++;
+    }
+    if (excess === 0) return;
     this.#waiting.splice(0, excess);
+    this.#load = load;
     if (this.#dropped === 0) {
       this.#log.warn({ backlog: this.#waiting.length }, "too much to enqueue; the oldest wait in the spool");
     }
@@ -99,25 +120,43 @@ class BackgroundPublisher implements Publisher {
     this.#running = undefined;
   }
 
-  /** Enqueues what waits, and asks for a scan after the last of it. @returns whether Redis took it */
+  /** Enqueues the first that wait, and asks for a scan after the last of them. @returns whether Redis took it */
   async #enqueueBatch(): Promise<boolean> {
-    const batch = this.#waiting.slice(0, batchSize);
-    this.#waiting = this.#waiting.length > batchSize ? this.#waiting.slice(batchSize) : [];
+    const batch = this.#takeBatch();
     this.#underWay = batch.length;
+    const redelivery = this.#mayBeKnown;
     try {
-      if (batch.length > 0) await this.#producer.addDeliveries(batch);
+      if (batch.length > 0)
+        await this.#producer.addDeliveries(
+          batch.map(({ message, routes }) => ({ message, routes, redelivery })),
+        );
       this.#underWay = 0;
-      if (this.#waiting.length === 0 && this.#scanIsDue) await this.#requestScan();
+      if (this.#waiting.length > 0) return true;
+      this.#mayBeKnown = false;
+      if (this.#scanIsDue) await this.#requestScan();
       return true;
     } catch (error) {
-      const backlog = this.#waiting.length + batch.length;
+      const backlog = this.#waiting.length + this.#underWay;
       this.#log.debug({ err: error, backlog }, "could not enqueue; will repeat");
-      // It may have arrived all the same, and a worker may have had it.
-      for (const entry of batch) entry.redelivery = true;
-      if (this.#underWay > 0) this.#waiting = [...batch, ...this.#waiting];
+      this.#mayBeKnown = true;
+      if (this.#underWay > 0) this.#putBack(batch);
       this.#underWay = 0;
       return false;
     }
+  }
+
+  #takeBatch(): Entry[] {
+    const batch = new Batch<Entry>();
+    for (const entry of this.#waiting) if (!batch.add(entry, entry.load)) break;
+    const taken = batch.take();
+    this.#waiting = this.#waiting.slice(taken.length);
+    for (const { load } of taken) this.#load = minus(this.#load, load);
+    return taken;
+  }
+
+  #putBack(batch: readonly Entry[]): void {
+    this.#waiting = [...batch, ...this.#waiting];
+    for (const { load } of batch) this.#load = plus(this.#load, load);
   }
 
   async #requestScan(): Promise<void> {

@@ -75,7 +75,7 @@ test("adding fails within seconds while Redis is down, and while it does not ans
 });
 
 test("a backlog that outgrows memory drops its oldest messages and asks the reconciler to enqueue them", async () => {
-  const publisher = createPublisher(producer, log, { maxBacklog: 10 });
+  const publisher = createPublisher(producer, log, { jobs: 10, octets: 2 ** 20 });
   await waitFor(
     "it asked once because it started",
     async () => publisher.backlog === 0 && (await number("GET {postern}:keeper:scans")) > 0,

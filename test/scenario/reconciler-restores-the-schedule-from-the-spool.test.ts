@@ -12,7 +12,9 @@ import {
   type Reconciler,
   type ReconcilerOptions,
 } from "../../shared/queue/reconcile/reconciler.ts";
+import { scanSpool } from "../../shared/queue/reconcile/scan.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
+import { createRedis, type RedisConnection } from "../../shared/runtime/redis.ts";
 import { createMemorySpool } from "../../shared/spool/memory.ts";
 import type { RecipientState } from "../../shared/spool/recipient-state.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
@@ -35,6 +37,7 @@ const log = createLogger("test", { write() {} });
 const config = testConfig({ dsn: { wave: "1s" } });
 let redis: TestRedis;
 let producer: QueueProducer;
+let connection: RedisConnection;
 let spool: Spool;
 let scans: { reason: string; deliveries: number; bounces: number; dead: number; expired: number }[];
 const reconcilers: Reconciler[] = [];
@@ -44,10 +47,12 @@ beforeEach(async () => {
   spool = createMemorySpool();
   scans = [];
   producer = await connectedProducer(redis, log);
+  connection = createRedis({ url: redis.url }, "plain", log);
 });
 afterEach(async () => {
   await Promise.all(reconcilers.splice(0).map((reconciler) => reconciler.close()));
   await producer.close();
+  connection.disconnect();
   await redis.flush();
   await spool.close();
 });
@@ -93,6 +98,31 @@ test("after FLUSHALL all mail that is not settled is enqueued again, once, and n
     "that group is delivered",
   );
   assert.equal(await count(`EXISTS {postern}:delivery:${pending[0]?.meta.id}-1`), 1);
+});
+
+test("messages with a thousand next hops each are enqueued again a thousand jobs at a time", async () => {
+  const to = Array.from({ length: 1_000 }, (_, i) => `user${i}@domain-${i}.example.com`);
+  for (let i = 0; i < 5; i++) await accept(spool, storedMessage({ to }));
+  const calls: number[] = [];
+  const report = await scanSpool({
+    spool,
+    redis: connection,
+    producer: {
+      ...producer,
+      addGroups: async (groups) => {
+        const some = [...groups];
+        calls.push(some.length);
+        return producer.addGroups(some);
+      },
+    },
+    config,
+    holds: undefined,
+    summarizeRoute: () => routeNamed("mx"),
+    mayGoOn: () => true,
+  });
+  assert.equal(report.deliveries, 5_000);
+  assert.deepEqual(calls, [1_000, 1_000, 1_000, 1_000, 1_000]);
+  assert.equal(await count("LLEN {postern}:delivery:wait"), 5_000);
 });
 
 test("mail is delivered once each although Redis is emptied while workers deliver", async () => {

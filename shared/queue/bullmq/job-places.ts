@@ -24,6 +24,8 @@ export interface JobPlace {
 export type QueueCounts = Record<QueueName, Record<"waiting" | "active" | "deferred" | "held", number>>;
 
 const chunkSize = 500;
+/** Jobs in one pipeline: a message alone may need thousands. */
+const lookedForAtOnce = 1_000;
 /** Recipient groups of a message that are looked for: one for each recipient that the default limit allows. */
 const maxGroups = 1024;
 
@@ -83,10 +85,14 @@ export async function jobsExist(
   redis: RedisConnection,
   jobs: readonly { queue: QueueName; jobId: string }[],
 ): Promise<boolean[]> {
-  const pipeline = redis.pipeline();
-  for (const { queue, jobId } of jobs)
-    pipeline.exists(jobKey(queue, jobId), jobKey(otherQueue(queue), jobId));
-  return (await valuesOf(pipeline)).map((count) => Number(count) > 0);
+  const exist: boolean[] = [];
+  for (let start = 0; start < jobs.length; start += lookedForAtOnce) {
+    const pipeline = redis.pipeline();
+    for (const { queue, jobId } of jobs.slice(start, start + lookedForAtOnce))
+      pipeline.exists(jobKey(queue, jobId), jobKey(otherQueue(queue), jobId));
+    for (const count of await valuesOf(pipeline)) exist.push(Number(count) > 0);
+  }
+  return exist;
 }
 
 /** The ids of the delivery jobs of a message. */

@@ -33,8 +33,9 @@ export interface NewJob {
   delayMs?: number;
 }
 
-/** Keeps one call of a script within a few milliseconds: Redis does nothing else meanwhile. */
+/** These keep one call of a script within a few milliseconds: Redis does nothing else meanwhile. */
 const jobsPerCall = 200;
+const octetsPerCall = 2 ** 20;
 /** Reads before a release is given up because the job changes each time: it stays held. */
 const releaseTries = 3;
 
@@ -51,13 +52,10 @@ export async function addJobs(
 ): Promise<number> {
   const keys = [queueBase(queue), queueBase(otherQueue(queue))];
   const byDelay = Map.groupBy(jobs, ({ delayMs = 0 }) => Math.max(0, Math.round(delayMs)));
-  const calls = [...byDelay].flatMap(([delayMs, equallyLate]) =>
-    chunksOf(equallyLate).map((chunk) => {
-      const head = [Date.now(), delayMs, jobName, jobOptions, flagActive ? 1 : 0];
-      const flat = chunk.flatMap(({ jobId, payload }) => [jobId, JSON.stringify(payload)]);
-      return addScript.run(redis, keys, [...head, ...flat]);
-    }),
-  );
+  const calls = [...byDelay].flatMap(([delayMs, equallyLate]) => {
+    const head = [Date.now(), delayMs, jobName, jobOptions, flagActive ? 1 : 0];
+    return serialise(equallyLate).map((jobs) => addScript.run(redis, keys, [...head, ...jobs]));
+  });
   let added = 0;
   // Not Promise.all: a rejection must not leave calls running that the caller then repeats.
   for (const result of await Promise.allSettled(calls)) {
@@ -172,6 +170,25 @@ function addHeldTime(data: string, ms: number): string {
 
 function sha1(text: string): string {
   return createHash("sha1").update(text).digest("hex");
+}
+
+/** @returns the arguments for each call of the script: id and payload of each job */
+function serialise(jobs: readonly NewJob[]): string[][] {
+  const calls: string[][] = [];
+  let current: string[] = [];
+  let octets = 0;
+  for (const { jobId, payload } of jobs) {
+    const data = JSON.stringify(payload);
+    if (current.length >= 2 * jobsPerCall || octets + data.length > octetsPerCall) {
+      if (current.length > 0) calls.push(current);
+      current = [];
+      octets = 0;
+    }
+    current.push(jobId, data);
+    octets += data.length;
+  }
+  if (current.length > 0) calls.push(current);
+  return calls;
 }
 
 function chunksOf<T>(items: readonly T[]): (readonly T[])[] {

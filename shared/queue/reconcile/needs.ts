@@ -1,6 +1,7 @@
 /** Which jobs an unsettled message needs, by the states of its recipients, and which of them are missing. Pure. */
 import type { RecipientState } from "../../spool/recipient-state.ts";
 import type { StoredMessage } from "../../spool/spool.ts";
+import { type Load, loadOf } from "../contract/batches.ts";
 import { type BounceJob, deliveryJobId, type QueueName } from "../contract/contract.ts";
 import type { CauseOfDeath } from "../contract/dead-job.ts";
 import { bounceId } from "../contract/delivery-job.ts";
@@ -54,6 +55,11 @@ export function needsOf(message: StoredMessage, states: States, nowMs: number, r
   });
   needs.bounces.push(...reports);
   return needs;
+}
+
+/** A batch is bounded by jobs and by memory: the message with all its recipients is kept until the queues were asked. */
+export function loadOfNeeds({ message, groups, bounces, dead }: Needs): Load {
+  return { octets: loadOf(message).octets, jobs: groups.length + bounces.length + dead.length };
 }
 
 /** The jobs to look for, in the order in which jobsMissing() expects the answers. */

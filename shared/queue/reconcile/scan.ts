@@ -17,10 +17,10 @@
 import type { Config } from "../../config/schema.ts";
 import type { RouteSummary } from "../../routing/route.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
-import type { RecipientState } from "../../spool/recipient-state.ts";
 import type { Spool, StoredMessage, UnreadableMessage } from "../../spool/spool.ts";
 import { jobsExist } from "../bullmq/job-places.ts";
 import { removeJobs } from "../bullmq/jobs.ts";
+import { Batch } from "../contract/batches.ts";
 import { deliveryJobId } from "../contract/contract.ts";
 import { deadFromMessage } from "../contract/dead-job.ts";
 import { makeDeliveryJob } from "../contract/delivery-job.ts";
@@ -30,6 +30,7 @@ import {
   heldSoFarMs,
   jobsMissing,
   jobsOf,
+  loadOfNeeds,
   type Needs,
   needsOf,
   sharedBounce,
@@ -60,7 +61,6 @@ export interface ScanReport {
   expired: number;
 }
 
-const messagesAtOnce = 1000;
 const bouncesAtOnce = 100;
 /** The next scan finds more. */
 const unreadableAtOnce = 1000;
@@ -68,13 +68,10 @@ const unreadableAtOnce = 1000;
 /** @throws Error of Redis or of the spool; what was added until then stays added */
 export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
   const report: ScanReport = { messages: 0, deliveries: 0, bounces: 0, dead: 0, expired: 0 };
-  let batch: (StoredMessage & { states: ReadonlyMap<number, RecipientState> })[] = [];
+  const batch = new Batch<Needs>();
   const compareBatch = async (): Promise<void> => {
-    const nowMs = Date.now();
-    const retentionMs = deps.config.queue.dead_retention;
-    const needs = batch.map((message) => needsOf(message, message.states, nowMs, retentionMs));
-    batch = [];
-    await addMissing(deps, await findMissing(deps, needs, nowMs), report);
+    const needs = batch.take();
+    await addMissing(deps, await findMissing(deps, needs, Date.now()), report);
     for (const each of needs) report.expired += await expire(deps, each);
   };
   const unreadable: UnreadableMessage[] = [];
@@ -83,12 +80,14 @@ export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
   };
   for await (const unsettled of deps.spool.unsettled({ onUnreadable })) {
     report.messages++;
-    batch.push(unsettled);
-    if (batch.length < messagesAtOnce) continue;
+    const needs = needsOf(unsettled, unsettled.states, Date.now(), deps.config.queue.dead_retention);
+    const load = loadOfNeeds(needs);
+    if (batch.add(needs, load)) continue;
     if (!deps.mayGoOn()) return report;
     await compareBatch();
+    batch.add(needs, load);
   }
-  if (batch.length > 0 && deps.mayGoOn()) await compareBatch();
+  if (!batch.isEmpty && deps.mayGoOn()) await compareBatch();
   for (const message of unreadable) {
     if (!deps.mayGoOn()) return report;
     report.dead += await keepUnreadable(deps, message, Date.now());
