@@ -49,7 +49,10 @@ export class Attempt {
     this.#startedMs = deps.now();
     this.#terms = sessionTerms(request, deps);
     this.#nextHop = identifyNextHop(nextHop);
-    this.#reachabilityKey = reachabilityKeyOf(this.#nextHop, this.#terms.transparentSource ?? "");
+    this.#reachabilityKey = reachabilityKeyOf(this.#nextHop, {
+      source: this.#terms.transparentSource ?? "",
+      isInline: openByMs !== undefined,
+    });
     this.#outcomes = new RecipientOutcomes(recipients);
     this.#opener = new SessionOpener({ nextHop, terms: this.#terms, openByMs, tries: this.#tries }, deps);
   }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { createLocalLimiter } from "../../shared/limits/local-limiter.ts";
 import { makeDeliveryJob } from "../../shared/queue/contract/delivery-job.ts";
 import { SpoolFull, SpoolUnavailable } from "../../shared/spool/spool.ts";
 import {
@@ -11,6 +12,7 @@ import {
   startInlineFlow,
 } from "../support/inline.ts";
 import { routeNamed } from "../support/route-named.ts";
+import { outcomes, servers, summary, testTransport } from "../support/smtp-client-fixture.ts";
 import {
   close,
   deaf,
@@ -138,6 +140,22 @@ test("a server that never greets is tried once: mail of the next clients goes to
     assert.match((await send(await greeted(sessions), [to])).dot ?? "", queued);
   assert.equal(peer.connections, 1);
   assert.equal(queuedRecipients(sessions).length, 3);
+});
+
+test("a server that greets too slowly for a waiting client is alive for the queue, which tries it at once", async (t) => {
+  // One limiter for both, as all processes of a gateway have.
+  const limiter = createLocalLimiter({ deadDestinations: { firstMs: 3_600_000, maxMs: 3_600_000 } });
+  const { peer, sessions } = await startInlineFlow(
+    t,
+    { script: { connect: () => (peer.connections === 1 ? hang : undefined) } },
+    { config: { timeouts: { inline: "300ms" } }, inline: { limiter } },
+  );
+  const transport = testTransport({ options: { limiter } });
+  t.after(() => transport.close(0));
+  assert.match((await send(await greeted(sessions), ["<a@example.com>"])).dot ?? "", queued);
+  assert.deepEqual((await outcomes(transport, servers(peer))).map(summary), ["delivered"]);
+  await send(await greeted(sessions), ["<b@example.com>"]);
+  assert.equal(queuedRecipients(sessions).length, 2, "inline delivery still leaves the mail to the queue");
 });
 
 test("a server that stops reading in the middle of a large message cannot keep the client waiting", async (t) => {

@@ -67,11 +67,19 @@ export function connectionKey(nextHop: NextHopIdentity, { tls, helo, source }: C
 
 /**
  * Identifies what has to answer for a destination to be alive: its hosts, and the source, since there may be no route back
- * to the address of one client.
- * @param source  the address of a hidden delivery, or ""
+ * to the address of one client. Inline deliveries have an entry of their own: a server that greets too slowly for a client
+ * that waits may be quick enough for the queue.
  */
-export function reachabilityKeyOf({ hostsKey }: NextHopIdentity, source: string): string {
-  return source === "" ? hostsKey : `${hostsKey} from ${source}`;
+export function reachabilityKeyOf(
+  { hostsKey }: NextHopIdentity,
+  traits: {
+    /** The address of a hidden delivery, or "". */
+    source: string;
+    isInline: boolean;
+  },
+): string {
+  const source = traits.source === "" ? "" : ` from ${traits.source}`;
+  return `${hostsKey}${source}${traits.isInline ? " inline" : ""}`;
 }
 
 /** Compiles `limits.destinations`: the first entry that matches decides. */

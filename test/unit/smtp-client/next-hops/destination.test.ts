@@ -95,6 +95,7 @@ test("a connection is shared only where next hop, TLS, credentials, HELO name an
 
 test("reachability is remembered by hosts, and by the client's address where a delivery is hidden", () => {
   const mx = identifyNextHop({ kind: "mx", domain: "a.test" });
-  assert.equal(reachabilityKeyOf(mx, ""), "mx a.test");
-  assert.equal(reachabilityKeyOf(mx, "192.0.2.7"), "mx a.test from 192.0.2.7");
+  assert.equal(reachabilityKeyOf(mx, { source: "", isInline: false }), "mx a.test");
+  assert.equal(reachabilityKeyOf(mx, { source: "192.0.2.7", isInline: false }), "mx a.test from 192.0.2.7");
+  assert.equal(reachabilityKeyOf(mx, { source: "", isInline: true }), "mx a.test inline");
 });
