@@ -87,7 +87,12 @@ export const intercept = z.strictObject({
     .optional()
     .describe("Network interfaces on which clients arrive. Absent: all except loopback."),
   ports: z.array(port).default([25, 587]).describe("Destination ports that are redirected to the gateway."),
-  pass_ports: z.array(port).default([465]).describe("Destination ports that are tunnelled without reading."),
+  pass_ports: z
+    .array(port)
+    .default([465])
+    .describe(
+      "Destination ports that are tunnelled without reading, whichever way a listener learns the destination.",
+    ),
   fail: z
     .enum(["open", "closed"])
     .default("open")

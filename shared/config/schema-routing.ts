@@ -90,7 +90,7 @@ export const outgoing = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      "Refuse MAIL with 530 5.7.0 until the server has accepted AUTH. The gateway cannot see this inside TLS: use `starttls: strip` to enforce it in every session.",
+      "Refuse MAIL with 530 5.7.0 until the server has accepted AUTH. The gateway cannot see this inside TLS: use `starttls: strip` to enforce it in every session. Like every policy of the outgoing proxy it ends sessions that the server may read in another way: docs/security.md.",
     ),
   xclient: z
     .enum(["pass", "refuse"])

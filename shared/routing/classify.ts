@@ -269,7 +269,7 @@ function handle(
     case "allow":
       return { handler: "queue", row: null, setting };
     default:
-      if (isPassPort(facts, config, listener))
+      if (isPassPort(direction, facts, config, listener))
         return { handler: "tunnel", row: null, setting: "intercept.pass_ports" };
       return direction === "outgoing"
         ? handleOutgoing(facts, config.outgoing)
@@ -277,10 +277,20 @@ function handle(
   }
 }
 
-/** Ports that are intercepted only to be tunnelled: they speak TLS from the first octet. */
-function isPassPort(facts: ConnectionFacts, config: Config, { destination }: ListenerConfig): boolean {
+/**
+ * Ports of other servers that are only tunnelled: they speak TLS from the first octet. A local connection has a server of
+ * its own there only where the kernel handed it over; elsewhere the tunnel would lead to the gateway itself.
+ */
+function isPassPort(
+  direction: Direction,
+  facts: ConnectionFacts,
+  config: Config,
+  { destination }: ListenerConfig,
+): boolean {
   const isIntercepted = destination === "tproxy" || destination === "redirect";
-  return isIntercepted && config.intercept.pass_ports.includes(facts.destination.port);
+  return (
+    (isIntercepted || direction !== "local") && config.intercept.pass_ports.includes(facts.destination.port)
+  );
 }
 
 /** By `client_server` of the first exception that matches, or else of `outgoing`. */

@@ -1,7 +1,7 @@
 /** SMTP command lines (RFC 5321 §4.1): cuts them out of a stream and parses what the outgoing proxy needs to know. Pure. */
 
 /**
- * RFC 5321 §4.5.3.1.4 gives a command 512 octets plus what extensions add; RFC 4954 §4 gives AUTH 12288.
+ * RFC 5321 §4.5.3.1.4 gives a command 512 octets plus what extensions add; RFC 4954 §4 gives AUTH 12,288.
  * Of a longer line only the beginning is parsed.
  */
 export const maxCommandOctets = 16 * 1024;
@@ -9,7 +9,7 @@ export const maxCommandOctets = 16 * 1024;
 export interface CommandLine {
   /** With its line end; without one when `ended` is false. */
   line: Buffer;
-  /** False: the line is longer than `maxCommandOctets`, and its rest is still to come. */
+  /** False: the line is longer than the reader keeps, and its rest is still to come. */
   ended: boolean;
   /** Where in the chunk the line stops. */
   next: number;
@@ -20,7 +20,13 @@ export interface CommandLine {
  * more. Keeps the beginning of an unfinished line.
  */
 export class CommandLineReader {
+  readonly #maxOctets: number;
   #partial: Buffer | undefined;
+
+  /** @param maxOctets  of a line, with its line end */
+  constructor(maxOctets: number = maxCommandOctets) {
+    this.#maxOctets = maxOctets;
+  }
 
   /** Whether the beginning of a line is kept. */
   get isInLine(): boolean {
@@ -33,19 +39,12 @@ export class CommandLineReader {
     const next = lineFeed < 0 ? chunk.length : lineFeed + 1;
     const piece = chunk.subarray(offset, next);
     const line = this.#partial === undefined ? piece : Buffer.concat([this.#partial, piece]);
-    if (lineFeed < 0 && line.length <= maxCommandOctets) {
+    if (lineFeed < 0 && line.length <= this.#maxOctets) {
       this.#partial = line;
       return undefined;
     }
     this.#partial = undefined;
     return { line, ended: lineFeed >= 0, next };
-  }
-
-  /** Returns and forgets the beginning of a line that will not be continued. */
-  takeRest(): Buffer | undefined {
-    const rest = this.#partial;
-    this.#partial = undefined;
-    return rest;
   }
 }
 
@@ -62,7 +61,7 @@ export type Command =
   /** RFC 4468 §3.2: a chunk that the server fetches itself. */
   | { kind: "burl"; verb: string; last: boolean }
   /** RFC 4954; X-EXPS is the same thing under its older Exchange name. */
-  | { kind: "auth"; verb: string }
+  | { kind: "auth"; verb: string; mechanism: string }
   | { kind: "starttls"; verb: string }
   | { kind: "rset"; verb: string }
   | { kind: "quit"; verb: string }
@@ -114,7 +113,7 @@ export function parseCommandLine(line: Buffer): Command {
       return { kind: "burl", verb, last: /[ \t]LAST$/i.test(argument()) };
     case "AUTH":
     case "X-EXPS":
-      return { kind: "auth", verb };
+      return { kind: "auth", verb, mechanism: (argument().split(/[ \t]/, 1)[0] ?? "").toUpperCase() };
     case "XCLIENT":
     case "XFORWARD":
       return { kind: "xclient", verb };

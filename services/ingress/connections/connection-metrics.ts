@@ -6,6 +6,7 @@ export class ConnectionMetrics {
   readonly #refused: LabelledCounter | undefined;
   readonly #transactions: LabelledCounter | undefined;
   readonly #notInspected: LabelledCounter | undefined;
+  readonly #ended: LabelledCounter | undefined;
   readonly #octetsToServer: Tally | undefined;
   readonly #octetsToClient: Tally | undefined;
   readonly #active = new Map<string, number>();
@@ -30,6 +31,11 @@ export class ConnectionMetrics {
     this.#notInspected = metrics?.counter(
       "proxy_not_inspected_total",
       "Sessions of the outgoing proxy that became opaque.",
+      ["reason"],
+    );
+    this.#ended = metrics?.counter(
+      "proxy_sessions_ended_total",
+      "Sessions of the outgoing proxy that were ended because a policy was in force and could not be held any longer.",
       ["reason"],
     );
     const octets = metrics?.counter(
@@ -64,6 +70,10 @@ export class ConnectionMetrics {
 
   notInspected(reason: string): void {
     this.#notInspected?.with(reason).add();
+  }
+
+  sessionEnded(reason: string): void {
+    this.#ended?.with(reason).add();
   }
 
   passedToServer(octets: number): void {

@@ -12,8 +12,6 @@ export interface Watcher {
   readonly isHolding: boolean;
   /** It may answer the client itself; such a client must not be read faster than it reads. */
   readonly mayAnswer: boolean;
-  /** The client has sent its last octet, and nothing is held. */
-  clientEnded(): void;
   /** @returns true when the watcher decides what the client gets to see */
   serverGone(how: "ended" | "reset"): boolean;
 }
@@ -197,7 +195,6 @@ export class Tunnel {
   #passClientEnd(): void {
     const { watcher } = this.#options;
     if (watcher?.isHolding || !this.#server.socket.writable) return;
-    watcher?.clientEnded();
     this.#server.socket.end();
     if (this.#server.hasEnded) this.#linger();
   }

@@ -7,10 +7,19 @@ import type { WholeReply } from "../../../shared/smtp/reply-reader.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import { EndOfData, terminatorOctets } from "./end-of-data.ts";
 import type { ExpectedReplies } from "./expected-replies.ts";
-import { type Answered, isGoAhead } from "./observed-transactions.ts";
+import { type Answered, isGoAhead, isPositive } from "./observed-transactions.ts";
+import { UnclearEndOfData } from "./unclear-end-of-data.ts";
 
 /** Why the rest of a dialogue passes unread. */
-export type OpaqueReason = "starttls" | "sasl-layer" | "turn" | "unknown-command";
+export type OpaqueReason =
+  | "starttls"
+  | "sasl-layer"
+  | "turn"
+  | "unknown-command"
+  /** The client's first octets are no command. */
+  | "not-smtp"
+  /** The server accepted a message before its end: it reads the client's octets otherwise than we do. */
+  | "early-reply";
 
 /** What the next octet from the client is part of. */
 export type ClientPhase =
@@ -26,9 +35,16 @@ export type ClientPhase =
   | "chunk"
   | "opaque";
 
+/**
+ * SASL mechanisms that may negotiate a security layer: RFC 4752, RFC 2831, RFC 2222 §7.1; GSS-SPNEGO is Microsoft's.
+ * All others end with the reply.
+ */
+const layerMechanisms = new Set(["GSSAPI", "GSS-SPNEGO", "DIGEST-MD5", "KERBEROS_V4"]);
+
 export class ClientFraming {
   readonly #expected: ExpectedReplies;
-  readonly #endOfData = new EndOfData();
+  readonly #endOfData: EndOfData | UnclearEndOfData;
+  #isEndUnclear = false;
   #phase: ClientPhase = "command";
   /** What follows the end of a long line. */
   #phaseAfterLine: ClientPhase = "command";
@@ -37,10 +53,14 @@ export class ClientFraming {
   #chunkLeft = 0;
   /** The message from 354 to its reply. */
   #message: (Answered & { kind: "message" }) | undefined;
+  /** The AUTH that is under way, or that succeeded last, may negotiate a security layer. */
+  #mayNegotiateLayer = false;
   #maySeeSaslLayer = false;
 
-  constructor(expected: ExpectedReplies) {
+  /** @param isStrict  a line of the message that only some servers take for its end is to be found too */
+  constructor(expected: ExpectedReplies, isStrict = false) {
     this.#expected = expected;
+    this.#endOfData = isStrict ? new UnclearEndOfData() : new EndOfData();
   }
 
   get phase(): ClientPhase {
@@ -55,6 +75,17 @@ export class ClientFraming {
   /** Whether the rest of a long line, or a chunk, goes to the server: not when its command was refused. */
   get isForServer(): boolean {
     return this.#isForServer;
+  }
+
+  /** Some servers see the end of the message with the next octet, others do not. */
+  get isEndUnclear(): boolean {
+    return this.#isEndUnclear;
+  }
+
+  /** Whether the server has only a part of what this is about: of a message, or of the last chunk. */
+  isPartial(answered: Answered | undefined): boolean {
+    if (answered?.kind === "message") return this.#phase === "message";
+    return answered?.kind === "bdat" && this.#phase === "chunk" && this.#isForServer && this.#expected.isLast;
   }
 
   /** Octets that went to the server as part of a message without its reply. */
@@ -95,15 +126,25 @@ export class ClientFraming {
     else this.#expected.expectOurs(command, refusal);
   }
 
+  /** @param refusal  the reply that the client gets; the server gets a line that cancels AUTH */
+  readAuthResponse(ended: boolean, refusal: WholeReply | undefined): void {
+    this.#isForServer = refusal === undefined;
+    this.#phaseAfterLine = "awaiting-reply";
+    this.#phase = ended ? "awaiting-reply" : "long-line";
+    this.#expected.expectServers({ kind: "auth-response" }, refusal);
+  }
+
   /** Reads what is no command line. @returns where that stops in this chunk */
   readContent(chunk: Buffer, at: number): number {
     const phase = this.#phase;
     switch (phase) {
       case "message": {
         const end = this.#endOfData.find(chunk, at);
-        const next = end < 0 ? chunk.length : end;
-        if (this.#message !== undefined) this.#message.octets += next - at - (end < 0 ? 0 : terminatorOctets);
-        if (end >= 0) this.#phase = "command";
+        this.#isEndUnclear = end.kind === "unclear";
+        const next = end.kind === "end" ? end.at : chunk.length;
+        if (this.#message !== undefined)
+          this.#message.octets += next - at - (end.kind === "end" ? terminatorOctets : 0);
+        if (end.kind === "end") this.#phase = "command";
         return next;
       }
       case "chunk": {
@@ -120,8 +161,7 @@ export class ClientFraming {
       case "auth-response": {
         const lineFeed = chunk.indexOf(0x0a, at);
         if (lineFeed < 0) return chunk.length;
-        this.#expected.expectServers({ kind: "auth-response" });
-        this.#phase = "awaiting-reply";
+        this.readAuthResponse(true, undefined);
         return lineFeed + 1;
       }
       case "opaque":
@@ -139,29 +179,35 @@ export class ClientFraming {
   readReply(answered: Answered, reply: WholeReply): OpaqueReason | undefined {
     switch (answered.kind) {
       case "data":
-        this.#phase = "command";
         if (isGoAhead(reply)) this.#startMessage();
+        else this.#goOn("command");
         return undefined;
       case "message":
         this.#message = undefined;
-        return undefined;
+        return this.#phase === "message" && isPositive(reply) ? "early-reply" : undefined;
       case "auth":
       case "auth-response":
-        this.#phase = isGoAhead(reply) ? "auth-response" : "command";
-        if (isAuthenticated(reply)) this.#maySeeSaslLayer = true;
+        this.#goOn(isGoAhead(reply) ? "auth-response" : "command");
+        if (isAuthenticated(reply)) this.#maySeeSaslLayer = this.#mayNegotiateLayer;
         return undefined;
       case "starttls":
-        this.#phase = "command";
+        this.#goOn("command");
         return reply.code === 220 ? "starttls" : undefined;
       case "turn":
-        this.#phase = "command";
-        return reply.code >= 200 && reply.code < 300 ? "turn" : undefined;
+        this.#goOn("command");
+        return isPositive(reply) ? "turn" : undefined;
       case "unknown":
-        this.#phase = "command";
+        this.#goOn("command");
         return isGoAhead(reply) ? "unknown-command" : undefined;
       default:
         return undefined;
     }
+  }
+
+  /** The reply has come, perhaps before the end of the long line that it answers. */
+  #goOn(phase: ClientPhase): void {
+    if (this.#phase === "long-line") this.#phaseAfterLine = phase;
+    else this.#phase = phase;
   }
 
   #phaseAfter(command: Command): ClientPhase {
@@ -170,8 +216,10 @@ export class ClientFraming {
         // RFC 3030 §2: the chunk follows its command, whatever becomes of both.
         this.#chunkLeft = command.octets;
         return command.octets > 0 ? "chunk" : "command";
-      case "data":
       case "auth":
+        this.#mayNegotiateLayer = layerMechanisms.has(command.mechanism);
+        return this.#isForServer ? "awaiting-reply" : "command";
+      case "data":
       case "starttls":
       case "turn":
       case "unknown":
@@ -182,7 +230,7 @@ export class ClientFraming {
   }
 
   #startMessage(): void {
-    this.#phase = "message";
+    this.#goOn("message");
     this.#endOfData.restart();
     this.#message = { kind: "message", octets: 0 };
     this.#expected.expectServers(this.#message);

@@ -1,14 +1,18 @@
 /**
  * One SMTP dialogue seen from between its two ends: follows commands, replies, AUTH and message framing, and passes
- * every octet on as it came, except for what the rules change. Pure: it calls its sink, and opens and times nothing.
+ * every octet on as it came, except for what the rules change. While a rule refuses anything, nothing passes whose meaning to
+ * the server is unknown: then the dialogue ends. Pure: it calls its sink, and opens and times nothing.
  */
 import { type Command, CommandLineReader, parseCommandLine } from "../../../shared/smtp/command-line.ts";
-import { ehloKeywords, ReplyReader, type WholeReply } from "../../../shared/smtp/reply-reader.ts";
-import { ClientFraming, isAuthenticated, type OpaqueReason } from "./client-framing.ts";
+import { ReplyReader, type WholeReply } from "../../../shared/smtp/reply-reader.ts";
+import { ClientFraming, type OpaqueReason } from "./client-framing.ts";
 import { ExpectedReplies } from "./expected-replies.ts";
+import { ObservedServer } from "./observed-server.ts";
 import { type Answered, type ObservedTransaction, TransactionObserver } from "./observed-transactions.ts";
+import { type EndReason, whyOutOfStep } from "./out-of-step.ts";
 import { replies } from "./proxy-replies.ts";
-import { hiddenKeywords, hideExtensions, type ProxyRules, refusal, type ServerFacts } from "./rules.ts";
+import { hiddenKeywords, hideExtensions, isEnforcing, type ProxyRules, refusal } from "./rules.ts";
+import { endedByCrlf, maxAuthOctets, refusalOfAuthResponse } from "./strict-lines.ts";
 
 export interface DialogueSink {
   sendToServer(octets: Buffer): void;
@@ -20,26 +24,37 @@ export interface DialogueSink {
   heldInputRead(): void;
   /** From here on nothing is understood, only passed. */
   becameOpaque(reason: OpaqueReason): void;
-  /** The server sent what cannot be passed under the rules: as good as gone. */
-  serverBroken(reason: string): void;
+  /**
+   * A policy is in force, and what more passed would mean to the server is unknown: both connections are to end.
+   * @param lastReply  for the client; absent: a part of another has reached it
+   */
+  endDialogue(reason: EndReason, lastReply: WholeReply | undefined): void;
 }
+
+/** RFC 4954 §4: cancels an AUTH exchange. */
+const cancelAuth = Buffer.from("*\r\n");
 
 export class Dialogue {
   readonly #sink: DialogueSink;
   readonly #rules: ProxyRules;
   readonly #hidden: ReadonlySet<string>;
   readonly #transactions: TransactionObserver;
-  readonly #commands = new CommandLineReader();
+  readonly #isEnforcing: boolean;
+  readonly #commands: CommandLineReader;
   readonly #replies = new ReplyReader();
   readonly #expected = new ExpectedReplies();
-  readonly #framing = new ClientFraming(this.#expected);
-  readonly #facts: ServerFacts = { isAuthenticated: false, offersChunking: false };
+  readonly #framing: ClientFraming;
+  readonly #server = new ObservedServer();
   /** Octets of the client that cannot be read yet. */
   #held: Buffer[] = [];
   /** What was decided for the MAIL that is read next. */
   #mailDecision: boolean | undefined;
-  /** The reply that is coming passes when it is whole, without the hidden extensions. */
+  /** The client has sent something. */
+  #hasBegun = false;
+  /** The reply that is coming passes when it is whole: without the hidden extensions, or as another. */
   #isRewritingReply = false;
+  /** A part of the reply that is coming has reached the client. */
+  #isReplyCut = false;
   #isClosing = false;
   #hasEnded = false;
 
@@ -47,6 +62,9 @@ export class Dialogue {
     this.#sink = sink;
     this.#rules = rules;
     this.#hidden = hiddenKeywords(rules);
+    this.#isEnforcing = isEnforcing(rules);
+    this.#commands = this.#isEnforcing ? new CommandLineReader(maxAuthOctets) : new CommandLineReader();
+    this.#framing = new ClientFraming(this.#expected, this.#isEnforcing);
     this.#transactions = new TransactionObserver((transaction) => sink.transactionEnded(transaction));
   }
 
@@ -81,20 +99,16 @@ export class Dialogue {
   }
 
   fromClient(chunk: Buffer): void {
+    if (this.#hasEnded) return;
     if (this.isOpaque) this.#sink.sendToServer(chunk);
     else if (this.#held.length > 0) this.#held.push(chunk);
     else this.#readClient(chunk);
   }
 
   fromServer(chunk: Buffer): void {
+    if (this.#hasEnded) return;
     if (this.isOpaque) this.#sink.sendToClient(chunk);
     else this.#readServer(chunk);
-  }
-
-  /** After the client's last octet: the beginning of a line that will not end any more passes too. */
-  clientEnded(): void {
-    const rest = this.#commands.takeRest();
-    if (rest !== undefined) this.#sink.sendToServer(rest);
   }
 
   /** When either connection is gone. */
@@ -105,56 +119,99 @@ export class Dialogue {
 
   #readClient(chunk: Buffer): void {
     const framing = this.#framing;
+    if (!this.#hasBegun) {
+      this.#hasBegun = true;
+      if (!mayBeginCommand(chunk[0])) this.#loseTrack("not-smtp");
+    }
     /** From `start` to `at` octets are read, but not yet passed. */
     let start = 0;
     let at = 0;
-    while (at < chunk.length && !this.isOpaque) {
+    while (at < chunk.length && !this.isOpaque && !this.#hasEnded) {
       if (framing.isBlocked || (framing.phase === "command" && this.#expected.isFull)) {
         this.#pass(chunk, start, at);
         this.#held.push(chunk.subarray(at));
         return;
       }
-      if (framing.phase !== "command") {
+      if (!this.#readsLine()) {
         at = framing.readContent(chunk, at);
+        if (framing.isEndUnclear) {
+          this.#end("unclear-end-of-data", replies.unclearEndOfData);
+          return;
+        }
         if (!framing.isForServer) start = at;
         continue;
       }
-      if (framing.startsSaslLayer(chunk[at])) {
-        this.#becomeOpaque("sasl-layer");
+      if (framing.phase === "command" && framing.startsSaslLayer(chunk[at])) {
+        this.#loseTrack("sasl-layer");
         break;
       }
       const wasInLine = this.#commands.isInLine;
       const taken = this.#commands.readLine(chunk, at);
       if (taken === undefined) {
-        this.#pass(chunk, start, at);
+        // A line that may be refused passes when it is whole.
+        this.#pass(chunk, start, this.#isEnforcing ? at : chunk.length);
         return;
       }
       const { line, ended, next } = taken;
-      const command = parseCommandLine(line);
-      const refused = this.#whyRefused(command, line);
-      if (refused === "undecided") {
+      const read =
+        framing.phase === "command" ? this.#readCommand(line, ended) : this.#readAuthResponse(line, ended);
+      if (read === "undecided") {
         this.#pass(chunk, start, at);
         this.#held.push(wasInLine ? Buffer.concat([line, chunk.subarray(next)]) : chunk.subarray(at));
         return;
       }
-      this.#readCommand(command, ended, refused);
-      const isForServer = refused === undefined;
-      if (wasInLine && isForServer) this.#sink.sendToServer(line);
-      if (!wasInLine && !isForServer) this.#pass(chunk, start, at);
+      if (!this.#isEnforcing || (read === line && !wasInLine)) {
+        at = next;
+        continue;
+      }
+      this.#pass(chunk, start, at);
+      if (read !== undefined) this.#pass(read, 0, read.length);
       at = next;
-      if (wasInLine || !isForServer) start = at;
+      start = at;
     }
     this.#pass(chunk, start, chunk.length);
   }
 
+  /** Whether what comes next is read line by line, as lines that a rule may refuse are. */
+  #readsLine(): boolean {
+    const { phase } = this.#framing;
+    return phase === "command" || (phase === "auth-response" && this.#isEnforcing);
+  }
+
   #pass(chunk: Buffer, start: number, end: number): void {
-    if (end > start)
+    if (end > start && !this.#hasEnded)
       this.#sink.sendToServer(end - start === chunk.length ? chunk : chunk.subarray(start, end));
   }
 
+  /** @returns what goes to the server; `undecided`: the line is to be held, and read again */
+  #readCommand(line: Buffer, ended: boolean): Buffer | "undecided" | undefined {
+    const command = parseCommandLine(line);
+    // A PROXY header, or another protocol: a client of SMTP waits for the greeting (RFC 5321 §4.3.1).
+    if (command.kind === "unknown" && this.#expected.isUntouched) {
+      this.#loseTrack("not-smtp");
+      return line;
+    }
+    const refused = this.#whyRefused(command, line, ended);
+    if (refused === "undecided") return refused;
+    this.#mailDecision = undefined;
+    if (command.kind === "quit") this.#isClosing = true;
+    this.#framing.readCommand(command, ended, refused);
+    if (refused === undefined) this.#server.commandPassed(command);
+    if (this.#replies.isBetweenReplies) this.#sendOurs();
+    if (refused !== undefined) return undefined;
+    return this.#isEnforcing ? endedByCrlf(line) : line;
+  }
+
+  /** @returns what goes to the server */
+  #readAuthResponse(line: Buffer, ended: boolean): Buffer {
+    const refused = refusalOfAuthResponse(line, ended);
+    this.#framing.readAuthResponse(ended, refused);
+    return refused === undefined ? endedByCrlf(line) : cancelAuth;
+  }
+
   /** @returns the reply that refuses a command, if any; `undecided`: its line is to be held, and read again */
-  #whyRefused(command: Command, line: Buffer): WholeReply | "undecided" | undefined {
-    const refused = refusal(command, line, this.#rules, this.#facts);
+  #whyRefused(command: Command, line: Buffer, ended: boolean): WholeReply | "undecided" | undefined {
+    const refused = refusal(command, line, ended, this.#rules, this.#server);
     // What is refused anyway does not count.
     if (command.kind !== "mail" || refused !== undefined || this.#rules.limitsMail !== true) return refused;
     const isAdmitted = this.#mailDecision ?? this.#askToAdmitMail();
@@ -177,73 +234,75 @@ export class Dialogue {
     return undefined;
   }
 
-  #readCommand(command: Command, ended: boolean, refused: WholeReply | undefined): void {
-    this.#mailDecision = undefined;
-    if (command.kind === "quit") this.#isClosing = true;
-    this.#framing.readCommand(command, ended, refused);
-    if (this.#replies.isBetweenReplies) this.#sendOurs();
-  }
-
   #readServer(chunk: Buffer): void {
     let start = 0;
     let at = 0;
     // The client need not wait until we have read it.
-    if (this.#held.length === 0 && this.#expected.arePlain) {
+    if (!this.#isEnforcing && this.#held.length === 0 && this.#expected.arePlain) {
       this.#sink.sendToClient(chunk);
       start = chunk.length;
     }
-    const pass = () => {
-      if (at > start)
-        this.#sink.sendToClient(at - start === chunk.length ? chunk : chunk.subarray(start, at));
-      start = at;
+    const passUntil = (end: number) => {
+      if (end > start)
+        this.#sink.sendToClient(end - start === chunk.length ? chunk : chunk.subarray(start, end));
+      start = Math.max(start, end);
     };
-    while (at < chunk.length && !this.isOpaque) {
+    while (at < chunk.length && !this.isOpaque && !this.#hasEnded) {
+      const begin = at;
       if (this.#replies.isBetweenReplies) {
-        this.#isRewritingReply = this.#hidden.size > 0 && this.#expected.next?.kind === "hello";
-        if (this.#isRewritingReply) pass();
+        this.#isRewritingReply = this.#isRewritten();
+        if (this.#isRewritingReply) passUntil(begin);
       }
       const read = this.#replies.read(chunk, at);
       at = read?.end ?? chunk.length;
+      if (read === undefined) {
+        if (this.#isRewritingReply) start = at;
+        else this.#isReplyCut = true;
+        break;
+      }
+      const { reply } = read;
+      const fault = this.#whyOutOfStep(reply);
+      if (fault !== undefined) {
+        passUntil(begin);
+        // What the server refuses, it may say itself.
+        const isRefusal = reply.code >= 400 && !reply.isCut;
+        this.#end(fault, isRefusal ? reply : replies.outOfStep);
+        return;
+      }
+      this.#isReplyCut = false;
       if (this.#isRewritingReply) {
         start = at;
-        if (read?.reply.isCut) {
-          this.#sink.serverBroken("an EHLO reply of more than 64 KB");
-          return;
-        }
-        if (read !== undefined) this.#sink.sendToClient(hideExtensions(read.reply.octets, this.#hidden));
+        this.#sink.sendToClient(this.#expected.instead?.octets ?? hideExtensions(reply.octets, this.#hidden));
       }
-      if (read === undefined) break;
       // This reply may be followed by one of ours, at once or when held commands are read: the server's comes first.
-      if (this.#held.length > 0 || this.#expected.isOursDue) pass();
+      if (this.#held.length > 0 || this.#expected.isOursDue) passUntil(at);
       const answered = this.#expected.removeServers();
-      if (read.reply.code === 421) this.#isClosing = true;
-      if (answered !== undefined) this.#readReply(answered, read.reply);
+      if (reply.code === 421) this.#isClosing = true;
+      if (answered !== undefined) this.#readReply(answered, reply);
       this.#sendOurs();
       if (!this.#framing.isBlocked && this.#expected.hasRoom) this.#readHeld();
     }
-    at = chunk.length;
-    pass();
+    if (!this.#hasEnded) passUntil(chunk.length);
+  }
+
+  #isRewritten(): boolean {
+    if (this.#expected.instead !== undefined) return true;
+    return this.#hidden.size > 0 && this.#expected.next?.kind === "hello";
+  }
+
+  #whyOutOfStep(reply: WholeReply): EndReason | undefined {
+    if (!this.#isEnforcing) return undefined;
+    const answered = this.#expected.next;
+    // RFC 4954 §4: a server rejects a cancelled AUTH.
+    if (this.#expected.instead !== undefined && reply.code < 400) return "misplaced-reply";
+    return whyOutOfStep(answered, this.#framing.isPartial(answered), reply);
   }
 
   #readReply(answered: Answered, reply: WholeReply): void {
     this.#transactions.readReply(answered, reply);
     const opaqueReason = this.#framing.readReply(answered, reply);
     if (opaqueReason !== undefined) this.#becomeOpaque(opaqueReason);
-    switch (answered.kind) {
-      case "hello":
-        if (this.#hidden.size > 0) this.#facts.offersChunking = ehloKeywords(reply).has("CHUNKING");
-        return;
-      case "auth":
-      case "auth-response":
-        if (isAuthenticated(reply)) this.#facts.isAuthenticated = true;
-        return;
-      case "xclient":
-        // Postfix XCLIENT: 220 is a new greeting, and the session starts again.
-        if (reply.code === 220) this.#facts.isAuthenticated = false;
-        return;
-      default:
-        return;
-    }
+    if (this.#isEnforcing) this.#server.readReply(answered, reply);
   }
 
   #sendOurs(): void {
@@ -251,6 +310,20 @@ export class Dialogue {
       this.#transactions.readReply(next.answered, next.ours);
       this.#sink.sendToClient(next.ours.octets);
     }
+  }
+
+  /** What follows cannot be read. */
+  #loseTrack(reason: OpaqueReason & EndReason): void {
+    if (this.#isEnforcing) this.#end(reason, replies.outOfStep);
+    else this.#becomeOpaque(reason);
+  }
+
+  #end(reason: EndReason, lastReply: WholeReply): void {
+    const answered = this.#expected.removeServers();
+    if (answered !== undefined) this.#transactions.readReply(answered, lastReply);
+    this.#hasEnded = true;
+    this.#held = [];
+    this.#sink.endDialogue(reason, this.#isReplyCut ? undefined : lastReply);
   }
 
   #becomeOpaque(reason: OpaqueReason): void {
@@ -263,4 +336,9 @@ export class Dialogue {
     this.#held = [];
     for (const chunk of held) this.fromClient(chunk);
   }
+}
+
+/** RFC 5321 §4.1.1: a command is text; white space before it is tolerated. TLS begins with 22. */
+function mayBeginCommand(octet: number | undefined): boolean {
+  return octet === undefined || (octet >= 0x20 && octet < 0x7f) || (octet >= 0x09 && octet <= 0x0d);
 }

@@ -9,6 +9,8 @@ interface Expected {
   answered: Answered;
   /** The reply is ours; the server has not seen the command. */
   ours?: WholeReply;
+  /** The server replies, and the client gets this in place of its reply. */
+  instead?: WholeReply;
 }
 
 /** So many commands may be without their reply before the client is no longer read: our own replies take memory. */
@@ -17,11 +19,21 @@ const maxOutstanding = 1000;
 export class ExpectedReplies {
   /** The first reply of a connection is its greeting. */
   readonly #queue: Expected[] = [{ answered: { kind: "connect" } }];
-  /** How many are ours, or the server's to EHLO. */
+  /** How many do not pass as the server gives them: ours, those in place of the server's, and its own to EHLO. */
   #special = 0;
 
   get isEmpty(): boolean {
     return this.#queue.length === 0;
+  }
+
+  /** The greeting has not come, and the client has asked for nothing. */
+  get isUntouched(): boolean {
+    return this.isLast && this.#queue[0]?.answered.kind === "connect";
+  }
+
+  /** Exactly one thing is without a reply. */
+  get isLast(): boolean {
+    return this.#queue.length === 1;
   }
 
   get isFull(): boolean {
@@ -38,14 +50,21 @@ export class ExpectedReplies {
     return this.#special === 0;
   }
 
-  /** What the next reply answers; `undefined`: nothing is without a reply. */
+  /** What the server's next reply answers; `undefined`: nothing is without a reply of the server. */
   get next(): Answered | undefined {
-    return this.#queue[0]?.answered;
+    const head = this.#queue[0];
+    return head?.ours === undefined ? head?.answered : undefined;
   }
 
-  expectServers(answered: Answered): void {
-    this.#queue.push({ answered });
-    if (answered.kind === "hello") this.#special++;
+  /** What the client gets in place of the server's next reply, if not that. */
+  get instead(): WholeReply | undefined {
+    return this.#queue[0]?.instead;
+  }
+
+  /** @param instead  what the client gets in place of the server's reply */
+  expectServers(answered: Answered, instead?: WholeReply): void {
+    this.#queue.push(instead === undefined ? { answered } : { answered, instead });
+    if (answered.kind === "hello" || instead !== undefined) this.#special++;
   }
 
   expectOurs(answered: Answered, ours: WholeReply): void {
@@ -55,10 +74,11 @@ export class ExpectedReplies {
 
   /** The server has replied. @returns what to; `undefined`: to nothing */
   removeServers(): Answered | undefined {
-    if (this.#queue[0]?.ours !== undefined) return undefined;
-    const answered = this.#queue.shift()?.answered;
-    if (answered?.kind === "hello") this.#special--;
-    return answered;
+    const head = this.#queue[0];
+    if (head === undefined || head.ours !== undefined) return undefined;
+    this.#queue.shift();
+    if (head.answered.kind === "hello" || head.instead !== undefined) this.#special--;
+    return head.answered;
   }
 
   /** Ours has to follow the server's next reply at once. */

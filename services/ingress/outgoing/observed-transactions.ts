@@ -52,29 +52,29 @@ export class TransactionObserver {
 
   /** Replies come in the order of their commands (RFC 2920 §3.1). */
   readReply(answered: Answered, reply: WholeReply): void {
-    const isPositive = reply.code >= 200 && reply.code < 300;
+    const accepted = isPositive(reply);
     switch (answered.kind) {
       case "mail":
-        this.#mail(answered.reversePath, reply, isPositive);
+        this.#mail(answered.reversePath, reply, accepted);
         break;
       case "rcpt":
-        this.#rcpt(answered.forwardPath, reply, isPositive);
+        this.#rcpt(answered.forwardPath, reply, accepted);
         break;
       case "data":
         if (this.#open !== undefined && !isGoAhead(reply)) this.#open.refusal = replyText(reply);
         break;
       case "bdat":
       case "burl":
-        this.#chunk(answered.kind === "bdat" ? answered.octets : 0, answered.last, reply, isPositive);
+        this.#chunk(answered.kind === "bdat" ? answered.octets : 0, answered.last, reply, accepted);
         break;
       case "message":
-        this.#message(answered.octets, reply, isPositive);
+        this.#message(answered.octets, reply, accepted);
         break;
       case "hello":
       case "rset":
       case "starttls":
         // RFC 5321 §4.1.4, RFC 3207 §4.2: these end an open transaction.
-        if (isPositive) this.#giveUp();
+        if (accepted) this.#giveUp();
         break;
       case "quit":
         this.#giveUp();
@@ -158,4 +158,9 @@ export class TransactionObserver {
 /** RFC 5321 §4.2.1: 3yz asks for the rest of the same command. DATA is answered 354. */
 export function isGoAhead(reply: WholeReply): boolean {
   return reply.code >= 300 && reply.code < 400;
+}
+
+/** RFC 5321 §4.2.1: 2yz says that it was done. */
+export function isPositive(reply: WholeReply): boolean {
+  return reply.code >= 200 && reply.code < 300;
 }

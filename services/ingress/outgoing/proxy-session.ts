@@ -3,12 +3,14 @@ import type net from "node:net";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
+import type { WholeReply } from "../../../shared/smtp/reply-reader.ts";
 import type { MailLimit } from "../connections/client-limits.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
 import { Tunnel, type TunnelEnd, type Watcher } from "../connections/tunnel.ts";
 import type { OpaqueReason } from "./client-framing.ts";
 import { Dialogue, type DialogueSink } from "./dialogue.ts";
 import type { ObservedTransaction, TransactionResult } from "./observed-transactions.ts";
+import type { EndReason } from "./out-of-step.ts";
 import { replies } from "./proxy-replies.ts";
 import type { ProxyRules } from "./rules.ts";
 
@@ -118,9 +120,11 @@ export class ProxySession implements DialogueSink {
     this.#options.metrics.notInspected(reason);
   }
 
-  serverBroken(reason: string): void {
+  endDialogue(reason: EndReason, lastReply: WholeReply | undefined): void {
     this.#reason = reason;
-    if (!this.#replaceServer()) this.#tunnel.stop("server-closed");
+    this.#options.metrics.sessionEnded(reason);
+    if (lastReply === undefined) this.#tunnel.stop("stopped");
+    else this.#tunnel.endClient(lastReply.octets);
   }
 
   #makeWatcher(): Watcher {
@@ -137,7 +141,6 @@ export class ProxySession implements DialogueSink {
       get mayAnswer() {
         return !dialogue.isOpaque;
       },
-      clientEnded: () => dialogue.clientEnded(),
       serverGone: () => this.#replaceServer(),
     };
   }

@@ -2,6 +2,7 @@
 import type { Command } from "../../../shared/smtp/command-line.ts";
 import { keywordOf, type WholeReply } from "../../../shared/smtp/reply-reader.ts";
 import { replies } from "./proxy-replies.ts";
+import { type Offers, refusalOfUnclear } from "./strict-lines.ts";
 
 export interface ProxyRules {
   /** `outgoing.starttls`. */
@@ -15,17 +16,24 @@ export interface ProxyRules {
 }
 
 /** What the server's replies have shown so far. */
-export interface ServerFacts {
+export interface ServerFacts extends Offers {
   /** A 235 has been seen. */
   isAuthenticated: boolean;
-  /** CHUNKING stood in the last EHLO reply. */
-  offersChunking: boolean;
+}
+
+/**
+ * Whether a policy is in force, whichever: then nothing passes whose meaning to the server is unknown. Only a STARTTLS
+ * that the configuration passes ends that.
+ */
+export function isEnforcing({ starttls, requireAuth, xclient, limitsMail }: ProxyRules): boolean {
+  return starttls === "strip" || requireAuth || xclient === "refuse" || limitsMail === true;
 }
 
 /** Keywords that the client must not see in an EHLO reply. */
 export function hiddenKeywords(rules: ProxyRules): ReadonlySet<string> {
   const keywords = new Set<string>();
-  if (rules.starttls === "strip") keywords.add("STARTTLS");
+  // Exchange has STARTTLS under another name too (MS-SMTPEXT).
+  if (rules.starttls === "strip") keywords.add("STARTTLS").add("X-ANONYMOUSTLS");
   if (rules.xclient === "refuse") keywords.add("XCLIENT").add("XFORWARD");
   return keywords;
 }
@@ -59,24 +67,23 @@ export function hideExtensions(reply: Buffer, keywords: ReadonlySet<string>): Bu
   return shown;
 }
 
-/** @returns the reply that we give in the server's place, while the command never reaches it; `undefined`: it passes */
+/**
+ * @param line     the command's line, as far as it was read
+ * @param isWhole  it has ended
+ * @returns the reply that we give in the server's place, while the command never reaches it; `undefined`: it passes
+ */
 export function refusal(
   command: Command,
   line: Buffer,
+  isWhole: boolean,
   rules: ProxyRules,
   facts: ServerFacts,
 ): WholeReply | undefined {
   if (rules.starttls === "strip" && command.kind === "starttls") return replies.startTlsStripped;
-  if (rules.xclient === "refuse" && command.kind === "xclient") return replies.clientFactsRefused;
-  if (rules.requireAuth && !facts.isAuthenticated) {
-    if (!isAllowedBeforeAuth(command)) return replies.authRequired;
-    // A server that ends lines at CR would see a second command where we see none.
-    if (!isOneLine(line)) return replies.notOneLine;
-  }
-  // A server without CHUNKING would read the chunk as commands, which would pass unseen.
-  const isEnforcing = rules.starttls === "strip" || rules.xclient === "refuse";
-  if (isEnforcing && command.kind === "bdat" && !facts.offersChunking) return replies.chunkingNotOffered;
-  return undefined;
+  if (rules.xclient === "refuse" && command.kind === "xclient") return replies.notAvailable;
+  if (rules.requireAuth && !facts.isAuthenticated && !isAllowedBeforeAuth(command))
+    return replies.authRequired;
+  return isEnforcing(rules) ? refusalOfUnclear(command, line, isWhole, facts) : undefined;
 }
 
 /** RFC 4954 §6: 530 answers every command other than AUTH, EHLO, HELO, NOOP, RSET and QUIT; STARTTLS by RFC 3207 §4. */
@@ -94,12 +101,4 @@ function isAllowedBeforeAuth(command: Command): boolean {
     default:
       return false;
   }
-}
-
-function isOneLine(line: Buffer): boolean {
-  let end = line.length;
-  if (line[end - 1] === 0x0a) end--;
-  if (line[end - 1] === 0x0d) end--;
-  const carriageReturn = line.indexOf(0x0d);
-  return (carriageReturn < 0 || carriageReturn >= end) && !line.includes(0);
 }

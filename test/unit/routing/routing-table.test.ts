@@ -169,6 +169,23 @@ const connections: ConnectionCase[] = [
     server: "192.0.2.25:465",
     is: ["outgoing", "tunnel", "intercept.pass_ports"],
   },
+  ...(["tproxy", "redirect", "proxy"] as const).map(
+    (destination): ConnectionCase => ({
+      what: `so where the destination comes from ${destination}`,
+      given: transparent({
+        destination,
+        ...(destination === "proxy" ? { trusted_proxies: ["127.0.0.1"] } : {}),
+      }),
+      server: "192.0.2.25:465",
+      is: ["outgoing", "tunnel", "intercept.pass_ports"],
+    }),
+  ),
+  {
+    what: "behind a PROXY header, a port of intercept.pass_ports of the gateway itself is no tunnel to it",
+    given: transparent({ destination: "proxy", trusted_proxies: ["127.0.0.1"] }),
+    server: "203.0.113.1:465",
+    is: ["local", "queue", "listeners[0].pickup.local"],
+  },
   {
     what: "a port of intercept.pass_ports is dropped all the same where pickup says so",
     given: transparent({ pickup: { outgoing: "drop" } }),

@@ -42,7 +42,7 @@ function talk(random: Random): Talk {
     heldInputRead() {},
     transactionEnded: (transaction) => seen.push(asSeen(transaction)),
     becameOpaque: (reason) => assert.equal(reason, "sasl-layer"),
-    serverBroken: (reason) => assert.fail(reason),
+    endDialogue: (reason) => assert.fail(reason),
   });
   const maxPiece = pick(random, [1, 3, 40, 5000, 200_000]);
   const cut = (octets: Buffer) => {
@@ -71,7 +71,6 @@ function talk(random: Random): Talk {
       dialogue.fromServer(piece);
     } else break;
   }
-  dialogue.clientEnded();
   return {
     clientSent: Buffer.concat(sent.client),
     serverReceived: Buffer.concat(received.server),

@@ -34,13 +34,13 @@ test("an AUTH that the server refuses, or answers with anything but 235, opens n
   }
 });
 
-test("a MAIL inside an AUTH exchange is a response line like any other", () => {
+test("a MAIL inside an AUTH exchange cancels it: a response is base64", () => {
   const wire = opened();
   wire.client("AUTH LOGIN").server("334 VXNlcm5hbWU6");
   wire.atServer();
-  assert.equal(wire.client("MAIL FROM:<a@b>").atServer(), "MAIL FROM:<a@b>");
-  wire.server("501 cancelled");
   wire.atClient();
+  assert.equal(wire.client("MAIL FROM:<a@b>").atServer(), "*");
+  assert.match(wire.server("501 cancelled").atClient(), /^501 5\.5\.2 [^\n]*base64[^\n]*$/);
   assert.match(wire.client("MAIL FROM:<a@b>").atClient(), /^530 /);
 });
 

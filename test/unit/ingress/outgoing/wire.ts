@@ -2,16 +2,21 @@
 import type { OpaqueReason } from "../../../../services/ingress/outgoing/client-framing.ts";
 import { Dialogue } from "../../../../services/ingress/outgoing/dialogue.ts";
 import type { ObservedTransaction } from "../../../../services/ingress/outgoing/observed-transactions.ts";
+import type { EndReason } from "../../../../services/ingress/outgoing/out-of-step.ts";
 import type { ProxyRules } from "../../../../services/ingress/outgoing/rules.ts";
 
 export class Wire {
   readonly dialogue: Dialogue;
   readonly transactions: ObservedTransaction[] = [];
   opaque: OpaqueReason | undefined;
-  broken: string | undefined;
+  /** Why the dialogue ended, and the last reply to the client. */
+  ended: EndReason | undefined;
+  lastReply: string | undefined;
   /** With the rule `limitsMail`: what is answered before each MAIL. */
   admitMail: () => boolean | Promise<boolean> = () => true;
   heldInputRead = 0;
+  /** Sees each piece that goes to the server, as it is. */
+  toServer: (octets: Buffer) => void = () => {};
   #toServer = "";
   #toClient = "";
 
@@ -20,6 +25,7 @@ export class Wire {
       { starttls: "pass", requireAuth: false, xclient: "pass", ...rules },
       {
         sendToServer: (octets) => {
+          this.toServer(octets);
           this.#toServer += octets.toString("latin1");
         },
         sendToClient: (octets) => {
@@ -33,8 +39,9 @@ export class Wire {
         becameOpaque: (reason) => {
           this.opaque = reason;
         },
-        serverBroken: (reason) => {
-          this.broken = reason;
+        endDialogue: (reason, lastReply) => {
+          this.ended = reason;
+          this.lastReply = lastReply?.octets.toString("latin1").trimEnd();
         },
       },
     );
