@@ -10,7 +10,11 @@ const services = ["ingress", "delivery", "bounce", "admin"];
 /** Shorter than the time-out of a container's health check. */
 const limitMs = 4_000;
 
-const answerSchema = z.object({ ready: z.boolean(), reasons: z.array(z.string()).default([]) });
+const answerSchema = z.object({
+  ready: z.boolean(),
+  reasons: z.array(z.string()).default([]),
+  warnings: z.array(z.string()).default([]),
+});
 
 export const health = defineCommand({
   name: "health",
@@ -24,7 +28,7 @@ export const health = defineCommand({
     const { config } = requireConfig(context);
     const url = await findService(config, service);
     if (url === undefined) throw new CommandFailed(`${service} is not running`);
-    const { ready, reasons } = await askHealth(
+    const { ready, reasons, warnings } = await askHealth(
       url,
       service === "admin" ? await findToken(config) : undefined,
       service,
@@ -32,6 +36,7 @@ export const health = defineCommand({
     if (!ready)
       throw new CommandFailed(`${service} is not ready: ${reasons.join("; ") || "no reason given"}`);
     context.stdout.write(`${service} is ready\n`);
+    for (const warning of warnings) context.stdout.write(`warning: ${warning}\n`);
     return 0;
   },
 });

@@ -15,6 +15,8 @@ const announcementSchema = z.object({
   url: z.string().nullable(),
   ready: z.boolean(),
   reasons: z.array(z.string()),
+  /** Absent in announcements of the version before. */
+  warnings: z.array(z.string()).default([]),
   /** ISO 8601. */
   startedAt: z.string(),
 });
@@ -45,7 +47,7 @@ export function announceService(options: {
 
   const announce = async (): Promise<void> => {
     try {
-      const { ready, reasons } = await options.health();
+      const { ready, reasons, warnings = [] } = await options.health();
       const { name, url } = options;
       const announcement: ServiceAnnouncement = {
         name,
@@ -54,6 +56,7 @@ export function announceService(options: {
         url,
         ready,
         reasons,
+        warnings,
         startedAt,
       };
       if (closed) return;

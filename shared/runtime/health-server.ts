@@ -11,6 +11,8 @@ export interface Health {
   ready: boolean;
   /** One line each; empty when ready. */
   reasons: string[];
+  /** What needs an operator and does not keep the service from its work, one line each. */
+  warnings?: string[];
 }
 
 export interface HealthServer {
@@ -24,7 +26,7 @@ export interface HealthServer {
 const healthLimitMs = 5_000;
 
 /**
- * `GET /health`: 200 or 503 with `{ live, ready, reasons }`. `GET /metrics`: the metrics in the format of Prometheus.
+ * `GET /health`: 200 or 503 with `{ live, ready, reasons, warnings }`. `GET /metrics`: the metrics in the format of Prometheus.
  * @throws Error when the address cannot be listened on
  */
 export async function startHealthServer(
@@ -78,11 +80,11 @@ async function answer(
   }
   if (path === "/metrics") return { status: 200, type: metrics.contentType, body: await metrics.text() };
   if (path !== "/health") return { status: 404, type: "text/plain", body: "/health or /metrics\n" };
-  const { ready, reasons } = await healthInTime(health);
+  const { ready, reasons, warnings = [] } = await healthInTime(health);
   return {
     status: ready ? 200 : 503,
     type: "application/json",
-    body: `${JSON.stringify({ live: true, ready, reasons })}\n`,
+    body: `${JSON.stringify({ live: true, ready, reasons, ...(warnings.length > 0 && { warnings }) })}\n`,
   };
 }
 

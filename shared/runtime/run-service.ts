@@ -3,7 +3,7 @@ import path from "node:path";
 import type { Config } from "../config/schema.ts";
 import { describeFault, faultFields } from "../spool/fs/disk/fault.ts";
 import { createFsSpool } from "../spool/fs/fs-spool.ts";
-import type { Spool } from "../spool/spool.ts";
+import type { FileFault, Spool } from "../spool/spool.ts";
 import { announceService } from "./announcement.ts";
 import { type Health, type HealthServer, healthInTime, startHealthServer } from "./health-server.ts";
 import { createLogger, type Logger } from "./log.ts";
@@ -147,17 +147,32 @@ export function runWithSpool(
   return runService(
     name,
     async (context) => {
-      const { config, log } = context;
+      const { config, log, metrics } = context;
       if (config.redis === undefined) throw new Error(`${name} needs redis.url`);
       const directory = path.join(config.data, "spool");
+      const faults = metrics.counter("spool_faults_total", "Faults of the spool's storage, by kind.", [
+        "kind",
+      ]);
       const spool = createFsSpool({
         directory,
-        onFault: (fault) => log.error(faultFields(fault), describeFault(fault)),
+        onFault(fault) {
+          faults.with(fault.kind).add();
+          log.error(faultFields(fault), describeFault(fault));
+        },
       });
+      metrics.gauge(
+        "spool_unreadable_files",
+        "Files of the spool that this process could not read lately.",
+        () => spool.faults().length,
+      );
       const holdsFile = path.join(directory, "holds.json");
       const service = await start({ ...context, redis: config.redis, spool, holdsFile });
       return {
         ...service,
+        async health() {
+          const health = await service.health();
+          return { ...health, warnings: [...(health.warnings ?? []), ...fileWarnings(spool.faults())] };
+        },
         async close(graceMs) {
           await service.close(graceMs);
           await spool.close();
@@ -166,4 +181,12 @@ export function runWithSpool(
     },
     options,
   );
+}
+
+/** One line for all files: a disk that fails may have thousands. */
+export function fileWarnings(faults: readonly FileFault[]): string[] {
+  const [first] = faults;
+  if (first === undefined) return [];
+  const more = faults.length === 1 ? "" : `, and ${faults.length - 1} more files`;
+  return [`the spool cannot read ${first.place} (${first.reason})${more}; everything else is read`];
 }

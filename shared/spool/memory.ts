@@ -15,6 +15,7 @@ import {
   type Body,
   type CollectReport,
   type Draft,
+  type FileFault,
   type Locator,
   type Settlement,
   type Spool,
@@ -125,6 +126,10 @@ class MemorySpool implements Spool {
   async status(): Promise<SpoolStatus> {
     this.#mustBeOpen();
     return { bytesUsed: this.#bytes, bytesFree: this.#capacityBytes - this.#bytes, segments: 1 };
+  }
+
+  faults(): FileFault[] {
+    return [];
   }
 
   async close(): Promise<void> {

@@ -98,6 +98,8 @@ export interface Spool {
   collect(): Promise<CollectReport>;
   /** Octets free and used; for metrics and readiness. */
   status(): Promise<SpoolStatus>;
+  /** The files that this process could not read lately, for health and metrics. */
+  faults(): FileFault[];
   /** Flushes and closes; drafts that are still open are discarded. */
   close(): Promise<void>;
 }
@@ -127,6 +129,13 @@ export interface SpoolStatus {
   bytesUsed: number;
   bytesFree: number;
   segments: number;
+}
+
+/** A file that could not be read, or not all of it. Everything else is read all the same. */
+export interface FileFault {
+  /** Path below the spool's directory. */
+  place: string;
+  reason: string;
 }
 
 /** 452 4.3.1: too little storage is left for another message. */

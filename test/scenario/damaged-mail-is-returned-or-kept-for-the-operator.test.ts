@@ -1,13 +1,11 @@
 /** One flipped bit in the spool: in the body of a message, or in its envelope. */
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { makeQueueId } from "../../shared/mail/queue-id.ts";
-import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
 import { flipBit } from "../support/damage.ts";
+import { storeInFinishedSegments } from "../support/finished-segments.ts";
 import { createMailFlow } from "../support/mail-flow.ts";
 import { startSmtpPeer } from "../support/smtp-peer.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -30,25 +28,7 @@ async function world(t: TestContext, addresses: string[], queue: Record<string, 
     },
   });
   const directory = join(flow.config.data, "spool");
-  const ingress = createFsSpool({ directory, minFreeBytes: 0 });
-  const stored: StoredMessage[] = [];
-  for (const address of addresses) {
-    const draft = ingress.draft();
-    await draft.write(Buffer.from(subject));
-    const message = await draft.commit({
-      version: 1,
-      id: makeQueueId(Date.now(), randomBytes(9)),
-      receivedAtMs: Date.now(),
-      envelope: { reversePath: "alice@sender.example", recipients: [{ address }] },
-      origin: null,
-      received: "",
-      size: subject.length,
-      has8bit: false,
-      parts: [[0]],
-    });
-    stored.push(message);
-  }
-  await ingress.close();
+  const stored = await storeInFinishedSegments(directory, addresses, subject);
   const deadRows = async () =>
     Number(/^:(\d+)/.exec(await flow.redis.command("LLEN {postern}:dead:wait"))?.[1]);
   return { remote, home, flow, directory, stored, deadRows };

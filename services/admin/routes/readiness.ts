@@ -26,7 +26,16 @@ export async function checkReadiness(
   if (storage.kind === "failed") reasons.push(`the spool cannot be used: ${storage.reason}`);
   else if (storage.value.bytesFree <= 0) reasons.push("the spool is full");
   if (announced.kind === "ok") reasons.push(...missingServices(announced.value));
-  return { ready: reasons.length === 0, reasons };
+  const warnings = announced.kind === "ok" ? warningsOf(announced.value) : [];
+  return { ready: reasons.length === 0, reasons, ...(warnings.length > 0 && { warnings }) };
+}
+
+/** What the services warn of; the same once. Pure. */
+export function warningsOf(announced: readonly ServiceRow[]): string[] {
+  const lines = announced.flatMap(({ name, host, warnings = [] }) =>
+    warnings.map((warning) => `${name} on ${host}: ${warning}`),
+  );
+  return [...new Set(lines)];
 }
 
 /** One ready instance of each service is enough. Pure. */

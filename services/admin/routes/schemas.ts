@@ -187,6 +187,10 @@ const serviceRow = z.object({
   url: z.string().nullable().describe("The URL of its /health and /metrics, without the path."),
   ready: z.boolean(),
   reasons: z.array(z.string()).describe("Why it is not ready, one line each."),
+  warnings: z
+    .array(z.string())
+    .optional()
+    .describe("What needs an operator and does not keep it from its work, one line each."),
 });
 export type ServiceRow = z.infer<typeof serviceRow>;
 export const serviceList = z.object({ services: z.array(serviceRow) });
@@ -195,4 +199,8 @@ export const healthBody = z.object({
   live: z.literal(true),
   ready: z.boolean(),
   reasons: z.array(z.string()).optional().describe("One line each, for callers with read access."),
+  warnings: z
+    .array(z.string())
+    .optional()
+    .describe("What needs an operator and does not keep mail from flowing, for callers with read access."),
 });

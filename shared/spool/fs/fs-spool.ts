@@ -16,9 +16,11 @@ import {
   type Body,
   type CollectReport,
   type Draft,
+  type FileFault,
   type Locator,
   type Settlement,
   type Spool,
+  SpoolCorrupt,
   SpoolFull,
   type SpoolStatus,
   SpoolUnavailable,
@@ -29,6 +31,7 @@ import { KnownStates, StateIndex } from "../state-index.ts";
 import { Collector } from "./cleanup/collector.ts";
 import { type SpoolCounters, zeroCounters } from "./disk/counters.ts";
 import type { OnFault } from "./disk/fault.ts";
+import { FileFaults } from "./disk/file-faults.ts";
 import { makeDirectories, orSpoolError, spoolError } from "./disk/files.ts";
 import { type Places, placesIn } from "./disk/names.ts";
 import { DiskSpace } from "./disk/space.ts";
@@ -68,6 +71,7 @@ const unreadable = "the spool could not be read";
 class FileSystemSpool implements FsSpool {
   readonly counters: SpoolCounters = zeroCounters();
   readonly #minFreeBytes: number;
+  readonly #fileFaults: FileFaults;
   readonly #space: DiskSpace;
   readonly #heartbeat: WriterHeartbeat;
   readonly #segments: SegmentWriter;
@@ -92,9 +96,11 @@ class FileSystemSpool implements FsSpool {
     const index = new StateIndex(clock);
     const implied = new StateIndex(clock);
     this.#known = new KnownStates(index, implied);
-    const common = { ...options, places, counters, onFault, clock, index, implied };
+    this.#fileFaults = new FileFaults(onFault);
+    const fileFaults = this.#fileFaults;
+    const common = { ...options, fileFaults, places, counters, onFault, clock, index, implied };
 
-    this.#space = new DiskSpace(options.files, places, onFault);
+    this.#space = new DiskSpace(options.files, places, onFault, fileFaults);
     this.#heartbeat = new WriterHeartbeat(common);
     const writing = { ...common, heartbeat: this.#heartbeat };
     const segments = new SegmentWriter(writing);
@@ -125,6 +131,16 @@ class FileSystemSpool implements FsSpool {
 
   async read(id: string, locator?: Locator): Promise<{ meta: MessageMeta; body: Body } | undefined> {
     this.#mustBeOpen();
+    try {
+      return await this.#read(id, locator);
+    } catch (error) {
+      // The body of a settled message goes before its record.
+      if (error instanceof SpoolCorrupt && (await this.#isSettled(id, locator))) return undefined;
+      throw error;
+    }
+  }
+
+  async #read(id: string, locator?: Locator): Promise<{ meta: MessageMeta; body: Body } | undefined> {
     if (locator !== undefined) return this.#reader.read(id, locator);
     const moved = await this.#reader.readMoved(id);
     if (moved !== undefined) return moved;
@@ -183,6 +199,10 @@ class FileSystemSpool implements FsSpool {
     return { bytesFree, ...used };
   }
 
+  faults(): FileFault[] {
+    return this.#fileFaults.list();
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -199,6 +219,14 @@ class FileSystemSpool implements FsSpool {
     await this.#tail.close();
     await this.#reader.close();
     await this.#heartbeat.close();
+  }
+
+  /** Of a message whose body is damaged. */
+  async #isSettled(id: string, locator: Locator | undefined): Promise<boolean> {
+    const meta = await this.readMeta(id, locator);
+    if (meta === undefined) return false;
+    await this.states(id, true);
+    return this.#known.isSettled(id, meta.envelope.recipients.length);
   }
 
   /** The index is complete afterwards, and kept so. */

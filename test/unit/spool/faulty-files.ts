@@ -12,6 +12,8 @@ export interface FaultyFiles {
   decide: (call: Call, args: unknown[]) => Effect;
   /** Descriptors that are open. */
   open: Set<number>;
+  /** The path that a descriptor was last opened for. */
+  paths: Map<number, string>;
   counts: Map<Call, number>;
   /** Does the frozen calls; further ones work. */
   thaw(): void;
@@ -21,6 +23,19 @@ export interface FaultyFiles {
 
 export function failure(code: string): FileError {
   return Object.assign(new Error(`${code}: injected`), { code });
+}
+
+/** A disk with one bad sector: reads of these octets of files whose path matches fail. */
+export function badSector(
+  disk: FaultyFiles,
+  path: RegExp,
+  { from, to }: { from: number; to: number } = { from: 0, to: Number.POSITIVE_INFINITY },
+): FaultyFiles["decide"] {
+  return (call, args) => {
+    if (call !== "read" || !path.test(disk.paths.get(args[0] as number) ?? "")) return "do";
+    const [length, position] = [args[3] as number, args[4] as number];
+    return position < to && position + length > from ? failure("EIO") : "do";
+  };
 }
 
 /** Calls that change something on disk. */
@@ -47,6 +62,7 @@ export function faultyFiles(): FaultyFiles {
     files: nodeFiles,
     decide: () => "do",
     open: new Set(),
+    paths: new Map(),
     counts: new Map(),
     thaw() {
       faulty.decide = () => "do";
@@ -65,7 +81,10 @@ export function faultyFiles(): FaultyFiles {
       const go = (): void => {
         const real = nodeFiles[call] as (...all: unknown[]) => void;
         const ended: Callback = (error, value) => {
-          if (call === "open" && !error) faulty.open.add(value as number);
+          if (call === "open" && !error) {
+            faulty.open.add(value as number);
+            faulty.paths.set(value as number, String(args[0]));
+          }
           if (call === "close" && !error) faulty.open.delete(args[0] as number);
           done(error, value);
         };

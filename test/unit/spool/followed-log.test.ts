@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import type { SpoolFault } from "../../../shared/spool/fs/disk/fault.ts";
+import { FileFaults } from "../../../shared/spool/fs/disk/file-faults.ts";
 import { BackgroundCloser } from "../../../shared/spool/fs/disk/files.ts";
 import { logPath, placesIn } from "../../../shared/spool/fs/disk/names.ts";
 import { FollowedLog } from "../../../shared/spool/fs/states/followed-log.ts";
@@ -23,7 +24,11 @@ function followLog(t: TestContext) {
   const faults: SpoolFault[] = [];
   const onFault = (fault: SpoolFault) => void faults.push(fault);
   const closer = new BackgroundCloser(files, onFault);
-  const log = new FollowedLog(name, { files, places, index, onFault }, closer);
+  const log = new FollowedLog(
+    name,
+    { files, places, index, onFault, fileFaults: new FileFaults(onFault) },
+    closer,
+  );
   t.after(async () => {
     log.end();
     await closer.idle();

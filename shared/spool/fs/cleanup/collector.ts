@@ -3,8 +3,9 @@
  * what is known of them is forgotten, and are complete in their new place before they leave the old one.
  */
 import { join } from "node:path";
-import type { CollectReport } from "../../spool.ts";
+import { type CollectReport, SpoolFull } from "../../spool.ts";
 import type { StateIndex } from "../../state-index.ts";
+import type { FileFaults } from "../disk/file-faults.ts";
 import {
   done,
   isMissing,
@@ -28,6 +29,7 @@ export interface CollectorOptions extends CollectorLockOptions, Omit<MoveOptions
   files: SpoolFiles;
   places: Places;
   records: StoredRecords;
+  fileFaults: FileFaults;
   index: StateIndex;
   log: StatusLog;
   tail: StatusTail;
@@ -46,6 +48,8 @@ export class Collector {
   readonly #options: CollectorOptions;
   readonly #segmentIndex: SegmentIndex;
   readonly #retention: LogRetention;
+  /** Large bodies of settled messages in segments that stay, and since when they are known to be settled. */
+  #settledLarge: ReadonlyMap<string, number> = new Map();
   #running: Promise<CollectReport> | undefined;
   #closing = false;
 
@@ -95,14 +99,15 @@ export class Collector {
     const logs = tail.completeLogs();
     const nowMs = performance.now();
     this.#retention.noteGone(await this.#segmentIndex.refresh(this.#throwIfClosing), nowMs);
-    for (const segment of this.#segmentIndex.segments.values()) {
-      this.#throwIfClosing();
-      if (segment.complete) await this.#collectSegment(segment, lock, report);
-    }
+    // Wholly settled segments need no space to go, and give the space that moving needs.
+    const left = await this.#freeSegments(report);
+    await this.#emptySegments(left, lock, report);
     await this.#collectMoved(report);
     // Records are gone for good before what is known of them is forgotten.
     await syncDirectory(files, places.segments);
     await syncDirectory(files, places.moved);
+    // What could not be read may be messages that these logs mention, or that refer to a body.
+    if (this.#segmentIndex.incomplete) return;
     await this.#collectLogs(logs, nowMs, report);
     await this.#collectOrphans(report);
   }
@@ -111,22 +116,72 @@ export class Collector {
     if (this.#closing) throw new Interrupted("the spool is closing");
   };
 
-  async #collectSegment(segment: SegmentContents, lock: CollectorLock, report: CollectReport): Promise<void> {
-    const { files, places, index } = this.#options;
-    const movable = this.#movable(segment);
-    // Asked before messages move: these keep their large bodies.
-    const settledLarge = segment.settledLargeBodies(index);
-    const unsettled = segment.countUnsettled(index, movable);
-    await new Promise(setImmediate);
-    if (unsettled > movable) return;
-    if (unsettled > 0) {
-      const isUnsettled = (id: string, recipients: number): boolean => !index.isSettled(id, recipients);
-      const options = { ...this.#options, directory: lock.directory };
-      const { moved, all } = await moveMessages(options, segment.name, isUnsettled);
-      await syncDirectory(files, places.moved);
-      report.messagesMoved += moved;
-      if (!all) return;
+  /** @returns the finished segments that still have unsettled messages */
+  async #freeSegments(report: CollectReport): Promise<SegmentContents[]> {
+    const left: SegmentContents[] = [];
+    const settledLarge = new Map<string, number>();
+    for (const segment of this.#segmentIndex.segments.values()) {
+      this.#throwIfClosing();
+      if (!segment.complete) continue;
+      await new Promise(setImmediate);
+      await this.#passFaultsBy(`removing segment ${segment.name}`, async () => {
+        if (segment.countUnsettled(this.#options.index, 0) === 0) await this.#removeSegment(segment, report);
+        else {
+          left.push(segment);
+          await this.#removeSettledBodies(segment, settledLarge, report);
+        }
+      });
     }
+    this.#settledLarge = settledLarge;
+    return left;
+  }
+
+  /** Moves the last unsettled messages out of old segments, as long as there is space for them. */
+  async #emptySegments(
+    segments: readonly SegmentContents[],
+    lock: CollectorLock,
+    report: CollectReport,
+  ): Promise<void> {
+    const { places, files, index } = this.#options;
+    const isUnsettled = (id: string, recipients: number): boolean => !index.isSettled(id, recipients);
+    const options = { ...this.#options, directory: lock.directory };
+    for (const segment of segments) {
+      this.#throwIfClosing();
+      const movable = this.#movable(segment);
+      if (segment.countUnsettled(index, movable) > movable) continue;
+      await new Promise(setImmediate);
+      const failure = await this.#passFaultsBy(`moving mail out of segment ${segment.name}`, async () => {
+        const { moved, all } = await moveMessages(options, segment.name, isUnsettled);
+        await syncDirectory(files, places.moved);
+        report.messagesMoved += moved;
+        if (all) await this.#removeSegment(segment, report);
+      });
+      if (failure instanceof SpoolFull) return;
+    }
+  }
+
+  /**
+   * A fault at one file does not keep the others from being freed.
+   * @returns the error, which was reported
+   */
+  async #passFaultsBy(doing: string, work: () => Promise<void>): Promise<Error | undefined> {
+    try {
+      await work();
+      return undefined;
+    } catch (error) {
+      // The lock is lost, or the spool is closing.
+      if (isMissing(error) || error instanceof Interrupted) throw error;
+      const failure = spoolError(error, doing);
+      this.#options.onFault({ kind: "background", doing, error: failure });
+      return failure;
+    }
+  }
+
+  /** Removes a segment in which everything is settled, or was moved. */
+  async #removeSegment(segment: SegmentContents, report: CollectReport): Promise<void> {
+    const { files, places, index } = this.#options;
+    // Messages that were moved keep their large bodies: they are not settled.
+    const settledLarge = segment.settledLargeBodies(index);
     await this.#recordImpliedSettlements(segment);
     const path = segmentPath(places, segment.name);
     if (segment.cursor.damaged) {
@@ -137,6 +192,28 @@ export class Collector {
     }
     report.segmentsRemoved++;
     for (const name of settledLarge) await this.#removeLarge(name, report);
+  }
+
+  /**
+   * Removes the large bodies of settled messages although other messages keep the segment. That they are settled must be
+   * on stable storage by then, in the log of whichever process settled them: hence a while after it was first seen.
+   * @param seen  takes the bodies that go later, and since when they are known to be settled
+   */
+  async #removeSettledBodies(
+    segment: SegmentContents,
+    seen: Map<string, number>,
+    report: CollectReport,
+  ): Promise<void> {
+    const { index, forgetAfterMs } = this.#options;
+    const nowMs = performance.now();
+    for (const name of segment.settledLargeBodies(index)) {
+      const sinceMs = this.#settledLarge.get(name) ?? nowMs;
+      if (nowMs - sinceMs < forgetAfterMs) seen.set(name, sinceMs);
+      else {
+        await this.#removeLarge(name, report);
+        segment.dropLargeBody(name);
+      }
+    }
   }
 
   /** How many messages may be moved out of the segment. */
@@ -157,8 +234,10 @@ export class Collector {
     const { files, places, index } = this.#options;
     for (const { id, recipients, bytes, large } of this.#segmentIndex.moved.values()) {
       if (!index.isSettled(id, recipients)) continue;
-      if (await removeFile(files, movedPath(places, id))) report.bytesFreed += bytes;
-      if (large !== undefined) await this.#removeLarge(large, report);
+      await this.#passFaultsBy(`removing message ${id}`, async () => {
+        if (await removeFile(files, movedPath(places, id))) report.bytesFreed += bytes;
+        if (large !== undefined) await this.#removeLarge(large, report);
+      });
     }
   }
 

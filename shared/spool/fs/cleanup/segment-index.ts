@@ -2,11 +2,13 @@
  * The segment index: which messages are in which segment or moved file, as the collector needs it to free space.
  * Each segment is walked once as it grows; only ids and counts are kept. Owns nothing.
  */
+import { SpoolUnavailable } from "../../spool.ts";
 import type { StateIndex } from "../../state-index.ts";
+import type { FileFaults } from "../disk/file-faults.ts";
 import { isMissing, type SpoolFiles, statFile } from "../disk/files.ts";
-import { movedPath, type Places, parseNumberedName } from "../disk/names.ts";
+import { movedPath, type Places, parseNumberedName, segmentPlace } from "../disk/names.ts";
 import type { TimedSettlement } from "../segments/record.ts";
-import type { DamagedRecord, ScanCursor } from "../segments/scan.ts";
+import type { DamagedRecord, ScanCursor, ScannedRecord } from "../segments/scan.ts";
 import type { StoredRecords } from "../segments/stored-records.ts";
 
 /** A message as the collector knows it. */
@@ -65,6 +67,11 @@ export class SegmentContents {
     });
   }
 
+  /** The body of a settled message was removed before its record. */
+  dropLargeBody(name: string): void {
+    for (const [id, each] of this.#large) if (each === name) this.#large.delete(id);
+  }
+
   largeBodies(): Iterable<string> {
     return this.#large.values();
   }
@@ -74,16 +81,25 @@ export class SegmentIndex {
   readonly #files: SpoolFiles;
   readonly #places: Places;
   readonly #records: StoredRecords;
+  readonly #fileFaults: FileFaults;
   readonly segments = new Map<string, SegmentContents>();
   /** By id. */
   readonly moved = new Map<string, MovedMessage>();
   /** Ids in segments and moved files that are gone, until a complete refresh reports them. */
   readonly #gone: string[][] = [];
-  /** Something could not be read, and what it refers to is not known. */
+  /** A record is damaged, and what it refers to is not known. */
   damaged = false;
+  /** At the last refresh something could not be read, and which messages are there is not known. */
+  incomplete = false;
 
-  constructor(options: { files: SpoolFiles; places: Places; records: StoredRecords }) {
+  constructor(options: {
+    files: SpoolFiles;
+    places: Places;
+    records: StoredRecords;
+    fileFaults: FileFaults;
+  }) {
     this.#files = options.files;
+    this.#fileFaults = options.fileFaults;
     this.#places = options.places;
     this.#records = options.records;
   }
@@ -95,6 +111,7 @@ export class SegmentIndex {
    * @returns the ids that the last refresh found in segments or moved files that are gone now
    */
   async refresh(mayGoOn: () => void): Promise<string[]> {
+    this.incomplete = false;
     const names = await this.#records.segmentNames();
     const present = new Set(names);
     for (const [name, segment] of this.segments) {
@@ -144,10 +161,17 @@ export class SegmentIndex {
         }
       }
     } catch (error) {
-      if (!isMissing(error)) throw error;
-      this.segments.delete(name);
+      if (isMissing(error)) {
+        this.segments.delete(name);
+        return;
+      }
+      // Walked further at the next refresh.
+      this.incomplete = true;
+      this.#fileFaults.met(segmentPlace(name), error);
+      this.segments.set(name, segment);
       return;
     }
+    this.#fileFaults.over(segmentPlace(name));
     segment.complete = isFinished;
     if (segment.cursor.damaged) this.damaged = true;
     this.segments.set(name, segment);
@@ -159,7 +183,14 @@ export class SegmentIndex {
     for (const id of gone) this.moved.delete(id);
     for (const id of present) {
       if (this.moved.has(id)) continue;
-      const record = await this.#records.moved(id);
+      let record: ScannedRecord | undefined;
+      try {
+        record = await this.#records.moved(id);
+      } catch (error) {
+        if (!(error instanceof SpoolUnavailable)) throw error;
+        this.incomplete = true;
+        continue;
+      }
       if (record !== undefined) {
         const { header, extra, length } = record;
         this.moved.set(id, { id, recipients: header.recipients, large: extra.large, bytes: length });

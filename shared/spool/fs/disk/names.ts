@@ -50,6 +50,23 @@ export function movedPath(places: Pick<Places, "moved">, id: string): string {
   return join(places.moved, `${id}.msg`);
 }
 
+/** Paths below the spool's directory, for reports. */
+export function segmentPlace(name: string): string {
+  return `segments/${name}.seg`;
+}
+
+export function logPlace(name: string): string {
+  return `settled/${name}.log`;
+}
+
+export function largePlace(name: string): string {
+  return `large/${name}.body`;
+}
+
+export function movedFilePlace(id: string): string {
+  return `own/${id}.msg`;
+}
+
 /** What the name of a segment or status log says. */
 export interface NumberedName {
   /** Epoch milliseconds when it was opened; rising, and never twice, for one writer. */

@@ -1,7 +1,8 @@
 /** The free and the used space of a spool. The free space is watched, so that asking costs nothing. Owns a timer until close(). */
 import type { StatsFs } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import type { OnFault } from "./fault.ts";
+import type { FileFaults } from "./file-faults.ts";
 import { called, listDirectory, type SpoolFiles, statFile } from "./files.ts";
 import { numberedNames, type Places } from "./names.ts";
 
@@ -13,13 +14,15 @@ export class DiskSpace {
   readonly #files: SpoolFiles;
   readonly #places: Places;
   readonly #onFault: OnFault;
+  readonly #fileFaults: FileFaults;
   readonly #timer: NodeJS.Timeout;
   #asking = false;
   /** As long as it is not known, there is enough: a write would fail. */
   #freeBytes = Number.POSITIVE_INFINITY;
 
-  constructor(files: SpoolFiles, places: Places, onFault: OnFault) {
+  constructor(files: SpoolFiles, places: Places, onFault: OnFault, fileFaults: FileFaults) {
     this.#files = files;
+    this.#fileFaults = fileFaults;
     this.#places = places;
     this.#onFault = onFault;
     this.#timer = setInterval(() => void this.askFree(), watchEveryMs).unref();
@@ -57,12 +60,22 @@ export class DiskSpace {
       const names = await listDirectory(this.#files, place);
       for (let start = 0; start < names.length; start += statsAtOnce) {
         const some = names.slice(start, start + statsAtOnce);
-        const stats = await Promise.all(some.map((name) => statFile(this.#files, join(place, name))));
-        for (const file of stats) bytesUsed += file?.size ?? 0;
+        const sizes = await Promise.all(some.map((name) => this.#sizeOf(join(place, name))));
+        for (const size of sizes) bytesUsed += size;
       }
     }
     const listing = await listDirectory(this.#files, segments);
     return { bytesUsed, segments: numberedNames(listing, ".seg").length };
+  }
+
+  /** 0 for a file that is gone, or cannot be asked. */
+  async #sizeOf(path: string): Promise<number> {
+    try {
+      return (await statFile(this.#files, path))?.size ?? 0;
+    } catch (error) {
+      this.#fileFaults.met(relative(this.#places.root, path), error);
+      return 0;
+    }
   }
 
   close(): void {

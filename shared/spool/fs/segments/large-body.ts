@@ -115,20 +115,29 @@ export class LargeBodyStream extends Readable {
   readonly #files: SpoolFiles;
   readonly #path: string;
   readonly #expected: { size: number; crc: number };
+  readonly #onUnreadable: (error: unknown) => void;
   #fd: number | undefined;
   #position = 0;
   #crc = 0;
 
-  constructor(files: SpoolFiles, path: string, expected: { size: number; crc: number }) {
+  /** @param onUnreadable  hears of errors of the disk */
+  constructor(
+    files: SpoolFiles,
+    path: string,
+    expected: { size: number; crc: number },
+    onUnreadable: (error: unknown) => void,
+  ) {
     super({ highWaterMark: readBytes });
     this.#files = files;
     this.#path = path;
     this.#expected = expected;
+    this.#onUnreadable = onUnreadable;
   }
 
   override _construct(ready: (error?: Error | null) => void): void {
     this.#files.open(this.#path, "r", 0, (error, fd) => {
       if (error) {
+        this.#onUnreadable(error);
         ready(spoolError(error, "the message's body could not be opened"));
         return;
       }
@@ -158,7 +167,10 @@ export class LargeBodyStream extends Readable {
         this.#crc = crc32(octets, this.#crc);
         this.push(octets);
       },
-      (error: unknown) => this.destroy(spoolError(error, "the message's body could not be read")),
+      (error: unknown) => {
+        this.#onUnreadable(error);
+        this.destroy(spoolError(error, "the message's body could not be read"));
+      },
     );
   }
 

@@ -9,6 +9,7 @@ import { isFileSafeId } from "../../../mail/queue-id.ts";
 import { type Body, type Locator, SpoolCorrupt } from "../../spool.ts";
 import type { SpoolCounters } from "../disk/counters.ts";
 import type { OnFault } from "../disk/fault.ts";
+import type { FileFaults } from "../disk/file-faults.ts";
 import {
   closeFile,
   isMissing,
@@ -20,12 +21,15 @@ import {
 } from "../disk/files.ts";
 import {
   largePath,
+  largePlace,
+  movedFilePlace,
   movedPath,
   movedPlace,
   movedSegment,
   type Places,
   parseNumberedName,
   segmentPath,
+  segmentPlace,
 } from "../disk/names.ts";
 import { LargeBodyStream } from "./large-body.ts";
 import {
@@ -73,9 +77,17 @@ export class RecordReader {
   readonly #files: SpoolFiles;
   readonly #places: Places;
   readonly #counters: SpoolCounters;
+  readonly #fileFaults: FileFaults;
   readonly #descriptors: SegmentDescriptors;
 
-  constructor(options: { files: SpoolFiles; places: Places; counters: SpoolCounters; onFault: OnFault }) {
+  constructor(options: {
+    files: SpoolFiles;
+    places: Places;
+    counters: SpoolCounters;
+    onFault: OnFault;
+    fileFaults: FileFaults;
+  }) {
+    this.#fileFaults = options.fileFaults;
     this.#files = options.files;
     this.#places = options.places;
     this.#counters = options.counters;
@@ -124,7 +136,9 @@ export class RecordReader {
     const { segment, offset, checksum } = locator;
     if (segment === movedSegment || parseNumberedName(segment) === undefined)
       return this.#findMoved(id, read);
-    const octets = await this.#descriptors.use(segment, (fd) => read(fd, locator));
+    const octets = await this.#descriptors
+      .use(segment, (fd) => read(fd, locator))
+      .catch((error: unknown) => this.#reportAndThrow(segmentPlace(segment), error));
     if (octets !== undefined) {
       const path = segmentPath(this.#places, segment);
       return { octets, whole: locator.length, place: segment, path, offset, checksum };
@@ -139,7 +153,9 @@ export class RecordReader {
   async #findMoved(id: string, read: ReadPart): Promise<ReadRecord | undefined> {
     if (!isFileSafeId(id)) return undefined;
     const path = movedPath(this.#places, id);
-    const found = await this.#readFile(path, read);
+    const found = await this.#readFile(path, read).catch((error: unknown) =>
+      this.#reportAndThrow(movedFilePlace(id), error),
+    );
     return found && { ...found, place: movedPlace(id), path, offset: 0 };
   }
 
@@ -164,8 +180,14 @@ export class RecordReader {
       throw new SpoolCorrupt(`message ${id}: its body ${path} is missing or cut short`);
     }
     const expected = { size: bodyLength, crc: bodyCrc };
-    const open = (): LargeBodyStream => new LargeBodyStream(this.#files, path, expected);
+    const onUnreadable = (error: unknown): void => this.#fileFaults.met(largePlace(extra.large ?? ""), error);
+    const open = (): LargeBodyStream => new LargeBodyStream(this.#files, path, expected, onUnreadable);
     return { meta: meta(), body: { kind: "file", size: bodyLength, open } };
+  }
+
+  #reportAndThrow(place: string, error: unknown): never {
+    this.#fileFaults.met(place, error);
+    throw error;
   }
 
   /** A record that is a file, or a part of one; undefined when there is no such file. */

@@ -51,6 +51,11 @@ export interface ScanOptions {
   onFault: OnFault;
   /** Hears of each damaged record of a closed segment whose id looks like one. */
   onDamagedRecord?: (record: DamagedRecord) => void;
+  /**
+   * Hears of octets that the disk cannot read, and the walk goes past them; absent: the walk ends with that error. Their
+   * records are neither lost nor damaged as far as anybody knows: they may be read another time.
+   */
+  onUnreadable?: (error: unknown) => void;
 }
 
 const wideBytes = 1024 * 1024;
@@ -72,7 +77,7 @@ export async function* scanSegment(
   try {
     const { size } = await called<Stats>((end) => files.fstat(fd, end));
     const end = Math.min(size, options.limit ?? size);
-    yield* recordsOf({ ...options, fd, end, seed: placeSeed(segment) }, cursor);
+    yield* recordsOf({ ...options, fd, end, seed: placeSeed(segment), hasUnreadable: false }, cursor);
   } finally {
     await closeFile(files, fd);
   }
@@ -82,6 +87,8 @@ interface Scan extends ScanOptions {
   fd: number;
   end: number;
   seed: number;
+  /** Octets could not be read, and stand in the windows as zeros. */
+  hasUnreadable: boolean;
 }
 
 async function* recordsOf(scan: Scan, cursor: ScanCursor): AsyncGenerator<ScannedRecord[], void> {
@@ -91,13 +98,14 @@ async function* recordsOf(scan: Scan, cursor: ScanCursor): AsyncGenerator<Scanne
     const start = cursor.position;
     const length = Math.min(want, scan.end - start);
     if (window.length < length) window = Buffer.allocUnsafe(length);
-    const filled = await readFully(scan.files, scan.fd, window, length, start);
+    const filled = await readPast(scan, window, length, start);
     if (filled < headerLength) return;
     const found = readWindow(window.subarray(0, filled), start, scan);
     cursor.position = found.position;
     if (found.damaged !== undefined) {
       reportDamage(scan, cursor, found.damaged.offset, found.damaged.length);
-      if (scan.closed && isFileSafeId(found.damaged.id)) scan.onDamagedRecord?.(found.damaged);
+      if (scan.closed && !scan.hasUnreadable && isFileSafeId(found.damaged.id))
+        scan.onDamagedRecord?.(found.damaged);
     }
     if (found.records.length > 0) yield found.records;
     if (found.stop === "cut") return;
@@ -115,7 +123,34 @@ async function* recordsOf(scan: Scan, cursor: ScanCursor): AsyncGenerator<Scanne
   }
 }
 
+/** The disk reads in blocks: the octets around an unreadable block are read without it. */
+const blockBytes = 4096;
+
+/** As readFully(). With `onUnreadable`, blocks that cannot be read are filled with zeros. */
+async function readPast(scan: Scan, into: Buffer, length: number, position: number): Promise<number> {
+  const { files, fd, onUnreadable } = scan;
+  try {
+    return await readFully(files, fd, into, length, position);
+  } catch (error) {
+    if (onUnreadable === undefined) throw error;
+    scan.hasUnreadable = true;
+    onUnreadable(error);
+  }
+  for (let at = 0; at < length; ) {
+    const end = Math.min(length, at + blockBytes - ((position + at) % blockBytes));
+    const block = into.subarray(at, end);
+    const count = await readFully(files, fd, block, block.length, position + at).catch(
+      () => block.fill(0).length,
+    );
+    if (count < block.length) return at + count;
+    at = end;
+  }
+  return length;
+}
+
 function reportDamage(scan: Scan, cursor: ScanCursor, offset: number, length: number): void {
+  // What was passed by is unreadable, which is reported already.
+  if (scan.hasUnreadable) return;
   cursor.damaged = true;
   scan.onFault({ kind: "damaged", place: scan.segment, offset, length });
 }
@@ -162,7 +197,7 @@ async function findRecord(scan: Scan, from: number): Promise<number | undefined>
   const window = Buffer.allocUnsafe(wideBytes);
   while (scan.end - position >= headerLength) {
     const length = Math.min(window.length, scan.end - position);
-    const filled = await readFully(scan.files, scan.fd, window, length, position);
+    const filled = await readPast(scan, window, length, position);
     if (filled < headerLength) return undefined;
     const view = window.subarray(0, filled);
     const last = filled - headerLength;
@@ -181,7 +216,7 @@ async function isBlank(scan: Scan, from: number): Promise<boolean> {
   let position = from;
   while (position < scan.end) {
     const length = Math.min(window.length, scan.end - position);
-    const filled = await readFully(scan.files, scan.fd, window, length, position);
+    const filled = await readPast(scan, window, length, position);
     if (filled === 0) return true;
     if (window.subarray(0, filled).some((octet) => octet !== 0)) return false;
     position += filled;

@@ -1,9 +1,11 @@
 /** All records of a spool: those of the segments, and the moved messages. Owns nothing. */
 import { makeQueueId } from "../../../mail/queue-id.ts";
-import type { Locator } from "../../spool.ts";
+import { type Locator, SpoolUnavailable } from "../../spool.ts";
 import type { OnFault } from "../disk/fault.ts";
+import type { FileFaults } from "../disk/file-faults.ts";
 import { isMissing, listDirectory, type SpoolFiles, spoolError, statFile } from "../disk/files.ts";
 import {
+  movedFilePlace,
   movedIds,
   movedPath,
   movedPlace,
@@ -11,9 +13,16 @@ import {
   numberedNames,
   type Places,
   segmentPath,
+  segmentPlace,
 } from "../disk/names.ts";
 import type { WriterRegistry } from "../writers/writer-registry.ts";
-import { type DamagedRecord, type ScanCursor, type ScannedRecord, scanSegment } from "./scan.ts";
+import {
+  type DamagedRecord,
+  type ScanCursor,
+  type ScannedRecord,
+  type ScanOptions,
+  scanSegment,
+} from "./scan.ts";
 
 export interface StoredRecordsOptions {
   files: SpoolFiles;
@@ -22,7 +31,10 @@ export interface StoredRecordsOptions {
   /** The segment that this process writes, as far as it is acknowledged. */
   openSegment(): { name: string; length: number } | undefined;
   onFault: OnFault;
+  fileFaults: FileFaults;
 }
+
+type ScanEvents = Pick<ScanOptions, "onDamagedRecord" | "onUnreadable">;
 
 /** Added to a segment's time of change, since the clocks of hosts differ. */
 const clockSkewMs = 60_000;
@@ -58,31 +70,37 @@ export class StoredRecords {
    */
   scan(
     segment: string,
-    cursor?: ScanCursor,
-    onDamagedRecord?: (record: DamagedRecord) => void,
+    cursor: ScanCursor,
+    onDamagedRecord: (record: DamagedRecord) => void,
   ): AsyncGenerator<ScannedRecord[], void> {
+    return this.#scan(segment, { onDamagedRecord }, cursor);
+  }
+
+  #scan(segment: string, hear: ScanEvents, cursor?: ScanCursor): AsyncGenerator<ScannedRecord[], void> {
     const { files, places, openSegment, onFault } = this.#options;
     const open = openSegment();
     const limit = open?.name === segment ? { limit: open.length } : {};
     const closed = this.isFinished(segment);
     const path = segmentPath(places, segment);
-    const options = { files, path, segment, closed, onFault, ...limit };
-    return scanSegment(onDamagedRecord === undefined ? options : { ...options, onDamagedRecord }, cursor);
+    return scanSegment({ files, path, segment, closed, onFault, ...limit, ...hear }, cursor);
   }
 
-  /**
-   * As scan(); a segment that is gone has no records.
-   * @throws SpoolUnavailable
-   */
-  async *inSegment(
-    segment: string,
-    onDamagedRecord?: (record: DamagedRecord) => void,
-  ): AsyncGenerator<ScannedRecord[], void> {
+  /** As scan(), from the beginning and past what the disk cannot read; a segment that is gone has no records. */
+  async *inSegment(segment: string, hear: ScanEvents = {}): AsyncGenerator<ScannedRecord[], void> {
+    const { fileFaults } = this.#options;
+    const place = segmentPlace(segment);
+    let isWhole = true;
+    const onUnreadable = (error: unknown): void => {
+      isWhole = false;
+      fileFaults.met(place, error);
+      hear.onUnreadable?.(error);
+    };
     try {
-      yield* this.scan(segment, undefined, onDamagedRecord);
+      yield* this.#scan(segment, { ...hear, onUnreadable });
     } catch (error) {
-      if (!isMissing(error)) throw spoolError(error, "a segment could not be read");
+      if (!isMissing(error)) onUnreadable(error);
     }
+    if (isWhole) fileFaults.over(place);
   }
 
   async movedIds(): Promise<string[]> {
@@ -92,10 +110,10 @@ export class StoredRecords {
 
   /**
    * The record of a moved message; undefined when it is gone or damaged.
-   * @throws SpoolUnavailable
+   * @throws SpoolUnavailable when it cannot be read; that is reported
    */
   async moved(id: string): Promise<ScannedRecord | undefined> {
-    const { files, places, onFault } = this.#options;
+    const { files, places, onFault, fileFaults } = this.#options;
     const options = {
       files,
       path: movedPath(places, id),
@@ -104,20 +122,30 @@ export class StoredRecords {
       onFault,
     };
     try {
-      for await (const group of scanSegment(options))
-        for (const record of group) if (record.id === id) return record;
-      return undefined;
+      let found: ScannedRecord | undefined;
+      for await (const group of scanSegment(options)) found ??= group.find((record) => record.id === id);
+      fileFaults.over(movedFilePlace(id));
+      return found;
     } catch (error) {
       if (isMissing(error)) return undefined;
+      fileFaults.met(movedFilePlace(id), error);
       throw spoolError(error, "a message could not be read");
     }
   }
 
-  /** Finds a message in the segments, without a locator. It may have been moved all the same. */
+  /**
+   * Finds a message in the segments, without a locator. It may have been moved all the same.
+   * @throws SpoolUnavailable when it is not found, and not everything could be read
+   */
   async find(id: string): Promise<Locator | undefined> {
+    let isComplete = true;
+    const onUnreadable = (): void => {
+      isComplete = false;
+    };
     for (const segment of await this.#likelyFirst(await this.segmentNames(), id))
-      for await (const group of this.inSegment(segment))
+      for await (const group of this.inSegment(segment, { onUnreadable }))
         for (const record of group) if (record.id === id) return locatorOf(segment, record);
+    if (!isComplete) throw new SpoolUnavailable("not all segments could be read");
     return undefined;
   }
 

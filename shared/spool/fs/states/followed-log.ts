@@ -1,16 +1,30 @@
 /** One status log of another process, read into the index as it grows. Owns its descriptor until end(). */
+import type { Stats } from "node:fs";
 import type { StateIndex } from "../../state-index.ts";
 import type { OnFault } from "../disk/fault.ts";
-import { type BackgroundCloser, isMissing, openFile, readFully, type SpoolFiles } from "../disk/files.ts";
-import { logPath, type Places } from "../disk/names.ts";
+import type { FileFaults } from "../disk/file-faults.ts";
+import {
+  type BackgroundCloser,
+  called,
+  isMissing,
+  openFile,
+  readFully,
+  type SpoolFiles,
+} from "../disk/files.ts";
+import { logPath, logPlace, type Places } from "../disk/names.ts";
 import { parseLog } from "./status-format.ts";
 
 export interface FollowedLogOptions {
   files: SpoolFiles;
   places: Places;
   index: StateIndex;
+  fileFaults: FileFaults;
   onFault: OnFault;
 }
+
+/** How often an unreadable log is read again, and how much at once: a disk reads in blocks. */
+const readAgainMs = 10_000;
+const blockBytes = 4096;
 
 const empty = Buffer.alloc(0);
 
@@ -23,6 +37,8 @@ export class FollowedLog {
   /** The beginning of a batch that was not complete yet. */
   #incomplete: Buffer = empty;
   #ended = false;
+  /** When reading failed last, by `performance.now()`. */
+  #unreadableAtMs: number | undefined;
 
   constructor(name: string, options: FollowedLogOptions, closer: BackgroundCloser) {
     this.#name = name;
@@ -35,25 +51,62 @@ export class FollowedLog {
     return this.#position;
   }
 
+  /** The disk cannot read all of it, so that the index lacks some of what it says. */
+  get isUnreadable(): boolean {
+    return this.#unreadableAtMs !== undefined;
+  }
+
   /**
-   * Reads what was appended since the last call. A log that is gone, or was ended, has nothing more.
+   * Reads what was appended since the last call. A log that is gone, or was ended, has nothing more. Of a log that the
+   * disk cannot read the rest counts: mail that is delivered twice is better than mail that is not delivered at all.
    * @param window  memory for one read
-   * @throws the file system's errors
    */
   async readAppended(window: Buffer): Promise<void> {
-    const { files, places } = this.#options;
+    const { files, places, fileFaults } = this.#options;
     if (this.#ended) return;
+    if (this.#unreadableAtMs !== undefined && performance.now() - this.#unreadableAtMs < readAgainMs) return;
     try {
       this.#fd ??= await openFile(files, logPath(places, this.#name), "r");
+      if (this.#unreadableAtMs === undefined) await this.#readOn(this.#fd, window);
+      else await this.#readWhole(this.#fd, undefined);
     } catch (error) {
       if (isMissing(error)) return;
-      throw error;
+      fileFaults.met(logPlace(this.#name), error);
+      this.#unreadableAtMs = performance.now();
+      if (this.#fd !== undefined) await this.#readWhole(this.#fd, error).catch(() => {});
     }
+  }
+
+  async #readOn(fd: number, window: Buffer): Promise<void> {
+    const { files } = this.#options;
     let count: number;
     do {
-      count = await readFully(files, this.#fd, window, window.length, this.#position);
+      count = await readFully(files, fd, window, window.length, this.#position);
       if (count > 0) this.#parse(window.subarray(0, count));
     } while (count === window.length);
+  }
+
+  /**
+   * Reads the log from its beginning, and replaces what the index has from it in one step.
+   * @param failure  why it could not be read just now: blocks that cannot be read are left out. Without one they throw.
+   */
+  async #readWhole(fd: number, failure: unknown): Promise<void> {
+    const { files, index, fileFaults } = this.#options;
+    const { size } = await called<Stats>((end) => files.fstat(fd, end));
+    const bytes = Buffer.alloc(size);
+    for (let at = 0; at < size; at += blockBytes) {
+      const block = bytes.subarray(at, Math.min(size, at + blockBytes));
+      const reading = readFully(files, fd, block, block.length, at);
+      await (failure === undefined ? reading : reading.catch(() => 0));
+    }
+    index.dropSource(this.#name);
+    this.#position = 0;
+    this.#incomplete = empty;
+    if (failure === undefined) {
+      this.#unreadableAtMs = undefined;
+      fileFaults.over(logPlace(this.#name));
+    }
+    this.#parse(bytes);
   }
 
   /** Closes the descriptor: the log never grows again, or is gone. */
@@ -70,6 +123,8 @@ export class FollowedLog {
     const start = this.#position - this.#incomplete.length;
     const { entries, damaged, consumed } = parseLog(bytes);
     for (const { id, entry } of entries) index.apply(id, entry, this.#name);
+    // Blocks that were left out are reported already.
+    if (this.isUnreadable) damaged.length = 0;
     for (const { offset, length } of damaged)
       onFault({ kind: "damaged", place: `${this.#name}.log`, offset: start + offset, length });
     this.#incomplete = consumed === bytes.length ? empty : Buffer.from(bytes.subarray(consumed));

@@ -4,8 +4,9 @@
  * machine lost the last second of its logs, only the records say so. Owns nothing.
  */
 import type { StateIndex } from "../../state-index.ts";
+import type { FileFaults } from "../disk/file-faults.ts";
 import { isMissing, type SpoolFiles } from "../disk/files.ts";
-import { type Places, parseNumberedName, segmentPath } from "../disk/names.ts";
+import { type Places, parseNumberedName, segmentPath, segmentPlace } from "../disk/names.ts";
 import { type ScannedRecord, scanSegment } from "../segments/scan.ts";
 import type { WriterHeartbeat } from "../writers/heartbeat.ts";
 import type { WriterRegistry } from "../writers/writer-registry.ts";
@@ -15,6 +16,7 @@ export interface ImpliedSettlementsOptions {
   places: Places;
   heartbeat: WriterHeartbeat;
   registry: WriterRegistry;
+  fileFaults: FileFaults;
   /** Takes what finished segments say, for good. */
   index: StateIndex;
   /**
@@ -44,7 +46,7 @@ export class ImpliedSettlements {
    *                  settlements of a segment that is gone were in a log before
    */
   async refresh(segments: readonly string[]): Promise<void> {
-    const { heartbeat, registry } = this.#options;
+    const { heartbeat, registry, fileFaults } = this.#options;
     this.#dropGone(new Set(segments));
     for (const name of segments) {
       const file = parseNumberedName(name);
@@ -54,7 +56,8 @@ export class ImpliedSettlements {
         if (registry.isFinished("segment", file)) await this.#readFinished(name);
         else await this.#readGrowing(name);
       } catch (error) {
-        if (!isMissing(error)) throw error;
+        // Read again at the next refresh; what a record settles is nearly always in a log as well.
+        if (!isMissing(error)) fileFaults.met(segmentPlace(name), error);
       }
     }
   }

@@ -4,6 +4,7 @@
  */
 import type { StateIndex } from "../../state-index.ts";
 import type { OnFault } from "../disk/fault.ts";
+import type { FileFaults } from "../disk/file-faults.ts";
 import { BackgroundCloser, listDirectory, type SpoolFiles, statFile } from "../disk/files.ts";
 import { logPath, numberedNames, type Places, parseNumberedName } from "../disk/names.ts";
 import { coalesced } from "../disk/sequence.ts";
@@ -23,6 +24,7 @@ export interface StatusTailOptions {
   implied: StateIndex;
   /** How often other processes' settlements are read. */
   followMs: number;
+  fileFaults: FileFaults;
   onFault: OnFault;
 }
 
@@ -115,6 +117,8 @@ export class StatusTail {
   async #markComplete(name: string): Promise<void> {
     if (this.#complete.has(name)) return;
     const followed = this.#followed.get(name);
+    // Not all of it is in the index: it is read again, and must not be removed.
+    if (followed?.isUnreadable === true) return;
     // A log of this process' own has been in the index since it was written.
     const bytes = followed === undefined ? await this.#sizeOf(name) : followed.bytes;
     this.#complete.set(name, { name, bytes });

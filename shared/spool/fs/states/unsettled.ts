@@ -26,7 +26,7 @@ export async function* walkUnsettled(
       const locator = locatorOf(segment, record);
       onUnreadable?.({ id, locator, states: known.of(id), recipients: header.recipients });
     };
-    for await (const group of records.inSegment(segment, onDamagedRecord)) {
+    for await (const group of records.inSegment(segment, { onDamagedRecord })) {
       let checkedAtMs = Number.NEGATIVE_INFINITY;
       for (const record of group) {
         if (performance.now() - checkedAtMs > recheckAfterMs) {
@@ -43,7 +43,8 @@ export async function* walkUnsettled(
     if (exists) walked.add(segment);
   }
   for (const id of await records.movedIds()) {
-    const record = await records.moved(id);
+    // One that cannot be read is reported, and the others are listed all the same.
+    const record = await records.moved(id).catch(() => undefined);
     if (record === undefined) continue;
     const { origin } = record.extra;
     if (origin !== undefined && walked.has(origin.segment)) continue;

@@ -1,5 +1,6 @@
 /** Which writers are alive and which of their files are finished, from the heartbeat files of all processes. Owns nothing. */
 import { join } from "node:path";
+import type { FileFaults } from "../disk/file-faults.ts";
 import {
   closeFile,
   isMissing,
@@ -33,6 +34,7 @@ export interface WriterRegistryOptions {
   files: SpoolFiles;
   places: Places;
   heartbeat: WriterHeartbeat;
+  fileFaults: FileFaults;
   /** A writer whose heartbeat has not changed for this long is taken for dead. */
   deadAfterMs: number;
 }
@@ -57,11 +59,11 @@ export class WriterRegistry {
     const alive = new Map<string, LivingWriter>();
     for (const name of await listDirectory(files, places.writers)) {
       if (heartbeat.isCurrent(name)) continue;
-      const text = await this.#readHeartbeat(name);
+      const before = this.#alive.get(name);
+      const text = await this.#readHeartbeat(name, before?.text ?? "");
       if (text === undefined) continue;
       // Measured since this process saw a change, by its own monotonic clock.
       const nowMs = performance.now();
-      const before = this.#alive.get(name);
       const changedAtMs = before === undefined || before.text !== text ? nowMs : before.changedAtMs;
       if (nowMs - changedAtMs > deadAfterMs) {
         await removeFile(files, join(places.writers, name));
@@ -88,21 +90,26 @@ export class WriterRegistry {
     return file !== undefined && this.isFinished(kind, file);
   }
 
-  /** Undefined when the writer has ended. */
-  async #readHeartbeat(name: string): Promise<string | undefined> {
-    const { files, places } = this.#options;
+  /**
+   * Undefined when the writer has ended.
+   * @param last  counts when the file cannot be read: the writer is then taken for dead in time, and takes a new name
+   */
+  async #readHeartbeat(name: string, last: string): Promise<string | undefined> {
+    const { files, places, fileFaults } = this.#options;
     try {
       const fd = await openFile(files, join(places.writers, name), "r");
       try {
         const line = Buffer.alloc(heartbeatBytes);
         const count = await readFully(files, fd, line, heartbeatBytes, 0);
+        fileFaults.over(`writers/${name}`);
         return line.toString("latin1", 0, count);
       } finally {
         await closeFile(files, fd);
       }
     } catch (error) {
       if (isMissing(error)) return undefined;
-      throw error;
+      fileFaults.met(`writers/${name}`, error);
+      return last;
     }
   }
 }

@@ -44,3 +44,18 @@ test("a dependency that hangs or throws is a reason within a second", async () =
     "the spool cannot be used: read-only file system",
   ]);
 });
+
+test("what a service warns of is shown, and does not make the gateway unready", async () => {
+  const warnings = ["the spool cannot read segments/x.seg (EIO); everything else is read"];
+  const all = ["ingress", "delivery", "bounce"].map((name) => service(name));
+  const warned = async () => [
+    ...all,
+    { ...service("delivery"), warnings },
+    { ...service("delivery"), warnings },
+  ];
+  assert.deepEqual(await checkReadiness(redis, spool, warned), {
+    ready: true,
+    reasons: [],
+    warnings: [`delivery on h1: ${warnings[0]}`],
+  });
+});
