@@ -5,6 +5,7 @@ import { z } from "zod";
 import type { Health } from "./health-server.ts";
 import type { Logger } from "./log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "./redis.ts";
+import { settlesWithin } from "./with-timeout.ts";
 
 const announcementSchema = z.object({
   /** ingress, delivery, bounce, admin. */
@@ -27,6 +28,8 @@ const indexKey = `${queuePrefix}:services`;
 const announcementKey = (id: string): string => `${queuePrefix}:services:${id}`;
 const everyMs = 3_000;
 const expiryMs = 12_000;
+/** How long close() waits for Redis: an announcement that stays expires. */
+const closeMs = 1_000;
 
 /**
  * Announces a service every few seconds until it is closed. Owns a connection and a timer.
@@ -77,12 +80,7 @@ export function announceService(options: {
       closed = true;
       clearTimeout(timer);
       if (redis.status === "ready") {
-        await redis
-          .multi()
-          .srem(indexKey, id)
-          .del(announcementKey(id))
-          .exec()
-          .catch(() => {});
+        await settlesWithin(redis.multi().srem(indexKey, id).del(announcementKey(id)).exec(), closeMs);
       }
       redis.disconnect();
     },

@@ -52,3 +52,16 @@ export function watchConnection(connection: Redis | Cluster, where: string, log:
   connection.on("ready", () => back(false));
   connection.on("end", () => back(true));
 }
+
+/**
+ * Whether an error says no more than that Redis is away, or that the connection was closed: the watch logs each outage.
+ * @param connection  the one that failed, or one to the same server
+ */
+export function isOutage(error: Error, connection: Pick<Redis | Cluster, "status">): boolean {
+  // System errors of sockets and of name resolution have the name of their call.
+  return (
+    connection.status !== "ready" ||
+    "syscall" in error ||
+    /Connection is closed|Stream isn't writeable/.test(error.message)
+  );
+}

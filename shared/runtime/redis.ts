@@ -29,6 +29,7 @@ type Options = Omit<RedisOptions, "replyMapping">;
 /** The options that a single server, sentinels and a cluster have in common. */
 type SharedOption =
   | "autoResendUnfulfilledCommands"
+  | "autoResubscribe"
   | "commandTimeout"
   | "connectTimeout"
   | "keepAlive"
@@ -117,6 +118,9 @@ function behaviour(purpose: RedisPurpose): Pick<RedisOptions, SharedOption> {
   const common: Pick<RedisOptions, SharedOption> = {
     connectTimeout: connectTimeoutMs,
     keepAlive: 10_000,
+    // ioredis handles no failure of a subscription that it repeats: closed meanwhile, the process would end. Who
+    // subscribes does so at each `ready`.
+    autoResubscribe: false,
     // After a failover the old master answers READONLY until it stops: reconnect to find the new one, and send again.
     reconnectOnError: (error) => (error.message.startsWith("READONLY") ? 2 : false),
   };

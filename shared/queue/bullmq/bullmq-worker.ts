@@ -5,6 +5,7 @@
 import { DelayedError, type Job, type JobJson, Worker } from "bullmq";
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import { isOutage } from "../../runtime/redis-watch.ts";
 import { settlesWithin } from "../../runtime/with-timeout.ts";
 import type { QueueName } from "../contract/contract.ts";
 import { ActiveJobs } from "./active-jobs.ts";
@@ -123,7 +124,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     runRetryDelay: 1_000,
     removeOnComplete: { count: 0 },
   });
-  worker.on("error", (error) => logWorkerError(error, queue, log));
+  worker.on("error", (error) => logWorkerError(error, redis, queue, log));
   const cancelLost = (jobIds: string[]): void => {
     for (const jobId of jobIds) {
       log.warn({ jobId, queue }, "lost the lock of a job; ending the work on it");
@@ -142,7 +143,8 @@ export function startWorker(options: WorkerOptions): RunningWorker {
         worker.cancelAllJobs("shutting down");
         await settlesWithin(activeJobs.idle(), afterAbortMs);
       }
-      await settlesWithin(worker.close(activeJobs.size > 0), closeMs);
+      const force = activeJobs.size > 0 || redis.status !== "ready";
+      await settlesWithin(worker.close(force), closeMs);
       for (const connection of [redis, ...copies]) connection.disconnect();
     },
   };
@@ -182,15 +184,11 @@ function rememberCopies(redis: RedisConnection): { disconnect(): void }[] {
   return copies;
 }
 
-function logWorkerError(error: Error & { code?: string }, queue: QueueName, log: Logger): void {
-  // The connection's own watch logs these once per outage.
-  const isConnectionError =
-    /^(ECONN|ENOENT|ETIMEDOUT|EPIPE|EHOST|ENET)/.test(error.code ?? "") ||
-    /Connection is closed|Stream isn't writeable|connect E|read E|write E/.test(error.message);
+function logWorkerError(error: Error, redis: RedisConnection, queue: QueueName, log: Logger): void {
   // Active jobs handle these: see reclaim().
   const isLockError = /could not renew lock|Missing lock|Missing key for job|Lock mismatch/.test(
     error.message,
   );
-  if (isConnectionError || isLockError) log.debug({ err: error, queue }, "queue worker");
+  if (isLockError || isOutage(error, redis)) log.debug({ err: error, queue }, "queue worker");
   else log.error({ err: error, queue }, "queue worker");
 }

@@ -68,8 +68,11 @@ class StoredHolds implements Holds {
     this.#redis = createRedis(options.redis, "plain", options.log);
     this.#subscriber = createRedis(options.redis, "worker", options.log);
     this.#subscriber.on("message", () => void this.#poll());
-    this.#subscriber.on("ready", () => void this.#poll());
-    this.#subscriber.subscribe(holdsChannel).catch(() => {});
+    this.#subscriber.on("ready", () => {
+      // What fails is repeated at the next `ready`, and the regular polls go on.
+      this.#subscriber.subscribe(holdsChannel).catch(() => {});
+      void this.#poll();
+    });
     this.ready = this.#poll();
   }
 

@@ -115,12 +115,18 @@ class LeasedReconciler implements Reconciler {
     this.#closed = true;
     clearTimeout(this.#timer);
     const collected = this.#collector.close();
-    await settlesWithin(this.#ticking, closeMs);
-    this.#sweep?.close();
-    if (this.#lease.held) await settlesWithin(this.#lease.release(), closeMs);
-    await Promise.all([this.#scanning, collected]);
+    await settlesWithin(this.#leave(), closeMs);
+    // What still waits for Redis ends with its connections.
     await this.#producer.close();
     this.#redis.disconnect();
+    await Promise.all([this.#scanning, collected]);
+  }
+
+  async #leave(): Promise<void> {
+    await this.#ticking;
+    this.#sweep?.close();
+    if (this.#lease.held) await this.#lease.release();
+    await this.#scanning;
   }
 
   #tickRegularly(): void {
