@@ -27,6 +27,12 @@ export interface AttemptDeps extends SessionOpenerDeps, SessionTermsDeps, Addres
 /** How a session went: "untouched" when it had been closed while it was idle, else whether it may be used again. */
 type SessionUse = "untouched" | "ended" | "reusable";
 
+/**
+ * Sessions of one attempt that get as far as MAIL. RFC 5321 §5.1 wants two addresses tried; a content filter that says
+ * "later" to the whole message must not get it from each of ten hosts.
+ */
+const maxMailSessions = 2;
+
 export class Attempt {
   readonly #request: AttemptRequest;
   readonly #deps: AttemptDeps;
@@ -37,6 +43,9 @@ export class Attempt {
   readonly #outcomes: RecipientOutcomes;
   readonly #tries = new AddressTries();
   readonly #opener: SessionOpener;
+  /** Addresses that had a session, or could not be reached. */
+  readonly #tried = new Set<string>();
+  #mailSessions = 0;
   #leased: LeasedConnection | undefined;
   #isStopped = false;
   /** No other host is to be asked. */
@@ -124,25 +133,26 @@ export class Attempt {
   /** First over the session that is open already, then host by host. @returns whether the last session may be used again */
   async #deliver(leased: LeasedConnection): Promise<boolean> {
     let use: SessionUse = "ended";
-    let usedAddress: string | undefined;
     if (leased.session !== undefined) {
       use = await this.#sendOver(leased.session, true);
-      if (use !== "untouched") usedAddress = addressOf(leased.session.remote);
+      if (use !== "untouched") this.#tried.add(addressOf(leased.session.remote));
       if (this.#isOver) return use === "reusable";
     }
     const { nextHop } = this.#request;
     const { tls, transparentSource } = this.#terms;
-    for await (const candidate of deliveryAddresses(nextHop, tls, this.#deps, transparentSource)) {
+    const deps = { ...this.#deps, wasTried: (remote: Remote) => this.#tried.has(addressOf(remote)) };
+    for await (const candidate of deliveryAddresses(nextHop, tls, deps, transparentSource)) {
       if (this.#isStopped) break;
       if (candidate.kind !== "address") {
         this.#outcomes.fail(candidate.failure);
         if (candidate.kind === "refused") this.#opener.refetchStsPolicy();
         continue;
       }
-      if (addressOf(candidate.remote) === usedAddress) continue;
       this.#deps.pool.endSession(leased);
       use = "ended";
       const opened = await this.#opener.open(candidate);
+      // A certificate may be wrong for one name of the address and right for another.
+      if (opened.kind === "session" || !opened.tlsFailed) this.#tried.add(addressOf(candidate.remote));
       if (opened.kind === "failed") {
         this.#outcomes.fail(opened.outcome);
         continue;
@@ -165,6 +175,7 @@ export class Attempt {
     const { now } = this.#deps;
     const { envelope } = this.#request.message;
     const startedMs = now();
+    const transactionsBefore = session.transactions;
     let isReusable = true;
     let last: Outcome | undefined;
     for (const group of recipientGroups(envelope, this.#outcomes.pending, session.extensions)) {
@@ -186,6 +197,7 @@ export class Attempt {
         this.#isConcluded = report.isConcluded === true;
       }
     }
+    if (session.transactions > transactionsBefore) this.#mailSessions++;
     return isReusable ? "reusable" : "ended";
   }
 
@@ -223,7 +235,8 @@ export class Attempt {
   }
 
   get #isOver(): boolean {
-    return this.#outcomes.isComplete || this.#isStopped || this.#isConcluded;
+    const hasAsked = this.#mailSessions >= maxMailSessions;
+    return this.#outcomes.isComplete || this.#isStopped || this.#isConcluded || hasAsked;
   }
 
   #result(more: { remembered?: true } = {}): AttemptResult {

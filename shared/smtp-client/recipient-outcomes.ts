@@ -5,7 +5,7 @@ import type { Outcome } from "../smtp/diagnosis.ts";
 export class RecipientOutcomes {
   readonly #pending: Set<number>;
   readonly #final = new Map<number, Outcome>();
-  /** The last failure of each recipient that is still pending. */
+  /** Of each recipient that is still pending: the failure that counts so far. */
   readonly #failures = new Map<number, Failure>();
 
   constructor(recipients: readonly number[]) {
@@ -48,11 +48,24 @@ export class RecipientOutcomes {
     return this.#final;
   }
 
-  /** "Not now" of one host weighs more than "not here" of another: the next attempt may reach the first. */
   #fail(recipient: number, failure: Failure): void {
-    if (failure.kind === "rejected" && this.#failures.get(recipient)?.kind === "deferred") return;
-    this.#failures.set(recipient, failure);
+    const known = this.#failures.get(recipient);
+    if (known === undefined || !outranks(known, failure)) this.#failures.set(recipient, failure);
   }
+}
+
+/**
+ * Whether the earlier failure counts. "Not now" of one host weighs more than "not here" of another: the next attempt may
+ * reach the first. Of two alike, what a server said weighs more than that another could not be asked; else the later one
+ * counts.
+ */
+function outranks(earlier: Failure, later: Failure): boolean {
+  if (earlier.kind !== later.kind) return earlier.kind === "deferred";
+  return hasReply(earlier) && !hasReply(later);
+}
+
+function hasReply({ diagnosis }: Failure): boolean {
+  return diagnosis.reply !== undefined;
 }
 
 /**

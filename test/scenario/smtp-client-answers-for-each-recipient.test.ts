@@ -172,7 +172,7 @@ test("552 for the only recipient is temporary, unless it speaks of the mailbox o
   assert.deepEqual(await briefOf("552 5.2.3 too big for this mailbox"), ["rejected 5.2.3 5xx"]);
 });
 
-test("recipients with different NOTIFY get their own transactions, and carry their own DSN parameters (RFC 3461 §4)", async () => {
+test("recipients with different NOTIFY share one transaction, each with its own DSN parameters (RFC 3461 §10.1)", async () => {
   const { peer, found } = await deliver(
     {},
     {
@@ -194,9 +194,12 @@ test("recipients with different NOTIFY get their own transactions, and carry the
   assert.deepEqual(
     peer.received.map(({ to }) => to.map(({ parameters }) => parameters.join(" "))),
     [
-      ["NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a@x.test", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;d@x.test"],
-      ["NOTIFY=NEVER"],
-      [""],
+      [
+        "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a@x.test",
+        "NOTIFY=NEVER",
+        "",
+        "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;d@x.test",
+      ],
     ],
   );
   assert.ok(found.every((outcome) => outcome.kind === "delivered" && outcome.dsnPassedOn));

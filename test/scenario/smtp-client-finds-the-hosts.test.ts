@@ -64,6 +64,10 @@ before(async () => {
     "only-broken.test": { MX: [[10, "broken-host.test"]] },
     "multi.test": { A: ["127.0.0.23", second.address] },
     "many.test": { MX: Array.from({ length: 9 }, (_, i): [number, string] => [i, `h${i}.test`]) },
+    "names.test": {
+      MX: Array.from({ length: 3 }, (_, i): [number, string] => [i, `name${i}.test`]),
+    },
+    ...Object.fromEntries(Array.from({ length: 3 }, (_, i) => [`name${i}.test`, { A: ["127.0.0.24"] }])),
     ...Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`h${i}.test`, { A: [`127.0.1.${i + 1}`] }])),
   });
 });
@@ -132,6 +136,27 @@ test("a host's second address is tried when the first does not answer (RFC 5321 
     ["multi.test 127.0.0.23", `multi.test ${second.address}`],
   );
   assert.equal(second.received.length, 1);
+});
+
+test("an address that three MX names lead to is asked once", async (t) => {
+  const peer = await startSmtpPeer({
+    address: "127.0.0.24",
+    port: first.port,
+    script: { rcpt: () => "450 4.7.1 greylisted" },
+  });
+  t.after(() => peer.stop());
+  assert.deepEqual((await byMx("names.test")).map(summary), ["deferred 4.7.1 4xx"]);
+  assert.equal(peer.connections, 1);
+});
+
+test("a session that was open already counts: its address is not asked again", async (t) => {
+  let said: string | undefined;
+  const peer = await startSmtpPeer({ address: "127.0.0.24", port: first.port, script: { rcpt: () => said } });
+  t.after(() => peer.stop());
+  assert.deepEqual((await byMx("names.test")).map(summary), ["delivered"]);
+  said = "450 4.7.1 greylisted";
+  assert.deepEqual((await byMx("names.test")).map(summary), ["deferred 4.7.1 4xx"]);
+  assert.equal(peer.connections, 1);
 });
 
 test("no attempt goes through more than five hosts", async () => {

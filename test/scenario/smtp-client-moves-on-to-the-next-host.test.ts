@@ -162,3 +162,46 @@ test("a host without a listener is diagnosed as connect 4.4.1", async () => {
   assert.ok(outcome?.kind === "deferred" && /connection refused/.test(outcome.diagnosis.reason));
   await transport.close(1000);
 });
+
+test("the message is sent to two hosts at most, though more are there and all say 451 to it (RFC 5321 §5.1)", async (t) => {
+  const peers = await Promise.all(
+    Array.from({ length: 4 }, () => startSmtpPeer({ script: { message: () => "451 4.7.1 try later" } })),
+  );
+  const transport = testTransport();
+  t.after(async () => {
+    await transport.close(1000);
+    await Promise.all(peers.map((peer) => peer.stop()));
+  });
+  const result = await attempt(transport, servers(...peers));
+  assert.equal(result.kind === "tried" && summary(result.outcomes.get(0)), "deferred 4.7.1 4xx");
+  assert.deepEqual(
+    peers.map(({ connections }) => connections),
+    [1, 1, 0, 0],
+  );
+});
+
+test("hosts that do not get as far as MAIL do not count: the third has the mail", async (t) => {
+  const scripts: SmtpScript[] = [{ connect: () => "421 4.3.2 busy" }, { ehlo: () => "450 4.3.2 later" }, {}];
+  const peers = await Promise.all(scripts.map((script) => startSmtpPeer({ script })));
+  const transport = testTransport();
+  t.after(async () => {
+    await transport.close(1000);
+    await Promise.all(peers.map((peer) => peer.stop()));
+  });
+  const result = await attempt(transport, servers(...peers));
+  assert.equal(result.kind === "tried" && summary(result.outcomes.get(0)), "delivered");
+});
+
+test("a server's reply is the outcome, though another address could not be reached after it", async () => {
+  const gone = await startSmtpPeer();
+  await gone.stop();
+  const greylisting = await startSmtpPeer({ script: { rcpt: () => "450 4.7.1 greylisted" } });
+  const transport = testTransport();
+  const result = await attempt(transport, servers(greylisting, gone));
+  assert.ok(result.kind === "tried");
+  const outcome = result.outcomes.get(0);
+  assert.equal(summary(outcome), "deferred 4.7.1 4xx");
+  assert.ok(outcome?.kind === "deferred" && outcome.diagnosis.reply?.code === 450);
+  await transport.close(1000);
+  await greylisting.stop();
+});

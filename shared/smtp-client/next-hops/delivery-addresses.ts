@@ -50,6 +50,8 @@ export interface AddressDeps {
   mxPort: number;
   random: () => number;
   now: () => number;
+  /** Whether an address has had its turn: it is tried once, whatever names lead to it. Absent: none has. */
+  wasTried?: (remote: Remote) => boolean;
 }
 
 export type AddressCandidate =
@@ -194,6 +196,7 @@ async function* addressesOf(
   let tried = 0;
   let triedHosts = 0;
   let isRefused = false;
+  let wasTried = false;
   const reasons: string[] = [];
   const candidates = hosts.slice(0, maxLookups);
   const last = candidates.at(-1);
@@ -201,7 +204,7 @@ async function* addressesOf(
     const { host, port, preference, found, answers } = lookup;
     if (found.kind === "own") {
       // Preferred hosts were tried or could not be looked up: the mail waits for them.
-      if (tried > 0 || isRefused || reasons.length > 0) break;
+      if (tried > 0 || isRefused || wasTried || reasons.length > 0) break;
       return yield { kind: "failure", failure: leadsHere(group.name, lookup, found.address, now()) };
     }
     if (found.kind === "unavailable") reasons.push(found.reason);
@@ -210,6 +213,11 @@ async function* addressesOf(
     if (others.length === 0) {
       isRefused = true;
       yield { kind: "refused", failure: ownListener(host, port, now()) };
+      continue;
+    }
+    const untried = others.filter((address) => deps.wasTried?.({ host, address, port }) !== true);
+    if (untried.length === 0) {
+      wasTried = true;
       continue;
     }
     const dane = await daneOf(host, port, answers, group, deps);
@@ -230,7 +238,7 @@ async function* addressesOf(
     triedHosts++;
     const isNameSure =
       group.areNamesSure || (sts.kind === "policy" && sts.mode === "enforce" && sts.listsHost);
-    const inOrder = sameFamilyFirst(others, source, (address) => address);
+    const inOrder = sameFamilyFirst(untried, source, (address) => address);
     const some = inOrder.slice(0, maxAddressesPerHost);
     const isLastHost = preference === last?.preference && host === last.host;
     for (const address of some) {
@@ -241,7 +249,7 @@ async function* addressesOf(
     }
     if (triedHosts === maxHosts) return;
   }
-  if (tried > 0 || isRefused) return;
+  if (tried > 0 || isRefused || wasTried) return;
   if (hosts.length > maxLookups && reasons.length === 0) reasons.push(`the first ${maxLookups} have none`);
   yield { kind: "failure", failure: noAddress(group.name, group.origin, reasons, now()) };
 }

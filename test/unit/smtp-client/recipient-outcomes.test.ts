@@ -32,12 +32,23 @@ test("a local failure is final: no other host can change it", () => {
   assert.ok(isFinal(deferred("local", "4.3.0", "the spool", 1)));
 });
 
+const summaryAfter = (...failures: Failure[]) => {
+  const recipientOutcomes = new RecipientOutcomes([0]);
+  for (const failure of failures) recipientOutcomes.add(0, failure);
+  return summary(recipientOutcomes.conclude(otherwise).get(0));
+};
+
+test("what a server said outweighs that another host could not be asked, in either order", () => {
+  const greylisted = refusal(450, "RCPT");
+  assert.equal(summaryAfter(greylisted, down), "deferred 4.2.0 4xx");
+  assert.equal(summaryAfter(down, greylisted), "deferred 4.2.0 4xx");
+  assert.equal(summaryAfter(greylisted, refusal(451, "DATA"), down), "deferred 4.3.0 4xx");
+  const refused = refusal(521, "CONNECT");
+  assert.equal(summaryAfter(refused, unfit), "rejected 5.3.2 5xx");
+  assert.equal(summaryAfter(refused, down), "deferred 4.4.1 connect", "the host that is down may take mail");
+});
+
 test("the last host's outcome counts, but a deferral outweighs the rejection of a host that lacks an extension", () => {
-  const summaryAfter = (...failures: Failure[]) => {
-    const recipientOutcomes = new RecipientOutcomes([0]);
-    for (const failure of failures) recipientOutcomes.add(0, failure);
-    return summary(recipientOutcomes.conclude(otherwise).get(0));
-  };
   assert.equal(summaryAfter(unfit), "rejected 5.6.7 5xx");
   assert.equal(summaryAfter(unfit, down), "deferred 4.4.1 connect");
   assert.equal(summaryAfter(down, unfit), "deferred 4.4.1 connect");
