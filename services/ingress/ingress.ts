@@ -19,7 +19,6 @@ import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createOwnAddresses } from "../../shared/runtime/own-addresses.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
-import { whyNoOriginalDestination } from "../../shared/runtime/socket.ts";
 import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createAuthentication } from "./auth/authentication.ts";
@@ -186,10 +185,5 @@ function warnOfUnavailableOptions(config: Config, log: Logger): void {
   for (const { path, message } of findWarnings(config)) log.warn(`${formatPath(path)} ${message}`);
   if (config.outgoing.require_auth && config.outgoing.starttls === "pass") {
     log.warn("outgoing.require_auth: it cannot be enforced behind a STARTTLS that is passed");
-  }
-  for (const { name, destination } of config.listeners) {
-    const obstacle = destination === "redirect" ? whyNoOriginalDestination() : undefined;
-    if (obstacle !== undefined)
-      log.warn(`listener ${name} takes every connection for a local one: ${obstacle}`);
   }
 }

@@ -49,7 +49,9 @@ let loaded: Libc | undefined;
 function libc(): Libc {
   if (loaded !== undefined) return loaded;
   if (process.platform !== "linux") {
-    throw new SocketNotPermitted(`transparent sockets need Linux, and this is ${process.platform}`);
+    throw new SocketNotPermitted(
+      `transparent sockets and redirected connections need Linux, and this is ${process.platform}`,
+    );
   }
   // The second is the name of musl, where there is no glibc.
   const library = loadFirst(["libc.so.6", "libc.so"]);
@@ -71,7 +73,7 @@ function loadFirst(names: string[]): ReturnType<typeof koffi.load> {
     }
   }
   throw new SocketNotPermitted(
-    `transparent sockets need a C library, and none of ${names.join(", ")} is here`,
+    `transparent sockets and redirected connections need a C library, and none of ${names.join(", ")} is here`,
   );
 }
 
@@ -139,20 +141,17 @@ export function whyNotTransparent(): string | undefined {
 
 /**
  * Tries to ask the kernel for the original destination of a redirected connection.
- * @returns undefined when it can answer, else one sentence that says why not
+ * @returns undefined when it can answer, else one sentence that says why it cannot yet
+ * @throws SocketNotPermitted when it never can: originalDestination() would throw too
  */
 export function whyNoOriginalDestination(): string | undefined {
-  try {
-    const fd = open("0.0.0.0", () => {});
-    const failed = libc().getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, Buffer.alloc(16), [16]) !== 0;
-    const errno = failed ? koffi.errno() : 0;
-    closeSync(fd);
-    // ENOENT or ENOTCONN: the option exists, but this socket has no connection. ENOPROTOOPT: the module is not loaded.
-    if (errno !== ENOPROTOOPT) return undefined;
-    return "this kernel tracks no connections yet (nf_conntrack), as it does once a redirect rule is there";
-  } catch (error) {
-    return (error as Error).message;
-  }
+  const fd = open("0.0.0.0", () => {});
+  const failed = libc().getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, Buffer.alloc(16), [16]) !== 0;
+  const errno = failed ? koffi.errno() : 0;
+  closeSync(fd);
+  // ENOENT or ENOTCONN: the option exists, but this socket has no connection. ENOPROTOOPT: the module is not loaded.
+  if (errno !== ENOPROTOOPT) return undefined;
+  return "this kernel tracks no connections yet (nf_conntrack), as it does once a redirect rule is there";
 }
 
 function open(address: string, prepare: (fd: number, family: number) => void): number {

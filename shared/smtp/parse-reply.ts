@@ -24,14 +24,15 @@ export function parseReply(whole: WholeReply, command: SmtpCommandName): SmtpRep
   return { code, enhanced, lines: lines.map((line) => withoutStatus(line, enhanced)), command };
 }
 
-/** RFC 2034 §4: the class must equal the first digit of the code; otherwise it is ordinary text. */
-function statusIn(line: string, code: number): EnhancedStatus | undefined {
+/** The status at the start of a line, if it has one (RFC 2034 §4): its class must equal the first digit of the code. */
+export function statusIn(line: string, code: number): EnhancedStatus | undefined {
   const match = enhancedStatus.exec(line);
   if (match === null || Number(match[1]) !== Math.floor(code / 100)) return undefined;
   return `${Number(match[1]) as 2 | 4 | 5}.${Number(match[2])}.${Number(match[3])}`;
 }
 
-function withoutStatus(line: string, status: EnhancedStatus): string {
+/** The line without that status at its start. */
+export function withoutStatus(line: string, status: EnhancedStatus): string {
   const match = enhancedStatus.exec(line);
   if (match === null) return line;
   const same = `${match[1]}.${Number(match[2])}.${Number(match[3])}` === status;

@@ -18,7 +18,18 @@ export function makeReply(code: number, enhanced: EnhancedStatus | undefined, te
   return { code, enhanced, text: safe, wire: `${code} ${enhanced} ${safe}\r\n` };
 }
 
-/** The reply to EHLO: the only one with several lines. @param lines  at least one */
+/** A reply of several lines, each with its enhanced status (RFC 2034 §4). @param lines  without code and status; at least one */
+export function makeReplyOfLines(code: number, lines: { enhanced: EnhancedStatus; text: string }[]): Reply {
+  const last = lines.length - 1;
+  const wire = lines
+    .map(({ enhanced, text }, i) => `${code}${i === last ? " " : "-"}${enhanced} ${printable(text)}\r\n`)
+    .join("");
+  const text = lines.map((line) => printable(line.text)).join(" / ");
+  const enhanced = lines[last]?.enhanced;
+  return { code, ...(enhanced === undefined ? {} : { enhanced }), text, wire };
+}
+
+/** The reply to EHLO: the only one of the gateway itself with several lines. @param lines  at least one */
 export function makeEhloReply(lines: string[]): Reply {
   const last = lines.length - 1;
   const wire = lines.map((line, i) => `250${i === last ? " " : "-"}${printable(line)}\r\n`).join("");

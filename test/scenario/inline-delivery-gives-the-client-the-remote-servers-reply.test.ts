@@ -8,7 +8,7 @@ import {
   send,
   startInlineFlow,
 } from "../support/inline.ts";
-import { thenClose, usualExtensions } from "../support/smtp-peer.ts";
+import { hang, thenClose, usualExtensions } from "../support/smtp-peer.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const events = (log: Record<string, unknown>[]) => log.map(({ event }) => event).filter(Boolean);
@@ -86,12 +86,12 @@ test("the remote server's 5xx at RCPT is the client's, with its code, status and
     },
   });
   const sent = await send(await greeted(sessions), ["<nobody@example.com>", "<bob@example.com>"]);
-  assert.deepEqual(sent.rcpt, ["550 5.1.1 no such user here", "250 2.1.5 Ok"]);
+  assert.deepEqual(sent.rcpt, ["550-5.1.1 no such\n550 5.1.1 user  here", "250 2.1.5 Ok"]);
   assert.match(sent.dot ?? "", /^250 /);
   assert.deepEqual(deliveredRecipients(peer), ["bob@example.com"]);
   assert.equal(sessions.accepted.length, 0);
   const refused = sessions.log.find(({ event }) => event === "message.refused");
-  assert.equal(refused?.reply, "550 5.1.1 no such user here");
+  assert.equal(refused?.reply, "550 5.1.1 no such / user  here");
 });
 
 test("when every recipient was refused, so is DATA", async (t) => {
@@ -253,4 +253,27 @@ test("mail that the client relays through a domain's server goes inline to that 
   assert.match(sent.dot ?? "", /^250 2\.0\.0 queued/);
   assert.deepEqual(deliveredRecipients(peer), ["friend@elsewhere.example"]);
   assert.equal(sessions.accepted.length, 0);
+});
+
+test("a reply of several lines reaches the client line for line, a line's own status included", async (t) => {
+  const { sessions } = await startInlineFlow(t, {
+    script: { message: () => "550-5.7.1 Refused\n550-5.7.26 DMARC\n550 5.7.1 https://example.com/why" },
+  });
+  const sent = await send(await greeted(sessions), ["<bob@example.com>"]);
+  assert.equal(sent.dot, "550-5.7.1 Refused\n550-5.7.26 DMARC\n550 5.7.1 https://example.com/why");
+});
+
+test("a client that resets its connection while the remote server thinks about a recipient is no error", async (t) => {
+  const { peer, sessions } = await startInlineFlow(t, { script: { rcpt: () => hang } });
+  const client = await greeted(sessions);
+  await client.command("MAIL FROM:<me@example.org>");
+  client.write("RCPT TO:<bob@example.com>\r\n");
+  await waitFor("the server to be asked", () => peer.commands.some((line) => line.includes("RCPT")));
+  client.socket.resetAndDestroy();
+  await waitFor("the session to end", () => sessions.sessions.active === 0);
+  await waitFor("the server to be left", () => peer.open === 0);
+  assert.deepEqual(
+    sessions.log.filter(({ level }) => level === "error"),
+    [],
+  );
 });

@@ -250,3 +250,21 @@ test("a command without its line end is not run", async (t) => {
   client.socket.end("NOOP\r\nNOOP");
   assert.match(await client.untilClosed(), /^250 [^\n]*\n$/);
 });
+
+for (const [what, address, code] of [
+  ["that is in the envelope already", "0@example.org", "250"],
+  ["beyond the limit", "more@example.org", "452"],
+] as const) {
+  test(`a client cannot name a recipient ${what} for ever: as many as the limit, and then each is an error`, async (t) => {
+    const gateway = await startQueuedSessions({ config: { limits: { recipients: 50 } } });
+    t.after(() => gateway.close());
+    const client = await gateway.connect();
+    await client.command("EHLO client.example");
+    await client.command("MAIL FROM:<me@example.org>");
+    const named = Array.from({ length: 50 }, (_, i) => `RCPT TO:<${i}@example.org>\r\n`);
+    client.write(`${named.join("")}${`RCPT TO:<${address}>\r\n`.repeat(200)}`);
+    const codes = (await client.untilClosed()).split("\n").map((line) => line.slice(0, 3));
+    const repeated = codes.slice(50);
+    assert.deepEqual(repeated.slice(0, 71), [...Array(70).fill(code), "421"]);
+  });
+}

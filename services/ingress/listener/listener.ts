@@ -10,7 +10,7 @@ import type { ConnectionDecision, Routing } from "../../../shared/routing/classi
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { OwnAddresses } from "../../../shared/runtime/own-addresses.ts";
 import { CannotStart } from "../../../shared/runtime/run-service.ts";
-import { transparentListener } from "../../../shared/runtime/socket.ts";
+import { transparentListener, whyNoOriginalDestination } from "../../../shared/runtime/socket.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
 import { type DestinationOf, destinationOf, type LearnedConnection } from "./original-destination.ts";
@@ -82,6 +82,7 @@ export class Listener {
     const { address, port, destination } = this.#options.listener;
     const server = this.#server;
     try {
+      if (destination === "redirect") this.#checkOriginalDestinations();
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);
         server.once("listening", resolve);
@@ -101,6 +102,13 @@ export class Listener {
     for (const socket of this.#pending) socket.destroy();
     // close() waits for every connection; the listening socket itself is closed at once.
     if (this.#server.listening) this.#server.close();
+  }
+
+  /** @throws SocketNotPermitted where the destination of no connection can be found */
+  #checkOriginalDestinations(): void {
+    const obstacle = whyNoOriginalDestination();
+    if (obstacle === undefined) return;
+    this.#options.log.warn(`listener ${this.name} takes every connection for a local one: ${obstacle}`);
   }
 
   #acceptSocket(socket: net.Socket): void {

@@ -9,6 +9,8 @@ export class ClientTransaction {
   /** In the order of the envelope's recipients. */
   readonly routes: Route[] = [];
   refusedRecipients = 0;
+  /** RCPT commands that name a recipient again, or one more than the limit. */
+  excessRecipients = 0;
   /** SIZE as the client declared it. */
   readonly declaredOctets: number | undefined;
   /** Present where some recipients go to a remote server while the client waits. */

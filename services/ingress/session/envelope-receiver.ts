@@ -100,10 +100,12 @@ export class EnvelopeReceiver {
     }
     const { recipient, sourceRoute } = command;
     const { address } = recipient;
-    if (transaction.has(recipient)) return replies.rcptOk;
+    if (transaction.has(recipient)) return this.#countExcess(transaction, replies.rcptOk);
     const { maxRecipients, routing, authenticator } = this.#profile;
-    if (transaction.recipientCount >= maxRecipients)
-      return this.#refuseRecipient(transaction, address, replies.tooManyRecipients);
+    if (transaction.recipientCount >= maxRecipients) {
+      const reply = this.#refuseRecipient(transaction, address, replies.tooManyRecipients);
+      return this.#countExcess(transaction, reply);
+    }
     const sender = {
       reversePath,
       recipient: address,
@@ -117,7 +119,7 @@ export class EnvelopeReceiver {
       return this.#denyRecipient(transaction, address, makeReply(code, status, text));
     }
     const routed = recipientOf(recipient, decision);
-    if (transaction.has(routed)) return replies.rcptOk;
+    if (transaction.has(routed)) return this.#countExcess(transaction, replies.rcptOk);
     const inlineDelivery = this.#inlineDelivery(transaction, routed, decision);
     if (inlineDelivery !== undefined) return this.#askServer(inlineDelivery, transaction, routed, decision);
     transaction.add(routed, decision);
@@ -180,6 +182,16 @@ export class EnvelopeReceiver {
     else delivery.deferred.set(index, answer.diagnosis);
     transaction.add(recipient, route);
     return isOpen ? replies.rcptOk : undefined;
+  }
+
+  /**
+   * A client may name recipients again, and sends those beyond the limit in its next transaction (RFC 5321 §4.5.3.1.10): as
+   * many as the limit are no errors.
+   */
+  #countExcess(transaction: ClientTransaction, reply: Reply): Reply {
+    transaction.excessRecipients++;
+    const isWithinReason = transaction.excessRecipients <= this.#profile.maxRecipients;
+    return isWithinReason ? reply : this.#budget.countError(reply);
   }
 
   #denyRecipient(transaction: ClientTransaction, recipient: string, reply: Reply): Reply {

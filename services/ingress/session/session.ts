@@ -212,12 +212,14 @@ export class QueuedSession extends SessionSocket {
 
   /** Reads no further command before this one is answered. */
   #replyLater(answer: Promise<Reply | undefined>): void {
-    this.input.wait();
+    // smtp-server drops its parser when the socket closes, which may happen before the answer comes.
+    const { input } = this;
+    input.wait();
     answer
       .then((reply) => {
         if (reply !== undefined) this.reply(reply);
         this.#afterCommand();
-        this.input.resumeInput();
+        input.resumeInput();
         this.flush();
       })
       .catch((error: unknown) => this.inputFailed(error));

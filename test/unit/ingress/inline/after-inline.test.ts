@@ -178,20 +178,27 @@ test("the queue's next attempt comes after its first wait, the warning or the ex
   assert.equal(nextAttemptAtMs(50, { ...sender, nullSender: true }, policy, 0.5), 0);
 });
 
-test("a remote server's reply passes with code, status and text, on one line that fits (RFC 5321 §4.5.3.1.5)", () => {
+test("a remote server's reply passes line for line, each with code and status, and none too long (RFC 5321 §4.5.3.1.5)", () => {
   const reply = {
     code: 550,
     enhanced: "5.1.1" as const,
     lines: ["no such", "user here"],
     command: "RCPT" as const,
   };
-  assert.equal(replyForClient(reply).wire, "550 5.1.1 no such user here\r\n");
+  assert.equal(replyForClient(reply).wire, "550-5.1.1 no such\r\n550 5.1.1 user here\r\n");
+  const ownStatus = { ...reply, lines: ["no such user", "5.7.1 and no relaying", ""] };
+  assert.equal(
+    replyForClient(ownStatus).wire,
+    "550-5.1.1 no such user\r\n550-5.7.1 and no relaying\r\n550 5.1.1 \r\n",
+  );
   assert.equal(
     replyForClient({ code: 550, lines: [""], command: "RCPT" }).wire,
     "550 5.0.0 No reason was given\r\n",
   );
   const long = replyForClient({ ...reply, lines: Array(50).fill("x".repeat(1000)) });
-  assert.ok(Buffer.byteLength(long.wire) <= 512);
+  const lines = long.wire.trimEnd().split("\r\n");
+  assert.equal(lines.length, 50);
+  for (const line of lines) assert.ok(Buffer.byteLength(line) <= 510);
 });
 
 for (const [command, code] of [
