@@ -18,6 +18,11 @@ export function makeReply(code: number, enhanced: EnhancedStatus | undefined, te
   return { code, enhanced, text: safe, wire: `${code} ${enhanced} ${safe}\r\n` };
 }
 
+/** The text of the gateway's greeting (RFC 5321 §4.2), by which it also knows itself when it has connected to itself. */
+export function greetingText(hostname: string): string {
+  return `${hostname} ESMTP Postern`;
+}
+
 /** A reply of several lines, each with its enhanced status (RFC 2034 §4). @param lines  without code and status; at least one */
 export function makeReplyOfLines(code: number, lines: { enhanced: EnhancedStatus; text: string }[]): Reply {
   const last = lines.length - 1;

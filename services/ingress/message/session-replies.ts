@@ -1,5 +1,5 @@
 /** Every reply that a queued session gives. Codes: RFC 5321 §4.2.3; enhanced codes: RFC 3463, RFC 2034, RFC 6531. */
-import { makeEhloReply, makeReply, type Reply } from "../../../shared/smtp/reply.ts";
+import { greetingText, makeEhloReply, makeReply, type Reply } from "../../../shared/smtp/reply.ts";
 
 export const replies = {
   mailOk: makeReply(250, "2.1.0", "Ok"),
@@ -74,7 +74,7 @@ export const replies = {
 
 /** RFC 5321 §4.2: the greeting begins with the host's name. */
 export function greeting(hostname: string): Reply {
-  return makeReply(220, undefined, `${hostname} ESMTP Postern`);
+  return makeReply(220, undefined, greetingText(hostname));
 }
 
 export function heloReply(hostname: string): Reply {

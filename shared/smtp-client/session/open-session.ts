@@ -1,14 +1,17 @@
 /** Opens a session that takes mail: connection, greeting, EHLO, STARTTLS, AUTH (RFC 5321 §3.1, 3207, 4954). */
 import net from "node:net";
 import {
+  asTemporary,
   deferRefusal,
   deferred,
+  type Failure,
   outcomeOfRefusal,
   type Remote,
   remoteName,
   replyLine,
 } from "../../smtp/diagnose.ts";
 import { type Extensions, noExtensions, parseExtensions } from "../../smtp/extensions.ts";
+import { greetingText } from "../../smtp/reply.ts";
 import { isPositive, type SmtpReply } from "../../smtp/status.ts";
 import { authenticate } from "./authenticate.ts";
 import { SmtpConnection } from "./connection.ts";
@@ -99,7 +102,7 @@ function sessionOf(
 async function hearGreeting(
   connection: SmtpConnection,
   { remote }: SessionRequest,
-  { timeouts, now }: SessionDeps,
+  { hostname, timeouts, now }: SessionDeps,
 ): Promise<OpeningFailure | undefined> {
   const heard = await connection.hear("CONNECT", timeouts.greeting);
   if (heard.kind === "lost") {
@@ -108,10 +111,22 @@ async function hearGreeting(
     return { ...failed(outcome), isUnanswered: kind === "closed" || kind === "timeout" };
   }
   const { reply } = heard;
-  if (isPositive(reply)) return undefined;
+  if (isPositive(reply)) {
+    return reply.lines[0] === greetingText(hostname) ? failed(loopsBack(hostname, remote, now())) : undefined;
+  }
   // RFC 7504 §3: 521 says that this host never takes mail. Any other refusal of the connection concerns us, or this
   // moment: the mail waits.
   return failed((reply.code === 521 ? outcomeOfRefusal : deferRefusal)(reply, remote, now()));
+}
+
+/**
+ * RFC 5321 §6.3: the server is this gateway, by a way that addresses do not show: a translated address, a balancer, an
+ * interception. A hidden delivery adds no Received field, so nothing else would end that loop. The configuration or the DNS
+ * is wrong, which is no reason to return mail.
+ */
+function loopsBack(hostname: string, remote: Remote, atMs: number): Failure {
+  const reason = `${remoteName(remote)} is this gateway itself, it greets as ${hostname}: the mail would loop back`;
+  return deferred("network", asTemporary("5.4.6"), reason, atMs, remote);
 }
 
 /** RFC 5321 §3.2: HELO where EHLO is refused for good, without extensions then. */

@@ -38,6 +38,8 @@ export interface SessionRequest {
 }
 
 export interface SessionDeps {
+  /** The gateway's own name. */
+  hostname: string;
   timeouts: Timeouts;
   /** Bundled and system authorities, or the test's. */
   secureContext: () => tls.SecureContext;
