@@ -156,7 +156,7 @@ export const timeouts = z.strictObject({
   inline: duration
     .prefault("10s")
     .describe(
-      "In inline delivery: how long the client waits for the remote server at each command, and the longest pause of the client within the message; after that the queue takes over. For the reply to the final dot it is `dot`, but at most 5m, since giving up there could deliver a second copy.",
+      "In inline delivery: how long the client waits for the remote server at each command, and the longest pause of the client within the message. From MAIL to DATA the client has twice this time. After that the queue takes over. For the reply to the final dot it is `dot`, but at most 5m, since giving up there could deliver a second copy.",
     ),
   client: duration.prefault("5m").describe("For the next command or data of a client."),
   session: duration

@@ -1,25 +1,38 @@
 /**
  * Priority classes of mail, and what one destination may take of a class: half of its jobs, so that a slow destination
- * leaves the others to the rest of the mail; and slow mail no more than three quarters of a destination's connections.
+ * leaves the others to the rest of the mail. Of a destination's connections slow mail gets three quarters at most, and
+ * inline delivery half.
  */
 
-/** Jobs of one queue, which compete for the same attempts of a process. */
+/** Jobs of one queue, which compete for the same attempts of a process; or the inline deliveries of a process. */
 export interface PriorityClass {
   name: string;
   /** At once. */
   jobs: number;
   /** Its mail has been deferred before: it leaves a share of each destination's connections to fresh mail. */
   isSlow: boolean;
+  /** Its clients wait, and decide how long a connection is in use. */
+  isInline?: boolean;
 }
+
+/** As many at once as there are sessions. */
+export const inlineClass: PriorityClass = {
+  name: "inline",
+  jobs: Number.POSITIVE_INFINITY,
+  isSlow: false,
+  isInline: true,
+};
 
 /** Of the jobs of a priority class, those that one destination may keep busy. */
 const destinationShare = 1 / 2;
 /** Of a destination's connections, those that slow mail may have. */
 const slowShare = 3 / 4;
+const inlineShare = 1 / 2;
 
 /** How many of a destination's connections a priority class may have. */
 export function connectionsFor(priorityClass: PriorityClass | undefined, connections: number): number {
-  return priorityClass?.isSlow === true ? Math.ceil(connections * slowShare) : connections;
+  const { isSlow = false, isInline = false } = priorityClass ?? {};
+  return Math.ceil(connections * (isInline ? inlineShare : isSlow ? slowShare : 1));
 }
 
 /** How many jobs of each priority class are busy with one destination. Jobs without a class are not counted. */

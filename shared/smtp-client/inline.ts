@@ -1,4 +1,5 @@
 /** Inline delivery: a transaction with the remote server while the client is connected, in the same kind of attempt as deliveries. */
+import { inlineClass } from "../limits/priority-class.ts";
 import type { Envelope } from "../mail/envelope.ts";
 import type { MessageMeta, Origin } from "../mail/message.ts";
 import { identifyNextHop, type NextHop } from "../routing/next-hop.ts";
@@ -54,6 +55,7 @@ export function openInline(
     recipients: [0],
     body: { kind: "buffer", bytes: Buffer.alloc(0) },
     signal: transaction.signal,
+    priorityClass: inlineClass,
     openByMs: now() + openShare * stepMs,
     drive: (session) => transaction.drive(session),
   };

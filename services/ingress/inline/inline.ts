@@ -7,6 +7,7 @@ import type { SuccessReports } from "../../../shared/queue/success-reports.ts";
 import { type Route, type RouteSummary, summarizeRoute } from "../../../shared/routing/route.ts";
 import type { Metrics, Tally } from "../../../shared/runtime/metrics.ts";
 import type { InlineSmtpClient } from "../../../shared/smtp-client/inline.ts";
+import type { InlineClients } from "./inline-clients.ts";
 import { InlineDelivery } from "./inline-delivery.ts";
 
 /** What inline delivery needs of the process. */
@@ -19,6 +20,7 @@ export interface InlineDeps {
 
 export interface Inline extends InlineDeps {
   metrics: InlineMetrics;
+  clients: InlineClients;
   /** Decides when the queue retries what was tried inline. */
   queue: Config["queue"];
 }
@@ -28,6 +30,8 @@ export interface InlineSender {
   envelope: Envelope;
   origin: Origin;
   declaredOctets: number | undefined;
+  /** The client's address or network, by which its transactions are counted. */
+  client: string;
 }
 
 /** Whether this recipient's mail may be delivered while the client waits. */
@@ -42,21 +46,21 @@ export function mayGoInline(
   return !inline.isHeld({ from: envelope.reversePath, to: address, route: summarizeRoute(route) });
 }
 
+/** @returns `undefined` where the client has all the transactions that it may have at once */
 export function openInlineDelivery(
-  { transport }: Pick<InlineDeps, "transport">,
-  sender: InlineSender,
+  { transport, clients }: Pick<Inline, "transport" | "clients">,
+  { envelope, origin, declaredOctets, client }: InlineSender,
   route: Route,
-): InlineDelivery {
-  const { envelope, origin, declaredOctets } = sender;
-  return new InlineDelivery(
-    route,
-    transport.openInline({
-      nextHop: route.nextHop,
-      envelope,
-      origin,
-      ...(declaredOctets === undefined ? {} : { declaredOctets }),
-    }),
-  );
+): InlineDelivery | undefined {
+  if (!clients.hasRoom(client)) return undefined;
+  const transaction = transport.openInline({
+    nextHop: route.nextHop,
+    envelope,
+    origin,
+    ...(declaredOctets === undefined ? {} : { declaredOctets }),
+  });
+  clients.count(client, transaction.ended);
+  return new InlineDelivery(route, transaction);
 }
 
 export type InlineResult = "delivered" | "rejected" | "queued";

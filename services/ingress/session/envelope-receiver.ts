@@ -7,6 +7,7 @@ import type { Recipient } from "../../../shared/mail/envelope.ts";
 import type { RecipientDecision } from "../../../shared/routing/classify.ts";
 import type { Route } from "../../../shared/routing/route.ts";
 import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
+import { clientName } from "../connections/client-limits.ts";
 import { type Inline, mayGoInline, openInlineDelivery } from "../inline/inline.ts";
 import type { InlineDelivery } from "../inline/inline-delivery.ts";
 import { refusalForClient } from "../inline/remote-reply.ts";
@@ -154,11 +155,16 @@ export class EnvelopeReceiver {
     const { connection, greeting } = this.#session;
     transaction.inlineDelivery ??= openInlineDelivery(
       inline,
-      { envelope, declaredOctets, origin: originOf({ connection, ...greeting, envelope }) },
+      {
+        envelope,
+        declaredOctets,
+        origin: originOf({ connection, ...greeting, envelope }),
+        client: clientName(connection),
+      },
       route,
     );
     const delivery = transaction.inlineDelivery;
-    return delivery.leadsTo(route) ? { delivery, inline } : undefined;
+    return delivery?.leadsTo(route) ? { delivery, inline } : undefined;
   }
 
   /** Answers in bounded time. A recipient that the server cannot take now is accepted too, and left to the queue. */

@@ -53,14 +53,19 @@ type Phase =
   | { name: "dot"; prefix: Buffer }
   | { name: "ended"; end: InlineEnd };
 
-/** A slow client must not hold a server's connection: it gets the time of this many steps, and more at this pace. */
+/**
+ * A slow client must not hold a server's connection: it gets the time of so many steps to name the recipients, and of so
+ * many for the whole transaction, with more for a large message at this pace.
+ */
+const maxStepsBeforeData = 2;
 const maxSteps = 6;
 const minOctetsPerSecond = 16 * 1024;
 
 export class InlineTransaction {
   readonly #options: InlineTransactionOptions;
   readonly #controller = new AbortController();
-  readonly #ended: Promise<InlineEnd>;
+  /** Never rejects. */
+  readonly ended: Promise<InlineEnd>;
   #resolveEnded: (end: InlineEnd) => void = () => {};
   #phase: Phase = { name: "idle" };
   readonly #octets = new OctetQueue();
@@ -71,7 +76,7 @@ export class InlineTransaction {
 
   constructor(options: InlineTransactionOptions) {
     this.#options = options;
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
   }
@@ -115,7 +120,7 @@ export class InlineTransaction {
   /** The message is whole. @returns its outcome; never rejects */
   finish(): Promise<InlineEnd> {
     if (this.#phase.name === "data") this.#enter({ name: "dot", prefix: this.#phase.prefix });
-    return this.#ended;
+    return this.ended;
   }
 
   /** The client has given the message up, or it must not arrive. */
@@ -169,7 +174,7 @@ export class InlineTransaction {
       switch (phase.name) {
         case "idle":
           if (transaction.isInterrupted) return { outcome: await transaction.interruption() };
-          if (!(await this.#nextEvent(session.connection)) || this.#isTooSlow(0)) {
+          if (!(await this.#nextEvent(session.connection, 0)) || this.#isTooSlow(0)) {
             return { outcome: this.#clientTooSlow() };
           }
           break;
@@ -221,7 +226,8 @@ export class InlineTransaction {
         continue;
       }
       this.#octets.release();
-      if (!(await this.#nextEvent(connection)) || this.#isTooSlow(octets)) return this.#clientTooSlow();
+      if (!(await this.#nextEvent(connection, octets)) || this.#isTooSlow(octets))
+        return this.#clientTooSlow();
     }
   }
 
@@ -239,8 +245,11 @@ export class InlineTransaction {
     return undefined;
   }
 
-  /** Waits until the client or the server does something. @returns false when neither did within a step's time */
-  #nextEvent(connection: SmtpConnection): Promise<boolean> {
+  /**
+   * Waits until the client or the server does something.
+   * @returns false when neither did within a step's time, or the time that the client has left
+   */
+  #nextEvent(connection: SmtpConnection, octets: number): Promise<boolean> {
     return new Promise((resolve) => {
       const end = (isInTime: boolean) => {
         clearTimeout(timer);
@@ -248,16 +257,24 @@ export class InlineTransaction {
         connection.onUnexpected = undefined;
         resolve(isInTime);
       };
-      const timer = setTimeout(() => end(false), this.#options.stepMs);
+      const waitMs = Math.min(this.#options.stepMs, Math.max(0, this.#timeLeftMs(octets)) + 1);
+      const timer = setTimeout(() => end(false), waitMs);
       this.#onClient = () => end(true);
       connection.onUnexpected = () => end(true);
     });
   }
 
   #isTooSlow(octets: number): boolean {
+    return this.#timeLeftMs(octets) < 0;
+  }
+
+  /** @param octets  of the message so far */
+  #timeLeftMs(octets: number): number {
     const { now, stepMs } = this.#options;
-    const allowedMs = maxSteps * stepMs + (octets / minOctetsPerSecond) * 1000;
-    return now() - (this.#begunAtMs ?? 0) > allowedMs;
+    const isNaming = this.#phase.name === "idle" || this.#phase.name === "rcpt";
+    const steps = isNaming ? maxStepsBeforeData : maxSteps;
+    const allowedMs = steps * stepMs + (octets / minOctetsPerSecond) * 1000;
+    return (this.#begunAtMs ?? 0) + allowedMs - now();
   }
 
   #clientTooSlow(): Failure {

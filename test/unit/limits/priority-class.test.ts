@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BusyJobs, connectionsFor } from "../../../shared/limits/priority-class.ts";
+import { BusyJobs, connectionsFor, inlineClass } from "../../../shared/limits/priority-class.ts";
 
 const fresh = { name: "delivery", jobs: 5, isSlow: false };
 const slow = { name: "delivery-slow", jobs: 5, isSlow: true };
@@ -26,9 +26,11 @@ test("jobs without a priority class are not counted", () => {
   assert.ok(busy.hasRoom(undefined, 1000));
 });
 
-test("slow mail may have three quarters of a destination's connections, and one at least", () => {
+test("slow mail may have three quarters of a destination's connections, inline delivery half, and one at least", () => {
   assert.equal(connectionsFor(fresh, 20), 20);
   assert.equal(connectionsFor(undefined, 20), 20);
   assert.equal(connectionsFor(slow, 20), 15);
   assert.equal(connectionsFor(slow, 1), 1);
+  assert.equal(connectionsFor(inlineClass, 20), 10);
+  assert.equal(connectionsFor(inlineClass, 1), 1);
 });
