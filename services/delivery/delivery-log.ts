@@ -40,7 +40,7 @@ export function outcomeLines(
     nextHop: identifyNextHop(nextHop).label,
     ms: Math.round(facts.durationMs),
     delayMs: nowMs - meta.receivedAtMs,
-    ...describeTls(facts),
+    ...describeSession(facts),
     // No server was asked: the diagnosis is that of the attempt that found the destination dead.
     ...(facts.remembered === true ? { remembered: true } : {}),
   };
@@ -129,14 +129,15 @@ function info(fields: LogLine["fields"]): LogLine {
 }
 
 /** Of the address that was tried last. */
-function describeTls({ tries }: AttemptFacts) {
+function describeSession({ tries }: AttemptFacts) {
   const last = tries.at(-1);
   if (last === undefined) return {};
-  const { policy, tls, tlsFailure, stsFailure } = last;
+  const { policy, tls, tlsFailure, sourceFailure, stsFailure } = last;
   return {
     // In clear text there is nothing but the policy that allowed it.
     tls: tls === undefined ? { policy } : tlsFields(tls),
     ...(tlsFailure === undefined ? {} : { tlsFailure }),
+    ...(sourceFailure === undefined ? {} : { sourceFailure }),
     ...(stsFailure === undefined ? {} : { stsFailure }),
   };
 }

@@ -116,7 +116,9 @@ export const delivery = z.strictObject({
   source_addresses: z
     .array(text)
     .default([])
-    .describe("Local IP addresses to deliver from, IPv4 and IPv6. Absent: the system's choice."),
+    .describe(
+      "Local IP addresses to deliver from, IPv4 and IPv6: one at random for each connection, and the next where that one cannot be used. Absent: the system's choice.",
+    ),
   loopback: z
     .enum(["refuse", "allow"])
     .default("refuse")

@@ -29,8 +29,8 @@ export class AddressTries {
       return;
     }
     const { diagnosis } = opened.outcome;
-    if (opened.isUnanswered) this.#noAnswer = diagnosis;
-    else if (diagnosis.class !== "local") this.#isAnswered = true;
+    if (opened.server === "unanswered") this.#noAnswer = diagnosis;
+    else if (opened.server === "answered") this.#isAnswered = true;
     this.entries.push({ ...entry, result: diagnosis.reason, durationMs });
   }
 
@@ -38,6 +38,12 @@ export class AddressTries {
   noteTlsFailure(reason: string): void {
     const entry = this.entries.at(-1);
     if (entry !== undefined) entry.tlsFailure = reason;
+  }
+
+  /** Says why the opening that was added last is from another source address than was meant. */
+  noteSourceFailure(reason: string): void {
+    const entry = this.entries.at(-1);
+    if (entry !== undefined) entry.sourceFailure = reason;
   }
 
   /**

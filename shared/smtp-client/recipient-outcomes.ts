@@ -56,16 +56,17 @@ export class RecipientOutcomes {
 
 /**
  * Whether the earlier failure counts. "Not now" of one host weighs more than "not here" of another: the next attempt may
- * reach the first. Of two alike, what a server said weighs more than that another could not be asked; else the later one
- * counts.
+ * reach the first. Of two alike, what a server said weighs more than that another could not be asked, and this more than
+ * a fault of this machine; else the later one counts.
  */
 function outranks(earlier: Failure, later: Failure): boolean {
   if (earlier.kind !== later.kind) return earlier.kind === "deferred";
-  return hasReply(earlier) && !hasReply(later);
+  return weightOf(earlier) > weightOf(later);
 }
 
-function hasReply({ diagnosis }: Failure): boolean {
-  return diagnosis.reply !== undefined;
+function weightOf({ diagnosis }: Failure): number {
+  if (diagnosis.reply !== undefined) return 2;
+  return diagnosis.class === "local" ? 0 : 1;
 }
 
 /**

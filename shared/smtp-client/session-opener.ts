@@ -5,7 +5,7 @@ import type { NextHop } from "../routing/next-hop.ts";
 import type { AddressTries } from "./address-tries.ts";
 import type { AddressCandidate } from "./next-hops/delivery-addresses.ts";
 import { openSession } from "./session/open-session.ts";
-import type { Opened, OpeningFailure, SessionDeps } from "./session/session.ts";
+import type { Opened, OpeningFailure, SessionDeps, SessionRequest } from "./session/session.ts";
 import type { SessionTerms } from "./session-terms.ts";
 import { clearText, type TlsPolicy, testingFailure, tlsPolicy } from "./tls/policy.ts";
 import type { StsPolicies } from "./tls/sts/policies.ts";
@@ -76,23 +76,37 @@ export class SessionOpener {
     return inClear;
   }
 
-  async #openWith({ remote, isNameSure, isLast }: DeliveryAddress, policy: TlsPolicy): Promise<Opened> {
-    const { terms, tries } = this.#options;
+  /** From the source addresses in turn, while the fault is that of this machine: one may have no port left, or be gone. */
+  async #openWith(address: DeliveryAddress, policy: TlsPolicy): Promise<Opened> {
+    const { tries } = this.#options;
+    const [first, ...others] = this.#sourcesFor(address.remote.address);
     const startedMs = this.#deps.now();
-    this.#opening = new AbortController();
-    const request = {
-      remote,
-      localAddress: this.#localAddressFor(remote.address),
-      transparentSource: terms.transparentSource,
-      isNameSure,
-      helo: terms.helo,
-      policy,
-      auth: terms.auth,
-      withinMs: this.#timeToOpen(isLast),
-    };
-    const opened = await openSession(request, this.#deps, this.#opening.signal);
+    const request = this.#requestFor(address, policy, first);
+    let opened = await this.#openSession(request);
+    let sourceFailure: string | undefined;
+    for (const source of others) {
+      if (opened.kind === "session" || opened.server !== "unknown" || this.#isStopped) break;
+      sourceFailure = opened.outcome.diagnosis.reason;
+      opened = await this.#openSession(this.#requestFor(address, policy, source));
+    }
     tries.addOpening(request, opened, this.#deps.now() - startedMs);
+    if (sourceFailure !== undefined) tries.noteSourceFailure(sourceFailure);
     return opened;
+  }
+
+  #openSession(request: SessionRequest): Promise<Opened> {
+    this.#opening = new AbortController();
+    return openSession(request, this.#deps, this.#opening.signal);
+  }
+
+  #requestFor(
+    { remote, isNameSure, isLast }: DeliveryAddress,
+    policy: TlsPolicy,
+    localAddress: string | undefined,
+  ): SessionRequest {
+    const { helo, transparentSource, auth } = this.#options.terms;
+    const withinMs = this.#timeToOpen(isLast);
+    return { remote, localAddress, transparentSource, isNameSure, helo, policy, auth, withinMs };
   }
 
   /**
@@ -115,8 +129,11 @@ export class SessionOpener {
     return Math.ceil(isLast ? leftMs : leftMs / 2);
   }
 
-  #localAddressFor(address: string): string | undefined {
+  /** In the order to try them, beginning anywhere; `undefined` is the system's choice. */
+  #sourcesFor(address: string): (string | undefined)[] {
     const fitting = this.#deps.sourceAddresses.filter((source) => net.isIP(source) === net.isIP(address));
-    return fitting[Math.floor(this.#deps.random() * fitting.length)];
+    if (fitting.length === 0) return [undefined];
+    const start = Math.floor(this.#deps.random() * fitting.length);
+    return [...fitting.slice(start), ...fitting.slice(0, start)];
   }
 }

@@ -70,6 +70,8 @@ export interface AddressTry {
   tls?: TlsResult;
   /** Why the session is in clear text although STARTTLS was tried (level `may`). */
   tlsFailure?: string;
+  /** Why another of `delivery.source_addresses` was tried first, in vain. */
+  sourceFailure?: string;
   /** What an MTA-STS policy in mode testing would have refused it for (RFC 8461 §5). */
   stsFailure?: string;
   /** How it ended: one line. */

@@ -1,7 +1,7 @@
 /** Connects to a server's address. The caller owns the socket, and closes it. */
 import net from "node:net";
 import { transparentSocket } from "../../runtime/socket.ts";
-import { type DisconnectReason, errorText, seconds } from "./disconnect-reason.ts";
+import { connectFault, type DisconnectReason, seconds } from "./disconnect-reason.ts";
 
 /**
  * Node allocates 64 KiB for each read of a socket, and replies have some fifty octets: all plain connections share one
@@ -40,24 +40,24 @@ export function dial(
   return new Promise((resolve) => {
     const { address, port, localAddress, transparentSource } = deliveryAddress;
     let socket: net.Socket;
+    // A source address of the other family cannot be used: the system chooses one.
+    const isHidden = transparentSource !== undefined && net.isIPv6(transparentSource) === net.isIPv6(address);
     try {
-      // A source address of the other family cannot be used: the system chooses one.
-      const isHidden =
-        transparentSource !== undefined && net.isIPv6(transparentSource) === net.isIPv6(address);
       socket = isHidden ? transparentSocket(transparentSource) : plainSocket();
     } catch (error) {
-      resolve({ kind: "closed", reason: (error as Error).message });
+      resolve({ kind: "local", reason: (error as Error).message });
       return;
     }
-    const fail = (kind: DisconnectReason["kind"], reason: string) => {
+    const fail = (disconnectReason: DisconnectReason) => {
       settle();
       socket.on("error", () => {});
       socket.destroy();
-      resolve({ kind, reason });
+      resolve(disconnectReason);
     };
-    const timer = setTimeout(() => fail("timeout", `no connection within ${seconds(timeoutMs)}`), timeoutMs);
-    const onError = (error: Error) => fail("closed", errorText(error));
-    const onAbort = () => fail("aborted", "the attempt was stopped");
+    const onTimeout = () => fail({ kind: "timeout", reason: `no connection within ${seconds(timeoutMs)}` });
+    const timer = setTimeout(onTimeout, timeoutMs);
+    const onError = (error: Error) => fail(connectFault(error));
+    const onAbort = () => fail({ kind: "aborted", reason: "the attempt was stopped" });
     const settle = () => {
       clearTimeout(timer);
       socket.removeListener("error", onError);
@@ -71,6 +71,8 @@ export function dial(
     });
     // Commands are written in whole batches: waiting for more (Nagle) would cost 40 ms against delayed ACKs.
     socket.setNoDelay(true);
-    socket.connect({ host: address, port, ...(localAddress === undefined ? {} : { localAddress }) });
+    // A hidden socket has its address already.
+    const source = isHidden || localAddress === undefined ? {} : { localAddress };
+    socket.connect({ host: address, port, ...source });
   });
 }

@@ -16,7 +16,7 @@ import { isPositive, type SmtpReply } from "../../smtp/status.ts";
 import { authenticate } from "./authenticate.ts";
 import { SmtpConnection } from "./connection.ts";
 import { dial } from "./dial.ts";
-import { outcomeOfDisconnect, seconds } from "./disconnect-reason.ts";
+import { type DisconnectReason, outcomeOfDisconnect, seconds } from "./disconnect-reason.ts";
 import type { Opened, OpeningFailure, Session, SessionDeps, SessionRequest, TlsResult } from "./session.ts";
 import { failed, lost, refused } from "./session.ts";
 import { startTls } from "./start-tls.ts";
@@ -35,10 +35,7 @@ export async function openSession(
     signal,
   );
   if (!(socket instanceof net.Socket)) {
-    const reason = `cannot connect to ${remoteName(remote)} port ${remote.port}: ${socket.reason}`;
-    const isOurs = socket.kind === "aborted";
-    const outcome = deferred(isOurs ? "local" : "connect", "4.4.1", reason, deps.now(), remote);
-    return { ...failed(outcome), isUnanswered: !isOurs };
+    return noConnection(socket, request, deps.now());
   }
   const connection = new SmtpConnection(socket);
   const onAbort = () => connection.destroy("aborted", "the attempt was stopped");
@@ -55,6 +52,25 @@ export async function openSession(
   signal.removeEventListener("abort", onAbort);
   if (opened.kind === "failed") deps.quit(connection);
   return opened;
+}
+
+function noConnection(
+  { kind, reason }: DisconnectReason,
+  { remote, localAddress }: SessionRequest,
+  atMs: number,
+): OpeningFailure {
+  const from = localAddress === undefined ? "" : ` from ${localAddress}`;
+  const text = `cannot connect to ${remoteName(remote)} port ${remote.port}${from}: ${reason}`;
+  switch (kind) {
+    case "aborted":
+      return { ...failed(deferred("local", "4.4.1", text, atMs, remote)), server: "unknown" };
+    case "local":
+      return { ...failed(deferred("local", "4.3.0", text, atMs, remote)), server: "unknown" };
+    case "unroutable":
+      return { ...failed(deferred("connect", "4.4.1", text, atMs, remote)), server: "unknown" };
+    default:
+      return { ...failed(deferred("connect", "4.4.1", text, atMs, remote)), server: "unanswered" };
+  }
 }
 
 async function converse(
@@ -108,7 +124,8 @@ async function hearGreeting(
   if (heard.kind === "lost") {
     const { kind } = heard.disconnectReason;
     const outcome = outcomeOfDisconnect(heard.disconnectReason, remote, "before its greeting", now());
-    return { ...failed(outcome), isUnanswered: kind === "closed" || kind === "timeout" };
+    const isUnanswered = kind === "closed" || kind === "timeout";
+    return { ...failed(outcome), server: isUnanswered ? "unanswered" : "answered" };
   }
   const { reply } = heard;
   if (isPositive(reply)) {

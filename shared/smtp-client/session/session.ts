@@ -88,12 +88,17 @@ export interface OpeningFailure {
   outcome: Failure;
   /** TLS is the cause: a connection in clear text may do where the policy allows it. */
   tlsFailed: boolean;
-  /** Not even a greeting came: the server may be dead. */
-  isUnanswered: boolean;
+  /** Whether the server is alive. `unanswered`: not even a greeting came. `unknown`: the fault is ours. */
+  server: "answered" | "unanswered" | "unknown";
 }
 
 export function failed(outcome: Failure, tlsFailed = false): OpeningFailure {
-  return { kind: "failed", outcome, tlsFailed, isUnanswered: false };
+  return {
+    kind: "failed",
+    outcome,
+    tlsFailed,
+    server: outcome.diagnosis.class === "local" ? "unknown" : "answered",
+  };
 }
 
 /** A refusal before MAIL says nothing about a recipient: the mail is deferred whatever the code. */

@@ -4,7 +4,12 @@ import { deferred } from "../../../shared/smtp/diagnose.ts";
 import { noExtensions } from "../../../shared/smtp/extensions.ts";
 import { AddressTries } from "../../../shared/smtp-client/address-tries.ts";
 import type { SmtpConnection } from "../../../shared/smtp-client/session/connection.ts";
-import type { Opened, Session, SessionRequest } from "../../../shared/smtp-client/session/session.ts";
+import type {
+  Opened,
+  OpeningFailure,
+  Session,
+  SessionRequest,
+} from "../../../shared/smtp-client/session/session.ts";
 import { clearText } from "../../../shared/smtp-client/tls/policy.ts";
 
 const remote = { host: "mx.example.org", address: "192.0.2.25", port: 25 };
@@ -28,9 +33,9 @@ const session: Session = {
 };
 const opened: Opened = { kind: "session", session };
 
-function failure(more: { class?: "connect" | "local"; isUnanswered?: boolean } = {}): Opened {
-  const outcome = deferred(more.class ?? "connect", "4.4.1", "it failed", 1, remote);
-  return { kind: "failed", outcome, tlsFailed: false, isUnanswered: more.isUnanswered ?? false };
+function failure(server: OpeningFailure["server"] = "answered"): Opened {
+  const outcome = deferred("connect", "4.4.1", "it failed", 1, remote);
+  return { kind: "failed", outcome, tlsFailed: false, server };
 }
 
 const delivered = {
@@ -51,14 +56,14 @@ test("a server that greets, or refuses, is alive", () => {
 
 test("a server that does not even greet may be dead, and how it failed is remembered", () => {
   const tries = new AddressTries();
-  tries.addOpening(request, failure({ isUnanswered: true }), 5);
+  tries.addOpening(request, failure("unanswered"), 5);
   assert.ok(!tries.isAnswered);
   assert.equal(tries.noAnswer?.reason, "it failed");
 });
 
-test("an opening that we stopped says nothing about the server", () => {
+test("an opening that failed by our own fault says nothing about the server", () => {
   const tries = new AddressTries();
-  tries.addOpening(request, failure({ class: "local" }), 5);
+  tries.addOpening(request, failure("unknown"), 5);
   assert.ok(!tries.isAnswered);
   assert.equal(tries.noAnswer, undefined);
 });
