@@ -12,6 +12,7 @@ import {
 } from "./contract/contract.ts";
 import type { BounceNext, BounceTask, Consumer, DeliveryTask, JobNext } from "./contract/queue.ts";
 import type { Holds } from "./holds/store.ts";
+import { JobRuns } from "./job-runs.ts";
 
 export interface DeliveryConsumerOptions {
   redis: RedisConfig;
@@ -45,6 +46,8 @@ const newerVersionMs = 60_000;
 /** Consumes `delivery` and `delivery-slow` with separate shares, so that fresh mail never waits behind slow mail. */
 export function consumeDeliveries(options: DeliveryConsumerOptions): Consumer {
   const shares = deliveryShares(options.concurrency, options.slowShare);
+  // One for both queues: a job may be handed out by one while it is being worked on by the other.
+  const runs = new JobRuns();
   const workers = (["delivery", "delivery-slow"] as const).map((queue) =>
     startWorker({
       queue,
@@ -52,7 +55,7 @@ export function consumeDeliveries(options: DeliveryConsumerOptions): Consumer {
       concurrency: shares[queue],
       log: options.log,
       ...(options.timing === undefined ? {} : { timing: options.timing }),
-      handle: (started) => deliver(started, queue, options),
+      handle: (started) => runs.start(started, (run) => deliver(run, queue, options)),
     }),
   );
   return {
@@ -69,13 +72,14 @@ export function deliveryShares(concurrency: number, slowShare = 0.25): Record<De
 }
 
 export function consumeBounces(options: BounceConsumerOptions): Consumer {
+  const runs = new JobRuns();
   return startWorker({
     queue: "bounce",
     redis: options.redis,
     concurrency: options.concurrency,
     log: options.log,
     ...(options.timing === undefined ? {} : { timing: options.timing }),
-    handle: (started) => bounce(started, options),
+    handle: (started) => runs.start(started, (run) => bounce(run, options)),
   });
 }
 

@@ -35,14 +35,14 @@ test("a worker whose job was taken away closes its session; the new owner delive
 
   await flow.startDelivery({
     name: "first",
-    workerTiming: { lockMs: 3_000, stalledCheckMs: 100, epochCheckMs: 600_000 },
+    workerTiming: { lockMs: 3_000, stalledCheckMs: 100, epochCheckMs: 600_000, reclaimMs: 500 },
   });
   const { meta } = await flow.accept({ to: ["bob@example.com"] });
   await waitFor("the first worker to have said the final dot", () => dots.length === 1);
 
   await flow.startDelivery({
     name: "second",
-    workerTiming: { lockMs: 30_000, stalledCheckMs: 100, epochCheckMs: 600_000 },
+    workerTiming: { lockMs: 30_000, stalledCheckMs: 100, epochCheckMs: 600_000, reclaimMs: 500 },
   });
   const job = `{postern}:delivery:${meta.id}-0`;
   const token = await flow.redis.command(`GET ${job}:lock`);

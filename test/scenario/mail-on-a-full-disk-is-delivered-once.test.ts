@@ -19,7 +19,7 @@ test("a worker that cannot record a delivery keeps its job until it can: no othe
     refused++;
     return failure("ENOSPC");
   };
-  const workerTiming = { lockMs: 1_000, stalledCheckMs: 200, epochCheckMs: 200 };
+  const workerTiming = { lockMs: 1_000, stalledCheckMs: 200, epochCheckMs: 200, reclaimMs: 500 };
   for (const name of ["one", "other"])
     await flow.startDelivery({ name, workerTiming, spool: { files: disk.files } });
   const ids: string[] = [];

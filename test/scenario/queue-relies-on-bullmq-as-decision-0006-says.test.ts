@@ -61,7 +61,7 @@ function deliverAll(until?: Promise<void>): string[] {
     redis: { url: redis.url },
     log,
     concurrency: 2,
-    timing: { lockMs: 5_000, stalledCheckMs: 200, epochCheckMs: 100 },
+    timing: { lockMs: 5_000, stalledCheckMs: 200, epochCheckMs: 100, reclaimMs: 500 },
     async handle({ jobId }) {
       taken.push(jobId);
       await until;
@@ -127,7 +127,7 @@ test("a job that our scripts end leaves nothing behind: no lock, no entry in a l
     log,
     concurrency: 2,
     aggregationWindowMs: 10,
-    timing: { lockMs: 5_000, stalledCheckMs: 50, epochCheckMs: 100 },
+    timing: { lockMs: 5_000, stalledCheckMs: 50, epochCheckMs: 100, reclaimMs: 500 },
     async handle() {
       // Long enough that BullMQ's look for stalled jobs marks this one.
       await waitFor(

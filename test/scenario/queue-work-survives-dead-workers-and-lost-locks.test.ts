@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { cp, rm } from "node:fs/promises";
+import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { WorkerTiming } from "../../shared/queue/bullmq/bullmq-worker.ts";
@@ -7,13 +9,14 @@ import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import type { Consumer, DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
+import type { StoredMessage } from "../../shared/spool/spool.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { storedMessage } from "../unit/queue/stored-message.ts";
 
-const timing = { lockMs: 600, stalledCheckMs: 200, epochCheckMs: 100 };
+const timing = { lockMs: 600, stalledCheckMs: 200, epochCheckMs: 100, reclaimMs: 500 };
 const workerProcess = fileURLToPath(new URL("../unit/queue/delivery-worker-process.ts", import.meta.url));
 const log = createLogger("test", { write() {} });
 let redis: TestRedis;
@@ -129,6 +132,103 @@ test("the work on a job goes on when its lock ran out and no other worker took i
   );
   assert.equal(tries, 1);
   assert.equal(aborted, false);
+});
+
+test("a job that is handed out again while it is being worked on is not worked on twice", async () => {
+  const message = storedMessage({});
+  const jobId = `${message.meta.id}-0`;
+  const base = "{postern}:delivery:";
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
+  const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
+  let runs = 0;
+  let aborted = false;
+  const history = { attempts: 3, last: [] };
+  consume(
+    async ({ signal }) => {
+      runs++;
+      signal.addEventListener("abort", () => {
+        aborted = true;
+      });
+      await finished;
+      return {
+        kind: "later",
+        atMs: Date.now() + 600_000,
+        queue: "delivery",
+        history,
+        route: routeNamed("x"),
+      };
+    },
+    { lockMs: 60_000 },
+  );
+  await waitFor("it started", () => runs === 1);
+  const firstLock = await redis.command(`GET ${base}${jobId}:lock`);
+  // As in a replica that is a moment behind: the job waits, and no worker has it.
+  for (const command of [
+    `DEL ${base}${jobId}:lock`,
+    `LREM ${base}active 1 ${jobId}`,
+    `RPUSH ${base}wait ${jobId}`,
+    `ZADD ${base}marker 0 0`,
+  ])
+    await redis.command(command);
+  await waitFor("it is handed out again", async () => {
+    const lock = await redis.command(`GET ${base}${jobId}:lock`);
+    return lock.startsWith("$") && !lock.startsWith("$-1") && lock !== firstLock;
+  });
+  finish();
+  await waitFor("it is deferred", async () => (await redis.command(`ZCARD ${base}delayed`)) === ":1\r\n");
+  assert.match(await redis.command(`HGET ${base}${jobId} data`), /"attempts":3/);
+  assert.deepEqual({ runs, aborted }, { runs: 1, aborted: false });
+});
+
+test("mail is delivered once each when Redis comes back a moment older", async () => {
+  const stored = path.dirname(new URL(redis.url).pathname);
+  const [current, older] = ["appendonlydir", "older"].map((name) => path.join(stored, name)) as [
+    string,
+    string,
+  ];
+  // The first job is known to the older Redis, the second one is not.
+  const [known, forgotten] = [storedMessage({}), storedMessage({})];
+  const enqueue = (message: StoredMessage) =>
+    producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
+  await enqueue(known);
+  // Redis writes to its append-only file before it answers.
+  await cp(current, older, { recursive: true });
+  await enqueue(forgotten);
+
+  const runs = new Map<string, number>();
+  let aborted = 0;
+  const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
+  const handle = async ({ job, signal }: DeliveryTask): Promise<JobNext> => {
+    runs.set(job.id, (runs.get(job.id) ?? 0) + 1);
+    signal.addEventListener("abort", () => aborted++);
+    if (job.id === known.meta.id || job.id === forgotten.meta.id) await finished;
+    return { kind: "done" };
+  };
+  const real = { lockMs: 20_000, stalledCheckMs: 5_000, reclaimMs: 1_500 };
+  consume(handle, real);
+  await waitFor("both started", () => runs.size === 2);
+  consume(handle, real);
+  await redis.kill();
+  await rm(current, { recursive: true });
+  await cp(older, current, { recursive: true });
+  await redis.restart();
+  // Mail that is accepted now is taken after what waits already.
+  const next = storedMessage({});
+  await waitFor("the producer is back", () =>
+    enqueue(next).then(
+      () => true,
+      () => false,
+    ),
+  );
+  await waitFor("workers take jobs again", () => runs.has(next.meta.id));
+  await waitFor("the forgotten job is there again", () =>
+    exists(`{postern}:delivery:${forgotten.meta.id}-0`),
+  );
+  assert.equal(aborted, 0);
+  finish();
+  for (const { meta } of [known, forgotten])
+    await waitFor("its job ends", async () => !(await exists(`{postern}:delivery:${meta.id}-0`)));
+  assert.deepEqual([...runs.values()], [1, 1, 1]);
 });
 
 test("an active job is restored for its worker when Redis is emptied, and its mail is delivered once", async () => {

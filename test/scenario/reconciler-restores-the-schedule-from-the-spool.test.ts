@@ -134,7 +134,7 @@ test("mail is delivered once each although Redis is emptied while workers delive
     redis: { url: redis.url },
     log,
     concurrency: 20,
-    timing: { lockMs: 5_000, stalledCheckMs: 1_000, epochCheckMs: 100 },
+    timing: { lockMs: 5_000, stalledCheckMs: 1_000, epochCheckMs: 100, reclaimMs: 500 },
     async handle({ job }) {
       const states = await spool.states(job.id);
       if (states.has(0)) return { kind: "done" };
@@ -170,6 +170,31 @@ test("a job that ended between the two looks of the reconciler is not added agai
   reconcile();
   await waitFor("the scan", () => scans.length > 0);
   assert.equal(await count("LLEN {postern}:delivery:wait"), 0);
+});
+
+test("a job that its publisher adds after a scan did, and after that job ended, counts as a redelivery", async () => {
+  const message = await accept(spool, storedMessage({}));
+  reconcile();
+  await waitFor("the scan", () => scans.length > 0);
+  const tasks: (boolean | undefined)[] = [];
+  const consumer = consumeDeliveries({
+    redis: { url: redis.url },
+    log,
+    concurrency: 1,
+    async handle({ mayHaveRun }) {
+      tasks.push(mayHaveRun);
+      return { kind: "done" };
+    },
+  });
+  try {
+    const ended = async () => (await count(`EXISTS {postern}:delivery:${message.meta.id}-0`)) === 0;
+    await waitFor("the job of the scan ends", async () => tasks.length === 1 && (await ended()));
+    await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
+    await waitFor("the job of the publisher ends", async () => tasks.length === 2 && (await ended()));
+    assert.deepEqual(tasks, [true, true]);
+  } finally {
+    await consumer.close(1_000);
+  }
 });
 
 test("a failed recipient without its notification, and a dead one without its job, get them", async () => {

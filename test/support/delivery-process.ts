@@ -14,7 +14,7 @@ const service = await startDelivery({
   spool: createFsSpool({ directory, followMs: 50, heartbeatMs: 200, deadAfterMs: 1_500 }),
   holdsFile: path.join(directory, "holds.json"),
   reconcilerTiming: { tickMs: 100, leaseMs: 1_000, scanEveryMs: 1_000, reclaimMs: 500 },
-  workerTiming: { lockMs: 2_000, stalledCheckMs: 300, epochCheckMs: 200 },
+  workerTiming: { lockMs: 2_000, stalledCheckMs: 300, epochCheckMs: 200, reclaimMs: 1_500 },
 });
 // SIGKILL or the end of the parent ends it.
 process.on("disconnect", () => void service.close(0).then(() => process.exit(0)));

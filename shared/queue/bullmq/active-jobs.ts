@@ -1,12 +1,13 @@
-/** The active jobs of one worker, and how it keeps their locks when Redis was away or was emptied. Owns one timer. */
+/** The active jobs of one worker, and how it keeps their locks when Redis was away, was emptied or came back older. Owns one timer. */
 import type { Logger } from "../../runtime/log.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import { otherQueue, type QueueName } from "../contract/contract.ts";
 import { epochKey, readEpoch } from "./epoch.ts";
 import { jobName, jobOptions } from "./jobs.ts";
-import { queueBase } from "./keys.ts";
+import { lockKey, queueBase } from "./keys.ts";
 import { reclaimScript } from "./worker-scripts.ts";
 
+/** A job since its latest start: Redis may hand out a job again that is active here. */
 interface ActiveJob {
   token: string;
   payload: unknown;
@@ -21,6 +22,8 @@ export class ActiveJobs {
   readonly #log: Logger;
   /** The epoch under which all of these jobs were taken; another one in Redis means that it was emptied since. */
   #epoch: string | undefined;
+  /** Of the Redis server from which they were taken; another one may have forgotten its last writes. */
+  #serverRun: string | undefined;
   #whenIdle: (() => void) | undefined;
 
   constructor(queue: QueueName, redis: RedisConnection, lockMs: number, log: Logger) {
@@ -38,7 +41,13 @@ export class ActiveJobs {
     this.#jobs.set(jobId, { token, payload, lost: false });
   }
 
-  delete(jobId: string): void {
+  has(jobId: string): boolean {
+    return this.#jobs.has(jobId);
+  }
+
+  /** Does nothing when the job was started again with another token. */
+  delete(jobId: string, token: string): void {
+    if (this.#jobs.get(jobId)?.token !== token) return;
     this.#jobs.delete(jobId);
     if (this.#jobs.size === 0) this.#whenIdle?.();
   }
@@ -51,16 +60,38 @@ export class ActiveJobs {
     });
   }
 
-  /** Another worker has the job, or it ended elsewhere: this worker must not change it any more. */
-  isLost(jobId: string): boolean {
-    return this.#jobs.get(jobId)?.lost ?? true;
+  /** Another start has the job, here or at another worker, or it ended elsewhere: this one must not change it any more. */
+  isLost(jobId: string, token: string): boolean {
+    const job = this.#jobs.get(jobId);
+    return job === undefined || job.token !== token || job.lost;
+  }
+
+  /** Whether the lock of a job that Redis handed out is still there. */
+  async hasLock(jobId: string, token: string): Promise<boolean> {
+    return (await this.#redis.get(lockKey(this.#queue, jobId))) === token;
+  }
+
+  /** As reclaim(), for all of them, when Redis is back. */
+  async reclaimAll(): Promise<string[]> {
+    return this.#logged(async () => {
+      const serverRun = await this.#readServerRun();
+      const lost = await this.#reclaim(this.#jobs.keys(), serverRun);
+      this.#serverRun = serverRun;
+      return lost;
+    });
   }
 
   /**
-   * Takes locks again that have run out, and restores jobs that an emptied Redis lost.
+   * Takes locks again that have run out, and restores jobs that Redis has forgotten: it was emptied, or another server
+   * has taken over, or it has come back without its last writes.
    * @returns the ids of the jobs that are lost
    */
   async reclaim(jobIds: Iterable<string>): Promise<string[]> {
+    return this.#logged(async () => this.#reclaim(jobIds, await this.#readServerRun()));
+  }
+
+  /** @throws Error of Redis */
+  async #reclaim(jobIds: Iterable<string>, serverRun: string | undefined): Promise<string[]> {
     const args: string[] = [];
     for (const jobId of jobIds) {
       const job = this.#jobs.get(jobId);
@@ -68,14 +99,19 @@ export class ActiveJobs {
     }
     if (args.length === 0) return [];
     const keys = [queueBase(this.#queue), queueBase(otherQueue(this.#queue)), epochKey];
-    const head = [this.#lockMs, this.#epoch ?? "", Date.now(), jobName, jobOptions];
+    const isOtherServer = serverRun === this.#serverRun ? 0 : 1;
+    const head = [this.#lockMs, this.#epoch ?? "", isOtherServer, Date.now(), jobName, jobOptions];
+    const lost = (await reclaimScript.run(this.#redis, keys, [...head, ...args])) as string[];
+    for (const jobId of lost) {
+      const job = this.#jobs.get(jobId);
+      if (job) job.lost = true;
+    }
+    return lost;
+  }
+
+  async #logged(reclaim: () => Promise<string[]>): Promise<string[]> {
     try {
-      const lost = (await reclaimScript.run(this.#redis, keys, [...head, ...args])) as string[];
-      for (const jobId of lost) {
-        const job = this.#jobs.get(jobId);
-        if (job) job.lost = true;
-      }
-      return lost;
+      return await reclaim();
     } catch (error) {
       this.#log.debug({ err: error, queue: this.#queue }, "could not take job locks again");
       return [];
@@ -101,6 +137,7 @@ export class ActiveJobs {
     let timer: NodeJS.Timeout | undefined;
     const check = async (): Promise<void> => {
       try {
+        this.#serverRun ??= await this.#readServerRun();
         const epoch = await readEpoch(this.#redis);
         if (this.#epoch !== undefined && epoch !== this.#epoch) {
           whenLost(await this.reclaim([...this.#jobs.keys()]));
@@ -116,5 +153,10 @@ export class ActiveJobs {
       stopped = true;
       clearTimeout(timer);
     };
+  }
+
+  /** A random value of each run of a Redis server; in a cluster that of any of its servers. */
+  async #readServerRun(): Promise<string | undefined> {
+    return /^run_id:(\w+)/m.exec(await this.#redis.info("server"))?.[1];
   }
 }

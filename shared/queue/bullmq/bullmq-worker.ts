@@ -2,7 +2,14 @@
  * One BullMQ worker on one queue, made patient: no job ever fails for BullMQ, a lost lock ends the work on its job,
  * locks are taken again after an outage of Redis. It owns two connections; close() ends them.
  */
-import { DelayedError, type Job, type JobJson, Worker } from "bullmq";
+import {
+  type WorkerOptions as BullmqWorkerOptions,
+  DelayedError,
+  type Job,
+  type JobJson,
+  type Processor,
+  Worker,
+} from "bullmq";
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
 import { isOutage } from "../../runtime/redis-watch.ts";
@@ -10,6 +17,7 @@ import { settlesWithin } from "../../runtime/with-timeout.ts";
 import type { QueueName } from "../contract/contract.ts";
 import { ActiveJobs } from "./active-jobs.ts";
 import { heldDueMs } from "./due-times.ts";
+import { JobGate } from "./job-gate.ts";
 import { queueBase } from "./keys.ts";
 import { finishScript, rescheduleScript } from "./worker-scripts.ts";
 
@@ -42,10 +50,20 @@ export interface WorkerTiming {
   stalledCheckMs: number;
   /** How often a worker checks whether Redis was emptied. */
   epochCheckMs: number;
+  /**
+   * After it has lost its connection to Redis a worker takes no job for so long. Redis may have come back a moment older,
+   * with jobs waiting that others work on: these reconnect within a second and take their jobs again.
+   */
+  reclaimMs: number;
 }
 
 /** Jobs of a killed worker are started again within half a minute. */
-export const workerTiming: WorkerTiming = { lockMs: 20_000, stalledCheckMs: 5_000, epochCheckMs: 1_000 };
+export const workerTiming: WorkerTiming = {
+  lockMs: 20_000,
+  stalledCheckMs: 5_000,
+  epochCheckMs: 1_000,
+  reclaimMs: 1_500,
+};
 
 export interface WorkerOptions {
   queue: QueueName;
@@ -70,8 +88,29 @@ const afterAbortMs = 2_000;
 /** BullMQ's close() waits without limit for jobs, and for a Redis that is away. */
 const closeMs = 1_000;
 
-/** A payload that is not JSON must not stop the worker inside BullMQ. */
+/** A BullMQ worker that takes jobs only while its gate is open. */
 class PatientWorker extends Worker {
+  readonly #gate: JobGate;
+
+  constructor(queue: QueueName, process: Processor, options: BullmqWorkerOptions, gate: JobGate) {
+    super(queue, process, { ...options, autorun: false });
+    this.#gate = gate;
+    this.run().catch((error) => this.emit("error", error));
+  }
+
+  protected override async moveToActive(token: string, name?: string): Promise<Job> {
+    await this.#gate.opened();
+    // BullMQ itself returns it when there is no job.
+    if (this.closing !== undefined || this.isPaused()) return undefined as unknown as Job;
+    return super.moveToActive(token, name);
+  }
+
+  /** @param mayTakeNext  whether the step that ends the job may take the next one */
+  override processJob(job: Job, token: string, mayTakeNext = () => true): ReturnType<Worker["processJob"]> {
+    return super.processJob(job, token, () => this.#gate.isOpen && mayTakeNext());
+  }
+
+  /** A payload that is not JSON must not stop the worker inside BullMQ. */
   protected override createJob(json: JobJson, jobId: string): Job {
     try {
       return super.createJob(json, jobId);
@@ -86,10 +125,16 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   const redis = createRedis(options.redis, "worker", log);
   const copies = rememberCopies(redis);
   const activeJobs = new ActiveJobs(queue, redis, timing.lockMs, log);
+  const gate = new JobGate();
   let closing = false;
 
   const processJob = async (job: Job, token = "", signal = AbortSignal.abort()): Promise<void> => {
     const jobId = job.id ?? "";
+    if (!gate.isOpen && !activeJobs.has(jobId)) {
+      // The request for it was sent again to a Redis that may have come back older: another worker may have the job.
+      await gate.opened();
+      if (!(await activeJobs.hasLock(jobId, token))) throw handedOver;
+    }
     activeJobs.add(jobId, token, job.data);
     try {
       const end: JobEnd = closing
@@ -101,19 +146,19 @@ export function startWorker(options: WorkerOptions): RunningWorker {
             restarted: job.attemptsStarted > 1 || job.stalledCounter > 0,
             signal,
           });
-      if (activeJobs.isLost(jobId)) throw handedOver;
+      if (activeJobs.isLost(jobId, token)) throw handedOver;
       // BullMQ removes the job itself.
       if (end.kind === "done") return;
       const code = await activeJobs.retryWithLock(jobId, () => endJob(redis, queue, jobId, token, end));
       if (code < 0)
         log.warn({ jobId, queue, code }, "another worker took the job before the work on it ended");
     } finally {
-      activeJobs.delete(jobId);
+      activeJobs.delete(jobId, token);
     }
     throw handedOver;
   };
 
-  const worker = new PatientWorker(queue, (job, token, signal) => processJob(job, token, signal), {
+  const workerOptions: BullmqWorkerOptions = {
     connection: redis,
     prefix: queuePrefix,
     concurrency: options.concurrency,
@@ -123,7 +168,13 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     maxStalledCount: Number.MAX_SAFE_INTEGER,
     runRetryDelay: 1_000,
     removeOnComplete: { count: 0 },
-  });
+  };
+  const worker = new PatientWorker(
+    queue,
+    (job, token, signal) => processJob(job, token, signal),
+    workerOptions,
+    gate,
+  );
   worker.on("error", (error) => logWorkerError(error, redis, queue, log));
   const cancelLost = (jobIds: string[]): void => {
     for (const jobId of jobIds) {
@@ -133,12 +184,22 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   };
   worker.on("lockRenewalFailed", (jobIds) => void activeJobs.reclaim(jobIds).then(cancelLost));
   const stopWatching = activeJobs.watchEpoch(timing.epochCheckMs, cancelLost);
+  let wasAway = false;
+  redis.on("close", () => {
+    wasAway = true;
+    gate.shut();
+  });
+  redis.on("ready", () => {
+    gate.openAfter(wasAway ? timing.reclaimMs : 0);
+    void activeJobs.reclaimAll().then(cancelLost);
+  });
 
   return {
     async close(graceMs) {
       closing = true;
       stopWatching();
       await worker.pause(true);
+      gate.close();
       if (!(await settlesWithin(activeJobs.idle(), graceMs))) {
         worker.cancelAllJobs("shutting down");
         await settlesWithin(activeJobs.idle(), afterAbortMs);

@@ -8,6 +8,7 @@ import type { RedisConnection } from "../../runtime/redis.ts";
 import { otherQueue, type QueueName } from "../contract/contract.ts";
 import { heldDueMs, heldSinceMs, scoreOf } from "./due-times.ts";
 import { jobKey, queueBase, queueKey } from "./keys.ts";
+import { scanMarkKey } from "./scan-mark.ts";
 import {
   addScript,
   holdScript,
@@ -50,7 +51,7 @@ export async function addJobs(
   jobs: readonly NewJob[],
   { flagActive = false }: { flagActive?: boolean } = {},
 ): Promise<number> {
-  const keys = [queueBase(queue), queueBase(otherQueue(queue))];
+  const keys = [queueBase(queue), queueBase(otherQueue(queue)), scanMarkKey];
   const byDelay = Map.groupBy(jobs, ({ delayMs = 0 }) => Math.max(0, Math.round(delayMs)));
   const calls = [...byDelay].flatMap(([delayMs, equallyLate]) => {
     const head = [Date.now(), delayMs, jobName, jobOptions, flagActive ? 1 : 0];

@@ -19,13 +19,15 @@ end
 /**
  * Adds jobs that exist in neither of two queues. BullMQ's addBulk runs one script per job; this runs one for all.
  * No priority is stored: none is the same as 0 to BullMQ, and each field of a hash costs some 80 octets a job.
- * An active job can be flagged as having more to do (see finishJob).
- * KEYS: base of the queue, base of the other queue where the same job may be.
+ * An active job can be flagged as having more to do (see finishJob). While the scan mark stands, a job counts as started
+ * once already: `ats` is BullMQ's count of starts.
+ * KEYS: base of the queue, base of the other queue where the same job may be, the scan mark.
  * ARGV: now, delay (ms), name, opts (JSON), flag active jobs (1|0), then id and data (JSON) of each.
  * Returns how many were added.
  */
 export const addScript = new Script(`${wakeWorkers}
 local base, other = KEYS[1], KEYS[2]
+local isMarked = redis.call("EXISTS", KEYS[3]) == 1
 local now, delay = tonumber(ARGV[1]), tonumber(ARGV[2])
 local added = 0
 for i = 6, #ARGV, 2 do
@@ -33,6 +35,7 @@ for i = 6, #ARGV, 2 do
   if redis.call("EXISTS", base .. id, other .. id) == 0 then
     redis.call("HSET", base .. id, "name", ARGV[3], "data", ARGV[i + 1], "opts", ARGV[4],
       "timestamp", ARGV[1], "delay", ARGV[2])
+    if isMarked then redis.call("HSET", base .. id, "ats", "1") end
     if delay > 0 then
       redis.call("ZADD", base .. "delayed", (now + delay) * ${delayedScoreFactor}, id)
     else

@@ -73,21 +73,26 @@ return 0
 /**
  * Takes the locks of a worker's active jobs again where no other worker took the job meanwhile: after an outage of
  * Redis longer than a lock lasts. Where Redis was emptied it also restores the job as active, so that the reconciler
- * does not find it missing and no other worker delivers the mail a second time.
+ * does not find it missing and no other worker delivers the mail a second time. The same where another server, or an
+ * earlier state of this one, has taken over: it may not know the job, or may have handed it out again; a worker that gets
+ * a job in this way waits, and then finds the lock gone. A lock of a later start at the same worker stays: see JobRuns.
  * KEYS: base of the queue, base of the other queue, epoch.
- * ARGV: lock duration (ms), the epoch under which the jobs were taken, now, name, opts (JSON),
- *       then id, token and data (JSON) of each.
+ * ARGV: lock duration (ms), the epoch under which the jobs were taken, whether it was another server (1|0), now, name,
+ *       opts (JSON), then id, token and data (JSON) of each. A token is the worker's id, ":" and a number.
  * Returns the ids of the jobs that are lost to this worker.
  */
 export const reclaimScript = new Script(`
 local base, other = KEYS[1], KEYS[2]
-local emptied = redis.call("GET", KEYS[3]) ~= ARGV[2]
+local otherServer = ARGV[3] == "1"
+local forgetful = otherServer or redis.call("GET", KEYS[3]) ~= ARGV[2]
+local function workerOf(token) return string.match(token, "^(.*):") end
 local lost = {}
-for i = 6, #ARGV, 3 do
+for i = 7, #ARGV, 3 do
   local id, token = ARGV[i], ARGV[i + 1]
   local job = base .. id
   local lock = redis.call("GET", job .. ":lock")
-  local ours = lock == token
+  local ours = lock == token or (lock and otherServer)
+  local restartedHere = lock and lock ~= token and workerOf(lock) == workerOf(token)
   if not lock then
     if redis.call("EXISTS", job) == 1 then
       if redis.call("LPOS", base .. "active", id) then
@@ -96,14 +101,16 @@ for i = 6, #ARGV, 3 do
         redis.call("LPUSH", base .. "active", id)
         ours = true
       end
-    elseif emptied and redis.call("EXISTS", other .. id) == 0 then
-      redis.call("HSET", job, "name", ARGV[4], "data", ARGV[i + 2], "opts", ARGV[5],
-        "timestamp", ARGV[3], "delay", "0", "ats", "1")
+    elseif forgetful and redis.call("EXISTS", other .. id) == 0 then
+      redis.call("HSET", job, "name", ARGV[5], "data", ARGV[i + 2], "opts", ARGV[6],
+        "timestamp", ARGV[4], "delay", "0", "ats", "1")
       redis.call("LPUSH", base .. "active", id)
       ours = true
     end
   end
-  if ours then
+  if restartedHere then
+    redis.call("SREM", base .. "stalled", id)
+  elseif ours then
     redis.call("SET", job .. ":lock", token, "PX", ARGV[1])
     redis.call("SREM", base .. "stalled", id)
   else

@@ -7,9 +7,9 @@
  *   is added.
  * - Redis lost the job: the states still say pending. It is added.
  * - The message was accepted a moment ago and its publisher is about to add the job: the scan adds it, and the
- *   publisher's add finds it. Should a worker end the job between the two, the publisher's add makes a second job; its
- *   worker finds nothing pending, since workers read the states, and `fresh` for a job that an earlier worker may have
- *   had.
+ *   publisher's add finds it. Should a worker end the job between the two, the publisher's add makes a second job. The
+ *   scan has left a mark before, by which that job counts as started before: its worker reads the states `fresh`, and
+ *   finds nothing pending.
  * Looking for the job after the states, instead, would add again what was settled and ended in between.
  * A job is in `delivery` or in `delivery-slow`; one command looks at both at once, so that a job on its way from one to
  * the other is seen, and the script that adds looks at both again.
@@ -20,6 +20,7 @@ import type { RedisConnection } from "../../runtime/redis.ts";
 import type { Spool, StoredMessage, UnreadableMessage } from "../../spool/spool.ts";
 import { jobsExist } from "../bullmq/job-places.ts";
 import { removeJobs } from "../bullmq/jobs.ts";
+import { markScan } from "../bullmq/scan-mark.ts";
 import { Batch } from "../contract/batches.ts";
 import { deliveryJobId } from "../contract/contract.ts";
 import { deadFromMessage } from "../contract/dead-job.ts";
@@ -71,6 +72,7 @@ export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
   const batch = new Batch<Needs>();
   const compareBatch = async (): Promise<void> => {
     const needs = batch.take();
+    await markScan(deps.redis);
     await addMissing(deps, await findMissing(deps, needs, Date.now()), report);
     for (const each of needs) report.expired += await expire(deps, each);
   };

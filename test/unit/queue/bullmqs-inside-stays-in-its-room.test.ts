@@ -4,7 +4,7 @@ import { readSources } from "../../../scripts/walls.ts";
 
 const room = "shared/queue/bullmq/";
 /** What the room offers to others; its other files are its own. */
-const offered = ["board.ts", "bullmq-worker.ts", "epoch.ts", "job-places.ts", "jobs.ts"];
+const offered = ["board.ts", "bullmq-worker.ts", "epoch.ts", "job-places.ts", "jobs.ts", "scan-mark.ts"];
 const layout = /:(?:wait|active|delayed|failed|stalled|marker|lock)["`]/;
 
 const root = new URL("../../../", import.meta.url).pathname;

@@ -7,7 +7,7 @@ consumeDeliveries({
   redis: { url },
   log: createLogger("test", { write() {} }),
   concurrency: 4,
-  timing: { lockMs: 600, stalledCheckMs: 200, epochCheckMs: 100 },
+  timing: { lockMs: 600, stalledCheckMs: 200, epochCheckMs: 100, reclaimMs: 500 },
   async handle({ jobId }) {
     process.stdout.write(`took ${jobId}\n`);
     return new Promise(() => {});
