@@ -7,6 +7,7 @@ import { type Command, CommandLineReader, parseCommandLine } from "../../../shar
 import { ReplyReader, type WholeReply } from "../../../shared/smtp/reply-reader.ts";
 import { ClientFraming, type OpaqueReason } from "./client-framing.ts";
 import { ExpectedReplies } from "./expected-replies.ts";
+import { MailAdmission } from "./mail-admission.ts";
 import { ObservedServer } from "./observed-server.ts";
 import { type Answered, type ObservedTransaction, TransactionObserver } from "./observed-transactions.ts";
 import { type EndReason, whyOutOfStep } from "./out-of-step.ts";
@@ -45,10 +46,9 @@ export class Dialogue {
   readonly #expected = new ExpectedReplies();
   readonly #framing: ClientFraming;
   readonly #server = new ObservedServer();
+  readonly #admission: MailAdmission;
   /** Octets of the client that cannot be read yet. */
   #held: Buffer[] = [];
-  /** What was decided for the MAIL that is read next. */
-  #mailDecision: boolean | undefined;
   /** The client has sent something. */
   #hasBegun = false;
   /** The reply that is coming passes when it is whole: without the hidden extensions, or as another. */
@@ -65,6 +65,10 @@ export class Dialogue {
     this.#isEnforcing = isEnforcing(rules);
     this.#commands = this.#isEnforcing ? new CommandLineReader(maxAuthOctets) : new CommandLineReader();
     this.#framing = new ClientFraming(this.#expected, this.#isEnforcing);
+    this.#admission = new MailAdmission(
+      () => sink.admitMail(),
+      () => this.#mailDecided(),
+    );
     this.#transactions = new TransactionObserver((transaction) => sink.transactionEnded(transaction));
   }
 
@@ -193,10 +197,10 @@ export class Dialogue {
     }
     const refused = this.#whyRefused(command, line, ended);
     if (refused === "undecided") return refused;
-    this.#mailDecision = undefined;
+    if (command.kind === "mail") this.#admission.forget();
     if (command.kind === "quit") this.#isClosing = true;
     this.#framing.readCommand(command, ended, refused);
-    if (refused === undefined) this.#server.commandPassed(command);
+    if (this.#isEnforcing && refused === undefined) this.#server.commandPassed(command);
     if (this.#replies.isBetweenReplies) this.#sendOurs();
     if (refused !== undefined) return undefined;
     return this.#isEnforcing ? endedByCrlf(line) : line;
@@ -214,24 +218,19 @@ export class Dialogue {
     const refused = refusal(command, line, ended, this.#rules, this.#server);
     // What is refused anyway does not count.
     if (command.kind !== "mail" || refused !== undefined || this.#rules.limitsMail !== true) return refused;
-    const isAdmitted = this.#mailDecision ?? this.#askToAdmitMail();
-    if (isAdmitted === undefined) return "undecided";
+    const isAdmitted = this.#admission.decide();
+    if (isAdmitted === undefined) {
+      this.#framing.awaitAdmission();
+      return "undecided";
+    }
     return isAdmitted ? undefined : replies.tooManyMessages;
   }
 
-  /** @returns `undefined` while that is being decided */
-  #askToAdmitMail(): boolean | undefined {
-    const decision = this.#sink.admitMail();
-    if (typeof decision === "boolean") return decision;
-    this.#framing.awaitAdmission();
-    void decision.then((isAdmitted) => {
-      if (this.#hasEnded) return;
-      this.#mailDecision = isAdmitted;
-      this.#framing.admissionDecided();
-      this.#readHeld();
-      this.#sink.heldInputRead();
-    });
-    return undefined;
+  #mailDecided(): void {
+    if (this.#hasEnded) return;
+    this.#framing.admissionDecided();
+    this.#readHeld();
+    this.#sink.heldInputRead();
   }
 
   #readServer(chunk: Buffer): void {
@@ -243,14 +242,14 @@ export class Dialogue {
       start = chunk.length;
     }
     const passUntil = (end: number) => {
-      if (end > start)
-        this.#sink.sendToClient(end - start === chunk.length ? chunk : chunk.subarray(start, end));
-      start = Math.max(start, end);
+      if (end <= start) return;
+      this.#sink.sendToClient(end - start === chunk.length ? chunk : chunk.subarray(start, end));
+      start = end;
     };
     while (at < chunk.length && !this.isOpaque && !this.#hasEnded) {
       const begin = at;
       if (this.#replies.isBetweenReplies) {
-        this.#isRewritingReply = this.#isRewritten();
+        this.#isRewritingReply = this.#isEnforcing && this.#isRewritten();
         if (this.#isRewritingReply) passUntil(begin);
       }
       const read = this.#replies.read(chunk, at);
@@ -261,7 +260,7 @@ export class Dialogue {
         break;
       }
       const { reply } = read;
-      const fault = this.#whyOutOfStep(reply);
+      const fault = this.#isEnforcing ? this.#whyOutOfStep(reply) : undefined;
       if (fault !== undefined) {
         passUntil(begin);
         // What the server refuses, it may say itself.
@@ -291,7 +290,6 @@ export class Dialogue {
   }
 
   #whyOutOfStep(reply: WholeReply): EndReason | undefined {
-    if (!this.#isEnforcing) return undefined;
     const answered = this.#expected.next;
     // RFC 4954 §4: a server rejects a cancelled AUTH.
     if (this.#expected.instead !== undefined && reply.code < 400) return "misplaced-reply";

@@ -10,7 +10,7 @@ import { replies } from "./proxy-replies.ts";
 export const maxAuthOctets = 12_288;
 /**
  * RFC 5321 §4.5.3.1.4 gives a command 512 octets, ORCPT (RFC 3461 §5.4) and AUTH= (RFC 4954 §5) give 500 each. Postfix reads
- * 2,048 of a line; Exim 4.96 takes what stands behind octet 16,384 for the next command.
+ * 2,048 of a line; Exim 4.96 takes what stands behind octet 16,385 for the next command.
  */
 export const maxOtherOctets = 2048;
 /** RFC 3030 §2 has no limit, but Exim 4.96 counts modulo 2^32, and others in a signed integer. */

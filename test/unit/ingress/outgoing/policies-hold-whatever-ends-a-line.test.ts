@@ -33,7 +33,7 @@ function inMessage(rules: Partial<ProxyRules> = { limitsMail: true }): Wire {
   return wire;
 }
 
-test("a line longer than any command is swallowed and answered 500, wherever it is cut: Exim obeys what stands behind octet 16,384", () => {
+test("a line longer than any command is swallowed and answered 500, wherever it is cut: Exim obeys what stands behind octet 16,385", () => {
   withEachPolicy((wire, what) => {
     const line = `NOOP ${"x".repeat(16_379)}MAIL FROM:<a@b>\r\n`;
     for (const size of [1000, 4096, line.length]) {

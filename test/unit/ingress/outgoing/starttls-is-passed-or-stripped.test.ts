@@ -52,6 +52,7 @@ test("stripped as the last keyword, the one before it becomes the last", () => {
   };
   assert.equal(strip("250-far.test\n250-SIZE\n250 STARTTLS"), "250-far.test\n250 SIZE");
   assert.equal(strip("250-far.test\n250 starttls"), "250 far.test");
+  assert.equal(strip("250-far.test\n250-X-ANONYMOUSTLS\n250 SIZE"), "250-far.test\n250 SIZE");
   assert.equal(strip("250-STARTTLS\n250-STARTTLS \n250 X"), "250-STARTTLS\n250 X");
   assert.equal(strip("250 STARTTLS"), "250 STARTTLS");
   assert.equal(strip("250-far.test\n250-XSTARTTLS\n250 HELP"), "250-far.test\n250-XSTARTTLS\n250 HELP");
