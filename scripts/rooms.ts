@@ -399,6 +399,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/contract",
       "shared/queue/holds",
       "shared/queue/operator",
+      "shared/routing",
       "shared/runtime",
       "shared/smtp",
       "shared/spool",

@@ -1,10 +1,11 @@
 /** What follows from a bounce job: which notifications to make, and what is settled without one. Pure. */
 import type { Envelope, NotifyEvent } from "../../shared/mail/envelope.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import { isReturnable, wantsReport } from "../../shared/mail/notify.ts";
+import { wantsReport } from "../../shared/mail/notify.ts";
 import type { BounceJob } from "../../shared/queue/contract/contract.ts";
 import { type DeadJob, deadFromMessage, deadUnreadableBounce } from "../../shared/queue/contract/dead-job.ts";
 import type { SuccessReport } from "../../shared/queue/success-reports.ts";
+import type { ReportPolicy } from "../../shared/routing/report-policy.ts";
 import type { RouteSummary } from "../../shared/routing/route.ts";
 import type { LogLine } from "../../shared/runtime/log.ts";
 import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
@@ -38,6 +39,8 @@ export interface BounceDecision {
   deadJobs: readonly DeadJob[];
   /** How many recipients the settlements make dead. */
   deadRecipients: number;
+  /** The kind of a notification that the sender does not get. */
+  withheld?: DsnKind;
   logLines: readonly LogLine[];
 }
 
@@ -64,28 +67,43 @@ export function pendingRecipients(job: BounceJob, states: States): number[] {
   }
 }
 
-/** @param summarizeRoute  the route that a dead job carries */
+export interface NotificationRules {
+  reportPolicy: ReportPolicy;
+  /** The route that a dead job carries. */
+  summarizeRoute(meta: MessageMeta): RouteSummary;
+}
+
 export function decideNotifications(
   job: BounceJob,
   original: Original,
   states: States,
-  summarizeRoute: (meta: MessageMeta) => RouteSummary,
+  { reportPolicy, summarizeRoute }: NotificationRules,
   nowMs: number,
 ): BounceDecision {
+  const { meta } = original;
+  const pending = pendingRecipients(job, states);
+  const why = reportPolicy.whyWithheld(meta, eventOf[job.kind]);
   switch (job.kind) {
     case "failed":
-      return isReturnable(original.meta.envelope.reversePath)
-        ? reportFailures(original, states, pendingRecipients(job, states), nowMs)
-        : unreturnableMessage(job, original.meta, states, summarizeRoute, nowMs);
+      return why === undefined
+        ? reportFailures(original, states, pending, nowMs)
+        : withholdFailures(job, meta, states, summarizeRoute(meta), why, nowMs);
     case "delayed":
-      return reportDelays(original, states, pendingRecipients(job, states));
+      return why === undefined ? reportDelays(original, states, pending) : withholdDelays(meta, pending, why);
     case "relayed":
     case "delivered":
-      return reportSuccesses(original, job);
+      return why === undefined ? reportSuccesses(original, job) : withhold(meta, job.kind, pending, why);
     default:
       return unreachable(job);
   }
 }
+
+const eventOf: Record<DsnKind, NotifyEvent> = {
+  failed: "FAILURE",
+  delayed: "DELAY",
+  relayed: "SUCCESS",
+  delivered: "SUCCESS",
+};
 
 /** One notification for all recipients that failed so far. */
 function reportFailures(original: Original, states: States, failed: number[], nowMs: number): BounceDecision {
@@ -109,14 +127,39 @@ function reportDelays(original: Original, states: States, late: number[]): Bounc
     if (state?.kind !== "pending" || state.delay === undefined) return undefined;
     return { ...state.delay.diagnosis, willRetryUntilMs: state.delay.willRetryUntilMs };
   });
-  const settlement: Settlement = { id, recipients: late, state: { kind: "pending", warned: true } };
-  return notify(original, "delayed", isReturnable(envelope.reversePath) ? reported : [], settlement);
+  return notify(original, "delayed", reported, warned(id, late));
+}
+
+function warned(id: string, recipients: number[]): Settlement {
+  return { id, recipients, state: { kind: "pending", warned: true } };
+}
+
+/** The delay counts as reported, so that no later attempt comes back to it. */
+function withholdDelays(meta: MessageMeta, late: number[], reason: string): BounceDecision {
+  return { ...withhold(meta, "delayed", late, reason), settlements: [warned(meta.id, late)] };
+}
+
+function withhold(
+  { id, envelope }: MessageMeta,
+  kind: DsnKind,
+  recipients: readonly number[],
+  reason: string,
+): BounceDecision {
+  const to = recipients.slice(0, 100).map((index) => envelope.recipients[index]?.address ?? "");
+  const fields = {
+    event: "dsn.withheld" as const,
+    id,
+    kind,
+    to: envelope.reversePath,
+    recipients: to,
+    reason,
+  };
+  return { ...nothing, withheld: kind, logLines: [{ level: "info", fields }] };
 }
 
 /** A crash right after the notification is stored can repeat it, which does no harm. */
 function reportSuccesses(original: Original, { kind, recipients }: SuccessReport): BounceDecision {
   const { envelope } = original.meta;
-  if (!isReturnable(envelope.reversePath)) return nothing;
   const accepted = new Map(recipients.map((acceptance) => [acceptance.recipient, acceptance]));
   const reported = reportedRecipients(envelope, [...accepted.keys()], "SUCCESS", (index) => {
     const acceptance = accepted.get(index);
@@ -127,17 +170,16 @@ function reportSuccesses(original: Original, { kind, recipients }: SuccessReport
   return { ...nothing, notifications: inBatches(reported).map((batch) => plan(original, kind, batch)) };
 }
 
-/** No notification can be made: the failures are kept for the operators. */
-function unreturnableMessage(
+/** Nobody hears of the failures: they are kept for the operators. */
+function withholdFailures(
   job: BounceJob,
   meta: MessageMeta,
   states: States,
-  summarizeRoute: (meta: MessageMeta) => RouteSummary,
+  route: RouteSummary,
+  reason: string,
   nowMs: number,
 ): BounceDecision {
-  const reason = "its sender cannot be notified: there is no address to return mail to";
   const settlements = deadSettlements(meta.id, states, nowMs);
-  const route = summarizeRoute(meta);
   const stored = { meta, locator: job.locator };
   // One for each recipient group: requeued, it is an ordinary delivery job again.
   const deadJobs = meta.parts.flatMap((indexes, group) => {
@@ -152,6 +194,7 @@ function unreturnableMessage(
     settlements,
     deadJobs,
     deadRecipients: settlements.length,
+    withheld: "failed",
     logLines: [{ level: "warn", fields }],
   };
 }

@@ -1,10 +1,13 @@
 /** The story of one bounce job: look up, decide, record, report. The spool and the queues that it uses are its caller's. */
 import type { Config } from "../../shared/config/schema.ts";
+import type { MessageMeta } from "../../shared/mail/message.ts";
 import type { BounceJob } from "../../shared/queue/contract/contract.ts";
 import type { BounceNext, BounceTask } from "../../shared/queue/contract/queue.ts";
+import { compileReportPolicy } from "../../shared/routing/report-policy.ts";
 import { type Spool, SpoolCorrupt } from "../../shared/spool/spool.ts";
 import {
   decideNotifications,
+  type NotificationRules,
   type Original,
   pendingRecipients,
   pendingSinceMs,
@@ -13,7 +16,7 @@ import {
 import { type PublishDeps, publish } from "./publish.ts";
 
 export interface NotifierDeps extends PublishDeps {
-  config: PublishDeps["config"] & Pick<Config, "queue">;
+  config: PublishDeps["config"] & Pick<Config, "queue" | "relay">;
   spool: Pick<Spool, "draft" | "read" | "readMeta" | "settle" | "states">;
 }
 
@@ -21,9 +24,13 @@ const done: BounceNext = { kind: "done" };
 
 /** @returns the handler of one bounce job; it throws when the spool or Redis fails, and the job is then repeated */
 export function createNotifier(deps: NotifierDeps): (task: BounceTask) => Promise<BounceNext> {
+  const rules = {
+    reportPolicy: compileReportPolicy(deps.config),
+    summarizeRoute: (meta: MessageMeta) => deps.summarizeRoute(meta),
+  };
   return async (task) => {
     try {
-      await notify(deps, task.job);
+      await notify(deps, rules, task.job);
     } catch (error) {
       await giveUpOrThrow(deps, task, error);
     }
@@ -31,7 +38,7 @@ export function createNotifier(deps: NotifierDeps): (task: BounceTask) => Promis
   };
 }
 
-async function notify(deps: NotifierDeps, job: BounceJob): Promise<void> {
+async function notify(deps: NotifierDeps, rules: NotificationRules, job: BounceJob): Promise<void> {
   // Other processes settle the recipients: what they have recorded up to now must not be reported again.
   const states = await deps.spool.states(job.id, true);
   if (pendingRecipients(job, states).length === 0) return;
@@ -40,7 +47,7 @@ async function notify(deps: NotifierDeps, job: BounceJob): Promise<void> {
     deps.log.warn({ id: job.id, kind: job.kind }, "nothing to notify about: the spool has no such message");
     return;
   }
-  await publish(deps, decideNotifications(job, original, states, deps.summarizeRoute, deps.now()));
+  await publish(deps, decideNotifications(job, original, states, rules, deps.now()));
 }
 
 /** @throws SpoolCorrupt, SpoolUnavailable when not even the envelope can be read */

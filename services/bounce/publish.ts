@@ -42,6 +42,7 @@ export async function publish(deps: PublishDeps, decision: BounceDecision): Prom
   for (const notification of decision.notifications) await sendNotification(deps, notification);
   for (const line of decision.logLines) writeLine(deps.log, line);
   deps.metrics.dead(decision.deadRecipients);
+  if (decision.withheld !== undefined) deps.metrics.withheld(decision.withheld);
   for (const job of decision.deadJobs) await deps.addDead(job);
 }
 
@@ -116,21 +117,32 @@ function notificationMeta(dsn: Dsn, built: BuiltDsn, requireTls: boolean): Messa
 
 export interface BounceMetrics {
   made(kind: DsnKind): void;
+  /** The sender gets no notification: by `dsn.to`, or since there is no address to send it to. */
+  withheld(kind: DsnKind): void;
   /** Recipients that could be neither delivered nor reported. */
   dead(recipients: number): void;
 }
 
 /** @param metrics  of the process; absent: nothing is exported */
 export function createBounceMetrics(metrics?: Metrics): BounceMetrics {
-  if (metrics === undefined) return { made() {}, dead() {} };
+  if (metrics === undefined) return { made() {}, withheld() {}, dead() {} };
   const made = metrics.counter("notifications_total", "Delivery status notifications made, by kind.", [
     "kind",
   ]);
+  const withheld = metrics.counter(
+    "notifications_withheld_total",
+    "Delivery status notifications that the sender did not get (dsn.to), by kind.",
+    ["kind"],
+  );
   const dead = metrics
     .counter(
       "bounce_dead_recipients_total",
       "Recipients that could be neither delivered nor reported to a sender.",
     )
     .with();
-  return { made: (kind) => made.with(kind).add(), dead: (recipients) => dead.add(recipients) };
+  return {
+    made: (kind) => made.with(kind).add(),
+    withheld: (kind) => withheld.with(kind).add(),
+    dead: (recipients) => dead.add(recipients),
+  };
 }

@@ -24,6 +24,16 @@ export const queue = z.strictObject({
 });
 
 export const dsn = z.strictObject({
+  to: z
+    .enum(["all", "local", "none"])
+    .default("all")
+    .describe(
+      "Which senders get notifications. `local`: those who may relay, from `relay.clients` or logged in; the addresses of others may be forged. `none`: nobody. A failure whose notification is withheld goes to the dead queue.",
+    ),
+  delays_to: z
+    .enum(["all", "local", "none"])
+    .default("local")
+    .describe("Likewise for delay warnings; `to` holds for them too."),
   from: text.optional().describe("The From address of DSNs. Absent: `MAILER-DAEMON@` and `hostname`."),
   name: text.default("Mail Delivery System").describe("The display name of the From address."),
   attach: z

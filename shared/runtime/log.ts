@@ -20,6 +20,7 @@ export type EventName =
   | "delivery.deferred"
   | "delivery.rejected"
   | "dsn.made"
+  | "dsn.withheld"
   | "message.settled"
   | "message.dead"
   | "spool.trouble"

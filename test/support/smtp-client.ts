@@ -21,8 +21,8 @@ export class SmtpClient {
   }
 
   /** Connects; does not wait for the greeting. */
-  static async connect(port: number, host = "127.0.0.1"): Promise<SmtpClient> {
-    const socket = net.connect({ port, host });
+  static async connect(port: number, host = "127.0.0.1", localAddress?: string): Promise<SmtpClient> {
+    const socket = net.connect({ port, host, ...(localAddress === undefined ? {} : { localAddress }) });
     await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
     return new SmtpClient(socket);
   }

@@ -2,10 +2,12 @@
  * Removes messages and requeues dead ones. The spool is changed first, then the queues: in the other order a crash in
  * between would let the reconciler bring removed messages back.
  */
+import type { Config } from "../../../shared/config/schema.ts";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import { wantsReport } from "../../../shared/mail/notify.ts";
 import type { ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
 import { type InspectedJob, jobIdOf } from "../../../shared/queue/operator/rows.ts";
+import { compileReportPolicy } from "../../../shared/routing/report-policy.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import { allRecipientsSettled, type RecipientState } from "../../../shared/spool/recipient-state.ts";
 import { type Settlement, SpoolCorrupt, type StoredMessage } from "../../../shared/spool/spool.ts";
@@ -106,9 +108,7 @@ async function settleRemoved(
     const id = job.job.id;
     const wanted = recipientsOf(found, job, (state) => state === undefined || isRemovable(state));
     const notified =
-      notify && stored !== undefined && job.status !== "dead"
-        ? wanted.filter((index) => wantsReport(stored.meta.envelope, index, "FAILURE"))
-        : [];
+      notify && stored !== undefined && job.status !== "dead" ? notifiable(stored.meta, config, wanted) : [];
     const unnotified = wanted.filter((index) => !notified.includes(index));
     if (unnotified.length > 0) settlements.push({ id, recipients: unnotified, state: { kind: "removed" } });
     if (notified.length > 0 && stored !== undefined) {
@@ -130,6 +130,12 @@ async function settleRemoved(
   for (const { meta, locator } of toNotify) {
     await producer.addBounce({ version: 1, kind: "failed", id: meta.id, locator }, config.dsn.wave);
   }
+}
+
+/** Recipients whose failure is reported to the sender. */
+function notifiable(meta: MessageMeta, config: Config, recipients: number[]): number[] {
+  if (compileReportPolicy(config).whyWithheld(meta, "FAILURE") !== undefined) return [];
+  return recipients.filter((index) => wantsReport(meta.envelope, index, "FAILURE"));
 }
 
 function removedDiagnosis(nowMs: number): Diagnosis {

@@ -7,9 +7,11 @@ import {
 } from "../../../services/bounce/decide-notifications.ts";
 import type { Recipient } from "../../../shared/mail/envelope.ts";
 import type { BounceJob } from "../../../shared/queue/contract/contract.ts";
+import { compileReportPolicy } from "../../../shared/routing/report-policy.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
 import { SpoolCorrupt } from "../../../shared/spool/spool.ts";
+import { testConfig } from "../../support/config.ts";
 import { routeNamed } from "../../support/route-named.ts";
 
 const nowMs = 1_800_000_060_000;
@@ -25,8 +27,9 @@ function decide(
   job: BounceJob,
   recipients: Recipient[],
   states: [number, RecipientState][],
-  { reversePath = "alice@example.org", parts = [recipients.map((_, index) => index)] } = {},
+  { reversePath = "alice@example.org", parts = [recipients.map((_, index) => index)], dsn = {} } = {},
 ) {
+  const reportPolicy = compileReportPolicy(testConfig({ dsn }));
   const meta = {
     version: 1 as const,
     id,
@@ -39,7 +42,13 @@ function decide(
     parts,
   };
   const body = { kind: "buffer" as const, bytes: Buffer.from("\r\n") };
-  return decideNotifications(job, { meta, body }, new Map(states), () => routeNamed("relay"), nowMs);
+  return decideNotifications(
+    job,
+    { meta, body },
+    new Map(states),
+    { reportPolicy, summarizeRoute: () => routeNamed("relay") },
+    nowMs,
+  );
 }
 
 describe("which recipients a bounce job is still about", () => {
@@ -141,6 +150,35 @@ test("failures that cannot be returned are dead, with a dead job for each recipi
       [0, ["a@example.com", "b@example.com"]],
       [2, ["d@example.com"]],
     ],
+  );
+});
+
+test("with dsn.to: none failures are dead, delays count as reported, and successes are logged", () => {
+  const quiet = { dsn: { to: "none" as const } };
+  const recipient = { address: "a@example.com" };
+  const failure = decide(failedJob, [recipient], [[0, failed]], quiet);
+  assert.deepEqual(failure.settlements, [
+    { id, recipients: [0], state: { kind: "dead", diagnosis, atMs: nowMs } },
+  ]);
+  assert.equal(failure.deadJobs[0]?.reason, "its sender is not notified: dsn.to is none");
+  const delay = decide(delayedJob, [recipient], [[0, late]], quiet);
+  assert.deepEqual(delay.settlements, [{ id, recipients: [0], state: { kind: "pending", warned: true } }]);
+  const reply = { code: 250, lines: ["ok"], command: "DOT" as const };
+  const remote = { host: "mx.example.com", address: "192.0.2.25", port: 25 };
+  const recipients = [{ recipient: 0, reply, remote, atMs: nowMs }];
+  const success = decide({ ...failedJob, kind: "relayed", recipients }, [recipient], [], quiet);
+  assert.deepEqual(success.settlements, []);
+  for (const [decision, kind] of [
+    [failure, "failed"],
+    [delay, "delayed"],
+    [success, "relayed"],
+  ] as const) {
+    assert.deepEqual(decision.notifications, []);
+    assert.equal(decision.withheld, kind);
+  }
+  assert.deepEqual(
+    [failure, delay, success].flatMap(({ logLines }) => logLines.map(({ fields }) => fields.event)),
+    ["message.dead", "dsn.withheld", "dsn.withheld"],
   );
 });
 

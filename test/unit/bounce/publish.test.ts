@@ -76,7 +76,7 @@ async function published(steps = Number.POSITIVE_INFINITY) {
   const deps = {
     config: testConfig(),
     log: pino({}, { write: (line: string) => step(`log ${JSON.parse(line).event}`) }),
-    metrics: { made() {}, dead: () => step("count dead") },
+    metrics: { made() {}, withheld() {}, dead: () => step("count dead") },
     spool: {
       settle: async ([settlement]: Settlement[]) => step(`settle ${settlement?.recipients}`),
       draft: () => ({
