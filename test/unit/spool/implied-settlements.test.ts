@@ -52,8 +52,17 @@ test("a notification's record settles what it reports before its log says so, an
   faulty.thaw();
 });
 
-test("a record that its writer has taken back settles nothing any more", async (t) => {
+test("a record that a writer of version 0.1 has taken back settles nothing any more", async (t) => {
   const faulty = faultyFiles();
+  // That version does not say in its heartbeat what is on stable storage.
+  const { write } = faulty.files;
+  faulty.files.write = (fd, from, at, length, position, done) => {
+    const old = from
+      .toString("latin1")
+      .replace(/,"synced":[^}]*/, "")
+      .trimEnd();
+    write(fd, length === 128 ? Buffer.from(`${old.padEnd(127)}\n`) : from, at, length, position, done);
+  };
   const fixture = makeSpoolFixture(t, quick);
   const reported = await failedMessage(fixture.open);
   const spool = fixture.open({ files: faulty.files });
@@ -63,9 +72,9 @@ test("a record that its writer has taken back settles nothing any more", async (
   const taken = store(spool, "a notification", someMeta(), settles(reported));
   taken.catch(() => {});
   await waitFor("the record to be seen", async () => (await stateOf(other, reported)) === "bounced");
-  // The fdatasync succeeds, then the heartbeat file cannot be looked for.
+  // The fdatasync succeeds, then the heartbeat file cannot be opened.
   faulty.thaw();
-  faulty.decide = (call) => (call === "stat" ? failure("EIO") : "do");
+  faulty.decide = (call, args) => (call === "open" && args[1] === "r+" ? failure("EIO") : "do");
   await assert.rejects(taken, { name: "SpoolUnavailable" });
   faulty.decide = () => "do";
   await waitFor(

@@ -129,17 +129,17 @@ export class SegmentWriter {
       if (!(await segment.wipe())) this.#finish(segment);
       throw error;
     }
-    let isFenced: boolean;
+    let isAnnounced: boolean;
     try {
       counters.fdatasyncs++;
       await segment.sync();
-      isFenced = await heartbeat.isFenced(segment.parsedName.writer);
+      isAnnounced = await heartbeat.announceSynced(segment.parsedName, segment.length + length);
     } catch (error) {
       // After a failed fdatasync the kernel may call the same pages clean: this file is not trusted any more.
       await this.#wipeAndFinish(segment);
       throw error;
     }
-    if (isFenced) {
+    if (!isAnnounced) {
       await this.#wipeAndFinish(segment);
       return undefined;
     }

@@ -12,6 +12,7 @@ import {
   movedSegment,
   numberedNames,
   type Places,
+  parseNumberedName,
   segmentPath,
   segmentPlace,
 } from "../disk/names.ts";
@@ -65,7 +66,7 @@ export class StoredRecords {
   }
 
   /**
-   * See scanSegment(). Of the segment that this process writes, only what is acknowledged.
+   * See scanSegment(). Of segments that are being written, only what is on stable storage.
    * @throws the file system's errors, ENOENT among them
    */
   scan(
@@ -77,12 +78,23 @@ export class StoredRecords {
   }
 
   #scan(segment: string, hear: ScanEvents, cursor?: ScanCursor): AsyncGenerator<ScannedRecord[], void> {
-    const { files, places, openSegment, onFault } = this.#options;
-    const open = openSegment();
-    const limit = open?.name === segment ? { limit: open.length } : {};
+    const { files, places, onFault } = this.#options;
+    const limit = this.#limitOf(segment);
     const closed = this.isFinished(segment);
     const path = segmentPath(places, segment);
-    return scanSegment({ files, path, segment, closed, onFault, ...limit, ...hear }, cursor);
+    return scanSegment(
+      { files, path, segment, closed, onFault, ...(limit !== undefined && { limit }), ...hear },
+      cursor,
+    );
+  }
+
+  /** Where the records end that are on stable storage, of a segment that still grows. */
+  #limitOf(segment: string): number | undefined {
+    const { openSegment, registry } = this.#options;
+    const open = openSegment();
+    if (open?.name === segment) return open.length;
+    const parsed = parseNumberedName(segment);
+    return parsed && registry.syncedLength(parsed);
   }
 
   /** As scan(), from the beginning and past what the disk cannot read; a segment that is gone has no records. */

@@ -20,8 +20,8 @@ export interface ImpliedSettlementsOptions {
   /** Takes what finished segments say, for good. */
   index: StateIndex;
   /**
-   * Takes what growing segments say. When the disk fails, a living writer takes its last records back, and these
-   * settlements are dropped: good enough to answer what a recipient's state is, not to free a message.
+   * Takes what growing segments say. When the disk fails, a writer of version 0.1, which does not say what is on stable
+   * storage, takes its last records back, and these settlements are dropped: good enough to answer what a recipient's state is, not to free a message.
    */
   implied: StateIndex;
 }
@@ -114,10 +114,19 @@ export class ImpliedSettlements {
   }
 
   #scan(segment: string, position: number) {
-    const { files, places } = this.#options;
+    const { files, places, registry } = this.#options;
     const path = segmentPath(places, segment);
     // The collector reports damage, once.
-    const scan = { files, path, segment, closed: false, onFault: () => {} };
+    const parsed = parseNumberedName(segment);
+    const limit = parsed && registry.syncedLength(parsed);
+    const scan = {
+      files,
+      path,
+      segment,
+      closed: false,
+      onFault: () => {},
+      ...(limit !== undefined && { limit }),
+    };
     return scanSegment(scan, { position, damaged: false });
   }
 }

@@ -4,7 +4,8 @@
  * Each process that writes has a name, and a file under that name whose only line it rewrites every few seconds.
  * Another process that sees no change for long takes the writer for dead and removes the file: from then on the
  * writer's segments and logs count as finished. The writer looks for its file after each write and before it
- * acknowledges anything, so what was acknowledged was written before its files counted as finished. A process that
+ * acknowledges anything, so what was acknowledged was written before its files counted as finished. The line also says
+ * how much of the segment that it writes is on stable storage: others read no further. A process that
  * was suspended meanwhile finds that the file is gone: it is fenced, takes a new name and writes again. Clocks of
  * different machines are never compared.
  *
@@ -37,7 +38,14 @@ export interface HeartbeatLine {
   logsFrom: number;
   /** Changes with every write of the line. */
   beat: number;
+  /**
+   * `openedMs` of the segment that is being written, and its octets that are on stable storage: what comes after them may
+   * be taken back yet, and its clients be refused. Absent in lines of version 0.1, whose readers do not know it either.
+   */
+  synced?: readonly [openedMs: number, length: number];
 }
+
+const nothingSynced = [0, 0] as const;
 
 export type WriterFileKind = "segment" | "log";
 
@@ -62,7 +70,7 @@ export class WriterHeartbeat {
   #starting: Promise<string> | undefined;
   #name: string | undefined;
   readonly #formerNames = new Set<string>();
-  #line: HeartbeatLine = { segmentsFrom: 0, logsFrom: 0, beat: 0 };
+  #line: HeartbeatLine = { segmentsFrom: 0, logsFrom: 0, beat: 0, synced: nothingSynced };
   #lastOpenedMs = 0;
 
   constructor(options: HeartbeatOptions) {
@@ -104,6 +112,20 @@ export class WriterHeartbeat {
     return true;
   }
 
+  /**
+   * Shows other processes how much of a segment is on stable storage. To be called before anything of it is acknowledged:
+   * from then on they schedule it.
+   * @returns false when the writes under this name do not count and have to be repeated under a new one
+   * @throws the file system's errors
+   */
+  announceSynced({ writer, openedMs }: NumberedName, length: number): Promise<boolean> {
+    return this.#writes.run(async () => {
+      if (this.#name !== writer) return false;
+      this.#line.synced = [openedMs, length];
+      return this.#rewriteLine(writer);
+    });
+  }
+
   /** Shows other processes that this file is finished, and all of its kind that were opened before it. */
   announceFinished(kind: WriterFileKind, file: NumberedName): void {
     if (file.writer !== this.#name) return;
@@ -131,6 +153,7 @@ export class WriterHeartbeat {
 
   async #start(): Promise<string> {
     const name = writerName(randomBytes(12));
+    this.#line.synced = nothingSynced;
     await this.#writeLine(name, "wx");
     this.#name = name;
     return name;
@@ -141,13 +164,23 @@ export class WriterHeartbeat {
       const name = this.#name;
       if (name === undefined) return;
       try {
-        // Never created again: where another process has removed it, this writer is fenced.
-        await this.#writeLine(name, "r+");
+        await this.#rewriteLine(name);
       } catch (error) {
-        if (isMissing(error)) this.#giveUpName(name);
-        else this.#options.onFault({ kind: "background", doing: "writing the heartbeat", error });
+        this.#options.onFault({ kind: "background", doing: "writing the heartbeat", error });
       }
     });
+  }
+
+  /** @returns false when another process has removed the file: this writer is fenced, and never creates it again */
+  async #rewriteLine(name: string): Promise<boolean> {
+    try {
+      await this.#writeLine(name, "r+");
+      return true;
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      this.#giveUpName(name);
+      return false;
+    }
   }
 
   async #writeLine(name: string, flags: "wx" | "r+"): Promise<void> {
@@ -197,10 +230,10 @@ function formatHeartbeat(line: HeartbeatLine): Buffer {
 /** Undefined for an incomplete line: the file was read between its creation and its first write. */
 export function parseHeartbeat(text: string): HeartbeatLine | undefined {
   try {
-    const { segmentsFrom, logsFrom, beat } = JSON.parse(text) as Partial<HeartbeatLine>;
+    const { segmentsFrom, logsFrom, beat, synced } = JSON.parse(text) as Partial<HeartbeatLine>;
     if (typeof segmentsFrom !== "number" || typeof logsFrom !== "number" || typeof beat !== "number")
       return undefined;
-    return { segmentsFrom, logsFrom, beat };
+    return { segmentsFrom, logsFrom, beat, ...(synced !== undefined && { synced }) };
   } catch {
     return undefined;
   }

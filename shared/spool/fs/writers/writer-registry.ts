@@ -28,7 +28,11 @@ interface LivingWriter {
   changedAtMs: number;
 }
 
+/** Of a writer that has just made its file: nothing that it writes was acknowledged. */
+const newLine: HeartbeatLine = { segmentsFrom: 0, logsFrom: 0, beat: 0, synced: [0, 0] };
+/** Of a writer whose heartbeat cannot be read: what is on stable storage is not known, and all of it counts. */
 const unknownLine: HeartbeatLine = { segmentsFrom: 0, logsFrom: 0, beat: 0 };
+const unreadable = "unreadable";
 
 export interface WriterRegistryOptions {
   files: SpoolFiles;
@@ -60,7 +64,7 @@ export class WriterRegistry {
     for (const name of await listDirectory(files, places.writers)) {
       if (heartbeat.isCurrent(name)) continue;
       const before = this.#alive.get(name);
-      const text = await this.#readHeartbeat(name, before?.text ?? "");
+      const text = await this.#readHeartbeat(name, before?.text ?? unreadable);
       if (text === undefined) continue;
       // Measured since this process saw a change, by its own monotonic clock.
       const nowMs = performance.now();
@@ -69,7 +73,8 @@ export class WriterRegistry {
         await removeFile(files, join(places.writers, name));
         continue;
       }
-      alive.set(name, { text, line: parseHeartbeat(text) ?? before?.line ?? unknownLine, changedAtMs });
+      const line = parseHeartbeat(text) ?? before?.line ?? (text === unreadable ? unknownLine : newLine);
+      alive.set(name, { text, line, changedAtMs });
     }
     this.#alive = alive;
   }
@@ -83,6 +88,17 @@ export class WriterRegistry {
     const writer = this.#alive.get(file.writer);
     if (writer === undefined) return this.#options.heartbeat.isFinished(kind, file);
     return isFinishedBy(writer.line, kind, file);
+  }
+
+  /**
+   * How many octets of a segment of another living writer are on stable storage.
+   * @returns undefined when all that is there counts: the segment is finished, or its writer does not say
+   */
+  syncedLength(segment: NumberedName): number | undefined {
+    const writer = this.#alive.get(segment.writer);
+    if (writer?.line.synced === undefined || isFinishedBy(writer.line, "segment", segment)) return undefined;
+    const [openedMs, length] = writer.line.synced;
+    return openedMs === segment.openedMs ? length : 0;
   }
 
   isFinishedName(kind: WriterFileKind, name: string): boolean {
