@@ -40,7 +40,7 @@ async function measure(workers: number, connections: number, messages: number): 
   const bench = await createWorkerBench({
     relay: { routes: [{ to: "*", via: `127.0.0.1:${sink.port}` }] },
     delivery: { concurrency: 20 },
-    limits: { destinations: [{ match: "*", connections }] },
+    limits: { clients: { connections: 1000 }, destinations: [{ match: "*", connections }] },
   });
   await bench.accept("slow.example", messages);
   bench.start(workers);

@@ -284,6 +284,7 @@ export const rooms: Record<string, Room> = {
   "services/ingress/message": {
     purpose: "Receives one message: envelope commands, data, trace information and the spool.",
     imports: [
+      "shared",
       "shared/mail",
       "shared/queue/contract",
       "shared/routing",

@@ -53,6 +53,8 @@ export async function startPostern(options: PosternOptions): Promise<Postern> {
       data,
       listeners: [{ name: "bench", address: "127.0.0.1", port, destination: "self" }],
       admin: { port: adminPort },
+      // All the load comes from one client.
+      limits: { clients: { connections: 1000 } },
       ...options.config,
     }),
   );

@@ -123,8 +123,8 @@ function createHandlers(
   authenticator: Authenticator | undefined,
 ): { handlers: Handlers; close(graceMs: number): Promise<void> } {
   const processMetrics = options.metrics === undefined ? {} : { metrics: options.metrics };
-  const limits = createClientLimits({ limits: config.limits.clients, limiter, log, ...processMetrics });
-  const mailLimit = limits?.mail === undefined ? {} : { mailLimit: limits.mail };
+  const limits = createClientLimits({ limits: config.limits, limiter, log, ...processMetrics });
+  const mailLimit = limits.mail === undefined ? {} : { mailLimit: limits.mail };
   const connectToServer = withTransparentSource(config, log);
   const outgoingProxy = createOutgoingProxy({ config, connectToServer, log, metrics, ...mailLimit });
   const passThrough = createPassThrough({ timeouts: config.timeouts, connectToServer, log, metrics });
@@ -141,24 +141,32 @@ function createHandlers(
     ...(authenticator === undefined ? {} : { authenticator }),
   });
   const count = (socket: net.Socket, connection: ClientConnection, admission: Admission): void =>
-    limits === undefined ? admission.admit() : limits.countConnection(socket, connection, admission);
+    limits.countConnection(socket, connection, admission);
   return {
     handlers: {
       outgoingProxy: (socket, connection) =>
         count(socket, connection, {
           admit: () => outgoingProxy.proxySession(socket, connection),
-          refuse: () => outgoingProxy.refuseConnection(socket),
+          refuse: (full) => outgoingProxy.refuseConnection(socket, full),
         }),
       queue: (socket, connection, listener) =>
         count(socket, connection, {
           admit: () => sessions.startSession(socket, connection, listener),
-          refuse: () => sessions.refuseConnection(socket),
+          refuse: (full) => sessions.refuseConnection(socket, full),
         }),
-      tunnel: (socket, connection, hide) => passThrough.tunnelConnection(socket, connection, hide),
-      reject: (socket) => rejections.rejectSession(socket),
+      tunnel: (socket, connection, hide) =>
+        count(socket, connection, {
+          admit: () => passThrough.tunnelConnection(socket, connection, hide),
+          refuse: () => socket.resetAndDestroy(),
+        }),
+      reject: (socket, connection) =>
+        count(socket, connection, {
+          admit: () => rejections.rejectSession(socket),
+          refuse: (full) => sessions.refuseConnection(socket, full),
+        }),
     },
     async close(graceMs) {
-      limits?.close();
+      limits.close();
       rejections.close();
       await Promise.all([sessions.close(graceMs), outgoingProxy.close(graceMs), passThrough.close(graceMs)]);
     },

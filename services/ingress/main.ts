@@ -19,7 +19,7 @@ export function main(options: RunOptions): Promise<void> {
       const { connections, rate } = config.limits.clients;
       // Clients and the destinations of inline delivery are counted by the same leases.
       const limiter =
-        usesInline(config) || (connections ?? rate) !== undefined
+        usesInline(config) || connections > 0 || rate !== undefined
           ? createClusterLimiter({ redis, log, deadDestinations: deadDestinationPolicy(config) })
           : undefined;
       const loginFailures = config.auth && createClusterLoginFailures({ redis, log });

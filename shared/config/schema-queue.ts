@@ -62,6 +62,13 @@ const destination = z.strictObject({
 });
 
 export const limits = z.strictObject({
+  connections: z
+    .int()
+    .min(0)
+    .default(2000)
+    .describe(
+      "Connections of all clients at once, in each ingress process; further ones get 421 4.3.2 instead of the greeting. 0: no limit.",
+    ),
   message: size
     .prefault("50MB")
     .describe("Largest message in queued sessions; larger ones are refused with 552 5.3.4."),
@@ -70,6 +77,11 @@ export const limits = z.strictObject({
     .min(1)
     .default(1000)
     .describe("Most recipients of a message; further ones are refused with 452 4.5.3."),
+  envelopes: size
+    .prefault("64MB")
+    .describe(
+      "Memory for the envelopes of all open transactions in each ingress process: 512 octets for each recipient, and twice the length of its address and ORCPT. A single one may have 1 KB for each of `recipients`. Further recipients are refused with 452 4.3.1. 0: no limit for all together.",
+    ),
   hops: z
     .int()
     .min(1)
@@ -81,11 +93,9 @@ export const limits = z.strictObject({
     .strictObject({
       connections: z
         .int()
-        .min(1)
-        .optional()
-        .describe(
-          "Connections at once; further ones get 421 4.7.0 instead of the greeting. Absent: no limit.",
-        ),
+        .min(0)
+        .default(100)
+        .describe("Connections at once; further ones get 421 4.7.0 instead of the greeting. 0: no limit."),
       rate: rate
         .optional()
         .describe(
@@ -94,7 +104,7 @@ export const limits = z.strictObject({
     })
     .prefault({})
     .describe(
-      "Per client address, over all processes; an IPv6 /64 network counts as one address. For queued sessions and the outgoing proxy.",
+      "Per client address, over all processes; an IPv6 /64 network counts as one address. `connections` holds for tunnels too, `rate` for queued sessions and the outgoing proxy.",
     ),
   destinations: z
     .array(destination)

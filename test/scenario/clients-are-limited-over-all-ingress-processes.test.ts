@@ -113,6 +113,57 @@ test("the outgoing proxy drops a client that has too many connections, and its s
   first.close();
 });
 
+test("connections that pass unread count as well", async (t) => {
+  const server = await startSmtpPeer({ address: "127.0.0.2" });
+  t.after(() => server.stop());
+  const ingress = await startTestIngress({
+    listeners: [transparent({ pickup: { outgoing: "pass" } })],
+    limits: { clients: { connections: 1 } },
+  });
+  t.after(() => ingress.close(0));
+  const first = await ingress.connect(server);
+  assert.match(await first.reply(), /^220 /);
+  const second = await ingress.connect(server);
+  assert.equal(await second.untilClosed(), "");
+  assert.equal(server.connections, 1);
+  first.close();
+});
+
+test("a process with all its connections gives 421 4.3.2 to every client, and goes on when some are closed", async (t) => {
+  const ingress = await startTestIngress({
+    listeners: [transparent(), { name: "submission", address: "127.0.0.1", port: 0 }],
+    limits: { connections: 2 },
+  });
+  t.after(() => ingress.close(0));
+  const ours = { address: "127.0.0.1", port: 25 };
+  const [first, second, third] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map((address) =>
+    ingress.connect(ours, { address, port: 40_000 }),
+  );
+  assert.match((await (await first)?.reply()) ?? "", /^220 /);
+  assert.match((await (await second)?.reply()) ?? "", /^220 /);
+  assert.match((await (await third)?.untilClosed()) ?? "", /^421 4\.3\.2 /);
+  assert.match((await submit(ingress)).greeting, /^421 4\.3\.2 /);
+  assert.equal(ingress.events("session.refused")[0]?.cause, "process-full");
+  (await first)?.close();
+  await waitFor("a connection to be free", async () => {
+    const { client, greeting } = await submit(ingress);
+    client.close();
+    return greeting.startsWith("220");
+  });
+  (await second)?.close();
+});
+
+test("without a setting a client has a hundred connections", async (t) => {
+  const ingress = await startTestIngress({
+    listeners: [{ name: "submission", address: "127.0.0.1", port: 0 }],
+  });
+  t.after(() => ingress.close(0));
+  const open = await Promise.all(Array.from({ length: 100 }, () => submit(ingress)));
+  assert.ok(open.every(({ greeting }) => greeting.startsWith("220 ")));
+  assert.match((await submit(ingress)).greeting, /^421 4\.7\.0 /);
+  for (const { client } of open) client.close();
+});
+
 test("messages over the rate are answered 450 at MAIL, and the session goes on", async (t) => {
   const [a, b] = (await processes(t, 2, { rate: "3/1h" })) as [TestIngress, TestIngress];
   const first = await submit(a);

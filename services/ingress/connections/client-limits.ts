@@ -1,6 +1,7 @@
 /**
  * How many connections a client may have and how many messages it may send in a time (`limits.clients`), over all
- * ingress processes: clients are counted by the same leases as destinations. Owns a socket while it waits for the answer.
+ * ingress processes: clients are counted by the same leases as destinations. And how many connections all clients may
+ * have in this process (`limits.connections`). Owns a socket while it waits for the answer.
  */
 import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -13,11 +14,13 @@ import type { LabelledCounter, Metrics } from "../../../shared/runtime/metrics.t
 /** Whether a client may begin another message. */
 export type MailLimit = (connection: ClientConnection) => boolean | Promise<boolean>;
 
+/** Who has too many connections. */
+export type FullOf = "client" | "process";
+
 /** The two ends of a socket that is to be counted; one of them is called, at most once, and owns the socket then. */
 export interface Admission {
   admit(): void;
-  /** The client has too many connections. */
-  refuse(): void;
+  refuse(full: FullOf): void;
 }
 
 export interface ClientLimits {
@@ -29,52 +32,64 @@ export interface ClientLimits {
 }
 
 export interface ClientLimitsOptions {
-  limits: Config["limits"]["clients"];
+  /** 0 connections: no limit. */
+  limits: Pick<Config["limits"], "connections" | "clients">;
   limiter: Pick<Limiter, "takeSlot" | "admitMessage">;
   log: Logger;
   metrics?: Metrics;
 }
 
-/** @returns `undefined` where nothing is limited */
-export function createClientLimits(options: ClientLimitsOptions): ClientLimits | undefined {
+export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
   const { limits, limiter, log } = options;
-  const { connections, rate } = limits;
-  if (connections === undefined && rate === undefined) return undefined;
+  const { connections, rate } = limits.clients;
   const refusals: LabelledCounter | undefined = options.metrics?.counter(
     "client_limit_refusals_total",
-    "Connections and messages refused because their client has reached its limit.",
+    "Connections and messages refused because their client, or the process (all), has reached its limit.",
     ["limit"],
   );
   const waiting = new Set<net.Socket>();
+  let openConnections = 0;
   let isClosed = false;
 
   function conclude(
     taken: SlotAnswer,
     socket: net.Socket,
     connection: ClientConnection,
-    { admit, refuse }: Admission,
+    admission: Admission,
   ): void {
-    if (taken.kind === "slot") {
-      const { slot } = taken;
-      if (socket.destroyed) {
-        slot.release();
-        return;
-      }
-      socket.once("close", () => slot.release());
-      if (isClosed) socket.destroy();
-      else admit();
+    if (taken.kind !== "slot") {
+      refuse("client", socket, connection, admission);
       return;
     }
-    refusals?.with("connections").add();
+    const { slot } = taken;
+    if (socket.destroyed) {
+      slot.release();
+      return;
+    }
+    socket.once("close", () => slot.release());
+    if (isClosed) socket.destroy();
+    else admission.admit();
+  }
+
+  function refuse(
+    full: FullOf,
+    socket: net.Socket,
+    connection: ClientConnection,
+    admission: Admission,
+  ): void {
+    refusals?.with(full === "client" ? "connections" : "all").add();
     log.info({
       event: "session.refused" satisfies EventName,
       session: connection.id,
       listener: connection.listener,
       client: connection.client.address,
-      cause: "too-many-connections",
-      reason: `the client has its ${connections} connections open`,
+      cause: full === "client" ? "too-many-connections" : "process-full",
+      reason:
+        full === "client"
+          ? `the client has its ${connections} connections open`
+          : `this process has its ${limits.connections} connections open`,
     });
-    if (!socket.destroyed) refuse();
+    if (!socket.destroyed) admission.refuse(full);
   }
 
   function admitMail(waitMs: number): boolean {
@@ -84,7 +99,11 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits |
 
   return {
     countConnection(socket, connection, admission) {
-      if (connections === undefined) return admission.admit();
+      if (limits.connections > 0 && openConnections >= limits.connections)
+        return refuse("process", socket, connection, admission);
+      openConnections++;
+      socket.once("close", () => openConnections--);
+      if (connections === 0) return admission.admit();
       const taken = limiter.takeSlot({ destination: `client ${clientName(connection)}`, connections });
       if (!(taken instanceof Promise)) return conclude(taken, socket, connection, admission);
       waiting.add(socket);

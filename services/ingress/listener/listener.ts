@@ -24,7 +24,7 @@ export interface Handlers {
   queue(socket: net.Socket, connection: ClientConnection, listener: ListenerConfig): void;
   /** @param hide  the server is to see the client's own address */
   tunnel(socket: net.Socket, connection: ClientConnection, hide: boolean): void;
-  reject(socket: net.Socket): void;
+  reject(socket: net.Socket, connection: ClientConnection): void;
 }
 
 export interface ListenerOptions {
@@ -186,7 +186,7 @@ export class Listener {
         handlers.tunnel(socket, connection, nextHop?.hide === true);
         break;
       case "reject":
-        handlers.reject(socket);
+        handlers.reject(socket, connection);
         break;
       case "drop":
         socket.resetAndDestroy();

@@ -1,4 +1,8 @@
-/** Parses MAIL and RCPT (RFC 5321 §4.1.1.2 and .3): their parameters, or the reply that refuses the command. Pure. */
+/**
+ * Parses MAIL and RCPT (RFC 5321 §4.1.1.2 and .3): their parameters, or the reply that refuses the command. What it
+ * returns keeps no part of the command line alive. Pure.
+ */
+import { copyText } from "../../../shared/copy-text.ts";
 import { isAscii, parsePath } from "../../../shared/mail/address.ts";
 import type { Recipient } from "../../../shared/mail/envelope.ts";
 import { parseNotify } from "../../../shared/mail/notify.ts";
@@ -54,7 +58,10 @@ export function parseMail(line: string, offer: MailOffer): MailCommand | Refused
   if (!mailPrefix.test(line)) return refused(replies.mailSyntax);
   const path = parsePath(line, mailPrefix.lastIndex);
   if (path.kind === "invalid" || path.kind === "unqualified") return refused(replies.badSender);
-  const command: MailCommand = { kind: "mail", reversePath: path.kind === "null" ? "" : path.address };
+  const command: MailCommand = {
+    kind: "mail",
+    reversePath: path.kind === "null" ? "" : copyText(path.address),
+  };
   const bad = eachParameter(line, path.end, (name, value) => mailParameter(command, name, value, offer));
   if (bad !== undefined) return refused(bad);
   if (path.kind === "mailbox" && !path.ascii && command.smtputf8 !== true) return refused(replies.utf8Needed);
@@ -70,7 +77,7 @@ export function parseRcpt(line: string, smtputf8: boolean): RcptCommand | Refuse
   if (!rcptPrefix.test(line)) return refused(replies.rcptSyntax);
   const path = parsePath(line, rcptPrefix.lastIndex);
   if (path.kind === "invalid" || path.kind === "null") return refused(replies.badRecipient);
-  const recipient: Recipient = { address: path.kind === "mailbox" ? path.address : path.localPart };
+  const recipient: Recipient = { address: copyText(path.kind === "mailbox" ? path.address : path.localPart) };
   const bad = eachParameter(line, path.end, (name, value) => rcptParameter(recipient, name, value, smtputf8));
   if (bad !== undefined) return refused(bad);
   if (path.kind === "mailbox" && !path.ascii && !smtputf8) return refused(replies.utf8Needed);
@@ -112,7 +119,7 @@ function mailParameter(
     case "ENVID": {
       const envid = value === undefined || value.length > maxEnvid ? undefined : decodeXtext(value);
       if (envid === undefined) return replies.badParameter;
-      command.envid = envid;
+      command.envid = copyText(envid);
       return undefined;
     }
     case "AUTH":
@@ -146,7 +153,7 @@ function rcptParameter(
       if (value !== undefined && !smtputf8 && !isAscii(value)) return replies.utf8Needed;
       const orcpt = value === undefined || value.length > maxOrcpt ? undefined : decodeOrcpt(value);
       if (orcpt === undefined) return replies.badParameter;
-      recipient.orcpt = orcpt;
+      recipient.orcpt = copyText(orcpt);
       return undefined;
     }
     default:

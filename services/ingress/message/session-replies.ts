@@ -52,6 +52,7 @@ export const replies = {
   tlsActive: makeReply(503, "5.5.1", "TLS is already active"),
   pipelinedStartTls: makeReply(503, "5.5.1", "Nothing may follow STARTTLS before the TLS handshake"),
   tooManyRecipients: makeReply(452, "4.5.3", "Too many recipients"),
+  envelopeTooLarge: makeReply(452, "4.3.1", "Not enough memory for more recipients, send the rest later"),
 
   tooLarge: makeReply(552, "5.3.4", "The message is larger than this server accepts"),
   loop: makeReply(554, "5.4.6", "Too many hops: the message seems to go round in circles"),
@@ -66,6 +67,7 @@ export const replies = {
   sessionTooLong: makeReply(421, "4.4.2", "The session has lasted too long"),
   tooSlow: makeReply(421, "4.4.2", "The message comes too slowly"),
   tooManyConnections: makeReply(421, "4.7.0", "Too many connections from your address, try again later"),
+  processFull: makeReply(421, "4.3.2", "Too many connections, try again later"),
   tooManyMessages: makeReply(450, "4.7.1", "Too many messages from your address, try again later"),
   tooManyErrors: makeReply(421, "4.7.0", "Too many errors"),
   notHttp: makeReply(421, "4.7.0", "This is a mail server"),

@@ -8,7 +8,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
-import type { MailLimit } from "../connections/client-limits.ts";
+import type { FullOf, MailLimit } from "../connections/client-limits.ts";
 import { type ConnectToServer, connectForClient } from "../connections/connect-to-server.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
 import { OpenConnections } from "../connections/open-connections.ts";
@@ -28,8 +28,8 @@ export interface OutgoingProxyOptions {
 
 export interface OutgoingProxy {
   proxySession(socket: net.Socket, connection: ClientConnection): void;
-  /** In place of proxySession(), for a client that has too many connections. */
-  refuseConnection(socket: net.Socket): void;
+  /** In place of proxySession(), where there are too many connections. */
+  refuseConnection(socket: net.Socket, full: FullOf): void;
   /** Idle sessions end at once, others when their transaction has, all after `graceMs`. Resolves when all have. */
   close(graceMs: number): Promise<void>;
 }
@@ -91,7 +91,9 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
     proxySession(socket, connection) {
       void connectAndProxy(socket, connection);
     },
-    refuseConnection: (socket) => refuse(socket, replies.tooManyConnections.octets),
+    refuseConnection(socket, full) {
+      refuse(socket, (full === "client" ? replies.tooManyConnections : replies.processFull).octets);
+    },
     close: (graceMs) => open.close(graceMs),
   };
 }

@@ -31,6 +31,7 @@ export const replies = {
   tooManyConnections: asReceived(
     makeReply(421, "4.7.0", "Too many connections from your address, try again later"),
   ),
+  processFull: asReceived(makeReply(421, "4.3.2", "Too many connections, try again later")),
   tooManyMessages: asReceived(
     makeReply(450, "4.7.1", "Too many messages from your address, try again later"),
   ),

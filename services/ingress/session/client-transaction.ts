@@ -3,6 +3,7 @@ import type { Envelope, Recipient } from "../../../shared/mail/envelope.ts";
 import type { Route } from "../../../shared/routing/route.ts";
 import type { InlineDelivery } from "../inline/inline-delivery.ts";
 import type { MailCommand } from "../message/envelope-command.ts";
+import { type EnvelopeShare, octetsOf } from "./envelope-memory.ts";
 
 export class ClientTransaction {
   readonly envelope: Envelope;
@@ -16,10 +17,12 @@ export class ClientTransaction {
   /** Present where some recipients go to a remote server while the client waits. */
   inlineDelivery: InlineDelivery | undefined;
   readonly #known = new Set<string>();
+  readonly #memory: EnvelopeShare;
 
-  constructor({ kind: _, reversePath, declaredOctets, ...parameters }: MailCommand) {
+  constructor({ kind: _, reversePath, declaredOctets, ...parameters }: MailCommand, memory: EnvelopeShare) {
     this.declaredOctets = declaredOctets;
     this.envelope = { reversePath, recipients: [], ...parameters };
+    this.#memory = memory;
   }
 
   get recipientCount(): number {
@@ -29,6 +32,16 @@ export class ClientTransaction {
   /** Whether the same recipient, with the same parameters, is in the envelope already. */
   has(recipient: Recipient): boolean {
     return this.#known.has(identity(recipient));
+  }
+
+  /** Takes the memory of one more recipient. @returns false when there is none */
+  reserve(recipient: Recipient): boolean {
+    return this.#memory.take(octetsOf(recipient));
+  }
+
+  /** Frees the memory: the message was accepted or refused, or the client has given it up. */
+  close(): void {
+    this.#memory.release();
   }
 
   add(recipient: Recipient, route: Route): void {

@@ -121,6 +121,10 @@ export class EnvelopeReceiver {
     }
     const routed = recipientOf(recipient, decision);
     if (transaction.has(routed)) return this.#countExcess(transaction, replies.rcptOk);
+    if (!transaction.reserve(routed)) {
+      const reply = this.#refuseRecipient(transaction, address, replies.envelopeTooLarge);
+      return this.#countExcess(transaction, reply);
+    }
     const inlineDelivery = this.#inlineDelivery(transaction, routed, decision);
     if (inlineDelivery !== undefined) return this.#askServer(inlineDelivery, transaction, routed, decision);
     transaction.add(routed, decision);
@@ -129,6 +133,7 @@ export class EnvelopeReceiver {
 
   /** The message was accepted or refused, or the client has given it up. */
   closeTransaction(): void {
+    this.#transaction?.close();
     this.#transaction = undefined;
   }
 
@@ -139,7 +144,7 @@ export class EnvelopeReceiver {
       this.#sessionLog.refused("MAIL", reply, { helo, from: command.reversePath });
       return this.#budget.countError(reply);
     }
-    this.#transaction = new ClientTransaction(command);
+    this.#transaction = new ClientTransaction(command, this.#profile.envelopeMemory.open());
     return replies.mailOk;
   }
 

@@ -145,7 +145,10 @@ export class MessageReceiver {
         input.resumeInput();
         this.#session.flush();
       })
-      .catch((error: unknown) => this.#session.inputFailed(error));
+      .catch((error: unknown) => {
+        this.#incoming = undefined;
+        this.#session.inputFailed(error);
+      });
   }
 
   /** To the remote server, if there is one, and to the spool for the recipients that are left. */

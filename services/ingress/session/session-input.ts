@@ -155,12 +155,14 @@ export class SessionInput extends SMTPStream {
 
   #keepPartial(chunk: Buffer, at: number): void {
     if (this.#overlong) return;
-    const part = at === 0 ? chunk : chunk.subarray(at);
-    this.#partial = this.#partial === undefined ? part : Buffer.concat([this.#partial, part]);
-    if (this.#partial.length >= this.#maxLine) {
+    const part = chunk.subarray(at);
+    if ((this.#partial?.length ?? 0) + part.length >= this.#maxLine) {
       this.#partial = undefined;
       this.#overlong = true;
+      return;
     }
+    // A copy: a few octets must not keep the chunk that they came in.
+    this.#partial = Buffer.concat(this.#partial === undefined ? [part] : [this.#partial, part]);
   }
 
   /** @param lineEnd  where the LF stands, or would */

@@ -17,6 +17,7 @@ import type { Acceptor } from "../message/accept.ts";
 import type { DataLimits } from "../message/data-receiver.ts";
 import { ehloReply, greeting, heloReply } from "../message/session-replies.ts";
 import { type Pause, pause } from "./auth-receiver.ts";
+import { EnvelopeMemory } from "./envelope-memory.ts";
 import { mechanisms } from "./sasl.ts";
 import { SessionMetrics } from "./session-metrics.ts";
 
@@ -62,6 +63,8 @@ export interface SessionProfile {
   dataLimits: DataLimits;
   /** In each message. */
   maxRecipients: number;
+  /** Of all sessions. */
+  envelopeMemory: EnvelopeMemory;
   greeting: Reply;
   heloReply: Reply;
   ehloReply: Reply;
@@ -88,10 +91,16 @@ export function makeProfiles(options: SessionsOptions): ReadonlyMap<string, Sess
     clients: new InlineClients(),
     queue: config.queue,
   };
+  const envelopeMemory = new EnvelopeMemory(config.limits);
+  metrics?.gauge(
+    "envelope_octets",
+    "Memory of the envelopes of open transactions, which limits.envelopes bounds.",
+    () => envelopeMemory.octets,
+  );
   return new Map(
     config.listeners.map((listener) => [
       listener.name,
-      makeProfile(options, listener, sessionMetrics, inline),
+      makeProfile(options, listener, { metrics: sessionMetrics, envelopeMemory, inline }),
     ]),
   );
 }
@@ -99,8 +108,7 @@ export function makeProfiles(options: SessionsOptions): ReadonlyMap<string, Sess
 function makeProfile(
   options: SessionsOptions,
   listener: ListenerConfig,
-  metrics: SessionMetrics,
-  inline: Inline | undefined,
+  shared: Pick<SessionProfile, "metrics" | "envelopeMemory" | "inline">,
 ): SessionProfile {
   const { config, spool, publisher, log, routing, mailLimit } = options;
   const { now = Date.now, storageDeadlineMs } = options;
@@ -119,8 +127,7 @@ function makeProfile(
     hostname,
     routing,
     acceptor: { spool, publisher, log, deadlineMs: storageDeadlineMs ?? defaultStorageDeadlineMs },
-    metrics,
-    inline,
+    ...shared,
     dataLimits: {
       maxMessageBytes: limits.message,
       maxHops: limits.hops,

@@ -1,6 +1,7 @@
 /** The dialogue of a queued session (RFC 5321 §4.1): what each command does, and its reply. */
 import type net from "node:net";
 import type { TLSSocket } from "node:tls";
+import { copyText } from "../../../shared/copy-text.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { TlsSummary } from "../../../shared/mail/received.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
@@ -181,7 +182,7 @@ export class QueuedSession extends SessionSocket {
     // RFC 5321 §4.1.4: it resets the session as RSET does.
     this.#reset();
     const tls = this.#greeting.tls ?? this.#tlsSummary();
-    this.#greeting = { ...this.#greeting, helo: argument, ehlo: isEhlo, tls };
+    this.#greeting = { ...this.#greeting, helo: copyText(argument), ehlo: isEhlo, tls };
     const { heloReply, ehloReply, ehloReplyOverTls } = this.#profile;
     return this.#budget.countIdleCommand(!isEhlo ? heloReply : this.secure ? ehloReplyOverTls : ehloReply);
   }
@@ -228,7 +229,8 @@ export class QueuedSession extends SessionSocket {
   /** Gives up the transaction; a message that is being stored goes on. */
   #reset(): void {
     this.#messages.abandon();
-    if (!this.#messages.isStoring) this.#envelopes.transaction?.inlineDelivery?.abandon();
+    if (this.#messages.isStoring) return;
+    this.#envelopes.transaction?.inlineDelivery?.abandon();
     this.#envelopes.closeTransaction();
   }
 

@@ -5,6 +5,7 @@
 import type net from "node:net";
 import type { ListenerConfig } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
+import type { FullOf } from "../connections/client-limits.ts";
 import { OpenConnections } from "../connections/open-connections.ts";
 import { refuseConnection } from "../connections/rejection.ts";
 import { replies } from "../message/session-replies.ts";
@@ -17,8 +18,8 @@ export interface Sessions {
    * The socket belongs to the session from then on.
    */
   startSession(socket: net.Socket, connection: ClientConnection, listener: ListenerConfig): void;
-  /** In place of startSession(), for a client that has too many connections. */
-  refuseConnection(socket: net.Socket): void;
+  /** In place of startSession(), where there are too many connections. */
+  refuseConnection(socket: net.Socket, full: FullOf): void;
   /** Open sessions. */
   readonly active: number;
   /**
@@ -48,7 +49,9 @@ export function createSessions(options: SessionsOptions): Sessions {
       });
       session.init();
     },
-    refuseConnection: (socket) => refuseConnection(socket, replies.tooManyConnections.wire),
+    refuseConnection(socket, full) {
+      refuseConnection(socket, (full === "client" ? replies.tooManyConnections : replies.processFull).wire);
+    },
     get active() {
       return open.size;
     },
