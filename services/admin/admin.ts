@@ -16,6 +16,7 @@ import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
+import { cannotListen } from "../../shared/runtime/start-failure.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { mountBoard } from "./board.ts";
 import { registerGauges } from "./gauges.ts";
@@ -52,7 +53,7 @@ export interface AdminService extends RunningService {
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
-/** @throws Error when the address cannot be listened on, or the token can be neither read nor created */
+/** @throws CannotStart when the address cannot be listened on, Error when the token can be neither read nor created */
 export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const { config, log, metrics, spool, holdsFile, now = Date.now } = options;
   const token = await findOrCreateToken(config.admin.token, path.resolve(config.data));
@@ -104,7 +105,10 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   try {
     registerRoutes(app, routes);
     await mountBoard(app, board);
-    await app.listen({ host: config.admin.address, port: config.admin.port });
+    const { address, port } = config.admin;
+    await app.listen({ host: address, port }).catch((error: Error) => {
+      throw cannotListen("admin", { address, port }, error);
+    });
   } catch (error) {
     await app.close();
     await closeAll();

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { CannotStart } from "../../shared/runtime/start-failure.ts";
 
 /**
  * @param configured  `admin.token`
@@ -25,7 +26,7 @@ export async function findOrCreateToken(configured: string | undefined, data: st
     await rm(draft, { force: true });
   }
   const created = await readToken(file);
-  if (created === undefined) throw new Error(`${file} is empty: remove it, or write a token into it`);
+  if (created === undefined) throw new CannotStart(`${file} is empty: remove it, or write a token into it`);
   return created;
 }
 

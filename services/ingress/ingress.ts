@@ -19,6 +19,7 @@ import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createOwnAddresses } from "../../shared/runtime/own-addresses.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
+import { cannotListen } from "../../shared/runtime/start-failure.ts";
 import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createAuthentication } from "./auth/authentication.ts";
@@ -29,7 +30,7 @@ import { ConnectionMetrics } from "./connections/connection-metrics.ts";
 import { createPassThrough } from "./connections/pass-through.ts";
 import { createRejections } from "./connections/rejection.ts";
 import type { InlineDeps } from "./inline/inline.ts";
-import { cannotListen, type Handlers, Listener } from "./listener/listener.ts";
+import { type Handlers, Listener } from "./listener/listener.ts";
 import { claimPorts, type PortClaims } from "./listener/port-claim.ts";
 import { createOutgoingProxy } from "./outgoing/outgoing-proxy.ts";
 import { createSessions } from "./session/sessions.ts";
@@ -85,7 +86,8 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   };
   let claims: PortClaims;
   try {
-    const onTaken = (listener: ListenerConfig) => cannotListen(listener, { code: "EADDRINUSE" });
+    const onTaken = (listener: ListenerConfig) =>
+      cannotListen(`listener ${listener.name}`, listener, { code: "EADDRINUSE" });
     claims = await claimPorts(config.listeners, config.data, onTaken, listen);
   } catch (error) {
     await closeListeners();

@@ -47,7 +47,7 @@ export function main(options: RunOptions): Promise<void> {
           await inline?.close();
           await limiter?.close();
           loginFailures?.close();
-          await publisher.close(Math.min(graceMs, publishGraceMs));
+          await publisher.close(graceMs);
           await producer.close();
         },
       };
@@ -55,6 +55,3 @@ export function main(options: RunOptions): Promise<void> {
     options,
   );
 }
-
-/** Messages that are not in Redis by then are in the spool, where the reconciler finds them. */
-const publishGraceMs = 3000;

@@ -20,6 +20,8 @@ interface Entry {
 const backlogLimit: Load = { jobs: 50_000, octets: 64 * 2 ** 20 };
 const firstPauseMs = 100;
 const longestPauseMs = 2_000;
+/** What is not in Redis by then is in the spool, where the reconciler finds it. */
+const longestCloseMs = 3_000;
 
 /**
  * What a publisher loses (its process ended, or the backlog outgrew memory) the reconciler has to find in the spool.
@@ -54,6 +56,8 @@ class BackgroundPublisher implements Publisher {
   #dropped = 0;
   #running: Promise<void> | undefined;
   #endPause: () => void = () => {};
+  /** close() was called: what waits is tried again for a while. */
+  #closing = false;
   #closed = false;
 
   constructor(producer: PublisherProducer, log: Logger, limit: Load) {
@@ -76,8 +80,9 @@ class BackgroundPublisher implements Publisher {
   }
 
   async close(graceMs: number): Promise<void> {
+    this.#closing = true;
     this.#endPause();
-    if (this.#running) await settlesWithin(this.#running, graceMs);
+    if (this.#running) await settlesWithin(this.#running, Math.min(graceMs, longestCloseMs));
     this.#closed = true;
     this.#endPause();
   }
@@ -113,6 +118,8 @@ class BackgroundPublisher implements Publisher {
         pauseMs = firstPauseMs;
         continue;
       }
+      // The next publisher asks for a scan at its start.
+      if (this.#closing && this.#waiting.length === 0) break;
       await this.#pause(pauseMs);
       pauseMs = Math.min(pauseMs * 2, longestPauseMs);
     }

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
 import { formatHostPort } from "../net/endpoint.ts";
 import type { Metrics } from "./metrics.ts";
+import { cannotListen } from "./start-failure.ts";
 import { TimeoutError, withTimeout } from "./with-timeout.ts";
 
 /** Whether a service can do its work, with a reason for each thing that is wrong. */
@@ -27,7 +28,7 @@ const healthLimitMs = 5_000;
 
 /**
  * `GET /health`: 200 or 503 with `{ live, ready, reasons, warnings }`. `GET /metrics`: the metrics in the format of Prometheus.
- * @throws Error when the address cannot be listened on
+ * @throws CannotStart when the address cannot be listened on
  */
 export async function startHealthServer(
   where: { address: string; port: number },
@@ -48,7 +49,7 @@ export async function startHealthServer(
   server.keepAliveTimeout = 15_000;
   server.maxConnections = 100;
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
+    server.once("error", (error) => reject(cannotListen("health", where, error)));
     server.listen(where.port, where.address, resolve);
   });
   const { port } = server.address() as AddressInfo;

@@ -1,7 +1,7 @@
 /** Runs one service as a process. Owns its health server, metrics, announcement and signal handlers; the process ends with them. */
 import path from "node:path";
 import type { Config } from "../config/schema.ts";
-import { describeFault, faultFields } from "../spool/fs/disk/fault.ts";
+import { describeFault, faultFields, type SpoolFault } from "../spool/fs/disk/fault.ts";
 import { createFsSpool } from "../spool/fs/fs-spool.ts";
 import type { FileFault, Spool } from "../spool/spool.ts";
 import { announceService } from "./announcement.ts";
@@ -9,6 +9,7 @@ import { type Health, type HealthServer, healthInTime, startHealthServer } from 
 import { createLogger, type Logger } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { RedisConfig } from "./redis.ts";
+import { type CannotStartMessage, orCannotUse, whyCannotStart } from "./start-failure.ts";
 
 export interface ServiceContext {
   config: Config;
@@ -48,14 +49,9 @@ export interface RunOptions {
   log?: Logger;
 }
 
-/** The service cannot start, for a reason that the message says in one sentence: nothing is wrong with the program. */
-export class CannotStart extends Error {}
-
-/** The message to the supervisor in place of `up`. */
-export interface CannotStartMessage {
-  kind: "cannot-start";
-  reason: string;
-}
+/** What SIGHUP does, so that nobody takes a changed configuration for the running one. */
+export const hangupMessage =
+  "SIGHUP: files that the configuration names are read again; the configuration itself is read at the next start";
 
 /** For writing out buffers and closing files after the grace time. */
 const afterGraceMs = 3_000;
@@ -114,7 +110,11 @@ export async function runService(
     process.exit(0);
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));
-  process.on("SIGHUP", () => void service?.rereadFiles?.());
+  process.on("SIGHUP", () => {
+    // Under a supervisor, that says it once for all services.
+    if (process.send === undefined) log.info(hangupMessage);
+    void service?.rereadFiles?.();
+  });
   // A supervisor that was killed cannot signal its services; they notice that the channel to it is closed.
   process.on("disconnect", () => void stop("the supervisor is gone"));
 
@@ -122,12 +122,13 @@ export async function runService(
     if (options.health !== false) server = await startHealthServer(config.health, health, metrics);
     service = await start({ config, configFile, log, metrics });
   } catch (error) {
-    if (!(error instanceof CannotStart)) return die("could not start")(error);
-    log.fatal(`cannot start: ${error.message}`);
+    const reason = whyCannotStart(error);
+    if (reason === undefined) return die("could not start")(error);
+    log.fatal(`cannot start: ${reason}`);
     const exit = () => process.exit(1);
     return process.send === undefined
       ? exit()
-      : void process.send({ kind: "cannot-start", reason: error.message } satisfies CannotStartMessage, exit);
+      : void process.send({ kind: "cannot-start", reason } satisfies CannotStartMessage, exit);
   }
   const url = server?.url ?? options.url?.(service) ?? null;
   if (config.redis !== undefined) {
@@ -153,13 +154,11 @@ export function runWithSpool(
       const faults = metrics.counter("spool_faults_total", "Faults of the spool's storage, by kind.", [
         "kind",
       ]);
-      const spool = createFsSpool({
-        directory,
-        onFault(fault) {
-          faults.with(fault.kind).add();
-          log.error(faultFields(fault), describeFault(fault));
-        },
-      });
+      const onFault = (fault: SpoolFault): void => {
+        faults.with(fault.kind).add();
+        log.error(faultFields(fault), describeFault(fault));
+      };
+      const spool = orCannotUse(config.data, () => createFsSpool({ directory, onFault }));
       metrics.gauge(
         "spool_unreadable_files",
         "Files of the spool that this process could not read lately.",

@@ -1,11 +1,12 @@
 /**
- * Supervises one service as a child process of `postern up`: restarts it when it exits, and stops it within the grace time.
+ * Supervises one service as a child process of `postern up`: gives up when it cannot start, restarts it when it exits later,
+ * and stops it within the grace time.
  * Owns the process. The child stops by itself when the IPC channel to this process closes.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Logger } from "../../../shared/runtime/log.ts";
-import { CannotStart, type CannotStartMessage } from "../../../shared/runtime/run-service.ts";
+import { CannotStart, isCannotStart } from "../../../shared/runtime/start-failure.ts";
 
 /** A service that exits after a shorter time is restarted after a delay, which doubles each time. */
 const healthyAfterMs = 10_000;
@@ -13,7 +14,7 @@ const firstDelayMs = 250;
 const maxDelayMs = 30_000;
 
 export interface Child {
-  /** Resolves when the service first reports that it is up. Rejects with CannotStart when it says why it never will. */
+  /** Resolves when the service first reports that it is up. Rejects with CannotStart when it says why not, or ends before. */
   readonly up: Promise<ServiceUp>;
   /** Sends SIGHUP to a service that is up: it reads again what the configuration names by file. */
   rereadFiles(): void;
@@ -64,7 +65,6 @@ export function superviseChild(
         up.resolve(message);
       } else if (isCannotStart(message) && !hasBeenUp) {
         stopping = true;
-        clearTimeout(restart);
         up.reject(new CannotStart(message.reason));
       }
     });
@@ -73,6 +73,14 @@ export function superviseChild(
       child = undefined;
       isUp = false;
       if (stopping) return;
+      // A signal came from outside: the kernel, say, which lacked memory.
+      if (!hasBeenUp && signal === null) {
+        stopping = true;
+        up.reject(
+          new CannotStart(`${name} ended with status ${code} before it was running; its log says why`),
+        );
+        return;
+      }
       if (Date.now() - startedAtMs > healthyAfterMs) delayMs = firstDelayMs;
       log.error({ code, signal, waitMs: delayMs }, `${name} exited; restarting it`);
       restart = setTimeout(start, delayMs);
@@ -101,12 +109,6 @@ export function superviseChild(
       clearTimeout(last);
     },
   };
-}
-
-function isCannotStart(message: unknown): message is CannotStartMessage {
-  return (
-    typeof message === "object" && message !== null && "kind" in message && message.kind === "cannot-start"
-  );
 }
 
 function isServiceUp(message: unknown): message is ServiceUp {

@@ -10,13 +10,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Logger } from "../../../shared/runtime/log.ts";
+import { CannotStart, orCannotUse } from "../../../shared/runtime/start-failure.ts";
 
 /** sun_path of unix(7) holds 108 octets with the final NUL. */
 const maxSocketPath = 107;
 
-export class RedisMissing extends Error {
-  override name = "RedisMissing";
-}
+/** How long a redis-server may take to answer, or to stop. */
+const patienceMs = 30_000;
+/** Between two starts of a server that ends again and again. */
+const restartEveryMs = 1_000;
+const notInstalled = "redis-server is not installed: install Debian's package redis-server, or set redis.url";
 
 export interface EmbeddedRedis {
   /** `unix:///…`, a value for `redis.url`. */
@@ -25,73 +28,114 @@ export interface EmbeddedRedis {
 }
 
 /**
- * Starts redis-server in `directory`, and restarts it when it exits.
- * @throws RedisMissing when redis-server is not installed
- * @throws Error when it does not answer within 30 s
+ * Starts redis-server in `directory`, and restarts it when it exits after it has answered once.
+ * @param stop  ends the wait for a server that loads much; the server is the caller's to stop then, too
+ * @throws CannotStart when redis-server is not installed, ends at once, or does not answer within 30 s
  */
-export async function startEmbeddedRedis(directory: string, log: Logger): Promise<EmbeddedRedis> {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+export async function startEmbeddedRedis(
+  directory: string,
+  log: Logger,
+  stop: AbortSignal = new AbortController().signal,
+): Promise<EmbeddedRedis> {
+  orCannotUse(directory, () => mkdirSync(directory, { recursive: true, mode: 0o700 }));
   const socket = socketPath(directory);
   if ((await sendCommand(socket, "PING")) !== undefined) {
     // A killed `postern up` left this server behind; two servers must not write the same append-only file.
     log.warn({ socket }, "a redis-server of an earlier run is still running; stopping it");
     await sendCommand(socket, "SHUTDOWN");
-    await until(
-      "the earlier redis-server to stop",
-      async () => (await sendCommand(socket, "PING")) === undefined,
-    );
+    const late = new CannotStart(`the redis-server of an earlier run does not stop: ${socket}`);
+    await poll(socket, late, (answer) => answer === undefined);
   }
-  let stopping = false;
-  let child: ChildProcess;
-  let startedAtMs = 0;
+  const server = new RedisServer(directory, socket, log);
+  try {
+    await server.start(stop);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return { url: `unix://${socket}`, stop: () => server.stop() };
+}
 
-  const start = (): ChildProcess => {
-    startedAtMs = Date.now();
-    rmSync(socket, { force: true });
+/** Runs redis-server, one process after the other. Owns the process; stop() ends it. */
+class RedisServer {
+  readonly #directory: string;
+  readonly #socket: string;
+  readonly #log: Logger;
+  readonly #failed = Promise.withResolvers<never>();
+  #child: ChildProcess | undefined;
+  #restart: NodeJS.Timeout | undefined;
+  #hasAnswered = false;
+  #stopping = false;
+  /** The reason, when it ends at once. */
+  #lastLine = "";
+
+  constructor(directory: string, socket: string, log: Logger) {
+    this.#directory = directory;
+    this.#socket = socket;
+    this.#log = log;
+  }
+
+  /**
+   * @param stop  ends the wait early
+   * @throws CannotStart when the server ends before it answers
+   */
+  async start(stop: AbortSignal): Promise<void> {
+    this.#spawn();
+    const late = new CannotStart("redis-server does not answer");
+    const isOver = (answer: string | undefined): boolean =>
+      stop.aborted || this.#stopping || answer?.startsWith("+PONG") === true;
+    await Promise.race([this.#failed.promise, poll(this.#socket, late, isOver)]);
+    this.#hasAnswered = true;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#restart);
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    await ended;
+    rmSync(this.#socket, { force: true });
+  }
+
+  #spawn(): void {
+    const startedAtMs = performance.now();
+    rmSync(this.#socket, { force: true });
     // Detached, so that Ctrl-C does not stop Redis before the services.
-    const started = spawn("redis-server", serverArguments(directory, socket), {
+    const child = spawn("redis-server", serverArguments(this.#directory, this.#socket), {
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
     });
-    for (const stream of [started.stdout, started.stderr]) {
-      if (stream) createInterface({ input: stream }).on("line", (line) => relayLine(line, log));
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        this.#lastLine = withoutPrefix(line) || this.#lastLine;
+        relayLine(line, this.#log);
+      });
     }
-    started.on("exit", (code, signal) => {
-      if (stopping) return;
-      log.error({ code, signal }, "redis-server exited; restarting it");
-      const waitMs = Math.max(0, 1000 - (Date.now() - startedAtMs));
-      setTimeout(() => {
-        if (!stopping) child = start();
-      }, waitMs);
+    const ended = (error: CannotStart): void => {
+      this.#child = undefined;
+      if (this.#stopping) return;
+      if (!this.#hasAnswered) {
+        this.#failed.reject(error);
+        return;
+      }
+      this.#log.error(`${error.message}; restarting it`);
+      const waitMs = Math.max(0, restartEveryMs - (performance.now() - startedAtMs));
+      this.#restart = setTimeout(() => this.#spawn(), waitMs);
+    };
+    child.once("error", (error: NodeJS.ErrnoException) =>
+      ended(new CannotStart(error.code === "ENOENT" ? notInstalled : `redis-server: ${error.message}`)),
+    );
+    // Not at `exit`, when its last line may not have been read.
+    child.once("close", (code, signal) => {
+      if (this.#child !== child) return;
+      const how = signal === null ? `with status ${code}` : `by ${signal}`;
+      const why = this.#lastLine === "" ? "" : `: ${this.#lastLine}`;
+      ended(new CannotStart(`redis-server ended ${how}${why}`));
     });
-    return started;
-  };
-
-  const missing = new Promise<never>((_, reject) => {
-    child = start();
-    child.once("error", (error: NodeJS.ErrnoException) => {
-      stopping = true;
-      reject(error.code === "ENOENT" ? new RedisMissing("redis-server is not installed") : error);
-    });
-  });
-  await Promise.race([
-    missing,
-    until(
-      "redis-server to answer",
-      async () => (await sendCommand(socket, "PING"))?.startsWith("+PONG") === true,
-    ),
-  ]);
-  return {
-    url: `unix://${socket}`,
-    async stop() {
-      stopping = true;
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const ended = new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGTERM");
-      await ended;
-      rmSync(socket, { force: true });
-    },
-  };
+  }
 }
 
 function serverArguments(directory: string, socket: string): string[] {
@@ -120,9 +164,16 @@ function socketPath(directory: string): string {
   return join(existsSync("/run/user") ? tmpdir() : "/tmp", `postern-${name}.sock`);
 }
 
-/** Passes on warnings of Redis, whose lines look like `123:M 24 Nov 2026 03:45:33.123 # text`. */
+/** A line of Redis looks like `123:M 24 Nov 2026 03:45:33.123 # text`. */
+const logLine = /^\d+:\w .{20,24} ([.\-*#]) (.*)$/;
+
+function withoutPrefix(line: string): string {
+  return (logLine.exec(line)?.[2] ?? line).trim();
+}
+
+/** Passes on warnings of Redis. */
 function relayLine(line: string, log: Logger): void {
-  const match = /^\d+:\w .{20,24} ([.\-*#]) (.*)$/.exec(line);
+  const match = logLine.exec(line);
   if (!match || match[2] === undefined) return;
   // Start-up lines and advice on kernel settings are left out.
   if (
@@ -151,10 +202,21 @@ function sendCommand(socket: string, command: string): Promise<string | undefine
   });
 }
 
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`waited 30 s for ${what}`);
+/**
+ * Sends PING until the answer ends the wait. A server that reads a large append-only file gets the time it needs.
+ * @throws `late` after half a minute without an answer
+ */
+async function poll(
+  socket: string,
+  late: CannotStart,
+  isOver: (answer: string | undefined) => boolean,
+): Promise<void> {
+  let sinceMs = performance.now();
+  for (;;) {
+    const answer = await sendCommand(socket, "PING");
+    if (isOver(answer)) return;
+    if (answer?.startsWith("-LOADING")) sinceMs = performance.now();
+    if (performance.now() - sinceMs > patienceMs) throw late;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -7,13 +7,14 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "../../../shared/config/schema.ts";
 import { createLogger, type Logger } from "../../../shared/runtime/log.ts";
-import { CannotStart } from "../../../shared/runtime/run-service.ts";
+import { hangupMessage } from "../../../shared/runtime/run-service.ts";
+import { CannotStart, orCannotUse } from "../../../shared/runtime/start-failure.ts";
 import { defineCommand, UsageError } from "../command-line/args.ts";
 import { graceMs, graceOption, requireConfig } from "../command-line/common-options.ts";
 import { type Child, superviseChild } from "./child.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { readableLine } from "./log-lines.ts";
-import { type EmbeddedRedis, RedisMissing, startEmbeddedRedis } from "./redis-server.ts";
+import { type EmbeddedRedis, startEmbeddedRedis } from "./redis-server.ts";
 
 /** In the order in which they are started. */
 const services = ["ingress", "delivery", "bounce", "admin"] as const;
@@ -59,41 +60,43 @@ async function runEverything(options: UpOptions): Promise<number> {
   const log = createLogger("up", print && { write: print });
 
   const data = resolve(config.data);
-  mkdirSync(data, { recursive: true });
-  const unlock = lockDirectory(data);
-  if (unlock === undefined) {
-    process.stderr.write(`postern: another 'postern up' is running on ${data}\n`);
-    return 1;
-  }
-  const stop = stopSignal(log);
+  let unlock: (() => void) | undefined;
   let redis: EmbeddedRedis | undefined;
   const children: Child[] = [];
+  const stop = stopSignal(log);
   process.on("SIGHUP", () => {
+    log.info(hangupMessage);
     for (const child of children) child.rereadFiles();
   });
   try {
-    redis = config.redis === undefined ? await startEmbeddedRedis(join(data, "redis"), log) : undefined;
+    unlock = takeDirectory(data);
+    if (config.redis === undefined) redis = await startEmbeddedRedis(join(data, "redis"), log, stop);
     for (const name of services) {
+      if (stop.aborted) break;
       children.push(superviseChild(program, serviceArguments(name, options, redis), name, print, log));
     }
-    await Promise.race([stop, announce(children, config, redis, log)]);
-    await stop;
+    await Promise.race([stopped(stop), announce(children, config, redis, log)]);
+    await stopped(stop);
     return 0;
   } catch (error) {
-    if (error instanceof CannotStart) {
-      process.stderr.write(`postern: ${error.message}\n`);
-      return 1;
-    }
-    if (!(error instanceof RedisMissing)) throw error;
-    process.stderr.write(
-      "postern: redis-server is not installed: install Debian's package redis-server, or set redis.url\n",
-    );
+    if (!(error instanceof CannotStart)) throw error;
+    process.stderr.write(`postern: ${error.message}\n`);
     return 1;
   } finally {
     await Promise.all(children.map((child) => child.stop(graceMs)));
     await redis?.stop();
-    unlock();
+    unlock?.();
   }
+}
+
+/** Makes the data directory and locks it. @returns what unlocks it @throws CannotStart */
+function takeDirectory(data: string): () => void {
+  const unlock = orCannotUse(data, () => {
+    mkdirSync(data, { recursive: true });
+    return lockDirectory(data);
+  });
+  if (unlock === undefined) throw new CannotStart(`another 'postern up' is running on ${data}`);
+  return unlock;
 }
 
 const program = fileURLToPath(new URL("../main.ts", import.meta.url));
@@ -131,17 +134,20 @@ async function announce(
   }
 }
 
-/** Resolves at the first SIGINT or SIGTERM; a second one exits at once, and the services stop with this process. */
-function stopSignal(log: Logger): Promise<void> {
-  return new Promise((resolve) => {
-    let asked = false;
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      process.on(signal, () => {
-        if (asked) process.exit(1);
-        asked = true;
-        log.info(`${signal}: stopping; send it again to stop at once`);
-        resolve();
-      });
-    }
-  });
+/** Aborts at the first SIGINT or SIGTERM; a second one exits at once, and the services stop with this process. */
+function stopSignal(log: Logger): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      if (controller.signal.aborted) process.exit(1);
+      log.info(`${signal}: stopping; send it again to stop at once`);
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+function stopped(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

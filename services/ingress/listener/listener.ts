@@ -5,12 +5,12 @@
 import net from "node:net";
 import type { ListenerConfig } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
-import { formatEndpoint, formatHostPort } from "../../../shared/net/endpoint.ts";
+import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { ConnectionDecision, Routing } from "../../../shared/routing/classify.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { OwnAddresses } from "../../../shared/runtime/own-addresses.ts";
-import { CannotStart } from "../../../shared/runtime/run-service.ts";
 import { transparentListener, whyNoOriginalDestination } from "../../../shared/runtime/socket.ts";
+import { cannotListen } from "../../../shared/runtime/start-failure.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
 import { type DestinationOf, destinationOf, type LearnedConnection } from "./original-destination.ts";
@@ -91,7 +91,7 @@ export class Listener {
         else server.listen({ host: address, port, backlog, reusePort: process.platform === "linux" });
       });
     } catch (error) {
-      throw cannotListen(this.#options.listener, error as NodeJS.ErrnoException);
+      throw cannotListen(`listener ${this.name}`, { address, port }, error as NodeJS.ErrnoException);
     }
     server.removeAllListeners("error");
     server.on("error", (error) => this.#acceptFailed(error));
@@ -204,20 +204,3 @@ export class Listener {
     this.#options.log.error({ listener: this.name, err: error }, "connections cannot be accepted");
   }
 }
-
-/** @param error  of the system; `EADDRINUSE`: the port is taken */
-export function cannotListen(
-  { name, address, port }: Pick<ListenerConfig, "name" | "address" | "port">,
-  error: { code?: string | undefined; message?: string },
-): CannotStart {
-  const text = knownErrors[error.code ?? ""] ?? error.message;
-  return new CannotStart(
-    `listener ${name} cannot listen on ${formatHostPort({ host: address, port })}: ${text}`,
-  );
-}
-
-const knownErrors: Record<string, string> = {
-  EADDRINUSE: "the port is taken by another program",
-  EADDRNOTAVAIL: "this machine does not have that address",
-  EACCES: "the process may not open that port",
-};
