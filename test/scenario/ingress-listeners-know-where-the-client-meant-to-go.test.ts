@@ -136,6 +136,23 @@ test("a listener that is meant itself needs no header, and :: takes IPv4 clients
   );
 });
 
+test("a connection to one of own_addresses, a balancer's say, is local", async (t) => {
+  const gateway = await startTestIngress({ own_addresses: ["192.0.2.77", "2001:db8:0::77"] });
+  t.after(() => gateway.close(0));
+  for (const [address, client] of [
+    ["192.0.2.77", someClient],
+    ["2001:db8::77", { address: "2001:db8::7", port: 40_000 }],
+  ] as const) {
+    const session = await gateway.connect({ address, port: 25 }, client);
+    assert.match(await session.reply(), /^220 gw\.example\.net/);
+    session.close();
+  }
+  assert.deepEqual(
+    gateway.events("session.classified").map(({ direction }) => direction),
+    ["local", "local"],
+  );
+});
+
 test("all listeners start or none does, and the reason is one sentence", async (t) => {
   const other = await startRawServer({ address: "127.0.0.1" });
   t.after(() => other.stop());
