@@ -180,9 +180,15 @@ export const timeouts = z.strictObject({
     .describe(
       "In inline delivery: how long the client waits for the remote server at each command, and the longest pause of the client within the message. From MAIL to DATA the client has twice this time. After that the queue takes over. For the reply to the final dot it is `dot`, but at most 5m, since giving up there could deliver a second copy.",
     ),
-  client: duration.prefault("5m").describe("For the next command or data of a client."),
+  client: duration
+    .prefault("5m")
+    .describe(
+      "For the next command of a client, from our last reply to the end of its line, and for the next data of its message. After five minutes a message must also come at 500 octets a second on average.",
+    ),
   session: duration
     .prefault("1h")
-    .describe("For a client's whole session; transactions in progress may finish."),
+    .describe(
+      "For a client's whole session. A transaction that is open then may finish: its commands within `client`, the data of its message within as long as the session.",
+    ),
   tunnel: duration.prefault("2h").describe("For traffic in a tunnel."),
 });

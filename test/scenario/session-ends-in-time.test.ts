@@ -60,6 +60,70 @@ test("a message that trickles in is broken off", async (t) => {
   assert.equal(gateway.openDrafts, 0);
 });
 
+test("a message that is slower than 500 octets a second is broken off after five minutes, whatever comes at a time", async (t) => {
+  let nowMs = Date.now();
+  let taken = 0;
+  const gateway = await startQueuedSessions({ now: () => nowMs });
+  t.after(() => gateway.close());
+  let storage: PromiseWithResolvers<void> | undefined;
+  gateway.faults.onWrite = (chunk) => {
+    taken += chunk.length;
+    return storage?.promise;
+  };
+  const client = await gateway.connect();
+  await openData(client);
+  const line = `${"x".repeat(5998)}\r\n`;
+  const send = async (): Promise<void> => {
+    const before = taken;
+    client.write(line);
+    await waitFor("the octets to be read", () => taken === before + line.length);
+  };
+  storage = Promise.withResolvers();
+  await send();
+  nowMs += 5 * 60_000;
+  // That was the time of a slow disk, and not the client's.
+  storage.resolve();
+  storage = undefined;
+  await send();
+  nowMs += 5 * 60_000;
+  await send();
+  nowMs += 5 * 60_000;
+  client.write(line);
+  assert.match(await client.untilClosed(), /^421 4\.4\.2 /);
+  assert.equal(gateway.openDrafts, 0);
+});
+
+test("octets of a command that does not end put nothing off", async (t) => {
+  const gateway = await startQueuedSessions({ config: { timeouts: { client: "300ms" } } });
+  t.after(() => gateway.close());
+  const client = await gateway.connect();
+  const drip = setInterval(() => client.write("N"), 20);
+  t.after(() => clearInterval(drip));
+  assert.match(await client.untilClosed(5000), /^421 4\.4\.2 /);
+});
+
+test("a session that keeps its transaction open with commands ends timeouts.client after its time", async (t) => {
+  const gateway = await startQueuedSessions({ config: { timeouts: { session: "100ms", client: "200ms" } } });
+  t.after(() => gateway.close());
+  const client = await gateway.connect();
+  await client.command("EHLO client.example");
+  await client.command("MAIL FROM:<me@example.org>");
+  const drip = setInterval(() => client.write("NOOP\r\n"), 50);
+  t.after(() => clearInterval(drip));
+  assert.match(await client.untilClosed(5000), /421 4\.4\.2 [^\n]*\n$/);
+});
+
+test("a session whose message never ends has as long again for it, and then ends", async (t) => {
+  const gateway = await startQueuedSessions({ config: { timeouts: { session: "100ms", client: "100ms" } } });
+  t.after(() => gateway.close());
+  const client = await gateway.connect();
+  await openData(client);
+  const drip = setInterval(() => client.write("x\r\n"), 20);
+  t.after(() => clearInterval(drip));
+  assert.match(await client.untilClosed(5000), /^421 4\.4\.2 [^\n]*\n$/);
+  assert.equal(gateway.openDrafts, 0);
+});
+
 test("closing ends idle sessions at once and the others after their transaction", async (t) => {
   const gateway = await startQueuedSessions();
   t.after(() => gateway.close());

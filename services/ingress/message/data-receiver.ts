@@ -21,9 +21,10 @@ export interface RemoteSink {
 
 /** A refused message is read to its end, so that the client gets the reply; but no further than this behind the limit. */
 const patienceBytes = 64 * 1024 * 1024;
-/** A sender slower than this over a whole window occupies a session for nothing. Dial-up was thirty times as fast. */
-const rateWindowMs = 5 * 60_000;
-const minBytesPerWindow = 5 * 1024;
+/** A sender slower than this occupies a session for nothing (Postfix: smtpd_min_data_rate). Dial-up was ten times as fast. */
+const minOctetsPerSecond = 500;
+/** Short messages may take so long. */
+const minDataMs = 5 * 60_000;
 
 export class DataReceiver {
   readonly draft: Draft;
@@ -40,8 +41,9 @@ export class DataReceiver {
   readonly #scanner: DataScanner;
   readonly #headers = new HeaderScan();
   readonly #remote: RemoteSink | undefined;
-  #windowStartMs: number;
-  #windowBytes = 0;
+  /** As they came, with stuffed dots. */
+  #octets = 0;
+  #pausedMs = 0;
 
   constructor(draft: Draft, limits: DataLimits, nowMs: number, remote?: RemoteSink) {
     this.draft = draft;
@@ -49,7 +51,6 @@ export class DataReceiver {
     this.#remote = remote;
     this.#scanner = new DataScanner(limits.normaliseNewlines);
     this.startedAtMs = nowMs;
-    this.#windowStartMs = nowMs;
   }
 
   get has8bit(): boolean {
@@ -67,7 +68,7 @@ export class DataReceiver {
   /** Takes the next octets. @returns index behind the end of the message, -1 while it has not come */
   push(chunk: Buffer): number {
     this.pressure = undefined;
-    this.#windowBytes += chunk.length;
+    this.#octets += chunk.length;
     const end = this.#scanner.push(chunk);
     const body = this.#scanner.body;
     this.size += body.length;
@@ -81,13 +82,15 @@ export class DataReceiver {
     return maxMessageBytes > 0 && this.size > maxMessageBytes + Math.max(maxMessageBytes, patienceBytes);
   }
 
-  /** Whether the client sent too little in a whole window. To be asked as data comes; the idle time-out covers silence. */
+  /** Whether the client sends too slowly on average. To be asked as data comes; `timeouts.client` covers silence. */
   isTooSlow(nowMs: number): boolean {
-    if (nowMs - this.#windowStartMs < rateWindowMs) return false;
-    const tooSlow = this.#windowBytes < minBytesPerWindow;
-    this.#windowStartMs = nowMs;
-    this.#windowBytes = 0;
-    return tooSlow;
+    const allowedMs = minDataMs + (this.#octets / minOctetsPerSecond) * 1000;
+    return nowMs - this.startedAtMs - this.#pausedMs > allowedMs;
+  }
+
+  /** The client was not read for so long. */
+  addPause(ms: number): void {
+    this.#pausedMs += ms;
   }
 
   /** Discards the draft. */

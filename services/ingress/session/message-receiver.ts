@@ -69,6 +69,11 @@ export class MessageReceiver {
     this.#sessionLog = sessionLog;
   }
 
+  /** From 354 to the final dot. */
+  get isReceiving(): boolean {
+    return this.#incoming?.phase === "data";
+  }
+
   get isStoring(): boolean {
     return this.#incoming?.phase === "storing";
   }
@@ -101,7 +106,7 @@ export class MessageReceiver {
     if (end >= 0) this.#finish(incoming);
     else if (data.isTooLargeToReadOn) this.#breakOff(replies.tooLarge);
     else if (data.isTooSlow(this.#profile.now())) this.#breakOff(replies.tooSlow);
-    else if (data.pressure !== undefined) this.#waitForStorage(data.pressure);
+    else if (data.pressure !== undefined) this.#waitForStorage(data, data.pressure);
     return end;
   }
 
@@ -218,12 +223,15 @@ export class MessageReceiver {
     this.#session.leave(reply);
   }
 
-  #waitForStorage(pressure: Promise<void>): void {
+  #waitForStorage(data: DataReceiver, pressure: Promise<void>): void {
     const { input } = this.#session;
+    const { now } = this.#profile;
+    const sinceMs = now();
     input.wait();
     settlesWithin(pressure, this.#profile.acceptor.deadlineMs)
       .then((settled) => {
         if (settled) {
+          data.addPause(now() - sinceMs);
           input.resumeInput();
           this.#session.flush();
         } else {

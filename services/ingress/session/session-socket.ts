@@ -20,6 +20,8 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
   /** Replies that wait for the end of the current input: one write answers a whole pipeline. */
   #out = "";
   #deadline: NodeJS.Timeout | undefined;
+  /** Until the next whole command, or the next data. */
+  #clientTimer: NodeJS.Timeout | undefined;
   #greetingTimer: NodeJS.Timeout | undefined;
   #cutTimer: NodeJS.Timeout | undefined;
   /** The session ends with this reply as soon as no transaction is open. */
@@ -49,6 +51,8 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
   abstract readonly expectsResponse: boolean;
   /** From MAIL to the reply to the final dot. */
   protected abstract get inTransaction(): boolean;
+  /** Between DATA and the final dot. */
+  protected abstract get isReceivingData(): boolean;
   /** The client waits for us: it may be silent for longer than `timeouts.client`. */
   protected abstract get isBusy(): boolean;
   /** The socket is gone; called once. */
@@ -67,8 +71,7 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     this.#foreignCloseListeners = this._socket.listeners("close") as (() => void)[];
     this._setListeners(() => {
       const { sessionTimeoutMs, earlyTalkerMs } = this.#profile;
-      if (sessionTimeoutMs > 0)
-        this.#deadline = setTimeout(() => this.endWhenIdle(replies.sessionTooLong), sessionTimeoutMs);
+      if (sessionTimeoutMs > 0) this.#deadline = setTimeout(() => this.#sessionTimedOut(), sessionTimeoutMs);
       if (earlyTalkerMs > 0) this.#waitForEarlyTalk(earlyTalkerMs);
       else this.#greet();
     });
@@ -109,6 +112,8 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     const socket = this._socket;
     // While a TLS handshake runs, anything written would be plaintext in the middle of it.
     if (this._upgrading || !socket.writable) return;
+    // A whole command has come. Octets of one that never ends do not count.
+    this.clientProgressed();
     if (socket.write(out, "latin1") || this._closing) return;
     // A client that does not read its replies is not read either.
     const input = this.input;
@@ -117,6 +122,11 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
       input.resumeInput();
       this.flush();
     });
+  }
+
+  /** The client has as long again for its next command or data. */
+  protected clientProgressed(): void {
+    if (!this._closed) this.#clientTimer?.refresh();
   }
 
   /** Sends this reply and closes. @returns undefined: there is no other reply */
@@ -146,7 +156,9 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
   }
 
   override _armTimeout(socket: net.Socket = this._socket): void {
-    socket.setTimeout(this.#profile.clientTimeoutMs, () => this._onTimeout());
+    // Not the socket's own time-out, which any octet would put off.
+    this.#clientTimer ??= setTimeout(() => this._onTimeout(), this.#profile.clientTimeoutMs);
+    this.clientProgressed();
     // A TLS handshake has begun. Half-open sockets stay open when the client leaves; here there is no reply to wait for.
     if (socket !== this._socket) socket.once("end", () => socket !== this._socket && socket.destroy());
   }
@@ -166,6 +178,7 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
   override _onClose(): void {
     const first = !this._closed;
     clearTimeout(this.#deadline);
+    clearTimeout(this.#clientTimer);
     clearTimeout(this.#greetingTimer);
     clearTimeout(this.#cutTimer);
     super._onClose();
@@ -177,6 +190,21 @@ export abstract class SessionSocket extends SMTPConnection implements InputConsu
     const socket = this._socket;
     super.upgrade(callback, secureCallback);
     for (const listener of this.#foreignCloseListeners) socket.on("close", listener);
+  }
+
+  /** An open transaction may finish: its commands within `timeouts.client`, its data within `timeouts.session`. */
+  #sessionTimedOut(): void {
+    this.endWhenIdle(replies.sessionTooLong);
+    this.#deadline = setTimeout(() => this.#commandsTimedOut(), this.#profile.clientTimeoutMs);
+  }
+
+  #commandsTimedOut(): void {
+    const { clientTimeoutMs, sessionTimeoutMs } = this.#profile;
+    if (this.isReceivingData) {
+      // What is being stored then gets its reply, and the session ends with it.
+      this.#deadline = setTimeout(() => !this.isBusy && this.leave(replies.sessionTooLong), sessionTimeoutMs);
+    } else if (this.isBusy) this.#deadline = setTimeout(() => this.#commandsTimedOut(), clientTimeoutMs);
+    else this.leave(replies.sessionTooLong);
   }
 
   #greet(): void {

@@ -64,6 +64,10 @@ export class QueuedSession extends SessionSocket {
     return this.#envelopes.transaction !== undefined;
   }
 
+  protected override get isReceivingData(): boolean {
+    return this.#messages.isReceiving;
+  }
+
   protected override get isBusy(): boolean {
     return this.#messages.isStoring || this.#envelopes.isAskingServer || this.#auth.isChecking;
   }
@@ -86,6 +90,7 @@ export class QueuedSession extends SessionSocket {
   }
 
   override receiveData(chunk: Buffer): number {
+    this.clientProgressed();
     return this.#messages.receiveData(chunk);
   }
 
