@@ -158,7 +158,9 @@ test("all listeners start or none does, and the reason is one sentence", async (
   t.after(() => other.stop());
   await assert.rejects(
     startTestIngress({ listeners: [transparent(), transparent({ name: "second", port: other.port })] }),
-    /^Error: listener second cannot listen on 127\.0\.0\.1:\d+: the port is taken by another program$/,
+    {
+      message: `listener second cannot listen on 127.0.0.1:${other.port}: the port is taken by another program`,
+    },
   );
   const ingress = await startTestIngress();
   assert.deepEqual(await ingress.health(), { ready: true, reasons: [] });
