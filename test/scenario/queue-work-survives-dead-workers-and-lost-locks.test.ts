@@ -134,6 +134,35 @@ test("the work on a job goes on when its lock ran out and no other worker took i
   assert.equal(aborted, false);
 });
 
+test("locks are renewed when the clock is set back by an hour", async (t) => {
+  const message = storedMessage({});
+  const lock = `{postern}:delivery:${message.meta.id}-0:lock`;
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
+  const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
+  let runs = 0;
+  consume(
+    async () => {
+      runs++;
+      await finished;
+      return { kind: "done" };
+    },
+    { lockMs: 4_000 },
+  );
+  await waitFor("it started", () => runs === 1);
+  const token = await redis.command(`GET ${lock}`);
+  const { now } = Date;
+  t.mock.method(Date, "now", () => now() - 3_600_000);
+  for (const time of ["first", "second"]) {
+    await redis.command(`PEXPIRE ${lock} 2500`);
+    const ttlMs = async () => Number(/:(\d+)/.exec(await redis.command(`PTTL ${lock}`))?.[1]);
+    await waitFor(`the lock is renewed a ${time} time`, async () => (await ttlMs()) > 2_500);
+  }
+  assert.equal(await redis.command(`GET ${lock}`), token, "the job was not handed out again");
+  finish();
+  await waitFor("it is done", async () => !(await exists(`{postern}:delivery:${message.meta.id}-0`)));
+  assert.equal(runs, 1);
+});
+
 test("a job that is handed out again while it is being worked on is not worked on twice", async () => {
   const message = storedMessage({});
   const jobId = `${message.meta.id}-0`;

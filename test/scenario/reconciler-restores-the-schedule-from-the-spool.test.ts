@@ -301,6 +301,22 @@ test("the time under a hold is not lost with Redis: the message does not expire 
   assert.equal(await heldMs(other.meta.id), undefined);
 });
 
+test("mail is found in the spool, and the spool is collected, when the clock is set back by an hour", async (t) => {
+  let collected = 0;
+  spool.collect = async () => ({ segmentsRemoved: collected++ < 3 ? 1 : 0, messagesMoved: 0, bytesFreed: 0 });
+  reconcile({ timing: { ...timing, scanEveryMs: 200 } });
+  await waitFor("the first scan", () => scans.length === 1);
+  const { now } = Date;
+  t.mock.method(Date, "now", () => now() - 3_600_000);
+  const before = collected;
+  const message = await accept(spool, storedMessage({}));
+  const key = `{postern}:delivery:${message.meta.id}-0`;
+  await waitFor("it is enqueued", async () => (await count(`EXISTS ${key}`)) === 1);
+  await redis.flush();
+  await waitFor("it is enqueued again", async () => (await count(`EXISTS ${key}`)) === 1);
+  await waitFor("the spool is collected", () => collected > before);
+});
+
 test("a crash of Redis that loses what was written last is noticed", async () => {
   reconcile();
   await waitFor("the first scan", () => scans.length === 1);

@@ -1,11 +1,11 @@
-/** The active jobs of one worker, and how it keeps their locks when Redis was away, was emptied or came back older. Owns one timer. */
+/** The active jobs of one worker, and how it keeps their locks, also when Redis was away, was emptied or came back older. Owns two timers. */
 import type { Logger } from "../../runtime/log.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import { otherQueue, type QueueName } from "../contract/contract.ts";
 import { epochKey, readEpoch } from "./epoch.ts";
 import { jobName, jobOptions } from "./jobs.ts";
 import { lockKey, queueBase } from "./keys.ts";
-import { reclaimScript } from "./worker-scripts.ts";
+import { reclaimScript, renewLocksScript } from "./worker-scripts.ts";
 
 /** A job since its latest start: Redis may hand out a job again that is active here. */
 interface ActiveJob {
@@ -127,14 +127,33 @@ export class ActiveJobs {
   }
 
   /**
+   * Renews the locks regularly. BullMQ itself would do it by the clock on the wall, and stop for an hour when that is set
+   * back by an hour.
+   * @param whenLost  called with the ids of jobs that other workers have
+   * @returns what stops it
+   */
+  renewLocks(whenLost: (jobIds: string[]) => void): () => void {
+    const renew = async (): Promise<void> => {
+      const args = [...this.#jobs].flatMap(([jobId, { token, lost }]) => (lost ? [] : [jobId, token]));
+      if (args.length === 0) return;
+      try {
+        const keys = [queueBase(this.#queue)];
+        const jobIds = (await renewLocksScript.run(this.#redis, keys, [this.#lockMs, ...args])) as string[];
+        if (jobIds.length > 0) whenLost(await this.reclaim(jobIds));
+      } catch (error) {
+        this.#log.debug({ err: error, queue: this.#queue }, "could not renew job locks");
+      }
+    };
+    return repeat(renew, this.#lockMs / 4);
+  }
+
+  /**
    * Checks regularly whether Redis was emptied, and restores the active jobs then, before the reconciler finds them
    * missing.
    * @param whenLost  called with the ids of jobs that could not be restored
    * @returns what stops it
    */
   watchEpoch(everyMs: number, whenLost: (jobIds: string[]) => void): () => void {
-    let stopped = false;
-    let timer: NodeJS.Timeout | undefined;
     const check = async (): Promise<void> => {
       try {
         this.#serverRun ??= await this.#readServerRun();
@@ -144,19 +163,29 @@ export class ActiveJobs {
         }
         this.#epoch = epoch;
       } catch (error) {
-        if (!stopped) this.#log.debug({ err: error, queue: this.#queue }, "could not read the epoch");
+        this.#log.debug({ err: error, queue: this.#queue }, "could not read the epoch");
       }
-      if (!stopped) timer = setTimeout(check, everyMs);
     };
-    void check();
-    return () => {
-      stopped = true;
-      clearTimeout(timer);
-    };
+    return repeat(check, everyMs);
   }
 
   /** A random value of each run of a Redis server; in a cluster that of any of its servers. */
   async #readServerRun(): Promise<string | undefined> {
     return /^run_id:(\w+)/m.exec(await this.#redis.info("server"))?.[1];
   }
+}
+
+/** Runs it now, and again so long after each end. It must not throw. @returns what stops it */
+function repeat(run: () => Promise<void>, afterMs: number): () => void {
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  const runAndWait = async (): Promise<void> => {
+    await run();
+    if (!stopped) timer = setTimeout(runAndWait, afterMs);
+  };
+  void runAndWait();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
 }

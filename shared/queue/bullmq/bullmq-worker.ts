@@ -163,6 +163,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     prefix: queuePrefix,
     concurrency: options.concurrency,
     lockDuration: timing.lockMs,
+    skipLockRenewal: true,
     stalledInterval: timing.stalledCheckMs,
     // By default the second death of a worker fails its jobs for ever.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
@@ -182,7 +183,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       worker.cancelJob(jobId, "lock lost");
     }
   };
-  worker.on("lockRenewalFailed", (jobIds) => void activeJobs.reclaim(jobIds).then(cancelLost));
+  const stopRenewing = activeJobs.renewLocks(cancelLost);
   const stopWatching = activeJobs.watchEpoch(timing.epochCheckMs, cancelLost);
   let wasAway = false;
   redis.on("close", () => {
@@ -204,6 +205,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
         worker.cancelAllJobs("shutting down");
         await settlesWithin(activeJobs.idle(), afterAbortMs);
       }
+      stopRenewing();
       const force = activeJobs.size > 0 || redis.status !== "ready";
       await settlesWithin(worker.close(force), closeMs);
       for (const connection of [redis, ...copies]) connection.disconnect();

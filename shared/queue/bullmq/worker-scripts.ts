@@ -71,6 +71,24 @@ return 0
 `);
 
 /**
+ * Renews locks. KEYS: base of the queue. ARGV: lock duration (ms), then id and token of each.
+ * Returns the ids of the jobs whose lock is not the worker's.
+ */
+export const renewLocksScript = new Script(`
+local base, lost = KEYS[1], {}
+for i = 2, #ARGV, 2 do
+  local id = ARGV[i]
+  if redis.call("GET", base .. id .. ":lock") == ARGV[i + 1] then
+    redis.call("PEXPIRE", base .. id .. ":lock", ARGV[1])
+    redis.call("SREM", base .. "stalled", id)
+  else
+    lost[#lost + 1] = id
+  end
+end
+return lost
+`);
+
+/**
  * Takes the locks of a worker's active jobs again where no other worker took the job meanwhile: after an outage of
  * Redis longer than a lock lasts. Where Redis was emptied it also restores the job as active, so that the reconciler
  * does not find it missing and no other worker delivers the mail a second time. The same where another server, or an

@@ -15,7 +15,7 @@ export class HoldSweep {
   readonly #holds: Holds;
   readonly #log: Logger;
   readonly #unsubscribe: () => void;
-  /** When sweeps are due, in epoch milliseconds. The first finds what changed while no reconciler ran. */
+  /** When sweeps are due, by the monotonic clock. The first finds what changed while no reconciler ran. */
   #dueMs: number[] = [0];
   #running = false;
 
@@ -24,22 +24,22 @@ export class HoldSweep {
     this.#holds = holds;
     this.#log = log;
     this.#unsubscribe = holds.onChange(() => {
-      const nowMs = Date.now();
+      const nowMs = performance.now();
       this.#dueMs = [nowMs + settleMs, nowMs + secondSweepMs];
     });
   }
 
   /** Called regularly; returns at once. */
   sweepIfDue(): void {
-    const nowMs = Date.now();
-    const isDue = this.#dueMs.some((dueMs) => dueMs <= nowMs) || expiredRules(this.#holds, nowMs).length > 0;
+    const nowMs = performance.now();
+    const isDue = this.#dueMs.some((dueMs) => dueMs <= nowMs) || expiredRules(this.#holds).length > 0;
     if (this.#running || !isDue) return;
     this.#dueMs = this.#dueMs.filter((dueMs) => dueMs > nowMs);
     this.#running = true;
-    void this.#sweep(nowMs)
+    void this.#sweep()
       .catch((error) => {
         this.#log.debug({ err: error }, "could not enforce the holds; will repeat");
-        this.#dueMs.push(nowMs + secondSweepMs);
+        this.#dueMs.push(performance.now() + secondSweepMs);
       })
       .finally(() => {
         this.#running = false;
@@ -50,9 +50,9 @@ export class HoldSweep {
     this.#unsubscribe();
   }
 
-  async #sweep(nowMs: number): Promise<void> {
+  async #sweep(): Promise<void> {
     await this.#holds.ready;
-    const expired = expiredRules(this.#holds, nowMs);
+    const expired = expiredRules(this.#holds);
     const areLeft = this.#holds.list().length > expired.length;
     if (expired.length > 0) await this.#holds.remove(expired.map(holdRuleId));
     const parked = areLeft ? await holdCovered(this.#redis, this.#holds) : 0;
@@ -61,6 +61,7 @@ export class HoldSweep {
   }
 }
 
-function expiredRules(holds: Pick<Holds, "list">, nowMs: number): HoldRule[] {
+function expiredRules(holds: Pick<Holds, "list">): HoldRule[] {
+  const nowMs = Date.now();
   return holds.list().filter(({ untilMs }) => untilMs !== undefined && untilMs <= nowMs);
 }

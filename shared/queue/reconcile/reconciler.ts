@@ -84,7 +84,7 @@ class LeasedReconciler implements Reconciler {
   #heartbeats = 0;
   #reconnected = false;
   #memory = noMemory;
-  /** The next scan, if there is a reason for one; not before a time in epoch milliseconds. */
+  /** The next scan, if there is a reason for one; not before a time by the monotonic clock. */
   #dueScan: { reason: ScanReason; notBeforeMs: number } | undefined;
   #scanning: Promise<void> | undefined;
   #ticking: Promise<void> = Promise.resolve();
@@ -161,7 +161,7 @@ class LeasedReconciler implements Reconciler {
     const heartbeatBefore = await this.#redis.set(heartbeatKey, heartbeat, "GET");
     const scanRequests = await this.#redis.get(scanRequestsKey);
     const epoch = await readEpoch(this.#redis);
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     const reconnected = this.#reconnected;
     this.#reconnected = false;
     const seen = { nowMs, lease, heartbeat, heartbeatBefore, scanRequests, epoch, reconnected };
@@ -173,7 +173,7 @@ class LeasedReconciler implements Reconciler {
 
   #scanIfDue(): void {
     const due = this.#dueScan;
-    if (due === undefined || this.#scanning !== undefined || Date.now() < due.notBeforeMs) return;
+    if (due === undefined || this.#scanning !== undefined || performance.now() < due.notBeforeMs) return;
     this.#dueScan = undefined;
     this.#scanning = this.#scan(due.reason).finally(() => {
       this.#scanning = undefined;
@@ -182,7 +182,7 @@ class LeasedReconciler implements Reconciler {
 
   async #scan(reason: ScanReason): Promise<void> {
     const { spool, config, holds, summarizeRoute, onScan } = this.#options;
-    const startedMs = Date.now();
+    const startedMs = performance.now();
     this.#memory = { ...this.#memory, nextScanMs: startedMs + this.#timing.scanEveryMs };
     const mayGoOn = (): boolean => this.#lease.held && !this.#closed;
     try {
@@ -194,7 +194,7 @@ class LeasedReconciler implements Reconciler {
         this.#dueScan ??= { reason, notBeforeMs: 0 };
         return;
       }
-      const tookMs = Date.now() - startedMs;
+      const tookMs = Math.round(performance.now() - startedMs);
       const { deliveries, bounces, dead, expired } = report;
       const found = deliveries + bounces + dead + expired > 0;
       this.#log[found ? "info" : "debug"](
@@ -205,7 +205,7 @@ class LeasedReconciler implements Reconciler {
     } catch (error) {
       if (this.#closed) return;
       this.#log.warn({ err: error, reason }, "could not compare the queues with the spool; will repeat");
-      const notBeforeMs = Date.now() + 2 * this.#timing.tickMs;
+      const notBeforeMs = performance.now() + 2 * this.#timing.tickMs;
       this.#dueScan = { reason: this.#dueScan?.reason ?? reason, notBeforeMs };
     }
   }

@@ -13,7 +13,7 @@ export class SpoolCollector {
   readonly #timing: CollectTiming;
   readonly #log: Logger;
   #pauseMs: number;
-  /** Epoch milliseconds. */
+  /** By the monotonic clock. */
   #nextMs: number;
   #running: Promise<void> | undefined;
   #closed = false;
@@ -23,12 +23,12 @@ export class SpoolCollector {
     this.#timing = timing;
     this.#log = log;
     this.#pauseMs = timing.collectEveryMs;
-    this.#nextMs = Date.now() + this.#pauseMs;
+    this.#nextMs = performance.now() + this.#pauseMs;
   }
 
   /** Called regularly; returns at once. */
   collectIfDue(): void {
-    if (this.#closed || this.#running !== undefined || Date.now() < this.#nextMs) return;
+    if (this.#closed || this.#running !== undefined || performance.now() < this.#nextMs) return;
     this.#running = this.#collect().finally(() => {
       this.#running = undefined;
     });
@@ -48,7 +48,7 @@ export class SpoolCollector {
     } catch (error) {
       if (!this.#closed) this.#log.warn({ err: error }, "could not collect the spool");
     }
-    this.#nextMs = Date.now() + this.#pauseMs;
+    this.#nextMs = performance.now() + this.#pauseMs;
   }
 }
 

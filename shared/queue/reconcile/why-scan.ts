@@ -10,6 +10,7 @@ export type ScanReason =
 
 /** What the leader sees at one heartbeat. */
 export interface Observation {
+  /** By the monotonic clock: the other one may be set back by an hour. */
   nowMs: number;
   /** `taken`: another reconciler, or none, had the lease before. */
   lease: "taken" | "renewed";
@@ -30,7 +31,7 @@ export interface ScanMemory {
   heartbeat: string | undefined;
   scanRequests: string | null | undefined;
   epoch: string | undefined;
-  /** When a scan is due without any other reason, in epoch milliseconds. */
+  /** When a scan is due without any other reason, by the monotonic clock. */
   nextScanMs: number;
 }
 
