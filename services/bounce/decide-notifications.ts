@@ -4,11 +4,15 @@ import type { MessageMeta } from "../../shared/mail/message.ts";
 import { wantsReport } from "../../shared/mail/notify.ts";
 import type { BounceJob } from "../../shared/queue/contract/contract.ts";
 import { type DeadJob, deadFromMessage, deadUnreadableBounce } from "../../shared/queue/contract/dead-job.ts";
-import type { SuccessReport } from "../../shared/queue/success-reports.ts";
 import type { ReportPolicy } from "../../shared/routing/report-policy.ts";
 import type { RouteSummary } from "../../shared/routing/route.ts";
 import type { LogLine } from "../../shared/runtime/log.ts";
-import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
+import {
+  allRecipientsSettled,
+  isReportPending,
+  type RecipientState,
+  type Success,
+} from "../../shared/spool/recipient-state.ts";
 import type { Body, Settlement } from "../../shared/spool/spool.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { inBatches } from "./delivery-status.ts";
@@ -59,6 +63,8 @@ export function pendingRecipients(job: BounceJob, states: States): number[] {
       return indexesWhere(states, (state) => state.kind === "failed");
     case "delayed":
       return indexesWhere(states, (state) => state.kind === "pending" && state.delay !== undefined);
+    case "succeeded":
+      return indexesWhere(states, isReportPending);
     case "relayed":
     case "delivered":
       return job.recipients.map(({ recipient }) => recipient);
@@ -90,6 +96,8 @@ export function decideNotifications(
         : withholdFailures(job, meta, states, summarizeRoute(meta), why, nowMs);
     case "delayed":
       return why === undefined ? reportDelays(original, states, pending) : withholdDelays(meta, pending, why);
+    case "succeeded":
+      return reportPendingSuccesses(original, states, pending, why, nowMs);
     case "relayed":
     case "delivered":
       return why === undefined ? reportSuccesses(original, job) : withhold(meta, job.kind, pending, why);
@@ -98,9 +106,10 @@ export function decideNotifications(
   }
 }
 
-const eventOf: Record<DsnKind, NotifyEvent> = {
+const eventOf: Record<BounceJob["kind"], NotifyEvent> = {
   failed: "FAILURE",
   delayed: "DELAY",
+  succeeded: "SUCCESS",
   relayed: "SUCCESS",
   delivered: "SUCCESS",
 };
@@ -157,15 +166,65 @@ function withhold(
   return { ...nothing, withheld: kind, logLines: [{ level: "info", fields }] };
 }
 
-/** A crash right after the notification is stored can repeat it, which does no harm. */
-function reportSuccesses(original: Original, { kind, recipients }: SuccessReport): BounceDecision {
+/** One notification for all deliveries that are not reported yet, by whether the server passes the message on. */
+function reportPendingSuccesses(
+  original: Original,
+  states: States,
+  pending: number[],
+  why: string | undefined,
+  nowMs: number,
+): BounceDecision {
+  const { meta } = original;
+  const { id, envelope, receivedAtMs } = meta;
+  const decisions = (["relayed", "delivered"] as const).flatMap((kind) => {
+    const successOf = (index: number): Success | undefined => {
+      const state = states.get(index);
+      return state !== undefined && isReportPending(state) && state.success.kind === kind
+        ? state.success
+        : undefined;
+    };
+    const recipients = pending.filter((index) => successOf(index) !== undefined);
+    if (recipients.length === 0) return [];
+    const settlement: Settlement = { id, recipients, state: { kind: "delivered" } };
+    if (why !== undefined) return [{ ...withhold(meta, kind, recipients, why), settlements: [settlement] }];
+    const reported = reportedRecipients(envelope, recipients, "SUCCESS", (index) => {
+      const success = successOf(index);
+      return success && acceptanceReport(success);
+    });
+    return [notify(original, kind, reported, settlement)];
+  });
+  const isSettled = allRecipientsSettled(states, envelope.recipients.length, pending);
+  const fields = { event: "message.settled" as const, id, delayMs: nowMs - receivedAtMs };
+  const settledLine: LogLine[] = isSettled ? [{ level: "info", fields }] : [];
+  const withheld = decisions[0]?.withheld;
+  return {
+    ...nothing,
+    ...(withheld === undefined ? {} : { withheld }),
+    settlements: decisions.flatMap(({ settlements }) => settlements),
+    notifications: decisions.flatMap(({ notifications }) => notifications),
+    logLines: [...decisions.flatMap(({ logLines }) => logLines), ...settledLine],
+  };
+}
+
+type Acceptance = Pick<Success, "reply" | "remote" | "atMs">;
+
+function acceptanceReport({ reply, remote, atMs }: Acceptance): RecipientReport {
+  return { status: reply.enhanced ?? "2.0.0", reason: "accepted", reply, remote, atMs };
+}
+
+/**
+ * Of a job of version 0.1, of which the states say nothing: a crash right after the notification is stored can repeat
+ * it, which does no harm.
+ */
+function reportSuccesses(
+  original: Original,
+  { kind, recipients }: Extract<BounceJob, { kind: "relayed" | "delivered" }>,
+): BounceDecision {
   const { envelope } = original.meta;
   const accepted = new Map(recipients.map((acceptance) => [acceptance.recipient, acceptance]));
   const reported = reportedRecipients(envelope, [...accepted.keys()], "SUCCESS", (index) => {
     const acceptance = accepted.get(index);
-    if (acceptance === undefined) return undefined;
-    const { reply, remote, atMs } = acceptance;
-    return { status: reply.enhanced ?? "2.0.0", reason: "accepted", reply, remote, atMs } as RecipientReport;
+    return acceptance && acceptanceReport(acceptance as Acceptance);
   });
   return { ...nothing, notifications: inBatches(reported).map((batch) => plan(original, kind, batch)) };
 }
@@ -223,6 +282,8 @@ export function unreadableMessage(
       const settlements: Settlement[] = [{ id, recipients, state: { kind: "pending", warned: true } }];
       return { ...nothing, settlements, logLines };
     }
+    case "succeeded":
+      return { ...nothing, settlements: [{ id, recipients, state: { kind: "delivered" } }], logLines };
     case "relayed":
     case "delivered":
       return { ...nothing, logLines };
@@ -236,6 +297,7 @@ export function pendingSinceMs(job: BounceJob, states: States, nowMs: number): n
   const times = pendingRecipients(job, states).map((recipient) => {
     const state = states.get(recipient);
     if (state?.kind === "failed") return state.diagnosis.atMs;
+    if (state !== undefined && isReportPending(state)) return state.success.atMs;
     return state?.kind === "pending" ? (state.delay?.diagnosis.atMs ?? nowMs) : nowMs;
   });
   return Math.min(nowMs, ...times);

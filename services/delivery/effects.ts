@@ -4,12 +4,13 @@ import type { MessageMeta } from "../../shared/mail/message.ts";
 import { isForOperators, wantsReport } from "../../shared/mail/notify.ts";
 import type { DeliveryJob } from "../../shared/queue/contract/contract.ts";
 import { type DeadJob, deadAfterAttempt, deadUnreadable } from "../../shared/queue/contract/dead-job.ts";
+import type { SharedReport } from "../../shared/queue/contract/delivery-job.ts";
 import { groupEqual } from "../../shared/queue/contract/retry-schedule.ts";
-import type { SuccessReport } from "../../shared/queue/success-reports.ts";
 import type { LogLine } from "../../shared/runtime/log.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
+import type { SmtpReply } from "../../shared/smtp/status.ts";
 import type { AttemptFacts } from "../../shared/smtp-client/smtp-client.ts";
-import type { RecipientState } from "../../shared/spool/recipient-state.ts";
+import { isReportPending, type RecipientState, type Success } from "../../shared/spool/recipient-state.ts";
 import { type Settlement, SpoolCorrupt, SpoolUnavailable } from "../../shared/spool/spool.ts";
 import type { NextStep } from "./decide-next.ts";
 import { deadLine, outcomeLines, settledLine, undeliverableLines, unreadableLine } from "./delivery-log.ts";
@@ -19,10 +20,8 @@ import { type DeliveryGroup, expiryMs, type LoadedEnvelope, type LoadedJob } fro
 export interface Effects {
   /** For the spool's status log. */
   settlements: readonly Settlement[];
-  /** What no record in the spool remembers. */
-  successReport?: SuccessReport;
-  /** Notifications that these settlements or earlier ones made pending. All failures of a message share one, and so do its delays. */
-  notifications: readonly ("failed" | "delayed")[];
+  /** Notifications that these settlements or earlier ones made pending: one for all failures of a message, and so on. */
+  notifications: readonly SharedReport[];
   deadJob?: DeadJob;
   logLines: readonly LogLine[];
   measurements: readonly Measurement[];
@@ -55,14 +54,16 @@ export function effectsOfOutcomes(
   nowMs: number,
 ): Effects {
   const { meta } = loaded;
-  const settled = effectsOfSettlements(loaded, settlementsOf(meta, step, nowMs));
-  const successReport = relayedReport(loaded, tried, nowMs);
+  const settlements = [
+    ...deliveredSettlements(meta, step.delivered, tried, nowMs),
+    ...failedSettlements(meta, step, nowMs),
+  ];
+  const settled = effectsOfSettlements(loaded, settlements);
   const delayMs = nowMs - meta.receivedAtMs;
   const outcomes = [...tried.values()].map((outcome): Measurement => ({ kind: "outcome", outcome, delayMs }));
   const final = withExpiries(tried, step);
   return {
     ...settled,
-    ...(successReport === undefined ? {} : { successReport }),
     logLines: [...outcomeLines(loaded, group, final, facts, nowMs, step.retry?.atMs), ...settled.logLines],
     measurements: [...outcomes, ...settled.measurements],
   };
@@ -80,7 +81,7 @@ export function undeliverableMessage(
 ): { step: NextStep; effects: Effects } {
   const failed = recipients.map((recipient) => ({ recipient, diagnosis }));
   const step: NextStep = { delivered: [], failed, warn: [] };
-  const settled = effectsOfSettlements(loaded, settlementsOf(loaded.meta, step, nowMs));
+  const settled = effectsOfSettlements(loaded, failedSettlements(loaded.meta, step, nowMs));
   const outcome: Outcome = { kind: "rejected", diagnosis };
   const delayMs = nowMs - loaded.meta.receivedAtMs;
   const counted = recipients.map((): Measurement => ({ kind: "outcome", outcome, delayMs }));
@@ -133,10 +134,11 @@ export function unpublishedEffects(
   states: ReadonlyMap<number, RecipientState>,
 ): Effects {
   const own = recipients.map((recipient) => states.get(recipient));
-  const notifications: ("failed" | "delayed")[] = [];
+  const notifications: SharedReport[] = [];
   if (own.some((state) => state?.kind === "failed")) notifications.push("failed");
   if (own.some((state) => state?.kind === "pending" && state.delay !== undefined))
     notifications.push("delayed");
+  if (own.some((state) => state !== undefined && isReportPending(state))) notifications.push("succeeded");
   const dead = own.find((state) => state?.kind === "dead");
   return {
     ...noEffects,
@@ -191,20 +193,20 @@ function effectsOfSettlements(loaded: LoadedEnvelope, settlements: readonly Sett
   }
   return {
     settlements,
-    notifications: settlements.some(({ state }) => state.kind === "failed") ? ["failed"] : [],
+    notifications: [
+      ...(settlements.some(({ state }) => state.kind === "failed") ? (["failed"] as const) : []),
+      ...(settlements.some(({ state }) => isReportPending(state)) ? (["succeeded"] as const) : []),
+    ],
     ...(deadJob === undefined ? {} : { deadJob }),
     logLines,
     measurements,
   };
 }
 
-/** What the spool records of a step: which recipients are delivered, failed with a notification pending, or dead. */
-function settlementsOf(meta: MessageMeta, step: NextStep, nowMs: number): Settlement[] {
+/** What the spool records of the other recipients of a step: failed with a notification pending, or dead. */
+function failedSettlements(meta: MessageMeta, step: NextStep, nowMs: number): Settlement[] {
   const { id, envelope } = meta;
   const settlements: Settlement[] = [];
-  if (step.delivered.length > 0) {
-    settlements.push({ id, recipients: step.delivered, state: { kind: "delivered" } });
-  }
   if (step.failed.length === 0) return settlements;
   const silent: number[] = [];
   const failed: [number, Diagnosis][] = [];
@@ -225,21 +227,39 @@ function settlementsOf(meta: MessageMeta, step: NextStep, nowMs: number): Settle
   return settlements;
 }
 
-/** RFC 3461 §5.2.2: SUCCESS was asked for, and the next server will not report it. */
-function relayedReport(
-  { task, meta }: LoadedJob,
-  tried: ReadonlyMap<number, Outcome>,
+/**
+ * What the spool records of deliveries: with a report pending where SUCCESS was asked for and the next server will not
+ * report it (RFC 3461 §5.2.2), so that the message stays until the sender has heard of it.
+ */
+function deliveredSettlements(
+  { id, envelope }: MessageMeta,
+  delivered: readonly number[],
+  outcomes: ReadonlyMap<number, Outcome>,
   nowMs: number,
-): SuccessReport | undefined {
-  const recipients: SuccessReport["recipients"] = [];
-  for (const [recipient, outcome] of tried) {
-    if (outcome.kind !== "delivered" || outcome.dsnPassedOn) continue;
-    if (!wantsReport(meta.envelope, recipient, "SUCCESS")) continue;
-    recipients.push({ recipient, reply: outcome.reply, remote: outcome.remote, atMs: nowMs });
+): Settlement[] {
+  const settlements: Settlement[] = [];
+  const plain: number[] = [];
+  // One transaction has one reply, which all of its recipients share.
+  const reported = new Map<SmtpReply, Settlement>();
+  for (const recipient of delivered) {
+    const outcome = outcomes.get(recipient);
+    const isReported =
+      outcome?.kind === "delivered" && !outcome.dsnPassedOn && wantsReport(envelope, recipient, "SUCCESS");
+    if (!isReported) {
+      plain.push(recipient);
+      continue;
+    }
+    const { reply, remote } = outcome;
+    const same = reported.get(reply);
+    if (same !== undefined) {
+      same.recipients.push(recipient);
+      continue;
+    }
+    const success: Success = { kind: "relayed", reply, remote, atMs: nowMs };
+    reported.set(reply, { id, recipients: [recipient], state: { kind: "delivered", success } });
   }
-  if (recipients.length === 0) return undefined;
-  const { id, locator } = task.job;
-  return { version: 1, kind: "relayed", id, locator, recipients };
+  if (plain.length > 0) settlements.push({ id, recipients: plain, state: { kind: "delivered" } });
+  return [...settlements, ...reported.values()];
 }
 
 /** For the log: a deferred recipient that has expired is a rejected one. */

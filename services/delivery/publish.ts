@@ -1,8 +1,8 @@
 /** Brings out what a decision leads to: records it in the spool, then reports it. The spool and the queues are its caller's. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Config } from "../../shared/config/schema.ts";
+import { reportDelayMs, sharedBounce } from "../../shared/queue/contract/delivery-job.ts";
 import type { DeliveryTask, Producer } from "../../shared/queue/contract/queue.ts";
-import { enqueueSuccessReport } from "../../shared/queue/success-reports.ts";
 import { type Logger, writeLine } from "../../shared/runtime/log.ts";
 import { type Settlement, type Spool, SpoolFull, SpoolUnavailable } from "../../shared/spool/spool.ts";
 import type { DeliveryMetrics } from "./delivery-metrics.ts";
@@ -22,9 +22,8 @@ export interface PublishDeps {
  * 1. The spool's status log gets what the servers answered before anything else. A crash before that repeats the
  *    attempt: this window cannot be closed (RFC 1047), and nothing is lost in it. While the log cannot be written, this
  *    process is the only one that knows the answers: it holds the job.
- * 2. The success report is the only one that no record remembers, hence it is the first to be enqueued.
- * 3. `failed` and a `delay` in the spool are the durable records of pending notifications, and `dead` that of a dead
- *    job. After a crash the job's next run, or the reconciler, enqueues what is missing.
+ * 2. `failed`, a `delay` and a `success` in the spool are the durable records of pending notifications, and `dead` that
+ *    of a dead job. After a crash the job's next run, or the reconciler, enqueues what is missing.
  *
  * The caller ends or postpones the job after this; a crash before that runs the job again.
  * @throws SpoolFull, SpoolUnavailable, or what the queues throw; the job is then to be repeated
@@ -37,11 +36,8 @@ export async function publish(
   if (effects.settlements.length > 0) await settle({ log, spool }, effects.settlements, { job, signal });
   for (const line of effects.logLines) writeLine(log, line);
   for (const measurement of effects.measurements) metrics.record(measurement);
-  if (effects.successReport !== undefined) {
-    await enqueueSuccessReport({ producer, log }, effects.successReport, signal);
-  }
   for (const kind of effects.notifications) {
-    await producer.addBounce({ version: 1, kind, id: job.id, locator: job.locator }, config.dsn.wave);
+    await producer.addBounce(sharedBounce(kind, job.id, job.locator), reportDelayMs(kind, config.dsn.wave));
   }
   if (effects.deadJob !== undefined) await producer.addDead(effects.deadJob);
 }

@@ -7,6 +7,7 @@
  * finds in the spool which recipients are left.
  */
 import type { Config } from "../../shared/config/schema.ts";
+import { wantsReport } from "../../shared/mail/notify.ts";
 import type { DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import { summarizeRoute } from "../../shared/routing/route.ts";
 import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
@@ -182,7 +183,8 @@ async function isMessageSettled(
   { delivered }: NextStep,
 ): Promise<boolean> {
   const { length } = meta.envelope.recipients;
-  if (delivered.length === length) return true;
+  const isReported = delivered.some((recipient) => wantsReport(meta.envelope, recipient, "SUCCESS"));
+  if (delivered.length === length && !isReported) return true;
   // Other workers may have its other jobs: of two jobs that end together, one sees what the other settled.
   return allRecipientsSettled(await spool.states(meta.id, true), length);
 }

@@ -72,7 +72,7 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
     },
 
     async addBounce(job, delayMs) {
-      const isShared = job.kind === "failed" || job.kind === "delayed";
+      const isShared = job.kind === "failed" || job.kind === "delayed" || job.kind === "succeeded";
       const jobs = [{ jobId: bounceId(job), payload: job, delayMs }];
       await inTime(addJobs(redis, "bounce", jobs, { flagActive: isShared }));
     },

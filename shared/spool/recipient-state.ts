@@ -4,6 +4,7 @@
  * result must not depend on the order in which entries are read.
  */
 import type { Diagnosis } from "../smtp/diagnosis.ts";
+import type { SmtpReply } from "../smtp/status.ts";
 
 /** What a warning about a delay says. */
 export interface Delay {
@@ -12,11 +13,21 @@ export interface Delay {
   willRetryUntilMs: number;
 }
 
+/** What a report of a delivery says. */
+export interface Success {
+  /** RFC 3464 §2.3.3: whether the server was the recipient's own, or passes the message on. */
+  kind: "relayed" | "delivered";
+  reply: SmtpReply;
+  remote: { host: string; address: string; port: number };
+  atMs: number;
+}
+
 /** Only `pending` recipients are attempted. A `failed` one needs a DSN to the sender. */
 export type RecipientState =
   /** `delay`: a warning about the delay is still to be sent; `warned`: it has been sent. */
   | { kind: "pending"; delay?: Delay; warned?: true }
-  | { kind: "delivered" }
+  /** `success`: a report about it is still to be sent (RFC 3461 §5.2). */
+  | { kind: "delivered"; success?: Success }
   | { kind: "failed"; diagnosis: Diagnosis }
   /** The DSN about the failure is in the spool, or none was requested. */
   | { kind: "bounced" }
@@ -27,7 +38,13 @@ export type RecipientState =
 
 /** Whether nothing is left to do for the recipient: no delivery, no report, no operator. */
 export function isSettled(state: RecipientState): boolean {
-  return state.kind === "delivered" || state.kind === "bounced" || state.kind === "removed";
+  if (state.kind === "delivered") return state.success === undefined;
+  return state.kind === "bounced" || state.kind === "removed";
+}
+
+/** Whether a report of its delivery is still to be sent. */
+export function isReportPending(state: RecipientState): state is { kind: "delivered"; success: Success } {
+  return state.kind === "delivered" && state.success !== undefined;
 }
 
 /**
@@ -106,12 +123,20 @@ function newestByRecipient(entries: readonly StatusEntry[]): Newest {
   return { states, warnings: warnings ?? noWarnings };
 }
 
-/** The later of two states (both warnings, or neither), except that a settled recipient stays settled. */
+/**
+ * The later of two states (both warnings, or neither), except that a settled recipient stays settled, and a delivered one
+ * delivered.
+ */
 function newer(current: TimedState | undefined, next: TimedState): TimedState {
   if (current === undefined) return next;
-  const settled = isSettled(current.state);
-  if (settled !== isSettled(next.state)) return settled ? current : next;
+  const [rank, nextRank] = [finality(current.state), finality(next.state)];
+  if (rank !== nextRank) return rank > nextRank ? current : next;
   return next.timestamp >= current.timestamp ? next : current;
+}
+
+function finality(state: RecipientState): number {
+  if (isSettled(state)) return 2;
+  return state.kind === "delivered" ? 1 : 0;
 }
 
 /**

@@ -222,6 +222,23 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       assert.equal(await mine(), undefined);
     });
 
+    test("a delivered recipient with a pending report keeps its message until the report is made", async () => {
+      const { meta } = await store(spool, "x");
+      const { reply, remote } = someDiagnosis;
+      assert.ok(reply && remote);
+      const state: RecipientState = {
+        kind: "delivered",
+        success: { kind: "relayed", reply, remote, atMs: 1 },
+      };
+      await spool.settle([{ id: meta.id, recipients: [0], state }]);
+      assert.deepEqual((await spool.states(meta.id, true)).get(0), state);
+      assert.ok((await unsettledIds(spool)).includes(meta.id));
+      const settles = { id: meta.id, recipients: [0], state: delivered };
+      await store(spool, "a notification", someMeta(), settles);
+      assert.deepEqual((await spool.states(meta.id, true)).get(0), delivered);
+      assert.ok(!(await unsettledIds(spool)).includes(meta.id));
+    });
+
     test("unsettled() reads the states of a message when it is asked for that message", async () => {
       const first = await store(spool, "1");
       const second = await store(spool, "2");

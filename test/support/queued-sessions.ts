@@ -7,7 +7,6 @@ import { createSessions, type Sessions } from "../../services/ingress/session/se
 import type { configSchema } from "../../shared/config/schema.ts";
 import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
-import type { BounceJob } from "../../shared/queue/contract/contract.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
@@ -42,7 +41,7 @@ export interface QueuedSessions {
   published: { message: StoredMessage; routes: string[] }[];
   settled: Settlement[];
   /** The requested success reports. */
-  successReports: BounceJob[];
+  successReports: StoredMessage[];
   /** Drafts that have neither been committed nor discarded. */
   readonly openDrafts: number;
   /** Sockets whose "close" reached the code that accepted them. */
@@ -116,12 +115,12 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
     backlog: 0,
     close: async () => {},
   };
-  const successReports: BounceJob[] = [];
+  const successReports: StoredMessage[] = [];
   const transport = given.inline === undefined ? undefined : createSmtpClient(config, given.inline);
   const inline: InlineDeps | undefined = transport && {
     transport,
     isHeld: given.inline?.isHeld ?? (() => false),
-    successReports: { publish: (report) => successReports.push(report) },
+    successReports: { publish: (message) => successReports.push(message) },
   };
   const sessions = createSessions({
     config,

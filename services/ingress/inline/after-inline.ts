@@ -6,6 +6,7 @@ import { wantsReport } from "../../../shared/mail/notify.ts";
 import { expiresAtMs, groupEqual, waitMs } from "../../../shared/queue/contract/retry-schedule.ts";
 import type { Diagnosis, Outcome } from "../../../shared/smtp/diagnosis.ts";
 import { isTooManyRecipients } from "../../../shared/smtp-client/transaction/step.ts";
+import type { Success } from "../../../shared/spool/recipient-state.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { ReceivedMessage } from "../message/record.ts";
 
@@ -99,12 +100,14 @@ export function nextAttemptAtMs(
 /**
  * The message as it is stored: with those recipients alone that the queue delivers to or a report is about, so that
  * no recipient that has the message can ever be tried again.
+ * @param success  what a report of inline delivery says
  * @param policy  `queue`
  * @param jitter  0..1
  */
 export function remainingMessage(
   message: ReceivedMessage,
   { queued, reported, tried }: ToStore,
+  success: Success | undefined,
   receivedAtMs: number,
   policy: RetryPolicy,
   jitter: number,
@@ -117,7 +120,9 @@ export function remainingMessage(
     // Recipients that are only reported come last, and have no route: there is nothing to deliver.
     envelope: { ...envelope, recipients: pick(envelope.recipients, [...queued, ...reported]) },
     routes: pick(routes, queued),
-    delivered: reported.map((_, position) => queued.length + position),
+    ...(success === undefined || reported.length === 0
+      ? {}
+      : { delivered: { recipients: reported.map((_, position) => queued.length + position), success } }),
   };
   if (tried.size === 0) return remaining;
   const triedAtMs = Math.max(...[...tried.values()].map((diagnosis) => diagnosis.atMs));

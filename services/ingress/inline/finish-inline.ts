@@ -2,10 +2,9 @@
  * From the final dot to the reply, for a message that also goes to a remote server: the server's outcome first, then the
  * spool for what that leaves.
  */
-import type { SuccessReport } from "../../../shared/queue/success-reports.ts";
 import type { Outcome } from "../../../shared/smtp/diagnosis.ts";
 import type { InlineEnd } from "../../../shared/smtp-client/transaction/inline-transaction.ts";
-import type { StoredMessage } from "../../../shared/spool/spool.ts";
+import type { Success } from "../../../shared/spool/recipient-state.ts";
 import {
   type Acceptance,
   type Acceptor,
@@ -91,11 +90,12 @@ async function storeRemaining(
   { acceptor, inline }: FinishInlineDeps,
 ): Promise<Acceptance> {
   const { message, receiver, inlineDelivery, trace } = incoming;
-  const remaining = remainingMessage(message, next, trace.atMs, inline.queue, Math.random());
+  const success = successOf(inlineDelivery, outcome);
+  const remaining = remainingMessage(message, next, success, trace.atMs, inline.queue, Math.random());
   const acceptance = await storeMessage(receiver, remaining, acceptor, trace);
-  if (acceptance.kind === "accepted" && acceptance.message !== undefined) {
-    reportSuccess(acceptance.message, next, inlineDelivery, outcome, inline);
-  }
+  const isReported = success !== undefined && next.reported.length > 0;
+  if (isReported && acceptance.kind === "accepted" && acceptance.message !== undefined)
+    inline.successReports.publish(acceptance.message);
   if (next.queued.length === 0) {
     // All recipients have the message. A missing report is no reason to have the client send it again.
     if (acceptance.kind === "refused")
@@ -115,28 +115,10 @@ function acceptDelivered({ message, trace }: InlineMessage, outcome: Outcome): A
  * RFC 3461 §5.2: SUCCESS was asked for, and the remote server will not report it. A domain's own server is where the mail
  * was to go: delivered. Any other passes it on: relayed (RFC 3464 §2.3.3).
  */
-function reportSuccess(
-  { meta, locator }: StoredMessage,
-  { queued, reported }: ToStore,
-  { route }: InlineDelivery,
-  outcome: Outcome,
-  { successReports }: Inline,
-): void {
-  if (outcome.kind !== "delivered" || reported.length === 0) return;
+function successOf({ route }: InlineDelivery, outcome: Outcome): Success | undefined {
+  if (outcome.kind !== "delivered") return undefined;
   const { reply, remote } = outcome;
-  const successReport: SuccessReport = {
-    version: 1,
-    kind: route.row === "to-protected" ? "delivered" : "relayed",
-    id: meta.id,
-    locator,
-    recipients: reported.map((_, position) => ({
-      recipient: queued.length + position,
-      reply,
-      remote,
-      atMs: Date.now(),
-    })),
-  };
-  successReports.publish(successReport);
+  return { kind: route.row === "to-protected" ? "delivered" : "relayed", reply, remote, atMs: Date.now() };
 }
 
 function countRecipients(

@@ -12,6 +12,7 @@ import {
   type RouteSummary,
   summarizeRoute,
 } from "../../../shared/routing/route.ts";
+import type { Success } from "../../../shared/spool/recipient-state.ts";
 import type { Settlement } from "../../../shared/spool/spool.ts";
 
 /** How a client introduced itself. */
@@ -41,8 +42,8 @@ export interface ReceivedMessage extends Sender {
   has8bit: boolean;
   /** The header says `TLS-Required: No`. */
   tlsOptional?: boolean;
-  /** Recipients that have the message already, by index; they come last and have no route. */
-  delivered?: number[];
+  /** Recipients that have the message already, by index; they come last and have no route. Their report is pending. */
+  delivered?: { recipients: number[]; success: Success };
   /** Recipients that were tried inline without success, by index. */
   tried?: TriedInline;
 }
@@ -94,7 +95,7 @@ export function makeTraceInfo(message: Sender & { hostname: string }, id: string
 
 /** The record of a message. Pure. */
 export function makeRecord(message: ReceivedMessage, { id, atMs, received }: TraceInfo): AcceptedRecord {
-  const { envelope, messageId, delivered = [], tried } = message;
+  const { envelope, messageId, delivered, tried } = message;
   // RFC 8689 §4.1: beside REQUIRETLS the field is ignored.
   const tlsOptional = message.tlsOptional === true && envelope.requireTls !== true;
   const groups = groupByNextHop(message.routes).flatMap((group) => splitTried(group, tried));
@@ -114,9 +115,15 @@ export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Tra
       ...(tried === undefined ? {} : { tried }),
     },
     routes: groups.map((group) => summarizeRoute(group.route)),
-    ...(delivered.length === 0
+    ...(delivered === undefined
       ? {}
-      : { settles: { id, recipients: delivered, state: { kind: "delivered" } } }),
+      : {
+          settles: {
+            id,
+            recipients: delivered.recipients,
+            state: { kind: "delivered", success: delivered.success },
+          },
+        }),
   };
 }
 

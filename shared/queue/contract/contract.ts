@@ -31,6 +31,11 @@ export function delayWarningJobId(messageId: string): string {
   return `${messageId}-delayed`;
 }
 
+/** Successes share a report in the same way. */
+export function successReportJobId(messageId: string): string {
+  return `${messageId}-succeeded`;
+}
+
 /** The message and the recipient group of a delivery job; `undefined` when the id is not a delivery job's. */
 export function parseDeliveryJobId(jobId: string): { id: string; group: number } | undefined {
   const match = /^([0-9A-Za-z]+)-(\d{1,6})$/.exec(jobId);
@@ -93,9 +98,11 @@ export function parseDeliveryJob(payload: unknown): DeliveryJob | undefined {
 export const bounceJobSchema = z.discriminatedUnion("kind", [
   z.object({ version: z.literal(1), kind: z.literal("failed"), id: z.string(), locator: locatorSchema }),
   z.object({ version: z.literal(1), kind: z.literal("delayed"), id: z.string(), locator: locatorSchema }),
+  /** Its version makes it wait for a worker that knows the kind. */
+  z.object({ version: z.literal(2), kind: z.literal("succeeded"), id: z.string(), locator: locatorSchema }),
   z.object({
     version: z.literal(1),
-    /** RFC 3461 §5.2: SUCCESS was asked for, and the next server does not offer DSN (relayed) or we delivered inline. */
+    /** A report of success as version 0.1 enqueued it: the spool's states did not say that it was pending. */
     kind: z.enum(["relayed", "delivered"]),
     id: z.string(),
     locator: locatorSchema,

@@ -1,13 +1,14 @@
 /** How a delivery job is made from a message, one for each recipient group, and the ids of bounce jobs. Pure. */
 import type { MessageMeta } from "../../mail/message.ts";
 import type { RouteSummary } from "../../routing/route.ts";
-import type { StoredMessage } from "../../spool/spool.ts";
+import type { Locator, StoredMessage } from "../../spool/spool.ts";
 import {
   type AttemptHistory,
   type BounceJob,
   bounceJobId,
   type DeliveryJob,
   delayWarningJobId,
+  successReportJobId,
 } from "./contract.ts";
 
 /**
@@ -51,6 +52,19 @@ function historyOf({ tried }: MessageMeta, recipients: readonly number[]): Attem
   return first && { attempts: 1, lastAttemptAtMs: first.diagnosis.atMs, last };
 }
 
+/** The kinds of bounce jobs that all recipients of a message share. */
+export type SharedReport = "failed" | "delayed" | "succeeded";
+
+/** The job for a report that the spool's states say is pending. */
+export function sharedBounce(kind: SharedReport, id: string, locator: Locator): BounceJob {
+  return kind === "succeeded" ? { version: 2, kind, id, locator } : { version: 1, kind, id, locator };
+}
+
+/** How long such a job waits for more failures or delays; successes are reported at once. @param windowMs  `dsn.wave` */
+export function reportDelayMs(kind: SharedReport, windowMs: number): number {
+  return kind === "succeeded" ? 0 : windowMs;
+}
+
 /** The id of a bounce job: the same for the same report, so that adding is idempotent. */
 export function bounceId(job: BounceJob): string {
   switch (job.kind) {
@@ -58,6 +72,8 @@ export function bounceId(job: BounceJob): string {
       return bounceJobId(job.id);
     case "delayed":
       return delayWarningJobId(job.id);
+    case "succeeded":
+      return successReportJobId(job.id);
     case "relayed":
     case "delivered":
       return `${job.id}-r${job.recipients[0]?.recipient ?? 0}-${job.kind}`;

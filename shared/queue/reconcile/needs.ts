@@ -1,14 +1,11 @@
 /** Which jobs an unsettled message needs, by the states of its recipients, and which of them are missing. Pure. */
-import type { RecipientState } from "../../spool/recipient-state.ts";
+import { isReportPending, type RecipientState } from "../../spool/recipient-state.ts";
 import type { StoredMessage } from "../../spool/spool.ts";
 import { type Load, loadOf } from "../contract/batches.ts";
-import { type BounceJob, deliveryJobId, type QueueName } from "../contract/contract.ts";
+import { deliveryJobId, type QueueName } from "../contract/contract.ts";
 import type { CauseOfDeath } from "../contract/dead-job.ts";
-import { bounceId } from "../contract/delivery-job.ts";
+import { bounceId, type SharedReport, sharedBounce } from "../contract/delivery-job.ts";
 import type { HoldRule } from "../holds/rules.ts";
-
-/** The kinds of bounce jobs that all recipients of a message share. */
-export type SharedReport = "failed" | "delayed";
 
 /** What a message needs to have in the queues. Recipient groups by number. */
 export interface Needs {
@@ -33,6 +30,8 @@ type States = ReadonlyMap<number, RecipientState>;
 export function needsOf(message: StoredMessage, states: States, nowMs: number, retentionMs: number): Needs {
   const needs: Needs = { message, groups: [], bounces: [], dead: [], expired: [] };
   const reports = new Set<SharedReport>();
+  // Recipients that inline delivery reached are in no group.
+  for (const state of states.values()) if (isReportPending(state)) reports.add("succeeded");
   message.meta.parts.forEach((recipients, group) => {
     let isPending = false;
     let cause: CauseOfDeath | undefined;
@@ -67,7 +66,10 @@ export function jobsOf({ message, groups, bounces, dead }: Needs): { queue: Queu
   const { id } = message.meta;
   return [
     ...groups.map((group) => ({ queue: "delivery" as const, jobId: deliveryJobId(id, group) })),
-    ...bounces.map((kind) => ({ queue: "bounce" as const, jobId: bounceId(sharedBounce(message, kind)) })),
+    ...bounces.map((kind) => ({
+      queue: "bounce" as const,
+      jobId: bounceId(sharedBounce(kind, id, message.locator)),
+    })),
     ...dead.map(({ group }) => ({ queue: "dead" as const, jobId: deliveryJobId(id, group) })),
   ];
 }
@@ -97,10 +99,6 @@ export function stillMissing(missing: Needs, now: Needs): Needs {
     bounces: missing.bounces.filter((kind) => now.bounces.includes(kind)),
     dead: now.dead.filter(({ group }) => missing.dead.some((dead) => dead.group === group)),
   };
-}
-
-export function sharedBounce({ meta, locator }: StoredMessage, kind: SharedReport): BounceJob {
-  return { version: 1, kind, id: meta.id, locator };
 }
 
 /**

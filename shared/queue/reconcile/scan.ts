@@ -24,19 +24,10 @@ import { markScan } from "../bullmq/scan-mark.ts";
 import { Batch } from "../contract/batches.ts";
 import { deliveryJobId } from "../contract/contract.ts";
 import { deadFromMessage } from "../contract/dead-job.ts";
-import { makeDeliveryJob } from "../contract/delivery-job.ts";
+import { makeDeliveryJob, reportDelayMs, sharedBounce } from "../contract/delivery-job.ts";
 import type { Holds } from "../holds/store.ts";
 import type { GroupToEnqueue, QueueProducer } from "../producer.ts";
-import {
-  heldSoFarMs,
-  jobsMissing,
-  jobsOf,
-  loadOfNeeds,
-  type Needs,
-  needsOf,
-  sharedBounce,
-  stillMissing,
-} from "./needs.ts";
+import { heldSoFarMs, jobsMissing, jobsOf, loadOfNeeds, type Needs, needsOf, stillMissing } from "./needs.ts";
 import { expireDeadJobs, keepUnreadable } from "./unreadable.ts";
 
 export interface ScanDeps {
@@ -121,12 +112,15 @@ async function addMissing(deps: ScanDeps, missing: readonly Needs[], report: Sca
   );
   if (groups.length > 0) report.deliveries += await producer.addGroups(groups);
 
-  const bounces = missing.flatMap(({ message, bounces }) =>
-    bounces.map((kind) => sharedBounce(message, kind)),
+  const bounces = missing.flatMap(({ message: { meta, locator }, bounces }) =>
+    bounces.map((kind) => ({
+      job: sharedBounce(kind, meta.id, locator),
+      delayMs: reportDelayMs(kind, config.dsn.wave),
+    })),
   );
   for (let start = 0; start < bounces.length; start += bouncesAtOnce) {
     const some = bounces.slice(start, start + bouncesAtOnce);
-    await Promise.all(some.map((job) => producer.addBounce(job, config.dsn.wave)));
+    await Promise.all(some.map(({ job, delayMs }) => producer.addBounce(job, delayMs)));
     report.bounces += some.length;
   }
 

@@ -480,6 +480,41 @@ describe("delays and successes", () => {
     });
   }
 
+  const success = (kind: "relayed" | "delivered"): RecipientState => ({
+    kind: "delivered",
+    success: {
+      kind,
+      reply: { code: 250, lines: ["queued"], command: "DOT" },
+      remote: { host: "mx.example.com", address: "192.0.2.25", port: 25 },
+      atMs: nowMs,
+    },
+  });
+  const succeeded = { kind: "succeeded", version: 2 } as Partial<BounceJob>;
+
+  test("pending successes are reported once, by whether the server passes the mail on, and are settled by that", async (t) => {
+    const notify = ["SUCCESS" as const];
+    const recipients = [bob, carol, { address: "dave@example.com" }].map((each) => ({ ...each, notify }));
+    const { spool, run, published, textOf, events } = await given(t, {
+      envelope: { recipients },
+      states: [
+        [0, success("relayed")],
+        [1, success("delivered")],
+        [2, { kind: "delivered" }],
+      ],
+    });
+    assert.deepEqual(await run(succeeded), { kind: "done" });
+    assert.equal(published.length, 2);
+    const texts = [await textOf(0), await textOf(1)];
+    assert.match(texts[0] ?? "", /Final-Recipient: rfc822; bob@example.com\r\nAction: relayed/);
+    assert.match(texts[1] ?? "", /Final-Recipient: rfc822; carol@example.com\r\nAction: delivered/);
+    assert.doesNotMatch(texts.join(), /dave/);
+    const delivered: RecipientState = { kind: "delivered" };
+    assert.deepEqual([...(await spool.states(id)).values()], [delivered, delivered, delivered]);
+    assert.ok(events.some(({ event }) => event === "message.settled"));
+    await run(succeeded);
+    assert.equal(published.length, 2, "a second job of it finds nothing to report");
+  });
+
   test("nothing is reported about mail of the null sender", async (t) => {
     const recipients = [{ ...bob, notify: ["SUCCESS" as const, "DELAY" as const] }];
     const { run, published } = await given(t, {

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { decideGroup, type GroupResult } from "../../../services/delivery/decide-group.ts";
 import { noEffects } from "../../../services/delivery/effects.ts";
 import type { Outcome } from "../../../shared/smtp/diagnosis.ts";
+import { isSettled } from "../../../shared/spool/recipient-state.ts";
 import { SpoolCorrupt } from "../../../shared/spool/spool.ts";
 import { testConfig } from "../../support/config.ts";
 import {
@@ -114,10 +115,18 @@ describe("an attempt", () => {
     ];
     const outcomes = { 0: delivered(), 1: delivered({ dsnPassedOn: true }), 2: delivered() };
     const { effects } = decide({ envelope: { recipients } }, tried(outcomes));
+    assert.partialDeepStrictEqual(effects.settlements, [
+      { recipients: [1, 2], state: { kind: "delivered" } },
+      {
+        recipients: [0],
+        state: { kind: "delivered", success: { kind: "relayed" } },
+      },
+    ]);
     assert.deepEqual(
-      effects.successReport?.recipients.map(({ recipient }) => recipient),
-      [0],
+      effects.settlements.map(({ state }) => isSettled(state)),
+      [true, false],
     );
+    assert.deepEqual(effects.notifications, ["succeeded"]);
   });
 });
 

@@ -8,11 +8,10 @@ import { testConfig } from "../../support/config.ts";
 import { delivered, loadedJob, receivedAtMs } from "./worker-fixture.ts";
 
 const { task } = loadedJob();
-const { id, locator } = task.job;
+const { id } = task.job;
 const everything: Effects = {
   settlements: [{ id, recipients: [0], state: { kind: "delivered" } }],
-  successReport: { version: 1, kind: "relayed", id, locator, recipients: [] },
-  notifications: ["failed", "delayed"],
+  notifications: ["failed", "delayed", "succeeded"],
   deadJob: { version: 1, job: task.job, reason: "no such user", deadAtMs: receivedAtMs },
   logLines: [{ level: "info", fields: { event: "delivery.delivered", id } }],
   measurements: [{ kind: "outcome", outcome: delivered(), delayMs: 1000 }],
@@ -21,9 +20,9 @@ const inOrder = [
   "settle",
   "log delivery.delivered",
   "measure outcome",
-  "enqueue relayed",
   "enqueue failed",
   "enqueue delayed",
+  "enqueue succeeded",
   "enqueue dead",
 ];
 
@@ -60,13 +59,11 @@ async function published(
   return { steps, error };
 }
 
-test("the spool has a settlement before anything is logged, counted or enqueued; the success report, which no record remembers, comes next", async () => {
+test("the spool has a settlement before anything is logged, counted or enqueued", async () => {
   assert.deepEqual(await published(everything), { steps: inOrder, error: undefined });
 });
 
 for (const [index, endsAt] of inOrder.entries()) {
-  // A success report is repeated until the queue has it: no error of Redis ends the job there.
-  if (endsAt === "enqueue relayed") continue;
   test(`a process that ends at "${endsAt}" has done what comes before it, and its job is repeated`, async () => {
     const { steps, error } = await published(everything, endsAt);
     assert.deepEqual(steps, inOrder.slice(0, index));

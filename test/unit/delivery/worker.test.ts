@@ -115,7 +115,7 @@ describe("a delivery is recorded while the attempt goes on for the other recipie
     );
     assert.deepEqual(
       ran.bounces.map(({ job }) => job.kind),
-      ["relayed"],
+      ["succeeded"],
     );
     assert.deepEqual(eventsOf(ran), ["delivery.attempt", "delivery.delivered", "delivery.deferred"]);
     assert.deepEqual(ran.next?.kind === "later" && ran.next.history.last[0]?.recipients, [1]);
@@ -339,8 +339,11 @@ describe("RFC 3461 §5.2.2: NOTIFY=SUCCESS", () => {
 
   test("is reported as relayed when the next server does not offer DSN, after the delivery is recorded", async () => {
     const ran = await runJob({ envelope: { recipients } });
-    assert.deepEqual(ran.steps, ["states", "attempt", "settle", "bounce relayed"]);
-    assert.partialDeepStrictEqual(ran.bounces[0]?.job, { kind: "relayed", recipients: [{ recipient: 0 }] });
+    assert.deepEqual(ran.steps, ["states", "attempt", "settle", "bounce succeeded", "states fresh"]);
+    assert.partialDeepStrictEqual(ran.settled, [
+      { recipients: [0], state: { kind: "delivered", success: { kind: "relayed" } } },
+    ]);
+    assert.ok(!eventsOf(ran).includes("message.settled"), "it is settled when the sender has heard of it");
   });
 
   test("is left to the next server when that offers DSN", async () => {
@@ -356,10 +359,28 @@ describe("RFC 3461 §5.2.2: NOTIFY=SUCCESS", () => {
     assert.deepEqual(ran.bounces, []);
   });
 
-  test("survives a Redis that is away for a moment", async () => {
-    const ran = await runJob({ envelope: { recipients }, failsAt: "bounce relayed" });
-    assert.equal(ran.bounces.length, 1);
-    assert.deepEqual(ran.next, { kind: "done" });
+  test("is enqueued by the next run of a job that ended before it was", async () => {
+    const outcome = delivered();
+    assert.ok(outcome.kind === "delivered");
+    const { reply, remote } = outcome;
+    const success = { kind: "relayed" as const, reply, remote, atMs: 1 };
+    const ran = await runJob({
+      envelope: { recipients },
+      states: [[0, { kind: "delivered", success }]],
+      mayHaveRun: true,
+    });
+    assert.deepEqual(ran.attempts, []);
+    assert.deepEqual(
+      ran.bounces.map(({ job, delayMs }) => [job.kind, delayMs]),
+      [["succeeded", 0]],
+    );
+  });
+
+  test("survives a Redis that is away: the job is repeated, and the spool remembers what it reports", async () => {
+    const ran = await runJob({ envelope: { recipients }, failsAt: "bounce succeeded" });
+    assert.ok(ran.error);
+    const again = await runJob({ envelope: { recipients }, states: [...ran.states], mayHaveRun: true });
+    assert.deepEqual([again.attempts.length, again.bounces.length], [0, 1]);
   });
 });
 

@@ -4,6 +4,7 @@ import {
   allRecipientsSettled,
   isSettled,
   LogicalClock,
+  mergeStates,
   type RecipientState,
 } from "../../../shared/spool/recipient-state.ts";
 import { someDiagnosis } from "../../contract/spool.ts";
@@ -23,6 +24,24 @@ test("a recipient is settled once delivered, bounced or removed; pending, failed
     dead,
   ];
   assert.deepEqual(states.map(isSettled), [true, true, true, false, false, false, false]);
+});
+
+test("a delivered recipient whose sender is still to hear of it is not settled, and nothing makes it undelivered", () => {
+  const reply = { code: 250, lines: ["ok"], command: "DOT" as const };
+  const remote = { host: "mx.example.com", address: "192.0.2.25", port: 25 };
+  const reported: RecipientState = {
+    kind: "delivered",
+    success: { kind: "relayed", reply, remote, atMs: 1 },
+  };
+  assert.ok(!isSettled(reported));
+  const entry = (state: RecipientState, timestamp: number) => ({ recipients: [0], state, timestamp });
+  const merged = (...states: RecipientState[]) => mergeStates(states.map(entry)).get(0);
+  for (const other of [failed, { kind: "pending" } as RecipientState]) {
+    assert.deepEqual(merged(reported, other), reported);
+    assert.deepEqual(merged(other, reported), reported);
+  }
+  assert.deepEqual(merged(reported, delivered), delivered);
+  assert.deepEqual(merged(delivered, reported), delivered);
 });
 
 test("a message is settled when every recipient is, an absent recipient being pending", () => {

@@ -11,11 +11,21 @@ import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
 import type { Settlement } from "../../../shared/spool/spool.ts";
 import { someDiagnosis } from "../../contract/spool.ts";
 
+const success: RecipientState = {
+  kind: "delivered",
+  success: {
+    kind: "relayed",
+    reply: { code: 250, lines: ["grüße\n= 1"], command: "DOT" },
+    remote: { host: "mx.example.com", address: "192.0.2.1", port: 25 },
+    atMs: 7,
+  },
+};
 const states: RecipientState[] = [
   { kind: "pending" },
   { kind: "pending", warned: true },
   { kind: "pending", delay: { diagnosis: someDiagnosis, willRetryUntilMs: 1_900_000_000_000 } },
   { kind: "delivered" },
+  success,
   { kind: "bounced" },
   { kind: "removed" },
   { kind: "failed", diagnosis: someDiagnosis },
@@ -39,8 +49,12 @@ test("settlements of every kind read back as they were written", () => {
   );
   assert.deepEqual(
     entries.map(({ entry }) => entry.timestamp),
-    [...Array(3).fill(1_700_000_000_000_001), ...Array(5).fill(1_700_000_000_000_002), 3],
+    [...Array(3).fill(1_700_000_000_000_001), ...Array(6).fill(1_700_000_000_000_002), 3],
   );
+});
+
+test("a delivery with a pending report is a delivery for version 0.1, which ignores the rest of its line", () => {
+  assert.match(formatLine({ id: "M0", recipients: [0, 1], state: success }), /^M0 d0-1 \{/);
 });
 
 test("a log that arrives in two pieces says the same, wherever it is cut", () => {

@@ -46,7 +46,8 @@ function makeBatch(settlements: readonly Settlement[], timestamp: number, lines:
   // Most of a batch is "delivered to the only recipient": these share one entry, as when they are read from a log.
   const common: StatusEntry = { recipients: [0], state: { kind: "delivered" }, timestamp };
   const entries = settlements.map(({ id, recipients, state }): IndexedEntry => {
-    const isCommon = state.kind === "delivered" && recipients.length === 1 && recipients[0] === 0;
+    const isPlain = state.kind === "delivered" && state.success === undefined;
+    const isCommon = isPlain && recipients.length === 1 && recipients[0] === 0;
     return { id, entry: isCommon ? common : { recipients: [...recipients], state, timestamp } };
   });
   return { text: formatBatch(timestamp, lines), entries };

@@ -2,7 +2,7 @@
  * The text of a status log (pure). A batch is the content of one write:
  *
  *     =<timestamp, base 36> <octets of the lines> <CRC-32 of timestamp and lines, hex>\n
- *     <id> <state><recipients>[ <diagnosis or delay as JSON>]\n
+ *     <id> <state><recipients>[ <diagnosis, delay or success as JSON>]\n
  *     …
  *
  * States: p pending, l pending with a warning of the delay to be sent, w pending with the warning sent, d delivered,
@@ -31,7 +31,9 @@ function formatState(state: RecipientState, recipients: string): string {
       if (state.delay !== undefined) return `l${recipients} ${JSON.stringify(state.delay)}`;
       return `${state.warned === true ? "w" : "p"}${recipients}`;
     case "delivered":
-      return `d${recipients}`;
+      return state.success === undefined
+        ? `d${recipients}`
+        : `d${recipients} ${JSON.stringify(state.success)}`;
     case "bounced":
       return `b${recipients}`;
     case "removed":
@@ -186,7 +188,7 @@ function parseState(letter: string, json: string): RecipientState | undefined {
     case "w":
       return warned;
     case "d":
-      return delivered;
+      return json === "" ? delivered : { kind: "delivered", success: JSON.parse(json) };
     case "b":
       return bounced;
     case "r":

@@ -145,13 +145,16 @@ const received: ReceivedMessage = {
 
 test("the record has the recipients of the queue first, then those that only get a success report", () => {
   const next = { kind: "stored" as const, queued: [2], reported: [0], tried: new Map() };
-  const { envelope, routes, delivered, tried } = remainingMessage(received, next, 0, policy, 0.5);
+  const reply = { code: 250, lines: ["taken"], command: "DOT" as const };
+  const remote = { host: "mx.example.com", address: "192.0.2.25", port: 25 };
+  const success = { kind: "delivered" as const, reply, remote, atMs: 1 };
+  const { envelope, routes, delivered, tried } = remainingMessage(received, next, success, 0, policy, 0.5);
   assert.deepEqual(
     envelope.recipients.map(({ address }) => address),
     ["u2@example.com", "u0@example.com"],
   );
   assert.deepEqual(routes, [routeTo("c.example")]);
-  assert.deepEqual(delivered, [1]);
+  assert.deepEqual(delivered, { recipients: [1], success });
   assert.equal(tried, undefined);
 });
 
@@ -163,7 +166,7 @@ test("recipients that were tried are recorded by their position, to be tried aga
     reported: [],
     tried: new Map([[2, { ...later, atMs: 50 }]]),
   };
-  assert.deepEqual(remainingMessage(received, next, 0, policy, 0.5).tried, {
+  assert.deepEqual(remainingMessage(received, next, undefined, 0, policy, 0.5).tried, {
     untilMs: 1050,
     last: [{ recipients: [1], diagnosis: { ...later, atMs: 50 } }],
   });
