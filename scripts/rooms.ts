@@ -53,8 +53,9 @@ export const rooms: Record<string, Room> = {
     imports: ["shared/config", "shared/net", "shared/spool", "shared/spool/fs", "shared/spool/fs/disk"],
   },
   "shared/limits": {
-    purpose: "Limits over all processes: connections, rates, retry slots, dead destinations and shares.",
-    imports: ["shared/config", "shared/runtime", "shared/smtp"],
+    purpose:
+      "What all processes know together: limits of connections and rates, retry slots, dead destinations, own connections.",
+    imports: ["shared/config", "shared/net", "shared/runtime", "shared/smtp"],
   },
   "shared/spool": {
     purpose: "The spool's interface and the states of recipients, with the implementation in memory.",

@@ -12,6 +12,7 @@ import { findWarnings } from "../../shared/config/warnings.ts";
 import type { Limiter } from "../../shared/limits/limiter.ts";
 import { createLocalLimiter } from "../../shared/limits/local-limiter.ts";
 import type { LoginFailures } from "../../shared/limits/login-failures.ts";
+import { createLocalOwnConnections, type OwnConnections } from "../../shared/limits/own-connections.ts";
 import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting, type Routing } from "../../shared/routing/classify.ts";
@@ -45,6 +46,8 @@ export interface IngressOptions {
   inline?: InlineDeps;
   /** Counts clients (`limits.clients`); absent: those of this process alone. */
   limiter?: Limiter;
+  /** The gateway's connections to servers of clients; absent: those of this process alone. */
+  ownConnections?: OwnConnections;
   /** Where failed logins are counted; absent: in this process alone. */
   loginFailures?: LoginFailures;
 }
@@ -128,8 +131,22 @@ function createHandlers(
   const limits = createClientLimits({ limits: config.limits, limiter, log, ...processMetrics });
   const mailLimit = limits.mail === undefined ? {} : { mailLimit: limits.mail };
   const connectToServer = withTransparentSource(config, log);
-  const outgoingProxy = createOutgoingProxy({ config, connectToServer, log, metrics, ...mailLimit });
-  const passThrough = createPassThrough({ timeouts: config.timeouts, connectToServer, log, metrics });
+  const { ownConnections = createLocalOwnConnections() } = options;
+  const outgoingProxy = createOutgoingProxy({
+    config,
+    connectToServer,
+    ownConnections,
+    log,
+    metrics,
+    ...mailLimit,
+  });
+  const passThrough = createPassThrough({
+    timeouts: config.timeouts,
+    connectToServer,
+    ownConnections,
+    log,
+    metrics,
+  });
   const rejections = createRejections(config.hostname);
   const sessions = createSessions({
     config,

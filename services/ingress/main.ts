@@ -1,6 +1,7 @@
-/** The ingress service as a process of its own. It owns the queue's producer and publisher, the limiter and inline delivery's deps. */
+/** The ingress service as a process of its own. It owns the queue's producer and publisher, the limiter, the own connections and inline delivery's deps. */
 import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
 import { createClusterLoginFailures } from "../../shared/limits/cluster-login-failures.ts";
+import { createClusterOwnConnections } from "../../shared/limits/cluster-own-connections.ts";
 import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts";
 import { formatHostPort } from "../../shared/net/endpoint.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
@@ -23,6 +24,10 @@ export function main(options: RunOptions): Promise<void> {
           ? createClusterLimiter({ redis, log, deadDestinations: deadDestinationPolicy(config) })
           : undefined;
       const loginFailures = config.auth && createClusterLoginFailures({ redis, log });
+      // Where every client means this gateway itself, no connection is opened to another server.
+      const ownConnections = config.listeners.some(({ destination }) => destination !== "self")
+        ? createClusterOwnConnections({ redis, log })
+        : undefined;
       const inline =
         limiter !== undefined && usesInline(config)
           ? createInlineDeps({ config, redis, holdsFile, log, producer, limiter })
@@ -36,6 +41,7 @@ export function main(options: RunOptions): Promise<void> {
         ...(limiter === undefined ? {} : { limiter }),
         ...(inline === undefined ? {} : { inline }),
         ...(loginFailures === undefined ? {} : { loginFailures }),
+        ...(ownConnections === undefined ? {} : { ownConnections }),
       });
       return {
         ...ingress,
@@ -47,6 +53,7 @@ export function main(options: RunOptions): Promise<void> {
           await inline?.close();
           await limiter?.close();
           loginFailures?.close();
+          ownConnections?.close();
           await publisher.close(graceMs);
           await producer.close();
         },

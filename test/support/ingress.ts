@@ -2,6 +2,7 @@
 import { type RunningIngress, startIngress } from "../../services/ingress/ingress.ts";
 
 import type { Limiter } from "../../shared/limits/limiter.ts";
+import type { OwnConnections } from "../../shared/limits/own-connections.ts";
 import type { Endpoint } from "../../shared/net/endpoint.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
@@ -29,7 +30,7 @@ export const someClient: Endpoint = { address: "192.0.2.7", port: 40_000 };
 /** Has one listener `transparent` that trusts PROXY headers from 127.0.0.1, unless others are given. */
 export async function startTestIngress(
   given: Parameters<typeof testConfig>[0] = {},
-  options: { metrics?: Metrics; limiter?: Limiter } = {},
+  options: { metrics?: Metrics; limiter?: Limiter; ownConnections?: OwnConnections } = {},
 ): Promise<TestIngress> {
   const log: LogLine[] = [];
   let drafts = 0;

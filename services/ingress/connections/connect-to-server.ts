@@ -1,7 +1,9 @@
 /** Connects to the server that a client chose: the only place that does. The caller owns the socket, and closes it. */
 import net from "node:net";
+import type { OwnConnections } from "../../../shared/limits/own-connections.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
-import type { Endpoint } from "../../../shared/net/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../../../shared/net/endpoint.ts";
+import { canonicalAddress } from "../../../shared/net/network.ts";
 import { transparentSocket } from "../../../shared/runtime/socket.ts";
 
 export interface ConnectOptions {
@@ -49,13 +51,24 @@ export const connectToServer: ConnectToServer = (server, { timeoutMs, source }) 
     socket.connect({ host: server.address, port: server.port });
   });
 
-export interface ConnectForClientOptions {
+/** What connects to the servers of clients. */
+export interface ServerAccess {
   connectToServer: ConnectToServer;
+  /** Where a connection to a server is known while it is open, so that it is not opened again when it comes back. */
+  ownConnections: OwnConnections;
+}
+
+export interface ConnectForClientOptions extends ServerAccess {
   timeoutMs: number;
   /** The server is to see the client's own address. */
   hide: boolean;
   isStopping(): boolean;
 }
+
+export type ConnectedForClient =
+  | Connected
+  /** The client's connection is one of our own, which has come back. */
+  | { kind: "loop"; reason: string };
 
 /**
  * Connects to the server that a client chose. Never rejects.
@@ -64,8 +77,13 @@ export interface ConnectForClientOptions {
 export async function connectForClient(
   client: net.Socket,
   { client: from, destination }: ClientConnection,
-  { connectToServer, timeoutMs, hide, isStopping }: ConnectForClientOptions,
-): Promise<Connected> {
+  { connectToServer, timeoutMs, hide, ownConnections, isStopping }: ConnectForClientOptions,
+): Promise<ConnectedForClient> {
+  if (await ownConnections.has({ from, to: destination })) {
+    const server = formatEndpoint(destination);
+    const reason = `the gateway's own connection to ${server} has come back: that address leads here, and belongs into own_addresses`;
+    return { kind: "loop", reason };
+  }
   const connected = await connectToServer(destination, {
     timeoutMs,
     ...(hide ? { source: from.address } : {}),
@@ -73,7 +91,14 @@ export async function connectForClient(
   if (connected.kind === "unreachable") {
     return { kind: "unreachable", reason: `the server cannot be reached: ${connected.reason}` };
   }
+  remember(connected.socket, destination, ownConnections);
   if (!isStopping() && !client.destroyed) return connected;
   connected.socket.destroy();
   return { kind: "unreachable", reason: isStopping() ? "stopping" : "the client did not wait" };
+}
+
+function remember(socket: net.Socket, to: Endpoint, ownConnections: OwnConnections): void {
+  const { localAddress = "", localPort = 0 } = socket;
+  const from = { address: canonicalAddress(localAddress) ?? localAddress, port: localPort };
+  socket.once("close", ownConnections.add({ from, to }));
 }

@@ -7,7 +7,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
-import { type ConnectToServer, connectForClient } from "./connect-to-server.ts";
+import { connectForClient, type ServerAccess } from "./connect-to-server.ts";
 import type { ConnectionMetrics } from "./connection-metrics.ts";
 import { OpenConnections } from "./open-connections.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -19,15 +19,14 @@ export interface PassThrough {
   close(graceMs: number): Promise<void>;
 }
 
-export interface PassThroughOptions {
+export interface PassThroughOptions extends ServerAccess {
   timeouts: Pick<Config["timeouts"], "connect" | "tunnel">;
-  connectToServer: ConnectToServer;
   log: Logger;
   metrics: ConnectionMetrics;
 }
 
 export function createPassThrough(options: PassThroughOptions): PassThrough {
-  const { timeouts, connectToServer, log, metrics } = options;
+  const { timeouts, connectToServer, ownConnections, log, metrics } = options;
   /** Tunnels, and clients whose server is being connected to. */
   const open = new OpenConnections<net.Socket>();
 
@@ -48,10 +47,11 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
       connectToServer,
       timeoutMs: timeouts.connect,
       hide,
+      ownConnections,
       isStopping: () => open.isClosing,
     });
-    if (connected.kind === "unreachable") {
-      log.info({ ...facts, reason: connected.reason });
+    if (connected.kind !== "connected") {
+      log[connected.kind === "loop" ? "warn" : "info"]({ ...facts, reason: connected.reason });
       // Without the gateway, too, nothing would answer the client.
       client.resetAndDestroy();
       open.delete(client);

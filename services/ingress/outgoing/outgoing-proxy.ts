@@ -9,7 +9,7 @@ import type { ClientConnection } from "../../../shared/mail/client-connection.ts
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { FullOf, MailLimit } from "../connections/client-limits.ts";
-import { type ConnectToServer, connectForClient } from "../connections/connect-to-server.ts";
+import { connectForClient, type ServerAccess } from "../connections/connect-to-server.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
 import { OpenConnections } from "../connections/open-connections.ts";
 import { refuseConnection } from "../connections/rejection.ts";
@@ -17,9 +17,8 @@ import { replies } from "./proxy-replies.ts";
 import { ProxySession } from "./proxy-session.ts";
 import type { ProxyRules } from "./rules.ts";
 
-export interface OutgoingProxyOptions {
+export interface OutgoingProxyOptions extends ServerAccess {
   config: Pick<Config, "outgoing" | "timeouts">;
-  connectToServer: ConnectToServer;
   log: Logger;
   metrics: ConnectionMetrics;
   /** Absent: a client may send as many messages as it likes. */
@@ -35,7 +34,7 @@ export interface OutgoingProxy {
 }
 
 export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProxy {
-  const { config, connectToServer, log, metrics } = options;
+  const { config, connectToServer, ownConnections, log, metrics } = options;
   const mailLimit = options.mailLimit === undefined ? {} : { mailLimit: options.mailLimit };
   const rules: ProxyRules = {
     starttls: config.outgoing.starttls,
@@ -54,10 +53,11 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
       connectToServer,
       timeoutMs: config.timeouts.connect,
       hide: config.outgoing.hide,
+      ownConnections,
       isStopping: () => open.isClosing,
     });
-    if (connected.kind === "unreachable") {
-      log.info({
+    if (connected.kind !== "connected") {
+      log[connected.kind === "loop" ? "warn" : "info"]({
         event: "session.close",
         session: connection.id,
         client: connection.client.address,
