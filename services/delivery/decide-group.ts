@@ -3,7 +3,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import type { AttemptFacts, AttemptResult } from "../../shared/smtp-client/smtp-client.ts";
 import type { SpoolCorrupt } from "../../shared/spool/spool.ts";
-import { decideNext, type NextStep, type RetryPolicy, type Untried } from "./decide-next.ts";
+import { decideNext, decideWait, type NextStep, type RetryPolicy, type Untried } from "./decide-next.ts";
 import {
   type Effects,
   effectsOfAttempt,
@@ -50,16 +50,14 @@ export function decideGroup(
     const diagnosis = undeliverable(result.error, nowMs);
     return { ...undeliverableMessage(loaded, group.recipients, diagnosis, nowMs), untried: none };
   }
-  const { tried, untried } = sift(loaded, group, result, expiryMs(loaded, queue), nowMs);
+  const { tried, untried } = sift(loaded, group, result, queue, nowMs);
   const isFull = result.kind === "full";
   if (tried.size === 0) {
     return { untried, effects: isFull ? { ...noEffects, measurements: [{ kind: "full" }] } : noEffects };
   }
   const step = decideNext(
     {
-      sinceMs: loaded.sinceMs,
-      nullSender: isNullSender(loaded.meta),
-      history: loaded.task.job.history,
+      ...scheduleOf(loaded),
       outcomes: tried,
       withoutBackup: group.withoutBackup,
     },
@@ -103,27 +101,32 @@ export function withoutRecipients(
 
 /** Separates the recipients that were really tried from those that come back without a count. */
 function sift(
-  { task, sinceMs }: LoadedJob,
+  loaded: LoadedJob,
   { recipients }: DeliveryGroup,
   result: Exclude<GroupResult, { kind: "damaged" }>,
-  endMs: number,
+  policy: RetryPolicy,
   nowMs: number,
 ): { tried: ReadonlyMap<number, Outcome>; untried: ReadonlyMap<number, Untried> } {
-  const { history } = task.job;
+  const { history } = loaded.task.job;
   const last = lastDiagnoses(history);
-  const wait = (recipient: number, untilMs: number): Untried => {
-    const diagnosis = last?.get(recipient);
-    return diagnosis === undefined ? { untilMs } : { untilMs, last: diagnosis };
-  };
   if (result.kind === "full") {
-    // Mail that gets one attempt only (`dsn_expire: 0`) has no time that could run out before it.
-    const hasAttemptLeft = history === undefined && endMs <= sinceMs;
-    if (nowMs < endMs || hasAttemptLeft) {
-      return { tried: none, untried: new Map(recipients.map((r) => [r, wait(r, result.retryAtMs)])) };
-    }
-    // Too old to wait for a connection any longer. RFC 3463 §3.5, X.4.5: congestion.
+    // RFC 3463 §3.5, X.4.5: congestion.
     const congested: Diagnosis = { status: "4.4.5", class: "local", reason: result.reason, atMs: nowMs };
-    const diagnosisOf = (recipient: number) => last?.get(recipient) ?? congested;
+    const wasTried = history !== undefined && history.attempts > 0;
+    const diagnosisOf = (recipient: number) => (wasTried && last?.get(recipient)) || congested;
+    const endMs = expiryMs(loaded, policy);
+    // Mail that gets one attempt only (`dsn_expire: 0`) has no time that could run out before it.
+    const hasAttemptLeft = !wasTried && endMs <= loaded.sinceMs;
+    if (nowMs < endMs || hasAttemptLeft) {
+      const wait = decideWait(scheduleOf(loaded), policy, result.retryAtMs, nowMs);
+      return {
+        tried: none,
+        untried: new Map(
+          recipients.map((recipient) => [recipient, { ...wait, last: diagnosisOf(recipient) }]),
+        ),
+      };
+    }
+    // Too old to wait for a connection any longer.
     return {
       tried: new Map(recipients.map((r) => [r, { kind: "deferred", diagnosis: diagnosisOf(r) }])),
       untried: none,
@@ -137,10 +140,16 @@ function sift(
     const outcome = outcomes.get(recipient);
     // By a shutdown, or because another worker has the job: an interrupted attempt is not counted.
     if (isInterrupted && outcome?.kind !== "delivered" && outcome?.kind !== "rejected") {
-      untried.set(recipient, wait(recipient, nowMs));
+      const diagnosis = last?.get(recipient);
+      untried.set(recipient, { untilMs: nowMs, ...(diagnosis === undefined ? {} : { last: diagnosis }) });
     } else tried.set(recipient, outcome ?? ownFault(nowMs));
   }
   return { tried, untried };
+}
+
+/** What the time of its warning and of its expiry depend on. */
+function scheduleOf({ sinceMs, meta, task }: LoadedJob) {
+  return { sinceMs, nullSender: isNullSender(meta), history: task.job.history };
 }
 
 function ownFault(nowMs: number): Outcome {

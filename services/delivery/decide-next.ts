@@ -33,8 +33,10 @@ export interface FinishedAttempt {
 export interface Untried {
   /** When it is tried, in epoch milliseconds. */
   untilMs: number;
-  /** How its last attempt ended, if there was one. */
+  /** How its last attempt ended, or what it waits for. */
   last?: Diagnosis;
+  /** Its sender may now be warned of the delay. */
+  warn?: true;
 }
 
 export interface NextStep {
@@ -103,12 +105,8 @@ export function decideNext(
   if (pending.size === 0) return step;
 
   if (deferred) atMs = Math.min(atMs, nowMs + waitMs(attempts, policy, jitter));
-  const warnAtMs = sinceMs + policy.delay_warning;
-  const warns = policy.delay_warning > 0 && !attempt.nullSender;
-  if (warns && warnAtMs > nowMs) atMs = Math.min(atMs, warnAtMs);
-  if (endMs > nowMs) atMs = Math.min(atMs, endMs);
-  // The first attempt after the warning's time warns; every later one sees that there was an earlier one.
-  if (warns && warnAtMs <= nowMs && (attempt.history?.lastAttemptAtMs ?? sinceMs) < warnAtMs) {
+  atMs = Math.min(atMs, nextDeadlineMs(attempt, policy, nowMs));
+  if (isWarningDue(attempt, policy, nowMs)) {
     step.warn = [...pending].map(([recipient, diagnosis]) => ({ recipient, diagnosis }));
   }
   step.retry = {
@@ -120,8 +118,53 @@ export function decideNext(
 }
 
 /**
+ * What follows where no connection may be opened, since the destination is at its limits: no attempt is counted, and the
+ * recipients wait, but not beyond the time of the delay warning or of the expiry.
+ * @param retryAtMs  when the destination may have room, in epoch milliseconds
+ */
+export function decideWait(
+  waiting: Pick<FinishedAttempt, "sinceMs" | "nullSender" | "history">,
+  policy: RetryPolicy,
+  retryAtMs: number,
+  nowMs: number,
+): Pick<Untried, "untilMs" | "warn"> {
+  return {
+    untilMs: Math.ceil(Math.min(retryAtMs, nextDeadlineMs(waiting, policy, nowMs))),
+    ...(isWarningDue(waiting, policy, nowMs) ? { warn: true } : {}),
+  };
+}
+
+/** The next moment at which something other than a retry is due: the delay warning or the expiry. */
+function nextDeadlineMs(
+  message: Pick<FinishedAttempt, "sinceMs" | "nullSender">,
+  policy: RetryPolicy,
+  nowMs: number,
+): number {
+  const deadlines = [warningAtMs(message, policy), expiresAtMs(message, policy)];
+  return Math.min(...deadlines.filter((deadlineMs) => deadlineMs > nowMs));
+}
+
+/** The first attempt after the warning's time warns; every later one sees that there was an earlier one. */
+function isWarningDue(
+  message: Pick<FinishedAttempt, "sinceMs" | "nullSender" | "history">,
+  policy: RetryPolicy,
+  nowMs: number,
+): boolean {
+  const atMs = warningAtMs(message, policy);
+  return atMs <= nowMs && (message.history?.lastAttemptAtMs ?? message.sinceMs) < atMs;
+}
+
+/** Infinity where the sender is never warned. */
+function warningAtMs(
+  { sinceMs, nullSender }: Pick<FinishedAttempt, "sinceMs" | "nullSender">,
+  { delay_warning }: RetryPolicy,
+): number {
+  return delay_warning > 0 && !nullSender ? sinceMs + delay_warning : Number.POSITIVE_INFINITY;
+}
+
+/**
  * One step for a job whose recipients went to several next hops, or were not all tried.
- * @param steps   one for each attempt; at least one
+ * @param steps   one for each attempt; none where all recipients wait
  * @param before  the job before the attempts: its queue and history stay when only untried recipients are left
  */
 export function joinSteps(
@@ -135,13 +178,18 @@ export function joinSteps(
   const joined: NextStep = {
     delivered: steps.flatMap((step) => step.delivered),
     failed: steps.flatMap((step) => step.failed),
-    warn: steps.flatMap((step) => step.warn),
+    warn: [
+      ...steps.flatMap((step) => step.warn),
+      ...[...untried].flatMap(([recipient, { last, warn }]) =>
+        warn === true && last !== undefined ? [{ recipient, diagnosis: last }] : [],
+      ),
+    ],
   };
   const retries = steps.flatMap((step) => step.retry ?? []);
   if (retries.length === 0 && untried.size === 0) return joined;
   const waits = [...untried.values()].map(({ untilMs }) => Math.max(untilMs, nowMs + shortestWaitMs));
-  const known = [...untried].flatMap(([recipient, { last }]) =>
-    last === undefined ? [] : [{ recipients: [recipient], diagnosis: last }],
+  const known = groupEqual(
+    [...untried].flatMap(([recipient, { last }]) => (last === undefined ? [] : [[recipient, last] as const])),
   );
   joined.retry = {
     atMs: Math.min(...retries.map((retry) => retry.atMs), ...waits),

@@ -8,6 +8,7 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import { wantsReport } from "../../shared/mail/notify.ts";
+import type { AttemptHistory } from "../../shared/queue/contract/contract.ts";
 import type { DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import { summarizeRoute } from "../../shared/routing/route.ts";
 import { allRecipientsSettled, type RecipientState } from "../../shared/spool/recipient-state.ts";
@@ -29,6 +30,7 @@ import {
   type DeliveryGroup,
   type LoadedEnvelope,
   type LoadedJob,
+  lastDiagnoses,
   type Plan,
   planAttempts,
   type Router,
@@ -90,8 +92,9 @@ async function deliver(deps: WorkerDeps, loaded: LoadedJob): Promise<JobNext> {
     return giveUp(deps, task, error);
   }
   const { steps, untried } = await deliverGroups(deps, loaded, plan);
-  // No recipient was tried: the destination is full, the time of the backup has not come, or the worker is stopped.
-  if (steps.length === 0) return { kind: "postponed", atMs: earliestMs(untried) };
+  // The time of the backup has not come, or the worker is stopped.
+  if (steps.length === 0 && isKnown(untried, job.history))
+    return { kind: "postponed", atMs: earliestMs(untried) };
 
   const next = joinSteps(steps, untried, { queue: task.queue, history: job.history }, deps.now());
   if (next.warn.length > 0)
@@ -191,6 +194,14 @@ async function isMessageSettled(
 
 function isPending(state: RecipientState | undefined): boolean {
   return state === undefined || state.kind === "pending";
+}
+
+/** Whether the job says already why these recipients wait, and no warning is due. */
+function isKnown(untried: ReadonlyMap<number, Untried>, history: AttemptHistory | undefined): boolean {
+  const known = lastDiagnoses(history);
+  return [...untried].every(([recipient, { last, warn }]) => {
+    return warn !== true && last?.reason === known?.get(recipient)?.reason;
+  });
 }
 
 function earliestMs(untried: ReadonlyMap<number, Untried>): number {

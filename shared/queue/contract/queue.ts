@@ -10,9 +10,9 @@ import type { DeadJob } from "./dead-job.ts";
  */
 export type JobNext =
   | { kind: "done" }
-  /** Deferred: due at `atMs`, in `queue`, with the history of its attempts. */
+  /** Deferred, or waiting for a destination at its limits: due at `atMs`, in `queue`, with the history of its attempts. */
   | { kind: "later"; atMs: number; queue: DeliveryQueueName; history: AttemptHistory; route: RouteSummary }
-  /** Not tried at all, since the destination is full: due at `atMs`, and no attempt is counted. */
+  /** Not tried at all, and nothing new to say of it: due at `atMs`, and no attempt is counted. */
   | { kind: "postponed"; atMs: number };
 
 export interface DeliveryTask {

@@ -139,6 +139,26 @@ describe("a full destination", () => {
     assert.deepEqual(effects, { ...noEffects, measurements: [{ kind: "full" }] });
   });
 
+  test("says why mail waits that was never tried, and the later reason when it changes", () => {
+    const congested = (reason: string) => ({ status: "4.4.5", class: "local", reason, atMs: nowMs });
+    const { untried } = decide({}, full);
+    assert.deepEqual([...untried], [[0, { untilMs: nowMs + 7000, last: congested(full.reason) }]]);
+    const history = { attempts: 0, last: [{ recipients: [0], diagnosis: busy() }] };
+    const later = decide({ job: { history } }, { ...full, reason: "rate 1/10m" }).untried;
+    assert.equal(later.get(0)?.last?.reason, "rate 1/10m");
+  });
+
+  test("does not put off the delay warning or the expiry, however late it has room", () => {
+    const full4h: GroupResult = { ...full, retryAtMs: receivedAtMs + 30 * day };
+    const config = { queue: { delay_warning: "4h", expire: "5d" } } as const;
+    const warningAtMs = receivedAtMs + day / 6;
+    assert.equal(decide({ config }, full4h).untried.get(0)?.untilMs, warningAtMs);
+    const late = decide({ config }, full4h, warningAtMs).untried.get(0);
+    assert.deepEqual([late?.untilMs, late?.warn], [receivedAtMs + 5 * day, true]);
+    const fromNobody = decide({ config, envelope: { reversePath: "" } }, full4h, warningAtMs).untried.get(0);
+    assert.equal(fromNobody?.warn, undefined, "the null sender is never warned");
+  });
+
   test("does not keep mail longer than it lives: it expires with its last diagnosis, or with congestion where there is none (RFC 3463 §3.5)", () => {
     const unknown = decide({}, full, receivedAtMs + 5 * day).step?.failed[0]?.diagnosis;
     assert.equal(unknown?.status, "5.4.7");

@@ -467,18 +467,37 @@ describe("routes are computed at each attempt", () => {
 });
 
 describe("attempts that did not take place", () => {
-  test("a full destination postpones the job, nothing is counted", async () => {
+  const fullUntil = (retryAtMs: number) => () =>
+    ({ kind: "full", destination: "example.com", reason: "20 connections are open", retryAtMs }) as const;
+
+  test("a full destination postpones the job, nothing is counted, and the job says why", async () => {
     const retryAtMs = receivedAtMs + 7000;
-    const ran = await runJob({
-      answers: () => ({
-        kind: "full",
-        destination: "example.com",
-        reason: "20 connections are open",
-        retryAtMs,
-      }),
-    });
-    assert.deepEqual(ran.next, { kind: "postponed", atMs: retryAtMs });
+    const ran = await runJob({ answers: fullUntil(retryAtMs) });
+    assert.ok(ran.next?.kind === "later");
+    const { atMs, queue, history } = ran.next;
+    assert.deepEqual(
+      [atMs, queue, history.attempts, history.lastAttemptAtMs, history.last[0]?.diagnosis.reason],
+      [retryAtMs, "delivery", 0, undefined, "20 connections are open"],
+    );
     assert.deepEqual(ran.settled, []);
+    const again = await runJob({ answers: fullUntil(retryAtMs), job: { history } });
+    assert.deepEqual(again.next, { kind: "postponed", atMs: retryAtMs });
+  });
+
+  test("the sender of mail that waits for a connection is warned of the delay once", async () => {
+    const config = { queue: { delay_warning: "4h" } } as const;
+    const given = { config, ageMs: 5 * hour, answers: fullUntil(receivedAtMs + 6 * hour) };
+    const ran = await runJob(given);
+    assert.deepEqual(
+      ran.settled.map(({ state }) => state.kind === "pending" && state.delay?.diagnosis.reason),
+      ["20 connections are open"],
+    );
+    assert.deepEqual(
+      ran.bounces.map(({ job }) => job.kind),
+      ["delayed"],
+    );
+    const warned = await runJob({ ...given, states: [[0, { kind: "pending", warned: true }]] });
+    assert.deepEqual([warned.settled, warned.bounces], [[], []]);
   });
 
   test("but a message does not wait for a connection longer than it lives", async () => {
