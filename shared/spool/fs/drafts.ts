@@ -10,6 +10,7 @@ import type { OnFault } from "./disk/fault.ts";
 import { orSpoolError, type SpoolFiles, syncDirectory } from "./disk/files.ts";
 import { largeName, type Places } from "./disk/names.ts";
 import { coalesced } from "./disk/sequence.ts";
+import type { DiskSpace } from "./disk/space.ts";
 import { type DraftBody, type DraftHost, FsDraft } from "./segments/draft.ts";
 import { LargeBodyWriter } from "./segments/large-body.ts";
 import { headLength, makeHead, type RecordExtra, type TimedSettlement } from "./segments/record.ts";
@@ -26,6 +27,7 @@ export interface DraftsOptions {
   /** Octets that all open drafts hold in memory together. */
   draftMemoryBytes: number;
   heartbeat: WriterHeartbeat;
+  space: DiskSpace;
   clock: LogicalClock;
   segments: SegmentWriter;
   log: StatusLog;
@@ -63,8 +65,7 @@ export class Drafts implements DraftHost {
   }
 
   openLarge(): LargeBodyWriter {
-    const { files, places } = this.#options;
-    return new LargeBodyWriter(files, places, () => this.#nameLarge());
+    return new LargeBodyWriter(this.#options, () => this.#nameLarge());
   }
 
   store(meta: MessageMeta, body: DraftBody, settles: Settlement | undefined): Promise<StoredMessage> {

@@ -21,7 +21,6 @@ import {
   type Settlement,
   type Spool,
   SpoolCorrupt,
-  SpoolFull,
   type SpoolStatus,
   SpoolUnavailable,
   type StoredMessage,
@@ -70,7 +69,6 @@ const unreadable = "the spool could not be read";
 
 class FileSystemSpool implements FsSpool {
   readonly counters: SpoolCounters = zeroCounters();
-  readonly #minFreeBytes: number;
   readonly #fileFaults: FileFaults;
   readonly #space: DiskSpace;
   readonly #heartbeat: WriterHeartbeat;
@@ -86,7 +84,6 @@ class FileSystemSpool implements FsSpool {
   #closing: Promise<void> | undefined;
 
   constructor(options: Required<FsSpoolOptions>, places: Places) {
-    this.#minFreeBytes = options.minFreeBytes;
     const { counters } = this;
     const onFault: OnFault = (fault) => {
       if (fault.kind === "damaged") counters.damages++;
@@ -100,9 +97,9 @@ class FileSystemSpool implements FsSpool {
     const fileFaults = this.#fileFaults;
     const common = { ...options, fileFaults, places, counters, onFault, clock, index, implied };
 
-    this.#space = new DiskSpace(options.files, places, onFault, fileFaults);
+    this.#space = new DiskSpace(common);
     this.#heartbeat = new WriterHeartbeat(common);
-    const writing = { ...common, heartbeat: this.#heartbeat };
+    const writing = { ...common, heartbeat: this.#heartbeat, space: this.#space };
     const segments = new SegmentWriter(writing);
     const log = new StatusLog(writing);
     this.#segments = segments;
@@ -123,9 +120,7 @@ class FileSystemSpool implements FsSpool {
 
   draft(): Draft {
     this.#mustBeOpen();
-    const { freeBytes } = this.#space;
-    if (freeBytes < this.#minFreeBytes)
-      throw new SpoolFull(`${freeBytes} octets are free, ${this.#minFreeBytes} are to be kept`);
+    this.#space.mustHaveRoom(this.#drafts.memory.usedBytes);
     return this.#drafts.open();
   }
 

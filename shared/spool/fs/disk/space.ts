@@ -1,52 +1,101 @@
 /** The free and the used space of a spool. The free space is watched, so that asking costs nothing. Owns a timer until close(). */
 import type { StatsFs } from "node:fs";
 import { join, relative } from "node:path";
+import { SpoolFull } from "../../spool.ts";
 import type { OnFault } from "./fault.ts";
 import type { FileFaults } from "./file-faults.ts";
 import { called, listDirectory, type SpoolFiles, statFile } from "./files.ts";
 import { numberedNames, type Places } from "./names.ts";
+import { coalesced } from "./sequence.ts";
 
 const watchEveryMs = 1000;
 /** Files whose size is asked for at the same time. */
 const statsAtOnce = 32;
 
+/** Nearer to the reserve than this, free space is asked for before each write: other processes write, too. */
+const nearBytes = 256 * 1024 * 1024;
+
+export interface DiskSpaceOptions {
+  files: SpoolFiles;
+  places: Places;
+  /** The reserve: octets that bodies and records leave free, so that mail can still be settled and collected. */
+  minFreeBytes: number;
+  onFault: OnFault;
+  fileFaults: FileFaults;
+}
+
 export class DiskSpace {
-  readonly #files: SpoolFiles;
-  readonly #places: Places;
-  readonly #onFault: OnFault;
-  readonly #fileFaults: FileFaults;
+  readonly #options: DiskSpaceOptions;
   readonly #timer: NodeJS.Timeout;
-  #asking = false;
   /** As long as it is not known, there is enough: a write would fail. */
   #freeBytes = Number.POSITIVE_INFINITY;
+  /** Octets that are being written, and those that were written since free space was asked for. */
+  #writing = 0;
+  #written = 0;
+  readonly #ask = coalesced(() => this.#askFree());
 
-  constructor(files: SpoolFiles, places: Places, onFault: OnFault, fileFaults: FileFaults) {
-    this.#files = files;
-    this.#fileFaults = fileFaults;
-    this.#places = places;
-    this.#onFault = onFault;
-    this.#timer = setInterval(() => void this.askFree(), watchEveryMs).unref();
-    void this.askFree();
+  constructor(options: DiskSpaceOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => void this.#ask(), watchEveryMs).unref();
+    void this.#ask();
   }
 
-  /** As it was a second ago at most. */
-  get freeBytes(): number {
-    return this.#freeBytes;
+  /**
+   * Whether a message can be begun, by what was free a second ago and what was written or promised since.
+   * @param promised  octets that open drafts hold in memory
+   * @throws SpoolFull
+   */
+  mustHaveRoom(promised: number): void {
+    this.#mustLeaveReserve(promised);
+  }
+
+  /**
+   * Writes octets unless they would take the reserve.
+   * @throws SpoolFull, or what `write` throws
+   */
+  async use<T>(octets: number, write: () => Promise<T>): Promise<T> {
+    const { minFreeBytes } = this.#options;
+    const isKnown = this.#freeBytes < Number.POSITIVE_INFINITY;
+    if (minFreeBytes > 0 && !(isKnown && this.#available() - octets >= minFreeBytes + nearBytes)) {
+      await this.#ask();
+      this.#mustLeaveReserve(octets);
+    }
+    this.#writing += octets;
+    try {
+      return await write();
+    } finally {
+      this.#writing -= octets;
+      this.#written += octets;
+    }
   }
 
   async askFree(): Promise<number> {
-    if (this.#asking) return this.#freeBytes;
-    this.#asking = true;
+    await this.#ask();
+    return this.#freeBytes;
+  }
+
+  #available(): number {
+    return this.#freeBytes - this.#writing - this.#written;
+  }
+
+  #mustLeaveReserve(octets: number): void {
+    const { minFreeBytes } = this.#options;
+    const left = this.#available() - octets;
+    if (left < minFreeBytes)
+      throw new SpoolFull(`${Math.max(0, left)} octets would be left, ${minFreeBytes} are to be kept`);
+  }
+
+  async #askFree(): Promise<void> {
+    const { files, places, onFault } = this.#options;
+    // What is written while the question is under way may be in its answer or not, and counts.
+    this.#written = 0;
     try {
-      const stats = await called<StatsFs>((end) => this.#files.statfs(this.#places.root, end));
+      const stats = await called<StatsFs>((end) => files.statfs(places.root, end));
       // Available to this user; `bfree` includes what is reserved for root.
       this.#freeBytes = stats.bavail * stats.bsize;
     } catch (error) {
-      this.#onFault({ kind: "background", doing: "asking for free space", error });
-    } finally {
-      this.#asking = false;
+      onFault({ kind: "background", doing: "asking for free space", error });
     }
-    return this.#freeBytes;
   }
 
   /**
@@ -54,26 +103,26 @@ export class DiskSpace {
    * @throws the file system's errors
    */
   async measureUsed(): Promise<{ bytesUsed: number; segments: number }> {
-    const { segments, statusLogs, large, moved, damaged } = this.#places;
+    const { segments, statusLogs, large, moved, damaged } = this.#options.places;
     let bytesUsed = 0;
     for (const place of [segments, statusLogs, large, moved, damaged]) {
-      const names = await listDirectory(this.#files, place);
+      const names = await listDirectory(this.#options.files, place);
       for (let start = 0; start < names.length; start += statsAtOnce) {
         const some = names.slice(start, start + statsAtOnce);
         const sizes = await Promise.all(some.map((name) => this.#sizeOf(join(place, name))));
         for (const size of sizes) bytesUsed += size;
       }
     }
-    const listing = await listDirectory(this.#files, segments);
+    const listing = await listDirectory(this.#options.files, segments);
     return { bytesUsed, segments: numberedNames(listing, ".seg").length };
   }
 
   /** 0 for a file that is gone, or cannot be asked. */
   async #sizeOf(path: string): Promise<number> {
     try {
-      return (await statFile(this.#files, path))?.size ?? 0;
+      return (await statFile(this.#options.files, path))?.size ?? 0;
     } catch (error) {
-      this.#fileFaults.met(relative(this.#places.root, path), error);
+      this.#options.fileFaults.met(relative(this.#options.places.root, path), error);
       return 0;
     }
   }

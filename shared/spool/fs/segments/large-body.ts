@@ -16,6 +16,7 @@ import {
   writeFully,
 } from "../disk/files.ts";
 import { largePath, type Places } from "../disk/names.ts";
+import type { DiskSpace } from "../disk/space.ts";
 
 /** Octets that may wait for the disk before the sender has to wait. */
 const highWaterBytes = 1024 * 1024;
@@ -24,6 +25,7 @@ const readBytes = 256 * 1024;
 export class LargeBodyWriter {
   readonly #files: SpoolFiles;
   readonly #places: Places;
+  readonly #space: DiskSpace;
   readonly #makeName: () => Promise<string>;
   #name: string | undefined;
   #fd: number | undefined;
@@ -34,9 +36,13 @@ export class LargeBodyWriter {
   #failure: Error | undefined;
 
   /** @param makeName  gives the name of the file, without its ending; called once */
-  constructor(files: SpoolFiles, places: Places, makeName: () => Promise<string>) {
+  constructor(
+    { files, places, space }: { files: SpoolFiles; places: Places; space: DiskSpace },
+    makeName: () => Promise<string>,
+  ) {
     this.#files = files;
     this.#places = places;
+    this.#space = space;
     this.#makeName = makeName;
   }
 
@@ -97,7 +103,8 @@ export class LargeBodyWriter {
         const pieces = this.#queue;
         const bytes = this.#queuedBytes;
         this.#queue = [];
-        await writeFully(this.#files, this.#fd, pieces, this.#position);
+        const fd = this.#fd;
+        await this.#space.use(bytes, () => writeFully(this.#files, fd, pieces, this.#position));
         this.#position += bytes;
         this.#queuedBytes -= bytes;
       }

@@ -5,6 +5,7 @@
 import { type Locator, SpoolUnavailable } from "../../spool.ts";
 import type { SpoolCounters } from "../disk/counters.ts";
 import { BackgroundCloser, spoolError } from "../disk/files.ts";
+import type { DiskSpace } from "../disk/space.ts";
 import { unlessFenced, type WriterHeartbeat } from "../writers/heartbeat.ts";
 import { BatchLayout, type PlacelessRecord } from "./batch.ts";
 import { SegmentFile, type SegmentFileOptions } from "./segment-file.ts";
@@ -19,6 +20,7 @@ interface WaitingRecord extends PlacelessRecord {
 
 export interface SegmentWriterOptions extends SegmentFileOptions {
   heartbeat: WriterHeartbeat;
+  space: Pick<DiskSpace, "use">;
   /** A segment that has grown to this is closed. */
   segmentBytes: number;
   /** A segment with records is closed at this age, so that it can be collected. */
@@ -120,11 +122,11 @@ export class SegmentWriter {
 
   /** @returns undefined when this process was fenced meanwhile */
   async #write(batch: WaitingRecord[]): Promise<Locator[] | undefined> {
-    const { counters, heartbeat, segmentBytes } = this.#options;
+    const { counters, heartbeat, segmentBytes, space } = this.#options;
     const segment = await this.#usableSegment(batch.some((record) => record.settling));
     const { pieces, length, locators } = this.#layout.lay(batch, segment.name, segment.length);
     try {
-      await segment.write(pieces);
+      await space.use(length, () => segment.write(pieces));
     } catch (error) {
       if (!(await segment.wipe())) this.#finish(segment);
       throw error;
