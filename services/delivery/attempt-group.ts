@@ -2,6 +2,7 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { PriorityClass } from "../../shared/limits/priority-class.ts";
 import type { DeliveryQueueName } from "../../shared/queue/contract/contract.ts";
+import { interruptionOf } from "../../shared/runtime/interruption.ts";
 import { type Logger, writeLine } from "../../shared/runtime/log.ts";
 import type { AttemptRequest, SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import { SpoolCorrupt } from "../../shared/spool/spool.ts";
@@ -44,7 +45,7 @@ export async function attemptGroup(
       begun: () => writeLine(log, attemptLine(loaded, group)),
       delivered,
     });
-    return result.kind === "tried" ? { ...result, isInterrupted: signal.aborted } : result;
+    return result.kind === "tried" ? { ...result, interruption: interruptionOf(signal) } : result;
   } catch (error) {
     if (error instanceof SpoolCorrupt) {
       log.error({ err: error, id: meta.id, job: task.jobId }, "a message in the spool is damaged");
@@ -52,7 +53,7 @@ export async function attemptGroup(
     }
     // A defect of ours must neither lose the mail nor spin: it is a failed attempt, with its schedule and its expiry.
     log.error({ err: error, id: meta.id, job: task.jobId }, "an attempt failed by our own fault");
-    return { kind: "tried", outcomes: new Map(), facts: noFacts, isInterrupted: signal.aborted };
+    return { kind: "tried", outcomes: new Map(), facts: noFacts, interruption: interruptionOf(signal) };
   }
 }
 

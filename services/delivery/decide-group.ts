@@ -1,5 +1,6 @@
 /** What follows the attempt of one group: which recipients were tried, what comes next for them, what to record and report. Pure. */
 import type { Config } from "../../shared/config/schema.ts";
+import type { Interruption } from "../../shared/runtime/interruption.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import type { AttemptFacts, AttemptResult } from "../../shared/smtp-client/smtp-client.ts";
 import type { SpoolCorrupt } from "../../shared/spool/spool.ts";
@@ -16,8 +17,8 @@ import { type DeliveryGroup, expiryMs, isNullSender, type LoadedJob, lastDiagnos
 
 /** How an attempt ended. */
 export type GroupResult =
-  /** `isInterrupted`: the job's signal was aborted meanwhile. A recipient without an outcome met a fault of ours. */
-  | (Extract<AttemptResult, { kind: "tried" }> & { isInterrupted: boolean })
+  /** `interruption`: of the job, meanwhile. A recipient without an outcome met a fault of ours. */
+  | (Extract<AttemptResult, { kind: "tried" }> & { interruption: Interruption | undefined })
   | Extract<AttemptResult, { kind: "full" }>
   /** The spool's copy of the message turned out damaged. */
   | { kind: "damaged"; error: SpoolCorrupt };
@@ -132,14 +133,14 @@ function sift(
       untried: none,
     };
   }
-  const { outcomes, isInterrupted } = result;
-  if (!isInterrupted && outcomes.size === recipients.length) return { tried: outcomes, untried: none };
+  const { outcomes, interruption } = result;
+  const counts = interruption === undefined || (interruption === "stopping" && mayHaveArrived(outcomes));
+  if (counts && outcomes.size === recipients.length) return { tried: outcomes, untried: none };
   const tried = new Map<number, Outcome>();
   const untried = new Map<number, Untried>();
   for (const recipient of recipients) {
     const outcome = outcomes.get(recipient);
-    // By a shutdown, or because another worker has the job: an interrupted attempt is not counted.
-    if (isInterrupted && outcome?.kind !== "delivered" && outcome?.kind !== "rejected") {
+    if (!counts && outcome?.kind !== "delivered" && outcome?.kind !== "rejected") {
       const diagnosis = last?.get(recipient);
       untried.set(recipient, { untilMs: nowMs, ...(diagnosis === undefined ? {} : { last: diagnosis }) });
     } else tried.set(recipient, outcome ?? ownFault(nowMs));
@@ -150,6 +151,16 @@ function sift(
 /** What the time of its warning and of its expiry depend on. */
 function scheduleOf({ sinceMs, meta, task }: LoadedJob) {
   return { sinceMs, nullSender: isNullSender(meta), history: task.job.history };
+}
+
+/**
+ * An interrupted attempt is not counted, and the job goes to another worker at once; not so when a server has the whole
+ * message and has not replied: it may be delivered, and would be again.
+ */
+function mayHaveArrived(outcomes: ReadonlyMap<number, Outcome>): boolean {
+  return [...outcomes.values()].some(
+    (outcome) => outcome.kind === "deferred" && outcome.diagnosis.possiblyDelivered === true,
+  );
 }
 
 function ownFault(nowMs: number): Outcome {

@@ -16,6 +16,7 @@ import { createProducer } from "../../shared/queue/producer.ts";
 import { createReconciler, type ReconcilerTiming } from "../../shared/queue/reconcile/reconciler.ts";
 import { compileRouting, type Routing, routeOf } from "../../shared/routing/classify.ts";
 import { summarizeRoute } from "../../shared/routing/route.ts";
+import { longestStopMs } from "../../shared/runtime/interruption.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
@@ -94,9 +95,12 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       else if (consumer === undefined) reasons.push("the hold rules are not known yet");
       return { ready: reasons.length === 0, reasons };
     },
+    longestStopMs,
     async close(graceMs) {
       closing = true;
+      const cut = setTimeout(() => smtpClient.stop(), longestStopMs(graceMs));
       await Promise.all([consumer?.close(graceMs), reconciler.close()]);
+      clearTimeout(cut);
       // The attempts have ended: the connections that are left are idle, and get their QUIT.
       await smtpClient.close(Math.min(graceMs, config.timeouts.quit));
       await limiter.close();

@@ -175,6 +175,11 @@ export const timeouts = z.strictObject({
   body: duration.prefault("3m").describe("For each block of the message."),
   dot: duration.prefault("10m").describe("For the reply to the final dot."),
   quit: duration.prefault("10s").describe("For the reply to QUIT."),
+  attempt: duration
+    .prefault("1h")
+    .describe(
+      "For a whole attempt to deliver a message, over all hosts. After it recipients without an answer are deferred; only a server that has been sent the whole message still has its `dot`.",
+    ),
   inline: duration
     .prefault("10s")
     .describe(

@@ -53,6 +53,7 @@ export function consumeDeliveries(options: DeliveryConsumerOptions): Consumer {
       queue,
       redis: options.redis,
       concurrency: shares[queue],
+      mayOutlastGrace: true,
       log: options.log,
       ...(options.timing === undefined ? {} : { timing: options.timing }),
       handle: (started) => runs.start(started, (run) => deliver(run, queue, options)),

@@ -35,6 +35,8 @@ export interface RunningService {
   rereadFiles?(): Promise<void> | undefined;
   /** Accepts nothing new, lets current transactions finish for up to `graceMs`, then ends them. */
   close(graceMs: number): Promise<void>;
+  /** How long close() may take instead of `graceMs`. */
+  longestStopMs?(graceMs: number): number;
 }
 
 export interface RunOptions {
@@ -94,10 +96,13 @@ export async function runService(
     }
     stopping = true;
     log.info({ signal, graceMs }, "stopping");
-    const late = setTimeout(() => {
-      log.warn("did not stop within the grace time: exiting");
-      process.exit(0);
-    }, graceMs + afterGraceMs);
+    const late = setTimeout(
+      () => {
+        log.warn("did not stop within the grace time: exiting");
+        process.exit(0);
+      },
+      (service?.longestStopMs?.(graceMs) ?? graceMs) + afterGraceMs,
+    );
     try {
       await service?.close(graceMs);
       await announced?.close();

@@ -1,6 +1,7 @@
 /** One attempt at one message: session after session, until every recipient has an answer or the hosts are used up. */
 import { identifyNextHop, type NextHopIdentity } from "../routing/next-hop.ts";
-import { deferred, type Remote, remoteName } from "../smtp/diagnose.ts";
+import { interruptionOf } from "../runtime/interruption.ts";
+import { deferred, type Failure, type Remote, remoteName } from "../smtp/diagnose.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";
 import { unreachable } from "../unreachable.ts";
 import { AddressTries } from "./address-tries.ts";
@@ -9,7 +10,7 @@ import type { Acquired, LeasedConnection } from "./connections/connection-reques
 import { type AddressDeps, deliveryAddresses } from "./next-hops/delivery-addresses.ts";
 import { connectionKey, type DestinationLimits, reachabilityKeyOf } from "./next-hops/destination.ts";
 import { RecipientOutcomes } from "./recipient-outcomes.ts";
-import { stopped } from "./session/disconnect-reason.ts";
+import { attemptStopped, type DisconnectReason, seconds, stopped } from "./session/disconnect-reason.ts";
 import type { Session } from "./session/session.ts";
 import { SessionOpener, type SessionOpenerDeps } from "./session-opener.ts";
 import { isHidden, type SessionTerms, type SessionTermsDeps, sessionTerms } from "./session-terms.ts";
@@ -47,7 +48,10 @@ export class Attempt {
   readonly #tried = new Set<string>();
   #mailSessions = 0;
   #leased: LeasedConnection | undefined;
+  /** It is not carried to its end: by stop(), or by its signal. */
   #isStopped = false;
+  /** Stopped or late: nothing more is begun. */
+  #endedBy: DisconnectReason | undefined;
   /** No other host is to be asked. */
   #isConcluded = false;
 
@@ -89,11 +93,31 @@ export class Attempt {
     }
   }
 
-  /** Ends the attempt: recipients without an answer are deferred. */
+  /** Ends the attempt at once: recipients without an answer are deferred. */
   stop(): void {
     this.#isStopped = true;
-    this.#opener.stop();
-    this.#leased?.session?.connection.destroy("aborted", "the attempt was stopped");
+    this.#end(attemptStopped);
+    this.#cut(attemptStopped);
+  }
+
+  /** Nothing more is begun, and what is under way is cut. A server that has the whole message keeps its time to reply. */
+  #end(why: DisconnectReason): void {
+    this.#endedBy = why;
+    this.#opener.stop(why);
+    if (this.#leased?.session?.isAwaitingDot !== true) this.#cut(why);
+  }
+
+  #cut({ kind, reason }: DisconnectReason): void {
+    this.#leased?.session?.connection.destroy(kind, reason);
+  }
+
+  #interrupt(): void {
+    if (interruptionOf(this.#request.signal) === "stopping") {
+      this.#isStopped = true;
+      this.#end(attemptStopped);
+    } else {
+      this.stop();
+    }
   }
 
   #admit(): Promise<Acquired> {
@@ -113,9 +137,15 @@ export class Attempt {
     this.#request.begun?.();
     const begunMs = now();
     this.#leased = leased;
-    const stop = () => this.stop();
-    if (signal.aborted) this.stop();
-    else signal.addEventListener("abort", stop);
+    const interrupt = () => this.#interrupt();
+    if (signal.aborted) interrupt();
+    else signal.addEventListener("abort", interrupt);
+    const { attempt: longestMs } = this.#deps.timeouts;
+    const late: DisconnectReason = {
+      kind: "timeout",
+      reason: `the attempt took longer than ${seconds(longestMs)}`,
+    };
+    const deadline = setTimeout(() => this.#end(late), longestMs);
     let isReusable = false;
     try {
       isReusable = await this.#deliver(leased);
@@ -124,7 +154,8 @@ export class Attempt {
       if (!this.#outcomes.hasFinal) throw error;
       this.#outcomes.fail(deferred("local", "4.3.0", (error as Error).message, now()));
     } finally {
-      signal.removeEventListener("abort", stop);
+      clearTimeout(deadline);
+      signal.removeEventListener("abort", interrupt);
       this.#reportReachability(begunMs);
       pool.release(leased, isReusable);
     }
@@ -133,6 +164,7 @@ export class Attempt {
   /** First over the session that is open already, then host by host. @returns whether the last session may be used again */
   async #deliver(leased: LeasedConnection): Promise<boolean> {
     let use: SessionUse = "ended";
+    if (this.#isEnding) return false;
     if (leased.session !== undefined) {
       use = await this.#sendOver(leased.session, true);
       if (use !== "untouched") this.#tried.add(addressOf(leased.session.remote));
@@ -142,7 +174,7 @@ export class Attempt {
     const { tls, transparentSource } = this.#terms;
     const deps = { ...this.#deps, wasTried: (remote: Remote) => this.#tried.has(addressOf(remote)) };
     for await (const candidate of deliveryAddresses(nextHop, tls, deps, transparentSource)) {
-      if (this.#isStopped) break;
+      if (this.#isEnding) break;
       if (candidate.kind !== "address") {
         this.#outcomes.fail(candidate.failure);
         if (candidate.kind === "refused") this.#opener.refetchStsPolicy();
@@ -165,8 +197,6 @@ export class Attempt {
 
   #useOpened(leased: LeasedConnection, session: Session): Promise<SessionUse> {
     this.#deps.pool.attachSession(leased, session);
-    // Stopped between the end of the opening and here.
-    if (this.#isStopped) session.connection.destroy("aborted", "the attempt was stopped");
     return this.#sendOver(session, false);
   }
 
@@ -179,9 +209,10 @@ export class Attempt {
     let isReusable = true;
     let last: Outcome | undefined;
     for (const group of recipientGroups(envelope, this.#outcomes.pending, session.extensions)) {
+      if (this.#isEnding) break;
       if (!isReusable) this.#deferGroup(group, session.remote);
       let recipients = group;
-      while (recipients.length > 0 && isReusable) {
+      while (recipients.length > 0 && isReusable && !this.#isEnding) {
         const report = await this.#transact(session, recipients);
         if (isReused && report.isUntouched && session.connection.disconnectReason?.kind !== "aborted") {
           return "untouched";
@@ -198,7 +229,7 @@ export class Attempt {
       }
     }
     if (session.transactions > transactionsBefore) this.#mailSessions++;
-    return isReusable ? "reusable" : "ended";
+    return isReusable && !this.#isEnding ? "reusable" : "ended";
   }
 
   #transact(session: Session, recipients: number[]): Promise<TransactionReport> {
@@ -234,14 +265,25 @@ export class Attempt {
     }
   }
 
+  get #isEnding(): boolean {
+    return this.#endedBy !== undefined;
+  }
+
   get #isOver(): boolean {
     const hasAsked = this.#mailSessions >= maxMailSessions;
-    return this.#outcomes.isComplete || this.#isStopped || this.#isConcluded || hasAsked;
+    return this.#outcomes.isComplete || this.#isEnding || this.#isConcluded || hasAsked;
   }
 
   #result(more: { remembered?: true } = {}): AttemptResult {
-    const outcomes = this.#outcomes.conclude(() => stopped(this.#deps.now()));
+    const outcomes = this.#outcomes.conclude(() => this.#unasked());
     return { kind: "tried", outcomes, facts: { ...this.#facts(), ...more } };
+  }
+
+  /** Of recipients that no host was asked about. */
+  #unasked(): Failure {
+    const nowMs = this.#deps.now();
+    if (this.#endedBy?.kind !== "timeout") return stopped(nowMs);
+    return deferred("network", "4.4.2", this.#endedBy.reason, nowMs);
   }
 
   #facts(): AttemptFacts {

@@ -115,8 +115,13 @@ export function createSmtpClient(
     }
   }
 
+  const stop = () => {
+    for (const attempt of running) attempt.stop();
+  };
+
   return {
     attempt: run,
+    stop,
     openInline: (request) =>
       openInline(request, run, { stepMs: config.timeouts.inline, dotMs: config.timeouts.dot, now }),
     logIn: (request) =>
@@ -125,7 +130,7 @@ export function createSmtpClient(
       await pool.close(graceMs, () => {
         sts.close();
         closing.abort();
-        for (const attempt of running) attempt.stop();
+        stop();
       });
       sts.close();
     },

@@ -4,6 +4,7 @@ import { isLoopback } from "../net/network.ts";
 import type { NextHop } from "../routing/next-hop.ts";
 import type { AddressTries } from "./address-tries.ts";
 import type { AddressCandidate } from "./next-hops/delivery-addresses.ts";
+import { attemptStopped } from "./session/disconnect-reason.ts";
 import { openSession } from "./session/open-session.ts";
 import type { Opened, OpeningFailure, SessionDeps, SessionRequest } from "./session/session.ts";
 import type { SessionTerms } from "./session-terms.ts";
@@ -40,9 +41,9 @@ export class SessionOpener {
   }
 
   /** Ends the opening that is under way; no other may follow. */
-  stop(): void {
+  stop(why = attemptStopped): void {
     this.#isStopped = true;
-    this.#opening?.abort();
+    this.#opening?.abort(why);
   }
 
   async open(address: DeliveryAddress): Promise<Opened> {

@@ -17,7 +17,10 @@ export interface AttemptRequest {
   /** The recipients of this attempt, indexes into `message.envelope.recipients`. */
   recipients: number[];
   body: Body;
-  /** Aborting it closes the connection; recipients without an answer are then deferred. */
+  /**
+   * Aborting it closes the connection; recipients without an answer are then deferred. With the reason "stopping"
+   * (`Interruption`) a server that has the whole message still has its time for the reply.
+   */
   signal: AbortSignal;
   /** Limits how much of the process one destination may use; absent: the attempt is not counted. */
   priorityClass?: PriorityClass;
@@ -85,6 +88,8 @@ export interface SmtpClient {
    * @throws SpoolCorrupt when the body turned out to be damaged before any recipient got it
    */
   attempt(request: AttemptRequest): Promise<AttemptResult>;
+  /** Ends all attempts at once. */
+  stop(): void;
   /** Idle connections end with QUIT at once, busy ones when their transaction is over, at the latest after `graceMs`. */
   close(graceMs: number): Promise<void>;
 }

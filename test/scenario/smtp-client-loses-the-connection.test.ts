@@ -149,6 +149,74 @@ test("aborting ends the attempt at once, closes the connection and defers unansw
   });
 });
 
+test("a stop ends an attempt before the final dot at once; behind it the server keeps its time to reply", async () => {
+  let accept: (() => void) | undefined;
+  const thinking = {
+    message: () =>
+      new Promise<undefined>((resolve) => {
+        accept = () => resolve(undefined);
+      }),
+  };
+  await withPeers({ script: thinking }, async (first, second) => {
+    const slow = await startSmtpPeer({ script: { mail: () => hang } });
+    const transport = testTransport({ config: { timeouts: { dot: "60s", mail: "60s" } } });
+    const stopping = new AbortController();
+    const sent = attempt(transport, servers(first, second), testMessage(), stopping.signal);
+    const unsent = attempt(transport, servers(slow, second), testMessage(), stopping.signal);
+    await waitFor("one message to be sent, and the other begun", () => accept && slow.commands.length === 2);
+    stopping.abort("stopping");
+    const cut = await unsent;
+    assert.equal(cut.kind === "tried" && summary(cut.outcomes.get(0)), "deferred 4.3.2 local");
+    accept?.();
+    const result = await sent;
+    assert.equal(result.kind === "tried" && summary(result.outcomes.get(0)), "delivered");
+    assert.equal(second.connections, 0);
+    await transport.close(1000);
+    await slow.stop();
+  });
+});
+
+test("an attempt that is late ends wherever it is, except behind the final dot", async () => {
+  let accept: (() => void) | undefined;
+  const thinking = {
+    message: () =>
+      new Promise<undefined>((resolve) => {
+        accept = () => resolve(undefined);
+      }),
+  };
+  await withPeers({ script: thinking }, async (first, second) => {
+    const slow = await startSmtpPeer({ script: { mail: () => hang } });
+    const transport = testTransport({ config: { timeouts: { dot: "60s", mail: "60s", attempt: "500ms" } } });
+    const sent = attempt(transport, servers(first, second));
+    await waitFor("the message to be sent", () => accept);
+    // It began later: when it is late, the other is too.
+    const late = await attempt(transport, servers(slow, second));
+    assert.ok(late.kind === "tried");
+    const outcome = late.outcomes.get(0);
+    assert.equal(summary(outcome), "deferred 4.4.2 network");
+    assert.ok(
+      outcome?.kind === "deferred" && /the attempt took longer than 500 ms/.test(outcome.diagnosis.reason),
+    );
+    accept?.();
+    const result = await sent;
+    assert.equal(result.kind === "tried" && summary(result.outcomes.get(0)), "delivered");
+    assert.equal(second.connections, 0, "no other host is asked after that");
+    await transport.close(1000);
+    await slow.stop();
+  });
+});
+
+test("a late attempt that had no answer at all leaves the destination dead", async () => {
+  await withPeers({ script: { connect: () => hang } }, async (first) => {
+    const transport = testTransport({ config: { timeouts: { greeting: "60s", attempt: "200ms" } } });
+    const [outcome] = await outcomes(transport, via(first));
+    assert.equal(summary(outcome), "deferred 4.4.2 network");
+    const again = await attempt(transport, via(first));
+    assert.ok(again.kind === "tried" && again.facts.remembered);
+    await transport.close(1000);
+  });
+});
+
 test("an attempt that is aborted while connecting ends at once", async () => {
   // TEST-NET-1 has no hosts; where the network reports that at once, the attempt ends at once too.
   const transport = testTransport({ config: { timeouts: { connect: "60s" } } });

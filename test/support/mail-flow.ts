@@ -12,12 +12,12 @@ import { type DeliveryOptions, startDelivery } from "../../services/delivery/del
 import type { Config, configSchema } from "../../shared/config/schema.ts";
 import type { Envelope } from "../../shared/mail/envelope.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
-import { createProducer } from "../../shared/queue/producer.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { createFsSpool, type FsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import type { FsSpoolOptions } from "../../shared/spool/fs/options.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
 import { testConfig } from "./config.ts";
+import { connectedProducer } from "./connected-producer.ts";
 import { startRedis, type TestRedis } from "./redis.ts";
 
 export interface MailFlow {
@@ -57,7 +57,7 @@ export async function createMailFlow(
   const openSpool = (more: Partial<FsSpoolOptions> = {}) =>
     createFsSpool({ directory: path.join(directory, "spool"), followMs: 50, ...more });
   const spool = openSpool();
-  const producer = createProducer(redisConfig, log);
+  const producer = await connectedProducer(redis, log);
   const running: (() => Promise<void>)[] = [];
   t.after(async () => {
     for (const close of running.reverse()) await close();

@@ -14,7 +14,7 @@ export function requireConfig(context: Context): { config: Config; file: string 
 export const graceOption = {
   type: "string",
   value: "30s",
-  help: "how long current transactions may take after SIGTERM; default 30s",
+  help: "how long current transactions may take after SIGTERM (twice for replies to whole messages); default 30s",
 } as const;
 
 /** @throws UsageError */

@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { createInterface } from "node:readline";
+import { longestStopMs } from "../../../shared/runtime/interruption.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import { CannotStart, isCannotStart } from "../../../shared/runtime/start-failure.ts";
 
@@ -12,13 +13,15 @@ import { CannotStart, isCannotStart } from "../../../shared/runtime/start-failur
 const healthyAfterMs = 10_000;
 const firstDelayMs = 250;
 const maxDelayMs = 30_000;
+/** A service ends itself a few seconds after its longest stop: see run-service.ts. */
+const killAfterMs = 5_000;
 
 export interface Child {
   /** Resolves when the service first reports that it is up. Rejects with CannotStart when it says why not, or ends before. */
   readonly up: Promise<ServiceUp>;
   /** Sends SIGHUP to a service that is up: it reads again what the configuration names by file. */
   rereadFiles(): void;
-  /** Sends SIGTERM, and SIGKILL two seconds after the grace time. */
+  /** Sends SIGTERM, and SIGKILL to a service that does not end by itself. */
   stop(graceMs: number): Promise<void>;
 }
 
@@ -104,7 +107,7 @@ export function superviseChild(
       const last = setTimeout(() => {
         log.error(`${name} did not stop within its grace time; killing it`);
         running.kill("SIGKILL");
-      }, graceMs + 2000);
+      }, longestStopMs(graceMs) + killAfterMs);
       await ended;
       clearTimeout(last);
     },

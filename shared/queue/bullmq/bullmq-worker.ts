@@ -10,6 +10,7 @@ import {
   type Processor,
   Worker,
 } from "bullmq";
+import { type Interruption, longestStopMs } from "../../runtime/interruption.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
 import { isOutage } from "../../runtime/redis-watch.ts";
@@ -71,12 +72,14 @@ export interface WorkerOptions {
   concurrency: number;
   log: Logger;
   timing?: WorkerTiming;
+  /** Work may go on for longestStopMs() although its signal was aborted. Absent: it ends at once. */
+  mayOutlastGrace?: true;
   /** Must not throw. */
   handle(job: StartedJob): Promise<JobEnd>;
 }
 
 export interface RunningWorker {
-  /** Takes no new jobs, lets the active ones finish within `graceMs`, then aborts their signals. */
+  /** Takes no new jobs, lets the active ones finish within `graceMs`, then aborts their signals: see `Interruption`. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -180,7 +183,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   const cancelLost = (jobIds: string[]): void => {
     for (const jobId of jobIds) {
       log.warn({ jobId, queue }, "lost the lock of a job; ending the work on it");
-      worker.cancelJob(jobId, "lock lost");
+      worker.cancelJob(jobId, "lost" satisfies Interruption);
     }
   };
   const stopRenewing = activeJobs.renewLocks(cancelLost);
@@ -202,8 +205,9 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       await worker.pause(true);
       gate.close();
       if (!(await settlesWithin(activeJobs.idle(), graceMs))) {
-        worker.cancelAllJobs("shutting down");
-        await settlesWithin(activeJobs.idle(), afterAbortMs);
+        worker.cancelAllJobs("stopping" satisfies Interruption);
+        const moreMs = options.mayOutlastGrace === true ? longestStopMs(graceMs) - graceMs : 0;
+        await settlesWithin(activeJobs.idle(), moreMs + afterAbortMs);
       }
       stopRenewing();
       const force = activeJobs.size > 0 || redis.status !== "ready";

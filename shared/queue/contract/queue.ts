@@ -40,7 +40,10 @@ export interface BounceTask {
 }
 
 export interface Consumer {
-  /** Takes no new jobs, waits for the active ones up to `graceMs`, then aborts their signals. */
+  /**
+   * Takes no new jobs, waits for the active ones up to `graceMs`, then aborts their signals. Deliveries that cannot be cut
+   * without harm have longestStopMs().
+   */
   close(graceMs: number): Promise<void>;
 }
 

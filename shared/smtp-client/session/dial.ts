@@ -1,7 +1,7 @@
 /** Connects to a server's address. The caller owns the socket, and closes it. */
 import net from "node:net";
 import { transparentSocket } from "../../runtime/socket.ts";
-import { connectFault, type DisconnectReason, seconds } from "./disconnect-reason.ts";
+import { connectFault, type DisconnectReason, openingEnd, seconds } from "./disconnect-reason.ts";
 
 /**
  * Node allocates 64 KiB for each read of a socket, and replies have some fifty octets: all plain connections share one
@@ -31,7 +31,10 @@ export interface DialAddress {
   transparentSource?: string | undefined;
 }
 
-/** @returns the connected socket, or why there is none */
+/**
+ * @param signal  aborted with a DisconnectReason
+ * @returns the connected socket, or why there is none
+ */
 export function dial(
   deliveryAddress: DialAddress,
   timeoutMs: number,
@@ -57,7 +60,7 @@ export function dial(
     const onTimeout = () => fail({ kind: "timeout", reason: `no connection within ${seconds(timeoutMs)}` });
     const timer = setTimeout(onTimeout, timeoutMs);
     const onError = (error: Error) => fail(connectFault(error));
-    const onAbort = () => fail({ kind: "aborted", reason: "the attempt was stopped" });
+    const onAbort = () => fail(openingEnd(signal));
     const settle = () => {
       clearTimeout(timer);
       socket.removeListener("error", onError);

@@ -13,6 +13,13 @@ export interface DisconnectReason {
 
 export const closedByPeer: DisconnectReason = { kind: "closed", reason: "it closed the connection" };
 
+export const attemptStopped: DisconnectReason = { kind: "aborted", reason: "the attempt was stopped" };
+
+/** Why an opening is ended: the reason of its AbortSignal. */
+export function openingEnd(signal: AbortSignal): DisconnectReason {
+  return signal.reason as DisconnectReason;
+}
+
 const errorTexts: Record<string, string> = {
   ECONNREFUSED: "connection refused",
   ECONNRESET: "it reset the connection",

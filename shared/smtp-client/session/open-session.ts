@@ -16,12 +16,12 @@ import { isPositive, type SmtpReply } from "../../smtp/status.ts";
 import { authenticate } from "./authenticate.ts";
 import { SmtpConnection } from "./connection.ts";
 import { dial } from "./dial.ts";
-import { type DisconnectReason, outcomeOfDisconnect, seconds } from "./disconnect-reason.ts";
+import { type DisconnectReason, openingEnd, outcomeOfDisconnect, seconds } from "./disconnect-reason.ts";
 import type { Opened, OpeningFailure, Session, SessionDeps, SessionRequest, TlsResult } from "./session.ts";
 import { failed, lost, refused } from "./session.ts";
 import { startTls } from "./start-tls.ts";
 
-/** @param signal  aborts the opening; the outcome is then local */
+/** @param signal  ends the opening; aborted with a DisconnectReason */
 export async function openSession(
   request: SessionRequest,
   deps: SessionDeps,
@@ -38,7 +38,10 @@ export async function openSession(
     return noConnection(socket, request, deps.now());
   }
   const connection = new SmtpConnection(socket);
-  const onAbort = () => connection.destroy("aborted", "the attempt was stopped");
+  const onAbort = () => {
+    const { kind, reason } = openingEnd(signal);
+    connection.destroy(kind, reason);
+  };
   signal.addEventListener("abort", onAbort);
   const timer =
     request.withinMs === undefined
@@ -110,6 +113,7 @@ function sessionOf(
       requireTls: extensions.requireTls && isNameSure && tls?.verified === true,
     },
     transactions: 0,
+    isAwaitingDot: false,
     openedAtMs,
     ...(tls === undefined ? {} : { tls }),
   };

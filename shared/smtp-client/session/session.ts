@@ -19,6 +19,8 @@ export interface Timeouts {
   body: number;
   dot: number;
   quit: number;
+  /** For a whole attempt. */
+  attempt: number;
 }
 
 export interface SessionRequest {
@@ -61,6 +63,8 @@ export interface Session {
   stsFailure?: string;
   /** Transactions that were begun. */
   transactions: number;
+  /** The whole message has been sent, and the reply has not come: cut here, it may have been delivered. */
+  isAwaitingDot: boolean;
   openedAtMs: number;
 }
 

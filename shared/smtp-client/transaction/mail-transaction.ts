@@ -172,7 +172,9 @@ export class MailTransaction {
     // While octets wait here the dot behind them has not left either: a lost connection has delivered nothing.
     if (!(await this.#send(wire))) return this.interruption();
     this.#state = "open";
+    this.#session.isAwaitingDot = true;
     const result = await this.#read("dot");
+    this.#session.isAwaitingDot = false;
     if (result.kind !== "accepted") return result.outcome;
     this.#state = "closed";
     const { remote, extensions } = this.#session;

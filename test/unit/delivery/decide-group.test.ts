@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { decideGroup, type GroupResult } from "../../../services/delivery/decide-group.ts";
 import { noEffects } from "../../../services/delivery/effects.ts";
+import type { Interruption } from "../../../shared/runtime/interruption.ts";
 import type { Outcome } from "../../../shared/smtp/diagnosis.ts";
 import { isSettled } from "../../../shared/spool/recipient-state.ts";
 import { SpoolCorrupt } from "../../../shared/spool/spool.ts";
@@ -29,9 +30,9 @@ const full: GroupResult = {
   retryAtMs: nowMs + 7000,
 };
 
-function tried(outcomes: Record<number, Outcome>, isInterrupted = false): GroupResult {
+function tried(outcomes: Record<number, Outcome>, interruption?: Interruption): GroupResult {
   const entries = Object.entries(outcomes).map(([index, outcome]) => [Number(index), outcome] as const);
-  return { kind: "tried", outcomes: new Map(entries), facts, isInterrupted };
+  return { kind: "tried", outcomes: new Map(entries), facts, interruption };
 }
 
 function decide(given: Given, result: GroupResult, atMs = nowMs) {
@@ -76,13 +77,28 @@ describe("an attempt", () => {
     const history = { attempts: 1, last: [{ recipients: [1], diagnosis: busy("greylisted") }] };
     const { effects, untried } = decide(
       { envelope: two, job: { history } },
-      tried({ 0: delivered(), 1: deferred() }, true),
+      tried({ 0: delivered(), 1: deferred() }, "stopping"),
     );
     assert.deepEqual(
       effects.settlements.map(({ recipients }) => recipients),
       [[0]],
     );
     assert.deepEqual([...untried], [[1, { untilMs: nowMs, last: busy("greylisted") }]]);
+  });
+
+  test("that a stop interrupted behind the final dot counts: the message may have arrived, and is not sent again at once", () => {
+    const cut: Outcome = { kind: "deferred", diagnosis: { ...busy("stopped"), possiblyDelivered: true } };
+    const { step, untried } = decide({ envelope: two }, tried({ 0: cut, 1: deferred() }, "stopping"));
+    assert.deepEqual([...untried], []);
+    assert.equal(step?.retry?.atMs, nowMs + 300_000);
+    assert.equal(step?.retry?.history.attempts, 1);
+  });
+
+  test("that ended because another worker has the job is not counted, though the message may have arrived", () => {
+    const cut: Outcome = { kind: "deferred", diagnosis: { ...busy("stopped"), possiblyDelivered: true } };
+    const { step, untried } = decide({}, tried({ 0: cut }, "lost"));
+    assert.equal(step, undefined);
+    assert.deepEqual([...untried.keys()], [0]);
   });
 
   test("of mail from the null sender that is refused leads to one dead job, which shows the attempt (RFC 5321 §4.5.5)", () => {

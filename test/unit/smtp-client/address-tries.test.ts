@@ -29,6 +29,7 @@ const session: Session = {
   extensions: noExtensions,
   policy: "may",
   transactions: 0,
+  isAwaitingDot: false,
   openedAtMs: 1000,
 };
 const opened: Opened = { kind: "session", session };

@@ -37,6 +37,7 @@ async function start(
     extensions: { ...noExtensions, pipelining },
     policy: "may" as const,
     transactions: 0,
+    isAwaitingDot: false,
     openedAtMs: 0,
   };
   const transaction = new MailTransaction(session, {
