@@ -50,9 +50,15 @@ export const dsn = z.strictObject({
 
 const destination = z.strictObject({
   match: destinationPattern.describe(
-    "A domain, `*.domain` for all below it, or `*`. For relay hosts, protected servers and hosts that a route names: their name or address.",
+    "A domain, `*.domain` for all below it, or `*`. For relay hosts, protected servers, hosts that a route names and MX hosts: their name or address.",
   ),
-  connections: z.int().min(1).optional().describe("Connections at once. Absent: 20."),
+  connections: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      "Connections at once, to the destination and to each of its MX hosts, whatever other domains these serve. An MX host that no entry names by its name or address may have as many as `*` or the domain. Absent: 20.",
+    ),
   messages_per_connection: z
     .int()
     .min(1)

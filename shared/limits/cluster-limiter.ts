@@ -48,6 +48,7 @@ export function createClusterLimiter(options: ClusterLimiterOptions): ClusterLim
 
   return {
     takeSlot: (request) => slots.take(request),
+    reportFull: (destination, connections) => slots.reportFull(destination, connections),
     exceedsShare: (destination) => slots.exceedsShare(destination),
     admitMessage: (destination, rate) => rates.admitMessage(destination, rate),
     refundMessage: (destination, rate) => rates.refundMessage(destination, rate),

@@ -5,10 +5,16 @@
  */
 import { queuePrefix } from "../runtime/redis.ts";
 import { Script } from "../runtime/redis-script.ts";
+import { growEveryMs } from "./learnt-limit.ts";
 
 /** A hash of leases: how many connections to a destination, or from a client, each process has, and until when. */
 export function leasesKey(destination: string): string {
   return `${queuePrefix}:slots:${destination}`;
+}
+
+/** Two numbers: how many connections a server bears, as its refusals say, and when it was learnt. */
+export function learntLimitKey(destination: string): string {
+  return `${queuePrefix}:bears:${destination}`;
 }
 
 /** A number: when a rate would be used up evenly. */
@@ -49,23 +55,33 @@ local function writeLease(key, worker, count, ends, ago, busy)
 end
 `;
 
+/** How many connections a server bears, as learntLimit() in shared/limits/learnt-limit.ts decides it. */
+const learnt = `
+local function learntLimit(key, limit)
+  local connections, at = string.match(redis.call("GET", key) or "", "^(%d+) (%d+)")
+  if not connections then return limit end
+  local grown = math.floor(math.max(0, now - tonumber(at)) / ${growEveryMs})
+  return math.min(limit, tonumber(connections) + grown)
+end
+`;
+
 /** How long a request counts that got no connection (ms). */
 const requestMs = 3000;
 
 /**
- * One connection more. KEYS: leases of the destination; and where dead destinations are remembered: this one's entry,
- * and since when older entries are void.
+ * One connection more. KEYS: leases of the destination, how many it bears; and where dead destinations are remembered: this
+ * one's entry, and since when older entries are void.
  * ARGV: worker, the limit of connections, lease (ms), 1: ignore the dead-destination cache, ms since the worker heard an
  * answer or -1, ms that a message takes or 0, connections in use from which on it gets none.
  * No worker gets more than a fair share while others have or want some: it would have to make room again at once.
  * Returns {1, fair share, 1: it is a probe} given; {0, fair share, ms that a message takes} full; {2, diagnosis} dead.
  */
-export const takeSlotScript = new Script(`${clock}${lease}
+export const takeSlotScript = new Script(`${clock}${lease}${learnt}
 local probe = 0
-if #KEYS > 1 then
-  local dead = redis.call("HMGET", KEYS[2], "until", "marked", "interval", "diagnosis")
+if #KEYS > 2 then
+  local dead = redis.call("HMGET", KEYS[3], "until", "marked", "interval", "diagnosis")
   if dead[1] then
-    local void = redis.call("GET", KEYS[3])
+    local void = redis.call("GET", KEYS[4])
     if not void or tonumber(dead[2]) > tonumber(void) then
       if now < tonumber(dead[1]) and ARGV[4] == "0" then return {2, dead[4]} end
       probe = tonumber(dead[3])
@@ -84,8 +100,11 @@ for i = 1, #leases, 2 do
     if leases[i] == ARGV[1] then mine = count else workers = workers + 1 end
   end
 end
-local fair = math.ceil(ARGV[2] / workers)
-if all >= tonumber(ARGV[7]) or (workers > 1 and mine >= fair) then
+local limit, share = tonumber(ARGV[2]), tonumber(ARGV[7])
+local bearable = learntLimit(KEYS[2], limit)
+if bearable < limit then share = math.ceil(bearable * share / limit) end
+local fair = math.ceil(bearable / workers)
+if all >= share or (workers > 1 and mine >= fair) then
   if mine == 0 then
     writeLease(KEYS[1], ARGV[1], 0, now + ${requestMs}, "-1", 0)
     redis.call("PEXPIRE", KEYS[1], 2 * ARGV[3])
@@ -94,8 +113,27 @@ if all >= tonumber(ARGV[7]) or (workers > 1 and mine >= fair) then
 end
 writeLease(KEYS[1], ARGV[1], mine + 1, now + ARGV[3], ARGV[5], ARGV[6])
 redis.call("PEXPIRE", KEYS[1], 2 * ARGV[3])
-if probe > 0 then redis.call("HSET", KEYS[2], "until", now + probe) end
+if probe > 0 then redis.call("HSET", KEYS[3], "until", now + probe) end
 return {1, fair, probe > 0 and 1 or 0}
+`);
+
+/**
+ * A server has refused a connection, as shrink() in shared/limits/learnt-limit.ts decides it. KEYS: leases of the
+ * destination, how many it bears. ARGV: the limit of connections.
+ * Returns 1 when it gets fewer now; 0: it has no other connection, and nothing has changed.
+ */
+export const shrinkScript = new Script(`${clock}${lease}${learnt}
+local all = 0
+for _, lease in ipairs(redis.call("HVALS", KEYS[1])) do
+  local count, ends = readLease(lease)
+  if ends >= now then all = all + count end
+end
+if all <= 1 then return 0 end
+local limit = tonumber(ARGV[1])
+local connections = math.max(1, math.min(learntLimit(KEYS[2], limit), all) - 1)
+local forMs = math.max(1, limit - connections) * ${growEveryMs}
+redis.call("SET", KEYS[2], string.format("%d %d", connections, now), "PX", forMs)
+return 1
 `);
 
 /**

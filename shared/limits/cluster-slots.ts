@@ -8,12 +8,14 @@ import type { ClusterDeadDestinations } from "./cluster-dead-destinations.ts";
 import {
   deadBeforeVoidKey,
   deadDestinationKey,
+  learntLimitKey,
   leasesKey,
   renewLeasesScript,
+  shrinkScript,
   takeSlotScript,
 } from "./cluster-scripts.ts";
 import { type AnswerHistory, DestinationLease } from "./destination-lease.ts";
-import { type SlotAnswer, type SlotRequest, shareOf } from "./limiter.ts";
+import type { SlotAnswer, SlotRequest } from "./limiter.ts";
 import type { LocalLimiter } from "./local-limiter.ts";
 import type { RedisWithDeadline } from "./redis-with-deadline.ts";
 
@@ -44,10 +46,21 @@ export class ClusterSlots {
     const lease = this.#leaseOf(request.destination);
     if (!redis.isAvailable) return this.#takeLocally(request, lease);
     const isAnswering = request.reachabilityKey === undefined || lease.answers.isAnswering;
-    if (lease.hasSpare && lease.hasRoom(shareOf(request)) && isAnswering) {
+    if (lease.hasSpare && lease.hasRoom(this.#deps.local.shareOf(request)) && isAnswering) {
       return { kind: "slot", slot: lease.use() };
     }
     return this.#ask(request, lease);
+  }
+
+  /** @returns whether it is the number of connections that the server has refused another for */
+  async reportFull(destination: string, connections: number): Promise<boolean> {
+    const { redis, local } = this.#deps;
+    // Each process learns for itself too: for the connections that it has on record, and for while Redis is away.
+    const ours = local.reportFull(destination, connections, this.#leaseOf(destination).used);
+    if (!redis.isAvailable) return ours;
+    const keys = [leasesKey(destination), learntLimitKey(destination)];
+    const answer = await redis.run(shrinkScript, keys, [connections], (hasShrunk) => hasShrunk === 1);
+    return answer ?? ours;
   }
 
   exceedsShare(destination: string): boolean {
@@ -77,8 +90,8 @@ export class ClusterSlots {
 
   async #ask(request: SlotRequest, lease: DestinationLease): Promise<SlotAnswer> {
     const { redis, deadDestinations, leaseMs } = this.#deps;
-    const { destination, connections, reachabilityKey, ignoreDeadCache } = request;
-    const keys = [leasesKey(destination)];
+    const { destination, connections, share = connections, reachabilityKey, ignoreDeadCache } = request;
+    const keys = [leasesKey(destination), learntLimitKey(destination)];
     if (reachabilityKey !== undefined) keys.push(deadDestinationKey(reachabilityKey), deadBeforeVoidKey);
     const ended = lease.ask();
     try {
@@ -91,7 +104,7 @@ export class ClusterSlots {
         ignoreDeadCache === true ? 1 : 0,
         lease.answers.msSinceAnswer(Date.now()),
         busyMs,
-        shareOf(request),
+        share,
       ];
       const answer = await redis.run(takeSlotScript, keys, args, readAnswer);
       if (answer === undefined) return this.#takeLocally(request, lease);
@@ -108,7 +121,7 @@ export class ClusterSlots {
 
   /** What this process alone may have. */
   #takeLocally(request: SlotRequest, lease: DestinationLease): SlotAnswer {
-    if (!lease.hasRoom(shareOf(request))) return { kind: "full" };
+    if (!lease.hasRoom(this.#deps.local.shareOf(request))) return { kind: "full" };
     const answer = this.#deps.local.takeSlot({ ...request, share: Number.POSITIVE_INFINITY });
     if (answer.kind !== "slot") return answer;
     answer.slot.release();

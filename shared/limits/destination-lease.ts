@@ -60,6 +60,11 @@ export class DestinationLease {
     this.#renewedMs = nowMs;
   }
 
+  /** Connections that are in use here. */
+  get used(): number {
+    return this.#used;
+  }
+
   get exceedsShare(): boolean {
     return this.#used > this.#fairShare;
   }

@@ -43,6 +43,11 @@ export interface RetrySlotRequest {
 
 export interface Limiter {
   takeSlot(request: SlotRequest): SlotAnswer | Promise<SlotAnswer>;
+  /**
+   * The server has refused a connection and said that it may be too many: it gets fewer for a while.
+   * @returns false where it has no other connection: the refusal has another reason, and nothing changes
+   */
+  reportFull(destination: string, connections: number): boolean | Promise<boolean>;
   /** Whether other processes have less than their share: a connection that its message leaves is to be closed. */
   exceedsShare(destination: string): boolean;
   /** Counts one message against the rate. @returns milliseconds to wait instead, 0 when it may go now */
@@ -72,7 +77,7 @@ export function createSlot(free: () => void): Slot {
   };
 }
 
-/** From how many connections in use on the request gets none. */
-export function shareOf({ connections, share = connections }: SlotRequest): number {
-  return share;
+/** From how many connections in use on the request gets none. @param bearable  what the destination bears at most */
+export function shareOf({ connections, share = connections }: SlotRequest, bearable: number): number {
+  return bearable < connections ? Math.ceil((bearable * share) / connections) : share;
 }

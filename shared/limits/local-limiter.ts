@@ -1,6 +1,7 @@
 /** Limits of one process: all that there are without Redis, and those that each process keeps while Redis is away. */
 import type { Rate } from "../config/values.ts";
 import { type DeadDestinationPolicy, DeadDestinations } from "./dead-destinations.ts";
+import { type LearntLimit, learntLimit, shrink } from "./learnt-limit.ts";
 import {
   createSlot,
   type Limiter,
@@ -16,6 +17,10 @@ export interface LocalLimiter extends Limiter {
   takeSlot(request: SlotRequest): SlotAnswer;
   admitMessage(destination: string, rate: Rate): number;
   takeRetrySlot(retryQueue: string, request: RetrySlotRequest): number;
+  /** @param inUse  absent: the slots that are taken here */
+  reportFull(destination: string, connections: number, inUse?: number): boolean;
+  /** From how many connections in use on the request gets none. */
+  shareOf(request: SlotRequest): number;
 }
 
 interface Usage {
@@ -24,7 +29,12 @@ interface Usage {
   theoreticalMs: number;
   /** When a host answered last. */
   answeredMs: number;
+  /** Absent: it has not refused a connection lately. */
+  learnt?: LearntLimit;
 }
+
+/** What was learnt is kept for so long where a destination has no connection. */
+const learntForMs = 3_600_000;
 
 /** Destinations known before those that are idle are forgotten: rates would keep them for ever. */
 const sweepAt = 10_000;
@@ -53,7 +63,12 @@ export function createLocalLimiter(options: LocalLimiterOptions = {}): LocalLimi
     return usage;
   };
   const forgetIdle = (destination: string, usage: Usage) => {
-    if (usage.connections === 0 && usage.theoreticalMs <= now()) usages.delete(destination);
+    const isLearnt = usage.learnt !== undefined && now() - usage.learnt.atMs < learntForMs;
+    if (usage.connections === 0 && usage.theoreticalMs <= now() && !isLearnt) usages.delete(destination);
+  };
+  const share = (request: SlotRequest): number => {
+    const learnt = usages.get(request.destination)?.learnt;
+    return shareOf(request, learntLimit(learnt, request.connections, now()));
   };
 
   return {
@@ -65,7 +80,7 @@ export function createLocalLimiter(options: LocalLimiterOptions = {}): LocalLimi
           : deadDestinations.failureOf(reachabilityKey);
       if (diagnosis !== undefined) return { kind: "dead", diagnosis };
       const usage = usageOf(destination);
-      if (usage.connections >= shareOf(request)) return { kind: "full" };
+      if (usage.connections >= share(request)) return { kind: "full" };
       usage.connections++;
       if (reachabilityKey !== undefined) deadDestinations.startProbe(reachabilityKey);
       const slot = createSlot(() => {
@@ -73,6 +88,16 @@ export function createLocalLimiter(options: LocalLimiterOptions = {}): LocalLimi
         forgetIdle(destination, usage);
       });
       return { kind: "slot", slot };
+    },
+
+    shareOf: share,
+
+    reportFull(destination, connections, inUse) {
+      const usage = usageOf(destination);
+      const learnt = shrink(usage.learnt, connections, inUse ?? usage.connections, now());
+      if (learnt === undefined) return false;
+      usage.learnt = learnt;
+      return true;
     },
 
     /** The generic cell rate algorithm: `count` messages may go at once, then one in each `period / count`. */

@@ -2,11 +2,12 @@
 import { identifyNextHop, type NextHopIdentity } from "../routing/next-hop.ts";
 import { interruptionOf } from "../runtime/interruption.ts";
 import { deferred, type Failure, type Remote, remoteName } from "../smtp/diagnose.ts";
-import type { Outcome } from "../smtp/diagnosis.ts";
+import type { Diagnosis, Outcome } from "../smtp/diagnosis.ts";
 import { unreachable } from "../unreachable.ts";
 import { AddressTries } from "./address-tries.ts";
-import { type AdmissionDeps, admit } from "./admission.ts";
-import type { Acquired, LeasedConnection } from "./connections/connection-request.ts";
+import { type AdmissionDeps, type AdmissionRequest, admit, admitAgain } from "./admission.ts";
+import type { LeasedConnection } from "./connections/connection-request.ts";
+import type { HostSlot, HostSlots } from "./connections/host-slots.ts";
 import { type AddressDeps, deliveryAddresses } from "./next-hops/delivery-addresses.ts";
 import { connectionKey, type DestinationLimits, reachabilityKeyOf } from "./next-hops/destination.ts";
 import { RecipientOutcomes } from "./recipient-outcomes.ts";
@@ -23,16 +24,23 @@ import { damageOf, outgoingMessage } from "./transaction/stored-message.ts";
 export interface AttemptDeps extends SessionOpenerDeps, SessionTermsDeps, AddressDeps, AdmissionDeps {
   sts: AddressDeps["sts"];
   limitsOf: (destination: string) => DestinationLimits;
+  hostSlots: HostSlots;
 }
 
-/** How a session went: "untouched" when it had been closed while it was idle, else whether it may be used again. */
-type SessionUse = "untouched" | "ended" | "reusable";
+/**
+ * How a session went: "untouched" when it had been closed while it was idle, "refused" when the host has too many
+ * connections, else whether it may be used again.
+ */
+type SessionUse = "untouched" | "refused" | "ended" | "reusable";
 
 /**
  * Sessions of one attempt that get as far as MAIL. RFC 5321 §5.1 wants two addresses tried; a content filter that says
  * "later" to the whole message must not get it from each of ten hosts.
  */
 const maxMailSessions = 2;
+
+/** How often an attempt waits for a connection where the hosts have all that they may have. */
+const maxHostWaits = 2;
 
 export class Attempt {
   readonly #request: AttemptRequest;
@@ -47,6 +55,9 @@ export class Attempt {
   /** Addresses that had a session, or could not be reached. */
   readonly #tried = new Set<string>();
   #mailSessions = 0;
+  #hasBegun = false;
+  /** A host could not be asked, since it has all the connections that it may have; set anew for each leased connection. */
+  #isHostFull = false;
   #leased: LeasedConnection | undefined;
   /** It is not carried to its end: by stop(), or by its signal. */
   #isStopped = false;
@@ -78,18 +89,23 @@ export class Attempt {
       this.#outcomes.fail(deferred("local", "4.3.0", reason, this.#startedMs));
       return this.#result();
     }
-    const admission = await this.#admit();
-    switch (admission.kind) {
-      case "full":
-        return { ...admission, destination: this.#nextHop.limitName };
-      case "dead":
-        this.#outcomes.fail({ kind: "deferred", diagnosis: admission.diagnosis });
-        return this.#result({ remembered: true });
-      case "leased":
-        await this.#deliverOver(admission.leased);
-        return this.#result();
-      default:
-        return unreachable(admission);
+    const admission = this.#admission();
+    let acquired = await admit(admission, this.#deps);
+    for (let waits = 0; ; waits++) {
+      switch (acquired.kind) {
+        case "full":
+          return { ...acquired, destination: this.#nextHop.limitName };
+        case "dead":
+          this.#outcomes.fail({ kind: "deferred", diagnosis: acquired.diagnosis });
+          return this.#result({ remembered: true });
+        case "leased":
+          await this.#deliverOver(acquired.leased);
+          if (!this.#mustWaitForHost) return this.#result();
+          acquired = await admitAgain(admission, acquired.leased, waits < maxHostWaits, this.#deps);
+          break;
+        default:
+          return unreachable(acquired);
+      }
     }
   }
 
@@ -120,23 +136,25 @@ export class Attempt {
     }
   }
 
-  #admit(): Promise<Acquired> {
+  #admission(): AdmissionRequest {
     const { limitName: destination } = this.#nextHop;
     const { tls, helo, transparentSource: source = "" } = this.#terms;
     const limits = this.#deps.limitsOf(destination);
     const key = connectionKey(this.#nextHop, { tls, helo, source });
-    return admit(
-      { request: this.#request, destination, limits, key, reachabilityKey: this.#reachabilityKey },
-      this.#deps,
-    );
+    return { request: this.#request, destination, limits, key, reachabilityKey: this.#reachabilityKey };
+  }
+
+  /** No host was asked about a recipient, and one would be if it could have another connection. */
+  get #mustWaitForHost(): boolean {
+    return this.#isHostFull && this.#mailSessions === 0 && !this.#isOver;
   }
 
   async #deliverOver(leased: LeasedConnection): Promise<void> {
     const { signal } = this.#request;
     const { pool, now } = this.#deps;
-    this.#request.begun?.();
     const begunMs = now();
     this.#leased = leased;
+    this.#isHostFull = false;
     const interrupt = () => this.#interrupt();
     if (signal.aborted) interrupt();
     else signal.addEventListener("abort", interrupt);
@@ -150,6 +168,7 @@ export class Attempt {
     try {
       isReusable = await this.#deliver(leased);
     } catch (error) {
+      this.#isHostFull = false;
       // Final outcomes must be reported whatever failed here, or that mail would be delivered again.
       if (!this.#outcomes.hasFinal) throw error;
       this.#outcomes.fail(deferred("local", "4.3.0", (error as Error).message, now()));
@@ -157,7 +176,7 @@ export class Attempt {
       clearTimeout(deadline);
       signal.removeEventListener("abort", interrupt);
       this.#reportReachability(begunMs);
-      pool.release(leased, isReusable);
+      if (!this.#mustWaitForHost) pool.release(leased, isReusable);
     }
   }
 
@@ -166,42 +185,86 @@ export class Attempt {
     let use: SessionUse = "ended";
     if (this.#isEnding) return false;
     if (leased.session !== undefined) {
+      this.#begin();
       use = await this.#sendOver(leased.session, true);
       if (use !== "untouched") this.#tried.add(addressOf(leased.session.remote));
       if (this.#isOver) return use === "reusable";
     }
     const { nextHop } = this.#request;
+    const { hostSlots } = this.#deps;
     const { tls, transparentSource } = this.#terms;
     const deps = { ...this.#deps, wasTried: (remote: Remote) => this.#tried.has(addressOf(remote)) };
     for await (const candidate of deliveryAddresses(nextHop, tls, deps, transparentSource)) {
       if (this.#isEnding) break;
       if (candidate.kind !== "address") {
+        this.#begin();
         this.#outcomes.fail(candidate.failure);
         if (candidate.kind === "refused") this.#opener.refetchStsPolicy();
         continue;
       }
       this.#deps.pool.endSession(leased);
       use = "ended";
+      const hostSlot = await this.#takeHostSlot(candidate.remote);
+      if (hostSlot === undefined) continue;
+      this.#begin();
       const opened = await this.#opener.open(candidate);
+      if (opened.kind === "failed") {
+        hostSlot.release();
+        if (await hostSlots.isFull(hostSlot, opened.outcome.diagnosis)) {
+          this.#isHostFull = true;
+          continue;
+        }
+      }
       // A certificate may be wrong for one name of the address and right for another.
       if (opened.kind === "session" || !opened.tlsFailed) this.#tried.add(addressOf(candidate.remote));
       if (opened.kind === "failed") {
         this.#outcomes.fail(opened.outcome);
         continue;
       }
-      use = await this.#useOpened(leased, opened.session);
+      hostSlots.keepFor(hostSlot, opened.session);
+      use = await this.#useOpened(leased, opened.session, hostSlot);
+      if (use === "refused") {
+        this.#isHostFull = true;
+        this.#tried.delete(addressOf(candidate.remote));
+      }
       if (this.#isOver) break;
     }
     return use === "reusable";
   }
 
-  #useOpened(leased: LeasedConnection, session: Session): Promise<SessionUse> {
-    this.#deps.pool.attachSession(leased, session);
-    return this.#sendOver(session, false);
+  /** Once, when nothing more keeps a server from being asked. */
+  #begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    this.#request.begun?.();
   }
 
-  /** Sends to all pending recipients, in as many transactions as the server needs. */
-  async #sendOver(session: Session, isReused: boolean): Promise<SessionUse> {
+  /** @returns `undefined` where the host has all the connections that it may have, or the attempt was stopped */
+  async #takeHostSlot(remote: Remote): Promise<HostSlot | undefined> {
+    const { hostSlots, limitsOf, pool } = this.#deps;
+    const { limitName: name } = this.#nextHop;
+    const destination = { name, limits: limitsOf(name) };
+    const taken = await hostSlots.take(remote, destination, this.#request.priorityClass);
+    if ("release" in taken) {
+      if (!this.#isEnding) return taken;
+      taken.release();
+      return undefined;
+    }
+    this.#isHostFull = true;
+    pool.closeIdleAt(taken.name);
+    return undefined;
+  }
+
+  #useOpened(leased: LeasedConnection, session: Session, hostSlot: HostSlot): Promise<SessionUse> {
+    this.#deps.pool.attachSession(leased, session);
+    return this.#sendOver(session, false, hostSlot);
+  }
+
+  /**
+   * Sends to all pending recipients, in as many transactions as the server needs.
+   * @param hostSlot  of a session that was opened for this attempt
+   */
+  async #sendOver(session: Session, isReused: boolean, hostSlot?: HostSlot): Promise<SessionUse> {
     const { now } = this.#deps;
     const { envelope } = this.#request.message;
     const startedMs = now();
@@ -217,6 +280,8 @@ export class Attempt {
         if (isReused && report.isUntouched && session.connection.disconnectReason?.kind !== "aborted") {
           return "untouched";
         }
+        const refusal = hostSlot && session.transactions === 1 ? wholeRefusal(report) : undefined;
+        if (hostSlot && refusal && (await this.#deps.hostSlots.isFull(hostSlot, refusal))) return "refused";
         for (const [index, outcome] of report.outcomes) {
           last = outcome;
           this.#outcomes.add(index, outcome);
@@ -260,7 +325,7 @@ export class Attempt {
     const { isAnswered, noAnswer } = this.#tries;
     if (isAnswered) {
       limiter.reportAnswer(limitName, this.#reachabilityKey, Math.max(1, now() - begunMs));
-    } else if (noAnswer !== undefined && !this.#isStopped) {
+    } else if (noAnswer !== undefined && !this.#isStopped && !this.#isHostFull) {
       limiter.reportNoAnswer(limitName, this.#reachabilityKey, noAnswer, this.#startedMs);
     }
   }
@@ -294,6 +359,14 @@ export class Attempt {
       durationMs: this.#deps.now() - this.#startedMs,
     };
   }
+}
+
+/** The failure of the first recipient, where all that a session said was a refusal of MAIL. */
+function wholeRefusal({ outcomes }: TransactionReport): Diagnosis | undefined {
+  const [first] = outcomes.values();
+  return first?.kind === "deferred" && first.diagnosis.reply?.command === "MAIL"
+    ? first.diagnosis
+    : undefined;
 }
 
 function addressOf({ address, port }: Remote): string {

@@ -9,13 +9,14 @@ import type { MessageMeta } from "../mail/message.ts";
 import type { Logger } from "../runtime/log.ts";
 import { createOwnAddresses } from "../runtime/own-addresses.ts";
 import { Attempt } from "./attempt.ts";
+import { HostSlots } from "./connections/host-slots.ts";
 import { Pool } from "./connections/pool.ts";
 import { createResolver, type Resolver } from "./dns/resolver.ts";
 import { HostsFile, nameServers } from "./dns/system.ts";
 import { type InlineSmtpClient, openInline } from "./inline.ts";
 import { type LoginClient, logIn } from "./log-in.ts";
 import { smtpPort } from "./next-hops/delivery-addresses.ts";
-import { destinationLimits, tlsLevels } from "./next-hops/destination.ts";
+import { destinationLimits, hostLimits, tlsLevels } from "./next-hops/destination.ts";
 import { createOwnEndpoints } from "./next-hops/own-endpoints.ts";
 import type { SmtpConnection } from "./session/connection.ts";
 import { createTransparentSource } from "./session/transparent-source.ts";
@@ -83,6 +84,7 @@ export function createSmtpClient(
     pool,
     limiter,
     limitsOf: destinationLimits(config.limits.destinations),
+    hostSlots: new HostSlots({ limiter, hostLimitOf: hostLimits(config.limits.destinations) }),
     sourceAddresses: config.delivery.source_addresses,
     transparentSourceOf: options.transparentSourceOf ?? (() => undefined),
     timeouts: config.timeouts,

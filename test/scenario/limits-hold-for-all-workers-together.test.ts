@@ -6,6 +6,7 @@ import {
   createClusterLimiter,
 } from "../../shared/limits/cluster-limiter.ts";
 
+import { growEveryMs } from "../../shared/limits/learnt-limit.ts";
 import type { Slot, SlotAnswer } from "../../shared/limits/limiter.ts";
 import { JobChanges } from "../../shared/queue/operator/changes.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
@@ -113,6 +114,38 @@ test("slow mail gets no connection beyond its share, and makes no worker give on
   await waitFor("the other gets one", async () => (await b.takeSlot(slow)).kind === "slot");
   await waitFor("and one more, for fresh mail only", async () => (await b.takeSlot(four)).kind === "slot");
   assert.equal((await b.takeSlot(slow)).kind, "full");
+});
+
+test("what a server bears is learnt by all workers from the refusals of one, kept while Redis is away, and forgotten in time", async (t) => {
+  const { redis, workers: all } = await workers(t, 2);
+  const [a, b] = all as [ClusterLimiter, ClusterLimiter];
+  const ten = { destination: "192.0.2.9", connections: 10 };
+  const slots = [slotOf(await a.takeSlot(ten)), slotOf(await a.takeSlot(ten)), slotOf(await b.takeSlot(ten))];
+  assert.equal(await b.reportFull(ten.destination, 10), true, "it refused the third");
+  slots[2]?.release();
+  await waitFor("Redis to know of the release", async () =>
+    (await redis.command("HLEN {postern}:slots:192.0.2.9")).startsWith(":1"),
+  );
+  assert.equal((await a.takeSlot(ten)).kind, "full");
+  assert.equal((await b.takeSlot(ten)).kind, "full", "two are what it bears, and the other worker has them");
+  const keptForMs = Number((await redis.command("PTTL {postern}:bears:192.0.2.9")).slice(1));
+  assert.ok(keptForMs > 0 && keptForMs <= 8 * growEveryMs, `${keptForMs}`);
+  await redis.close();
+  await waitFor(
+    "Redis to be away",
+    async () => (await a.takeSlot({ ...ten, destination: "other" })).kind === "slot",
+  );
+  assert.equal(await a.reportFull(ten.destination, 10), true);
+  assert.equal((await a.takeSlot(ten)).kind, "full", "it has two, and the server bears one");
+});
+
+test("a refusal by a server that nobody has another connection to changes nothing", async (t) => {
+  const { workers: all } = await workers(t, 1);
+  const [worker] = all as [ClusterLimiter];
+  const ten = { destination: "192.0.2.9", connections: 10 };
+  slotOf(await worker.takeSlot(ten));
+  assert.equal(await worker.reportFull(ten.destination, 10), false);
+  slotOf(await worker.takeSlot(ten));
 });
 
 test("a worker that died keeps no connection; one that lives keeps its connections for as long as it needs them", async (t) => {

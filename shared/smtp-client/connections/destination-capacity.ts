@@ -13,6 +13,8 @@ import type { ConnectionRequest } from "./connection-request.ts";
 const guessedBusyMs = 200;
 /** A destination that has not answered yet gets so few connections at once: it may not be there at all. */
 const firstConnections = 5;
+/** Hosts that have all the connections that they may have are not asked again for so long. */
+const hostsFullMs = 500;
 
 export interface CapacityDeps {
   limiter: Limiter;
@@ -33,6 +35,7 @@ export class DestinationCapacity {
   /** Connections that are being closed: they have their slots until they are. */
   #closing = 0;
   #hasAnswered = false;
+  #hostsFullUntilMs = 0;
   /** When the destination became known to this process, or answered first. */
   #knownSinceMs: number;
   /** How long a message keeps a connection busy. */
@@ -74,6 +77,7 @@ export class DestinationCapacity {
   /** Whether the request may ask for a slot. */
   mayOpen(request: Pick<ConnectionRequest, "priorityClass" | "share">): boolean {
     if (!this.#hasAnswered && this.#users >= firstConnections) return false;
+    if (this.#deps.now() < this.#hostsFullUntilMs) return false;
     const { priorityClass } = request;
     const asking = this.#asking.count(priorityClass);
     return this.#leasing.hasRoom(priorityClass, asking + 1) && this.hasShare(request);
@@ -114,6 +118,11 @@ export class DestinationCapacity {
     this.#users--;
     this.#leasing.leave(priorityClass);
     if (tookMs > 0) this.#busyMs.observe(tookMs);
+  }
+
+  /** The slot is of no use now: no host that could be dialled may have another connection. */
+  reportHostsFull(): void {
+    this.#hostsFullUntilMs = this.#deps.now() + hostsFullMs;
   }
 
   /** A connection is being closed. @returns what to call when it is */

@@ -71,6 +71,14 @@ export class IdleConnections {
     if (oldest !== undefined) this.#close(oldest);
   }
 
+  /** Closes the longest idle one to a host. @returns whether there is one */
+  closeOneAt(countedAs: string): boolean {
+    const at = this.#connections.findIndex(({ session }) => session.countedAs === countedAs);
+    if (at < 0) return false;
+    for (const connection of this.#connections.splice(at, 1)) this.#close(connection);
+    return true;
+  }
+
   closeExpired(nowMs: number): void {
     for (;;) {
       const [oldest] = this.#connections;

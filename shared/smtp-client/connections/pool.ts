@@ -59,13 +59,27 @@ export class Pool {
       const acquired = await this.#leaseSlot(state, request);
       if (acquired !== undefined) return acquired;
     }
-    const ahead = waiters.positionFor(priorityClass);
-    const waitingAlike = () => waiters.count(priorityClass);
-    if (!capacity.isWorthWaiting(priorityClass, ahead, waitingAlike)) return this.#full(state, request);
-    return waiters.wait(request, () => {
-      capacity.reportVainWait();
-      return this.#full(state, request);
-    });
+    return this.#wait(state, request);
+  }
+
+  /**
+   * Gives back a slot that no host could use, and waits for an open session like the requests of a full destination.
+   * @param mayWait  false: the answer is that it is full
+   */
+  async exchange(leased: LeasedConnection, request: ConnectionRequest, mayWait: boolean): Promise<Acquired> {
+    const state = this.#stateOf(request);
+    const { capacity } = state;
+    this.#leased.delete(leased);
+    capacity.release(leased.priorityClass, 0);
+    capacity.reportHostsFull();
+    this.#close(state, leased.slot, leased.session);
+    if (this.#isClosing && this.#leased.size === 0) this.#onAllReleased?.();
+    return mayWait && !this.#isClosing ? this.#wait(state, request) : this.#full(state, request);
+  }
+
+  /** Closes an idle connection of any destination to a host that may have no other. */
+  closeIdleAt(countedAs: string): void {
+    for (const { idle } of this.#destinations.values()) if (idle.closeOneAt(countedAs)) return;
   }
 
   /** A session was opened in the slot of this leased connection. */
@@ -97,6 +111,7 @@ export class Pool {
       session !== undefined &&
       isReusable(session, capacity.messagesPerConnection, nowMs) &&
       !capacity.exceedsShare &&
+      !(session.countedAs !== undefined && this.#options.limiter.exceedsShare(session.countedAs)) &&
       !this.#isClosing;
     if (mayStay) this.#passOn(state, leased, session, nowMs);
     else this.#close(state, slot, session);
@@ -132,6 +147,18 @@ export class Pool {
       clearTimeout(timer);
     }
     await Promise.all(this.#quitting);
+  }
+
+  async #wait(state: DestinationState, request: ConnectionRequest): Promise<Acquired> {
+    const { waiters, capacity } = state;
+    const { priorityClass } = request;
+    const ahead = waiters.positionFor(priorityClass);
+    const waitingAlike = () => waiters.count(priorityClass);
+    if (!capacity.isWorthWaiting(priorityClass, ahead, waitingAlike)) return this.#full(state, request);
+    return waiters.wait(request, () => {
+      capacity.reportVainWait();
+      return this.#full(state, request);
+    });
   }
 
   /** Hands an open session to the next waiter, or keeps it for a while where no message waits. */

@@ -10,6 +10,7 @@ import {
   type NextHopIdentity,
   type TlsLevel,
 } from "../../routing/next-hop.ts";
+import type { Remote } from "../../smtp/diagnose.ts";
 import type { TlsRequirements } from "../tls/policy.ts";
 
 export interface DestinationLimits {
@@ -96,6 +97,42 @@ export function destinationLimits(
   }));
   const usual = { connections: usualConnections, messagesPerConnection: usualMessagesPerConnection };
   return (destination) => prepared.find(({ matches }) => matches(destination))?.limits ?? usual;
+}
+
+/** The connections of a host, which may be the mail server of many domains. */
+export interface HostLimit {
+  /** The name that they are counted under. */
+  name: string;
+  /** At once. */
+  connections: number;
+}
+
+/** A destination by the name that its connections are counted under. */
+export interface Destination {
+  name: string;
+  limits: DestinationLimits;
+}
+
+/**
+ * Compiles `limits.destinations` for hosts. The first entry that names the host, or else its address, decides; else the
+ * address may have as many connections as an entry for `*` says, or the destination.
+ */
+export function hostLimits(
+  entries: Config["limits"]["destinations"],
+): (remote: Pick<Remote, "host" | "address">, destination: Destination) => HostLimit {
+  const named = destinationLimits(entries.filter(({ match }) => match !== "*"));
+  const names = entries.filter(({ match }) => match !== "*").map(({ match }) => matcher(match));
+  const any = destinationLimits(entries.filter(({ match }) => match === "*"));
+  return (remote, { name: destination, limits }) => {
+    const host = remote.host.toLowerCase();
+    const { address } = remote;
+    // The destination's own slot counts it already.
+    if (destination === host || destination === address)
+      return { name: destination, connections: limits.connections };
+    const name = [host, address].find((each) => names.some((matches) => matches(each)));
+    if (name !== undefined) return { name, connections: named(name).connections };
+    return { name: address, connections: Math.max(any(address).connections, limits.connections) };
+  };
 }
 
 /** Matches `*`, a name, `*.domain` for all below it, or an address in any spelling. */

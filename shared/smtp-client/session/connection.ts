@@ -24,6 +24,7 @@ export class SmtpConnection {
   #wake: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isWatched = false;
+  #onClosed: (() => void) | undefined;
   /** Called once when a reply comes or the connection ends although no reply is awaited. */
   onUnexpected: (() => void) | undefined;
 
@@ -146,8 +147,15 @@ export class SmtpConnection {
   destroy(kind: DisconnectReason["kind"], reason: string): DisconnectReason {
     this.#disconnectReason ??= { kind, reason };
     this.#socket.destroy();
+    this.#onClosed?.();
     this.#changed();
     return this.#disconnectReason;
+  }
+
+  /** Calls `closed` when the connection is closed, at once if it is; perhaps more than once. */
+  whenClosed(closed: () => void): void {
+    this.#onClosed = closed;
+    if (this.#disconnectReason !== undefined) closed();
   }
 
   /** Says QUIT (RFC 5321 §4.1.1.10) and closes when the server has answered, at the latest after `timeoutMs`. */

@@ -61,6 +61,8 @@ export interface Session {
   tls?: TlsResult;
   /** What an MTA-STS policy in mode testing would have refused the session for. */
   stsFailure?: string;
+  /** The name in limits that its host's connections are counted under. */
+  countedAs?: string;
   /** Transactions that were begun. */
   transactions: number;
   /** The whole message has been sent, and the reply has not come: cut here, it may have been delivered. */
