@@ -91,7 +91,8 @@ export async function connectForClient(
   if (connected.kind === "unreachable") {
     return { kind: "unreachable", reason: `the server cannot be reached: ${connected.reason}` };
   }
-  remember(connected.socket, destination, ownConnections);
+  // The client itself may choose the port of a hidden one, and is no loop then: limits.clients ends such loops.
+  if (!hide) remember(connected.socket, destination, ownConnections);
   if (!isStopping() && !client.destroyed) return connected;
   connected.socket.destroy();
   return { kind: "unreachable", reason: isStopping() ? "stopping" : "the client did not wait" };
