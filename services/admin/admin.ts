@@ -20,6 +20,7 @@ import { cannotListen } from "../../shared/runtime/start-failure.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { mountBoard } from "./board.ts";
 import { registerGauges } from "./gauges.ts";
+import { askServices } from "./live-services.ts";
 import { watchOldestMessage } from "./oldest-message.ts";
 import { startPageRoute } from "./page/start-page.ts";
 import { changeRoutes } from "./routes/change-routes.ts";
@@ -64,8 +65,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const board = openBoardQueues(options.redis, log);
   const oldest = watchOldestMessage(redis, log);
   const spoolWatch = watchSpool(spool, path.dirname(holdsFile));
-  const services = () => readAnnouncements(redis);
-  const health = (): Promise<Health> => checkReadiness(redis, spoolWatch.status, services);
+  const services = async () => askServices(await readAnnouncements(redis));
+  const health = (): Promise<Health> => checkReadiness({ redis, spool, services });
   const deps: AdminDependencies = {
     config,
     log,

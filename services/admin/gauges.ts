@@ -37,6 +37,9 @@ export function registerGauges(metrics: Metrics, deps: AdminDependencies): void 
     "Age of the oldest message to deliver; 0 when there is none.",
     () => (deps.oldestMs() ?? 0) / 1000,
   );
+  metrics.gauge("ready", "Whether the gateway accepts, delivers and bounces mail.", async () =>
+    (await deps.health()).ready ? 1 : 0,
+  );
   metrics.gauge("redis_up", "Whether Redis answers.", async () => {
     const answer = await within(limitMs, async () => deps.redis.ping());
     return answer.kind === "ok" ? 1 : 0;

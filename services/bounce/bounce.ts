@@ -9,10 +9,13 @@ import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
 import { compileRouting, routeOf } from "../../shared/routing/classify.ts";
 import { summarizeRoute } from "../../shared/routing/route.ts";
+import { healthOf } from "../../shared/runtime/health-server.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
-import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
+import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
+import { whyRedisFails } from "../../shared/runtime/redis-health.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
+import { whySpoolFails } from "../../shared/runtime/spool-health.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createNotifier } from "./notifier.ts";
 import { createBounceMetrics } from "./publish.ts";
@@ -56,11 +59,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
   });
 
   return {
-    health() {
-      const reasons: string[] = [];
-      if (watched.status !== "ready") reasons.push(`Redis (${describeRedis(redis)}) is out of reach`);
-      return { ready: reasons.length === 0, reasons };
-    },
+    health: async () => healthOf(await Promise.all([whyRedisFails(watched), whySpoolFails(spool)])),
     async close(graceMs) {
       await consumer.close(graceMs);
       await publisher.close(graceMs);

@@ -16,10 +16,12 @@ import { createProducer } from "../../shared/queue/producer.ts";
 import { createReconciler, type ReconcilerTiming } from "../../shared/queue/reconcile/reconciler.ts";
 import { compileRouting, type Routing, routeOf } from "../../shared/routing/classify.ts";
 import { summarizeRoute } from "../../shared/routing/route.ts";
+import { healthOf } from "../../shared/runtime/health-server.ts";
 import { longestStopMs } from "../../shared/runtime/interruption.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
-import { createRedis, describeRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
+import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
+import { whyRedisFails } from "../../shared/runtime/redis-health.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { createSmtpClient, transparentSource } from "../../shared/smtp-client/create-smtp-client.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
@@ -89,11 +91,10 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
   });
 
   return {
-    health() {
-      const reasons: string[] = [];
-      if (watched.status !== "ready") reasons.push(`Redis (${describeRedis(redis)}) is out of reach`);
-      else if (consumer === undefined) reasons.push("the hold rules are not known yet");
-      return { ready: reasons.length === 0, reasons };
+    async health() {
+      const redisFault = await whyRedisFails(watched);
+      const isStarting = redisFault === undefined && consumer === undefined;
+      return healthOf([redisFault, isStarting ? "the hold rules are not known yet" : undefined]);
     },
     longestStopMs,
     async close(graceMs) {

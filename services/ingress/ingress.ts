@@ -16,10 +16,12 @@ import { createLocalOwnConnections, type OwnConnections } from "../../shared/lim
 import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting, type Routing } from "../../shared/routing/classify.ts";
+import { healthOf } from "../../shared/runtime/health-server.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createOwnAddresses } from "../../shared/runtime/own-addresses.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
+import { whySpoolFails } from "../../shared/runtime/spool-health.ts";
 import { cannotListen } from "../../shared/runtime/start-failure.ts";
 import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
@@ -103,13 +105,8 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
 
   return {
     addresses,
-    health() {
-      const deaf = listeners.filter((listener) => !listener.isListening);
-      return {
-        ready: deaf.length === 0,
-        reasons: deaf.map(({ name }) => `listener ${name} does not listen`),
-      };
-    },
+    health: async () =>
+      healthOf([...listeners.map(({ fault }) => fault), await whySpoolFails(options.spool)]),
     rereadFiles: () => authentication?.rereadFiles(),
     async close(graceMs) {
       await closeListeners();

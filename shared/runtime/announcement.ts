@@ -26,8 +26,9 @@ export type ServiceAnnouncement = z.infer<typeof announcementSchema>;
 /** The set of announcement ids; each announcement is a key of its own that expires. */
 const indexKey = `${queuePrefix}:services`;
 const announcementKey = (id: string): string => `${queuePrefix}:services:${id}`;
-const everyMs = 3_000;
-const expiryMs = 12_000;
+const everyMs = 1_000;
+/** A service may be busy for that long without counting as gone. */
+const expiryMs = 6_000;
 /** How long close() waits for Redis: an announcement that stays expires. */
 const closeMs = 1_000;
 
@@ -67,7 +68,9 @@ export function announceService(options: {
         .multi()
         .sadd(indexKey, id)
         .set(announcementKey(id), JSON.stringify(announcement), "PX", expiryMs)
-        .exec();
+        .exec()
+        // A full Redis takes no announcement, and keeps the last one when it is asked to.
+        .catch(() => redis.pexpire(announcementKey(id), expiryMs));
     } catch (error) {
       if (!closed) options.log.debug({ err: error }, "could not announce the service");
     }
@@ -101,4 +104,9 @@ export async function readAnnouncements(redis: RedisConnection): Promise<Service
   const order = ({ name, host, pid }: ServiceAnnouncement): string =>
     `${name} ${host} ${String(pid).padStart(10)}`;
   return services.sort((a, b) => (order(a) < order(b) ? -1 : 1));
+}
+
+/** The URL by which a service of this machine is reached: on a wildcard address it announces the host's name. */
+export function urlFromHere(url: string): string {
+  return url.replace(`//${hostname()}:`, "//127.0.0.1:");
 }

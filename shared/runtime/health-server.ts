@@ -16,6 +16,12 @@ export interface Health {
   warnings?: string[];
 }
 
+/** Ready when nothing is wrong. @param faults  what each check says; `undefined` when it found nothing */
+export function healthOf(faults: readonly (string | undefined)[]): Health {
+  const reasons = faults.filter((fault) => fault !== undefined);
+  return { ready: reasons.length === 0, reasons };
+}
+
 export interface HealthServer {
   readonly port: number;
   /** Where others reach it, without a path: `http://127.0.0.1:12345`. */

@@ -14,10 +14,16 @@ interface Outage {
 /** By the server, as describeRedis() shows it. */
 const outages = new Map<string, Outage>();
 
+/** Why a connection is not ready, for connections that are watched. */
+const lastErrors = new WeakMap<object, string>();
+
+export function lastError(connection: object): string | undefined {
+  return lastErrors.get(connection);
+}
+
 /** Also handles the `error` events of each failed reconnection, which would end the process otherwise. */
 export function watchConnection(connection: Redis | Cluster, where: string, log: Logger): void {
   let timer: NodeJS.Timeout | undefined;
-  let lastError = "";
 
   const away = (): void => {
     const outage = outages.get(where) ?? { away: new Set(), sinceMs: Date.now(), logged: false };
@@ -28,7 +34,7 @@ export function watchConnection(connection: Redis | Cluster, where: string, log:
       timer = undefined;
       if (outage.logged || !outage.away.has(connection)) return;
       outage.logged = true;
-      log.warn({ redis: where, error: lastError || "connection lost" }, "Redis is out of reach");
+      log.warn({ redis: where, error: lastError(connection) ?? "connection lost" }, "Redis is out of reach");
     }, graceMs);
     timer.unref();
   };
@@ -45,11 +51,14 @@ export function watchConnection(connection: Redis | Cluster, where: string, log:
   };
 
   connection.on("error", (error: Error) => {
-    lastError = error.message;
+    lastErrors.set(connection, error.message);
     if (connection.status !== "ready") away();
   });
   connection.on("close", away);
-  connection.on("ready", () => back(false));
+  connection.on("ready", () => {
+    lastErrors.delete(connection);
+    back(false);
+  });
   connection.on("end", () => back(true));
 }
 

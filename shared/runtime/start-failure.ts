@@ -3,9 +3,7 @@ import { formatHostPort } from "../net/endpoint.ts";
 import { SpoolFull, SpoolUnavailable } from "../spool/spool.ts";
 
 /** The message is the sentence. */
-export class CannotStart extends Error {
-  override name = "CannotStart";
-}
+export class CannotStart extends Error {}
 
 /** The message of a service to its supervisor, in place of `up`. */
 export interface CannotStartMessage {

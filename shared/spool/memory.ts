@@ -123,6 +123,11 @@ class MemorySpool implements Spool {
     return report;
   }
 
+  async checkWritable(): Promise<void> {
+    this.#mustBeOpen();
+    if (this.#bytes >= this.#capacityBytes) throw new SpoolFull("the memory spool is full");
+  }
+
   async status(): Promise<SpoolStatus> {
     this.#mustBeOpen();
     return { bytesUsed: this.#bytes, bytesFree: this.#capacityBytes - this.#bytes, segments: 1 };

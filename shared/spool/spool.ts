@@ -96,7 +96,12 @@ export interface Spool {
   ): AsyncIterable<StoredMessage & { states: ReadonlyMap<number, RecipientState> }>;
   /** Frees the space of settled messages, and moves messages that wait long out of otherwise settled segments. */
   collect(): Promise<CollectReport>;
-  /** Octets free and used; for metrics and readiness. */
+  /**
+   * Whether a message could be stored now; asks the storage, so it is not for the path of a message.
+   * @throws SpoolFull, SpoolUnavailable
+   */
+  checkWritable(): Promise<void>;
+  /** Octets free and used; for metrics. */
   status(): Promise<SpoolStatus>;
   /** The files that this process could not read lately, for health and metrics. */
   faults(): FileFault[];

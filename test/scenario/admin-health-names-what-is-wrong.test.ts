@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
+import type { StatsFs } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
+import { hostname, tmpdir } from "node:os";
+import path from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
+import { startHealthServer } from "../../shared/runtime/health-server.ts";
+import { createMetrics } from "../../shared/runtime/metrics.ts";
+import { nodeFiles, type SpoolFiles } from "../../shared/spool/fs/disk/files.ts";
+import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import { startTestAdmin, type TestAdmin } from "../support/admin.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -52,6 +61,80 @@ test("with Redis stopped or frozen health says so within two seconds, and recove
   assert.ok(stopped.ms < 2000, `${stopped.ms} ms`);
   await admin.redis.restart();
   await waitFor("readiness", async () => (await health()).status === 200);
+});
+
+test("a full Redis is named although it answers, and the services are still known", async () => {
+  for (const name of ["ingress", "delivery", "bounce"]) await admin.announce(name);
+  await waitFor("readiness", async () => (await health()).status === 200);
+  await admin.redis.command("CONFIG SET maxmemory 1");
+  const full = await health();
+  assert.equal(full.status, 503);
+  assert.equal(full.body.reasons.length, 1);
+  assert.match(String(full.body.reasons[0]), /^Redis is full: /);
+  await admin.redis.command("CONFIG SET maxmemory 0");
+  assert.equal((await health()).status, 200);
+});
+
+test("a disk that is full or cannot be written is named at once, and so is its recovery", async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), "health-"));
+  t.after(() => rm(directory, { recursive: true }));
+  let freeBytes = 10 * 2 ** 20;
+  let isReadOnly = false;
+  const files: SpoolFiles = {
+    ...nodeFiles,
+    statfs: (_path, done) => done(null, { bavail: freeBytes, bsize: 1 } as StatsFs),
+    access: (_path, _mode, done) =>
+      done(isReadOnly ? Object.assign(new Error("EROFS"), { code: "EROFS" }) : null),
+  };
+  await admin.close();
+  // Full from the start.
+  admin = await startTestAdmin({}, { spool: createFsSpool({ directory, files }) });
+  for (const name of ["ingress", "delivery", "bounce"]) await admin.announce(name);
+  const full = "the disk of the spool is full, and no mail is accepted: less than 64 MB would be left";
+  assert.ok((await health()).body.reasons.some((reason) => reason.startsWith(full)));
+  freeBytes = 100 * 2 ** 20;
+  await waitFor("the services to be announced", async () => (await health()).status === 200);
+  freeBytes = 10 * 2 ** 20;
+  const again = await health();
+  assert.equal(again.status, 503);
+  assert.ok(again.body.reasons[0]?.startsWith(full));
+  freeBytes = 100 * 2 ** 20;
+  assert.equal((await health()).status, 200);
+  isReadOnly = true;
+  assert.match(String((await health()).body.reasons[0]), /^the spool cannot be used, .*: EROFS$/);
+});
+
+test("a service of this machine that was killed is named at once, although its announcement still stands", async () => {
+  const server = await startHealthServer(
+    { address: "127.0.0.1", port: 0 },
+    () => ({ ready: true, reasons: [] }),
+    createMetrics("delivery"),
+  );
+  for (const name of ["ingress", "bounce"]) await admin.announce(name);
+  await admin.announce("delivery", { ready: true, reasons: [] }, server.url);
+  await waitFor("readiness", async () => (await health()).status === 200);
+  await server.close();
+  const { status, body } = await health();
+  assert.equal(status, 503);
+  assert.deepEqual(body.reasons, [`delivery on ${hostname()} is not ready: its process has ended`]);
+});
+
+test("a service of this machine is asked for its health as it is now", async () => {
+  let reasons = ["the hold rules are not known yet"];
+  const server = await startHealthServer(
+    { address: "127.0.0.1", port: 0 },
+    () => ({ ready: reasons.length === 0, reasons }),
+    createMetrics("delivery"),
+  );
+  for (const name of ["ingress", "bounce"]) await admin.announce(name);
+  await admin.announce("delivery", { ready: true, reasons: [] }, server.url);
+  const notReady = [`delivery on ${hostname()} is not ready: the hold rules are not known yet`];
+  await waitFor("only delivery to be missing", async () =>
+    isDeepStrictEqual((await health()).body.reasons, notReady),
+  );
+  reasons = [];
+  assert.equal((await health()).status, 200);
+  await server.close();
 });
 
 test("metrics show queue depths, the spool and the oldest message, and are served without Redis too", async () => {

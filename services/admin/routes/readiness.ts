@@ -1,32 +1,39 @@
-/** Whether the gateway as a whole is ready: the admin's /health. The connections belong to the caller. */
+/** Whether the gateway as a whole accepts, delivers and bounces mail: the admin's /health. The connections belong to the caller. */
 import type { Health } from "../../../shared/runtime/health-server.ts";
-import type { RedisConnection } from "../../../shared/runtime/redis.ts";
+import {
+  type RedisHealthConnection,
+  redisWarnings,
+  whyRedisFails,
+} from "../../../shared/runtime/redis-health.ts";
+import { whySpoolFails } from "../../../shared/runtime/spool-health.ts";
 import { withTimeout } from "../../../shared/runtime/with-timeout.ts";
-import type { SpoolStatus } from "../../../shared/spool/spool.ts";
+import type { Spool } from "../../../shared/spool/spool.ts";
 import type { ServiceRow } from "./schemas.ts";
 
-/** Probes give up after about a second; what takes longer than this counts as out of reach. */
-const limitMs = 800;
+/** Probes give up after about a second. */
+const limitMs = 900;
 const needed = ["ingress", "delivery", "bounce"];
 
+export interface ReadinessChecks {
+  redis: RedisHealthConnection;
+  spool: Pick<Spool, "checkWritable">;
+  services(): Promise<ServiceRow[]>;
+}
+
 /** Asks Redis, the spool and the services at once, and answers within a second even when one of them hangs. */
-export async function checkReadiness(
-  redis: Pick<RedisConnection, "ping">,
-  spoolStatus: () => Promise<SpoolStatus>,
-  services: () => Promise<ServiceRow[]>,
-): Promise<Health> {
-  const [ping, storage, announced] = await Promise.all([
-    within(limitMs, async () => redis.ping()),
-    within(limitMs, spoolStatus),
+export async function checkReadiness({ redis, spool, services }: ReadinessChecks): Promise<Health> {
+  const [redisFault, spoolFault, announced, warnings] = await Promise.all([
+    whyRedisFails(redis),
+    whySpoolFails(spool),
     within(limitMs, services),
+    redisWarnings(redis),
   ]);
-  const reasons: string[] = [];
-  if (ping.kind === "failed") reasons.push(`Redis is out of reach: ${ping.reason}`);
-  else if (announced.kind === "failed") reasons.push(`the services are not known: ${announced.reason}`);
-  if (storage.kind === "failed") reasons.push(`the spool cannot be used: ${storage.reason}`);
-  else if (storage.value.bytesFree <= 0) reasons.push("the spool is full");
-  if (announced.kind === "ok") reasons.push(...missingServices(announced.value));
-  const warnings = announced.kind === "ok" ? warningsOf(announced.value) : [];
+  const known = [redisFault, spoolFault].filter((fault) => fault !== undefined);
+  const reasons = [...known];
+  if (announced.kind === "ok") {
+    reasons.push(...faultyServices(announced.value, { known, canAnnounce: redisFault === undefined }));
+    warnings.push(...warningsOf(announced.value));
+  } else if (redisFault === undefined) reasons.push(`the services are not known: ${announced.reason}`);
   return { ready: reasons.length === 0, reasons, ...(warnings.length > 0 && { warnings }) };
 }
 
@@ -38,14 +45,23 @@ export function warningsOf(announced: readonly ServiceRow[]): string[] {
   return [...new Set(lines)];
 }
 
-/** One ready instance of each service is enough. Pure. */
-export function missingServices(announced: readonly ServiceRow[]): string[] {
+/**
+ * One ready instance of each service is enough. Pure.
+ * @param known  reasons that are named already
+ * @param canAnnounce  Redis takes announcements; otherwise one that is missing means nothing
+ */
+export function faultyServices(
+  announced: readonly ServiceRow[],
+  { known = [], canAnnounce = true }: { known?: readonly string[]; canAnnounce?: boolean } = {},
+): string[] {
   return needed.flatMap((name) => {
     const instances = announced.filter((service) => service.name === name);
     if (instances.some(({ ready }) => ready)) return [];
     const [first] = instances;
-    if (first === undefined) return [`${name}: no instance has announced itself`];
-    return [`${name} on ${first.host} is not ready: ${first.reasons.join("; ") || "no reason given"}`];
+    if (first === undefined) return canAnnounce ? [`${name}: no instance has announced itself`] : [];
+    const reasons = first.reasons.filter((reason) => !known.includes(reason));
+    if (reasons.length === 0 && first.reasons.length > 0) return [];
+    return [`${name} on ${first.host} is not ready: ${reasons.join("; ") || "no reason given"}`];
   });
 }
 

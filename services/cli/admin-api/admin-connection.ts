@@ -2,7 +2,11 @@
 import { hostname } from "node:os";
 import path from "node:path";
 import type { Config } from "../../../shared/config/schema.ts";
-import { readAnnouncements, type ServiceAnnouncement } from "../../../shared/runtime/announcement.ts";
+import {
+  readAnnouncements,
+  type ServiceAnnouncement,
+  urlFromHere,
+} from "../../../shared/runtime/announcement.ts";
 import { createLogger } from "../../../shared/runtime/log.ts";
 import { createRedis, type RedisConfig } from "../../../shared/runtime/redis.ts";
 import { CommandFailed, type Context } from "../command-line/args.ts";
@@ -33,8 +37,7 @@ export async function findAnnouncedUrl(config: Config, name: string): Promise<st
   );
   const nearest = found.find(({ host }) => host === here) ?? found[0];
   const url = nearest?.url ?? undefined;
-  // A service on a wildcard address announces the host's name, which may resolve to an address that cannot be reached.
-  return url?.replace(`//${here}:`, "//127.0.0.1:");
+  return url === undefined ? undefined : urlFromHere(url);
 }
 
 async function announcements(config: Config): Promise<ServiceAnnouncement[]> {

@@ -66,8 +66,11 @@ export class Listener {
     this.#server.on("connection", (socket) => this.#acceptSocket(socket));
   }
 
-  get isListening(): boolean {
-    return this.#server.listening;
+  /** Why clients cannot connect; one line. */
+  get fault(): string | undefined {
+    if (!this.#server.listening) return `listener ${this.name} does not listen`;
+    const sinceMs = performance.now() - this.#acceptErrorAtMs;
+    return sinceMs < acceptErrorPauseMs ? `listener ${this.name} cannot accept connections` : undefined;
   }
 
   /** What it is bound to, while it listens. */

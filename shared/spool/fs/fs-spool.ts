@@ -185,6 +185,11 @@ class FileSystemSpool implements FsSpool {
     return this.#collector.collect();
   }
 
+  async checkWritable(): Promise<void> {
+    this.#mustBeOpen();
+    await orSpoolError(this.#space.checkWritable(), "it cannot be written");
+  }
+
   async status(): Promise<SpoolStatus> {
     this.#mustBeOpen();
     const [bytesFree, used] = await Promise.all([

@@ -22,7 +22,7 @@ test("each error of the data directory is a sentence", () => {
       orCannotUse("/data", () => {
         throw error;
       });
-    const expected = { name: "CannotStart", message: `the data directory /data cannot be used: ${why}` };
+    const expected = { message: `the data directory /data cannot be used: ${why}` };
     assert.throws(fails(systemError(code)), expected);
     assert.throws(fails(new SpoolUnavailable("the spool", { cause: systemError(code) })), expected);
   }

@@ -24,6 +24,7 @@ export interface SpoolFiles {
   fstat(fd: number, done: (error: FileError | null, stats: fs.Stats) => void): void;
   stat(path: string, done: (error: FileError | null, stats: fs.Stats) => void): void;
   statfs(path: string, done: (error: FileError | null, stats: fs.StatsFs) => void): void;
+  access(path: string, mode: number, done: Done): void;
   readdir(path: string, done: (error: FileError | null, names: string[]) => void): void;
   unlink(path: string, done: Done): void;
   rename(from: string, to: string, done: Done): void;
@@ -43,6 +44,7 @@ export const nodeFiles: SpoolFiles = {
   fstat: fs.fstat,
   stat: fs.stat,
   statfs: fs.statfs,
+  access: fs.access,
   readdir: fs.readdir,
   unlink: fs.unlink,
   rename: fs.rename,

@@ -1,10 +1,10 @@
 /** The free and the used space of a spool. The free space is watched, so that asking costs nothing. Owns a timer until close(). */
-import type { StatsFs } from "node:fs";
+import { constants, type StatsFs } from "node:fs";
 import { join, relative } from "node:path";
 import { SpoolFull } from "../../spool.ts";
 import type { OnFault } from "./fault.ts";
 import type { FileFaults } from "./file-faults.ts";
-import { called, listDirectory, type SpoolFiles, statFile } from "./files.ts";
+import { called, done, listDirectory, type SpoolFiles, statFile } from "./files.ts";
 import { numberedNames, type Places } from "./names.ts";
 import { coalesced } from "./sequence.ts";
 
@@ -74,15 +74,26 @@ export class DiskSpace {
     return this.#freeBytes;
   }
 
+  /**
+   * Whether files can be written now, by what the file system says of itself.
+   * @throws SpoolFull, or the file system's errors
+   */
+  async checkWritable(): Promise<void> {
+    const { files, places } = this.#options;
+    await this.#ask();
+    await done((end) => files.access(places.root, constants.W_OK, end));
+    this.#mustLeaveReserve(0);
+  }
+
   #available(): number {
     return this.#freeBytes - this.#writing - this.#written;
   }
 
   #mustLeaveReserve(octets: number): void {
     const { minFreeBytes } = this.#options;
-    const left = this.#available() - octets;
-    if (left < minFreeBytes)
-      throw new SpoolFull(`${Math.max(0, left)} octets would be left, ${minFreeBytes} are to be kept`);
+    if (this.#available() - octets >= minFreeBytes) return;
+    const reserve = Math.ceil(minFreeBytes / 2 ** 20);
+    throw new SpoolFull(`less than ${reserve} MB would be left, which are kept for mail that was accepted`);
   }
 
   async #askFree(): Promise<void> {

@@ -5,6 +5,7 @@ import path from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Child, superviseChild } from "../../../../services/cli/up/child.ts";
 import { createLogger } from "../../../../shared/runtime/log.ts";
+import { CannotStart } from "../../../../shared/runtime/start-failure.ts";
 import { waitFor } from "../../../support/wait-for.ts";
 
 /** Supervises a service with this program; its lines are what it printed at each start. */
@@ -24,10 +25,9 @@ function supervise(t: TestContext, script: string): { child: Child; starts(): nu
 
 test("a service that says why it cannot start, or ends before it runs, is not started again", async (t) => {
   const says = supervise(t, `process.send({ kind: "cannot-start", reason: "no" }, () => process.exit(1));`);
-  await assert.rejects(says.child.up, { name: "CannotStart", message: "no" });
+  await assert.rejects(says.child.up, new CannotStart("no"));
   const ends = supervise(t, "process.exitCode = 3;");
   await assert.rejects(ends.child.up, {
-    name: "CannotStart",
     message: "delivery ended with status 3 before it was running; its log says why",
   });
   assert.deepEqual([says.starts(), ends.starts()], [1, 1]);

@@ -1,0 +1,66 @@
+/** Whether Redis can do what the queues need of it: take writes, and forget none of them. The connection is the caller's. */
+import { queuePrefix, type RedisConnection } from "./redis.ts";
+import { lastError } from "./redis-watch.ts";
+import { withTimeout } from "./with-timeout.ts";
+
+/** What takes longer counts as out of reach. */
+const answerMs = 800;
+/** A key that is written to see whether Redis takes writes. */
+const probeKey = `${queuePrefix}:probe`;
+const probeExpiryMs = 10_000;
+/** From this share of `maxmemory` on, an operator should know. */
+const nearlyFull = 0.9;
+
+export type RedisHealthConnection = Pick<RedisConnection, "set" | "info" | "status">;
+
+/**
+ * Writes one key. Reading is not enough: with its memory or its disk full, Redis still answers PING.
+ * @returns one line for an operator; `undefined` when Redis took the write
+ */
+export async function whyRedisFails(redis: RedisHealthConnection): Promise<string | undefined> {
+  try {
+    await withTimeout(redis.set(probeKey, "", "PX", probeExpiryMs), answerMs);
+    return undefined;
+  } catch (error) {
+    const known = redis.status === "ready" ? undefined : lastError(redis);
+    return describeRedisError(known ?? (error as Error).message);
+  }
+}
+
+/** Pure. @param message  an error of Redis, or of the connection */
+export function describeRedisError(message: string): string {
+  if (message.startsWith("OOM"))
+    return "Redis is full: its memory has reached maxmemory, and nothing can be scheduled; raise maxmemory";
+  if (message.startsWith("MISCONF")) return "Redis refuses writes: it cannot write its files, see its log";
+  if (message.startsWith("READONLY")) return "Redis refuses writes: it is a replica";
+  // Replies of Redis begin with a word in capitals.
+  if (/^(?:NO|LOADING|MASTERDOWN|CLUSTERDOWN|WRONGPASS|BUSY|ERR|UNKILLABLE)[A-Z]* /.test(message))
+    return `Redis refuses writes: ${message}`;
+  return `Redis is out of reach: ${message}`;
+}
+
+/** What will keep Redis from its work, or lets it lose part of the schedule. None when it does not answer. */
+export async function redisWarnings(redis: RedisHealthConnection): Promise<string[]> {
+  try {
+    return memoryWarnings(await withTimeout(redis.info("memory"), answerMs));
+  } catch {
+    return [];
+  }
+}
+
+/** Pure. @param info  the section `memory` of INFO */
+export function memoryWarnings(info: string): string[] {
+  const value = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "";
+  const [used, limit] = [Number(value("used_memory")), Number(value("maxmemory"))];
+  if (!(limit > 0)) return [];
+  const warnings: string[] = [];
+  if (used >= limit * nearlyFull) {
+    const percent = Math.floor((100 * used) / limit);
+    warnings.push(`Redis is nearly full: ${percent} % of maxmemory are used`);
+  }
+  const policy = value("maxmemory_policy");
+  if (policy !== "" && policy !== "noeviction") {
+    warnings.push(`Redis may drop parts of the schedule: its maxmemory-policy is ${policy}, not noeviction`);
+  }
+  return warnings;
+}
