@@ -161,7 +161,7 @@ export const delivery = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      "Follow the TLSA records that hosts publish (RFC 7672). This needs a validating resolver on this machine: with other name servers no TLSA records are used.",
+      "Follow the TLSA records that hosts publish (RFC 7672). This needs a validating resolver on this machine, or `dns.trust_ad`: with other name servers no TLSA records are used.",
     ),
   mta_sts: z
     .boolean()

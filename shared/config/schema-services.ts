@@ -37,7 +37,16 @@ export const dns = z.strictObject({
   servers: z
     .array(text)
     .min(1)
-    .describe("`address`, `address:port` or `[v6]:port`, asked in this order; the default port is 53."),
+    .optional()
+    .describe(
+      "`address`, `address:port` or `[v6]:port`, asked in this order; the default port is 53. Absent: the system's.",
+    ),
+  trust_ad: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Believe every name server that an answer was validated by DNSSEC (its AD bit), which DANE and REQUIRETLS need. For validating resolvers that are reached over a network that nobody else can change. `false`: only a resolver at 127.0.0.1 or ::1 is believed. Others on loopback, like Docker's 127.0.0.11 or 127.0.0.53 of systemd-resolved, forward what a remote one says.",
+    ),
 });
 
 export const health = z.strictObject({

@@ -30,7 +30,7 @@ export const configSchema = z.strictObject({
       "IP addresses that are this gateway's besides those on its interfaces: of a balancer or a NAT in front of it. Connections to them are local, and mail whose MX leads there has come back.",
     ),
   redis: redis.optional().describe("The Redis server of the queues. Absent: `postern up` runs its own."),
-  dns: dns.optional().describe("The name servers to ask. Absent: the system's."),
+  dns: dns.optional().describe("The name servers to ask, and what they are believed. Absent: the system's."),
   tls: certificates
     .optional()
     .describe("The certificate for STARTTLS with clients. Absent: STARTTLS is not offered."),

@@ -61,7 +61,8 @@ export function createSmtpClient(
   const limiter =
     options.limiter ?? createLocalLimiter({ deadDestinations: deadDestinationPolicy(config), now, random });
   const pool = new Pool({ limiter, quitTimeoutMs: config.timeouts.quit, now, random });
-  const resolver = options.resolver ?? createResolver({ servers: nameServers(config.dns?.servers) });
+  const { servers, trust_ad: trustAd = false } = config.dns ?? {};
+  const resolver = options.resolver ?? createResolver({ servers: nameServers(servers), trustAd });
   let context: tls.SecureContext | undefined;
   // Made once: reading the authorities takes longer than a handshake.
   const secureContext = () => {

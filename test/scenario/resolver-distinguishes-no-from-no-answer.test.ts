@@ -95,6 +95,19 @@ test("an old server that refuses EDNS is asked without it (RFC 6891 §7)", async
   assert.equal((await resolver.mx("example.org")).kind, "found");
 });
 
+test("AD of another loopback address is not believed, unless the configuration says so: it may be a forwarder, like Docker's", async (t) => {
+  const forwarder = await startDnsZone(
+    { "example.org": { MX: [[10, "mx1.example.org"]], behave: "authenticated" } },
+    { address: "127.0.0.11" },
+  );
+  t.after(() => forwarder.stop());
+  const servers = [{ host: "127.0.0.11", port: forwarder.port }];
+  for (const trustAd of [false, true]) {
+    const answer = await createResolver({ servers, trustAd }).mx("example.org");
+    assert.equal(answer.kind === "found" && answer.authenticated, trustAd);
+  }
+});
+
 test("AD from a resolver on this machine is kept (RFC 6840 §5.8)", async () => {
   zone.behave("authenticated");
   const answer = await resolver.mx("example.org");

@@ -5,7 +5,6 @@
 
 import { domainToASCII } from "node:url";
 import type { HostPort } from "../../net/endpoint.ts";
-import { isLoopback } from "../../net/network.ts";
 import {
   type DnsAnswer,
   type DnsReply,
@@ -38,6 +37,8 @@ export interface Resolver {
 export interface ResolverOptions {
   /** Asked in this order. */
   servers: HostPort[];
+  /** Believe the AD bit of each of them; absent: only of one at exactly 127.0.0.1 or ::1. */
+  trustAd?: boolean;
   /** For one question to one server over UDP; over TCP twice as long. */
   timeoutMs?: number;
   /** Entries of the cache: one for each name and type. */
@@ -152,11 +153,11 @@ export function createResolver(options: ResolverOptions): Resolver {
           unresponsiveUntilMs.delete(server);
           const reading = readReply(name, type, asked.reply);
           if (reading.kind !== "failure") {
-            // RFC 7672 §2.2: AD is trusted only from a resolver on this machine.
+            const isBelieved = options.trustAd === true || isOnThisMachine(server);
             return {
               kind: "answered" as const,
               reading,
-              authenticated: asked.reply.authenticated && isLoopback(server.host),
+              authenticated: asked.reply.authenticated && isBelieved,
             };
           }
           reason = `${reading.reason} from ${server.host} for ${type} ${name}`;
@@ -204,4 +205,12 @@ export function createResolver(options: ResolverOptions): Resolver {
     tlsa: (name) => lookup(name, "TLSA", (record) => record.tlsa),
     cname: (name) => lookup(name, "CNAME", (record) => record.text),
   };
+}
+
+/**
+ * RFC 7672 §2.2: AD is believed of a resolver on this machine only. Other loopback addresses often belong to forwarders:
+ * Docker's 127.0.0.11 passes on the AD bit of a remote server.
+ */
+function isOnThisMachine({ host }: HostPort): boolean {
+  return host === "127.0.0.1" || host === "::1";
 }

@@ -179,7 +179,11 @@ const oneError: [what: string, yaml: string, configError: string][] = [
   ["a number where text is wanted", "dsn: { name: 12 }", "3: dsn.name: must be text: put it in quotes"],
   ["a choice that is none", "outgoing: { on_failure: hang }", "3: outgoing.on_failure: must be drop or 421"],
   ["a mapping where a list is wanted", "protected: {}", "3: protected: must be a list"],
-  ["text where a mapping is wanted", "dns: 127.0.0.1", "3: dns: must be a mapping with the keys servers"],
+  [
+    "text where a mapping is wanted",
+    "dns: 127.0.0.1",
+    "3: dns: must be a mapping with the keys servers, trust_ad",
+  ],
   [
     "a rate without a time",
     "limits: { clients: { rate: 100/ } }",
