@@ -37,8 +37,7 @@ export function buildDsn(dsn: Dsn): BuiltDsn {
   const smtputf8 = needsSmtpUtf8(dsn);
   const rendered = parts.map((part) => renderPart(part, smtputf8));
 
-  // The id has 45 random bits, which the sender of the original could not know: no part can hold the boundary.
-  const boundary = `report-${dsn.id}`;
+  const { boundary } = dsn;
   const partHas8bit = rendered.some((part) => part.has8bit);
   const header = headerFields(dsn, statusType, boundary, partHas8bit);
   const pieces: Buffer[] = [Buffer.from(`${header}\r\nThis is a report in MIME format.\r\n`)];

@@ -9,6 +9,8 @@ export interface Dsn {
   kind: DsnKind;
   /** The notification's own queue id. */
   id: string;
+  /** The boundary of its parts: random, so that no part of the original can hold it. */
+  boundary: string;
   /** Epoch milliseconds. */
   madeAtMs: number;
   /** The gateway's name. */

@@ -30,7 +30,7 @@ export function createNotifier(deps: NotifierDeps): (task: BounceTask) => Promis
   };
   return async (task) => {
     try {
-      await notify(deps, rules, task.job);
+      while (!(await notify(deps, rules, task)));
     } catch (error) {
       await giveUpOrThrow(deps, task, error);
     }
@@ -38,16 +38,23 @@ export function createNotifier(deps: NotifierDeps): (task: BounceTask) => Promis
   };
 }
 
-async function notify(deps: NotifierDeps, rules: NotificationRules, job: BounceJob): Promise<void> {
+/** @returns false when other processes have reported or settled recipients meanwhile: to be looked at again */
+async function notify(deps: NotifierDeps, rules: NotificationRules, task: BounceTask): Promise<boolean> {
+  const { job, signal } = task;
   // Other processes settle the recipients: what they have recorded up to now must not be reported again.
   const states = await deps.spool.states(job.id, true);
-  if (pendingRecipients(job, states).length === 0) return;
+  if (pendingRecipients(job, states).length === 0) return true;
   const original = await lookUp(deps, job);
   if (original === undefined) {
     deps.log.warn({ id: job.id, kind: job.kind }, "nothing to notify about: the spool has no such message");
-    return;
+    return true;
   }
-  await publish(deps, decideNotifications(job, original, states, rules, deps.now()));
+  return publish(deps, decideNotifications(job, original, states, rules, deps.now()), async ({ settles }) => {
+    // Read first: a process that was stopped notices the one that took its job over by the states alone.
+    const pending = new Set(pendingRecipients(job, await deps.spool.states(job.id, true)));
+    if (signal.aborted) throw new Error("the job was taken away, or the process stops");
+    return settles === undefined || settles.recipients.every((recipient) => pending.has(recipient));
+  });
 }
 
 /** @throws SpoolCorrupt, SpoolUnavailable when not even the envelope can be read */

@@ -10,6 +10,7 @@ import type { Spool, StoredMessage } from "../../shared/spool/spool.ts";
 import { type BuiltDsn, buildDsn } from "./build-dsn.ts";
 import type { BounceDecision, PlannedNotification } from "./decide-notifications.ts";
 import type { Dsn, DsnKind } from "./dsn.ts";
+import { notificationId } from "./notification-id.ts";
 import { describeOriginal } from "./original.ts";
 
 export interface PublishDeps {
@@ -27,6 +28,9 @@ export interface PublishDeps {
   random(): Uint8Array;
 }
 
+/** Whether what a notification reports is still to be reported, and by this process. */
+export type Confirm = (notification: PlannedNotification) => Promise<boolean>;
+
 /**
  * The order loses no report in a crash between any two lines, and repeats none but success reports:
  *
@@ -35,26 +39,44 @@ export interface PublishDeps {
  *    Enqueuing comes after it; when that is lost, the reconciler finds the notification in the spool as any message.
  * 3. `dead` is recorded in step 1; when the dead job is lost, the reconciler makes it from the record.
  *
+ * A process that is stopped in between while another one makes the notification finds out right before the record. If it
+ * is stopped even later, it makes the same message once more: the id follows from what is reported.
+ *
+ * @returns false when something else has happened to the recipients meanwhile: the rest is to be decided anew
  * @throws SpoolFull, SpoolUnavailable, or what the queues throw; the job is then to be repeated
  */
-export async function publish(deps: PublishDeps, decision: BounceDecision): Promise<void> {
+export async function publish(
+  deps: PublishDeps,
+  decision: BounceDecision,
+  confirm: Confirm = async () => true,
+): Promise<boolean> {
   if (decision.settlements.length > 0) await deps.spool.settle([...decision.settlements]);
-  for (const notification of decision.notifications) await sendNotification(deps, notification);
+  for (const notification of decision.notifications)
+    if (!(await sendNotification(deps, notification, confirm))) return false;
   for (const line of decision.logLines) writeLine(deps.log, line);
   deps.metrics.dead(decision.deadRecipients);
   if (decision.withheld !== undefined) deps.metrics.withheld(decision.withheld);
   for (const job of decision.deadJobs) await deps.addDead(job);
+  return true;
 }
 
-/** @throws SpoolFull, SpoolUnavailable; nothing is then stored or settled */
-async function sendNotification(deps: PublishDeps, notification: PlannedNotification): Promise<void> {
+/**
+ * @returns false when it was not confirmed; nothing is then stored or settled
+ * @throws SpoolFull, SpoolUnavailable; as if it was not confirmed
+ */
+async function sendNotification(
+  deps: PublishDeps,
+  notification: PlannedNotification,
+  confirm: Confirm,
+): Promise<boolean> {
   const { config, log, spool } = deps;
   const { original, kind, recipients, settles } = notification;
   const { id, envelope, tlsOptional } = original.meta;
   const nowMs = deps.now();
   const dsn: Dsn = {
     kind,
-    id: makeQueueId(nowMs, deps.random()),
+    id: notificationId(id, kind, recipients),
+    boundary: `report-${makeQueueId(nowMs, deps.random())}`,
     madeAtMs: nowMs,
     hostname: config.hostname,
     from: { name: config.dsn.name, address: config.dsn.from ?? `MAILER-DAEMON@${config.hostname}` },
@@ -72,6 +94,7 @@ async function sendNotification(deps: PublishDeps, notification: PlannedNotifica
   let stored: StoredMessage;
   try {
     await draft.write(built.bytes);
+    if (!(await confirm(notification))) return false;
     stored = await draft.commit(meta, settles);
   } finally {
     await draft.discard();
@@ -89,6 +112,7 @@ async function sendNotification(deps: PublishDeps, notification: PlannedNotifica
     statuses: [...new Set(recipients.map(({ report }) => report.status))],
     size: meta.size,
   });
+  return true;
 }
 
 /** The record that the notification gets in the spool: mail of the null sender (RFC 5321 §4.5.5) to the original's sender. */

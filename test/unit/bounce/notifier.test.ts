@@ -89,11 +89,11 @@ async function given(t: TestContext, { envelope, states = [], body, config, ...m
     now: () => nowMs,
     random: () => new Uint8Array(9).fill(serial++),
   });
-  const run = (job: Partial<BounceJob> = {}) =>
+  const run = (job: Partial<BounceJob> = {}, signal = new AbortController().signal) =>
     handle({
       jobId: `${id}-failed`,
       job: { version: 1, kind: "failed", id, locator: stored.locator, ...job } as BounceJob,
-      signal: new AbortController().signal,
+      signal,
     });
   const kinds = async () => [...(await spool.states(id)).values()].map(({ kind }) => kind);
   const textOf = async (index: number) => {
@@ -134,6 +134,53 @@ describe("failures", () => {
       parts: [[0]],
     });
     assert.deepEqual(published[0]?.routes, ["relay via mx example.org"]);
+  });
+
+  test("nothing is reported that another process reported while this one was stopped", async (t) => {
+    const { spool, run, published, kinds, textOf } = await given(t, {
+      envelope: { recipients: [bob, carol] },
+      states: [
+        [0, failed],
+        [1, failed],
+      ],
+    });
+    const read = spool.read.bind(spool);
+    spool.read = async (...which) => {
+      const found = await read(...which);
+      // The other process has seen one failure only.
+      await spool.settle([{ id, recipients: [0], state: { kind: "bounced" } }]);
+      return found;
+    };
+    assert.deepEqual(await run(), { kind: "done" });
+    assert.equal(published.length, 1);
+    assert.doesNotMatch(await textOf(0), /Final-Recipient: rfc822; bob/);
+    assert.match(await textOf(0), /Final-Recipient: rfc822; carol/);
+    assert.deepEqual(await kinds(), ["bounced", "bounced"]);
+  });
+
+  test("a job that was taken away is not ended here, and stores no notification", async (t) => {
+    const { spool, run, published, kinds } = await given(t, { states: [[0, failed]] });
+    const taken = new AbortController();
+    const read = spool.read.bind(spool);
+    spool.read = async (...which) => {
+      taken.abort();
+      return read(...which);
+    };
+    await assert.rejects(run({}, taken.signal), /taken away/);
+    assert.deepEqual([published, await kinds()], [[], ["failed"]]);
+  });
+
+  test("two processes that report the same failures make one message: its queue id follows from them", async (t) => {
+    const later = { kind: "failed", diagnosis: { ...refusal, atMs: refusal.atMs + 1 } } as const;
+    const [one, two, three] = [
+      await given(t, { states: [[0, failed]] }),
+      await given(t, { states: [[0, failed]] }),
+      await given(t, { states: [[0, later]] }),
+    ];
+    for (const { run } of [one, two, three]) await run();
+    const ids = [one, two, three].map(({ published }) => published[0]?.message.meta.id);
+    assert.equal(ids[0], ids[1]);
+    assert.notEqual(ids[0], ids[2]);
   });
 
   test("run again after a crash, the job finds nothing pending and makes no second notification", async (t) => {

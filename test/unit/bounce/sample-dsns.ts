@@ -51,6 +51,7 @@ function dsn(over: Partial<Dsn> = {}): Dsn {
   return {
     kind: "failed",
     id: "1HZ8C4T00JHGFEDCBA",
+    boundary: "report-1HZ8C4T00JHGFEDCBA",
     madeAtMs: receivedAtMs + 7000,
     hostname: "gw.example.net",
     from: { name: "Mail Delivery System", address: "MAILER-DAEMON@gw.example.net" },
