@@ -153,6 +153,28 @@ test("a process with all its connections gives 421 4.3.2 to every client, and go
   (await second)?.close();
 });
 
+test("clients that stay after 421 4.3.2 are no more than the connections of the process; others are reset", async (t) => {
+  const ingress = await startTestIngress({
+    listeners: [{ name: "submission", address: "127.0.0.1", port: 0 }],
+    limits: { connections: 2 },
+  });
+  t.after(() => ingress.close(0));
+  const open = [];
+  for (let i = 0; i < 4; i++) {
+    const client = await SmtpClient.connect(ingress.port("submission"));
+    client.socket.allowHalfOpen = true;
+    t.after(async () => client.close());
+    open.push((await client.reply()).slice(0, 9));
+  }
+  assert.deepEqual(open.slice(2), ["421 4.3.2", "421 4.3.2"]);
+  // The reset may come before connect() returns.
+  const heard = await SmtpClient.connect(ingress.port("submission")).then(
+    (client) => client.untilClosed(),
+    (error: NodeJS.ErrnoException) => error.code,
+  );
+  assert.ok(heard === "" || heard === "ECONNRESET", heard);
+});
+
 test("without a setting a client has a hundred connections", async (t) => {
   const ingress = await startTestIngress({
     listeners: [{ name: "submission", address: "127.0.0.1", port: 0 }],

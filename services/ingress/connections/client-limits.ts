@@ -49,6 +49,8 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
   );
   const waiting = new Set<net.Socket>();
   let openConnections = 0;
+  /** Connections beyond `limits.connections` that get their reply: as many again, and the others are reset. */
+  let openRefusals = 0;
   let isClosed = false;
 
   function conclude(
@@ -89,7 +91,16 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
           ? `the client has its ${connections} connections open`
           : `this process has its ${limits.connections} connections open`,
     });
-    if (!socket.destroyed) admission.refuse(full);
+    if (socket.destroyed) return;
+    if (full === "process" && openRefusals >= limits.connections) {
+      socket.resetAndDestroy();
+      return;
+    }
+    if (full === "process") {
+      openRefusals++;
+      socket.once("close", () => openRefusals--);
+    }
+    admission.refuse(full);
   }
 
   function admitMail(waitMs: number): boolean {
