@@ -112,6 +112,18 @@ export interface Spool {
 export interface UnsettledWalk {
   /** Hears of messages whose envelope is damaged, as long as one of their recipients is not settled. */
   onUnreadable?: (message: UnreadableMessage) => void;
+  /**
+   * Which of these messages to list; absent: all. It is asked, many at a time, about messages whose envelope would have
+   * to be read from a file of its own, so that a caller that needs few of a million reads few files.
+   */
+  isWanted?: (messages: readonly SummarizedMessage[]) => Promise<readonly boolean[]>;
+}
+
+/** What is known of an unsettled message without its envelope. */
+export interface SummarizedMessage {
+  meta: Pick<MessageMeta, "id" | "parts">;
+  locator: Locator;
+  states: ReadonlyMap<number, RecipientState>;
 }
 
 /** A message whose envelope is damaged: nobody knows whom it is from or for. */

@@ -15,11 +15,13 @@ import {
 import { scanSpool } from "../../shared/queue/reconcile/scan.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis, type RedisConnection } from "../../shared/runtime/redis.ts";
+import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
 import { createMemorySpool } from "../../shared/spool/memory.ts";
 import type { RecipientState } from "../../shared/spool/recipient-state.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { testConfig } from "../support/config.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
+import { storeInFinishedSegments } from "../support/finished-segments.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -39,7 +41,14 @@ let redis: TestRedis;
 let producer: QueueProducer;
 let connection: RedisConnection;
 let spool: Spool;
-let scans: { reason: string; deliveries: number; bounces: number; dead: number; expired: number }[];
+let scans: {
+  reason: string;
+  messages: number;
+  deliveries: number;
+  bounces: number;
+  dead: number;
+  expired: number;
+}[];
 const reconcilers: Reconciler[] = [];
 
 beforeEach(async () => {
@@ -123,6 +132,29 @@ test("messages with a thousand next hops each are enqueued again a thousand jobs
   assert.equal(report.deliveries, 5_000);
   assert.deepEqual(calls, [1_000, 1_000, 1_000, 1_000, 1_000]);
   assert.equal(await count("LLEN {postern}:delivery:wait"), 5_000);
+});
+
+test("after FLUSHALL mail that was moved out of its segment is enqueued again, and one that has its job is not", async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), "reconciler-moved-"));
+  const ids = (await storeInFinishedSegments(directory, ["a@example.org", "b@example.org"], "x")).map(
+    ({ meta }) => meta.id,
+  );
+  const moving = createFsSpool({ directory, minFreeBytes: 0, moveAfterMs: 0, moveShare: 1 });
+  t.after(async () => {
+    await moving.close();
+    await rm(directory, { recursive: true });
+  });
+  assert.equal((await moving.collect()).messagesMoved, 2);
+  const reconciler = reconcile({ spool: moving });
+  await waitFor("the first scan", () => scans.length > 0);
+  assert.partialDeepStrictEqual(scans[0], { messages: 2, deliveries: 2 });
+  await producer.requestScan();
+  await waitFor("another scan", () => scans.length > 1);
+  assert.partialDeepStrictEqual(scans[1], { messages: 2, deliveries: 0 });
+  await redis.flush();
+  await waitFor("they are back", async () => (await count("LLEN {postern}:delivery:wait")) === 2);
+  for (const id of ids) assert.equal(await count(`EXISTS {postern}:delivery:${id}-0`), 1);
+  await reconciler.close();
 });
 
 test("mail is delivered once each although Redis is emptied while workers deliver", async () => {

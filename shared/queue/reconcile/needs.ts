@@ -7,9 +7,14 @@ import type { CauseOfDeath } from "../contract/dead-job.ts";
 import { bounceId, type SharedReport, sharedBounce } from "../contract/delivery-job.ts";
 import type { HoldRule } from "../holds/rules.ts";
 
+/** As much of a message as its jobs depend on. */
+export type NeedyMessage = Pick<StoredMessage, "locator"> & {
+  meta: Pick<StoredMessage["meta"], "id" | "parts">;
+};
+
 /** What a message needs to have in the queues. Recipient groups by number. */
-export interface Needs {
-  message: StoredMessage;
+export interface Needs<M extends NeedyMessage = StoredMessage> {
+  message: M;
   /** Groups with a pending recipient: a delivery job for each. */
   groups: number[];
   /** Reports that are pending: a bounce job for each. */
@@ -27,8 +32,13 @@ type States = ReadonlyMap<number, RecipientState>;
  * @param nowMs        epoch milliseconds
  * @param retentionMs  how long dead recipients are kept
  */
-export function needsOf(message: StoredMessage, states: States, nowMs: number, retentionMs: number): Needs {
-  const needs: Needs = { message, groups: [], bounces: [], dead: [], expired: [] };
+export function needsOf<M extends NeedyMessage>(
+  message: M,
+  states: States,
+  nowMs: number,
+  retentionMs: number,
+): Needs<M> {
+  const needs: Needs<M> = { message, groups: [], bounces: [], dead: [], expired: [] };
   const reports = new Set<SharedReport>();
   // Recipients that inline delivery reached are in no group.
   for (const state of states.values()) if (isReportPending(state)) reports.add("succeeded");
@@ -62,7 +72,12 @@ export function loadOfNeeds({ message, groups, bounces, dead }: Needs): Load {
 }
 
 /** The jobs to look for, in the order in which jobsMissing() expects the answers. */
-export function jobsOf({ message, groups, bounces, dead }: Needs): { queue: QueueName; jobId: string }[] {
+export function jobsOf({
+  message,
+  groups,
+  bounces,
+  dead,
+}: Needs<NeedyMessage>): { queue: QueueName; jobId: string }[] {
   const { id } = message.meta;
   return [
     ...groups.map((group) => ({ queue: "delivery" as const, jobId: deliveryJobId(id, group) })),
@@ -78,7 +93,10 @@ export function jobsOf({ message, groups, bounces, dead }: Needs): { queue: Queu
  * The needs without a job; messages that lack nothing are left out.
  * @param exist  for each of jobsOf() of all of the needs, one after the other, whether it exists
  */
-export function jobsMissing(needs: readonly Needs[], exist: readonly boolean[]): Needs[] {
+export function jobsMissing<M extends NeedyMessage>(
+  needs: readonly Needs<M>[],
+  exist: readonly boolean[],
+): Needs<M>[] {
   let at = 0;
   const isMissing = (): boolean => exist[at++] === false;
   return needs

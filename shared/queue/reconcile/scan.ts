@@ -17,7 +17,7 @@
 import type { Config } from "../../config/schema.ts";
 import type { RouteSummary } from "../../routing/route.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
-import type { Spool, StoredMessage, UnreadableMessage } from "../../spool/spool.ts";
+import type { Spool, StoredMessage, SummarizedMessage, UnreadableMessage } from "../../spool/spool.ts";
 import { jobsExist } from "../bullmq/job-places.ts";
 import { removeJobs } from "../bullmq/jobs.ts";
 import { markScan } from "../bullmq/scan-mark.ts";
@@ -71,7 +71,10 @@ export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
   const onUnreadable = (message: UnreadableMessage): void => {
     if (unreadable.length < unreadableAtOnce) unreadable.push(message);
   };
-  for await (const unsettled of deps.spool.unsettled({ onUnreadable })) {
+  for await (const unsettled of deps.spool.unsettled({
+    onUnreadable,
+    isWanted: (messages) => lack(deps, messages, report),
+  })) {
     report.messages++;
     const needs = needsOf(unsettled, unsettled.states, Date.now(), deps.config.queue.dead_retention);
     const load = loadOfNeeds(needs);
@@ -87,6 +90,21 @@ export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
   }
   if (deps.mayGoOn()) report.expired += await expireDeadJobs(deps, Date.now());
   return report;
+}
+
+/** For each of these messages whether it lacks a job, or has dead recipients whose time is over. Counts the others. */
+async function lack(
+  { redis, config }: ScanDeps,
+  messages: readonly SummarizedMessage[],
+  report: ScanReport,
+): Promise<boolean[]> {
+  const nowMs = Date.now();
+  const needs = messages.map((each) => needsOf(each, each.states, nowMs, config.queue.dead_retention));
+  const missing = jobsMissing(needs, await jobsExist(redis, needs.flatMap(jobsOf)));
+  const lacking = new Set(missing.map(({ message }) => message.meta.id));
+  const wanted = needs.map(({ message, expired }) => lacking.has(message.meta.id) || expired.length > 0);
+  report.messages += wanted.filter((isWanted) => !isWanted).length;
+  return wanted;
 }
 
 /** The needs without a job, by states that are read after the look for the job. */

@@ -31,8 +31,10 @@ export interface FsSpoolOptions {
   followMs?: number;
   /** Faults that no caller hears of. */
   onFault?: OnFault;
-  /** Epoch milliseconds; for tests. */
+  /** Epoch milliseconds, for names and timestamps; for tests. */
   nowMs?: () => number;
+  /** Milliseconds of a clock that is never set, for ages; for tests. */
+  monotonicMs?: () => number;
   /** The file system; for tests. */
   files?: SpoolFiles;
 }
@@ -55,5 +57,6 @@ export const defaultFsSpoolOptions = {
   followMs: 500,
   onFault: (_fault: SpoolFault): void => {},
   nowMs: Date.now,
+  monotonicMs: () => performance.now(),
   files: nodeFiles,
 };

@@ -2,11 +2,17 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Spool, StoredMessage, UnreadableMessage } from "../../../shared/spool/spool.ts";
+import type {
+  Spool,
+  StoredMessage,
+  SummarizedMessage,
+  UnreadableMessage,
+} from "../../../shared/spool/spool.ts";
 import { SpoolCorrupt } from "../../../shared/spool/spool.ts";
 import { someDiagnosis, someMeta, store, textOf, unsettledIds } from "../../contract/spool.ts";
 import { flipBit } from "../../support/damage.ts";
 import { waitFor } from "../../support/wait-for.ts";
+import { faultyFiles } from "./faulty-files.ts";
 import { makeSpoolFixture } from "./spool-fixture.ts";
 
 const list = (directory: string, place: string) => readdirSync(join(directory, place)).sort();
@@ -109,6 +115,18 @@ test("mail that has waited long is moved out of an otherwise settled segment, an
   assert.ok(!list(fixture.directory, "own").includes(`${large.meta.id}.msg`));
   assert.deepEqual(list(fixture.directory, "large"), []);
   assert.equal(await spool.read(small.meta.id, small.locator), undefined);
+});
+
+test("mail is moved out of an old segment although the clock was set back since", async (t) => {
+  let ageMs = 0;
+  const fixture = makeSpoolFixture(t, { moveShare: 1 });
+  const first = fixture.open();
+  await storeMany(first, 3);
+  await first.close();
+  const spool = fixture.open({ nowMs: () => Date.now() - 86_400_000, monotonicMs: () => ageMs });
+  assert.equal((await spool.collect()).messagesMoved, 0);
+  ageMs += 600_000;
+  assert.equal((await spool.collect()).messagesMoved, 3);
 });
 
 test("settlements are kept until their messages have been gone for a while, then their logs are removed", async (t) => {
@@ -351,6 +369,44 @@ test("a message that is moved during unsettled() is listed once", async (t) => {
     all.map(({ meta }) => meta.id),
   );
   assert.deepEqual((await unsettledIds(spool)).toSorted(), ids.toSorted());
+});
+
+test("moved messages are read once: a walk that wants few of them reads few files", async (t) => {
+  const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
+  const first = fixture.open();
+  const all = await storeMany(first, 50);
+  await first.close();
+  const disk = faultyFiles();
+  const spool = fixture.open({ files: disk.files });
+  assert.equal((await spool.collect()).messagesMoved, 50);
+  let opened = 0;
+  disk.decide = (call, args) => {
+    if (call === "open" && String(args[0]).endsWith(".msg")) opened++;
+    return "do";
+  };
+  const wantedId = all[7]?.meta.id;
+  const asked: string[] = [];
+  const listed: string[] = [];
+  const isWanted = async (messages: readonly SummarizedMessage[]) => {
+    for (const { meta, states, locator } of messages) {
+      asked.push(meta.id);
+      assert.deepEqual([meta.parts, states.size], [[[0]], 0]);
+      assert.deepEqual(locator.segment, "own");
+    }
+    return messages.map(({ meta }) => meta.id === wantedId);
+  };
+  for (let n = 0; n < 2; n++)
+    for await (const { meta } of spool.unsettled({ isWanted })) listed.push(meta.id);
+  assert.equal(asked.length, 100);
+  assert.deepEqual(listed, [wantedId, wantedId]);
+  assert.ok(opened <= 52, `${opened} files were opened`);
+  await spool.collect();
+  assert.ok(opened <= 52, "the collector knows them, too");
+  await settle(spool, ...all.slice(0, 20));
+  await spool.collect();
+  asked.length = 0;
+  for await (const _ of spool.unsettled({ isWanted }));
+  assert.equal(asked.length, 30);
 });
 
 test("closing the spool interrupts its collector, and the next one does the rest", async (t) => {

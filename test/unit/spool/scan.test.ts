@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { crc32 } from "node:zlib";
 import type { SpoolFault } from "../../../shared/spool/fs/disk/fault.ts";
-import { nodeFiles } from "../../../shared/spool/fs/disk/files.ts";
+import { nodeFiles, type SpoolFiles } from "../../../shared/spool/fs/disk/files.ts";
 import { BatchLayout } from "../../../shared/spool/fs/segments/batch.ts";
 import { makeHead } from "../../../shared/spool/fs/segments/record.ts";
 import { scanSegment } from "../../../shared/spool/fs/segments/scan.ts";
@@ -54,6 +54,26 @@ test("all records of a segment are found, whatever their sizes", async () => {
   assert.deepEqual((await scan(octets)).ids, ids(sizes.length));
   const many = segmentOf(Array.from({ length: 3000 }, (_, n) => Buffer.alloc(n % 2000, "y")));
   assert.deepEqual((await scan(many.octets)).ids, ids(3000));
+});
+
+test("of long messages the envelopes are read, and not the bodies", async () => {
+  const { octets } = segmentOf(Array.from({ length: 200 }, () => Buffer.alloc(100_000, "x")));
+  writeFileSync(path, octets);
+  let read = 0;
+  const files: SpoolFiles = {
+    ...nodeFiles,
+    read(fd, into, at, length, position, done) {
+      nodeFiles.read(fd, into, at, length, position, (error, count) => {
+        read += count;
+        done(error, count);
+      });
+    },
+  };
+  const options = { files, path, segment, closed: true, onFault: () => {} };
+  let found = 0;
+  for await (const group of scanSegment(options)) found += group.length;
+  assert.equal(found, 200);
+  assert.ok(read < 2_500_000, `${read} of ${octets.length} octets were read`);
 });
 
 test("an envelope larger than a read is found", async () => {

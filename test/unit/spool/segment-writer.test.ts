@@ -162,10 +162,11 @@ test("a process that was taken for dead during a write writes again under a new 
   assert.equal(readdirSync(writers).length, 1);
 });
 
-test("segments are closed by size and by age", async (t) => {
-  let nowMs = 1_700_000_000_000;
+test("segments are closed by size and by age, also when the clock is set back meanwhile", async (t) => {
+  let [nowMs, ageMs] = [1_700_000_000_000, 0];
   const fixture = makeSpoolFixture(t);
-  const spool = fixture.open({ segmentBytes: 10_000, segmentAgeMs: 60_000, nowMs: () => nowMs });
+  const clocks = { nowMs: () => nowMs, monotonicMs: () => ageMs };
+  const spool = fixture.open({ segmentBytes: 10_000, segmentAgeMs: 60_000, ...clocks });
   await store(spool, Buffer.alloc(6000));
   await store(spool, Buffer.alloc(6000));
   await store(spool, "x");
@@ -175,7 +176,8 @@ test("segments are closed by size and by age", async (t) => {
     return readFileSync(join(fixture.directory, "writers", writer), "utf8");
   };
   const before = line();
-  nowMs += 60_010;
+  nowMs -= 3_600_000;
+  ageMs += 60_010;
   await waitFor("the old segment to be closed", () => line().slice(0, 40) !== before.slice(0, 40));
   await store(spool, "y");
   assert.equal(segmentFiles(fixture.directory).length, 3);

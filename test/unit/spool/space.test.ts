@@ -15,7 +15,12 @@ const reserve = 4 * mebibyte;
 function usedIn(directory: string): number {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
+    .reduce((sum, { parentPath, name }) => sum + sizeOf(join(parentPath, name)), 0);
+}
+
+/** 0 for a file that has just gone. */
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** Free space as a disk of this capacity has it. */

@@ -42,6 +42,7 @@ export interface CollectorOptions extends CollectorLockOptions, Omit<MoveOptions
   /** A body that no record refers to, of a writer that is gone, is removed at this age. */
   orphanAfterMs: number;
   nowMs: () => number;
+  monotonicMs: () => number;
 }
 
 export class Collector {
@@ -217,9 +218,11 @@ export class Collector {
   }
 
   /** How many messages may be moved out of the segment. */
-  #movable({ openedMs, ids }: SegmentContents): number {
-    const { moveAfterMs, moveShare, nowMs } = this.#options;
-    return nowMs() - openedMs >= moveAfterMs ? Math.floor(ids.length * moveShare) : 0;
+  #movable({ openedMs, foundAtMs, ids }: SegmentContents): number {
+    const { moveAfterMs, moveShare, nowMs, monotonicMs } = this.#options;
+    // By its name, or as long as this process has known it: a clock that is set back must not keep it for ever.
+    const ageMs = Math.max(nowMs() - openedMs, monotonicMs() - foundAtMs);
+    return ageMs >= moveAfterMs ? Math.floor(ids.length * moveShare) : 0;
   }
 
   /** What records imply has to be in a log before the records are removed. */

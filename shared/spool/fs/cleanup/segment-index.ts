@@ -8,26 +8,31 @@ import type { FileFaults } from "../disk/file-faults.ts";
 import { isMissing, type SpoolFiles, statFile } from "../disk/files.ts";
 import { movedPath, type Places, parseNumberedName, segmentPlace } from "../disk/names.ts";
 import type { TimedSettlement } from "../segments/record.ts";
-import type { DamagedRecord, ScanCursor, ScannedRecord } from "../segments/scan.ts";
+import type { DamagedRecord, ScanCursor } from "../segments/scan.ts";
 import type { StoredRecords } from "../segments/stored-records.ts";
 
 /** A message as the collector knows it. */
 export interface IndexedMessage {
-  id: string;
-  recipients: number;
+  readonly id: string;
+  readonly recipients: number;
   /** Name of the body's own file. */
-  large: string | undefined;
+  readonly large: string | undefined;
 }
 
 export interface MovedMessage extends IndexedMessage {
   /** Octets of its file. */
-  bytes: number;
+  readonly bytes: number;
 }
+
+/** Files of moved messages that are read at the same time. */
+const readsAtOnce = 32;
 
 /** The messages of one segment; arrays of plain values, since there may be millions. */
 export class SegmentContents {
   readonly name: string;
   readonly openedMs: number;
+  /** When this process found it, by `monotonicMs`. */
+  readonly foundAtMs: number;
   /** The segment never grows again, and all of it was walked. */
   complete = false;
   readonly cursor: ScanCursor = { position: 0, damaged: false };
@@ -39,8 +44,9 @@ export class SegmentContents {
   /** Settlements of other messages by its records. */
   readonly settlements: TimedSettlement[] = [];
 
-  constructor(name: string) {
+  constructor(name: string, foundAtMs: number) {
     this.name = name;
+    this.foundAtMs = foundAtMs;
     this.openedMs = parseNumberedName(name)?.openedMs ?? 0;
   }
 
@@ -82,6 +88,7 @@ export class SegmentIndex {
   readonly #places: Places;
   readonly #records: StoredRecords;
   readonly #fileFaults: FileFaults;
+  readonly #monotonicMs: () => number;
   readonly segments = new Map<string, SegmentContents>();
   /** By id. */
   readonly moved = new Map<string, MovedMessage>();
@@ -97,7 +104,9 @@ export class SegmentIndex {
     places: Places;
     records: StoredRecords;
     fileFaults: FileFaults;
+    monotonicMs: () => number;
   }) {
+    this.#monotonicMs = options.monotonicMs;
     this.#files = options.files;
     this.#fileFaults = options.fileFaults;
     this.#places = options.places;
@@ -146,7 +155,7 @@ export class SegmentIndex {
   }
 
   async #refreshSegment(name: string): Promise<void> {
-    const segment = this.segments.get(name) ?? new SegmentContents(name);
+    const segment = this.segments.get(name) ?? new SegmentContents(name, this.#monotonicMs());
     if (segment.complete) return;
     const isFinished = this.#records.isFinished(name);
     try {
@@ -177,31 +186,32 @@ export class SegmentIndex {
     this.segments.set(name, segment);
   }
 
+  async #addMoved(id: string): Promise<void> {
+    let summary: MovedMessage | undefined;
+    try {
+      summary = await this.#records.summaryOfMoved(id);
+    } catch (error) {
+      if (!(error instanceof SpoolUnavailable)) throw error;
+      this.incomplete = true;
+      return;
+    }
+    if (summary !== undefined) this.moved.set(id, summary);
+    else if ((await statFile(this.#files, movedPath(this.#places, id))) !== undefined) {
+      this.damaged = true;
+      this.moved.set(id, { id, recipients: unknownRecipients, large: undefined, bytes: 0 });
+    }
+  }
+
   async #refreshMoved(): Promise<string[]> {
     const present = new Set(await this.#records.movedIds());
     const gone = [...this.moved.keys()].filter((id) => !present.has(id));
     for (const id of gone) this.moved.delete(id);
-    for (const id of present) {
-      if (this.moved.has(id)) continue;
-      let record: ScannedRecord | undefined;
-      try {
-        record = await this.#records.moved(id);
-      } catch (error) {
-        if (!(error instanceof SpoolUnavailable)) throw error;
-        this.incomplete = true;
-        continue;
-      }
-      if (record !== undefined) {
-        const { header, extra, length } = record;
-        this.moved.set(id, { id, recipients: header.recipients, large: extra.large, bytes: length });
-      } else if ((await statFile(this.#files, movedPath(this.#places, id))) !== undefined) {
-        this.damaged = true;
-        this.moved.set(id, { id, recipients: unknownRecipients, large: undefined, bytes: 0 });
-      }
-    }
+    const unknown = [...present].filter((id) => !this.moved.has(id));
+    for (let start = 0; start < unknown.length; start += readsAtOnce)
+      await Promise.all(unknown.slice(start, start + readsAtOnce).map((id) => this.#addMoved(id)));
     return gone;
   }
 }
 
-/** Of a moved message that cannot be read: it must never count as settled. */
+/** Of a damaged moved message: it must never count as settled. */
 const unknownRecipients = Number.POSITIVE_INFINITY;

@@ -1,4 +1,4 @@
-/** Walks the records of a segment in large reads, past bodies and damage. Opens and closes the segment itself. */
+/** Walks the records of a segment: in large reads where they are short, past the bodies where they are long, and past damage. Opens and closes the segment itself. */
 
 import type { Stats } from "node:fs";
 import { isFileSafeId } from "../../../mail/queue-id.ts";
@@ -59,9 +59,9 @@ export interface ScanOptions {
 }
 
 const wideBytes = 1024 * 1024;
-/** Where bodies are long, reading past them costs more than another read. */
-const narrowBytes = 16 * 1024;
-const longBody = 128 * 1024;
+/** Where records are long, their bodies are not read: one read for each envelope then, of a block. */
+const narrowBytes = 4 * 1024;
+const longRecord = 16 * 1024;
 
 /**
  * Records from `cursor` to the end, in groups of about a mebibyte at most; the cursor moves along.
@@ -119,7 +119,8 @@ async function* recordsOf(scan: Scan, cursor: ScanCursor): AsyncGenerator<Scanne
       reportDamage(scan, cursor, cursor.position, next - cursor.position);
       cursor.position = next;
     }
-    want = Math.max(found.need, found.longest > longBody ? narrowBytes : wideBytes);
+    const meanLength = (found.position - start) / Math.max(1, found.records.length);
+    want = Math.max(found.need, meanLength > longRecord ? narrowBytes : wideBytes);
   }
 }
 
@@ -163,13 +164,12 @@ interface WindowContent {
   stop: "cut" | "lost" | undefined;
   /** Fewest octets that the next window needs. */
   need: number;
-  longest: number;
   /** A record with damaged id, meta or extra; the window ends after it. */
   damaged?: DamagedRecord;
 }
 
 function readWindow(window: Buffer, start: number, { seed, end }: Scan): WindowContent {
-  const content: WindowContent = { records: [], position: start, stop: undefined, need: 0, longest: 0 };
+  const content: WindowContent = { records: [], position: start, stop: undefined, need: 0 };
   for (;;) {
     const at = content.position - start;
     if (at + headerLength > window.length) return content;
@@ -187,7 +187,6 @@ function readWindow(window: Buffer, start: number, { seed, end }: Scan): WindowC
       return { ...content, damaged: { id, offset, length, header } };
     }
     content.records.push({ ...text, offset, length, header });
-    content.longest = Math.max(content.longest, length);
   }
 }
 

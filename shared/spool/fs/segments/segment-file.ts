@@ -6,6 +6,7 @@ import { type NumberedName, numberedName, type Places, segmentPath } from "../di
 export interface SegmentFileOptions {
   files: SpoolFiles;
   places: Places;
+  monotonicMs: () => number;
   onFault: OnFault;
 }
 
@@ -14,6 +15,8 @@ export class SegmentFile {
   readonly fd: number;
   readonly name: string;
   readonly parsedName: NumberedName;
+  /** By `monotonicMs`. */
+  readonly createdAtMs: number;
   /** Octets that were acknowledged; nothing after them counts. */
   length = 0;
 
@@ -22,6 +25,7 @@ export class SegmentFile {
     this.fd = fd;
     this.name = numberedName(parsedName);
     this.parsedName = parsedName;
+    this.createdAtMs = options.monotonicMs();
   }
 
   /**

@@ -26,7 +26,6 @@ export interface SegmentWriterOptions extends SegmentFileOptions {
   /** A segment with records is closed at this age, so that it can be collected. */
   segmentAgeMs: number;
   counters: SpoolCounters;
-  nowMs: () => number;
 }
 
 /** Bounds the memory and the time of one write. */
@@ -73,7 +72,7 @@ export class SegmentWriter {
   closeOldSegment(): void {
     const segment = this.#segment;
     if (segment === undefined || segment.length === 0 || this.#writing !== undefined) return;
-    if (this.#options.nowMs() - segment.parsedName.openedMs >= this.#options.segmentAgeMs)
+    if (this.#options.monotonicMs() - segment.createdAtMs >= this.#options.segmentAgeMs)
       this.#finish(segment);
   }
 

@@ -35,6 +35,23 @@ export interface StoredRecordsOptions {
   fileFaults: FileFaults;
 }
 
+/** What is remembered of a moved message: little, since there may be a million. */
+export interface MovedSummary {
+  readonly id: string;
+  readonly recipients: number;
+  readonly parts: number[][];
+  /** Name of the body's own file. */
+  readonly large: string | undefined;
+  /** The segment that it was moved out of. */
+  readonly origin: string | undefined;
+  /** Octets of its file. */
+  readonly bytes: number;
+  readonly checksum: number;
+}
+
+/** Of most messages: one recipient, in one group. */
+const commonParts = [[0]];
+
 type ScanEvents = Pick<ScanOptions, "onDamagedRecord" | "onUnreadable">;
 
 /** Added to a segment's time of change, since the clocks of hosts differ. */
@@ -42,6 +59,9 @@ const clockSkewMs = 60_000;
 
 export class StoredRecords {
   readonly #options: StoredRecordsOptions;
+
+  /** By id. */
+  readonly #moved = new Map<string, MovedSummary>();
 
   constructor(options: StoredRecordsOptions) {
     this.#options = options;
@@ -117,7 +137,35 @@ export class StoredRecords {
 
   async movedIds(): Promise<string[]> {
     const { files, places } = this.#options;
-    return movedIds(await listDirectory(files, places.moved));
+    const ids = movedIds(await listDirectory(files, places.moved));
+    const present = new Set(ids);
+    for (const id of this.#moved.keys()) if (!present.has(id)) this.#moved.delete(id);
+    return ids;
+  }
+
+  /**
+   * As moved(), of what is needed again and again: a file never changes, and is read once.
+   * @throws SpoolUnavailable when it cannot be read; that is reported
+   */
+  async summaryOfMoved(id: string): Promise<MovedSummary | undefined> {
+    const known = this.#moved.get(id);
+    if (known !== undefined) return known;
+    const record = await this.moved(id);
+    if (record === undefined) return undefined;
+    const { header, extra, length } = record;
+    const { parts } = record.meta();
+    const isCommon = parts.length === 1 && parts[0]?.length === 1 && parts[0][0] === 0;
+    const summary = {
+      id,
+      recipients: header.recipients,
+      parts: isCommon ? commonParts : parts,
+      large: extra.large,
+      origin: extra.origin?.segment,
+      bytes: length,
+      checksum: header.checksum,
+    };
+    this.#moved.set(id, summary);
+    return summary;
   }
 
   /**
@@ -187,6 +235,6 @@ export function locatorOf(
   return { segment, offset, length, checksum: header.checksum };
 }
 
-export function movedLocator(record: ScannedRecord): Locator {
-  return locatorOf(movedSegment, record);
+export function movedLocator({ bytes, checksum }: MovedSummary): Locator {
+  return { segment: movedSegment, offset: 0, length: bytes, checksum };
 }

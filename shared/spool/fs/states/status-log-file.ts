@@ -15,6 +15,7 @@ import type { StatusBatch } from "./status-batch.ts";
 export interface StatusLogFileOptions {
   files: SpoolFiles;
   places: Places;
+  monotonicMs: () => number;
   onFault: OnFault;
 }
 
@@ -23,6 +24,8 @@ export class StatusLogFile {
   readonly #fd: number;
   readonly name: string;
   readonly parsedName: NumberedName;
+  /** By `monotonicMs`. */
+  readonly createdAtMs: number;
   /** Octets that were acknowledged. */
   length = 0;
   #isNameDurable = false;
@@ -34,6 +37,7 @@ export class StatusLogFile {
     this.#fd = fd;
     this.name = numberedName(parsedName);
     this.parsedName = parsedName;
+    this.createdAtMs = options.monotonicMs();
   }
 
   /** @throws the file system's errors */

@@ -23,7 +23,6 @@ export interface StatusLogOptions extends StatusLogFileOptions {
   /** A log with entries is closed at this age. */
   logAgeMs: number;
   counters: SpoolCounters;
-  nowMs: () => number;
 }
 
 /** A machine that fails may repeat the deliveries of its last second at most. Half of it leaves time for the disk. */
@@ -84,8 +83,7 @@ export class StatusLog {
     this.#inBackground(async () => {
       const file = this.#file;
       if (file === undefined || file.length === 0) return;
-      if (this.#options.nowMs() - file.parsedName.openedMs >= this.#options.logAgeMs)
-        await this.#finish(file);
+      if (this.#options.monotonicMs() - file.createdAtMs >= this.#options.logAgeMs) await this.#finish(file);
     });
   }
 

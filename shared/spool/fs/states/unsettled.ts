@@ -3,7 +3,12 @@ import type { RecipientState } from "../../recipient-state.ts";
 import type { StoredMessage, UnsettledWalk } from "../../spool.ts";
 import type { KnownStates } from "../../state-index.ts";
 import type { DamagedRecord } from "../segments/scan.ts";
-import { locatorOf, movedLocator, type StoredRecords } from "../segments/stored-records.ts";
+import {
+  locatorOf,
+  type MovedSummary,
+  movedLocator,
+  type StoredRecords,
+} from "../segments/stored-records.ts";
 
 /**
  * A record that was read longer ago than this counts only if its segment still exists: it may have been collected,
@@ -15,7 +20,7 @@ const recheckAfterMs = 10_000;
 export async function* walkUnsettled(
   records: StoredRecords,
   known: KnownStates,
-  { onUnreadable }: UnsettledWalk,
+  { onUnreadable, isWanted }: UnsettledWalk,
 ): AsyncGenerator<StoredMessage & { states: ReadonlyMap<number, RecipientState> }, void> {
   const walked = new Set<string>();
   for (const segment of await records.segmentNames()) {
@@ -42,13 +47,72 @@ export async function* walkUnsettled(
     }
     if (exists) walked.add(segment);
   }
-  for (const id of await records.movedIds()) {
+  const ids = await records.movedIds();
+  for (let start = 0; start < ids.length; start += movedAtOnce) {
+    const some = ids.slice(start, start + movedAtOnce);
+    for (const group of boundedGroups(await unsettledMoved(some, records, known, walked)))
+      yield* walkMoved(group, records, known, isWanted);
+  }
+}
+
+/** Groups that ask about a thousand jobs at most, unless one message has more. */
+function boundedGroups(summaries: readonly MovedSummary[]): MovedSummary[][] {
+  const groups: MovedSummary[][] = [];
+  let jobs = Number.POSITIVE_INFINITY;
+  for (const summary of summaries) {
+    jobs += summary.parts.length;
+    if (jobs > mostJobs) {
+      groups.push([]);
+      jobs = summary.parts.length;
+    }
+    groups.at(-1)?.push(summary);
+  }
+  return groups;
+}
+
+/** Moved messages that are looked at together, and files of theirs that are read at the same time. */
+const movedAtOnce = 500;
+const mostJobs = 1000;
+const readsAtOnce = 32;
+
+/** @param walked  segments whose records were all listed: messages that were moved out of them meanwhile are known */
+async function unsettledMoved(
+  ids: readonly string[],
+  records: StoredRecords,
+  known: KnownStates,
+  walked: ReadonlySet<string>,
+): Promise<MovedSummary[]> {
+  const found: MovedSummary[] = [];
+  for (let start = 0; start < ids.length; start += readsAtOnce) {
     // One that cannot be read is reported, and the others are listed all the same.
+    const reads = ids
+      .slice(start, start + readsAtOnce)
+      .map((id) => records.summaryOfMoved(id).catch(() => undefined));
+    for (const summary of await Promise.all(reads)) {
+      if (summary === undefined || known.isSettled(summary.id, summary.recipients)) continue;
+      if (summary.origin === undefined || !walked.has(summary.origin)) found.push(summary);
+    }
+  }
+  return found;
+}
+
+async function* walkMoved(
+  summaries: readonly MovedSummary[],
+  records: StoredRecords,
+  known: KnownStates,
+  isWanted: UnsettledWalk["isWanted"],
+): AsyncGenerator<StoredMessage & { states: ReadonlyMap<number, RecipientState> }, void> {
+  const summarized = summaries.map(({ id, parts, ...rest }) => ({
+    meta: { id, parts },
+    locator: movedLocator({ id, parts, ...rest }),
+    states: known.of(id),
+  }));
+  const wanted = summarized.length > 0 ? await isWanted?.(summarized) : undefined;
+  for (const [index, { id, recipients }] of summaries.entries()) {
+    if (wanted?.[index] === false || known.isSettled(id, recipients)) continue;
     const record = await records.moved(id).catch(() => undefined);
-    if (record === undefined) continue;
-    const { origin } = record.extra;
-    if (origin !== undefined && walked.has(origin.segment)) continue;
-    if (known.isSettled(id, record.header.recipients)) continue;
-    yield { meta: record.meta(), locator: movedLocator(record), states: known.of(id) };
+    const locator = summarized[index]?.locator;
+    if (record === undefined || locator === undefined) continue;
+    yield { meta: record.meta(), locator, states: known.of(id) };
   }
 }
