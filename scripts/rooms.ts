@@ -200,6 +200,7 @@ export const rooms: Record<string, Room> = {
     purpose: "Which hosts and addresses to try for a next hop, and which limits and TLS level apply to it.",
     imports: [
       "shared/config",
+      "shared/mail",
       "shared/net",
       "shared/routing",
       "shared/smtp",

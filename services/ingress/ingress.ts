@@ -6,7 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type net from "node:net";
-import { formatPath } from "../../shared/config/config-error.ts";
+import { formatFinding } from "../../shared/config/config-error.ts";
 import type { Config, ListenerConfig } from "../../shared/config/schema.ts";
 import { findWarnings } from "../../shared/config/warnings.ts";
 import type { Limiter } from "../../shared/limits/limiter.ts";
@@ -206,7 +206,7 @@ function withTransparentSource(config: Config, log: Logger): ConnectToServer {
 
 /** Options of the configuration that have no effect here; mail goes on all the same. */
 function warnOfUnavailableOptions(config: Config, log: Logger): void {
-  for (const { path, message } of findWarnings(config)) log.warn(`${formatPath(path)} ${message}`);
+  for (const finding of findWarnings(config)) log.warn(formatFinding(finding));
   if (config.outgoing.require_auth && config.outgoing.starttls === "pass") {
     log.warn("outgoing.require_auth: it cannot be enforced behind a STARTTLS that is passed");
   }

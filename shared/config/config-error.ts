@@ -32,6 +32,11 @@ export function formatConfigError(file: string, configError: ConfigError): strin
     : `${place}: ${configError.path}: ${configError.message}`;
 }
 
+/** Without lines: `relay.routes[1] can never match (relay.routes[0])`. */
+export function formatFinding({ path, message, other }: Finding): string {
+  return `${formatPath(path)} ${message}${other === undefined ? "" : ` (${formatPath(other)})`}`;
+}
+
 /** `listeners[0].port`; a key that is not a plain word is quoted: `tls.sni["mail.example.com"].cert`. */
 export function formatPath(path: Path): string {
   let text = "";

@@ -1,6 +1,6 @@
 /** Checks across keys: errors that no key has by itself. Pure; files.ts checks files. */
 import { domainOf, parsePath } from "../mail/address.ts";
-import { parseEndpoint } from "../net/endpoint.ts";
+import { isHost, parseEndpoint } from "../net/endpoint.ts";
 import { canonicalAddress } from "../net/network.ts";
 import type { Finding, Path } from "./config-error.ts";
 
@@ -35,6 +35,10 @@ function checkRedis(redis: Config["redis"]): Finding[] {
       message: `cannot stand beside redis.${ways[0]}: give one of them`,
     });
   }
+  if (redis.url !== undefined && !isRedisUrl(redis.url)) {
+    const message = "names no host: write redis://host:6379/0, rediss://… or unix:///path";
+    findings.push({ path: ["redis", "url"], message });
+  }
   if (redis.sentinels !== undefined && redis.name === undefined) {
     findings.push({ path: ["redis", "name"], message: "is missing: redis.sentinels needs the group's name" });
   }
@@ -43,6 +47,14 @@ function checkRedis(redis: Config["redis"]): Finding[] {
     findings.push({ path: ["redis", "tls", missing], message: `is missing: redis.tls.${given} needs it` });
   }
   return findings;
+}
+
+/** @param text  begins with a scheme of Redis, by the schema */
+function isRedisUrl(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined) return false;
+  if (url.protocol === "unix:") return url.pathname.length > 1;
+  return isHost(decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, "$1"));
 }
 
 function checkAddresses(config: Config): Finding[] {
@@ -159,7 +171,7 @@ function checkRelay(relay: Config["relay"], relayHosts: ReadonlySet<string>): Fi
   for (const [index, route] of relay.routes.entries()) checkVia(["relay", "routes", index, "via"], route.via);
   if (relay.backup !== undefined) checkVia(["relay", "backup", "via"], relay.backup.via);
   for (const [name, { host }] of Object.entries(relay.hosts)) {
-    if (canonicalAddress(host) !== undefined || /^[^\s:[\]@/]+$/.test(host)) continue;
+    if (isHost(host)) continue;
     const message =
       "is not a host: write a name or an IP address without brackets; the port stands in `port`";
     findings.push({ path: ["relay", "hosts", name, "host"], message });

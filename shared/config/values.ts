@@ -1,7 +1,7 @@
 /** The kinds of values in the configuration: durations, sizes, rates, networks, servers, patterns, next hops of routes. Pure. */
 
 import { z } from "zod";
-import { type HostPort, parseHostPort } from "../net/endpoint.ts";
+import { type HostPort, isHostName, parseHostPort } from "../net/endpoint.ts";
 import { literalAddress, Network } from "../net/network.ts";
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -76,10 +76,17 @@ export const network = z
   })
   .meta({ format: "network", jsonSchema: { type: "string" } });
 
+const notDomain = "is not a domain: write example.com or *.example.com";
+
+function withoutWildcard(domain: string): string {
+  return domain.replace(/^\*\./, "");
+}
+
 /** A domain, or `*.domain` for all below it. Kept in lower case. */
 export const domainPattern = z
   .string()
-  .regex(/^(\*\.)?[^\s*@/:]+$/, "is not a domain: write example.com or *.example.com")
+  .regex(/^(\*\.)?[^\s*@/:]+$/, { error: notDomain, abort: true })
+  .refine((value) => isHostName(withoutWildcard(value)), notDomain)
   .transform((value) => value.toLowerCase())
   .meta({ format: "domain" });
 
@@ -93,17 +100,24 @@ export const destinationPattern = z
     error: notDestination,
     abort: true,
   })
-  .refine((value) => !/[:[]/.test(value) || literalAddress(value) !== undefined, notDestination)
+  .refine(
+    (value) => value === "*" || literalAddress(value) !== undefined || isHostName(withoutWildcard(value)),
+    notDestination,
+  )
   .transform((value) => value.toLowerCase())
   .meta({ format: "destination" });
+
+const notAddressPattern =
+  "is not an address pattern: write user@example.com, *@example.com, *@*.example.com, <> or *";
 
 /** `*`, `user@domain`, `*@domain`, `*@*.domain`; `<>` is the null sender. */
 export const addressPattern = z
   .string()
-  .regex(
-    /^(\*|<>|(\*|[^\s@*]+)@(\*\.)?[^\s@*]+)$/,
-    "is not an address pattern: write user@example.com, *@example.com, *@*.example.com, <> or *",
-  )
+  .regex(/^(\*|<>|(\*|[^\s@*]+)@(\*\.)?[^\s@*]+)$/, { error: notAddressPattern, abort: true })
+  .refine((value) => {
+    const domain = withoutWildcard(value.slice(value.lastIndexOf("@") + 1));
+    return !value.includes("@") || literalAddress(domain) !== undefined || isHostName(domain);
+  }, notAddressPattern)
   .meta({ format: "address pattern" });
 
 /** `host:port`, `[v6]:port`, or without the port: 25. */

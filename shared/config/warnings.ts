@@ -2,9 +2,10 @@
 import type { Finding } from "./config-error.ts";
 import { whyNoAuth } from "./offers-auth.ts";
 import type { Config } from "./schema.ts";
+import { findShadowed } from "./shadowed.ts";
 
 export function findWarnings(config: Config): Finding[] {
-  return warnOfAuth(config);
+  return [...warnOfAuth(config), ...findShadowed(config)];
 }
 
 function warnOfAuth(config: Config): Finding[] {

@@ -32,7 +32,26 @@ export function parseHostPort(text: string, defaultPort?: number): HostPort | un
   const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
   const host = match?.[1] ?? match?.[2];
   if (host === undefined || port === undefined || port < 1 || port > 65_535) return undefined;
-  return { host: host.toLowerCase(), port };
+  return isHost(host) ? { host: host.toLowerCase(), port } : undefined;
+}
+
+/** An IP address without brackets, or a host name. */
+export function isHost(text: string): boolean {
+  return canonicalAddress(text) !== undefined || isHostName(text);
+}
+
+const label = /^[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N}_-]{0,61}[\p{L}\p{M}\p{N}_])?$/u;
+
+/**
+ * RFC 1123 §2.1, with the underscores of container networks, and international names. A name does not end in a number:
+ * resolvers would read `300.1.1.1`, `127.1` or `0x7f000001` as an address.
+ */
+export function isHostName(text: string): boolean {
+  const labels = text.replace(/\.$/, "").split(".");
+  const last = labels.at(-1) ?? "";
+  return (
+    text.length <= 254 && labels.every((each) => label.test(each)) && !/^(?:\d+|0x[\da-f]*)$/i.test(last)
+  );
 }
 
 /** `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`. @returns `undefined` for all other text */

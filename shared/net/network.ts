@@ -34,6 +34,11 @@ export class Network {
     return parsed.match(this.#base as ipaddr.IPv4, this.#prefix);
   }
 
+  /** Whether every address of the other network is in this one. */
+  covers(other: Network): boolean {
+    return this.#prefix <= other.#prefix && this.contains(other.#base.toString());
+  }
+
   toString(): string {
     return `${this.#base.toString()}/${this.#prefix}`;
   }

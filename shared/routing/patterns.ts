@@ -1,6 +1,7 @@
 /** Compiled patterns of the configuration: domains of protected entries, addresses of routes. Pure. */
 import { localPartOf } from "../mail/address.ts";
-import { canonicalDomain, type Mailbox } from "./mailbox.ts";
+import { canonicalDomain } from "../mail/domain.ts";
+import type { Mailbox } from "./mailbox.ts";
 
 /** Values by domain pattern: `example.com` is that domain alone, `*.example.com` all domains below it. */
 export class DomainTable<T> {

@@ -79,6 +79,18 @@ test("a login that nobody can make is a warning: AUTH needs a certificate, and a
   assert.deepEqual([mistakes.length, warnings[0].path, warnings[0].line], [0, "auth", 2]);
 });
 
+test("an entry that can never match is a warning on standard error, exit status 0", () => {
+  const config =
+    "hostname: gw\nlisteners: [{ name: a, port: 25 }]\nrelay:\n  routes:\n    - { to: '*', via: mx }\n    - { to: a@b.example, via: mx }\n";
+  writeFileSync(path.join(directory, "shadowed.yaml"), config);
+  assert.deepEqual(postern(["config", "check", "-c", "shadowed.yaml"]), {
+    status: 0,
+    stdout: "shadowed.yaml: ok\n",
+    stderr:
+      "warning: shadowed.yaml:6: relay.routes[1]: can never match, since an earlier entry always does (relay.routes[0], line 5)\n",
+  });
+});
+
 test("without a file the places that were searched are named", () => {
   assert.deepEqual(postern(["config", "check"]), {
     status: 2,

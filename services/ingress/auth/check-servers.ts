@@ -1,8 +1,8 @@
 /** Checks credentials by logging in, with them, to the server of the user's protected domain. */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
+import { canonicalDomain } from "../../../shared/mail/domain.ts";
 import { canonicalAddress } from "../../../shared/net/network.ts";
-import { canonicalDomain } from "../../../shared/routing/mailbox.ts";
 import type { NextHop } from "../../../shared/routing/next-hop.ts";
 import { compileProtectedDomains } from "../../../shared/routing/protected.ts";
 import type { LoginClient } from "../../../shared/smtp-client/log-in.ts";

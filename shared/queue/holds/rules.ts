@@ -1,7 +1,7 @@
 /** Hold rules, and which delivery jobs they hold. Pure. */
 import { z } from "zod";
 import { domainOf } from "../../mail/address.ts";
-import { canonicalDomain } from "../../routing/mailbox.ts";
+import { canonicalDomain } from "../../mail/domain.ts";
 import { DomainTable } from "../../routing/patterns.ts";
 import { unreachable } from "../../unreachable.ts";
 import { type DeliveryJob, deliveryJobId } from "../contract/contract.ts";

@@ -2,8 +2,8 @@
 
 import type { Config } from "../../config/schema.ts";
 import type { Rate } from "../../config/values.ts";
+import { canonicalDomain } from "../../mail/domain.ts";
 import { literalAddress } from "../../net/network.ts";
-import { canonicalDomain } from "../../routing/mailbox.ts";
 import {
   identifyNextHop,
   type NextHop,

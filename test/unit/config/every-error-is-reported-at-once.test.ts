@@ -12,6 +12,35 @@ function errorsIn(text: string, env: Record<string, string> = {}): string[] {
 
 const whole = (rest: string) => `hostname: gw.example.net\nlisteners: [{ name: a, port: 25 }]\n${rest}`;
 
+test("hosts that no resolver knows are errors, wherever they stand", () => {
+  const notServer = "is not a server: write 203.0.113.25:25, [2001:db8::25]:25 or mail.example.com:25";
+  assert.deepEqual(
+    errorsIn(
+      whole(`redis: { url: "redis://300.1.1.1:6379/0" }
+protected:
+  - { domains: ["bad_host!"], servers: ["300.1.1.1:25", "bad_host!"] }
+relay:
+  hosts:
+    isp: { host: 300.1.1.1 }
+  routes: [{ to: "*@bad!", via: "300.1.1.1:25" }]
+limits: { destinations: [{ match: 300.1.1.1 }] }
+`),
+    ),
+    [
+      "3: redis.url: names no host: write redis://host:6379/0, rediss://… or unix:///path",
+      "5: protected[0].domains[0]: is not a domain: write example.com or *.example.com",
+      `5: protected[0].servers[0]: ${notServer}`,
+      `5: protected[0].servers[1]: ${notServer}`,
+      "8: relay.hosts.isp.host: is not a host: write a name or an IP address without brackets; the port stands in `port`",
+      "9: relay.routes[0].to: is not an address pattern: write user@example.com, *@example.com, *@*.example.com, <> or *",
+      "10: limits.destinations[0].match: is not a destination: write example.com, *.example.com, *, 192.0.2.25 or 2001:db8::25",
+    ],
+  );
+  assert.deepEqual(errorsIn(whole(`relay: { routes: [{ to: "*", via: "300.1.1.1:25" }] }\n`)), [
+    "3: relay.routes[0].via: names nothing: write a name of relay.hosts, host:port, [v6]:port or mx",
+  ]);
+});
+
 test("errors of every kind are reported together, in the order of the lines", () => {
   assert.deepEqual(
     errorsIn(`hostnam: gw.example.net
