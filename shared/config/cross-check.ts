@@ -19,6 +19,7 @@ export function crossCheck(config: Config, relayHosts: ReadonlySet<string>): Fin
     ...checkAuth(config),
     ...checkRelay(config.relay, relayHosts),
     ...checkDurations(config),
+    ...checkBursts(config),
     ...checkDsnFrom(config.dsn.from),
     ...checkPostmaster(config),
   ];
@@ -181,6 +182,17 @@ function checkRelay(relay: Config["relay"], relayHosts: ReadonlySet<string>): Fi
 
 /** The longest delay of setTimeout; longer ones fire at once. */
 const maxTimerMs = 2 ** 31 - 1;
+
+/** A burst is a part of a rate. */
+function checkBursts({ limits: { clients, destinations } }: Config): Finding[] {
+  const entries = [
+    { path: ["limits", "clients"], entry: clients },
+    ...destinations.map((entry, index) => ({ path: ["limits", "destinations", index], entry })),
+  ];
+  return entries
+    .filter(({ entry: { rate, burst } }) => burst !== undefined && rate === undefined)
+    .map(({ path }) => ({ path: [...path, "burst"], message: "needs a rate beside it" }));
+}
 
 function checkDurations(config: Config): Finding[] {
   const findings: Finding[] = [];

@@ -48,6 +48,8 @@ export const dsn = z.strictObject({
     ),
 });
 
+const burst = z.int().min(1);
+
 const destination = z.strictObject({
   match: destinationPattern.describe(
     "A domain, `*.domain` for all below it, or `*`. For relay hosts, protected servers, hosts that a route names and MX hosts: their name or address.",
@@ -64,7 +66,10 @@ const destination = z.strictObject({
     .min(1)
     .optional()
     .describe("Messages over one connection before it is closed. Absent: 100."),
-  rate: rate.optional().describe("Messages in a period. Absent: no limit."),
+  rate: rate.optional().describe("Messages in a period, evenly spaced after `burst`. Absent: no limit."),
+  burst: burst
+    .optional()
+    .describe("Messages of `rate` that may go at once, after a time without any. Absent: all of a period."),
 });
 
 export const limits = z.strictObject({
@@ -105,7 +110,12 @@ export const limits = z.strictObject({
       rate: rate
         .optional()
         .describe(
-          "Messages (MAIL commands) in a period; further ones are refused with 450 4.7.1. Absent: no limit.",
+          "Messages (MAIL commands) in a period, evenly spaced after `burst`; further ones are refused with 450 4.7.1. Absent: no limit.",
+        ),
+      burst: burst
+        .optional()
+        .describe(
+          "Messages of `rate` that may come at once, after a time without any. Absent: all of a period.",
         ),
     })
     .prefault({})

@@ -46,6 +46,19 @@ export const size = z
 export interface Rate {
   count: number;
   periodMs: number;
+  /** How many may go at once, after a time without any. Absent: `count`. */
+  burst?: number;
+}
+
+/** A rate and its `burst` as the configuration has them, beside each other. */
+export function rateOf({
+  rate,
+  burst,
+}: {
+  rate?: Rate | undefined;
+  burst?: number | undefined;
+}): Rate | undefined {
+  return rate === undefined || burst === undefined ? rate : { ...rate, burst };
 }
 
 /** `100/1m`: a hundred in each minute. */

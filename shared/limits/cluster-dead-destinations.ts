@@ -54,18 +54,13 @@ export class ClusterDeadDestinations {
     return true;
   }
 
-  /** No host answered an attempt that began at `startedMs` (epoch milliseconds). */
-  reportNoAnswer(
-    destination: string,
-    reachabilityKey: string,
-    diagnosis: Diagnosis,
-    startedMs: number,
-  ): void {
+  /** No host answered an attempt that took so long. */
+  reportNoAnswer(destination: string, reachabilityKey: string, diagnosis: Diagnosis, tookMs: number): void {
     this.suspect(reachabilityKey);
     if (!this.#redis.isAvailable) return;
     const { firstMs, maxMs } = this.#policy;
     const keys = [deadDestinationKey(reachabilityKey), leasesKey(destination), deadBeforeVoidKey];
-    const args = [Date.now() - startedMs, firstMs, maxMs, JSON.stringify(diagnosis)];
+    const args = [tookMs, firstMs, maxMs, JSON.stringify(diagnosis)];
     const marked = this.#redis
       .run(markDeadScript, keys, args, () => undefined)
       .finally(() => this.#marking.delete(reachabilityKey));

@@ -27,6 +27,9 @@ export interface ClusterLimiter extends Limiter {
   close(): Promise<void>;
 }
 
+/** The system's clock may be set while connections and rates are counted: they go by the process' own. */
+const monotonicMs = () => performance.now();
+
 const usualLeaseMs = 15_000;
 /** How often what is not needed any more is given back; until then the next connection may have it. */
 const sweepMs = 100;
@@ -35,11 +38,11 @@ export function createClusterLimiter(options: ClusterLimiterOptions): ClusterLim
   const { log, leaseMs = usualLeaseMs } = options;
   const policy = options.deadDestinations ?? { firstMs: 0, maxMs: 0 };
   const redis = new RedisWithDeadline(createRedis(options.redis, "producer", log));
-  const local = createLocalLimiter({ deadDestinations: policy });
+  const local = createLocalLimiter({ deadDestinations: policy, now: monotonicMs });
   const deadDestinations = new ClusterDeadDestinations(redis, policy);
   const slots = new ClusterSlots({ redis, deadDestinations, local, leaseMs });
   const rates = new ClusterRates(redis, local);
-  const retrySlots = new ClusterRetrySlots(redis, new LocalRetrySlots(Date.now, Math.random));
+  const retrySlots = new ClusterRetrySlots(redis, new LocalRetrySlots(monotonicMs, Math.random));
   const sweeper = setInterval(() => {
     rates.sweep();
     slots.sweep();
@@ -55,17 +58,19 @@ export function createClusterLimiter(options: ClusterLimiterOptions): ClusterLim
     takeRetrySlot: (retryQueue, request) => retrySlots.take(retryQueue, request),
 
     reportAnswer(destination, reachabilityKey, tookMs) {
-      slots.answersOf(destination).answered(Date.now(), tookMs);
+      slots.answersOf(destination).answered(monotonicMs(), tookMs);
       if (!deadDestinations.reportAnswer(reachabilityKey)) return;
       local.reportAnswer(destination, reachabilityKey, tookMs);
     },
 
     reportNoAnswer(destination, reachabilityKey, diagnosis, startedMs) {
       const answers = slots.answersOf(destination);
-      answers.failed(Date.now());
-      if (policy.firstMs === 0 || answers.hasAnsweredSince(startedMs)) return;
-      local.reportNoAnswer(destination, reachabilityKey, diagnosis, startedMs);
-      deadDestinations.reportNoAnswer(destination, reachabilityKey, diagnosis, startedMs);
+      const tookMs = Math.max(0, Date.now() - startedMs);
+      const begunMs = monotonicMs() - tookMs;
+      answers.failed(monotonicMs());
+      if (policy.firstMs === 0 || answers.hasAnsweredSince(begunMs)) return;
+      local.reportNoAnswer(destination, reachabilityKey, diagnosis, begunMs);
+      deadDestinations.reportNoAnswer(destination, reachabilityKey, diagnosis, tookMs);
     },
 
     async close() {

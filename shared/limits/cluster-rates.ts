@@ -4,6 +4,7 @@
  */
 import type { Rate } from "../config/values.ts";
 import { rateKey, reserveRateScript } from "./cluster-scripts.ts";
+import { paceOf } from "./limiter.ts";
 import type { LocalLimiter } from "./local-limiter.ts";
 import type { RedisWithDeadline } from "./redis-with-deadline.ts";
 
@@ -16,7 +17,7 @@ const keptMs = 1000;
 interface Reserve {
   rate: Rate;
   left: number;
-  /** When the last was reserved. */
+  /** When the last was reserved; milliseconds of the process' monotonic clock, like all times here. */
   reservedMs: number;
   /** Known to be used up until then. */
   emptyUntilMs: number;
@@ -43,7 +44,7 @@ export class ClusterRates {
       reserve.left--;
       return 0;
     }
-    const waitMs = reserve.emptyUntilMs - Date.now();
+    const waitMs = reserve.emptyUntilMs - performance.now();
     if (waitMs > 0) return waitMs;
     const { starting } = this.#redis;
     if (starting !== undefined) return starting.then(() => this.admitMessage(name, rate));
@@ -57,13 +58,13 @@ export class ClusterRates {
     const reserve = this.#reserves.get(name);
     if (reserve === undefined) return;
     reserve.left++;
-    reserve.reservedMs = Date.now();
+    reserve.reservedMs = performance.now();
     reserve.rate = rate;
   }
 
   /** Gives back what is not used. */
   sweep(): void {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     for (const [name, reserve] of this.#reserves) {
       if (reserve.isAsking || nowMs - reserve.reservedMs < keptMs || nowMs < reserve.emptyUntilMs) continue;
       this.#reserves.delete(name);
@@ -87,8 +88,8 @@ export class ClusterRates {
 
   async #serveWaiters(name: string, reserve: Reserve): Promise<void> {
     const { rate, waiters } = reserve;
-    const shareMs = rate.periodMs / rate.count;
-    const ahead = Math.min(mostAtOnce, Math.max(1, Math.floor(aheadMs / shareMs)));
+    const most = Math.min(mostAtOnce, rate.burst ?? rate.count);
+    const ahead = Math.min(most, Math.max(1, Math.floor(aheadMs / paceOf(rate).shareMs)));
     reserve.isAsking = true;
     while (waiters.length > 0) {
       const answer = await this.#reserve(name, rate, Math.max(ahead, waiters.length));
@@ -98,7 +99,7 @@ export class ClusterRates {
       }
       const [given, waitMs] = answer;
       reserve.left += given;
-      reserve.reservedMs = Date.now();
+      reserve.reservedMs = performance.now();
       if (waitMs > 0) reserve.emptyUntilMs = reserve.reservedMs + waitMs;
       while (reserve.left > 0 && waiters.length > 0) {
         reserve.left--;
@@ -114,8 +115,9 @@ export class ClusterRates {
   }
 
   /** @param want  how many messages; negative: given back. @returns how many were given, and after how many ms the next may go */
-  #reserve(name: string, { count, periodMs }: Rate, want: number) {
-    const args = [periodMs / count, periodMs, want];
+  #reserve(name: string, rate: Rate, want: number) {
+    const { shareMs, aheadMs } = paceOf(rate);
+    const args = [shareMs, aheadMs, want];
     return this.#redis.run(
       reserveRateScript,
       [rateKey(name)],

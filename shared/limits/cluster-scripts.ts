@@ -73,6 +73,8 @@ const requestMs = 3000;
  * one's entry, and since when older entries are void.
  * ARGV: worker, the limit of connections, lease (ms), 1: ignore the dead-destination cache, ms since the worker heard an
  * answer or -1, ms that a message takes or 0, connections in use from which on it gets none.
+ * A lease, or a time to leave a dead destination alone, that ends later than one could that begins now is from before
+ * Redis' clock was set back: it is cut.
  * No worker gets more than a fair share while others have or want some: it would have to make room again at once.
  * Returns {1, fair share, 1: it is a probe} given; {0, fair share, ms that a message takes} full; {2, diagnosis} dead.
  */
@@ -83,7 +85,8 @@ if #KEYS > 2 then
   if dead[1] then
     local void = redis.call("GET", KEYS[4])
     if not void or tonumber(dead[2]) > tonumber(void) then
-      if now < tonumber(dead[1]) and ARGV[4] == "0" then return {2, dead[4]} end
+      local leftMs = tonumber(dead[1]) - now
+      if leftMs > 0 and leftMs <= tonumber(dead[3]) and ARGV[4] == "0" then return {2, dead[4]} end
       probe = tonumber(dead[3])
     end
   end
@@ -91,10 +94,14 @@ end
 local mine, all, workers, slowest = 0, 0, 1, 0
 local leases = redis.call("HGETALL", KEYS[1])
 for i = 1, #leases, 2 do
-  local count, ends, _, busy = readLease(leases[i + 1])
+  local count, ends, answered, busy = readLease(leases[i + 1])
   if ends < now then
     redis.call("HDEL", KEYS[1], leases[i])
   else
+    if ends > now + ARGV[3] then
+      local cut = string.format("%d %d %d %d", count, now + ARGV[3], math.min(answered, now), busy)
+      redis.call("HSET", KEYS[1], leases[i], cut)
+    end
     all = all + count
     slowest = math.max(slowest, busy)
     if leases[i] == ARGV[1] then mine = count else workers = workers + 1 end
@@ -195,31 +202,34 @@ return redis.call("SET", KEYS[1], now, "PX", ARGV[1])
 `);
 
 /**
- * Messages of a rate, in advance (generic cell rate algorithm: \`period / share\` at once, then one in each share).
- * KEYS: the rate's theoretical time. ARGV: share, period (ms), how many (negative: given back).
+ * Messages of a rate, in advance (generic cell rate algorithm: \`ahead / share\` at once, then one in each share).
+ * KEYS: the rate's theoretical time. ARGV: share, ahead (ms), how many (negative: given back). A theoretical time that is
+ * farther away than that is from before Redis' clock was set back, or from before the configuration changed.
  * Returns {given, ms to wait for the next when fewer than asked for were given}.
  */
 export const reserveRateScript = new Script(`${clock}
-local share, period, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local at = math.max(tonumber(redis.call("GET", KEYS[1]) or 0), now)
-local given = math.min(want, math.floor((period - (at - now)) / share + 0.000001))
+local share, ahead, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local at = math.min(math.max(tonumber(redis.call("GET", KEYS[1]) or 0), now), now + ahead)
+local given = math.min(want, math.floor((ahead - (at - now)) / share + 0.000001))
 if want > 0 and given < 0 then given = 0 end
 at = at + given * share
 if at > now then redis.call("SET", KEYS[1], string.format("%.3f", at), "PX", math.ceil(at - now))
 else redis.call("DEL", KEYS[1]) end
-return {given, given < want and math.max(1, math.ceil(at + share - now - period)) or 0}
+return {given, given < want and math.max(1, math.ceil(at + share - now - ahead)) or 0}
 `);
 
 /**
  * The next retry slot of a queue, as nextRetrySlot() in shared/limits/retry-slots.ts decides it.
- * KEYS: up to when slots have been given away. ARGV: each, earliest, horizon (ms), random (0..1).
+ * KEYS: up to when slots have been given away, and when the last was. One that was given later than now is from before Redis'
+ * clock was set back. ARGV: each, earliest, horizon (ms), random (0..1).
  * Returns ms from now.
  */
 export const takeRetrySlotScript = new Script(`${clock}
 local each, earliest, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local promised = tonumber(redis.call("GET", KEYS[1]) or 0) - now
+local ends, given = string.match(redis.call("GET", KEYS[1]) or "0", "^(%S+) ?(%S*)$")
+local promised = tonumber(ends) - math.max(now, tonumber(given) or 0)
 local slot = math.max(promised, earliest) + each
 if slot > math.max(horizon, earliest + each) then return math.ceil(horizon * (1 + ARGV[4] / 2)) end
-redis.call("SET", KEYS[1], string.format("%.3f", now + slot), "PX", math.ceil(slot))
+redis.call("SET", KEYS[1], string.format("%.3f %d", now + slot, now), "PX", math.ceil(slot))
 return math.ceil(slot)
 `);

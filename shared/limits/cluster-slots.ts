@@ -73,7 +73,7 @@ export class ClusterSlots {
 
   /** Renews the leases that are due, and forgets what is not needed any more. */
   sweep(): void {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     const due: [string, DestinationLease][] = [];
     for (const [destination, lease] of this.#leases) {
       if (lease.isDue(nowMs, this.#deps.leaseMs)) due.push([destination, lease]);
@@ -85,7 +85,7 @@ export class ClusterSlots {
   /** Gives back what it has leased. */
   async close(): Promise<void> {
     for (const lease of this.#leases.values()) lease.abandon();
-    if (this.#deps.redis.isAvailable) await this.#renew([...this.#leases], Date.now());
+    if (this.#deps.redis.isAvailable) await this.#renew([...this.#leases], performance.now());
   }
 
   async #ask(request: SlotRequest, lease: DestinationLease): Promise<SlotAnswer> {
@@ -102,7 +102,7 @@ export class ClusterSlots {
         connections,
         leaseMs,
         ignoreDeadCache === true ? 1 : 0,
-        lease.answers.msSinceAnswer(Date.now()),
+        lease.answers.msSinceAnswer(performance.now()),
         busyMs,
         share,
       ];
@@ -144,7 +144,7 @@ export class ClusterSlots {
   #leaseOf(destination: string): DestinationLease {
     let lease = this.#leases.get(destination);
     if (lease === undefined) {
-      lease = new DestinationLease(Date.now());
+      lease = new DestinationLease(performance.now());
       this.#leases.set(destination, lease);
     }
     return lease;

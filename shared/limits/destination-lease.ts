@@ -1,4 +1,4 @@
-/** What this process has leased of one destination, and what the destination's answers say. Times are epoch milliseconds. */
+/** What this process has leased of one destination, and what the destination's answers say. Times are milliseconds of the process' monotonic clock. */
 import { Average } from "./average.ts";
 import { createSlot, type Slot } from "./limiter.ts";
 
@@ -8,8 +8,8 @@ const renewWithAllMs = 200;
 
 /** What the attempts of this process have heard of the destination. */
 export class AnswerHistory {
-  #lastAnswerMs = 0;
-  #lastFailureMs = 0;
+  #lastAnswerMs = Number.NEGATIVE_INFINITY;
+  #lastFailureMs = Number.NEGATIVE_INFINITY;
   readonly #busyMs = new Average();
 
   /** @param tookMs  the whole attempt */
@@ -32,7 +32,7 @@ export class AnswerHistory {
 
   /** As the scripts want it: -1 before the first answer. */
   msSinceAnswer(nowMs: number): number {
-    return this.#lastAnswerMs === 0 ? -1 : Math.max(0, nowMs - this.#lastAnswerMs);
+    return this.#lastAnswerMs < 0 ? -1 : Math.ceil(Math.max(0, nowMs - this.#lastAnswerMs));
   }
 
   /** How long a message takes on average, rounded up; 0: not known. */

@@ -65,6 +65,12 @@ export interface Limiter {
   reportNoAnswer(destination: string, reachabilityKey: string, diagnosis: Diagnosis, startedMs: number): void;
 }
 
+/** How long one message of a rate takes, and how far ahead of an even pace messages may be. */
+export function paceOf({ count, periodMs, burst = count }: Rate): { shareMs: number; aheadMs: number } {
+  const shareMs = periodMs / count;
+  return { shareMs, aheadMs: burst * shareMs };
+}
+
 /** @param free  called at the first release */
 export function createSlot(free: () => void): Slot {
   let isReleased = false;

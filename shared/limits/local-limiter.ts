@@ -5,6 +5,7 @@ import { type LearntLimit, learntLimit, shrink } from "./learnt-limit.ts";
 import {
   createSlot,
   type Limiter,
+  paceOf,
   type RetrySlotRequest,
   type SlotAnswer,
   type SlotRequest,
@@ -100,12 +101,13 @@ export function createLocalLimiter(options: LocalLimiterOptions = {}): LocalLimi
       return true;
     },
 
-    /** The generic cell rate algorithm: `count` messages may go at once, then one in each `period / count`. */
+    /** The generic cell rate algorithm: a burst may go at once, then one message in each `period / count`. */
     admitMessage(destination, rate) {
       const usage = usageOf(destination);
       const nowMs = now();
-      const next = Math.max(usage.theoreticalMs, nowMs) + rate.periodMs / rate.count;
-      const waitMs = next - nowMs - rate.periodMs;
+      const { shareMs, aheadMs } = paceOf(rate);
+      const next = Math.max(usage.theoreticalMs, nowMs) + shareMs;
+      const waitMs = next - nowMs - aheadMs;
       if (waitMs > 0) return Math.ceil(waitMs);
       usage.theoreticalMs = next;
       return 0;
@@ -116,7 +118,7 @@ export function createLocalLimiter(options: LocalLimiterOptions = {}): LocalLimi
       if (usage !== undefined) usage.theoreticalMs -= rate.periodMs / rate.count;
     },
 
-    takeRetrySlot: (retryQueue, request) => retrySlots.take(retryQueue, request),
+    takeRetrySlot: (retryQueue, request) => now() + retrySlots.take(retryQueue, request),
     exceedsShare: () => false,
 
     reportAnswer(destination, reachabilityKey) {

@@ -21,14 +21,14 @@ export class LocalRetrySlots {
     this.#random = random;
   }
 
-  /** @returns epoch milliseconds */
+  /** @returns milliseconds from now */
   take(retryQueue: string, request: RetrySlotRequest): number {
     const nowMs = this.#now();
     if (this.#promisedMs.size >= sweepAt) this.#sweep(nowMs);
     const promisedSoFarMs = (this.#promisedMs.get(retryQueue) ?? 0) - nowMs;
     const { delayMs, promisedMs } = nextRetrySlot(promisedSoFarMs, request, this.#random());
     this.#promisedMs.set(retryQueue, nowMs + promisedMs);
-    return Math.ceil(nowMs + delayMs);
+    return Math.ceil(delayMs);
   }
 
   #sweep(nowMs: number): void {
@@ -53,7 +53,7 @@ export class ClusterRetrySlots {
     await this.#redis.starting;
     const nowMs = Date.now();
     const delayMs = this.#redis.isAvailable ? await this.#ask(retryQueue, request) : undefined;
-    return delayMs === undefined ? this.#local.take(retryQueue, request) : nowMs + delayMs;
+    return nowMs + (delayMs ?? this.#local.take(retryQueue, request));
   }
 
   #ask(retryQueue: string, { eachMs, earliestMs, horizonMs }: RetrySlotRequest): Promise<number | undefined> {

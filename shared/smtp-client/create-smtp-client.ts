@@ -60,7 +60,13 @@ export function createSmtpClient(
   const random = options.random ?? Math.random;
   const limiter =
     options.limiter ?? createLocalLimiter({ deadDestinations: deadDestinationPolicy(config), now, random });
-  const pool = new Pool({ limiter, quitTimeoutMs: config.timeouts.quit, now, random });
+  const pool = new Pool({
+    limiter,
+    quitTimeoutMs: config.timeouts.quit,
+    now: options.now ?? (() => performance.now()),
+    epochMs: now,
+    random,
+  });
   const { servers, trust_ad: trustAd = false } = config.dns ?? {};
   const resolver = options.resolver ?? createResolver({ servers: nameServers(servers), trustAd });
   let context: tls.SecureContext | undefined;

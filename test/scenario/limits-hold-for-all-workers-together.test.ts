@@ -148,6 +148,62 @@ test("a refusal by a server that nobody has another connection to changes nothin
   slotOf(await worker.takeSlot(ten));
 });
 
+test("a burst goes at once and the rest evenly, for all workers together and while Redis is away", async (t) => {
+  const { redis, workers: all } = await workers(t, 2);
+  const rate = { count: 60, periodMs: 3_600_000, burst: 3 };
+  const waits: number[] = [];
+  for (let i = 0; i < 2; i++) for (const worker of all) waits.push(await worker.admitMessage("a", rate));
+  assert.deepEqual(waits.slice(0, 3), [0, 0, 0]);
+  assert.ok((waits[3] ?? 0) > 50_000 && (waits[3] ?? 0) <= 60_000, `${waits[3]} ms`);
+  await redis.stop();
+  const [worker] = all as [ClusterLimiter];
+  await waitFor("Redis to be away", async () => (await worker.takeSlot(request)).kind === "slot");
+  const alone = [];
+  for (let i = 0; i < 4; i++) alone.push(await worker.admitMessage("b", rate));
+  assert.deepEqual(alone, [0, 0, 0, 60_000]);
+});
+
+test("a worker's clock that is set back by an hour changes neither connections nor rates", async (t) => {
+  const leaseMs = 600;
+  const { workers: all } = await workers(t, 2, { leaseMs });
+  const [a, b] = all as [ClusterLimiter, ClusterLimiter];
+  const rate = { count: 60, periodMs: 60_000 };
+  for (let i = 0; i < 3; i++) slotOf(await a.takeSlot(request));
+  for (let i = 0; i < 60; i++) await a.admitMessage("rated", rate);
+  assert.ok((await a.admitMessage("rated", rate)) > 0, "the rate is used up");
+  const real = Date.now.bind(Date);
+  t.mock.method(Date, "now", () => real() - 3_600_000);
+  const waitMs = await a.admitMessage("rated", rate);
+  assert.ok(waitMs <= 1000, `${waitMs} ms to wait`);
+  await new Promise((resolve) => setTimeout(resolve, 2 * leaseMs));
+  assert.equal((await b.takeSlot(request)).kind, "full", "the leases were renewed in time");
+});
+
+test("what Redis stored before its clock was set back by an hour holds no longer than what is new", async (t) => {
+  const leaseMs = 600;
+  const { redis, workers: all } = await workers(t, 1, {
+    leaseMs,
+    deadDestinations: { firstMs: 60_000, maxMs: 60_000 },
+  });
+  const [worker] = all as [ClusterLimiter];
+  const later = Date.now() + 3_600_000;
+  const diagnosis = JSON.stringify({ ...refused, reason: "refused" });
+  for (const command of [
+    `SET {postern}:rate:rated ${later}`,
+    `HSET {postern}:slots:example.org killed "3 ${later} 0 0"`,
+    `HSET {postern}:silence:mx-dead until ${later} marked ${later} interval 60000 diagnosis '${diagnosis}'`,
+  ])
+    await redis.command(command);
+  const waitMs = await worker.admitMessage("rated", { count: 60, periodMs: 60_000 });
+  assert.ok(waitMs > 0 && waitMs <= 1001, `${waitMs} ms to wait`);
+  await waitFor(
+    "the lease of a worker that died then to run out",
+    async () => (await worker.takeSlot(request)).kind === "slot",
+  );
+  const probe = await worker.takeSlot({ destination: "dead", connections: 3, reachabilityKey: "mx-dead" });
+  assert.equal(probe.kind, "slot", "a dead destination is tried");
+});
+
 test("a worker that died keeps no connection; one that lives keeps its connections for as long as it needs them", async (t) => {
   const leaseMs = 600;
   const { redis, workers: all } = await workers(t, 1, { leaseMs });

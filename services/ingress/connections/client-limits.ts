@@ -5,6 +5,7 @@
  */
 import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
+import { rateOf } from "../../../shared/config/values.ts";
 import type { Limiter, SlotAnswer } from "../../../shared/limits/limiter.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { ipv6Network } from "../../../shared/net/network.ts";
@@ -41,7 +42,8 @@ export interface ClientLimitsOptions {
 
 export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
   const { limits, limiter, log } = options;
-  const { connections, rate } = limits.clients;
+  const { connections } = limits.clients;
+  const rate = rateOf(limits.clients);
   const refusals: LabelledCounter | undefined = options.metrics?.counter(
     "client_limit_refusals_total",
     "Connections and messages refused because their client, or the process (all), has reached its limit.",

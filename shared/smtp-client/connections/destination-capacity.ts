@@ -18,7 +18,10 @@ const hostsFullMs = 500;
 
 export interface CapacityDeps {
   limiter: Limiter;
+  /** Milliseconds of a clock that only moves forward. */
   now: () => number;
+  /** The time that jobs are scheduled by. */
+  epochMs: () => number;
   /** 0..1 */
   random: () => number;
 }
@@ -167,14 +170,14 @@ export class DestinationCapacity {
 
   /** When a job comes back that got no connection (epoch milliseconds), and the reason. */
   async full(retryQueue: string): Promise<{ kind: "full"; retryAtMs: number; reason: string }> {
-    const { limiter, now, random } = this.#deps;
+    const { limiter, now, epochMs, random } = this.#deps;
     const { connections } = this.#limits;
     const load = { connections, busyMs: this.#busyMs.value, othersBusyMs: this.#othersBusyMs };
     const retry = retryTime(load, now() - this.#knownSinceMs);
     const retryAtMs =
       retry.kind === "slot"
         ? await limiter.takeRetrySlot(retryQueue, retry)
-        : Math.ceil(now() + retry.earliestMs + (retry.latestMs - retry.earliestMs) * random());
+        : Math.ceil(epochMs() + retry.earliestMs + (retry.latestMs - retry.earliestMs) * random());
     const reason = `${this.#destination} has all of its ${connections} connections in use`;
     return { kind: "full", retryAtMs, reason };
   }

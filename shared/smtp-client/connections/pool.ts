@@ -20,7 +20,10 @@ const sweepMs = 1000;
 export interface PoolOptions {
   limiter: Limiter;
   quitTimeoutMs: number;
+  /** Milliseconds of a clock that only moves forward. */
   now: () => number;
+  /** The time that jobs are scheduled and sessions are opened by. */
+  epochMs: () => number;
   random: () => number;
 }
 
@@ -109,7 +112,7 @@ export class Pool {
     const mayStay =
       reusable &&
       session !== undefined &&
-      isReusable(session, capacity.messagesPerConnection, nowMs) &&
+      isReusable(session, capacity.messagesPerConnection, this.#options.epochMs()) &&
       !capacity.exceedsShare &&
       !(session.countedAs !== undefined && this.#options.limiter.exceedsShare(session.countedAs)) &&
       !this.#isClosing;
@@ -271,7 +274,7 @@ export class Pool {
 
   #full({ capacity }: DestinationState, { retryQueue }: ConnectionRequest): Promise<Acquired> {
     if (!this.#isClosing) return capacity.full(retryQueue);
-    const retryAtMs = this.#options.now() + minRetryMs;
+    const retryAtMs = this.#options.epochMs() + minRetryMs;
     return Promise.resolve({ kind: "full", retryAtMs, reason: "the gateway stops" });
   }
 

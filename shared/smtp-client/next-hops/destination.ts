@@ -1,7 +1,7 @@
 /** Which limits and which TLS level hold for a destination, and which connections may be shared. Pure. */
 
 import type { Config } from "../../config/schema.ts";
-import type { Rate } from "../../config/values.ts";
+import { type Rate, rateOf } from "../../config/values.ts";
 import { canonicalDomain } from "../../mail/domain.ts";
 import { literalAddress } from "../../net/network.ts";
 import {
@@ -87,14 +87,15 @@ export function reachabilityKeyOf(
 export function destinationLimits(
   entries: Config["limits"]["destinations"],
 ): (destination: string) => DestinationLimits {
-  const prepared = entries.map(({ match, connections, messages_per_connection, rate }) => ({
-    matches: matcher(match),
-    limits: {
-      connections: connections ?? usualConnections,
-      messagesPerConnection: messages_per_connection ?? usualMessagesPerConnection,
+  const prepared = entries.map((entry) => {
+    const rate = rateOf(entry);
+    const limits = {
+      connections: entry.connections ?? usualConnections,
+      messagesPerConnection: entry.messages_per_connection ?? usualMessagesPerConnection,
       ...(rate === undefined ? {} : { rate }),
-    },
-  }));
+    };
+    return { matches: matcher(entry.match), limits };
+  });
   const usual = { connections: usualConnections, messagesPerConnection: usualMessagesPerConnection };
   return (destination) => prepared.find(({ matches }) => matches(destination))?.limits ?? usual;
 }

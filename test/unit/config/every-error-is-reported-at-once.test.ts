@@ -200,6 +200,11 @@ const oneError: [what: string, yaml: string, configError: string][] = [
     "3: timeouts.tunnel: must be longer than 0 and at most 24d",
   ],
   [
+    "a burst without the rate that it belongs to",
+    "limits: { destinations: [{ match: '*', burst: 10 }] }",
+    "3: limits.destinations[0].burst: needs a rate beside it",
+  ],
+  [
     "a network with a wrong prefix",
     "relay: { clients: [192.0.2.0/33] }",
     "3: relay.clients[0]: is not a network: the prefix length goes from 0 to 32",

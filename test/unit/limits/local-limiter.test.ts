@@ -44,6 +44,26 @@ test("a rate lets its count through at once, then spreads the rest over the peri
   for (let i = 0; i < 3; i++) assert.equal(limiter.admitMessage("a", rate), 0);
 });
 
+test("a burst goes at once, then one message in each share of the period", () => {
+  let nowMs = 1_000_000;
+  const limiter = createLocalLimiter({ now: () => nowMs });
+  const rate = { count: 10, periodMs: 10_000, burst: 2 };
+  assert.deepEqual(
+    [1, 2, 3].map(() => limiter.admitMessage("a", rate)),
+    [0, 0, 1000],
+  );
+  nowMs += 1000;
+  assert.deepEqual(
+    [1, 2].map(() => limiter.admitMessage("a", rate)),
+    [0, 1000],
+  );
+  nowMs += 60_000;
+  assert.deepEqual(
+    [1, 2, 3].map(() => limiter.admitMessage("a", rate)),
+    [0, 0, 1000],
+  );
+});
+
 test("a destination that does not answer is probed once in an interval, which grows to its bound", () => {
   let nowMs = 1_000_000;
   const limiter = createLocalLimiter({

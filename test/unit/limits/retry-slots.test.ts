@@ -25,9 +25,9 @@ test("each retry queue has slots of its own, and they go on when the time has pa
     () => nowMs,
     () => 0,
   );
-  assert.equal(slots.take("a", request), nowMs + 600);
-  assert.equal(slots.take("a", request), nowMs + 700);
-  assert.equal(slots.take("b", request), nowMs + 600);
+  assert.equal(slots.take("a", request), 600);
+  assert.equal(slots.take("a", request), 700);
+  assert.equal(slots.take("b", request), 600);
   nowMs += 10_000;
-  assert.equal(slots.take("a", request), nowMs + 600);
+  assert.equal(slots.take("a", request), 600);
 });

@@ -14,6 +14,7 @@ function capacityOf(answer?: SlotAnswer) {
   const capacity = new DestinationCapacity("example.org", limits, {
     limiter,
     now: () => nowMs,
+    epochMs: () => nowMs,
     random: () => 0.5,
   });
   return {

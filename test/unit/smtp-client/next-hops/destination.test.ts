@@ -14,7 +14,7 @@ test("the first entry of limits.destinations that matches holds", () => {
   const config = testConfig({
     limits: {
       destinations: [
-        { match: "gmail.com", connections: 10, rate: "600/1m" },
+        { match: "gmail.com", connections: 10, rate: "600/1m", burst: 20 },
         { match: "*.example.com", messages_per_connection: 5 },
         { match: "*", connections: 3, messages_per_connection: 7 },
       ],
@@ -24,7 +24,7 @@ test("the first entry of limits.destinations that matches holds", () => {
   assert.deepEqual(limitsOf("gmail.com"), {
     connections: 10,
     messagesPerConnection: 100,
-    rate: { count: 600, periodMs: 60_000 },
+    rate: { count: 600, periodMs: 60_000, burst: 20 },
   });
   assert.deepEqual(limitsOf("mx.example.com"), { connections: 20, messagesPerConnection: 5 });
   assert.deepEqual(limitsOf("example.com"), { connections: 3, messagesPerConnection: 7 });
