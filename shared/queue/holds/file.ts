@@ -1,6 +1,6 @@
 /** The durable copy of the hold rules, a file beside the spool, from which Redis is restored after it was emptied. */
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { type HoldRule, holdRuleSchema } from "./rules.ts";
@@ -11,6 +11,9 @@ export interface HoldsCopy {
   version: number;
   rules: HoldRule[];
 }
+
+/** No process writes for so long. */
+const leftoverAfterMs = 3_600_000;
 
 /**
  * @returns `undefined` when there is no file
@@ -46,18 +49,40 @@ async function replace(file: string, copy: HoldsCopy): Promise<void> {
   await mkdir(directory, { recursive: true });
   // Other processes may write at the same time, also from another machine.
   const temporary = `${file}.${randomUUID()}.tmp`;
-  const handle = await open(temporary, "w", 0o640);
   try {
-    await handle.writeFile(JSON.stringify(copy));
-    await handle.sync();
-  } finally {
-    await handle.close();
+    await writeSynced(temporary, JSON.stringify(copy));
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
   }
-  await rename(temporary, file);
+  await removeLeftovers(file);
   const parent = await open(directory, "r");
   try {
     await parent.sync();
   } finally {
     await parent.close();
+  }
+}
+
+async function writeSynced(file: string, text: string): Promise<void> {
+  const handle = await open(file, "w", 0o640);
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Removes the temporary files of processes that were killed while they wrote. */
+async function removeLeftovers(file: string): Promise<void> {
+  const directory = path.dirname(file);
+  const prefix = `${path.basename(file)}.`;
+  for (const name of await readdir(directory)) {
+    if (!name.startsWith(prefix) || !name.endsWith(".tmp")) continue;
+    const leftover = path.join(directory, name);
+    const { mtimeMs } = await stat(leftover).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    if (Date.now() - mtimeMs > leftoverAfterMs) await rm(leftover, { force: true });
   }
 }
