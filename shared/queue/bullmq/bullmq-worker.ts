@@ -20,6 +20,7 @@ import { ActiveJobs } from "./active-jobs.ts";
 import { heldDueMs } from "./due-times.ts";
 import { JobGate } from "./job-gate.ts";
 import { queueBase } from "./keys.ts";
+import { runScriptsWhenFull } from "./when-full.ts";
 import { finishScript, rescheduleScript } from "./worker-scripts.ts";
 
 /** A job as its worker gets it. */
@@ -127,6 +128,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   const { queue, log, handle, timing = workerTiming } = options;
   const redis = createRedis(options.redis, "worker", log);
   const copies = rememberCopies(redis);
+  runScriptsWhenFull(redis);
   const activeJobs = new ActiveJobs(queue, redis, timing.lockMs, log);
   const gate = new JobGate();
   let closing = false;

@@ -11,6 +11,7 @@ import { jobKey, queueBase, queueKey } from "./keys.ts";
 import { scanMarkKey } from "./scan-mark.ts";
 import {
   addScript,
+  addWhenFullScript,
   holdScript,
   makeDueScript,
   releaseScript,
@@ -52,10 +53,11 @@ export async function addJobs(
   { flagActive = false }: { flagActive?: boolean } = {},
 ): Promise<number> {
   const keys = [queueBase(queue), queueBase(otherQueue(queue)), scanMarkKey];
+  const script = queue === "delivery" || queue === "delivery-slow" ? addScript : addWhenFullScript;
   const byDelay = Map.groupBy(jobs, ({ delayMs = 0 }) => Math.max(0, Math.round(delayMs)));
   const calls = [...byDelay].flatMap(([delayMs, equallyLate]) => {
     const head = [Date.now(), delayMs, jobName, jobOptions, flagActive ? 1 : 0];
-    return serialise(equallyLate).map((jobs) => addScript.run(redis, keys, [...head, ...jobs]));
+    return serialise(equallyLate).map((jobs) => script.run(redis, keys, [...head, ...jobs]));
   });
   let added = 0;
   // Not Promise.all: a rejection must not leave calls running that the caller then repeats.

@@ -21,11 +21,12 @@ end
  * No priority is stored: none is the same as 0 to BullMQ, and each field of a hash costs some 80 octets a job.
  * An active job can be flagged as having more to do (see finishJob). While the scan mark stands, a job counts as started
  * once already: `ats` is BullMQ's count of starts.
+ * When Redis is full it runs for the queues `bounce` and `dead` only: a delivery job whose recipients failed ends with it.
  * KEYS: base of the queue, base of the other queue where the same job may be, the scan mark.
  * ARGV: now, delay (ms), name, opts (JSON), flag active jobs (1|0), then id and data (JSON) of each.
  * Returns how many were added.
  */
-export const addScript = new Script(`${wakeWorkers}
+const addLua = `${wakeWorkers}
 local base, other = KEYS[1], KEYS[2]
 local isMarked = redis.call("EXISTS", KEYS[3]) == 1
 local now, delay = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -50,13 +51,16 @@ if added > 0 then
   if delay > 0 then wakeForDelayed(base) else wakeForWaiting(base) end
 end
 return added
-`);
+`;
+export const addScript = new Script(addLua);
+export const addWhenFullScript = new Script(addLua, { whenFull: true });
 
 /**
  * Makes delayed jobs due at another time; held jobs stay held.
  * KEYS: base of the queue. ARGV: score, then ids. Returns how many it moved.
  */
-export const makeDueScript = new Script(`${wakeWorkers}
+export const makeDueScript = new Script(
+  `${wakeWorkers}
 local base, moved = KEYS[1], 0
 for i = 2, #ARGV do
   local old = redis.call("ZSCORE", base .. "delayed", ARGV[i])
@@ -67,14 +71,17 @@ for i = 2, #ARGV do
 end
 if moved > 0 then wakeForDelayed(base) end
 return moved
-`);
+`,
+  { whenFull: true },
+);
 
 /**
  * Holds jobs that are delayed or wait for a worker. A job that is held already stays held since the first time.
  * LREM searches `wait` from the head, where callers that go through the whole list are.
  * KEYS: base of the queue. ARGV: score, then ids. Returns how many are held now.
  */
-export const holdScript = new Script(`${wakeWorkers}
+export const holdScript = new Script(
+  `${wakeWorkers}
 local base, held = KEYS[1], 0
 for i = 2, #ARGV do
   local id = ARGV[i]
@@ -86,14 +93,17 @@ for i = 2, #ARGV do
 end
 if held > 0 then wakeForDelayed(base) end
 return held
-`);
+`,
+  { whenFull: true },
+);
 
 /**
  * Makes held jobs due, each with a new payload, where score and payload are still those that the caller read.
  * KEYS: base of the queue. ARGV: score, then id, score as read, SHA-1 of the data as read (hex) and new data of each.
  * Returns the ids of the jobs that had changed, and stay as they are.
  */
-export const releaseScript = new Script(`${wakeWorkers}
+export const releaseScript = new Script(
+  `${wakeWorkers}
 local base, changed = KEYS[1], {}
 for i = 2, #ARGV, 4 do
   local id = ARGV[i]
@@ -108,10 +118,13 @@ for i = 2, #ARGV, 4 do
 end
 wakeForDelayed(base)
 return changed
-`);
+`,
+  { whenFull: true },
+);
 
 /** Removes jobs that no worker has. KEYS: base of the queue. ARGV: ids. Returns how many it removed. */
-export const removeScript = new Script(`
+export const removeScript = new Script(
+  `
 local base, removed = KEYS[1], 0
 for i = 1, #ARGV do
   local id = ARGV[i]
@@ -124,7 +137,9 @@ for i = 1, #ARGV do
   end
 end
 return removed
-`);
+`,
+  { whenFull: true },
+);
 
 /**
  * The delivery jobs of a message. KEYS: bases of queues. ARGV: message id, how many recipient groups to look for.
@@ -142,7 +157,8 @@ return found
 `);
 
 /** Makes up to a thousand failed jobs wait again. KEYS: base of the queue. Returns how many. */
-export const requeueFailedScript = new Script(`${wakeWorkers}
+export const requeueFailedScript = new Script(
+  `${wakeWorkers}
 local base = KEYS[1]
 local ids = redis.call("ZRANGE", base .. "failed", 0, 999)
 for _, id in ipairs(ids) do
@@ -154,4 +170,6 @@ for _, id in ipairs(ids) do
 end
 if #ids > 0 then wakeForWaiting(base) end
 return #ids
-`);
+`,
+  { whenFull: true },
+);

@@ -1,5 +1,6 @@
 /**
- * Lua scripts on active jobs, for the worker that has them. Each checks the job's lock, as BullMQ's own scripts do.
+ * Lua scripts on active jobs, for the worker that has them. Each checks the job's lock, as BullMQ's own scripts do. They
+ * run also when Redis is full: ending a job makes room.
  * The layout is that of BullMQ 6.7.0: docs/decisions/0006-bullmq-inside.md.
  */
 import { Script } from "../../runtime/redis-script.ts";
@@ -25,7 +26,8 @@ end
  * ARGV: id, lock token, due (ms), data (JSON) or "", failures to count in `atm` ("" leaves them), now.
  * Returns 0; -1 the job is gone; -2 the lock is gone; -6 another worker has the lock; -3 the job is not active.
  */
-export const rescheduleScript = new Script(`${wakeWorkers}${releaseLock}
+export const rescheduleScript = new Script(
+  `${wakeWorkers}${releaseLock}
 local from, to, id = KEYS[1], KEYS[2], ARGV[1]
 local job = from .. id
 local refusal = releaseLock(from, id, ARGV[2])
@@ -49,14 +51,17 @@ redis.call("HSET", job, "delay", math.max(0, tonumber(ARGV[3]) - tonumber(ARGV[6
 redis.call("ZADD", to .. "delayed", tonumber(ARGV[3]) * ${delayedScoreFactor}, id)
 wakeForDelayed(to)
 return 0
-`);
+`,
+  { whenFull: true },
+);
 
 /**
  * Ends an active job for good, unless it was flagged as having more to do since its worker took it: then it is due
  * once more. KEYS: base of its queue. ARGV: id, lock token, due (ms) if there is more.
  * Returns 0 ended, 1 due once more; negative as rescheduleScript.
  */
-export const finishScript = new Script(`${wakeWorkers}${releaseLock}
+export const finishScript = new Script(
+  `${wakeWorkers}${releaseLock}
 local base, id = KEYS[1], ARGV[1]
 local job = base .. id
 local refusal = releaseLock(base, id, ARGV[2])
@@ -68,13 +73,16 @@ if redis.call("HDEL", job, "more") == 1 then
 end
 redis.call("DEL", job)
 return 0
-`);
+`,
+  { whenFull: true },
+);
 
 /**
  * Renews locks. KEYS: base of the queue. ARGV: lock duration (ms), then id and token of each.
  * Returns the ids of the jobs whose lock is not the worker's.
  */
-export const renewLocksScript = new Script(`
+export const renewLocksScript = new Script(
+  `
 local base, lost = KEYS[1], {}
 for i = 2, #ARGV, 2 do
   local id = ARGV[i]
@@ -86,7 +94,9 @@ for i = 2, #ARGV, 2 do
   end
 end
 return lost
-`);
+`,
+  { whenFull: true },
+);
 
 /**
  * Takes the locks of a worker's active jobs again where no other worker took the job meanwhile: after an outage of
@@ -99,7 +109,8 @@ return lost
  *       opts (JSON), then id, token and data (JSON) of each. A token is the worker's id, ":" and a number.
  * Returns the ids of the jobs that are lost to this worker.
  */
-export const reclaimScript = new Script(`
+export const reclaimScript = new Script(
+  `
 local base, other = KEYS[1], KEYS[2]
 local otherServer = ARGV[3] == "1"
 local forgetful = otherServer or redis.call("GET", KEYS[3]) ~= ARGV[2]
@@ -136,4 +147,6 @@ for i = 7, #ARGV, 3 do
   end
 end
 return lost
-`);
+`,
+  { whenFull: true },
+);

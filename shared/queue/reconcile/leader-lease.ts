@@ -4,12 +4,23 @@ import { hostname } from "node:os";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import { Script } from "../../runtime/redis-script.ts";
 
-/** Sets a key's expiry if it still has our value; with 0, deletes it. KEYS: the key. ARGV: value, ms. Returns 1 or 0. */
-const keepLease = new Script(`
-if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == "0" then return redis.call("DEL", KEYS[1]) end
-return redis.call("PEXPIRE", KEYS[1], ARGV[2])
-`);
+/**
+ * Takes or renews the lease; with 0 ms, gives it up. It runs also when Redis is full: the reconciler makes room.
+ * KEYS: the lease. ARGV: owner, ms. Returns "renewed", "taken" or "others".
+ */
+const leaseScript = new Script(
+  `
+local owner = redis.call("GET", KEYS[1])
+if owner and owner ~= ARGV[1] then return "others" end
+if ARGV[2] == "0" then
+  redis.call("DEL", KEYS[1])
+  return "renewed"
+end
+redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
+return owner and "renewed" or "taken"
+`,
+  { whenFull: true },
+);
 
 export class Lease {
   readonly #redis: RedisConnection;
@@ -37,21 +48,18 @@ export class Lease {
    */
   async renew(): Promise<"taken" | "renewed" | "others"> {
     const askedAtMs = performance.now();
-    const renewed = await keepLease.run(this.#redis, [this.#key], [this.#owner, this.#durationMs]);
-    if (renewed === 1) {
-      const wasHeld = this.#heldUntilMs > 0;
-      this.#heldUntilMs = askedAtMs + this.#durationMs;
-      return wasHeld ? "renewed" : "taken";
+    const answer = await leaseScript.run(this.#redis, [this.#key], [this.#owner, this.#durationMs]);
+    if (answer !== "renewed" && answer !== "taken") {
+      this.#heldUntilMs = 0;
+      return "others";
     }
-    this.#heldUntilMs = 0;
-    const taken = await this.#redis.set(this.#key, this.#owner, "PX", this.#durationMs, "NX");
-    if (taken !== "OK") return "others";
+    const wasHeld = this.#heldUntilMs > 0;
     this.#heldUntilMs = askedAtMs + this.#durationMs;
-    return "taken";
+    return answer === "renewed" && wasHeld ? "renewed" : "taken";
   }
 
   async release(): Promise<void> {
     this.#heldUntilMs = 0;
-    await keepLease.run(this.#redis, [this.#key], [this.#owner, 0]);
+    await leaseScript.run(this.#redis, [this.#key], [this.#owner, 0]);
   }
 }

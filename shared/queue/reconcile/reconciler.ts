@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import type { Config } from "../../config/schema.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import { Script } from "../../runtime/redis-script.ts";
 import { settlesWithin } from "../../runtime/with-timeout.ts";
 import type { Spool } from "../../spool/spool.ts";
 import { readEpoch } from "../bullmq/epoch.ts";
@@ -63,6 +64,15 @@ export interface Reconciler {
 const leaseKey = `${queuePrefix}:keeper`;
 /** The leader's last heartbeat; another value means that Redis lost writes. */
 const heartbeatKey = `${queuePrefix}:keeper:heartbeat`;
+/** KEYS: the heartbeat. ARGV: the new one. Returns the one before. It runs also when Redis is full. */
+const heartbeatScript = new Script(
+  `
+local before = redis.call("GET", KEYS[1])
+redis.call("SET", KEYS[1], ARGV[1])
+return before
+`,
+  { whenFull: true },
+);
 /** How long close() waits for Redis. */
 const closeMs = 1_000;
 
@@ -158,7 +168,9 @@ class LeasedReconciler implements Reconciler {
 
   async #lookForReason(lease: "taken" | "renewed"): Promise<void> {
     const heartbeat = `${this.#processId}:${this.#heartbeats++}`;
-    const heartbeatBefore = await this.#redis.set(heartbeatKey, heartbeat, "GET");
+    const heartbeatBefore = (await heartbeatScript.run(this.#redis, [heartbeatKey], [heartbeat])) as
+      | string
+      | null;
     const scanRequests = await this.#redis.get(scanRequestsKey);
     const epoch = await readEpoch(this.#redis);
     const nowMs = performance.now();
