@@ -10,6 +10,7 @@ import { minRetryMs } from "./back-pressure.ts";
 import type { Acquired, ConnectionRequest, LeasedConnection } from "./connection-request.ts";
 import { DestinationCapacity } from "./destination-capacity.ts";
 import { IdleConnections, isReusable } from "./idle-connections.ts";
+import { leavesRoom, Paces, slowAfterMs } from "./paces.ts";
 import { WaitQueue } from "./wait-queue.ts";
 
 /** How often waiters ask for a slot again: while this process has no connection at all, and otherwise. */
@@ -42,6 +43,9 @@ export class Pool {
   readonly #destinations = new Map<string, DestinationState>();
   readonly #leased = new Map<LeasedConnection, DestinationState>();
   readonly #quitting = new Set<Promise<void>>();
+  readonly #paces = new Paces();
+  /** Requests that wait for the limiter's answer. */
+  readonly #asking = new Map<ConnectionRequest, DestinationState>();
   #sweeper: NodeJS.Timeout | undefined;
   #isClosing = false;
   #onAllReleased: (() => void) | undefined;
@@ -53,12 +57,12 @@ export class Pool {
   /** A session to go on with, or a slot to open one in. Waits for a short time when that is likely to help. */
   async acquire(request: ConnectionRequest): Promise<Acquired> {
     const state = this.#stateOf(request);
-    const { waiters, capacity } = state;
+    const { waiters } = state;
     const { priorityClass } = request;
     if (this.#isClosing) return this.#full(state, request);
     const idle = this.#leaseIdle(state, request);
     if (idle !== undefined) return idle;
-    if (waiters.positionFor(priorityClass) === 0 && capacity.mayOpen(request)) {
+    if (waiters.positionFor(priorityClass) === 0 && this.#mayOpen(state, request)) {
       const acquired = await this.#leaseSlot(state, request);
       if (acquired !== undefined) return acquired;
     }
@@ -108,7 +112,9 @@ export class Pool {
     const { capacity } = state;
     const nowMs = this.#options.now();
     this.#leased.delete(leased);
-    capacity.release(leased.priorityClass, nowMs - leased.leasedAtMs);
+    const tookMs = nowMs - leased.leasedAtMs;
+    capacity.release(leased.priorityClass, tookMs);
+    this.#paces.observe(state.name, tookMs, nowMs);
     const mayStay =
       reusable &&
       session !== undefined &&
@@ -152,6 +158,27 @@ export class Pool {
     await Promise.all(this.#quitting);
   }
 
+  #mayOpen(state: DestinationState, request: ConnectionRequest): boolean {
+    return state.capacity.mayOpen(request) && this.#leavesRoom(state, request);
+  }
+
+  /** Whether the request leaves enough of its priority class to quick destinations, when slow ones take their part. */
+  #leavesRoom(state: DestinationState, { priorityClass }: ConnectionRequest): boolean {
+    if (priorityClass === undefined) return true;
+    if (this.#leased.size + this.#asking.size < priorityClass.jobs / 2) return true;
+    const nowMs = this.#options.now();
+    const held = new Set<DestinationState>();
+    for (const [{ leasedAtMs }, of] of this.#leased) if (nowMs - leasedAtMs > slowAfterMs) held.add(of);
+    const paceOf = (of: DestinationState) => (held.has(of) ? "slow" : this.#paces.of(of.name, nowMs));
+    const pace = paceOf(state);
+    if (pace === "quick") return true;
+    const busy = { quick: 0, unknown: 0, slow: 0 };
+    for (const [job, of] of [...this.#leased, ...this.#asking]) {
+      if (job.priorityClass?.name === priorityClass.name) busy[paceOf(of)]++;
+    }
+    return leavesRoom(pace, priorityClass, busy);
+  }
+
   async #wait(state: DestinationState, request: ConnectionRequest): Promise<Acquired> {
     const { waiters, capacity } = state;
     const { priorityClass } = request;
@@ -186,9 +213,9 @@ export class Pool {
 
   /** Hands freed connections to waiters in order. Waiters for a dead destination get the cached failure. */
   async #serveWaiters(state: DestinationState): Promise<void> {
-    const { waiters, capacity } = state;
+    const { waiters } = state;
     for (;;) {
-      const first = waiters.first((request) => capacity.mayOpen(request));
+      const first = waiters.first((request) => this.#mayOpen(state, request));
       if (first === undefined) return;
       // One may be idle: it was left to fresh mail while slow mail had all of its share.
       const acquired = this.#leaseIdle(state, first.request) ?? (await this.#leaseSlot(state, first.request));
@@ -214,7 +241,8 @@ export class Pool {
     request: ConnectionRequest,
   ): Promise<Exclude<Acquired, { kind: "full" }> | undefined> {
     const { idle, waiters, capacity } = state;
-    const answer = await capacity.takeSlot(request);
+    this.#asking.set(request, state);
+    const answer = await capacity.takeSlot(request).finally(() => this.#asking.delete(request));
     switch (answer.kind) {
       case "slot":
         return this.#lease(state, request, answer.slot, undefined);
@@ -272,10 +300,14 @@ export class Pool {
     this.#sweeper = undefined;
   }
 
-  #full({ capacity }: DestinationState, { retryQueue }: ConnectionRequest): Promise<Acquired> {
-    if (!this.#isClosing) return capacity.full(retryQueue);
+  async #full(state: DestinationState, request: ConnectionRequest): Promise<Acquired> {
+    if (!this.#isClosing) {
+      const full = await state.capacity.full(request.retryQueue);
+      if (this.#leavesRoom(state, request)) return full;
+      return { ...full, reason: "slow destinations have the part of this worker that they may have" };
+    }
     const retryAtMs = this.#options.epochMs() + minRetryMs;
-    return Promise.resolve({ kind: "full", retryAtMs, reason: "the gateway stops" });
+    return { kind: "full", retryAtMs, reason: "the gateway stops" };
   }
 
   #stateOf({ destination: name, limits }: ConnectionRequest): DestinationState {
