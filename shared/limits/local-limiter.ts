@@ -34,6 +34,9 @@ interface Usage {
   learnt?: LearntLimit;
 }
 
+/** Sums of fractions of milliseconds are right to less than that. */
+const roundingMs = 0.001;
+
 /** What was learnt is kept for so long where a destination has no connection. */
 const learntForMs = 3_600_000;
 
@@ -108,7 +111,7 @@ export function createLocalLimiter(options: LocalLimiterOptions = {}): LocalLimi
       const { shareMs, aheadMs } = paceOf(rate);
       const next = Math.max(usage.theoreticalMs, nowMs) + shareMs;
       const waitMs = next - nowMs - aheadMs;
-      if (waitMs > 0) return Math.ceil(waitMs);
+      if (waitMs > roundingMs) return Math.ceil(waitMs);
       usage.theoreticalMs = next;
       return 0;
     },

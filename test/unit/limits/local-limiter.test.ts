@@ -44,6 +44,15 @@ test("a rate lets its count through at once, then spreads the rest over the peri
   for (let i = 0; i < 3; i++) assert.equal(limiter.admitMessage("a", rate), 0);
 });
 
+test("all of a rate goes at once at any fraction of a millisecond", () => {
+  for (let fraction = 0; fraction < 1; fraction += 0.001) {
+    const limiter = createLocalLimiter({ now: () => 123_456 + fraction });
+    const rate = { count: 7, periodMs: 60_000 };
+    for (let i = 0; i < 7; i++) assert.equal(limiter.admitMessage("a", rate), 0, `${fraction}`);
+    assert.ok(limiter.admitMessage("a", rate) > 8571);
+  }
+});
+
 test("a burst goes at once, then one message in each share of the period", () => {
   let nowMs = 1_000_000;
   const limiter = createLocalLimiter({ now: () => nowMs });
