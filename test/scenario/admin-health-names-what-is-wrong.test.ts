@@ -80,9 +80,14 @@ test("a disk that is full or cannot be written is named at once, and so is its r
   t.after(() => rm(directory, { recursive: true }));
   let freeBytes = 10 * 2 ** 20;
   let isReadOnly = false;
+  let hasDescriptors = true;
   const files: SpoolFiles = {
     ...nodeFiles,
     statfs: (_path, done) => done(null, { bavail: freeBytes, bsize: 1 } as StatsFs),
+    open: (name, flags, mode, done) =>
+      hasDescriptors || name !== directory
+        ? nodeFiles.open(name, flags, mode, done)
+        : done(Object.assign(new Error("EMFILE: too many open files"), { code: "EMFILE" }), -1),
     access: (_path, _mode, done) =>
       done(isReadOnly ? Object.assign(new Error("EROFS"), { code: "EROFS" }) : null),
   };
@@ -100,6 +105,12 @@ test("a disk that is full or cannot be written is named at once, and so is its r
   assert.ok(again.body.reasons[0]?.startsWith(full));
   freeBytes = 100 * 2 ** 20;
   assert.equal((await health()).status, 200);
+  hasDescriptors = false;
+  assert.match(
+    String((await health()).body.reasons[0]),
+    /^the spool cannot be used, .*: EMFILE: too many open files$/,
+  );
+  hasDescriptors = true;
   isReadOnly = true;
   assert.match(String((await health()).body.reasons[0]), /^the spool cannot be used, .*: EROFS$/);
 });

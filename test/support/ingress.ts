@@ -39,6 +39,7 @@ export async function startTestIngress(
       drafts++;
       throw new SpoolFull("nothing is queued in these tests");
     },
+    async checkWritable() {},
   } as unknown as Spool;
   const publisher: Publisher = { publish() {}, backlog: 0, async close() {} };
   const ingress = await startIngress({

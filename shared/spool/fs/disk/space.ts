@@ -4,7 +4,7 @@ import { join, relative } from "node:path";
 import { SpoolFull } from "../../spool.ts";
 import type { OnFault } from "./fault.ts";
 import type { FileFaults } from "./file-faults.ts";
-import { called, done, listDirectory, type SpoolFiles, statFile } from "./files.ts";
+import { called, closeFile, done, listDirectory, openFile, type SpoolFiles, statFile } from "./files.ts";
 import { numberedNames, type Places } from "./names.ts";
 import { coalesced } from "./sequence.ts";
 
@@ -75,12 +75,14 @@ export class DiskSpace {
   }
 
   /**
-   * Whether files can be written now, by what the file system says of itself.
+   * Whether files can be written now, by what the file system says of itself, and whether this process can open one: without
+   * descriptors it takes no connection either, and the kernel tells nobody.
    * @throws SpoolFull, or the file system's errors
    */
   async checkWritable(): Promise<void> {
     const { files, places } = this.#options;
     await this.#ask();
+    await closeFile(files, await openFile(files, places.root, "r"));
     await done((end) => files.access(places.root, constants.W_OK, end));
     this.#mustLeaveReserve(0);
   }
