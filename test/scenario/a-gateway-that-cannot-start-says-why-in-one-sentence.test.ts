@@ -136,11 +136,13 @@ test("an admin port that is taken ends postern up, not only the admin", async (t
 });
 
 test("SIGHUP does not end postern up, and Ctrl-C does while Redis has a name that does not resolve", async (t) => {
-  const up = startUp(t, { redis: { url: "redis://no..such:6379/0" } });
+  const up = startUp(t, { redis: { url: "redis://redis.invalid:6379/0" } });
   const outages = () => up.log().match(/Redis is out of reach/g)?.length ?? 0;
+  // Without a name server, a name takes its time not to resolve.
   await waitFor(
     "every service to run and to miss Redis",
     () => /listening: admin/.test(up.log()) && outages() >= 4,
+    60_000,
   );
   up.signal("SIGHUP");
   await waitFor("the answer to SIGHUP", () => /SIGHUP: .* is read at the next start/.test(up.log()));
