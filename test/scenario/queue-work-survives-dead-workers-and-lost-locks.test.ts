@@ -4,11 +4,14 @@ import { cp, rm } from "node:fs/promises";
 import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { ActiveJobs } from "../../shared/queue/bullmq/active-jobs.ts";
 import type { WorkerTiming } from "../../shared/queue/bullmq/bullmq-worker.ts";
+import { rescheduleScript } from "../../shared/queue/bullmq/worker-scripts.ts";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import type { Consumer, DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
+import { createRedis } from "../../shared/runtime/redis.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
@@ -258,6 +261,32 @@ test("mail is delivered once each when Redis comes back a moment older", async (
   for (const { meta } of [known, forgotten])
     await waitFor("its job ends", async () => !(await exists(`{postern}:delivery:${meta.id}-0`)));
   assert.deepEqual([...runs.values()], [1, 1, 1]);
+});
+
+test("a job that is deferred while its worker takes locks again stays deferred", async () => {
+  const message = storedMessage({});
+  const jobId = `${message.meta.id}-0`;
+  const base = "{postern}:delivery:";
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
+  const connection = createRedis({ url: redis.url }, "plain", log);
+  const activeJobs = new ActiveJobs("delivery", connection, 60_000, log);
+  try {
+    // As its worker would take it.
+    await redis.command(`RPOPLPUSH ${base}wait ${base}active`);
+    await redis.command(`SET ${base}${jobId}:lock worker:1`);
+    activeJobs.add(jobId, "worker:1", {});
+    await activeJobs.endWithLock(jobId, async () => {
+      const args = [jobId, "worker:1", Date.now() + 600_000, "", "", Date.now()];
+      const code = Number(await rescheduleScript.run(connection, [base, base], args));
+      // Redis has deferred it, and its reply is on the way when the connection is back.
+      await activeJobs.reclaimAll();
+      return code;
+    });
+    assert.equal(await redis.command(`ZCARD ${base}delayed`), ":1\r\n");
+    assert.equal(await redis.command(`LLEN ${base}active`), ":0\r\n");
+  } finally {
+    connection.disconnect();
+  }
 });
 
 test("an active job is restored for its worker when Redis is emptied, and its mail is delivered once", async () => {

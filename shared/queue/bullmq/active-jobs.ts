@@ -12,6 +12,8 @@ interface ActiveJob {
   token: string;
   payload: unknown;
   lost: boolean;
+  /** Its end is on the way to Redis: what takes its lock again now would undo that. */
+  ending: boolean;
 }
 
 export class ActiveJobs {
@@ -38,7 +40,7 @@ export class ActiveJobs {
   }
 
   add(jobId: string, token: string, payload: unknown): void {
-    this.#jobs.set(jobId, { token, payload, lost: false });
+    this.#jobs.set(jobId, { token, payload, lost: false, ending: false });
   }
 
   has(jobId: string): boolean {
@@ -75,7 +77,7 @@ export class ActiveJobs {
   async reclaimAll(): Promise<string[]> {
     return this.#logged(async () => {
       const serverRun = await this.#readServerRun();
-      const lost = await this.#reclaim(this.#jobs.keys(), serverRun);
+      const lost = await this.#reclaim(this.#notEnding(this.#jobs.keys()), serverRun);
       this.#serverRun = serverRun;
       return lost;
     });
@@ -87,7 +89,14 @@ export class ActiveJobs {
    * @returns the ids of the jobs that are lost
    */
   async reclaim(jobIds: Iterable<string>): Promise<string[]> {
-    return this.#logged(async () => this.#reclaim(jobIds, await this.#readServerRun()));
+    return this.#logged(async () => {
+      const serverRun = await this.#readServerRun();
+      return this.#reclaim(this.#notEnding(jobIds), serverRun);
+    });
+  }
+
+  #notEnding(jobIds: Iterable<string>): string[] {
+    return [...jobIds].filter((jobId) => this.#jobs.get(jobId)?.ending === false);
   }
 
   /** @throws Error of Redis */
@@ -118,11 +127,13 @@ export class ActiveJobs {
     }
   }
 
-  /** Runs a script that needs the job's lock; a second time when the lock was gone and could be taken again. */
-  async retryWithLock(jobId: string, script: () => Promise<number>): Promise<number> {
+  /** Runs a script that ends the job, with its lock; a second time when the lock was gone and could be taken again. */
+  async endWithLock(jobId: string, script: () => Promise<number>): Promise<number> {
+    const job = this.#jobs.get(jobId);
+    if (job !== undefined) job.ending = true;
     const code = await script();
     if (code >= 0) return code;
-    const lost = await this.reclaim([jobId]);
+    const lost = await this.#logged(async () => this.#reclaim([jobId], await this.#readServerRun()));
     return lost.length > 0 ? code : script();
   }
 
@@ -134,7 +145,9 @@ export class ActiveJobs {
    */
   renewLocks(whenLost: (jobIds: string[]) => void): () => void {
     const renew = async (): Promise<void> => {
-      const args = [...this.#jobs].flatMap(([jobId, { token, lost }]) => (lost ? [] : [jobId, token]));
+      const args = [...this.#jobs].flatMap(([jobId, { token, lost, ending }]) =>
+        lost || ending ? [] : [jobId, token],
+      );
       if (args.length === 0) return;
       try {
         const keys = [queueBase(this.#queue)];

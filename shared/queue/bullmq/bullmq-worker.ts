@@ -154,7 +154,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       if (activeJobs.isLost(jobId, token)) throw handedOver;
       // BullMQ removes the job itself.
       if (end.kind === "done") return;
-      const code = await activeJobs.retryWithLock(jobId, () => endJob(redis, queue, jobId, token, end));
+      const code = await activeJobs.endWithLock(jobId, () => endJob(redis, queue, jobId, token, end));
       if (code < 0)
         log.warn({ jobId, queue, code }, "another worker took the job before the work on it ended");
     } finally {
