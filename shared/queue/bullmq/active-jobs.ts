@@ -138,7 +138,7 @@ export class ActiveJobs {
   }
 
   /**
-   * Renews the locks regularly. BullMQ itself would do it by the clock on the wall, and stop for an hour when that is set
+   * Renews the locks regularly. BullMQ itself would do it by the time of day, and stop for an hour when that is set
    * back by an hour.
    * @param whenLost  called with the ids of jobs that other workers have
    * @returns what stops it
