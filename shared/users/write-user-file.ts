@@ -18,12 +18,12 @@ export class UserFileBusy extends Error {
 
 /**
  * @param change  gets the text of the file, "" where there is none, and returns the new one
- * @param heir    who owns a file that did not exist before, where this process may decide that; else the process
+ * @param newOwner  who owns a file that did not exist before, where this process may decide that; else the process
  * @throws UserFileBusy when another process is writing it, or was killed while it did; what `change` throws; errors of the file system
  */
 export async function changeUserFile(
   file: string,
-  heir: { uid: number; gid: number } | undefined,
+  newOwner: { uid: number; gid: number } | undefined,
   change: (text: string) => string | Promise<string>,
 ): Promise<void> {
   const next = `${file}.new`;
@@ -31,7 +31,7 @@ export async function changeUserFile(
   try {
     const before = statSync(file, { throwIfNoEntry: false });
     const text = await change(before === undefined ? "" : readFileSync(file, "utf8"));
-    const owner = before ?? heir;
+    const owner = before ?? newOwner;
     if (owner !== undefined && process.getuid?.() === 0) fchownSync(descriptor, owner.uid, owner.gid);
     writeFileSync(descriptor, text);
     fsyncSync(descriptor);

@@ -62,7 +62,7 @@ describe("interception on a gateway with rules of its own", { skip }, () => {
   after(() => network?.down());
   afterEach(async () => assert.equal(await state(), untouched));
 
-  test("up twice is up once, show tells it, and down twice leaves everything as it was found", async () => {
+  test("up twice is up once, show prints it, and down twice leaves everything as it was found", async () => {
     assert.equal((await postern(given, "show")).code, 1);
     await succeed(given, "up");
     const once = await state();
@@ -82,7 +82,7 @@ describe("interception on a gateway with rules of its own", { skip }, () => {
     await succeed(given, "down");
   });
 
-  test("down takes away what an earlier configuration put up, even when today's has mistakes", async () => {
+  test("down takes away what an earlier configuration put up, even when today's has errors", async () => {
     await succeed({ ...given, outgoing: { hide: true } }, "up");
     await succeed({ listeners: [], data: "/elsewhere" }, "down");
   });
@@ -99,7 +99,7 @@ describe("interception on a gateway with rules of its own", { skip }, () => {
     await succeed(ipv4Only, "down");
   });
 
-  test("show tells what somebody took away, and up puts it back", async () => {
+  test("show names what somebody took away, and up puts it back", async () => {
     await succeed(given, "up");
     const once = await state();
     await shell("nft delete table inet postern; ip -6 route del local default dev lo table 28783");

@@ -1,4 +1,4 @@
-/** A worker loses its job to another one while the far server thinks about the message: one lets go, the other delivers. */
+/** A worker loses its job to another one while the remote server thinks about the message: one lets go, the other delivers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createMailFlow } from "../support/mail-flow.ts";
@@ -30,7 +30,7 @@ test("a worker whose job was taken away closes its session; the new owner delive
     // The first worker has its hands full: what is taken away from it cannot come back to it.
     delivery: { concurrency: 1 },
   });
-  const told = (worker: string, event: string) =>
+  const eventsOf = (worker: string, event: string) =>
     flow.events.filter((line) => line.worker === worker && line.event === event);
 
   await flow.startDelivery({
@@ -54,12 +54,12 @@ test("a worker whose job was taken away closes its session; the new owner delive
   assert.deepEqual(dots, [1, 2]);
 
   await waitFor("the first session to be closed", () => remote.open === 1);
-  // The far server has both copies whole, and has answered for neither.
+  // The remote server has both copies whole, and has answered for neither.
   assert.deepEqual(
     (await flow.kinds(meta.id)).filter((kind) => kind !== "pending"),
     [],
   );
-  assert.deepEqual(told("first", "delivery.delivered"), []);
+  assert.deepEqual(eventsOf("first", "delivery.delivered"), []);
   assert.equal(remote.received.length, 0);
 
   accept();
@@ -70,8 +70,8 @@ test("a worker whose job was taken away closes its session; the new owner delive
     [[2, ["bob@example.com"]]],
   );
   assert.equal(remote.connections, 2);
-  assert.equal(told("second", "delivery.delivered").length, 1);
+  assert.equal(eventsOf("second", "delivery.delivered").length, 1);
   // An interruption is no attempt: it leaves neither an outcome nor a place in the schedule behind.
   for (const event of ["delivery.delivered", "delivery.deferred", "delivery.rejected", "message.settled"])
-    assert.deepEqual(told("first", event), [], event);
+    assert.deepEqual(eventsOf("first", event), [], event);
 });
