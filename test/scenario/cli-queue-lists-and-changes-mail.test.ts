@@ -9,6 +9,8 @@ import { dispatch } from "../../services/cli/dispatch.ts";
 import { health } from "../../services/cli/health.ts";
 import { queueCommands } from "../../services/cli/queue/queue.ts";
 import { queueExport } from "../../services/cli/queue/queue-export.ts";
+import { startHealthServer } from "../../shared/runtime/health-server.ts";
+import { createMetrics } from "../../shared/runtime/metrics.ts";
 import { startTestAdmin, type TestAdmin, token } from "../support/admin.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -333,12 +335,15 @@ test("an admin on any free port is found by its announcement", async () => {
   await waitFor("the announcement", async () => (await postern("queue", "list")).status === 0);
 });
 
-test("health asks a service and prints in one line what is wrong", async () => {
+test("health asks a service and prints in one line what is wrong", async (t) => {
   const unready = await postern("health", "admin");
   assert.equal(unready.status, 1);
   assert.match(unready.err, /^postern: admin is not ready: ingress: no instance has announced itself; .*\n$/);
   await writeConfig({ redis: true });
-  for (const name of ["ingress", "delivery", "bounce"]) await admin.announce(name, undefined, admin.url);
+  const where = { address: "127.0.0.1", port: 0 };
+  const service = await startHealthServer(where, () => ({ ready: true, reasons: [] }), createMetrics("test"));
+  t.after(() => service.close());
+  for (const name of ["ingress", "delivery", "bounce"]) await admin.announce(name, undefined, service.url);
   await waitFor("readiness", async () => (await postern("health")).status === 0);
   assert.deepEqual(await postern("health", "delivery"), { status: 0, out: "delivery is ready\n", err: "" });
   assert.equal((await postern("health", "redis")).status, 2);
