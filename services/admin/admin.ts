@@ -60,7 +60,12 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const token = await findOrCreateToken(config.admin.token, path.resolve(config.data));
   const redis = createRedis(options.redis, "plain", log);
   const holds = createHolds({ redis: options.redis, file: holdsFile, log });
-  const inspector = createInspector({ redis: options.redis, holds, log });
+  const inspector = createInspector({
+    redis: options.redis,
+    holds,
+    log,
+    maxRecipients: config.limits.recipients,
+  });
   const producer = createProducer(options.redis, log);
   const board = openBoardQueues(options.redis, log);
   const oldest = watchOldestMessage(redis, log);

@@ -9,7 +9,7 @@ import { withTimeout } from "../runtime/with-timeout.ts";
 import type { StoredMessage } from "../spool/spool.ts";
 import { addJobs, type NewJob } from "./bullmq/jobs.ts";
 import { inBatches, type Load } from "./contract/batches.ts";
-import { deliveryJobId } from "./contract/contract.ts";
+import { type DeliveryQueueName, deliveryJobId } from "./contract/contract.ts";
 import { deadJobId } from "./contract/dead-job.ts";
 import { bounceId, makeDeliveryJob } from "./contract/delivery-job.ts";
 import type { Producer } from "./contract/queue.ts";
@@ -28,8 +28,12 @@ export interface GroupToEnqueue {
 }
 
 export interface QueueProducer extends Producer {
-  /** As addDeliveries, for single recipient groups. @returns how many jobs it added */
-  addGroups(groups: Iterable<GroupToEnqueue>): Promise<number>;
+  /**
+   * As addDeliveries, for single recipient groups.
+   * @param queue  `delivery` when absent
+   * @returns how many jobs it added
+   */
+  addGroups(groups: Iterable<GroupToEnqueue>, queue?: DeliveryQueueName): Promise<number>;
   /** Asks the reconciler to compare the queues with the spool. */
   requestScan(): Promise<void>;
 }
@@ -54,12 +58,15 @@ export class QueueTimeout extends Error {
 export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProducer {
   const redis = createRedis(redisConfig, "producer", log);
 
-  const addGroups = async (groups: Iterable<GroupToEnqueue>): Promise<number> => {
+  const addGroups = async (
+    groups: Iterable<GroupToEnqueue>,
+    queue: DeliveryQueueName = "delivery",
+  ): Promise<number> => {
     let added = 0;
     for (const batch of inBatches(groups, loadOfGroup)) {
       const nowMs = Date.now();
       const jobs = batch.map((group) => newDelivery(group, nowMs));
-      added += await inTime(addJobs(redis, "delivery", jobs));
+      added += await inTime(addJobs(redis, queue, jobs));
     }
     return added;
   };

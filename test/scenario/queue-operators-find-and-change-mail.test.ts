@@ -8,7 +8,7 @@ import type { DeliveryJob } from "../../shared/queue/contract/contract.ts";
 import { makeDeliveryJob } from "../../shared/queue/contract/delivery-job.ts";
 import { createHolds, type Holds } from "../../shared/queue/holds/store.ts";
 import { createInspector, type Inspector } from "../../shared/queue/operator/inspector.ts";
-import type { QueueRow } from "../../shared/queue/operator/rows.ts";
+import { jobIdOf, type QueueRow } from "../../shared/queue/operator/rows.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
@@ -89,6 +89,18 @@ async function all(filter: Parameters<Inspector["list"]>[0], limit = 1000): Prom
   } while (cursor !== undefined);
   return rows;
 }
+
+test("a message is found by its id however many recipient groups it has, and whichever are left", async () => {
+  const to = Array.from({ length: 2100 }, (_, index) => `user${index}@example.org`);
+  const message = storedMessage({ to });
+  const { id } = message.meta;
+  await producer.addGroups(
+    [3, 1100, 2099].map((group) => ({ message, group, route: routeNamed("mx"), redelivery: false })),
+  );
+  const wide = createInspector({ redis: { url: redis.url }, holds, log, maxRecipients: 2100 });
+  const jobsFound = await wide.find(id).finally(() => wide.close());
+  assert.deepEqual(jobsFound.map(jobIdOf), [`${id}-3`, `${id}-1100`, `${id}-2099`]);
+});
 
 test("a row has all that operators need, with times as ISO 8601", async () => {
   const receivedAtMs = Date.now() - 2 * hourMs;

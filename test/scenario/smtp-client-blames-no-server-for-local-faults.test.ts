@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { closeSync, openSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import type { AttemptResult } from "../../shared/smtp-client/smtp-client.ts";
+import { startDnsZone } from "../support/dns-zone.ts";
 import { attempt, servers, summary, testTransport } from "../support/smtp-client-fixture.ts";
 import { startSmtpPeer } from "../support/smtp-peer.ts";
 
@@ -42,6 +43,22 @@ test("without a free file descriptor mail is deferred as a local fault, and goes
   const giveBack = exhaustDescriptors();
   const result = await deliver().finally(giveBack);
   assert.equal(outcomeOf(result), "deferred 4.3.0 local");
+  assert.equal(outcomeOf(await deliver()), "delivered");
+});
+
+test("without a free file descriptor no name server can be asked: a local fault, which is over with it", async (t) => {
+  const peer = await startSmtpPeer();
+  const zone = await startDnsZone({
+    "example.org": { MX: [[10, "mx.example.org"]] },
+    "mx.example.org": { A: ["127.0.0.1"] },
+  });
+  const transport = testTransport({ dns: zone, options: { mxPort: peer.port } });
+  t.after(() => Promise.all([transport.close(1000), peer.stop(), zone.stop()]));
+  const deliver = () => attempt(transport, { kind: "mx", domain: "example.org" });
+  const giveBack = exhaustDescriptors();
+  const result = await deliver().finally(giveBack);
+  assert.equal(outcomeOf(result), "deferred 4.3.0 local");
+  assert.equal(zone.queries.length, 0);
   assert.equal(outcomeOf(await deliver()), "delivered");
 });
 

@@ -26,8 +26,8 @@ export type QueueCounts = Record<QueueName, Record<"waiting" | "active" | "defer
 const chunkSize = 500;
 /** Jobs in one pipeline: a message alone may need thousands. */
 const lookedForAtOnce = 1_000;
-/** Recipient groups of a message that are looked for: one for each recipient that the default limit allows. */
-const maxGroups = 1024;
+/** Recipient groups of a message that are looked for in one step, which keeps Redis busy for a millisecond. */
+const groupsAtOnce = 1024;
 
 /** Which statuses a queue's jobs can have. */
 export function statusesOf(queue: ListedQueue): readonly JobStatus[] {
@@ -95,13 +95,31 @@ export async function jobsExist(
   return exist;
 }
 
-/** The ids of the delivery jobs of a message. */
-export async function jobIdsOfMessage(redis: RedisConnection, messageId: string): Promise<string[]> {
-  const found = (await findGroupsScript.run(redis, listedQueues.map(queueBase), [
-    messageId,
-    maxGroups,
-  ])) as number[][];
-  return [...new Set(found.flat())].sort((a, b) => a - b).map((group) => `${messageId}-${group}`);
+/**
+ * The ids of the delivery jobs of a message.
+ * @param maxGroups  recipient groups that a message may have; where the last of them have jobs, more are looked for: the
+ *                   limit may have been higher when the message was accepted
+ */
+export async function jobIdsOfMessage(
+  redis: RedisConnection,
+  messageId: string,
+  maxGroups: number,
+): Promise<string[]> {
+  const groups = new Set<number>();
+  const keys = listedQueues.map(queueBase);
+  let hasFound = false;
+  for (let first = 0; first < maxGroups || hasFound; first += groupsAtOnce) {
+    const range = [messageId, first, first + groupsAtOnce - 1];
+    const found = ((await findGroupsScript.run(redis, keys, range)) as number[][]).flat();
+    hasFound = found.length > 0;
+    for (const group of found) groups.add(group);
+  }
+  return [...groups].sort((a, b) => a - b).map((group) => `${messageId}-${group}`);
+}
+
+/** How many jobs of a queue wait for a worker. */
+export function countWaiting(redis: RedisConnection, queue: QueueName): Promise<number> {
+  return redis.llen(queueKey(queue, "wait"));
 }
 
 /** Jobs by queue and status; those of `dead` count as waiting. */

@@ -142,14 +142,14 @@ return removed
 );
 
 /**
- * The delivery jobs of a message. KEYS: bases of queues. ARGV: message id, how many recipient groups to look for.
+ * The delivery jobs of a message. KEYS: bases of queues. ARGV: message id, the first and the last recipient group to look for.
  * Returns for each queue the numbers of the groups that have a job there.
  */
 export const findGroupsScript = new Script(`
 local found = {}
 for q = 1, #KEYS do
   found[q] = {}
-  for group = 0, tonumber(ARGV[2]) - 1 do
+  for group = tonumber(ARGV[2]), tonumber(ARGV[3]) do
     if redis.call("EXISTS", KEYS[q] .. ARGV[1] .. "-" .. group) == 1 then table.insert(found[q], group) end
   end
 end

@@ -57,10 +57,16 @@ export class BadCursor extends Error {
   override name = "BadCursor";
 }
 
-export function createInspector(options: { redis: RedisConfig; holds: Holds; log: Logger }): Inspector {
-  const { holds } = options;
+/** @param maxRecipients  `limits.recipients`: as many recipient groups of a message are looked for */
+export function createInspector(options: {
+  redis: RedisConfig;
+  holds: Holds;
+  log: Logger;
+  maxRecipients?: number;
+}): Inspector {
+  const { holds, maxRecipients = 1000 } = options;
   const redis = createRedis(options.redis, "plain", options.log);
-  const finder = new JobFinder(redis, holds);
+  const finder = new JobFinder(redis, holds, maxRecipients);
   const changes = new JobChanges(redis, holds, finder);
 
   return {

@@ -26,10 +26,13 @@ const idsAtOnce = 50;
 export class JobFinder {
   readonly #redis: RedisConnection;
   readonly #holds: Pick<Holds, "match">;
+  readonly #maxGroups: number;
 
-  constructor(redis: RedisConnection, holds: Pick<Holds, "match">) {
+  /** @param maxGroups  recipient groups that a message may have */
+  constructor(redis: RedisConnection, holds: Pick<Holds, "match">, maxGroups: number) {
     this.#redis = redis;
     this.#holds = holds;
+    this.#maxGroups = maxGroups;
   }
 
   /** The jobs that an id names. */
@@ -42,7 +45,7 @@ export class JobFinder {
       });
       return found;
     }
-    const jobIds = parseDeliveryJobId(id) ? [id] : await jobIdsOfMessage(this.#redis, id);
+    const jobIds = parseDeliveryJobId(id) ? [id] : await jobIdsOfMessage(this.#redis, id, this.#maxGroups);
     return this.read(await locateJobs(this.#redis, jobIds));
   }
 

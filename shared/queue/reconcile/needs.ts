@@ -89,6 +89,18 @@ export function jobsOf({
   ];
 }
 
+/** Work for a worker process for a second: it does not idle while a scan looks for more. */
+const restoredAhead = 200;
+
+/**
+ * How many jobs that a scan adds go to `delivery`; the others go to `delivery-slow`, whose workers take nothing from fresh
+ * mail. A scan may add a million, and fresh mail must not wait behind them.
+ * @param waiting  jobs that wait in `delivery` now
+ */
+export function restoredAmongFresh(waiting: number): number {
+  return Math.max(0, restoredAhead - waiting);
+}
+
 /**
  * The needs without a job; messages that lack nothing are left out.
  * @param exist  for each of jobsOf() of all of the needs, one after the other, whether it exists

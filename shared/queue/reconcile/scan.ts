@@ -18,7 +18,7 @@ import type { Config } from "../../config/schema.ts";
 import type { RouteSummary } from "../../routing/route.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
 import type { Spool, StoredMessage, SummarizedMessage, UnreadableMessage } from "../../spool/spool.ts";
-import { jobsExist } from "../bullmq/job-places.ts";
+import { countWaiting, jobsExist } from "../bullmq/job-places.ts";
 import { removeJobs } from "../bullmq/jobs.ts";
 import { markScan } from "../bullmq/scan-mark.ts";
 import { Batch } from "../contract/batches.ts";
@@ -27,7 +27,16 @@ import { deadFromMessage } from "../contract/dead-job.ts";
 import { makeDeliveryJob, reportDelayMs, sharedBounce } from "../contract/delivery-job.ts";
 import type { Holds } from "../holds/store.ts";
 import type { GroupToEnqueue, QueueProducer } from "../producer.ts";
-import { heldSoFarMs, jobsMissing, jobsOf, loadOfNeeds, type Needs, needsOf, stillMissing } from "./needs.ts";
+import {
+  heldSoFarMs,
+  jobsMissing,
+  jobsOf,
+  loadOfNeeds,
+  type Needs,
+  needsOf,
+  restoredAmongFresh,
+  stillMissing,
+} from "./needs.ts";
 import { expireDeadJobs, keepUnreadable } from "./unreadable.ts";
 
 export interface ScanDeps {
@@ -128,7 +137,11 @@ async function addMissing(deps: ScanDeps, missing: readonly Needs[], report: Sca
   const groups = missing.flatMap(({ message, groups }) =>
     groups.map((group) => toEnqueue(deps, message, group, nowMs)),
   );
-  if (groups.length > 0) report.deliveries += await producer.addGroups(groups);
+  if (groups.length > 0) {
+    const amongFresh = restoredAmongFresh(await countWaiting(deps.redis, "delivery"));
+    report.deliveries += await producer.addGroups(groups.slice(0, amongFresh));
+    report.deliveries += await producer.addGroups(groups.slice(amongFresh), "delivery-slow");
+  }
 
   const bounces = missing.flatMap(({ message: { meta, locator }, bounces }) =>
     bounces.map((kind) => ({

@@ -19,8 +19,11 @@ export type DnsAnswer<T> =
     }
   | { kind: "nodata"; authenticated: boolean }
   | { kind: "nxdomain"; authenticated: boolean }
-  /** SERVFAIL, REFUSED, no answer in time, a loop of CNAMEs: says nothing about the records. */
-  | { kind: "unavailable"; reason: string };
+  /**
+   * SERVFAIL, REFUSED, no answer in time, a loop of CNAMEs: says nothing about the records. `isLocal`: no name server could
+   * be asked, for want of descriptors or memory, which says nothing about the DNS either.
+   */
+  | { kind: "unavailable"; reason: string; isLocal?: true };
 
 export interface MxRecord {
   preference: number;

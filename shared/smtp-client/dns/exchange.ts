@@ -7,7 +7,9 @@ export type Exchanged<T> =
   | { kind: "reply"; reply: T }
   | { kind: "timeout" }
   /** Connection refused, or a network error. */
-  | { kind: "unreachable"; reason: string };
+  | { kind: "unreachable"; reason: string }
+  /** This machine could not ask: it has no descriptors, buffers or memory left. */
+  | { kind: "local"; reason: string };
 
 /** Parses a message; `undefined` when it does not answer the question. */
 export type Recognise<T> = (message: Buffer) => T | undefined;
@@ -34,7 +36,7 @@ export function exchangeUdp<T>(
     };
     const timer = setTimeout(() => finish({ kind: "timeout" }), timeoutMs);
     // An ICMP "port unreachable" arrives as ECONNREFUSED on a connected socket, before the time-out.
-    socket.on("error", (error) => finish({ kind: "unreachable", reason: reasonOf(error) }));
+    socket.on("error", (error) => finish(failureOf(error)));
     socket.on("message", (message) => {
       const reply = recognise(message);
       if (reply !== undefined) finish({ kind: "reply", reply });
@@ -62,7 +64,7 @@ export function exchangeTcp<T>(
       resolve(result);
     };
     const timer = setTimeout(() => finish({ kind: "timeout" }), timeoutMs);
-    socket.on("error", (error) => finish({ kind: "unreachable", reason: reasonOf(error) }));
+    socket.on("error", (error) => finish(failureOf(error)));
     socket.on("close", () => finish({ kind: "unreachable", reason: "the connection was closed early" }));
     socket.on("connect", () => {
       const framed = Buffer.allocUnsafe(query.length + 2);
@@ -82,6 +84,16 @@ export function exchangeTcp<T>(
   });
 }
 
-function reasonOf(error: Error): string {
-  return (error as NodeJS.ErrnoException).code ?? error.message;
+const localErrors: Record<string, string> = {
+  EMFILE: "this process has too many files open",
+  ENFILE: "this machine has too many files open",
+  ENOBUFS: "this machine has no buffers left",
+  ENOMEM: "this machine has no memory left",
+};
+
+function failureOf(error: Error): { kind: "unreachable" | "local"; reason: string } {
+  const { code = "" } = error as NodeJS.ErrnoException;
+  const reason = localErrors[code];
+  if (reason !== undefined) return { kind: "local", reason };
+  return { kind: "unreachable", reason: code === "" ? error.message : code };
 }

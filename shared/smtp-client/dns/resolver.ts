@@ -63,7 +63,7 @@ const unresponsiveMs = 30_000;
 type CachedAnswer =
   | { kind: "found"; records: ReplyRecord[]; authenticated: boolean; alias?: string }
   | { kind: "nodata" | "nxdomain"; authenticated: boolean }
-  | { kind: "unavailable"; reason: string };
+  | { kind: "unavailable"; reason: string; isLocal?: true };
 interface CacheEntry {
   answer: CachedAnswer;
   expiresAtMs: number;
@@ -109,7 +109,9 @@ export function createResolver(options: ResolverOptions): Resolver {
     let authenticated = true;
     for (let aliases = 0; aliases <= maxAliases; aliases++) {
       const asked = await ask(owner, type);
-      if (asked.kind === "unavailable") return cacheAnswer(name, type, asked, failureTtlMs);
+      // The next question may find a descriptor, and costs nothing where it does not.
+      if (asked.kind === "unavailable")
+        return cacheAnswer(name, type, asked, asked.isLocal === true ? 0 : failureTtlMs);
       authenticated &&= asked.authenticated;
       const { reading } = asked;
       switch (reading.kind) {
@@ -146,6 +148,7 @@ export function createResolver(options: ResolverOptions): Resolver {
   /** Asks server after server, in several rounds, until one answers. */
   async function ask(name: string, type: RecordType) {
     let reason = "no name server";
+    let isLocal = false;
     for (let round = 0; round < triesPerServer; round++) {
       for (const server of inOrder()) {
         const asked = await askServer(server, name, type);
@@ -161,14 +164,19 @@ export function createResolver(options: ResolverOptions): Resolver {
             };
           }
           reason = `${reading.reason} from ${server.host} for ${type} ${name}`;
+          isLocal = false;
+        } else if (asked.kind === "local") {
+          reason = `${asked.reason}: ${server.host} cannot be asked for ${type} ${name}`;
+          isLocal = true;
         } else {
+          isLocal = false;
           unresponsiveUntilMs.set(server, now() + unresponsiveMs);
           const why = asked.kind === "timeout" ? "no answer" : asked.reason;
           reason = `${why} from ${server.host} for ${type} ${name}`;
         }
       }
     }
-    return { kind: "unavailable" as const, reason };
+    return { kind: "unavailable" as const, reason, ...(isLocal ? { isLocal: true as const } : {}) };
   }
 
   function inOrder(): HostPort[] {

@@ -21,6 +21,7 @@ import {
   decideAddresses,
   decideMx,
   type HostAddresses,
+  type LookupFailure,
   leadsHere,
   maxAddresses,
   maxHosts,
@@ -197,17 +198,17 @@ async function* addressesOf(
   let triedHosts = 0;
   let isRefused = false;
   let wasTried = false;
-  const reasons: string[] = [];
+  const failures: LookupFailure[] = [];
   const candidates = hosts.slice(0, maxLookups);
   const last = candidates.at(-1);
   for await (const lookup of lookUp(candidates, group.origin, deps)) {
     const { host, port, preference, found, answers } = lookup;
     if (found.kind === "own") {
       // Preferred hosts were tried or could not be looked up: the mail waits for them.
-      if (tried > 0 || isRefused || wasTried || reasons.length > 0) break;
+      if (tried > 0 || isRefused || wasTried || failures.length > 0) break;
       return yield { kind: "failure", failure: leadsHere(group.name, lookup, found.address, now()) };
     }
-    if (found.kind === "unavailable") reasons.push(found.reason);
+    if (found.kind === "unavailable") failures.push(found);
     if (found.kind !== "addresses") continue;
     const others = found.addresses.filter((address) => !deps.ownEndpoints.isOwnListener({ address, port }));
     if (others.length === 0) {
@@ -226,12 +227,13 @@ async function* addressesOf(
     if (decision.kind === "refused") {
       isRefused = true;
       const { status, cannotTell } = decision;
+      const failureClass = decision.isLocal === true ? "local" : cannotTell ? "dns" : "network";
       const reason = `${host}: ${decision.reason}`;
       // RFC 8689 §4.2.1: a host without a trusted name will not have one later either.
       const failure =
         group.requirements.requireTls && !cannotTell
           ? rejected("5xx", "5.7.30", reason, now())
-          : deferred(cannotTell ? "dns" : "network", status, reason, now());
+          : deferred(failureClass, status, reason, now());
       yield { kind: "refused", failure };
       continue;
     }
@@ -250,8 +252,9 @@ async function* addressesOf(
     if (triedHosts === maxHosts) return;
   }
   if (tried > 0 || isRefused || wasTried) return;
-  if (hosts.length > maxLookups && reasons.length === 0) reasons.push(`the first ${maxLookups} have none`);
-  yield { kind: "failure", failure: noAddress(group.name, group.origin, reasons, now()) };
+  if (hosts.length > maxLookups && failures.length === 0)
+    failures.push({ reason: `the first ${maxLookups} have none` });
+  yield { kind: "failure", failure: noAddress(group.name, group.origin, failures, now()) };
 }
 
 interface Lookup extends RankedHost {

@@ -41,12 +41,7 @@ export function decideMx(
   const own = ownName.toLowerCase().replace(/\.$/, "");
   switch (answer.kind) {
     case "unavailable":
-      return deferred(
-        "dns",
-        "4.4.3",
-        `the mail servers of ${domain} cannot be found: ${answer.reason}`,
-        atMs,
-      );
+      return cannotFind(`the mail servers of ${domain}`, answer, atMs);
     case "nxdomain":
       return rejected("dns", "5.1.2", `the domain ${domain} does not exist`, atMs);
     case "nodata":
@@ -118,7 +113,13 @@ export type HostAddresses =
   | { kind: "addresses"; addresses: string[] }
   /** The host has none, or does not exist. */
   | { kind: "none" }
-  | { kind: "unavailable"; reason: string };
+  | ({ kind: "unavailable" } & LookupFailure);
+
+/** Why a look-up failed. `isLocal`: no name server could be asked. */
+export interface LookupFailure {
+  reason: string;
+  isLocal?: true;
+}
 
 /**
  * One host's addresses in the order to try them: alternating between IPv4 and IPv6, IPv4 first, since more gateways have
@@ -134,8 +135,8 @@ export function decideAddresses(
   const addresses = interleaved(v4, v6);
   if (addresses.length > 0) return { kind: "addresses", addresses };
   // No addresses of one family, and a failed look-up of the other: the look-up failed.
-  if (a.kind === "unavailable") return { kind: "unavailable", reason: a.reason };
-  if (aaaa.kind === "unavailable") return { kind: "unavailable", reason: aaaa.reason };
+  if (a.kind === "unavailable") return a;
+  if (aaaa.kind === "unavailable") return aaaa;
   return { kind: "none" };
 }
 
@@ -168,18 +169,16 @@ export function interleaved(first: string[], second: string[]): string[] {
  * The failure when no host has an address. MX records without addresses never fall back to the domain's own address
  * (RFC 5321 §5.1).
  * @param name      the domain, or the configured host
- * @param reasons   why look-ups failed, one for each host where one did
+ * @param failures  of look-ups, one for each host where one failed
  */
 export function noAddress(
   name: string,
   origin: "mx" | "implicit" | "configured",
-  reasons: string[],
+  failures: readonly LookupFailure[],
   atMs: number,
 ): Failure {
-  const [reason] = reasons;
-  if (reason !== undefined) {
-    return deferred("dns", "4.4.3", `the addresses of ${name} cannot be found: ${reason}`, atMs);
-  }
+  const [failure] = failures;
+  if (failure !== undefined) return cannotFind(`the addresses of ${name}`, failure, atMs);
   switch (origin) {
     case "mx":
       return rejected("dns", "5.4.4", `none of the mail servers of ${name} has an address`, atMs);
@@ -189,6 +188,13 @@ export function noAddress(
       // The gateway's configuration or network is wrong, which is no reason to return mail.
       return deferred("dns", asTemporary("5.4.4"), `the configured host ${name} has no address`, atMs);
   }
+}
+
+/** @param what  "the mail servers of example.org" */
+function cannotFind(what: string, { reason, isLocal }: LookupFailure, atMs: number) {
+  const [failureClass, status] =
+    isLocal === true ? (["local", "4.3.0"] as const) : (["dns", "4.4.3"] as const);
+  return deferred(failureClass, status, `${what} cannot be found: ${reason}`, atMs);
 }
 
 /**

@@ -58,8 +58,11 @@ export interface Published {
 
 export type HostDecision =
   | { kind: "host"; tls: HostTls }
-  /** The host gets no mail now. `cannotTell`: a DNS failure, which says nothing about the host. */
-  | { kind: "refused"; status: EnhancedStatus; reason: string; cannotTell: boolean };
+  /**
+   * The host gets no mail now. `cannotTell`: a DNS failure, which says nothing about the host. `isLocal`: no name server
+   * could be asked, which says nothing about the DNS either.
+   */
+  | { kind: "refused"; status: EnhancedStatus; reason: string; cannotTell: boolean; isLocal?: true };
 
 const byName: Proof = { kind: "pkix", dnsIdOnly: false };
 
@@ -90,6 +93,8 @@ export function decideHost(
     case "unavailable": {
       // RFC 7672 §2.1.2: treat the host as unreachable, since an attacker may have made the look-up fail.
       const reason = `its TLSA records cannot be looked up: ${dane.reason}`;
+      if (dane.isLocal === true)
+        return { kind: "refused", status: "4.3.0", reason, cannotTell: true, isLocal: true };
       return { kind: "refused", status: "4.4.3", reason, cannotTell: true };
     }
     case "usable": {

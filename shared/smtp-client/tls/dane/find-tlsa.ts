@@ -15,7 +15,7 @@ export type DaneFinding =
   /** There are records, but none is usable: TLS with any certificate is required (RFC 7672 §2.2). */
   | { kind: "unusable" }
   /** The look-up failed, which does not mean that there are none (RFC 7672 §2.1.2). */
-  | { kind: "unavailable"; reason: string };
+  | { kind: "unavailable"; reason: string; isLocal?: true };
 
 /** A host's answers to A and AAAA. */
 export interface HostAnswers {
@@ -35,7 +35,7 @@ export async function findTlsa(
   for (const base of bases.names) {
     const answer = await resolver.tlsa(`_${port}._tcp.${base}`);
     // RFC 7672 §2.1.2: an attacker who makes the look-up fail must not thereby get mail in clear text.
-    if (answer.kind === "unavailable") return { kind: "unavailable", reason: answer.reason };
+    if (answer.kind === "unavailable") return answer;
     if (answer.kind !== "found" || !answer.authenticated) continue;
     const records = usableRecords(answer.records);
     return records.length === 0 ? { kind: "unusable" } : { kind: "usable", records, base };
@@ -47,7 +47,9 @@ export async function findTlsa(
   return { kind: "none", reason };
 }
 
-type BaseDomains = { kind: "names"; names: string[] } | { kind: "unavailable"; reason: string };
+type BaseDomains =
+  | { kind: "names"; names: string[] }
+  | { kind: "unavailable"; reason: string; isLocal?: true };
 
 /** RFC 7672 §2.2.3: the name after all CNAMEs first, then the original one; only DNSSEC-validated names are asked for. */
 async function baseDomains(host: string, { a, aaaa }: HostAnswers, resolver: Resolver): Promise<BaseDomains> {

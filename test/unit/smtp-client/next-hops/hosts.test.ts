@@ -5,6 +5,7 @@ import {
   addressLiteral,
   decideAddresses,
   decideMx,
+  type LookupFailure,
   noAddress,
   sameFamilyFirst,
 } from "../../../../shared/smtp-client/next-hops/hosts.ts";
@@ -109,13 +110,14 @@ test("no address of one family and a failed look-up of the other is a failed loo
 });
 
 test("without any address: 5.4.4 for a domain, deferred after a failed look-up or for a configured host", () => {
-  const how = (kind: "mx" | "implicit" | "configured", reasons: string[] = []) => {
-    const outcome = noAddress("example.org", kind, reasons, 1);
+  const how = (kind: "mx" | "implicit" | "configured", failures: LookupFailure[] = []) => {
+    const outcome = noAddress("example.org", kind, failures, 1);
     return `${outcome.kind} ${outcome.diagnosis.status}`;
   };
   assert.equal(how("mx"), "rejected 5.4.4");
   assert.equal(how("implicit"), "rejected 5.4.4");
-  assert.equal(how("mx", ["SERVFAIL"]), "deferred 4.4.3");
+  assert.equal(how("mx", [{ reason: "SERVFAIL" }]), "deferred 4.4.3");
+  assert.equal(how("mx", [{ reason: "too many files open", isLocal: true }]), "deferred 4.3.0");
   assert.equal(how("configured"), "deferred 4.4.4");
 });
 
