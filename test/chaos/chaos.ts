@@ -1,0 +1,145 @@
+/** One run from its start to its judgement. Owns everything that it starts, and ends it by its process id. */
+import { createWriteStream, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { startDnsZone } from "../support/dns-zone.ts";
+import { freePort } from "../support/free-port.ts";
+import { AdminApi } from "./end/admin.ts";
+import { waitUntilQuiet } from "./end/quiet.ts";
+import { allFaults } from "./faults/all.ts";
+import type { Stage } from "./faults/fault.ts";
+import { type Plant, plantDuplicate, plantLoss } from "./faults/plants.ts";
+import type { Addresses } from "./gateway/config.ts";
+import { processOfAddress, startGatewayProcesses } from "./gateway/processes.ts";
+import { startChaosRedis } from "./gateway/redis.ts";
+import { createRecorder } from "./history/recorder.ts";
+import { startClients } from "./load/clients.ts";
+import { type Judgement, judge } from "./model/judge.ts";
+import { domains } from "./peers/domains.ts";
+import { startServers } from "./peers/servers.ts";
+import { seededRandom } from "./random.ts";
+import { makeSchedule } from "./schedule.ts";
+
+export interface ChaosOptions {
+  seed: number;
+  durationMs: number;
+  /** Where data, log and history go. */
+  directory: string;
+  /** Messages a second, roughly. */
+  perSecond: number;
+  /** Between two faults, on average. */
+  faultEveryMs: number;
+  /** Defects to plant, which the model has to find. */
+  plants?: readonly Plant[];
+  onProgress(line: string): void;
+}
+
+export interface ChaosResult extends Judgement {
+  /** Faults that happened, by kind and process. */
+  faults: Record<string, number>;
+}
+
+export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
+  const { directory, durationMs, onProgress } = options;
+  mkdirSync(directory, { recursive: true });
+  const random = seededRandom(options.seed);
+  const recorder = createRecorder(join(directory, "history.jsonl"));
+  const log = createWriteStream(join(directory, "gateway.log"));
+  const onLine = (name: string, line: string): void => void log.write(`${name} ${line}\n`);
+  const zone = await startDnsZone(
+    Object.fromEntries(
+      Object.entries(domains).map(([name, { address }]) => [`mail.${name}`, { A: [address] }]),
+    ),
+  );
+  const servers = await startServers(recorder, random.fork("servers"), processOfAddress);
+  const redis = startChaosRedis({
+    directory: join(directory, "redis"),
+    random: random.fork("redis"),
+    env: {},
+    onLine: (line) => onLine("redis", line),
+  });
+  const addresses: Addresses = {
+    ports: servers.ports,
+    submissionPort: await freePort(),
+    proxyPort: await freePort(),
+    adminPort: await freePort(),
+    nameServer: zone.server,
+    redisUrl: redis.url,
+  };
+  const data = join(directory, "data");
+  const gateway = startGatewayProcesses({
+    directory,
+    data,
+    addresses,
+    recorder,
+    random: random.fork("gateway"),
+    env: {},
+    onLine,
+  });
+  const admin = new AdminApi(gateway.adminUrl);
+  const ending = new AbortController();
+  try {
+    await gateway.waitUntilReady(120_000);
+    onProgress("the gateway is ready");
+    const clients = startClients(addresses, recorder, random.fork("clients"), options.perSecond);
+    const stage: Stage = { gateway, redis, admin, recorder, data, ending: ending.signal };
+    for (const plant of options.plants ?? [])
+      await (plant === "loss" ? plantLoss(stage) : plantDuplicate(stage, addresses));
+    await playFaults(options, stage);
+    ending.abort();
+    servers.calm();
+    await clients.stop();
+    onProgress("the faults are over; waiting for the queues to be empty");
+    await gateway.waitUntilReady(300_000);
+    await waitUntilQuiet(admin, recorder);
+    onProgress("stopping");
+  } finally {
+    ending.abort();
+    await gateway.stop(60_000);
+    await redis.program.stop(30_000);
+    await servers.stop();
+    await zone.stop();
+    await recorder.close();
+    await new Promise<void>((resolve) => log.end(() => resolve()));
+  }
+  const history = recorder.events();
+  return { ...judge(history), faults: countFaults(history) };
+
+  async function playFaults(given: ChaosOptions, stage: Stage): Promise<void> {
+    const possible = allFaults.filter(({ unavailable }) => unavailable === undefined);
+    for (const { name, unavailable } of allFaults)
+      if (unavailable !== undefined) onProgress(`without ${name}: ${unavailable}`);
+    const schedule = makeSchedule(possible, random.fork("schedule"), {
+      durationMs,
+      everyMs: given.faultEveryMs,
+      quietMs: Math.min(10_000, durationMs / 5),
+    });
+    const startedAt = performance.now();
+    const happening = new Set<Promise<void>>();
+    for (const { atMs, name, random: own } of schedule) {
+      await wait(Math.max(0, startedAt + atMs - performance.now()));
+      const fault = possible.find((each) => each.name === name);
+      const happened = fault
+        ?.happen(stage, own)
+        .catch((error: Error) => onProgress(`${name} could not be done: ${error.message}`));
+      if (happened === undefined) continue;
+      happening.add(happened);
+      void happened.finally(() => happening.delete(happened));
+    }
+    await wait(Math.max(0, startedAt + durationMs - performance.now()));
+    ending.abort();
+    await Promise.all(happening);
+  }
+}
+
+function countFaults(
+  history: ReturnType<ReturnType<typeof createRecorder>["events"]>,
+): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const event of history) {
+    if (event.kind !== "fault" || event.ended === true) continue;
+    const what = `${event.fault} ${event.target}`;
+    counts[what] = (counts[what] ?? 0) + 1;
+  }
+  return counts;
+}

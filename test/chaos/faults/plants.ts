@@ -1,0 +1,60 @@
+/** Defects planted on purpose, to see that the model finds them: a message that is lost, and one that arrives twice. */
+import { SmtpClient } from "../../support/smtp-client.ts";
+import { waitFor } from "../../support/wait-for.ts";
+import type { Addresses } from "../gateway/config.ts";
+import type { Copy } from "../history/events.ts";
+import { domains } from "../peers/domains.ts";
+import type { Stage } from "./fault.ts";
+
+export type Plant = "loss" | "duplicate";
+
+/** Removes a waiting message of one recipient behind the back of the model. */
+export async function plantLoss({ admin }: Stage): Promise<void> {
+  await admin.change("hold", { all: true });
+  const row = await waitFor(
+    "a message of one recipient to be held",
+    async () =>
+      (await admin.rows()).find(
+        ({ status, to, from }) => status === "held" && to.length === 1 && from !== "",
+      ),
+    120_000,
+  );
+  await admin.change("remove", { ids: [row.id] });
+  await admin.change("release", { all: true });
+}
+
+/** Delivers a message again that the gateway has delivered, and said so. */
+export async function plantDuplicate({ recorder }: Stage, addresses: Addresses): Promise<void> {
+  const copy = await waitFor(
+    "a message to be delivered to good.test",
+    () => recordedCopy(recorder.events()),
+    120_000,
+  );
+  const client = await SmtpClient.connect(
+    addresses.ports["good.test"] ?? 0,
+    domains["good.test"]?.address,
+    "127.0.2.3",
+  );
+  await client.reply();
+  for (const line of [
+    "EHLO planted.test",
+    `MAIL FROM:<${copy.from}>`,
+    `RCPT TO:<${copy.recipients[0]}>`,
+    "DATA",
+    `Message-ID: ${copy.messageId}\r\n\r\nagain\r\n.`,
+    "QUIT",
+  ])
+    await client.command(line);
+  client.close();
+}
+
+function recordedCopy(history: ReturnType<Stage["recorder"]["events"]>): Copy | undefined {
+  return history.find((event): event is Copy => {
+    if (event.kind !== "copy" || event.server !== "good.test" || !event.answered || event.from === "")
+      return false;
+    return history.some(
+      (line) =>
+        line.kind === "logged" && line.event === "delivery.delivered" && line.to === event.recipients[0],
+    );
+  });
+}
