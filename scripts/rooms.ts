@@ -417,6 +417,7 @@ export const rooms: Record<string, Room> = {
     imports: [
       "services/cli/admin-api",
       "services/cli/command-line",
+      "services/cli/completion",
       "services/cli/intercept",
       "services/cli/queue",
       "services/cli/up",
@@ -432,8 +433,12 @@ export const rooms: Record<string, Room> = {
     ],
   },
   "services/cli/command-line": {
-    purpose: "Parsing of words, finding the configuration, tables on a terminal.",
+    purpose: "What a command is: options, values, help, finding the configuration, tables on a terminal.",
     imports: ["shared/config"],
+  },
+  "services/cli/completion": {
+    purpose: "`postern completion`: the scripts for shells, and the answers to them.",
+    imports: ["services/cli/command-line"],
   },
   "services/cli/admin-api": {
     purpose: "The client of the admin API.",
@@ -459,12 +464,14 @@ export const rooms: Record<string, Room> = {
 
 /** The rooms (with the rooms below them) and files that may import each package. */
 export const packages: Record<string, readonly string[]> = {
+  "@bomb.sh/tab": ["services/cli/completion"],
   "@bull-board/api": ["services/admin/board.ts"],
   "@bull-board/fastify": ["services/admin/board.ts"],
   bullmq: ["shared/queue/bullmq"],
   dns2: ["shared/smtp-client/dns/packet.ts"],
   fastify: ["services/admin"],
   ioredis: ["shared/runtime"],
+  commander: ["services/cli"],
   "ipaddr.js": ["shared/net", "shared/runtime/socket.ts", "services/admin/routes/access.ts"],
   koffi: ["shared/runtime/socket.ts"],
   nodemailer: ["services/bounce/mime.ts"],

@@ -1,17 +1,21 @@
 /** `postern config check`: prints `ok`, or every error in the configuration; and what has no effect. */
 import { describeConfigErrors, describeWarnings, loadConfig } from "../../shared/config/load.ts";
-import { defineCommand } from "./command-line/args.ts";
+import { defineCommand } from "./command-line/command.ts";
 
-export const configCheck = defineCommand({
-  name: "config check",
-  summary: "Check the configuration, and print every error in it with its line",
+export const command = defineCommand({
   usage: "[--json]",
+  details:
+    "Exit status: 0, or 2 when it has errors. Warnings name what has no effect, and do not change the status.",
   options: {
     json: {
       type: "boolean",
       help: "print { file, ok, mistakes: [{ path, line, message }], warnings: [likewise] }",
     },
   },
+  examples: [
+    ["before a restart", "config check"],
+    ["a configuration that is not in force yet", "config check -c new.yaml"],
+  ],
   async run({ configFile, stdout, stderr }, { json }) {
     const loaded = loadConfig({ file: configFile });
     const ok = loaded.kind === "ok";

@@ -1,147 +1,189 @@
-/** Finds the command that the words name, runs it, and turns its errors into exit statuses. */
+/** Finds the command that the words name, loads it and runs it, and turns its errors into exit statuses. */
+import { CommanderError, Command as Parser } from "commander";
 import { closest } from "../../shared/config/closest.ts";
-import { type Command, CommandFailed, type Context, columns, UsageError } from "./command-line/args.ts";
+import {
+  type Command,
+  type CommandEntry,
+  CommandFailed,
+  type CommandList,
+  type Context,
+  UsageError,
+} from "./command-line/command.ts";
+import { examplesText, helpConfiguration, nameOf, outputConfiguration } from "./command-line/help.ts";
+import {
+  commonHeading,
+  configOption,
+  declareOptions,
+  parserOption,
+  readValues,
+} from "./command-line/options.ts";
+import { usageError } from "./command-line/usage-errors.ts";
 
 export interface Program {
-  commands: readonly Command[];
+  commands: CommandList;
   version: string;
 }
 
+type Io = Omit<Context, "configFile" | "admin">;
+
 /**
- * @param words  of the command line, without node and script
+ * @param given  the command line, without node and script
  * @returns 0, 1 (it failed), 2 (wrong use)
  */
-export async function dispatch(
-  program: Program,
-  words: readonly string[],
-  io: Omit<Context, "configFile">,
-): Promise<number> {
-  let name = "postern";
+export async function dispatch(program: Program, given: readonly string[], io: Io): Promise<number> {
+  const words = helpLast(given);
+  const run: Run = { program, words, io, status: 0, current: undefined, usage: "" };
+  const root = buildParser(run);
   try {
-    const { configFile, rest } = takeConfigFile(words);
-    const [first = "", ...others] = rest;
-    if (first === "--version") {
-      io.stdout.write(`postern ${program.version}\n`);
-      return 0;
-    }
-    if (isHelp(first)) {
-      io.stdout.write(`${helpFor(program, others)}\n`);
-      return 0;
-    }
-    // `postern queue --help`: help for the group.
-    if (isHelp(others[0]) && membersOf(program, first).length > 0) {
-      io.stdout.write(`${helpFor(program, [first, ...others.slice(1)])}\n`);
-      return 0;
-    }
-    if (first === "") {
-      io.stderr.write(`${programHelp(program)}\n`);
-      return 2;
-    }
-    const command = findCommand(program, rest);
-    name = `postern ${command.name}`;
-    const commandWords = rest.slice(command.name.split(" ").length);
-    if (asksForHelp(commandWords)) {
-      io.stdout.write(`${command.help}\n`);
-      return 0;
-    }
-    return await command.run({ ...io, configFile }, commandWords);
+    await root.parseAsync(words, { from: "user" });
+    return run.status;
   } catch (error) {
-    if (error instanceof UsageError) {
-      const seeAlso = `see '${name === "postern" ? "postern --help" : `${name} --help`}'`;
-      for (const line of error.lines ?? [`${name} ${error.message}; ${seeAlso}`])
-        io.stderr.write(`${line}\n`);
-      return 2;
-    }
-    if (error instanceof CommandFailed) {
-      io.stderr.write(`postern: ${error.message}\n`);
-      return 1;
-    }
-    throw error;
+    return statusOf(error, run, root);
   }
 }
 
-/** Extracts `-c FILE`, `-cFILE`, `--config FILE` or `--config=FILE` from anywhere before `--`. */
-function takeConfigFile(words: readonly string[]): { configFile: string | undefined; rest: string[] } {
-  const rest: string[] = [];
-  const files: (string | undefined)[] = [];
-  for (let index = 0; index < words.length; index++) {
-    const word = words[index] ?? "";
-    if (word === "--") {
-      rest.push(...words.slice(index));
-      break;
-    }
-    if (word === "-c" || word === "--config") files.push(words[++index]);
-    else if (word.startsWith("--config=")) files.push(word.slice("--config=".length));
-    else if (/^-c[^-]/.test(word)) files.push(word.slice(2));
-    else rest.push(word);
-  }
-  if (files.length > 1) throw new UsageError("takes -c only once");
-  const [configFile] = files;
-  if (files.length === 1 && !configFile) throw new UsageError("needs a value for -c: FILE");
-  return { configFile, rest };
+/** One run of the program. `current` is the command that has been loaded. */
+interface Run {
+  readonly program: Program;
+  readonly words: readonly string[];
+  readonly io: Io;
+  status: number;
+  current: Parser | undefined;
+  usage: string;
 }
 
-function isHelp(word: string | undefined): boolean {
-  return word === "--help" || word === "-h" || word === "help";
+/** `help queue list`, `queue help list` and `--help queue list` are `queue list --help`. */
+function helpLast(given: readonly string[]): string[] {
+  const end = given.indexOf("--");
+  const head = given.slice(0, end < 0 ? undefined : end);
+  const rest = head.filter((word) => word !== "--help" && word !== "-h");
+  const at = rest.slice(0, 2).indexOf("help");
+  if (rest.length === head.length && at < 0) return [...given];
+  return [...(at < 0 ? rest : rest.toSpliced(at, 1)), "--help"];
 }
 
-function asksForHelp(words: readonly string[]): boolean {
-  const end = words.indexOf("--");
-  return words.slice(0, end < 0 ? undefined : end).some((word) => word === "--help" || word === "-h");
-}
-
-/** The command with the longest name that is a prefix of the words. */
-function findCommand(program: Program, words: readonly string[]): Command {
-  const [first = "", second] = words;
-  const byName = new Map(program.commands.map((command) => [command.name, command]));
-  const found = byName.get(`${first} ${second}`) ?? byName.get(first);
-  if (found !== undefined) return found;
-  const group = membersOf(program, first).map((command) => command.name.slice(first.length + 1));
-  if (group.length > 0) {
-    throw new UsageError(
-      second === undefined
-        ? `${first} needs one of: ${group.join(", ")}`
-        : `${first} has no '${second}', only: ${group.join(", ")}`,
+function buildParser(run: Run): Parser {
+  const { program, io, words } = run;
+  const root = new Parser("postern")
+    .usage("[-c FILE] COMMAND [OPTIONS]")
+    .description("A queue-backed transparent SMTP gateway.")
+    .configureHelp(helpConfiguration)
+    .configureOutput(outputConfiguration(io.stdout, io.stderr))
+    .exitOverride()
+    .version(`postern ${program.version}`, "--version", "the version")
+    .addOption(parserOption("config", configOption, words))
+    .addHelpText(
+      "after",
+      "\n'postern COMMAND --help' shows how to use a command, with examples.\n" +
+        "Exit status: 0, 1 (it failed, or nothing matched), 2 (wrong use).",
     );
+  asGroup(root, run);
+  const groups = new Map<string, Parser>();
+  for (const [heading, entries] of Object.entries(program.commands)) {
+    for (const entry of entries) {
+      const [first = "", second] = entry.name.split(" ");
+      let parent = root;
+      if (second !== undefined) {
+        parent = groups.get(first) ?? asGroup(root.command(first), run);
+        groups.set(first, parent.usage("COMMAND [OPTIONS]").helpGroup(`${heading}:`));
+      }
+      addCommand(parent, second ?? first, heading, entry, run);
+    }
   }
-  if (first.startsWith("-")) throw new UsageError(`has no option ${first}`);
-  const near = closest(first, new Set(program.commands.map(({ name }) => name.split(" ")[0] ?? name)));
-  throw new UsageError(`has no command '${first}'${near === undefined ? "" : `; did you mean ${near}?`}`);
+  for (const [name, group] of groups)
+    group.addHelpText("after", `\n'postern ${name} COMMAND --help' shows how to use one of them.`);
+  return root;
 }
 
-function membersOf(program: Program, group: string): Command[] {
-  return program.commands.filter((command) => command.name.startsWith(`${group} `));
+/** Declares a command by its name and summary; its file is loaded when the words name it. */
+function addCommand(parent: Parser, word: string, heading: string, entry: CommandEntry, run: Run): void {
+  const parser = parent
+    .command(word)
+    .summary(entry.summary)
+    .description(`${entry.summary}.`)
+    .helpGroup(`${heading}:`)
+    .helpOption("-h, --help", "this help")
+    .allowExcessArguments(false);
+  loaders.set(parser, async () => {
+    run.current = parser;
+    const { command } = await entry.load();
+    run.usage = command.usage;
+    completeDeclaration(parser, entry, command, run);
+  });
 }
 
-function helpFor(program: Program, words: readonly string[]): string {
-  const [first] = words;
-  if (first === undefined) return programHelp(program);
-  const members = words.length === 1 ? membersOf(program, first) : [];
-  return members.length > 0 ? groupHelp(first, members) : findCommand(program, words).help;
+const loaders = new WeakMap<Parser, () => Promise<void>>();
+
+function completeDeclaration(parser: Parser, entry: CommandEntry, command: Command, run: Run): void {
+  parser.usage(command.usage);
+  if (command.details !== undefined) parser.description(`${entry.summary}.\n\n${command.details}`);
+  declareOptions(parser, command, run.words);
+  // Given before or after the command, it is an option of the program: here it is a line of the help.
+  parser.addOption(parserOption("config", configOption, run.words).helpGroup(commonHeading));
+  parser.addHelpText("after", examplesText(command.examples));
+  parser.action(async () => {
+    const { url, token } = parser.opts<{ url?: string; token?: string }>();
+    const admin = command.usesAdmin ? { url, token } : { url: undefined, token: undefined };
+    const configFile = parser.optsWithGlobals<{ config?: string }>().config;
+    const context: Context = { ...run.io, configFile, admin };
+    run.status = await command.run(context, readValues(parser, command.options) as never, parser.args);
+  });
 }
 
-function groupHelp(group: string, members: readonly Command[]): string {
-  return [
-    `usage: postern ${group} COMMAND [OPTIONS]`,
-    "",
-    ...columns(members.map(({ name, summary }) => [name, summary] as const)),
-    "",
-    `'postern ${group} COMMAND --help' shows how to use one of them.`,
-  ].join("\n");
+/** The program, or a group such as `queue`: prints its help, or says that it has no such command. */
+function asGroup(parser: Parser, run: Run): Parser {
+  return parser
+    .helpOption(false)
+    .helpCommand(false)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .hook("preSubcommand", (_, child) => loaders.get(child)?.())
+    .action(() => {
+      const asksForHelp = run.words.at(-1) === "--help";
+      const [word] = parser.args;
+      if (word === undefined || (asksForHelp && word === "--help")) {
+        if (asksForHelp) return parser.outputHelp();
+        return withoutCommand(parser, run);
+      }
+      throw new UsageError(unknownWord(parser, word));
+    });
 }
 
-function programHelp(program: Program): string {
-  return [
-    "usage: postern [-c FILE] COMMAND [OPTIONS]",
-    "",
-    "A queue-backed transparent SMTP gateway.",
-    "",
-    ...columns(program.commands.map(({ name, summary }) => [name, summary] as const)),
-    "",
-    "  -c, --config FILE   the configuration; else $POSTERN_CONFIG, else ./postern.yaml",
-    "  --version           the version",
-    "  help COMMAND        how to use a command",
-    "",
-    "Exit status: 0, 1 (it failed), 2 (wrong use, or errors in the configuration).",
-  ].join("\n");
+function withoutCommand(parser: Parser, run: Run): void {
+  if (parser.parent !== null) throw new UsageError(`${nameOf(parser)} needs one of: ${membersOf(parser)}`);
+  parser.outputHelp({ error: true });
+  run.status = 2;
+}
+
+function unknownWord(parser: Parser, word: string): string {
+  if (word.startsWith("-")) return `has no option ${word}`;
+  const known = parser.commands.map((each) => each.name());
+  const near = closest(word, known);
+  if (parser.parent === null)
+    return `has no command '${word}'${near === undefined ? "" : `; did you mean ${near}?`}`;
+  return `${nameOf(parser)} has no '${word}', only: ${membersOf(parser)}`;
+}
+
+function membersOf(group: Parser): string {
+  return group.commands.map((each) => each.name()).join(", ");
+}
+
+function statusOf(error: unknown, run: Run, root: Parser): number {
+  const { stderr } = run.io;
+  if (error instanceof CommanderError) {
+    // The help or the version was printed.
+    if (error.exitCode === 0) return 0;
+    return statusOf(usageError(error, run.current ?? root, run.words, run.usage), run, root);
+  }
+  if (error instanceof UsageError) {
+    const name = `postern ${run.current === undefined ? "" : nameOf(run.current)}`.trimEnd();
+    for (const line of error.lines ?? [`${name} ${error.message}; see '${name} --help'`])
+      stderr.write(`${line}\n`);
+    return 2;
+  }
+  if (error instanceof CommandFailed) {
+    stderr.write(`postern: ${error.message}\n`);
+    return 1;
+  }
+  throw error;
 }

@@ -3,7 +3,7 @@ import { parsePath } from "../../shared/mail/address.ts";
 import { type Endpoint, parseEndpoint } from "../../shared/net/endpoint.ts";
 import { canonicalAddress } from "../../shared/net/network.ts";
 import { unreachable } from "../../shared/unreachable.ts";
-import { UsageError } from "./command-line/args.ts";
+import { UsageError } from "./command-line/command.ts";
 
 export interface Question {
   client: Endpoint;

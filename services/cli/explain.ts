@@ -11,7 +11,7 @@ import { createOwnAddresses } from "../../shared/runtime/own-addresses.ts";
 import { whyNotHidden } from "../../shared/smtp-client/session/transparent-source.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import { normalizeUserName } from "../../shared/users/user-list.ts";
-import { type Context, defineCommand, UsageError } from "./command-line/args.ts";
+import { type Context, defineCommand, UsageError } from "./command-line/command.ts";
 import { requireConfig } from "./command-line/common-options.ts";
 import { renderTable } from "./command-line/table.ts";
 import { type Question, readClient, readRecipient, readSender, readServer } from "./explain-question.ts";
@@ -50,9 +50,8 @@ export interface Explanation {
 /** Without credentials; `text` is for people. */
 type ShownNextHop = { kind: NextHop["kind"]; text: string } & Record<string, unknown>;
 
-export const explain = defineCommand({
-  name: "explain",
-  summary: "Show what the routing table does with a connection and its recipients",
+export const command = defineCommand({
+  details: "Sends nothing: asks the routing table that live sessions use.",
   usage:
     "--client IP --server IP[:PORT] [--from ADDRESS] --to ADDRESS... [--user NAME] [--listener NAME] [--json]",
   options: {
@@ -80,6 +79,16 @@ export const explain = defineCommand({
     authenticated: { type: "boolean", help: "the client has logged in, never mind how" },
     json: { type: "boolean", help: "print JSON: an object, or an array for several recipients" },
   },
+  examples: [
+    [
+      "a client of ours that meant a server on the Internet",
+      "explain --client 198.51.100.7 --server 203.0.113.25 --to bob@example.com",
+    ],
+    [
+      "a user who has logged in at the gateway itself",
+      "explain --client 192.0.2.1 --server 192.0.2.7:2525 --from ann@example.net --to bob@example.com --user ann",
+    ],
+  ],
   async run(context, values) {
     const question: Question = {
       client: { address: readClient(values.client), port: 0 },

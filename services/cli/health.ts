@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Config } from "../../shared/config/schema.ts";
 import { adminUrl, findToken, localUrl } from "./admin-api/admin-client.ts";
 import { findAnnouncedUrl } from "./admin-api/admin-connection.ts";
-import { CommandFailed, defineCommand, UsageError } from "./command-line/args.ts";
+import { CommandFailed, defineCommand, UsageError } from "./command-line/command.ts";
 import { requireConfig } from "./command-line/common-options.ts";
 
 const services = ["ingress", "delivery", "bounce", "admin"];
@@ -16,12 +16,14 @@ const answerSchema = z.object({
   warnings: z.array(z.string()).default([]),
 });
 
-export const health = defineCommand({
-  name: "health",
-  summary: "Ask a service on this machine whether it is ready: exit status 0 or 1",
+export const command = defineCommand({
   usage: "[ingress|delivery|bounce|admin]",
   options: {},
-  positionals: { min: 0, max: 1 },
+  positionals: { min: 0, max: 1, choices: services },
+  examples: [
+    ["the whole gateway, as the admin sees it", "health"],
+    ["one service, as a container's health check does", "health ingress"],
+  ],
   async run(context, _values, [service = "admin"]) {
     if (!services.includes(service))
       throw new UsageError(`knows no service '${service}', only: ${services.join(", ")}`);

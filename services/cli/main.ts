@@ -1,27 +1,7 @@
-/** The postern program, with the list of its commands. */
+/** The postern program. */
 import { readFileSync } from "node:fs";
-import { configCheck } from "./config-check.ts";
+import { commands } from "./commands.ts";
 import { dispatch } from "./dispatch.ts";
-import { explain } from "./explain.ts";
-import { health } from "./health.ts";
-import { interceptCommands } from "./intercept/command.ts";
-import { queueCommands } from "./queue/queue.ts";
-import { queueExport } from "./queue/queue-export.ts";
-import { serviceCommands } from "./service.ts";
-import { upCommand } from "./up/up.ts";
-import { userCommands } from "./user/user.ts";
-
-const commands = [
-  upCommand,
-  ...serviceCommands,
-  configCheck,
-  explain,
-  ...queueCommands,
-  queueExport,
-  ...userCommands,
-  health,
-  ...interceptCommands,
-];
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
@@ -31,8 +11,15 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await dispatch({ commands, version }, process.argv.slice(2), {
-  stdin: process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
-});
+const words = process.argv.slice(2);
+if (words[0] === "complete" && words[1] === "--") {
+  // Asked by the scripts of `postern completion`.
+  const { complete } = await import("./completion/complete.ts");
+  process.stdout.write(await complete(commands, words.slice(2)));
+} else {
+  process.exitCode = await dispatch({ commands, version }, words, {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+  });
+}

@@ -1,24 +1,16 @@
 /** `postern ingress | delivery | bounce | admin`: runs one service in this process, as a container does. */
 import type { RunOptions } from "../../shared/runtime/run-service.ts";
-import { type Command, CommandFailed, defineCommand } from "./command-line/args.ts";
+import { type Command, CommandFailed, defineCommand } from "./command-line/command.ts";
 import { graceMs, graceOption, requireConfig } from "./command-line/common-options.ts";
 
-const summaries = {
-  ingress: "Accept connections: listeners, queued sessions and the outgoing proxy",
-  delivery: "Deliver from the queue; may run any number of times",
-  bounce: "Make delivery status notifications",
-  admin: "Serve the start page, the API and metrics",
-} as const;
-
-type ServiceName = keyof typeof summaries;
+type ServiceName = "ingress" | "delivery" | "bounce" | "admin";
 
 /** The `main` of `services/NAME/main.ts`, which runs the service until a signal ends the process. */
 type ServiceMain = (options: RunOptions) => Promise<void>;
 
-export const serviceCommands: Command[] = (Object.keys(summaries) as ServiceName[]).map((name) =>
-  defineCommand({
-    name,
-    summary: summaries[name],
+export function serviceCommand(name: ServiceName): Command {
+  return defineCommand({
+    details: "Needs redis.url. SIGTERM stops it gently; SIGHUP reads its files again.",
     usage: "[--grace 30s] [--redis URL] [--health-port PORT]",
     options: {
       grace: graceOption,
@@ -29,6 +21,10 @@ export const serviceCommands: Command[] = (Object.keys(summaries) as ServiceName
         help: "replaces health.port of the configuration; 0: any free port",
       },
     },
+    examples: [
+      ["as a container runs it", `${name} -c /etc/postern/postern.yaml`],
+      ["with time for long transactions when it stops", `${name} --grace 2m`],
+    ],
     async run(context, values) {
       const { config, file } = requireConfig(context);
       if (values.redis !== undefined) config.redis = { url: values.redis };
@@ -45,5 +41,5 @@ export const serviceCommands: Command[] = (Object.keys(summaries) as ServiceName
       // A signal ends the process.
       return new Promise<never>(() => {});
     },
-  }),
-);
+  });
+}

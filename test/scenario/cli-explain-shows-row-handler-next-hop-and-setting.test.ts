@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
+import { commands } from "../../services/cli/commands.ts";
 import { dispatch } from "../../services/cli/dispatch.ts";
-import { explain as command } from "../../services/cli/explain.ts";
 import { selfSignedCertificate } from "../support/certificate.ts";
 import { userLine } from "../support/users.ts";
 
@@ -37,15 +37,11 @@ function explain(...words: string[]) {
 async function explainWith(configFile: string, ...words: string[]) {
   let stdout = "";
   let stderr = "";
-  const status = await dispatch(
-    { commands: [command], version: "0" },
-    ["-c", configFile, "explain", ...words],
-    {
-      stdin: process.stdin,
-      stdout: { write: (text) => (stdout += text) },
-      stderr: { write: (text) => (stderr += text) },
-    },
-  );
+  const status = await dispatch({ commands, version: "0" }, ["-c", configFile, "explain", ...words], {
+    stdin: process.stdin,
+    stdout: { write: (text) => (stdout += text) },
+    stderr: { write: (text) => (stderr += text) },
+  });
   return { status, stdout, stderr };
 }
 

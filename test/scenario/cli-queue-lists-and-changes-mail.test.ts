@@ -5,10 +5,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { commands } from "../../services/cli/commands.ts";
 import { dispatch } from "../../services/cli/dispatch.ts";
-import { health } from "../../services/cli/health.ts";
-import { queueCommands } from "../../services/cli/queue/queue.ts";
-import { queueExport } from "../../services/cli/queue/queue-export.ts";
 import { startHealthServer } from "../../shared/runtime/health-server.ts";
 import { createMetrics } from "../../shared/runtime/metrics.ts";
 import { startTestAdmin, type TestAdmin, token } from "../support/admin.ts";
@@ -57,15 +55,11 @@ async function postern(...words: string[]): Promise<Ended> {
 
 async function posternIn(columns: number | undefined, ...words: string[]): Promise<Ended> {
   const ended = { status: 0, out: "", err: "" };
-  ended.status = await dispatch(
-    { commands: [...queueCommands, queueExport, health], version: "0" },
-    ["-c", configFile, ...words],
-    {
-      stdin: process.stdin,
-      stdout: { columns, write: (text) => (ended.out += text) },
-      stderr: { write: (text) => (ended.err += text) },
-    },
-  );
+  ended.status = await dispatch({ commands, version: "0" }, ["-c", configFile, ...words], {
+    stdin: process.stdin,
+    stdout: { columns, write: (text) => (ended.out += text) },
+    stderr: { write: (text) => (ended.err += text) },
+  });
   return ended;
 }
 
@@ -202,8 +196,8 @@ test("export writes the message with its original header fields", async () => {
   const { meta } = await admin.accept({ body });
   const program = `
     import { dispatch } from "./services/cli/dispatch.ts";
-    import { queueExport } from "./services/cli/queue/queue-export.ts";
-    process.exitCode = await dispatch({ commands: [queueExport], version: "0" }, process.argv.slice(1), process);`;
+    import { commands } from "./services/cli/commands.ts";
+    process.exitCode = await dispatch({ commands, version: "0" }, process.argv.slice(1), process);`;
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const args = [
     "--input-type=module",

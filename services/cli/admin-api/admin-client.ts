@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { z } from "zod";
 import type { Config } from "../../../shared/config/schema.ts";
 import { formatHostPort } from "../../../shared/net/endpoint.ts";
-import { CommandFailed } from "../command-line/args.ts";
+import { CommandFailed } from "../command-line/command.ts";
 
 /** Nothing answers at the address of the admin. */
 export class AdminUnreachable extends CommandFailed {

@@ -1,6 +1,7 @@
 /** Finds running services by the configuration, else by their announcements in Redis. Owns the connection that it reads them by. */
 import { hostname } from "node:os";
 import path from "node:path";
+import { loadConfig } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import {
   readAnnouncements,
@@ -9,14 +10,43 @@ import {
 } from "../../../shared/runtime/announcement.ts";
 import { createLogger } from "../../../shared/runtime/log.ts";
 import { createRedis, type RedisConfig } from "../../../shared/runtime/redis.ts";
-import { CommandFailed, type Context } from "../command-line/args.ts";
+import { CommandFailed, type Context, UsageError } from "../command-line/command.ts";
 import { requireConfig } from "../command-line/common-options.ts";
 import { type AdminClient, adminUrl, createAdminClient, findToken } from "./admin-client.ts";
 
-/** @throws UsageError for errors in the configuration, CommandFailed when no admin is known */
+/**
+ * With `--url` no configuration is needed. The token of the configuration goes to this machine only, then: to other hosts
+ * the one of `--token`, or none.
+ * @throws UsageError for errors in the configuration, CommandFailed when no admin is known
+ */
 export async function connectToAdmin(context: Context): Promise<AdminClient> {
-  const { config } = requireConfig(context);
-  return createAdminClient(await findAdmin(config), await findToken(config));
+  const { url, token } = context.admin;
+  if (url === undefined) {
+    const { config } = requireConfig(context);
+    return createAdminClient(await findAdmin(config), token ?? (await findToken(config)));
+  }
+  const base = readUrl(url);
+  return createAdminClient(
+    base.href,
+    token ?? (isLoopback(base.hostname) ? await anyToken(context) : undefined),
+  );
+}
+
+function readUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== "http:" && url?.protocol !== "https:")
+    throw new UsageError(`needs a URL such as http://127.0.0.1:8025 for --url, not '${text}'`);
+  return url;
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** Of the configuration, if there is one. */
+async function anyToken({ configFile }: Context): Promise<string | undefined> {
+  const loaded = loadConfig({ file: configFile });
+  return loaded.kind === "ok" ? findToken(loaded.config) : undefined;
 }
 
 async function findAdmin(config: Config): Promise<string> {

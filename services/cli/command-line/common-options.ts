@@ -2,7 +2,7 @@
 import { describeConfigErrors, loadConfig } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { duration } from "../../../shared/config/values.ts";
-import { type Context, UsageError } from "./args.ts";
+import { type Context, UsageError } from "./command.ts";
 
 /** Loads the configuration. @throws UsageError with a line for each error in it */
 export function requireConfig(context: Context): { config: Config; file: string } {

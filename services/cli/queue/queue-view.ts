@@ -1,7 +1,7 @@
 /** Renders messages and reports of the queue as lines for people, and prints them. */
 import { age } from "../../../shared/age.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
-import type { Context } from "../command-line/args.ts";
+import type { Context } from "../command-line/command.ts";
 import { type Column, printable, renderTable } from "../command-line/table.ts";
 import type { Detail, Report, Row } from "./queue-api.ts";
 

@@ -9,7 +9,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import { createLogger, type Logger } from "../../../shared/runtime/log.ts";
 import { hangupMessage } from "../../../shared/runtime/run-service.ts";
 import { CannotStart, orCannotUse } from "../../../shared/runtime/start-failure.ts";
-import { defineCommand, UsageError } from "../command-line/args.ts";
+import { defineCommand } from "../command-line/command.ts";
 import { graceMs, graceOption, requireConfig } from "../command-line/common-options.ts";
 import { type Child, superviseChild } from "./child.ts";
 import { lockDirectory } from "./directory-lock.ts";
@@ -19,22 +19,25 @@ import { type EmbeddedRedis, startEmbeddedRedis } from "./redis-server.ts";
 /** In the order in which they are started. */
 const services = ["ingress", "delivery", "bounce", "admin"] as const;
 
-export const upCommand = defineCommand({
-  name: "up",
-  summary: "Run every service on this machine, with an embedded Redis unless redis is configured",
+export const command = defineCommand({
+  details: "SIGTERM or Ctrl-C stops everything gently; once more stops it at once. SIGHUP reads files again.",
   usage: "[--grace 30s] [--log text|json]",
   options: {
     grace: graceOption,
     log: {
       type: "string",
       value: "text|json",
+      choices: ["text", "json"],
       help: "text for people, json for programs; default: text on a terminal, else json",
     },
   },
+  examples: [
+    ["with ./postern.yaml", "up"],
+    ["under a service manager that reads JSON", "up -c /etc/postern/postern.yaml --log json"],
+  ],
   run(context, values) {
     const { config, file } = requireConfig(context);
-    const log = values.log ?? (process.stdout.isTTY ? "text" : "json");
-    if (log !== "text" && log !== "json") throw new UsageError("takes --log text or --log json");
+    const log = (values.log ?? (process.stdout.isTTY ? "text" : "json")) as UpOptions["log"];
     return runEverything({ config, configFile: file, graceMs: graceMs(values.grace), log });
   },
 });

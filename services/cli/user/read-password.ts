@@ -1,7 +1,7 @@
 /** Reads a password: from a terminal without echo, or one line of standard input. Never from the command line. */
 import { createInterface } from "node:readline";
 import { unreachable } from "../../../shared/unreachable.ts";
-import { CommandFailed, type Output } from "../command-line/args.ts";
+import { CommandFailed, type Output } from "../command-line/command.ts";
 
 /** @throws CommandFailed where none is given, or the two do not agree */
 export async function readPassword(stdin: NodeJS.ReadStream, prompt: Output): Promise<string> {

@@ -1,7 +1,7 @@
 /** Reads the user file for a command. */
 import { readFileSync } from "node:fs";
 import { parseUserList, type Users } from "../../../shared/users/user-list.ts";
-import { CommandFailed, UsageError } from "../command-line/args.ts";
+import { CommandFailed, UsageError } from "../command-line/command.ts";
 
 /** None where there is no file. @throws UsageError with a line for each error, CommandFailed */
 export function readUsers(file: string): Users {

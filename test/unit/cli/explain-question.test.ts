@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { UsageError } from "../../../services/cli/command-line/args.ts";
+import { UsageError } from "../../../services/cli/command-line/command.ts";
 import { readClient, readRecipient, readSender, readServer } from "../../../services/cli/explain-question.ts";
 
 test("a server is on port 25 unless a port is given", () => {

@@ -5,14 +5,12 @@ import path from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
-import { CommandFailed, defineCommand, UsageError } from "../command-line/args.ts";
+import { CommandFailed, defineCommand, UsageError } from "../command-line/command.ts";
 import { messagesOf, rawMessage } from "./queue-api.ts";
 import { filterOptions, manyIds, readSelection, selectionUsage } from "./queue-selection.ts";
 import { printUnknown } from "./queue-view.ts";
 
-export const queueExport = defineCommand({
-  name: "queue export",
-  summary: "Write messages with their original header fields",
+export const command = defineCommand({
   usage: `${selectionUsage} [-o FILE|DIRECTORY]`,
   options: {
     ...filterOptions,
@@ -24,6 +22,11 @@ export const queueExport = defineCommand({
     },
   },
   positionals: manyIds,
+  usesAdmin: true,
+  examples: [
+    ["one message, to read it", "queue export 1CB45TNPQ8SWA7XH0 | less"],
+    ["all mail to one domain", "queue export --to '*@example.com' -o mails/"],
+  ],
   async run(context, values, words) {
     const selection = readSelection(values, words);
     const client = await connectToAdmin(context);

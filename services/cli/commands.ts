@@ -1,0 +1,128 @@
+/** The commands, as `postern --help` lists them. What a command does is loaded when it is called. */
+import type { CommandList } from "./command-line/command.ts";
+
+export const commands: CommandList = {
+  "Run the gateway": [
+    {
+      name: "up",
+      summary: "Run every service on this machine, with an embedded Redis unless redis is configured",
+      load: () => import("./up/up.ts"),
+    },
+    {
+      name: "ingress",
+      summary: "Accept connections: listeners, queued sessions and the outgoing proxy",
+      load: async () => ({ command: (await import("./service.ts")).serviceCommand("ingress") }),
+    },
+    {
+      name: "delivery",
+      summary: "Deliver from the queue; may run any number of times",
+      load: async () => ({ command: (await import("./service.ts")).serviceCommand("delivery") }),
+    },
+    {
+      name: "bounce",
+      summary: "Make delivery status notifications",
+      load: async () => ({ command: (await import("./service.ts")).serviceCommand("bounce") }),
+    },
+    {
+      name: "admin",
+      summary: "Serve the start page, the API and metrics",
+      load: async () => ({ command: (await import("./service.ts")).serviceCommand("admin") }),
+    },
+    {
+      name: "intercept up",
+      summary: "Let the kernel hand sessions to the configured ports to the listeners; may be repeated",
+      load: () => import("./intercept/up.ts"),
+    },
+    {
+      name: "intercept down",
+      summary: "Remove the rules, and restore routes and sysctls",
+      load: () => import("./intercept/down.ts"),
+    },
+    {
+      name: "intercept show",
+      summary: "Show what is up and what is missing; exit status 1 unless everything is up",
+      load: () => import("./intercept/show.ts"),
+    },
+  ],
+  "See how it is": [
+    {
+      name: "health",
+      summary: "Ask a service on this machine whether it is ready: exit status 0 or 1",
+      load: () => import("./health.ts"),
+    },
+  ],
+  "Find and change mail": [
+    {
+      name: "queue list",
+      summary: "List messages that wait, are active, deferred, held or dead",
+      load: () => import("./queue/list.ts"),
+    },
+    {
+      name: "queue show",
+      summary: "Show everything about messages except their bodies",
+      load: () => import("./queue/show.ts"),
+    },
+    {
+      name: "queue retry",
+      summary: "Make deferred messages due now; held ones stay held",
+      load: () => import("./queue/retry.ts"),
+    },
+    {
+      name: "queue hold",
+      summary: "Make no attempt until released; one sender, one domain or all: also for later messages",
+      load: () => import("./queue/hold.ts"),
+    },
+    {
+      name: "queue release",
+      summary: "End a hold; its messages are due now",
+      load: () => import("./queue/release.ts"),
+    },
+    {
+      name: "queue remove",
+      summary: "Remove messages for good",
+      load: () => import("./queue/remove.ts"),
+    },
+    {
+      name: "queue put-back",
+      summary: "Requeue dead messages, with the schedule of new ones",
+      load: () => import("./queue/put-back.ts"),
+    },
+    {
+      name: "queue export",
+      summary: "Write messages with their original header fields",
+      load: () => import("./queue/export.ts"),
+    },
+  ],
+  "Configure it": [
+    {
+      name: "config check",
+      summary: "Check the configuration, and print every error in it with its line",
+      load: () => import("./config-check.ts"),
+    },
+    {
+      name: "explain",
+      summary: "Show what the routing table does with a connection and its recipients",
+      load: () => import("./explain.ts"),
+    },
+    {
+      name: "user add",
+      summary: "Add a user who may log in; asks for the password, or reads one line of standard input",
+      load: () => import("./user/add.ts"),
+    },
+    {
+      name: "user remove",
+      summary: "Remove a user; sessions that are logged in go on until they end",
+      load: () => import("./user/remove.ts"),
+    },
+    {
+      name: "user list",
+      summary: "List the users who may log in",
+      load: () => import("./user/list.ts"),
+    },
+    {
+      name: "completion",
+      summary: "Print what makes a shell complete commands, options and values",
+      load: () => import("./completion/completion.ts"),
+    },
+  ],
+};
