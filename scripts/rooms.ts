@@ -52,6 +52,15 @@ export const rooms: Record<string, Room> = {
     purpose: "The process of a service: log, metrics, health, connections to Redis, sockets and signals.",
     imports: ["shared/config", "shared/net", "shared/spool", "shared/spool/fs", "shared/spool/fs/disk"],
   },
+  "shared/events": {
+    purpose: "What happened to mail, as events: their stored form, the words that find them, timelines.",
+    pure: true,
+    imports: ["shared/runtime"],
+  },
+  "shared/events/stream": {
+    purpose: "Events in a capped stream in Redis: appended in batches, found by word.",
+    imports: ["shared/events", "shared/mail", "shared/runtime"],
+  },
   "shared/limits": {
     purpose:
       "What all processes know together: limits of connections and rates, retry slots, dead destinations, own connections.",
@@ -241,6 +250,7 @@ export const rooms: Record<string, Room> = {
       "services/ingress/outgoing",
       "services/ingress/session",
       "shared/config",
+      "shared/events/stream",
       "shared/limits",
       "shared/mail",
       "shared/net",
@@ -349,6 +359,7 @@ export const rooms: Record<string, Room> = {
     imports: [
       "shared",
       "shared/config",
+      "shared/events/stream",
       "shared/limits",
       "shared/mail",
       "shared/queue",
@@ -367,6 +378,7 @@ export const rooms: Record<string, Room> = {
     imports: [
       "shared",
       "shared/config",
+      "shared/events/stream",
       "shared/mail",
       "shared/net",
       "shared/queue",
@@ -384,6 +396,7 @@ export const rooms: Record<string, Room> = {
       "services/admin/routes",
       "shared",
       "shared/config",
+      "shared/events/stream",
       "shared/mail",
       "shared/queue",
       "shared/queue/bullmq",
@@ -398,6 +411,7 @@ export const rooms: Record<string, Room> = {
     purpose: "The routes of the admin API, and their access control.",
     imports: [
       "shared/config",
+      "shared/events/stream",
       "shared/mail",
       "shared/queue/contract",
       "shared/queue/holds",

@@ -6,13 +6,15 @@ import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import type { Config } from "../../shared/config/schema.ts";
+import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
+import { createEventReader } from "../../shared/events/stream/event-reader.ts";
 import { openBoardQueues } from "../../shared/queue/bullmq/board.ts";
 import { createHolds } from "../../shared/queue/holds/store.ts";
 import { createInspector } from "../../shared/queue/operator/inspector.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { readAnnouncements } from "../../shared/runtime/announcement.ts";
 import { type Health, reachableUrl } from "../../shared/runtime/health-server.ts";
-import type { Logger } from "../../shared/runtime/log.ts";
+import { type Logger, withEventSink } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
@@ -56,9 +58,12 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 
 /** @throws CannotStart when the address cannot be listened on, Error when the token can be neither read nor created */
 export async function startAdmin(options: AdminOptions): Promise<AdminService> {
-  const { config, log, metrics, spool, holdsFile, now = Date.now } = options;
+  const { config, metrics, spool, holdsFile, now = Date.now } = options;
   const token = await findOrCreateToken(config.admin.token, path.resolve(config.data));
+  const eventPublisher = createEventPublisher({ ...options, events: config.events });
+  const log = withEventSink(options.log, eventPublisher);
   const redis = createRedis(options.redis, "plain", log);
+  const events = createEventReader(redis);
   const holds = createHolds({ redis: options.redis, file: holdsFile, log });
   const inspector = createInspector({
     redis: options.redis,
@@ -80,6 +85,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     inspector,
     holds,
     producer,
+    events,
     services,
     spoolStatus: spoolWatch.status,
     oldestMs() {
@@ -105,7 +111,13 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const closeAll = async (): Promise<void> => {
     oldest.close();
     spoolWatch.close();
-    await Promise.allSettled([board.close(), inspector.close(), producer.close(), holds.close()]);
+    await Promise.allSettled([
+      board.close(),
+      inspector.close(),
+      producer.close(),
+      holds.close(),
+      eventPublisher.close(),
+    ]);
     redis.disconnect();
   };
   try {

@@ -4,13 +4,14 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Config } from "../../shared/config/schema.ts";
+import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
 import { type BounceConsumerOptions, consumeBounces } from "../../shared/queue/consumer.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
 import { compileRouting, routeOf } from "../../shared/routing/classify.ts";
 import { summarizeRoute } from "../../shared/routing/route.ts";
 import { healthOf } from "../../shared/runtime/health-server.ts";
-import type { Logger } from "../../shared/runtime/log.ts";
+import { type Logger, withEventSink } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import { whyRedisFails } from "../../shared/runtime/redis-health.ts";
@@ -33,7 +34,10 @@ export interface BounceOptions {
 const concurrency = 20;
 
 export async function startBounce(options: BounceOptions): Promise<RunningService> {
-  const { config, redis, log, spool } = options;
+  const { config, redis, spool } = options;
+  const { metrics } = options;
+  const events = createEventPublisher({ redis, log: options.log, events: config.events, metrics });
+  const log = withEventSink(options.log, events);
   const routing = compileRouting(config);
   const watched = createRedis(redis, "plain", log);
   const producer = createProducer(redis, log);
@@ -63,7 +67,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
     async close(graceMs) {
       await consumer.close(graceMs);
       await publisher.close(graceMs);
-      await producer.close();
+      await Promise.all([producer.close(), events.close()]);
       watched.disconnect();
     },
   };

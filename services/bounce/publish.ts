@@ -4,7 +4,7 @@ import type { MessageMeta } from "../../shared/mail/message.ts";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import type { DeadJob } from "../../shared/queue/contract/dead-job.ts";
 import type { RouteSummary } from "../../shared/routing/route.ts";
-import { type Logger, writeLine } from "../../shared/runtime/log.ts";
+import { type Logger, logEvent, writeLine } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import type { Spool, StoredMessage } from "../../shared/spool/spool.ts";
 import { type BuiltDsn, buildDsn } from "./build-dsn.ts";
@@ -101,7 +101,7 @@ async function sendNotification(
   }
   deps.schedule(stored, [deps.summarizeRoute(meta)]);
   deps.metrics.made(kind);
-  log.info({
+  logEvent(log, {
     event: "dsn.made",
     id,
     dsnId: dsn.id,

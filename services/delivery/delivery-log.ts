@@ -6,7 +6,7 @@ import type { LogLine } from "../../shared/runtime/log.ts";
 import { replyLine } from "../../shared/smtp/diagnose.ts";
 import type { Diagnosis, Outcome } from "../../shared/smtp/diagnosis.ts";
 import { diagnosisFields, remoteField, tlsFields } from "../../shared/smtp-client/log-fields.ts";
-import type { AttemptFacts } from "../../shared/smtp-client/smtp-client.ts";
+import type { AddressTry, AttemptFacts } from "../../shared/smtp-client/smtp-client.ts";
 import { unreachable } from "../../shared/unreachable.ts";
 import type { DeliveryGroup, LoadedEnvelope, LoadedJob } from "./plan.ts";
 
@@ -128,12 +128,21 @@ function info(fields: LogLine["fields"]): LogLine {
   return { level: "info", fields };
 }
 
+/** A destination may have dozens of addresses; the last ones are the most telling. */
+const maxTried = 10;
+
+function describeTry({ host, address, port, result, durationMs }: AddressTry) {
+  return { remote: remoteField({ host, address, port }), result, ms: Math.round(durationMs) };
+}
+
 /** Of the address that was tried last. */
 function describeSession({ tries }: AttemptFacts) {
   const last = tries.at(-1);
   if (last === undefined) return {};
   const { policy, tls, tlsFailure, sourceFailure, stsFailure } = last;
   return {
+    // The addresses before it, in order.
+    ...(tries.length < 2 ? {} : { tried: tries.slice(0, -1).slice(-maxTried).map(describeTry) }),
     // In clear text there is nothing but the policy that allowed it.
     tls: tls === undefined ? { policy } : tlsFields(tls),
     ...(tlsFailure === undefined ? {} : { tlsFailure }),

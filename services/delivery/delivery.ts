@@ -3,6 +3,7 @@
  * Owns these and their connections to Redis; the spool, the log and the metrics are its caller's.
  */
 import type { Config } from "../../shared/config/schema.ts";
+import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
 import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
 import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts";
 import {
@@ -18,7 +19,7 @@ import { compileRouting, type Routing, routeOf } from "../../shared/routing/clas
 import { summarizeRoute } from "../../shared/routing/route.ts";
 import { healthOf } from "../../shared/runtime/health-server.ts";
 import { longestStopMs } from "../../shared/runtime/interruption.ts";
-import type { Logger } from "../../shared/runtime/log.ts";
+import { type Logger, withEventSink } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import { whyRedisFails } from "../../shared/runtime/redis-health.ts";
@@ -43,7 +44,10 @@ export interface DeliveryOptions {
 
 /** @throws Error when certificate files or name servers of the configuration are not there */
 export async function startDelivery(options: DeliveryOptions): Promise<RunningService> {
-  const { config, redis, log, spool } = options;
+  const { config, redis, spool } = options;
+  const { metrics } = options;
+  const events = createEventPublisher({ redis, log: options.log, events: config.events, metrics });
+  const log = withEventSink(options.log, events);
   const routing = compileRouting(config);
   const router = createRouter(routing);
   const limiter = createClusterLimiter({ redis, log, deadDestinations: deadDestinationPolicy(config) });
@@ -105,7 +109,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       // The attempts have ended: the connections that are left are idle, and get their QUIT.
       await smtpClient.close(Math.min(graceMs, config.timeouts.quit));
       await limiter.close();
-      await Promise.all([holds.close(), producer.close()]);
+      await Promise.all([holds.close(), producer.close(), events.close()]);
       watched.disconnect();
     },
   };

@@ -1,4 +1,5 @@
 /** The ingress service as a process of its own. It owns the queue's producer and publisher, the limiter, the own connections and inline delivery's deps. */
+import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
 import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
 import { createClusterLoginFailures } from "../../shared/limits/cluster-login-failures.ts";
 import { createClusterOwnConnections } from "../../shared/limits/cluster-own-connections.ts";
@@ -6,6 +7,7 @@ import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts"
 import { formatHostPort } from "../../shared/net/endpoint.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
+import { withEventSink } from "../../shared/runtime/log.ts";
 import { type RunOptions, runWithSpool } from "../../shared/runtime/run-service.ts";
 import { startIngress } from "./ingress.ts";
 import { createInlineDeps, usesInline } from "./inline/inline-dependencies.ts";
@@ -14,7 +16,9 @@ import { createInlineDeps, usesInline } from "./inline/inline-dependencies.ts";
 export function main(options: RunOptions): Promise<void> {
   return runWithSpool(
     "ingress",
-    async ({ config, redis, log, metrics, spool, holdsFile }) => {
+    async ({ config, redis, metrics, spool, holdsFile, ...context }) => {
+      const events = createEventPublisher({ redis, log: context.log, events: config.events, metrics });
+      const log = withEventSink(context.log, events);
       const producer = createProducer(redis, log);
       const publisher = createPublisher(producer, log);
       const { connections, rate } = config.limits.clients;
@@ -55,7 +59,7 @@ export function main(options: RunOptions): Promise<void> {
           loginFailures?.close();
           ownConnections?.close();
           await publisher.close(graceMs);
-          await producer.close();
+          await Promise.all([producer.close(), events.close()]);
         },
       };
     },

@@ -1,6 +1,6 @@
 /** Schema of Redis, DNS, health and administration. */
 import { z } from "zod";
-import { listenPort, server, text } from "./values.ts";
+import { duration, listenPort, server, text } from "./values.ts";
 
 export const redis = z.strictObject({
   url: z
@@ -46,6 +46,31 @@ export const dns = z.strictObject({
     .default(false)
     .describe(
       "Believe every name server that an answer was validated by DNSSEC (its AD bit), which DANE and REQUIRETLS need. For validating resolvers that are reached over a network that nobody else can change. `false`: only a resolver at 127.0.0.1 or ::1 is believed. Others on loopback, like Docker's 127.0.0.11 or 127.0.0.53 of systemd-resolved, forward what a remote one says.",
+    ),
+});
+
+export const events = z.strictObject({
+  keep: duration
+    .prefault("7d")
+    .describe(
+      "How long `postern trace` and the tracking page find what happened to a message, delivered and bounced ones included. 0: no events are kept, and the log alone has them.",
+    ),
+  max: z
+    .int()
+    .min(0)
+    .max(100_000_000)
+    .default(1_000_000)
+    .describe(
+      "How many events are kept; the oldest go first. A message to one recipient makes five. A thousand take half a megabyte of Redis' memory. 0: none are kept.",
+    ),
+});
+
+export const log = z.strictObject({
+  format: z
+    .enum(["postern", "ecs"])
+    .default("postern")
+    .describe(
+      "The names of the fields in the log's JSON lines. `postern`: as docs/operations.md has them. `ecs`: those of the Elastic Common Schema, such as `email.message_id`, `source.ip` and `tls.version`, with the rest below `postern`.",
     ),
 });
 

@@ -4,7 +4,7 @@ import { auth } from "./schema-auth.ts";
 import { certificates, intercept, listener } from "./schema-listeners.ts";
 import { delivery, dsn, limits, queue, timeouts } from "./schema-queue.ts";
 import { outgoing, protectedEntry, relay } from "./schema-routing.ts";
-import { admin, dns, health, redis } from "./schema-services.ts";
+import { admin, dns, events, health, log, redis } from "./schema-services.ts";
 import { text } from "./values.ts";
 
 export const configSchema = z.strictObject({
@@ -56,6 +56,10 @@ export const configSchema = z.strictObject({
   limits: limits.prefault({}).describe("Limits for messages, clients and destinations."),
   delivery: delivery.prefault({}).describe("The delivery workers."),
   timeouts: timeouts.prefault({}).describe("How long to wait for servers and clients (RFC 5321 §4.5.3.2)."),
+  events: events
+    .prefault({})
+    .describe("What happened to mail, kept in Redis for `postern trace` and the tracking page."),
+  log: log.prefault({}).describe("The log on standard output."),
   health: health.prefault({}).describe("Where ingress, delivery and bounce answer /health and /metrics."),
   admin: admin.prefault({}).describe("The pages and the API for administration."),
 });

@@ -1,5 +1,9 @@
-/** The log: JSON lines of pino on standard output, with one event name for each fact. */
-import { type Logger, pino } from "pino";
+/**
+ * The log: JSON lines of pino on standard output, with one event name for each fact. A fact is written by logEvent(), which
+ * also hands it to the stream of events (shared/events), so that the two cannot differ.
+ */
+import { type Logger, type LoggerOptions, pino } from "pino";
+import { ecsBase, ecsFields } from "./ecs.ts";
 import { createLogOutput } from "./log-output.ts";
 
 export type { Logger } from "pino";
@@ -15,6 +19,11 @@ export type EventName =
   | "proxy.transaction"
   | "message.accepted"
   | "message.refused"
+  | "message.held"
+  | "message.released"
+  | "message.retried"
+  | "message.removed"
+  | "message.requeued"
   | "delivery.attempt"
   | "delivery.delivered"
   | "delivery.deferred"
@@ -29,36 +38,97 @@ export type EventName =
   | "admin.unhold"
   | "admin.export";
 
+/** The fields of one fact. */
+export interface EventFields {
+  event: EventName;
+  [field: string]: unknown;
+}
+
+type Level = "debug" | "info" | "warn" | "error";
+
 /** A log line as a value, which a decision returns. */
 export interface LogLine {
   level: "info" | "warn" | "error";
-  fields: { event: EventName; [field: string]: unknown };
+  fields: EventFields;
+}
+
+/** Takes each fact that is logged. It must be quick, and must not throw. */
+export interface EventSink {
+  /** @param whole  fields in full of which the log line has only the beginning */
+  add(fields: EventFields, whole?: Record<string, unknown>): void;
+}
+
+const sinkOf = Symbol("events");
+type LoggerWithSink = Logger & { [sinkOf]?: EventSink };
+
+/** A logger whose events also go to `sink`. The lines of `log` itself do not. */
+export function withEventSink(log: Logger, sink: EventSink): Logger {
+  const own: LoggerWithSink = log.child({});
+  own[sinkOf] = sink;
+  return own;
+}
+
+/** Writes one fact to the log, and to the stream of events where the logger has one. @param whole  as EventSink.add() */
+export function logEvent(log: Logger, fields: EventFields, whole?: Record<string, unknown>): void {
+  writeEvent(log, "info", fields, whole);
+}
+
+/** @param message  for people, beside the fields */
+export function writeEvent(
+  log: Logger,
+  level: Level,
+  fields: EventFields,
+  whole?: Record<string, unknown>,
+  message?: string,
+): void {
+  if (message === undefined) log[level](fields);
+  else log[level](fields, message);
+  (log as LoggerWithSink)[sinkOf]?.add(fields, whole);
 }
 
 export function writeLine(log: Logger, { level, fields }: LogLine): void {
-  log[level](fields);
+  writeEvent(log, level, fields);
 }
 
+/** How the fields of a line are named: `log.format` of the configuration. */
+export type LogFormat = "postern" | "ecs";
+
 /** @param destination  standard output when absent */
-export function createLogger(service: string, destination?: { write(line: string): void }): Logger {
-  const options = {
+export function createLogger(
+  service: string,
+  destination?: { write(line: string): void },
+  format: LogFormat = "postern",
+): Logger {
+  return pino(format === "ecs" ? ecsOptions(service) : ownOptions(service), destination ?? createLogOutput());
+}
+
+function ownOptions(service: string): LoggerOptions {
+  return {
     base: { service, pid: process.pid },
-    timestamp: isoTime,
+    timestamp: () => isoTime("time"),
     formatters: { level: (label: string) => ({ level: label }) },
     messageKey: "message",
   };
-  return pino(options, destination ?? createLogOutput());
+}
+
+function ecsOptions(service: string): LoggerOptions {
+  return {
+    base: ecsBase(service, process.pid),
+    timestamp: () => isoTime("@timestamp"),
+    formatters: { level: (label: string) => ({ "log.level": label }), log: ecsFields },
+    messageKey: "message",
+  };
 }
 
 let timeMs = 0;
 let timeText = "";
 
 /** Lines of the same millisecond share the formatted time. */
-function isoTime(): string {
+function isoTime(key: "time" | "@timestamp"): string {
   const nowMs = Date.now();
   if (nowMs !== timeMs) {
     timeMs = nowMs;
-    timeText = `,"time":"${new Date(nowMs).toISOString()}"`;
+    timeText = new Date(nowMs).toISOString();
   }
-  return timeText;
+  return `,"${key}":"${timeText}"`;
 }

@@ -69,7 +69,7 @@ export async function runService(
   options: RunOptions,
 ): Promise<void> {
   const { config, configFile, graceMs } = options;
-  const log = options.log ?? createLogger(name);
+  const log = options.log ?? createLogger(name, undefined, config.log.format);
   const metrics = createMetrics(name);
   let service: RunningService | undefined;
   let server: HealthServer | undefined;

@@ -1,6 +1,10 @@
-/** Routes that change messages: by ids, by filter, or all. Each change is logged with the client and the result. */
+/**
+ * Routes that change messages: by ids, by filter, or all. Each change is logged with the client and the result, and for
+ * each message, so that its timeline names who changed it.
+ */
 import type { FastifyRequest } from "fastify";
-import type { ChangeReport } from "../../../shared/queue/operator/inspector.ts";
+import type { Changed, ChangeReport } from "../../../shared/queue/operator/inspector.ts";
+import { type EventName, logEvent, writeEvent } from "../../../shared/runtime/log.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { removeMessages, requeueMessages } from "./removal.ts";
 import { defineRoute, type Route } from "./route.ts";
@@ -15,31 +19,52 @@ import {
 } from "./schemas.ts";
 import { describeSelection, toJobSelection } from "./selection.ts";
 
+type Action = "retry" | "hold" | "release" | "remove" | "put-back";
+
+/** What happened to each message. */
+const eventOf: Record<Action, EventName> = {
+  retry: "message.retried",
+  hold: "message.held",
+  release: "message.released",
+  remove: "message.removed",
+  "put-back": "message.requeued",
+};
+
+/** So that a line of the log stays readable; a change of many messages makes several. */
+const idsOfLine = 100;
+
 export function changeRoutes(deps: AdminDependencies): Route[] {
   const { inspector, log } = deps;
 
   const logged = async <R extends ChangeReport>(
-    action: string,
+    action: Action,
     request: FastifyRequest,
     selection: Selection,
-    change: Promise<R>,
+    change: (changed: Changed) => Promise<R>,
     terms: Record<string, unknown> = {},
   ): Promise<R> => {
     const facts = {
-      event: "admin.change",
+      event: "admin.change" as const,
       action,
       by: request.ip,
       ...describeSelection(selection),
       ...terms,
     };
+    const changed: Changed = (messageIds) => {
+      for (let start = 0; start < messageIds.length; start += idsOfLine) {
+        const ids = messageIds.slice(start, start + idsOfLine);
+        logEvent(log, { event: eventOf[action], by: request.ip, ...terms, ids });
+      }
+    };
     try {
-      const report = await ask(change);
-      const { matched, changed, skipped, unknown } = report;
-      log.info({ ...facts, matched, changed, skipped: skipped.length, unknown: unknown.length });
+      const report = await ask(change(changed));
+      const { matched, skipped, unknown } = report;
+      const counts = { matched, changed: report.changed, skipped: skipped.length, unknown: unknown.length };
+      logEvent(log, { ...facts, ...counts });
       return report;
     } catch (error) {
       // Some of the messages may have been changed.
-      log.warn({ ...facts, err: error }, "the change was not completed");
+      writeEvent(log, "warn", { ...facts, err: error }, undefined, "the change was not completed");
       throw error;
     }
   };
@@ -53,7 +78,8 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       access: "write",
       body: selectionBody,
       responses: { 200: { description: "The result, message by message.", schema: changeReport } },
-      handle: ({ body, request }) => logged("retry", request, body, inspector.retry(toJobSelection(body))),
+      handle: ({ body, request }) =>
+        logged("retry", request, body, (changed) => inspector.retry(toJobSelection(body), changed)),
     }),
     defineRoute({
       method: "POST",
@@ -69,7 +95,7 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
           ...(reason === undefined ? {} : { reason }),
           ...(until === undefined ? {} : { untilMs: Date.parse(until) }),
         };
-        const change = inspector.hold(toJobSelection(selection), terms);
+        const change = (changed: Changed) => inspector.hold(toJobSelection(selection), terms, changed);
         return logged("hold", request, selection, change, { reason, until });
       },
     }),
@@ -82,7 +108,7 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       body: selectionBody,
       responses: { 200: { description: "The result, message by message.", schema: changeReport } },
       handle: ({ body, request }) =>
-        logged("release", request, body, inspector.release(toJobSelection(body))),
+        logged("release", request, body, (changed) => inspector.release(toJobSelection(body), changed)),
     }),
     defineRoute({
       method: "POST",
@@ -93,7 +119,7 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       body: removeBody,
       responses: { 200: { description: "The result, message by message.", schema: removeReport } },
       handle({ body: { notify, ...selection }, request }) {
-        const change = removeMessages(deps, toJobSelection(selection), notify);
+        const change = (changed: Changed) => removeMessages(deps, toJobSelection(selection), notify, changed);
         return logged("remove", request, selection, change, { notify });
       },
     }),
@@ -106,7 +132,7 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       body: selectionBody,
       responses: { 200: { description: "The result, message by message.", schema: changeReport } },
       handle: ({ body, request }) =>
-        logged("put-back", request, body, requeueMessages(deps, toJobSelection(body))),
+        logged("put-back", request, body, (changed) => requeueMessages(deps, toJobSelection(body), changed)),
     }),
   ];
 }

@@ -1,5 +1,6 @@
 /** The dependencies of the admin's routes, and how their failures become problem responses. */
 import type { Config } from "../../../shared/config/schema.ts";
+import type { EventReader } from "../../../shared/events/stream/event-reader.ts";
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { HoldsFileFailed } from "../../../shared/queue/holds/file.ts";
 import type { Holds } from "../../../shared/queue/holds/store.ts";
@@ -25,6 +26,8 @@ export interface AdminDependencies {
   inspector: Inspector;
   holds: Holds;
   producer: Pick<Producer, "addBounce">;
+  /** What happened to mail, as long as `events.keep` and `events.max` say. */
+  events: EventReader;
   /** The services that are announced in Redis. */
   services(): Promise<ServiceRow[]>;
   /** The last sample. @throws Error when the spool cannot be used */

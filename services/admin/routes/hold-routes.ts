@@ -1,6 +1,7 @@
 /** Routes for hold rules, which hold the mail in the queues and mail that comes later. */
 import { holdCovered, releaseUncovered } from "../../../shared/queue/holds/enforcement.ts";
 import { type HoldRule, holdRuleId } from "../../../shared/queue/holds/rules.ts";
+import { logEvent } from "../../../shared/runtime/log.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
@@ -39,7 +40,7 @@ export function holdRoutes({ holds, redis, log, now }: AdminDependencies): Route
         };
         await ask(holds.add([rule]));
         const parked = await ask(holdCovered(redis, holds));
-        log.info({ event: "admin.hold", by: request.ip, hold: holdRuleId(rule), reason, until, parked });
+        logEvent(log, { event: "admin.hold", by: request.ip, hold: holdRuleId(rule), reason, until, parked });
         reply.code(201);
         // The store sets the time of creation.
         const kept = holds.list().find((each) => holdRuleId(each) === holdRuleId(rule)) ?? rule;
@@ -58,7 +59,7 @@ export function holdRoutes({ holds, redis, log, now }: AdminDependencies): Route
         const removed = await ask(holds.remove([id]));
         if (removed === 0) throw new Problem(404, `There is no hold ${id}.`);
         const report = await ask(releaseUncovered(redis, holds));
-        log.info({ event: "admin.unhold", by: request.ip, hold: id, ...report });
+        logEvent(log, { event: "admin.unhold", by: request.ip, hold: id, ...report });
         return report;
       },
     }),

@@ -3,6 +3,7 @@ import type { OutgoingHttpHeaders } from "node:http";
 import { isQueueId } from "../../../shared/mail/queue-id.ts";
 import { parseDeliveryJobId } from "../../../shared/queue/contract/contract.ts";
 import type { InspectedJob } from "../../../shared/queue/operator/rows.ts";
+import { logEvent } from "../../../shared/runtime/log.ts";
 import { headerSection, readStart } from "../../../shared/spool/header-section.ts";
 import { type Locator, SpoolCorrupt } from "../../../shared/spool/spool.ts";
 import type { AdminDependencies } from "./dependencies.ts";
@@ -67,7 +68,7 @@ export function messageRoutes(deps: AdminDependencies): Route[] {
       async handle({ params, request, reply }) {
         const { id, jobs } = await findMessage(deps, params.id);
         const { body } = await readMessage(deps, id, jobs);
-        deps.log.info({ event: "admin.export", id, by: request.ip });
+        logEvent(deps.log, { event: "admin.export", id, by: request.ip });
         reply
           .type("message/rfc822")
           .header("content-length", body.kind === "buffer" ? body.bytes.length : body.size)

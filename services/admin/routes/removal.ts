@@ -5,9 +5,11 @@
 import type { Config } from "../../../shared/config/schema.ts";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import { wantsReport } from "../../../shared/mail/notify.ts";
-import type { ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
+import { parseDeliveryJobId } from "../../../shared/queue/contract/contract.ts";
+import type { Changed, ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
 import { type InspectedJob, jobIdOf } from "../../../shared/queue/operator/rows.ts";
 import { compileReportPolicy } from "../../../shared/routing/report-policy.ts";
+import { logEvent } from "../../../shared/runtime/log.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import { allRecipientsSettled, type RecipientState } from "../../../shared/spool/recipient-state.ts";
 import { type Settlement, SpoolCorrupt, type StoredMessage } from "../../../shared/spool/spool.ts";
@@ -24,6 +26,7 @@ export async function removeMessages(
   deps: AdminDependencies,
   selection: JobSelection,
   notify: boolean,
+  changed?: Changed,
 ): Promise<RemoveReport> {
   const skipped = new Map<string, string>();
   const chosen = new Set<string>();
@@ -37,8 +40,9 @@ export async function removeMessages(
     await settleRemoved(deps, able, notify);
     for (const job of able) chosen.add(jobIdOf(job));
   });
-  const report = await inSlices([...chosen], (ids) => deps.inspector.remove({ ids }));
+  const report = await inSlices([...chosen], (ids) => deps.inspector.remove({ ids }, changed));
   const underWay = report.skipped.map(({ id }) => id);
+  if (underWay.length > 0) changed?.([...new Set(underWay.map((id) => parseDeliveryJobId(id)?.id ?? id))]);
   for (const id of report.unknown) skipped.set(id, "left the queue meanwhile");
   return {
     matched: chosen.size + skipped.size - report.unknown.length,
@@ -53,6 +57,7 @@ export async function removeMessages(
 export async function requeueMessages(
   deps: AdminDependencies,
   selection: JobSelection,
+  changed?: Changed,
 ): Promise<ChangeReport> {
   const skipped = new Map<string, string>();
   const chosen = new Set<string>();
@@ -77,7 +82,7 @@ export async function requeueMessages(
   });
   // A dead job may have the id of a job in another queue, which was skipped above; the dead one was meant.
   for (const id of chosen) skipped.delete(id);
-  const report = await inSlices([...chosen], (ids) => deps.inspector.requeue({ ids }));
+  const report = await inSlices([...chosen], (ids) => deps.inspector.requeue({ ids }, changed));
   for (const id of report.unknown) skipped.set(id, "left the queue meanwhile");
   return {
     matched: chosen.size + skipped.size - report.unknown.length,
@@ -125,7 +130,12 @@ async function settleRemoved(
   }
   if (settlements.length > 0) await spool.settle(settlements);
   for (const meta of settledMessages) {
-    log.info({ event: "message.settled", id: meta.id, removed: true, delayMs: now() - meta.receivedAtMs });
+    logEvent(log, {
+      event: "message.settled",
+      id: meta.id,
+      removed: true,
+      delayMs: now() - meta.receivedAtMs,
+    });
   }
   for (const { meta, locator } of toNotify) {
     await producer.addBounce({ version: 1, kind: "failed", id: meta.id, locator }, config.dsn.wave);

@@ -9,7 +9,7 @@ import { rateOf } from "../../../shared/config/values.ts";
 import type { Limiter, SlotAnswer } from "../../../shared/limits/limiter.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { ipv6Network } from "../../../shared/net/network.ts";
-import type { EventName, Logger } from "../../../shared/runtime/log.ts";
+import { type Logger, logEvent } from "../../../shared/runtime/log.ts";
 import type { LabelledCounter, Metrics } from "../../../shared/runtime/metrics.ts";
 
 /** Whether a client may begin another message. */
@@ -82,8 +82,8 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
     admission: Admission,
   ): void {
     refusals?.with(full === "client" ? "connections" : "all").add();
-    log.info({
-      event: "session.refused" satisfies EventName,
+    logEvent(log, {
+      event: "session.refused",
       session: connection.id,
       listener: connection.listener,
       client: connection.client.address,

@@ -6,7 +6,7 @@ import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
-import type { Logger } from "../../../shared/runtime/log.ts";
+import { type EventFields, type Logger, logEvent, writeEvent } from "../../../shared/runtime/log.ts";
 import { connectForClient, type ServerAccess } from "./connect-to-server.ts";
 import type { ConnectionMetrics } from "./connection-metrics.ts";
 import { OpenConnections } from "./open-connections.ts";
@@ -36,7 +36,7 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
     hide: boolean,
   ): Promise<void> {
     const startedAtMs = performance.now();
-    const facts = {
+    const facts: EventFields = {
       event: "session.close",
       session: connection.id,
       client: connection.client.address,
@@ -51,7 +51,8 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
       isStopping: () => open.isClosing,
     });
     if (connected.kind !== "connected") {
-      log[connected.kind === "loop" ? "warn" : "info"]({ ...facts, reason: connected.reason });
+      const level = connected.kind === "loop" ? "warn" : "info";
+      writeEvent(log, level, { ...facts, reason: connected.reason });
       // Without the gateway, too, nothing would answer the client.
       client.resetAndDestroy();
       open.delete(client);
@@ -64,7 +65,7 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
         metrics.passedToServer(octetsToServer);
         metrics.passedToClient(octetsToClient);
         const durationMs = Math.round(performance.now() - startedAtMs);
-        log.info({ ...facts, how, octetsToServer, octetsToClient, durationMs });
+        logEvent(log, { ...facts, how, octetsToServer, octetsToClient, durationMs });
         open.delete(client);
       },
     });

@@ -1,7 +1,7 @@
 /** The log lines of an accepted message's inline delivery; the same events and fields as the delivery service's. */
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import { identifyNextHop } from "../../../shared/routing/next-hop.ts";
-import type { EventName, Logger } from "../../../shared/runtime/log.ts";
+import { type Logger, logEvent } from "../../../shared/runtime/log.ts";
 import { replyLine } from "../../../shared/smtp/diagnose.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import { diagnosisFields, remoteField, tlsFields } from "../../../shared/smtp-client/log-fields.ts";
@@ -39,8 +39,8 @@ export function logInline(
   for (const index of inlineDelivery.recipients) {
     const to = addressOf(index);
     if (outcome.kind === "delivered") {
-      log.info({
-        event: "delivery.delivered" satisfies EventName,
+      logEvent(log, {
+        event: "delivery.delivered",
         ...shared,
         to,
         remote: remoteField(outcome.remote),
@@ -53,8 +53,8 @@ export function logInline(
   for (const [index, diagnosis] of inlineDelivery.deferred)
     logDeferred(log, shared, addressOf(index), diagnosis);
   if (!isSettled) return;
-  log.info({
-    event: "message.settled" satisfies EventName,
+  logEvent(log, {
+    event: "message.settled",
     id,
     recipients: envelope.recipients.length,
     delayMs: ms,
@@ -63,8 +63,8 @@ export function logInline(
 
 /** A refusal is deferred too where others were accepted: the queue gets it again, and makes the notification. */
 function logDeferred(log: Logger, shared: object, to: string | undefined, diagnosis: Diagnosis): void {
-  log.info({
-    event: "delivery.deferred" satisfies EventName,
+  logEvent(log, {
+    event: "delivery.deferred",
     ...shared,
     to,
     ...diagnosisFields(diagnosis),

@@ -7,7 +7,7 @@ import type { ListenerConfig } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { ConnectionDecision, Routing } from "../../../shared/routing/classify.ts";
-import type { Logger } from "../../../shared/runtime/log.ts";
+import { type Logger, logEvent, writeEvent } from "../../../shared/runtime/log.ts";
 import type { OwnAddresses } from "../../../shared/runtime/own-addresses.ts";
 import { transparentListener, whyNoOriginalDestination } from "../../../shared/runtime/socket.ts";
 import { cannotListen } from "../../../shared/runtime/start-failure.ts";
@@ -138,7 +138,7 @@ export class Listener {
       const { cause, reason } = learned;
       // A proxy's health check sends nothing, every few seconds.
       const level = cause === "closed-early" ? "debug" : "warn";
-      log[level]({
+      writeEvent(log, level, {
         event: "session.refused",
         listener: listener.name,
         client: socket.remoteAddress,
@@ -156,10 +156,11 @@ export class Listener {
     const { client, destination, withoutDestination, proxy } = learned;
     const id = nextSessionId();
     const session = { session: id, listener: listener.name, client: client.address, clientPort: client.port };
-    log.info({
+    const meant = withoutDestination ? {} : { destination: formatEndpoint(destination) };
+    logEvent(log, {
       event: "session.open",
       ...session,
-      ...(withoutDestination ? {} : { destination: formatEndpoint(destination) }),
+      ...meant,
       ...(proxy === undefined ? {} : { proxy: proxy.address }),
     });
     const decision = this.#options.routing.classifyConnection({
@@ -170,7 +171,8 @@ export class Listener {
       withoutDestination,
     });
     const { direction, row, handler, setting, instead } = decision;
-    log.info({ event: "session.classified", ...session, direction, row, handler, setting, instead });
+    const decided = { direction, row, handler, setting, instead };
+    logEvent(log, { event: "session.classified", ...session, ...meant, ...decided });
     metrics.connectionOpened(listener.name, row ?? direction, handler);
     socket.once("close", () => metrics.connectionClosed(handler));
     this.#passOn(socket, { id, listener: listener.name, client, destination, direction }, decision);

@@ -7,7 +7,7 @@ import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
-import type { Logger } from "../../../shared/runtime/log.ts";
+import { type Logger, writeEvent } from "../../../shared/runtime/log.ts";
 import type { FullOf, MailLimit } from "../connections/client-limits.ts";
 import { connectForClient, type ServerAccess } from "../connections/connect-to-server.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
@@ -57,7 +57,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
       isStopping: () => open.isClosing,
     });
     if (connected.kind !== "connected") {
-      log[connected.kind === "loop" ? "warn" : "info"]({
+      writeEvent(log, connected.kind === "loop" ? "warn" : "info", {
         event: "session.close",
         session: connection.id,
         client: connection.client.address,

@@ -2,7 +2,7 @@
 import type net from "node:net";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
-import type { Logger } from "../../../shared/runtime/log.ts";
+import { type Logger, logEvent } from "../../../shared/runtime/log.ts";
 import type { WholeReply } from "../../../shared/smtp/reply-reader.ts";
 import type { MailLimit } from "../connections/client-limits.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
@@ -108,7 +108,7 @@ export class ProxySession implements DialogueSink {
     const { result } = transaction;
     this.#results[result] = (this.#results[result] ?? 0) + 1;
     this.#options.metrics.transaction(result);
-    this.#options.log.info({
+    logEvent(this.#options.log, {
       event: "proxy.transaction",
       ...this.#named,
       ...transaction,
@@ -154,7 +154,7 @@ export class ProxySession implements DialogueSink {
   }
 
   #logTooManyMessages(): void {
-    this.#options.log.info({
+    logEvent(this.#options.log, {
       event: "message.refused",
       ...this.#named,
       stage: "MAIL",
@@ -164,7 +164,7 @@ export class ProxySession implements DialogueSink {
 
   #ended(how: TunnelEnd): void {
     this.#dialogue.ended();
-    this.#options.log.info({
+    logEvent(this.#options.log, {
       event: "session.close",
       ...this.#named,
       how,

@@ -1,7 +1,7 @@
 /** The log lines and counters of a session; bounded, whatever a client sends. */
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
-import type { EventName, Logger } from "../../../shared/runtime/log.ts";
+import { type EventFields, type Logger, logEvent } from "../../../shared/runtime/log.ts";
 import { describeReply, type Reply } from "../../../shared/smtp/reply.ts";
 import type { SessionMetrics } from "./session-metrics.ts";
 
@@ -53,8 +53,8 @@ export class SessionLog {
     this.#recipients += count;
     this.#octets += size;
     this.#metrics.accepted(size, count);
-    this.#log.info({
-      event: "message.accepted" satisfies EventName,
+    const fields: EventFields = {
+      event: "message.accepted",
       id,
       session: this.#connection.id,
       client: this.#connection.client.address,
@@ -69,7 +69,9 @@ export class SessionLog {
       ms,
       ...(inline === undefined ? {} : { inline }),
       ...(unheard ? { unheard } : {}),
-    });
+    };
+    // Each recipient finds the message, also those that the log line leaves out.
+    logEvent(this.#log, fields, count > maxLoggedRecipients ? { to: allAddresses(envelope) } : undefined);
   }
 
   /** @property command  the command line, where its form was refused */
@@ -82,8 +84,8 @@ export class SessionLog {
     this.#metrics.refused(`${reply.code} ${reply.enhanced ?? ""}`.trimEnd());
     if (this.#refused > maxLoggedRefusals) return;
     const { command, ...rest } = facts;
-    this.#log.info({
-      event: "message.refused" satisfies EventName,
+    logEvent(this.#log, {
+      event: "message.refused",
       session: this.#connection.id,
       client: this.#connection.client.address,
       ...this.#userField,
@@ -97,8 +99,8 @@ export class SessionLog {
   loggedIn({ mechanism, user }: { mechanism: string; user: string }): void {
     this.#user = user;
     this.#metrics.login("accepted");
-    this.#log.info({
-      event: "auth.accepted" satisfies EventName,
+    logEvent(this.#log, {
+      event: "auth.accepted",
       session: this.#connection.id,
       client: this.#connection.client.address,
       user,
@@ -112,8 +114,8 @@ export class SessionLog {
     reply: Reply,
   ): void {
     this.#metrics.login(facts.cause);
-    this.#log.info({
-      event: "auth.failed" satisfies EventName,
+    logEvent(this.#log, {
+      event: "auth.failed",
       session: this.#connection.id,
       client: this.#connection.client.address,
       ...facts,
@@ -135,8 +137,8 @@ export class SessionLog {
   }): void {
     const { nowMs, ...rest } = facts;
     this.#metrics.closed();
-    this.#log.info({
-      event: "session.close" satisfies EventName,
+    logEvent(this.#log, {
+      event: "session.close",
       session: this.#connection.id,
       client: this.#connection.client.address,
       ...this.#userField,
@@ -153,6 +155,10 @@ export class SessionLog {
 /** The AUTH parameter of MAIL names a mailbox; some client may put something else there. */
 function redact(command: string): string {
   return command.replace(/\bAUTH=\S+/gi, "AUTH=...");
+}
+
+function allAddresses({ recipients }: Envelope): string[] {
+  return recipients.map(({ address }) => address);
 }
 
 /** The first recipients of an envelope, as many as a log line should carry. */

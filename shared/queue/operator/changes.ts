@@ -32,6 +32,9 @@ export interface HoldTerms {
   untilMs?: number;
 }
 
+/** Called with the queue ids of messages of which jobs were changed, chunk by chunk. */
+export type Changed = (messageIds: string[]) => void;
+
 const maxSkipped = 1000;
 
 export class JobChanges {
@@ -45,15 +48,22 @@ export class JobChanges {
     this.#finder = finder;
   }
 
-  async retry(selection: JobSelection): Promise<ChangeReport> {
+  async retry(selection: JobSelection, changed?: Changed): Promise<ChangeReport> {
     // "Now" means a real attempt, also at a destination that is remembered as dead.
     await forgetDeadDestinations(this.#redis);
-    return this.#change(selection, whyNotRetried, async (queue, jobs) =>
-      allOf(await makeDue(this.#redis, queue, jobs.map(jobIdOf), Date.now())),
+    return this.#change(
+      selection,
+      whyNotRetried,
+      async (queue, jobs) => allOf(await makeDue(this.#redis, queue, jobs.map(jobIdOf), Date.now())),
+      changed,
     );
   }
 
-  async hold(selection: JobSelection, { reason = "", untilMs }: HoldTerms): Promise<HoldReport> {
+  async hold(
+    selection: JobSelection,
+    { reason = "", untilMs }: HoldTerms,
+    changed?: Changed,
+  ): Promise<HoldReport> {
     const terms = { reason, ...(untilMs === undefined ? {} : { untilMs }) };
     const rule = ruleFor(selection);
     if (rule !== undefined) await this.#holds.add([{ ...rule, ...terms }]);
@@ -66,11 +76,11 @@ export class JobChanges {
       // Active jobs count as held: the rule holds them when their workers defer them.
       return { left, changed: left + jobs.length - idle.length, skipped: [] };
     };
-    const report = await this.#change(selection, whyNotHeld, act, "held");
+    const report = await this.#change(selection, whyNotHeld, act, changed, "held");
     return { ...report, rule: rule === undefined ? null : holdRuleId(rule) };
   }
 
-  async release(selection: JobSelection): Promise<ChangeReport> {
+  async release(selection: JobSelection, changed?: Changed): Promise<ChangeReport> {
     const rule = ruleFor(selection);
     if (rule?.kind === "all") await this.#holds.remove(this.#holds.list().map(holdRuleId));
     else if (rule !== undefined) await this.#holds.remove([holdRuleId(rule)]);
@@ -92,10 +102,11 @@ export class JobChanges {
         // The others were under a rule, but not held yet.
         return { left, changed: left + free.length - held.length, skipped };
       },
+      changed,
     );
   }
 
-  remove(selection: JobSelection): Promise<ChangeReport> {
+  remove(selection: JobSelection, changed?: Changed): Promise<ChangeReport> {
     return this.#change(
       selection,
       ({ status }) => (status === "active" ? "is being delivered" : undefined),
@@ -105,10 +116,11 @@ export class JobChanges {
         await this.#holds.remove(ids.map((value) => holdRuleId({ kind: "message", value })));
         return allOf(removed);
       },
+      changed,
     );
   }
 
-  requeue(selection: JobSelection): Promise<ChangeReport> {
+  requeue(selection: JobSelection, changed?: Changed): Promise<ChangeReport> {
     return this.#change(
       selection,
       ({ status }) => (status === "dead" ? undefined : "is not dead"),
@@ -118,18 +130,21 @@ export class JobChanges {
         await addJobs(this.#redis, "delivery", requeued);
         return allOf(await removeJobs(this.#redis, "dead", jobs.map(jobIdOf)));
       },
+      changed,
     );
   }
 
   /**
    * @param refuse  why a job is skipped; `undefined`: it is not
    * @param act     changes jobs of one queue
+   * @param changed as Inspector has it
    * @param skip    a status that a filter does not reach: the one that `act` gives the jobs
    */
   async #change(
     selection: JobSelection,
     refuse: (job: InspectedJob) => string | undefined,
     act: (queue: ListedQueue, jobs: InspectedJob[]) => Promise<Done>,
+    changed?: Changed,
     skip?: JobStatus,
   ): Promise<ChangeReport> {
     const report: ChangeReport = { matched: 0, changed: 0, skipped: [], unknown: [] };
@@ -151,6 +166,7 @@ export class JobChanges {
         left += done.left;
         report.changed += done.changed;
         addSkipped(done.skipped);
+        if (done.changed > 0) changed?.(messagesOf(able, done.skipped));
       }
       return left;
     };
@@ -165,6 +181,12 @@ interface Done {
   left: number;
   changed: number;
   skipped: ChangeReport["skipped"];
+}
+
+/** The queue ids of messages, each once. A job that left its queue meanwhile may be among them. */
+function messagesOf(jobs: readonly InspectedJob[], skipped: ChangeReport["skipped"]): string[] {
+  const left = new Set(skipped.map(({ id }) => id));
+  return [...new Set(jobs.filter((job) => !left.has(jobIdOf(job))).map(({ job }) => job.id))];
 }
 
 /** Every job that changed left its status. */

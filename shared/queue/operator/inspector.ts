@@ -6,12 +6,12 @@ import type { Logger } from "../../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
 import { countJobs, pageOfJobs, type QueueCounts } from "../bullmq/job-places.ts";
 import type { Holds } from "../holds/store.ts";
-import { type ChangeReport, type HoldReport, type HoldTerms, JobChanges } from "./changes.ts";
+import { type Changed, type ChangeReport, type HoldReport, type HoldTerms, JobChanges } from "./changes.ts";
 import { type InspectedJob, type JobFilter, jobIdOf, jobMatcher, type QueueRow, rowOf } from "./rows.ts";
 import { JobFinder, type JobSelection, sections } from "./selection.ts";
 
 export type { QueueCounts } from "../bullmq/job-places.ts";
-export type { ChangeReport } from "./changes.ts";
+export type { Changed, ChangeReport } from "./changes.ts";
 export type { JobSelection } from "./selection.ts";
 
 export interface JobPage {
@@ -32,18 +32,18 @@ export interface Inspector {
   /** Jobs by queue and status, `dead` ones as waiting in the queue `dead`. */
   counts(): Promise<QueueCounts>;
   /** Makes deferred jobs due now; held ones stay held. */
-  retry(selection: JobSelection): Promise<ChangeReport>;
+  retry(selection: JobSelection, changed?: Changed): Promise<ChangeReport>;
   /**
    * Holds jobs until release(). All mail, one sender or one destination become a rule that also holds later mail; any
    * other selection is held job by job.
    */
-  hold(selection: JobSelection, terms?: HoldTerms): Promise<HoldReport>;
+  hold(selection: JobSelection, terms?: HoldTerms, changed?: Changed): Promise<HoldReport>;
   /** Ends what hold() did with the same selection; jobs under another rule stay held. */
-  release(selection: JobSelection): Promise<ChangeReport>;
+  release(selection: JobSelection, changed?: Changed): Promise<ChangeReport>;
   /** Removes jobs. Settle their recipients as `removed` in the spool first, or the reconciler adds the jobs again. */
-  remove(selection: JobSelection): Promise<ChangeReport>;
+  remove(selection: JobSelection, changed?: Changed): Promise<ChangeReport>;
   /** Requeues dead jobs for delivery. Settle their recipients as `pending` in the spool first. */
-  requeue(selection: JobSelection): Promise<ChangeReport>;
+  requeue(selection: JobSelection, changed?: Changed): Promise<ChangeReport>;
   close(): Promise<void>;
 }
 
@@ -110,11 +110,11 @@ export function createInspector(options: {
 
     counts: () => countJobs(redis),
 
-    retry: (selection) => changes.retry(selection),
-    hold: (selection, terms = {}) => changes.hold(selection, terms),
-    release: (selection) => changes.release(selection),
-    remove: (selection) => changes.remove(selection),
-    requeue: (selection) => changes.requeue(selection),
+    retry: (selection, changed) => changes.retry(selection, changed),
+    hold: (selection, terms = {}, changed) => changes.hold(selection, terms, changed),
+    release: (selection, changed) => changes.release(selection, changed),
+    remove: (selection, changed) => changes.remove(selection, changed),
+    requeue: (selection, changed) => changes.requeue(selection, changed),
 
     async close() {
       redis.disconnect();

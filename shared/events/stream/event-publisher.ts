@@ -1,0 +1,222 @@
+/**
+ * Appends the events of a process to the stream, in batches in the background. Mail never waits for it, and never fails by
+ * it: what does not fit into its memory is dropped and counted. It owns its connection to Redis and a timer; close() ends
+ * both.
+ */
+import type { EventFields, EventSink, Logger } from "../../runtime/log.ts";
+import type { Metrics, Tally } from "../../runtime/metrics.ts";
+import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import { settlesWithin } from "../../runtime/with-timeout.ts";
+import { encodeEvent, fateOf, wordsOf } from "../event.ts";
+import { appendEvents, dropOlderHalf, type Entry, type Retention } from "./append.ts";
+import { type EventKeys, eventKeys, maxBatch } from "./keys.ts";
+
+export interface EventPublisher extends EventSink {
+  /** Appends what waits, within a second at most. */
+  close(): Promise<void>;
+}
+
+export interface EventPublisherOptions {
+  redis: RedisConfig;
+  log: Logger;
+  /** `events` of the configuration. With 0 in either of them nothing is kept. */
+  events: { keep: number; max: number };
+  metrics?: Metrics | undefined;
+  /** Of the keys; absent: that of the queues. */
+  prefix?: string;
+  /** Between batches. */
+  intervalMs?: number;
+  /** Of what waits: events, and characters of them. */
+  limit?: { events: number; characters: number };
+}
+
+/** The more events come together, the less each costs; an operator who watches does not notice the time. */
+const defaultIntervalMs = 250;
+/** As many as 10 seconds of a busy process bring. */
+const defaultLimit = { events: 20_000, characters: 16 * 2 ** 20 };
+const firstPauseMs = 500;
+const longestPauseMs = 5_000;
+const longestCloseMs = 1_000;
+/** Sessions without mail, whose classification waits for an event of theirs. */
+const maxSessions = 10_000;
+/** How often the memory of Redis is looked at, and from which share of `maxmemory` on events give way to mail. */
+const memoryCheckMs = 10_000;
+const memoryShare = 0.8;
+
+export function createEventPublisher(options: EventPublisherOptions): EventPublisher {
+  const { keep, max } = options.events;
+  if (keep === 0 || max === 0) return { add() {}, async close() {} };
+  return new BatchingPublisher(options, { keepMs: keep, max });
+}
+
+class BatchingPublisher implements EventPublisher {
+  readonly #log: Logger;
+  readonly #redis: RedisConnection;
+  readonly #keys: EventKeys;
+  readonly #retention: Retention;
+  readonly #intervalMs: number;
+  readonly #limit: { events: number; characters: number };
+  readonly #published: Tally;
+  readonly #droppedTally: Tally;
+  /** By session: what is appended once the session has an event that is kept. */
+  readonly #sessions = new Map<string, { fields: EventFields; atMs: number }>();
+  #waiting: Entry[] = [];
+  /** Of those that wait. */
+  #characters = 0;
+  /** Since the last batch that was appended. */
+  #dropped = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #pauseMs = firstPauseMs;
+  #memoryCheckedAtMs = 0;
+  #closing = false;
+
+  constructor(options: EventPublisherOptions, retention: Retention) {
+    this.#log = options.log;
+    this.#redis = createRedis(options.redis, "producer", options.log);
+    this.#keys = eventKeys(options.prefix ?? queuePrefix);
+    this.#retention = retention;
+    this.#intervalMs = options.intervalMs ?? defaultIntervalMs;
+    this.#limit = options.limit ?? defaultLimit;
+    const { metrics } = options;
+    const none: Tally = { add() {} };
+    this.#published =
+      metrics?.counter("events_published_total", "Events appended to the stream in Redis.").with() ?? none;
+    this.#droppedTally =
+      metrics
+        ?.counter(
+          "events_dropped_total",
+          "Events that trace and tracking lack, since Redis was away or full. The log has them.",
+        )
+        .with() ?? none;
+    metrics?.gauge(
+      "events_waiting",
+      "Events that wait to be appended to the stream.",
+      () => this.#waiting.length,
+    );
+  }
+
+  add(fields: EventFields, whole?: Record<string, unknown>): void {
+    if (this.#closing) return;
+    const fate = fateOf(fields);
+    const { session } = fields;
+    if (fate === "with-session" && typeof session === "string") this.#remember(session, fields);
+    if (fate === "kept") {
+      const before = typeof session === "string" ? this.#sessions.get(session) : undefined;
+      if (before !== undefined) {
+        this.#sessions.delete(session as string);
+        this.#push(before.fields, before.atMs);
+      }
+      this.#push(whole === undefined ? fields : { ...fields, ...whole }, Date.now());
+    } else if (fields.event === "session.close") this.#sessions.delete(session as string);
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#closing = true;
+    const rest = async (): Promise<void> => {
+      await this.#running;
+      while (this.#waiting.length > 0 && (await this.#appendBatch())) {}
+    };
+    await settlesWithin(rest(), longestCloseMs);
+    if (this.#waiting.length > 0) this.#drop(this.#waiting.length);
+    this.#redis.disconnect();
+  }
+
+  #remember(session: string, fields: EventFields): void {
+    if (this.#sessions.size >= maxSessions) {
+      for (const oldest of this.#sessions.keys()) {
+        this.#sessions.delete(oldest);
+        break;
+      }
+    }
+    this.#sessions.set(session, { fields, atMs: Date.now() });
+  }
+
+  #push(fields: EventFields, atMs: number): void {
+    if (this.#waiting.length >= this.#limit.events || this.#characters >= this.#limit.characters) {
+      this.#drop(1);
+      return;
+    }
+    const text = encodeEvent(fields, atMs);
+    this.#characters += text.length;
+    this.#waiting.push({ text, words: wordsOf(fields) });
+    if (this.#timer === undefined && this.#running === undefined) this.#appendIn(this.#intervalMs);
+  }
+
+  #drop(count: number): void {
+    if (this.#dropped === 0) {
+      this.#log.warn(
+        { waiting: this.#waiting.length },
+        "events are dropped: Redis does not take them; trace will lack them, the log has them",
+      );
+    }
+    this.#dropped += count;
+    this.#droppedTally.add(count);
+  }
+
+  #appendIn(ms: number): void {
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#running = this.#run();
+    }, ms);
+    this.#timer.unref();
+  }
+
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    let isTaken = true;
+    do isTaken = await this.#appendBatch();
+    while (isTaken && this.#waiting.length >= maxBatch);
+    this.#running = undefined;
+    if (this.#closing) return;
+    if (isTaken) this.#pauseMs = firstPauseMs;
+    if (this.#waiting.length > 0) this.#appendIn(isTaken ? this.#intervalMs : this.#pauseMs);
+    if (!isTaken) this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
+  }
+
+  /** @returns whether Redis took it */
+  async #appendBatch(): Promise<boolean> {
+    const batch = this.#waiting.slice(0, maxBatch);
+    if (batch.length === 0) return true;
+    try {
+      await this.#checkMemory();
+      await appendEvents(this.#redis, this.#keys, batch, this.#retention);
+    } catch (error) {
+      if (/^OOM/.test((error as Error).message)) await this.#makeRoom();
+      else this.#log.debug({ err: error }, "could not append events; will repeat");
+      return false;
+    }
+    this.#waiting = this.#waiting.slice(batch.length);
+    for (const { text } of batch) this.#characters -= text.length;
+    this.#published.add(batch.length);
+    if (this.#dropped > 0)
+      this.#log.info({ events: this.#dropped }, "events were dropped; new ones are kept again");
+    this.#dropped = 0;
+    return true;
+  }
+
+  /** Events must not take the memory that the schedule of the mail needs. */
+  async #checkMemory(): Promise<void> {
+    const nowMs = Date.now();
+    if (nowMs < this.#memoryCheckedAtMs + memoryCheckMs) return;
+    this.#memoryCheckedAtMs = nowMs;
+    const info = String(await this.#redis.info("memory"));
+    const read = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
+    const limit = read("maxmemory");
+    if (limit > 0 && read("used_memory") > limit * memoryShare) await this.#makeRoom();
+  }
+
+  async #makeRoom(): Promise<void> {
+    try {
+      const removed = await dropOlderHalf(this.#redis, this.#keys);
+      if (removed > 0)
+        this.#log.warn(
+          { removed },
+          "Redis is nearly full: the older half of the events was removed; lower events.max",
+        );
+    } catch (error) {
+      this.#log.debug({ err: error }, "could not remove events");
+    }
+  }
+}
