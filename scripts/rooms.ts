@@ -432,6 +432,7 @@ export const rooms: Record<string, Room> = {
       "services/cli/admin-api",
       "services/cli/command-line",
       "services/cli/completion",
+      "services/cli/demo",
       "services/cli/intercept",
       "services/cli/queue",
       "services/cli/up",
@@ -462,6 +463,10 @@ export const rooms: Record<string, Room> = {
     purpose: "`postern queue`: the queues from the command line.",
     imports: ["services/cli/admin-api", "services/cli/command-line", "shared", "shared/config", "shared/net"],
   },
+  "services/cli/demo": {
+    purpose: "`postern demo`: a gateway, a mail server behind it, and people who write to each other.",
+    imports: ["services/cli/command-line"],
+  },
   "services/cli/intercept": {
     purpose: "`postern intercept`: transparent interception on Linux.",
     imports: ["services/cli/command-line", "shared/config"],
@@ -488,10 +493,10 @@ export const packages: Record<string, readonly string[]> = {
   commander: ["services/cli"],
   "ipaddr.js": ["shared/net", "shared/runtime/socket.ts", "services/admin/routes/access.ts"],
   koffi: ["shared/runtime/socket.ts"],
-  nodemailer: ["services/bounce/mime.ts"],
+  nodemailer: ["services/bounce/mime.ts", "services/cli/demo/send-message.ts"],
   pino: ["shared/runtime/log.ts"],
   "prom-client": ["shared/runtime/metrics.ts"],
-  "smtp-server": ["services/ingress/session"],
+  "smtp-server": ["services/cli/demo/mail-server.ts", "services/ingress/session"],
   yaml: ["shared/config/source.ts"],
   zod: ["shared", "services/admin", "services/cli"],
 };

@@ -9,6 +9,11 @@ export const commands: CommandList = {
       load: () => import("./up/up.ts"),
     },
     {
+      name: "demo",
+      summary: "Watch a gateway with a mail server behind it for a minute; nothing leaves this machine",
+      load: () => import("./demo/demo.ts"),
+    },
+    {
       name: "ingress",
       summary: "Accept connections: listeners, queued sessions and the outgoing proxy",
       load: async () => ({ command: (await import("./service.ts")).serviceCommand("ingress") }),
