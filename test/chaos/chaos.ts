@@ -1,5 +1,5 @@
 /** One run from its start to its judgement. Owns everything that it starts, and ends it by its process id. */
-import { createWriteStream, mkdirSync } from "node:fs";
+import { cpSync, createWriteStream, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { startDnsZone } from "../support/dns-zone.ts";
@@ -10,15 +10,17 @@ import { allFaults } from "./faults/all.ts";
 import type { Stage } from "./faults/fault.ts";
 import { type Plant, plantDuplicate, plantLoss } from "./faults/plants.ts";
 import type { Addresses } from "./gateway/config.ts";
+import { makeDisk } from "./gateway/disk.ts";
 import { processOfAddress, startGatewayProcesses } from "./gateway/processes.ts";
 import { startChaosRedis } from "./gateway/redis.ts";
 import { createRecorder } from "./history/recorder.ts";
 import { startClients } from "./load/clients.ts";
 import { type Judgement, judge } from "./model/judge.ts";
-import { domains } from "./peers/domains.ts";
+import { domains, hostRecords } from "./peers/domains.ts";
 import { startServers } from "./peers/servers.ts";
 import { seededRandom } from "./random.ts";
 import { makeSchedule } from "./schedule.ts";
+import { makeShim } from "./shim/shim.ts";
 
 export interface ChaosOptions {
   seed: number;
@@ -46,16 +48,17 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const recorder = createRecorder(join(directory, "history.jsonl"));
   const log = createWriteStream(join(directory, "gateway.log"));
   const onLine = (name: string, line: string): void => void log.write(`${name} ${line}\n`);
+  const disk = makeDisk(join(directory, "disk"));
+  const shim = makeShim(directory, disk.directory);
+  const shimEnv = typeof shim === "string" ? {} : shim.env;
   const zone = await startDnsZone(
-    Object.fromEntries(
-      Object.entries(domains).map(([name, { address }]) => [`mail.${name}`, { A: [address] }]),
-    ),
+    Object.fromEntries(Object.keys(domains).map((name) => [`mail.${name}`, hostRecords(name)])),
   );
   const servers = await startServers(recorder, random.fork("servers"), processOfAddress);
   const redis = startChaosRedis({
-    directory: join(directory, "redis"),
+    directory: join(disk.directory, "redis"),
     random: random.fork("redis"),
-    env: {},
+    env: shimEnv,
     onLine: (line) => onLine("redis", line),
   });
   const addresses: Addresses = {
@@ -66,23 +69,28 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     nameServer: zone.server,
     redisUrl: redis.url,
   };
-  const data = join(directory, "data");
+  const data = join(disk.directory, "data");
   const gateway = startGatewayProcesses({
     directory,
     data,
     addresses,
     recorder,
     random: random.fork("gateway"),
-    env: {},
+    env: shimEnv,
     onLine,
   });
   const admin = new AdminApi(gateway.adminUrl);
+  const endAtOnce = (): void => {
+    for (const program of [...gateway.programs, redis.program]) program.signal("SIGKILL");
+    disk.unmount();
+  };
+  process.once("exit", endAtOnce);
   const ending = new AbortController();
   try {
     await gateway.waitUntilReady(120_000);
     onProgress("the gateway is ready");
     const clients = startClients(addresses, recorder, random.fork("clients"), options.perSecond);
-    const stage: Stage = { gateway, redis, admin, recorder, data, ending: ending.signal };
+    const stage: Stage = { gateway, redis, admin, zone, recorder, data, ending: ending.signal };
     for (const plant of options.plants ?? [])
       await (plant === "loss" ? plantLoss(stage) : plantDuplicate(stage, addresses));
     await playFaults(options, stage);
@@ -97,6 +105,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     ending.abort();
     await gateway.stop(60_000);
     await redis.program.stop(30_000);
+    if (typeof shim !== "string") shim.close();
+    keepWhatIsLeft(disk.directory, join(directory, "disk-at-end"));
+    process.off("exit", endAtOnce);
+    disk.unmount();
     await servers.stop();
     await zone.stop();
     await recorder.close();
@@ -106,8 +118,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   return { ...judge(history), faults: countFaults(history) };
 
   async function playFaults(given: ChaosOptions, stage: Stage): Promise<void> {
-    const possible = allFaults.filter(({ unavailable }) => unavailable === undefined);
-    for (const { name, unavailable } of allFaults)
+    const faults = allFaults(shim, disk);
+    const possible = faults.filter(({ unavailable }) => unavailable === undefined);
+    for (const { name, unavailable } of faults)
       if (unavailable !== undefined) onProgress(`without ${name}: ${unavailable}`);
     const schedule = makeSchedule(possible, random.fork("schedule"), {
       durationMs,
@@ -130,6 +143,11 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     ending.abort();
     await Promise.all(happening);
   }
+}
+
+/** The disk of the run goes with it. */
+function keepWhatIsLeft(from: string, to: string): void {
+  cpSync(from, to, { recursive: true, filter: (path) => !path.endsWith(".sock") });
 }
 
 function countFaults(

@@ -4,7 +4,7 @@
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { runChaos } from "./chaos.ts";
 import { printResult } from "./print.ts";
@@ -29,8 +29,11 @@ if (plants.length < values.plant.length) {
   console.error("--plant takes loss or duplicate");
   process.exit(2);
 }
+// What the run has started ends with this process.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(130));
 const seed = Number(values.seed ?? Date.now() % 2 ** 32);
-const directory = values.directory ?? mkdtempSync(join(tmpdir(), "postern-chaos-"));
+const directory =
+  values.directory !== undefined ? resolve(values.directory) : mkdtempSync(join(tmpdir(), "postern-chaos-"));
 console.log(`seed ${seed}; data, log and history in ${directory}`);
 
 const result = await runChaos({

@@ -175,7 +175,7 @@ class FileSystemSpool implements FsSpool {
   ): AsyncGenerator<StoredMessage & { states: ReadonlyMap<number, RecipientState> }, void> {
     this.#mustBeOpen();
     await this.#loadStates();
-    await orSpoolError(this.#tail.refreshAll(), unreadable);
+    await orSpoolError(this.#tail.refreshForScan(), unreadable);
     yield* walkUnsettled(this.#records, this.#known, walk);
   }
 

@@ -1,4 +1,5 @@
 /** What a fault is, and what it may touch. */
+import type { DnsZone } from "../../support/dns-zone.ts";
 import type { AdminApi } from "../end/admin.ts";
 import type { GatewayProcesses } from "../gateway/processes.ts";
 import type { ChaosRedis } from "../gateway/redis.ts";
@@ -9,6 +10,7 @@ export interface Stage {
   gateway: GatewayProcesses;
   redis: ChaosRedis;
   admin: AdminApi;
+  zone: DnsZone;
   recorder: Recorder;
   /** The gateway's data directory. */
   data: string;

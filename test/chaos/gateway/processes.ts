@@ -31,6 +31,8 @@ export function processOfAddress(address: string): string | undefined {
 
 export interface GatewayProcesses {
   programs: SupervisedProgram[];
+  /** Where its configuration files are. */
+  directory: string;
   named(name: string): SupervisedProgram;
   adminUrl: string;
   /** Waits until the admin finds every service ready. */
@@ -49,8 +51,6 @@ export interface GatewayOptions {
   env: NodeJS.ProcessEnv;
   /** Gets each line of the log of all processes. */
   onLine(name: string, line: string): void;
-  /** Runs before a process that has ended is started again. */
-  beforeStart?(name: string): Promise<void>;
 }
 
 /** As bin/postern has it: a process that is killed often should not compile its source each time. */
@@ -70,7 +70,6 @@ export function startGatewayProcesses(options: GatewayOptions): GatewayProcesses
       args: [program, name.replace(/-\d$/, ""), "-c", file, "--grace", "10s"],
       env: { ...options.env, NODE_COMPILE_CACHE: compiled },
       restartMs: () => own.between(100, 1_500),
-      beforeStart: () => options.beforeStart?.(name),
       onLine(line) {
         options.onLine(name, line);
         recordLogLine(recorder, name, line);
@@ -80,6 +79,7 @@ export function startGatewayProcesses(options: GatewayOptions): GatewayProcesses
   const adminUrl = `http://127.0.0.1:${addresses.adminPort}`;
   return {
     programs,
+    directory,
     named(name) {
       const found = programs.find((each) => each.name === name);
       if (found === undefined) throw new Error(`no process is called ${name}`);

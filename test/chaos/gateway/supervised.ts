@@ -11,8 +11,7 @@ export interface ProgramOptions {
   onLine(line: string): void;
   /** Waits before each start but the first. */
   restartMs(): number;
-  /** Runs between the end of a process and the next start, when its files belong to nobody. */
-  beforeStart?(): Promise<void> | void;
+  beforeStart?(): void;
 }
 
 export class SupervisedProgram {
@@ -22,6 +21,9 @@ export class SupervisedProgram {
   #stopping = false;
   #isFrozen = false;
   #timer: NodeJS.Timeout | undefined;
+  #startedAt = 0;
+  /** Runs once, between the end of this process and the start of the next one, when its files belong to nobody. */
+  beforeNextStart: (() => void) | undefined;
   /** How often it ended without being asked to. */
   ends = 0;
 
@@ -47,6 +49,7 @@ export class SupervisedProgram {
     });
     this.#child = child;
     this.#isFrozen = false;
+    this.#startedAt = performance.now();
     for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", onLine);
     child.on("error", (error) => onLine(error.message));
     child.once("exit", (code, signal) => {
@@ -54,13 +57,20 @@ export class SupervisedProgram {
       if (this.#stopping) return;
       this.ends++;
       if (signal !== "SIGKILL") onLine(`${this.name} ended with ${code ?? signal}`);
-      this.#timer = setTimeout(() => void this.#again(), this.#options.restartMs());
+      this.#timer = setTimeout(() => this.#again(), this.#options.restartMs());
     });
   }
 
-  async #again(): Promise<void> {
-    await this.#options.beforeStart?.();
-    if (!this.#stopping) this.#start();
+  #again(): void {
+    this.#options.beforeStart?.();
+    this.beforeNextStart?.();
+    this.beforeNextStart = undefined;
+    this.#start();
+  }
+
+  /** Since the present process was started. */
+  get ranForMs(): number {
+    return this.#child === undefined ? 0 : performance.now() - this.#startedAt;
   }
 
   /** @returns whether there was a process to signal */

@@ -80,15 +80,20 @@ export interface Report {
 export interface Fault {
   kind: "fault";
   at: number;
-  /** `kill`, `stop`, `continue`, `flush`, `old-dump`, `memory`, `disk-full`, `disk-error`, `damage`, … */
   fault: FaultKind;
   /** A process (`delivery-1`, `redis`), a file, or the machine. */
   target: string;
   /** The fault ends with a later line of the same fault and target that has `ended: true`. */
   ended?: true;
   detail?: string;
-  /** Queue ids or addresses of the mail that the damage destroyed. */
-  destroyed?: string[];
+  /** The mail that the damage destroyed. */
+  destroyed?: Destroyed[];
+}
+
+export interface Destroyed {
+  /** Queue id. */
+  id: string;
+  recipients: string[];
 }
 
 export type FaultKind =
@@ -98,7 +103,7 @@ export type FaultKind =
   | "old-dump"
   | "memory"
   | "disk-full"
-  | "write-error"
+  | "disk-error"
   | "torn-record"
   | "flipped-byte"
   | "clock"

@@ -33,13 +33,21 @@ export function causeOfCopy(
   // Both processes were at work: the second one was slow to see the record, or went on without its lock.
   const late = during(["stop"], (target) => target === second.sender, second.at);
   if (late !== undefined) return named(late);
-  const damage = timeline.faults.find(
+  return damageBefore(second.at, timeline);
+}
+
+/** What only a damaged status log said, or one that could not be read, is not known any more. */
+export function damageBefore(at: number, { faults }: Timeline): string | undefined {
+  const damage = faults.find(
     ({ fault, target, from }) =>
-      (fault === "flipped-byte" || fault === "torn-record") &&
-      target.includes("settled/") &&
-      from <= second.at,
+      from <= at &&
+      ((fault === "flipped-byte" && /^(settled|segments)\//.test(target)) ||
+        (fault === "disk-error" && target === "read")),
   );
-  return damage === undefined ? undefined : `${damage.fault} in a status log`;
+  if (damage === undefined) return undefined;
+  return damage.fault === "flipped-byte"
+    ? "a flipped bit in the spool"
+    : "a status log that could not be read";
 }
 
 /** When the process said that it had recorded this copy; it says so after the record. */

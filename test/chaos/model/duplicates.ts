@@ -1,6 +1,6 @@
 /** Copies and notifications that are one too many, each with its cause (pure). */
-import type { Copy, Report } from "../history/events.ts";
-import { causeOfCopy } from "./causes.ts";
+import type { Copy, Refused, Report } from "../history/events.ts";
+import { causeOfCopy, damageBefore } from "./causes.ts";
 import type { Timeline } from "./timeline.ts";
 
 export interface Duplicate {
@@ -65,7 +65,7 @@ function causeOfReport(first: Report, second: Report, timeline: Timeline): strin
   const bounce = timeline.faults.find(
     ({ fault, target, from }) => fault === "stop" && target.startsWith("bounce") && from <= second.at,
   );
-  return bounce === undefined ? undefined : "stop of bounce";
+  return bounce === undefined ? damageBefore(second.at, timeline) : "stop of bounce";
 }
 
 /** A copy and its report are recorded one after the other. */
@@ -77,11 +77,25 @@ function copiesOfRefused(timeline: Timeline): Duplicate[] {
   for (const [address, sent] of timeline.notAccepted) {
     if (sent.kind !== "refused") continue;
     for (const copy of timeline.copies.get(address) ?? [])
-      found.push({ address, what: "copy of refused mail", at: copy.at, cause: causeOfRefused(copy) });
+      found.push({
+        address,
+        what: "copy of refused mail",
+        at: copy.at,
+        cause: causeOfRefused(copy, sent, timeline),
+      });
   }
   return found;
 }
 
-function causeOfRefused(copy: Copy): string | undefined {
-  return copy.answered ? undefined : "a reply to the final dot was lost";
+/**
+ * Of a message that went to one server inline and to others by the queue, the disk failed between the server's 250 and the
+ * record for the others: the client has to send it again.
+ */
+function causeOfRefused(copy: Copy, sent: Refused, { faults }: Timeline): string | undefined {
+  if (!copy.answered) return "a reply to the final dot was lost";
+  const disk = faults.find(
+    ({ fault, from, to }) =>
+      (fault === "disk-error" || fault === "disk-full") && from <= sent.at && to >= copy.beganAt,
+  );
+  return disk === undefined ? undefined : `${disk.fault} after the server's 250`;
 }

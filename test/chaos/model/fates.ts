@@ -21,8 +21,8 @@ export function fateOf(recipient: Recipient, message: Accepted, timeline: Timeli
   if (timeline.reports.get(address)?.some(({ action }) => action === "failed")) return "returned";
   const left = timeline.left.get(address) ?? [];
   if (left.some(({ status }) => status !== "dead")) return "waiting";
-  if (left.length > 0) return "dead";
-  if (hasNotificationLeft(message, timeline)) return "returning";
+  if (left.length > 0 || isDestroyed(address, timeline)) return "dead";
+  if (hasNotificationLeft(message, timeline) || isDestroyed(message.from, timeline)) return "returning";
   if (timeline.removed.has(address)) return "removed";
   if (!wantsFailure(recipient, message) && hasFailed(address, timeline)) return "failed unreported";
   return "lost";
@@ -34,8 +34,14 @@ function wantsFailure({ notify }: Recipient, { from }: Accepted): boolean {
   return notify === undefined || notify.includes("FAILURE");
 }
 
-function hasFailed(address: string, { serverRefused, logged }: Timeline): boolean {
+/** Its record was damaged, and stands among the dead: perhaps with no more than its queue id. */
+function isDestroyed(address: string, { destroyed, deadUnknown }: Timeline): boolean {
+  return destroyed.get(address)?.some((id) => deadUnknown.has(id)) === true;
+}
+
+function hasFailed(address: string, { serverRefused, logged, destroyed }: Timeline): boolean {
   return (
+    destroyed.has(address) ||
     serverRefused.has(address) ||
     logged.get(address)?.some(({ event }) => event === "delivery.rejected") === true
   );

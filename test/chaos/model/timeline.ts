@@ -32,9 +32,12 @@ export interface Timeline {
   logged: Map<string, Logged[]>;
   /** By recipient or, for notifications, by the sender to whom they go. */
   left: Map<string, Left[]>;
+  /** Dead mail whose recipients nobody knows any more, by queue id. */
+  deadUnknown: Set<string>;
   removed: Set<string>;
   faults: Interval[];
-  destroyed: Set<string>;
+  /** Queue ids of destroyed mail by its recipients; for notifications, by the sender to whom they go. */
+  destroyed: Map<string, string[]>;
   endAt: number;
 }
 
@@ -47,9 +50,10 @@ export function timelineOf(history: readonly HistoryEvent[]): Timeline {
     serverRefused: new Map(),
     logged: new Map(),
     left: new Map(),
+    deadUnknown: new Set(),
     removed: new Set(),
     faults: [],
-    destroyed: new Set(),
+    destroyed: new Map(),
     endAt: history.at(-1)?.at ?? 0,
   };
   for (const event of history) {
@@ -76,6 +80,7 @@ export function timelineOf(history: readonly HistoryEvent[]): Timeline {
         break;
       case "left":
         for (const address of event.to) append(timeline.left, address, event);
+        if (event.status === "dead") timeline.deadUnknown.add(event.id.replace(/-\d+$/, ""));
         break;
       case "removed":
         for (const address of event.recipients) timeline.removed.add(address);
@@ -91,7 +96,8 @@ export function timelineOf(history: readonly HistoryEvent[]): Timeline {
 }
 
 function addFault({ faults, destroyed, endAt }: Timeline, event: Fault): void {
-  for (const name of event.destroyed ?? []) destroyed.add(name);
+  for (const { id, recipients } of event.destroyed ?? [])
+    for (const address of recipients) append(destroyed, address, id);
   if (event.ended !== true) {
     const isMoment = momentary.has(event.fault);
     faults.push({

@@ -1,4 +1,5 @@
 /** The domains of the run: where their server listens, and what it is like. */
+import type { ZoneName } from "../../support/dns-zone.ts";
 
 export interface Domain {
   /** Of 127.0.0.0/8, so that servers are told apart by address. */
@@ -34,3 +35,8 @@ export const recipientDomains = [
   "office.test",
   "branch.test",
 ];
+
+/** What the name server says of a domain's mail host; not for long, so that its faults are seen. */
+export function hostRecords(domain: string): ZoneName {
+  return { A: [domains[domain]?.address ?? ""], ttl: 1 };
+}

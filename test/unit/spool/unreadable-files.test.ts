@@ -130,6 +130,43 @@ test("an unreadable status log is passed by, kept, and read again once the disk 
   assert.deepEqual(spool.faults(), []);
 });
 
+test("a scan right after a short failure of the disk delivers nothing again", async (t) => {
+  const { fixture, disk, stored } = await given(t, 1, 100);
+  const settling = fixture.open();
+  await settle(settling, ...stored);
+  await settling.close();
+  disk.decide = badSector(disk, /\.log$/);
+  const spool = fixture.open({ files: disk.files });
+  for (let n = 0; n < 4; n++) assert.equal((await spool.states(stored[0]?.meta.id ?? "", true)).size, 0);
+  disk.decide = () => "do";
+  assert.deepEqual(await unsettledIds(spool), []);
+});
+
+test("a status log is read again soon after its first failure, and less and less often after many", async (t) => {
+  const { fixture, disk, stored } = await given(t, 1, 100, { followMs: 1e9 });
+  const settling = fixture.open();
+  await settle(settling, ...stored);
+  await settling.close();
+  let reads = 0;
+  const bad = badSector(disk, /\.log$/);
+  disk.decide = (call, args) => {
+    const effect = bad(call, args);
+    if (effect !== "do") reads++;
+    return effect;
+  };
+  const startMs = Math.ceil(performance.now());
+  let nowMs = startMs;
+  t.mock.method(performance, "now", () => nowMs);
+  const spool = fixture.open({ files: disk.files });
+  const readAtMs: number[] = [];
+  for (; nowMs < startMs + 60_000; nowMs += 250) {
+    const before = reads;
+    await spool.states("ANY", true);
+    if (reads > before) readAtMs.push(nowMs - startMs);
+  }
+  assert.deepEqual(readAtMs, [0, 500, 1500, 3500, 7500, 15_500, 25_500, 35_500, 45_500, 55_500]);
+});
+
 test("of a status log with one bad sector everything outside of it counts", async (t) => {
   const fixture = makeSpoolFixture(t);
   const settling = fixture.open();

@@ -22,8 +22,13 @@ export interface FollowedLogOptions {
   onFault: OnFault;
 }
 
-/** How often an unreadable log is read again, and how much at once: a disk reads in blocks. */
-const readAgainMs = 10_000;
+/**
+ * When an unreadable log is read again: soon at first, since many a failure is short, then less and less often, since each
+ * read of a bad sector keeps the disk busy.
+ */
+const firstPauseMs = 500;
+const longestPauseMs = 10_000;
+/** How much is read at once then: a disk reads in blocks. */
 const blockBytes = 4096;
 
 const empty = Buffer.alloc(0);
@@ -37,8 +42,8 @@ export class FollowedLog {
   /** The beginning of a batch that was not complete yet. */
   #incomplete: Buffer = empty;
   #ended = false;
-  /** When reading failed last, by `performance.now()`. */
-  #unreadableAtMs: number | undefined;
+  /** When reading failed last, by `performance.now()`, and how long to wait after it. */
+  #unreadable: { atMs: number; pauseMs: number } | undefined;
 
   constructor(name: string, options: FollowedLogOptions, closer: BackgroundCloser) {
     this.#name = name;
@@ -53,7 +58,12 @@ export class FollowedLog {
 
   /** The disk cannot read all of it, so that the index lacks some of what it says. */
   get isUnreadable(): boolean {
-    return this.#unreadableAtMs !== undefined;
+    return this.#unreadable !== undefined;
+  }
+
+  /** The next readAppended() reads it, whenever it could not be read last. */
+  readAgain(): void {
+    if (this.#unreadable !== undefined) this.#unreadable.atMs = Number.NEGATIVE_INFINITY;
   }
 
   /**
@@ -64,15 +74,17 @@ export class FollowedLog {
   async readAppended(window: Buffer): Promise<void> {
     const { files, places, fileFaults } = this.#options;
     if (this.#ended) return;
-    if (this.#unreadableAtMs !== undefined && performance.now() - this.#unreadableAtMs < readAgainMs) return;
+    const failed = this.#unreadable;
+    if (failed !== undefined && performance.now() - failed.atMs < failed.pauseMs) return;
     try {
       this.#fd ??= await openFile(files, logPath(places, this.#name), "r");
-      if (this.#unreadableAtMs === undefined) await this.#readOn(this.#fd, window);
+      if (failed === undefined) await this.#readOn(this.#fd, window);
       else await this.#readWhole(this.#fd, undefined);
     } catch (error) {
       if (isMissing(error)) return;
       fileFaults.met(logPlace(this.#name), error);
-      this.#unreadableAtMs = performance.now();
+      const pauseMs = failed === undefined ? firstPauseMs : Math.min(failed.pauseMs * 2, longestPauseMs);
+      this.#unreadable = { atMs: performance.now(), pauseMs };
       if (this.#fd !== undefined) await this.#readWhole(this.#fd, error).catch(() => {});
     }
   }
@@ -103,7 +115,7 @@ export class FollowedLog {
     this.#position = 0;
     this.#incomplete = empty;
     if (failure === undefined) {
-      this.#unreadableAtMs = undefined;
+      this.#unreadable = undefined;
       fileFaults.over(logPlace(this.#name));
     }
     this.#parse(bytes);

@@ -62,6 +62,15 @@ export class StatusTail {
     this.#closer = new BackgroundCloser(options.files, options.onFault);
   }
 
+  /**
+   * refreshAll(), with another look at logs that could not be read: a scan makes a job of all mail that it takes for
+   * unsettled, so that what it does not know is delivered twice.
+   */
+  refreshForScan(): Promise<void> {
+    for (const log of this.#followed.values()) log.readAgain();
+    return this.refreshAll();
+  }
+
   /** Reads everything once; the index is complete afterwards. */
   load(): Promise<void> {
     this.#loading ??= this.refreshAll().catch((error: unknown) => {
