@@ -1,7 +1,7 @@
 /**
  * Priority classes of mail, and what one destination may take of a class: half of its jobs, so that a slow destination
  * leaves the others to the rest of the mail. Of a destination's connections slow mail gets three quarters at most, and
- * inline delivery half.
+ * inline delivery half, of which one client gets three quarters.
  */
 
 /** Jobs of one queue, which compete for the same attempts of a process; or the inline deliveries of a process. */
@@ -28,11 +28,18 @@ const destinationShare = 1 / 2;
 /** Of a destination's connections, those that slow mail may have. */
 const slowShare = 3 / 4;
 const inlineShare = 1 / 2;
+/** Of the connections that inline delivery may have, those that one client may have in a process. */
+const clientShare = 3 / 4;
 
 /** How many of a destination's connections a priority class may have. */
 export function connectionsFor(priorityClass: PriorityClass | undefined, connections: number): number {
   const { isSlow = false, isInline = false } = priorityClass ?? {};
   return Math.ceil(connections * (isInline ? inlineShare : isSlow ? slowShare : 1));
+}
+
+/** How many of a destination's connections the inline deliveries of one client may have in a process. */
+export function connectionsForClient(connections: number): number {
+  return Math.ceil(connectionsFor(inlineClass, connections) * clientShare);
 }
 
 /** How many jobs of each priority class are busy with one destination. Jobs without a class are not counted. */

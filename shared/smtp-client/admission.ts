@@ -1,6 +1,6 @@
 /** Whether an attempt may be made now: the destination's rate, its connections, and whether it is alive. */
 import type { Limiter } from "../limits/limiter.ts";
-import { connectionsFor } from "../limits/priority-class.ts";
+import { connectionsFor, connectionsForClient } from "../limits/priority-class.ts";
 import type { Acquired, ConnectionRequest, LeasedConnection } from "./connections/connection-request.ts";
 import type { Pool } from "./connections/pool.ts";
 import type { DestinationLimits } from "./next-hops/destination.ts";
@@ -70,7 +70,7 @@ function refundUnlessLeased(
 
 function connectionRequest(admission: AdmissionRequest): ConnectionRequest {
   const { request, destination, limits, key, reachabilityKey } = admission;
-  const { priorityClass, signal } = request;
+  const { priorityClass, client, signal } = request;
   return {
     key,
     destination,
@@ -79,6 +79,9 @@ function connectionRequest(admission: AdmissionRequest): ConnectionRequest {
     share: connectionsFor(priorityClass, limits.connections),
     ignoreDeadCache: request.isLast === true,
     priorityClass,
+    ...(client !== undefined && {
+      client: { name: client, share: connectionsForClient(limits.connections) },
+    }),
     retryQueue: retryQueueOf(admission),
     signal,
   };

@@ -17,6 +17,8 @@ export interface InlineRequest {
   envelope: Envelope;
   /** The client, which a hidden delivery shows to the server. */
   origin: Origin;
+  /** The client's address or network, by which its connections are counted. */
+  client: string;
   /** SIZE as the client declared it. */
   declaredOctets?: number;
 }
@@ -35,7 +37,7 @@ const receivedOctets = 250;
 
 /** @param attempt  makes the attempt that drives the transaction; may reject only for our own faults */
 export function openInline(
-  { nextHop, envelope, origin, declaredOctets }: InlineRequest,
+  { nextHop, envelope, origin, client, declaredOctets }: InlineRequest,
   attempt: (request: AttemptRequest) => Promise<AttemptResult>,
   { stepMs, dotMs, now }: { stepMs: number; dotMs: number; now: () => number },
 ): InlineTransaction {
@@ -56,6 +58,7 @@ export function openInline(
     body: { kind: "buffer", bytes: Buffer.alloc(0) },
     signal: transaction.signal,
     priorityClass: inlineClass,
+    client,
     openByMs: now() + openShare * stepMs,
     drive: (session) => transaction.drive(session),
   };

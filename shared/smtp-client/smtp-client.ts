@@ -24,6 +24,8 @@ export interface AttemptRequest {
   signal: AbortSignal;
   /** Limits how much of the process one destination may use; absent: the attempt is not counted. */
   priorityClass?: PriorityClass;
+  /** The address or network of the client that waits; absent: none does. It has a share of the destination's connections. */
+  client?: string;
   /** When a session must be open, epoch milliseconds: the hosts share the time until then. Absent: each has its time-outs. */
   openByMs?: number;
   /** No attempt follows: this one ignores the dead-destination cache. */

@@ -194,6 +194,7 @@ async function passOn(client: Client, peer: SmtpPeer, content: Buffer): Promise<
     nextHop: servers(peer),
     envelope: { ...meta.envelope, recipients: [] },
     origin: meta.origin,
+    client: "192.0.2.1",
   });
   const refused = new Map<string, Outcome>();
   for (const address of recipients) {

@@ -34,17 +34,38 @@ test("clients that keep a server waiting get half of its connections, and the qu
   assert.deepEqual((await outcomes(transport, servers(peer))).map(summary), ["delivered"]);
 });
 
-test("one client delivers five messages inline at once, and the mail of its further sessions is queued", async (t) => {
-  const { peer, sessions } = await startInlineFlow(t);
+/** Inline delivery may have four of them, and one client three. */
+const eightConnections = { limits: { destinations: [{ match: "*", connections: 8 }] } };
+
+test("a client that hesitates gets three quarters of the inline connections, and another client has one at once", async (t) => {
+  const { peer, sessions } = await startInlineFlow(t, {}, { config: eightConnections });
   const clients: SmtpClient[] = [];
-  for (const to of ["a", "b", "c", "d", "e"]) clients.push(await hesitant(sessions, to));
-  assert.match((await send(await greeted(sessions), ["<f@example.com>"])).dot ?? "", queued);
-  assert.deepEqual(queuedRecipients(sessions), ["f@example.com"]);
-  assert.equal(peer.open, 5);
+  for (const to of ["a", "b", "c"]) clients.push(await hesitant(sessions, to));
+  const waiting = send(await greeted(sessions), ["<d@example.com>"]);
+  await send(await greeted(sessions, "127.0.0.2"), ["<e@example.com>"]);
+  assert.deepEqual(deliveredRecipients(peer), ["e@example.com"]);
+  assert.equal(peer.open, 4);
   await clients[0]?.command("RSET");
-  await waitFor("the first transaction to end", () => peer.commands.some((line) => line.endsWith("RSET")));
-  await send(await greeted(sessions), ["<g@example.com>"]);
-  assert.deepEqual(deliveredRecipients(peer), ["g@example.com"]);
+  await waiting;
+  assert.deepEqual(deliveredRecipients(peer), ["e@example.com", "d@example.com"]);
+  assert.deepEqual(queuedRecipients(sessions), []);
+});
+
+test("while a client's sessions keep all of its connections waiting, the mail of its other sessions is queued", async (t) => {
+  const { peer, sessions } = await startInlineFlow(t, {}, { config: eightConnections });
+  for (const to of ["a", "b", "c"]) await hesitant(sessions, to);
+  assert.match((await send(await greeted(sessions), ["<d@example.com>"])).dot ?? "", queued);
+  assert.deepEqual(queuedRecipients(sessions), ["d@example.com"]);
+  assert.equal(peer.open, 3);
+});
+
+test("a client that does not hesitate delivers inline over more sessions than it has connections", async (t) => {
+  const { peer, sessions } = await startInlineFlow(t, {}, { config: eightConnections });
+  const clients = await Promise.all(Array.from({ length: 12 }, () => greeted(sessions)));
+  await Promise.all(clients.map((client, n) => send(client, [`<${n}@example.com>`])));
+  assert.equal(deliveredRecipients(peer).length, 12);
+  assert.deepEqual(queuedRecipients(sessions), []);
+  assert.ok(peer.connections <= 3, `${peer.connections} connections`);
 });
 
 test("a client that names recipient after recipient and never sends the message loses the server's connection", async (t) => {

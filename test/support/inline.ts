@@ -65,8 +65,8 @@ export async function send(
   return sent;
 }
 
-export async function greeted(sessions: QueuedSessions): Promise<SmtpClient> {
-  const client = await sessions.connect();
+export async function greeted(sessions: QueuedSessions, from?: string): Promise<SmtpClient> {
+  const client = await sessions.connect(from);
   await client.command("EHLO client.example");
   return client;
 }

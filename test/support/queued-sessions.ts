@@ -48,8 +48,8 @@ export interface QueuedSessions {
   readonly closedSockets: number;
   /** The log so far. */
   log: Record<string, unknown>[];
-  /** Connects and reads the greeting. */
-  connect(): Promise<SmtpClient>;
+  /** Connects and reads the greeting. @param from  the client's address; absent: 127.0.0.1 */
+  connect(from?: string): Promise<SmtpClient>;
   close(): Promise<void>;
 }
 
@@ -143,7 +143,7 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
     const connection = {
       id: `test-${++count}`,
       listener: listener.name,
-      client: { address: given.client ?? "127.0.0.1", port: socket.remotePort ?? 0 },
+      client: { address: given.client ?? socket.remoteAddress ?? "127.0.0.1", port: socket.remotePort ?? 0 },
       destination: { address: "127.0.0.1", port: socket.localPort ?? 0 },
       direction: "local" as const,
       ...given.connection,
@@ -168,8 +168,8 @@ export async function startQueuedSessions(given: Given = {}): Promise<QueuedSess
       return closedSockets;
     },
     log,
-    async connect() {
-      const client = await SmtpClient.connect(port);
+    async connect(from) {
+      const client = await SmtpClient.connect(port, "127.0.0.1", from);
       clients.push(client);
       await client.reply();
       return client;

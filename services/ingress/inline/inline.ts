@@ -7,7 +7,6 @@ import type { SuccessReports } from "../../../shared/queue/success-reports.ts";
 import { type Route, type RouteSummary, summarizeRoute } from "../../../shared/routing/route.ts";
 import type { Metrics, Tally } from "../../../shared/runtime/metrics.ts";
 import type { InlineSmtpClient } from "../../../shared/smtp-client/inline.ts";
-import type { InlineClients } from "./inline-clients.ts";
 import { InlineDelivery } from "./inline-delivery.ts";
 
 /** What inline delivery needs of the process. */
@@ -20,7 +19,6 @@ export interface InlineDeps {
 
 export interface Inline extends InlineDeps {
   metrics: InlineMetrics;
-  clients: InlineClients;
   /** Decides when the queue retries what was tried inline. */
   queue: Config["queue"];
 }
@@ -30,7 +28,7 @@ export interface InlineSender {
   envelope: Envelope;
   origin: Origin;
   declaredOctets: number | undefined;
-  /** The client's address or network, by which its transactions are counted. */
+  /** The client's address or network, by which its connections are counted. */
   client: string;
 }
 
@@ -46,20 +44,18 @@ export function mayGoInline(
   return !inline.isHeld({ from: envelope.reversePath, to: address, route: summarizeRoute(route) });
 }
 
-/** @returns `undefined` where the client has all the transactions that it may have at once */
 export function openInlineDelivery(
-  { transport, clients }: Pick<Inline, "transport" | "clients">,
+  { transport }: Pick<Inline, "transport">,
   { envelope, origin, declaredOctets, client }: InlineSender,
   route: Route,
-): InlineDelivery | undefined {
-  if (!clients.hasRoom(client)) return undefined;
+): InlineDelivery {
   const transaction = transport.openInline({
     nextHop: route.nextHop,
     envelope,
     origin,
+    client,
     ...(declaredOctets === undefined ? {} : { declaredOctets }),
   });
-  clients.count(client, transaction.ended);
   return new InlineDelivery(route, transaction);
 }
 

@@ -43,9 +43,9 @@ export class AuthReceiver {
   readonly #profile: SessionProfile;
   readonly #sessionLog: SessionLog;
   readonly #budget: ErrorBudget;
-  readonly #gone = new AbortController();
+  /** Of the check under way. Made for each, since few sessions log in. */
+  #checking: AbortController | undefined;
   #exchange: Exchange | undefined;
-  #isChecking = false;
 
   constructor(session: AuthSession, profile: SessionProfile, sessionLog: SessionLog, budget: ErrorBudget) {
     this.#session = session;
@@ -61,7 +61,7 @@ export class AuthReceiver {
 
   /** The client waits for us. */
   get isChecking(): boolean {
-    return this.#isChecking;
+    return this.#checking !== undefined;
   }
 
   /** @param argument  what follows AUTH */
@@ -87,7 +87,7 @@ export class AuthReceiver {
   /** The session is over. */
   abandon(): void {
     this.#exchange = undefined;
-    this.#gone.abort();
+    this.#checking?.abort();
   }
 
   #obstacle(): Reply | undefined {
@@ -122,13 +122,13 @@ export class AuthReceiver {
   async #check(mechanism: Mechanism, credentials: Credentials): Promise<Reply | undefined> {
     const { authenticator } = this.#profile;
     if (authenticator === undefined) return replies.notImplemented;
-    this.#isChecking = true;
-    const { signal } = this.#gone;
+    this.#checking = new AbortController();
+    const { signal } = this.#checking;
     const { connection } = this.#session;
     const result = await authenticator.authenticate({ ...credentials, connection, signal });
     const reply = this.#conclude(mechanism, credentials.user, result);
     if (result.kind === "refused") await this.#profile.pause(failureDelayMs(result.failures), signal);
-    this.#isChecking = false;
+    this.#checking = undefined;
     return signal.aborted ? undefined : reply;
   }
 

@@ -169,7 +169,7 @@ export class EnvelopeReceiver {
       route,
     );
     const delivery = transaction.inlineDelivery;
-    return delivery?.leadsTo(route) ? { delivery, inline } : undefined;
+    return delivery.leadsTo(route) ? { delivery, inline } : undefined;
   }
 
   /** Answers in bounded time. A recipient that the server cannot take now is accepted too, and left to the queue. */

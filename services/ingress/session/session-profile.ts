@@ -12,7 +12,6 @@ import type { Spool } from "../../../shared/spool/spool.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { MailLimit } from "../connections/client-limits.ts";
 import { type Inline, type InlineDeps, InlineMetrics } from "../inline/inline.ts";
-import { InlineClients } from "../inline/inline-clients.ts";
 import type { Acceptor } from "../message/accept.ts";
 import type { DataLimits } from "../message/data-receiver.ts";
 import { ehloReply, greeting, heloReply } from "../message/session-replies.ts";
@@ -88,7 +87,6 @@ export function makeProfiles(options: SessionsOptions): ReadonlyMap<string, Sess
   const inline: Inline | undefined = options.inline && {
     ...options.inline,
     metrics: new InlineMetrics(metrics),
-    clients: new InlineClients(),
     queue: config.queue,
   };
   const envelopeMemory = new EnvelopeMemory(config.limits);

@@ -17,9 +17,19 @@ export interface ConnectionRequest {
   /** Ask even where no host answered lately. */
   ignoreDeadCache: boolean;
   priorityClass: PriorityClass | undefined;
+  /** Absent: no client waits for it. */
+  client?: WaitingClient;
   /** Names the sequence of retry slots that it joins when the destination is full. */
   retryQueue: string;
   signal: AbortSignal;
+}
+
+/** The client of an inline delivery. */
+export interface WaitingClient {
+  /** Its address or network. */
+  name: string;
+  /** How many connections of the destination its deliveries may have in this process. */
+  share: number;
 }
 
 export type Acquired =
@@ -33,6 +43,7 @@ export interface LeasedConnection {
   readonly key: string;
   readonly slot: Slot;
   readonly priorityClass: PriorityClass | undefined;
+  readonly client?: WaitingClient;
   readonly leasedAtMs: number;
   session: Session | undefined;
 }

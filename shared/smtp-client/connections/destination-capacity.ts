@@ -7,12 +7,15 @@ import type { Limiter, SlotAnswer } from "../../limits/limiter.ts";
 import { BusyJobs, type PriorityClass } from "../../limits/priority-class.ts";
 import type { DestinationLimits } from "../next-hops/destination.ts";
 import { isWorthWaiting, maxWaitMs, retryTime } from "./back-pressure.ts";
-import type { ConnectionRequest } from "./connection-request.ts";
+import type { ConnectionRequest, WaitingClient } from "./connection-request.ts";
 
 /** A message is taken to last so long where other processes have all connections and have not reported yet. */
 const guessedBusyMs = 200;
 /** A destination that has not answered yet gets so few connections at once: it may not be there at all. */
 const firstConnections = 5;
+/** Whose connection it is, or is to be. */
+type ConnectionUser = Pick<ConnectionRequest, "priorityClass" | "client">;
+
 /** Hosts that have all the connections that they may have are not asked again for so long. */
 const hostsFullMs = 500;
 
@@ -35,6 +38,8 @@ export class DestinationCapacity {
   readonly #asking = new BusyJobs();
   /** The same with the jobs that have no priority class. */
   #users = 0;
+  /** The same by client. */
+  readonly #clients = new Map<string, number>();
   /** Connections that are being closed: they have their slots until they are. */
   #closing = 0;
   #hasAnswered = false;
@@ -72,13 +77,17 @@ export class DestinationCapacity {
     return this.#leasing.count(priorityClass);
   }
 
-  /** Whether the request's priority class has less than its share. */
-  hasShare({ priorityClass, share }: Pick<ConnectionRequest, "priorityClass" | "share">): boolean {
-    return this.busy(priorityClass) < share;
+  /** Whether the request's priority class, and its client, have less than their shares. */
+  hasShare({ priorityClass, share, client }: ConnectionUser & Pick<ConnectionRequest, "share">): boolean {
+    return this.busy(priorityClass) < share && this.hasClientShare(client);
+  }
+
+  hasClientShare(client: WaitingClient | undefined): boolean {
+    return client === undefined || (this.#clients.get(client.name) ?? 0) < client.share;
   }
 
   /** Whether the request may ask for a slot. */
-  mayOpen(request: Pick<ConnectionRequest, "priorityClass" | "share">): boolean {
+  mayOpen(request: ConnectionUser & Pick<ConnectionRequest, "share">): boolean {
     if (!this.#hasAnswered && this.#users >= firstConnections) return false;
     if (this.#deps.now() < this.#hostsFullUntilMs) return false;
     const { priorityClass } = request;
@@ -91,7 +100,7 @@ export class DestinationCapacity {
     const { destination, reachabilityKey, share, ignoreDeadCache, priorityClass } = request;
     const { connections } = this.#limits;
     let answer: SlotAnswer;
-    this.#users++;
+    this.#countUser(request.client, 1);
     this.#asking.enter(priorityClass);
     try {
       answer = await this.#deps.limiter.takeSlot({
@@ -102,25 +111,33 @@ export class DestinationCapacity {
         ignoreDeadCache,
       });
     } finally {
-      this.#users--;
+      this.#countUser(request.client, -1);
       this.#asking.leave(priorityClass);
     }
-    if (answer.kind === "slot") this.lease(priorityClass);
+    if (answer.kind === "slot") this.lease(request);
     else if (answer.kind === "full") this.#othersBusyMs = answer.busyMs ?? guessedBusyMs;
     return answer;
   }
 
   /** A job goes on with a connection that is open. */
-  lease(priorityClass: PriorityClass | undefined): void {
-    this.#users++;
+  lease({ priorityClass, client }: ConnectionUser): void {
+    this.#countUser(client, 1);
     this.#leasing.enter(priorityClass);
   }
 
   /** @param tookMs  how long the job had the connection */
-  release(priorityClass: PriorityClass | undefined, tookMs: number): void {
-    this.#users--;
+  release({ priorityClass, client }: ConnectionUser, tookMs: number): void {
+    this.#countUser(client, -1);
     this.#leasing.leave(priorityClass);
     if (tookMs > 0) this.#busyMs.observe(tookMs);
+  }
+
+  #countUser(client: WaitingClient | undefined, change: 1 | -1): void {
+    this.#users += change;
+    if (client === undefined) return;
+    const count = (this.#clients.get(client.name) ?? 0) + change;
+    if (count > 0) this.#clients.set(client.name, count);
+    else this.#clients.delete(client.name);
   }
 
   /** The slot is of no use now: no host that could be dialled may have another connection. */

@@ -42,7 +42,8 @@ export class Paces {
   observe(destination: string, tookMs: number, nowMs: number): void {
     this.#known.delete(destination);
     this.#known.set(destination, { pace: tookMs > slowAfterMs ? "slow" : "quick", atMs: nowMs });
+    if (this.#known.size <= maxKnown) return;
     const [oldest] = this.#known.keys();
-    if (this.#known.size > maxKnown && oldest !== undefined) this.#known.delete(oldest);
+    if (oldest !== undefined) this.#known.delete(oldest);
   }
 }

@@ -57,12 +57,10 @@ export class Pool {
   /** A session to go on with, or a slot to open one in. Waits for a short time when that is likely to help. */
   async acquire(request: ConnectionRequest): Promise<Acquired> {
     const state = this.#stateOf(request);
-    const { waiters } = state;
-    const { priorityClass } = request;
     if (this.#isClosing) return this.#full(state, request);
     const idle = this.#leaseIdle(state, request);
     if (idle !== undefined) return idle;
-    if (waiters.positionFor(priorityClass) === 0 && this.#mayOpen(state, request)) {
+    if (this.#waitersAhead(state, request) === 0 && this.#mayOpen(state, request)) {
       const acquired = await this.#leaseSlot(state, request);
       if (acquired !== undefined) return acquired;
     }
@@ -77,7 +75,7 @@ export class Pool {
     const state = this.#stateOf(request);
     const { capacity } = state;
     this.#leased.delete(leased);
-    capacity.release(leased.priorityClass, 0);
+    capacity.release(leased, 0);
     capacity.reportHostsFull();
     this.#close(state, leased.slot, leased.session);
     if (this.#isClosing && this.#leased.size === 0) this.#onAllReleased?.();
@@ -113,7 +111,7 @@ export class Pool {
     const nowMs = this.#options.now();
     this.#leased.delete(leased);
     const tookMs = nowMs - leased.leasedAtMs;
-    capacity.release(leased.priorityClass, tookMs);
+    capacity.release(leased, tookMs);
     this.#paces.observe(state.name, tookMs, nowMs);
     const mayStay =
       reusable &&
@@ -179,10 +177,22 @@ export class Pool {
     return leavesRoom(pace, priorityClass, busy);
   }
 
+  /** Waiters of a client that has its share do not stand in the way of others. */
+  #waitersAhead(
+    { waiters, capacity }: DestinationState,
+    { priorityClass, client }: ConnectionRequest,
+  ): number {
+    if (waiters.size === 0) return 0;
+    return waiters.countAhead(
+      priorityClass,
+      (waiting) => waiting.client?.name === client?.name || capacity.hasClientShare(waiting.client),
+    );
+  }
+
   async #wait(state: DestinationState, request: ConnectionRequest): Promise<Acquired> {
     const { waiters, capacity } = state;
     const { priorityClass } = request;
-    const ahead = waiters.positionFor(priorityClass);
+    const ahead = this.#waitersAhead(state, request);
     const waitingAlike = () => waiters.count(priorityClass);
     if (!capacity.isWorthWaiting(priorityClass, ahead, waitingAlike)) return this.#full(state, request);
     return waiters.wait(request, () => {
@@ -260,17 +270,18 @@ export class Pool {
   }
 
   #leaseSession(state: DestinationState, request: ConnectionRequest, slot: Slot, session: Session): Leased {
-    state.capacity.lease(request.priorityClass);
+    state.capacity.lease(request);
     return this.#lease(state, request, slot, session);
   }
 
   #lease(
     state: DestinationState,
-    { key, priorityClass }: ConnectionRequest,
+    { key, priorityClass, client }: ConnectionRequest,
     slot: Slot,
     session: Session | undefined,
   ): Leased {
-    const leased = { key, slot, priorityClass, leasedAtMs: this.#options.now(), session };
+    const leasedAtMs = this.#options.now();
+    const leased = { key, slot, priorityClass, ...(client && { client }), leasedAtMs, session };
     this.#leased.set(leased, state);
     return { kind: "leased", leased };
   }

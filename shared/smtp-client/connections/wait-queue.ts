@@ -37,6 +37,15 @@ export class WaitQueue {
     return this.#waiters.filter(({ request }) => !isSlow(request.priorityClass)).length;
   }
 
+  /** How many would be served before a request of this priority class, of those that fulfil the condition. */
+  countAhead(
+    priorityClass: PriorityClass | undefined,
+    condition: (request: ConnectionRequest) => boolean,
+  ): number {
+    const ahead = this.#waiters.slice(0, this.positionFor(priorityClass));
+    return ahead.filter(({ request }) => condition(request)).length;
+  }
+
   /** How many of this priority class wait. */
   count(priorityClass: PriorityClass | undefined): number {
     return this.#waiters.filter(({ request }) => request.priorityClass?.name === priorityClass?.name).length;

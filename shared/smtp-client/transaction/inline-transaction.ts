@@ -65,7 +65,7 @@ export class InlineTransaction {
   readonly #options: InlineTransactionOptions;
   readonly #controller = new AbortController();
   /** Never rejects. */
-  readonly ended: Promise<InlineEnd>;
+  readonly #ended: Promise<InlineEnd>;
   #resolveEnded: (end: InlineEnd) => void = () => {};
   #phase: Phase = { name: "idle" };
   readonly #octets = new OctetQueue();
@@ -76,7 +76,7 @@ export class InlineTransaction {
 
   constructor(options: InlineTransactionOptions) {
     this.#options = options;
-    this.ended = new Promise((resolve) => {
+    this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
   }
@@ -120,7 +120,7 @@ export class InlineTransaction {
   /** The message is whole. @returns its outcome; never rejects */
   finish(): Promise<InlineEnd> {
     if (this.#phase.name === "data") this.#enter({ name: "dot", prefix: this.#phase.prefix });
-    return this.ended;
+    return this.#ended;
   }
 
   /** The client has given the message up, or it must not arrive. */

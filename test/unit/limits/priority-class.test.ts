@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BusyJobs, connectionsFor, inlineClass } from "../../../shared/limits/priority-class.ts";
+import {
+  BusyJobs,
+  connectionsFor,
+  connectionsForClient,
+  inlineClass,
+} from "../../../shared/limits/priority-class.ts";
 
 const fresh = { name: "delivery", jobs: 5, isSlow: false };
 const slow = { name: "delivery-slow", jobs: 5, isSlow: true };
@@ -33,4 +38,8 @@ test("slow mail may have three quarters of a destination's connections, inline d
   assert.equal(connectionsFor(slow, 1), 1);
   assert.equal(connectionsFor(inlineClass, 20), 10);
   assert.equal(connectionsFor(inlineClass, 1), 1);
+});
+
+test("one client may have three quarters of the connections of inline delivery, and one at least", () => {
+  assert.deepEqual([20, 8, 4, 1].map(connectionsForClient), [8, 3, 2, 1]);
 });

@@ -31,20 +31,32 @@ function capacityOf(answer?: SlotAnswer) {
 
 test("a priority class has a share of a destination's connections, and no more", () => {
   const { capacity } = capacityOf();
-  for (let i = 0; i < 2; i++) capacity.lease(slow);
+  for (let i = 0; i < 2; i++) capacity.lease({ priorityClass: slow });
   assert.ok(capacity.hasShare(connectionRequest(slow)));
-  capacity.lease(slow);
+  capacity.lease({ priorityClass: slow });
   assert.ok(!capacity.hasShare(connectionRequest(slow)));
   assert.ok(capacity.hasShare(connectionRequest(fresh)));
-  capacity.release(slow, 10);
+  capacity.release({ priorityClass: slow }, 10);
   assert.ok(capacity.hasShare(connectionRequest(slow)));
+});
+
+test("a client has its share, and those of its requests count that wait for a slot's answer", async () => {
+  const { capacity } = capacityOf({ kind: "slot", slot: { release() {} } });
+  const requestOf = (name: string) => connectionRequest(fresh, { client: { name, share: 1 } });
+  const answer = capacity.takeSlot(requestOf("192.0.2.1"));
+  assert.ok(!capacity.mayOpen(requestOf("192.0.2.1")));
+  assert.ok(capacity.mayOpen(requestOf("192.0.2.2")));
+  await answer;
+  assert.ok(!capacity.hasShare(requestOf("192.0.2.1")));
+  capacity.release(requestOf("192.0.2.1"), 10);
+  assert.ok(capacity.hasShare(requestOf("192.0.2.1")));
 });
 
 test("a destination that has not answered gets five connections at once; the first answer opens it", () => {
   const { capacity } = capacityOf();
   for (let i = 0; i < 5; i++) {
     assert.ok(capacity.mayOpen(connectionRequest(undefined)));
-    capacity.lease(undefined);
+    capacity.lease({ priorityClass: undefined });
   }
   assert.ok(!capacity.mayOpen(connectionRequest(undefined)));
   assert.ok(capacity.reportAnswer());
@@ -68,7 +80,7 @@ test("a slot counts as in use until its connection is closed", async () => {
   const answer = await capacity.takeSlot(connectionRequest(fresh));
   assert.equal(answer.kind, "slot");
   assert.equal(capacity.busy(fresh), 1);
-  capacity.release(fresh, 10);
+  capacity.release({ priorityClass: fresh }, 10);
   const closed = capacity.close();
   assert.equal(capacity.busy(fresh), 0);
   assert.ok(!capacity.isUnused);
@@ -86,9 +98,9 @@ test("a message waits where connections of ours, or of others, come free soon en
   );
   assert.ok(!capacity.isWorthWaiting(fresh, 40, () => 0));
   assert.ok(!capacity.isWorthWaiting(fresh, 0, () => 5), "half of the jobs wait for it already");
-  capacity.lease(fresh);
-  capacity.release(fresh, 50);
-  capacity.lease(fresh);
+  capacity.lease({ priorityClass: fresh });
+  capacity.release({ priorityClass: fresh }, 50);
+  capacity.lease({ priorityClass: fresh });
   assert.ok(
     capacity.isWorthWaiting(fresh, 19, () => 9),
     "of the one that we have",
@@ -102,8 +114,8 @@ test("jobs of a full destination come back in turn, as fast as its messages went
   pass(10_000);
   assert.equal(await retryInMs(), 26_000);
   capacity.reportAnswer();
-  capacity.lease(fresh);
-  capacity.release(fresh, 400);
+  capacity.lease({ priorityClass: fresh });
+  capacity.release({ priorityClass: fresh }, 400);
   assert.equal(await retryInMs(), 600, "a quarter of a message's time after the earliest");
   assert.equal(await retryInMs(), 700);
   for (let i = 0; i < 3; i++) await retryInMs();
