@@ -151,6 +151,7 @@ export const rooms: Record<string, Room> = {
     purpose: "Lists of jobs for operators, and the changes that they make to jobs.",
     imports: [
       "shared/limits",
+      "shared/mail",
       "shared/queue/bullmq",
       "shared/queue/contract",
       "shared/queue/holds",
@@ -461,7 +462,15 @@ export const rooms: Record<string, Room> = {
   },
   "services/cli/queue": {
     purpose: "`postern queue`: the queues from the command line.",
-    imports: ["services/cli/admin-api", "services/cli/command-line", "shared", "shared/config", "shared/net"],
+    imports: [
+      "services/cli/admin-api",
+      "services/cli/command-line",
+      "shared",
+      "shared/config",
+      "shared/net",
+      "shared/queue/holds",
+      "shared/queue/operator",
+    ],
   },
   "services/cli/demo": {
     purpose: "`postern demo`: a gateway, a mail server behind it, and people who write to each other.",

@@ -255,3 +255,25 @@ test("counts and services are shown", async () => {
   assert.equal(services[0]?.name, "delivery");
   assert.deepEqual(services[0]?.reasons, ["starting"]);
 });
+
+test("a sorted list goes on where its page ended, and takes no cursor of another list", async () => {
+  const nowMs = Date.now();
+  const ids: string[] = [];
+  for (let hours = 1; hours <= 5; hours++) {
+    const to = [["sorted@example.com"]];
+    ids.unshift(`${(await admin.accept({ to, receivedAtMs: nowMs - hours * 3_600_000 })).meta.id}-0`);
+  }
+  for (const sort of ["oldest", "attempts"]) {
+    const seen: string[] = [];
+    let cursor = "";
+    do {
+      const answer = await admin.get(`/api/v1/messages?to=sorted@example.com&sort=${sort}&limit=2${cursor}`);
+      const page = (await answer.json()) as { messages: { id: string }[]; next: string | null };
+      seen.push(...page.messages.map(({ id }) => id));
+      cursor = page.next === null ? "" : `&cursor=${encodeURIComponent(page.next)}`;
+    } while (cursor !== "");
+    assert.deepEqual(seen, ids, sort);
+  }
+  const foreign = await admin.get("/api/v1/messages?sort=oldest&cursor=2.100");
+  assert.equal(foreign.status, 400);
+});

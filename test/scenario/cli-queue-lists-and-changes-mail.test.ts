@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { commands } from "../../services/cli/commands.ts";
 import { dispatch } from "../../services/cli/dispatch.ts";
 import { startHealthServer } from "../../shared/runtime/health-server.ts";
@@ -54,10 +55,17 @@ async function postern(...words: string[]): Promise<Ended> {
 }
 
 async function posternIn(columns: number | undefined, ...words: string[]): Promise<Ended> {
+  return posternOn({ columns }, ...words);
+}
+
+async function posternOn(
+  terminal: { columns?: number | undefined; hasColors?: () => boolean },
+  ...words: string[]
+): Promise<Ended> {
   const ended = { status: 0, out: "", err: "" };
   ended.status = await dispatch({ commands, version: "0" }, ["-c", configFile, ...words], {
     stdin: process.stdin,
-    stdout: { columns, write: (text) => (ended.out += text) },
+    stdout: { ...terminal, write: (text) => (ended.out += text) },
     stderr: { write: (text) => (ended.err += text) },
   });
   return ended;
@@ -115,7 +123,118 @@ test("the table fits terminals of 80 to 200 columns and keeps ids whole", async 
     (await posternIn(200, "queue", "list")).out,
     /b@example\.com \+2 +450 4\.7\.1 greylisted \\u001b/,
   );
-  assert.equal((await postern("queue", "list", "--status", "dead")).out, "no messages\n");
+  assert.deepEqual(await postern("queue", "list", "--status", "dead"), {
+    status: 1,
+    out: "no message matches; in the queues: 1 message: 1 deferred\n",
+    err: "",
+  });
+});
+
+test("statuses have colours on a terminal that has them, and columns stay where they are", async () => {
+  await admin.accept();
+  await postern("queue", "hold", "--all");
+  const coloured = await posternOn({ columns: 100, hasColors: () => true }, "queue", "list");
+  assert.ok(coloured.out.includes("\u001b[33mheld"), coloured.out);
+  const plain = await posternIn(100, "queue", "list");
+  assert.equal(stripVTControlCharacters(coloured.out), plain.out);
+});
+
+test("a list says how many messages there are in all, not only how many it shows", async () => {
+  assert.equal((await postern("queue", "list")).out, "no messages\n");
+  for (let n = 0; n < 3; n++) await admin.accept();
+  await admin.accept({ to: [["c@example.org"]] });
+  await postern("queue", "hold", "--to", "*@example.org");
+  const lastLine = async (...words: string[]) =>
+    (await postern("queue", "list", ...words)).out.trimEnd().split("\n").at(-1);
+  assert.equal(await lastLine(), "4 messages: 3 waiting, 1 held");
+  assert.equal(await lastLine("--limit", "2"), "the first 2; in the queues: 4 messages: 3 waiting, 1 held");
+  assert.equal(
+    await lastLine("--to", "*@example.org"),
+    "matching: 1 message: 1 held; in the queues: 4 messages: 3 waiting, 1 held",
+  );
+});
+
+test("a filter that can match nothing is wrong use, with the pattern that was meant", async () => {
+  await admin.accept({ to: [["b@two.example"]] });
+  for (const words of [
+    ["list", "--to", "two.example"],
+    ["list", "--from", "@two.example"],
+    ["remove", "--to", "two.example"],
+  ]) {
+    const ended = await postern("queue", ...words);
+    assert.deepEqual([ended.status, ended.out], [2, ""]);
+    assert.match(
+      ended.err,
+      /^postern queue \w+ needs an address or a pattern for --\w+: '@?two\.example' is no address; '\*@two\.example' is all mail of a domain; see .*\n$/,
+    );
+  }
+  const answer = await admin.get("/api/v1/messages?to=two.example");
+  assert.equal(answer.status, 400);
+  assert.match(await answer.text(), /'\*@two\.example' is all mail of a domain/);
+  for (const pattern of ["postmaster", "<>", "*", "x*"])
+    assert.notEqual((await postern("queue", "list", "--from", pattern)).status, 2, pattern);
+});
+
+test("list sorts, by the admin for the first rows and by itself for all of them", async () => {
+  const nowMs = Date.now();
+  const ids: string[] = [];
+  for (const [ageMs, octets] of [
+    [3_600_000, 10],
+    [60_000, 3_000],
+    [7_200_000, 500],
+  ] as const) {
+    const body = Buffer.from(`Subject: x\r\n\r\n${"x".repeat(octets)}`);
+    ids.push((await admin.accept({ receivedAtMs: nowMs - ageMs, body })).meta.id);
+  }
+  const [hour, minute, twoHours] = ids;
+  const order = async (...words: string[]) => {
+    const { out } = await postern("queue", "list", "--json", ...words);
+    return (JSON.parse(out) as { id: string }[]).map(({ id }) => id.replace(/-0$/, ""));
+  };
+  for (const [sort, expected] of [
+    ["oldest", [twoHours, hour, minute]],
+    ["newest", [minute, hour, twoHours]],
+    ["largest", [minute, twoHours, hour]],
+  ] as const) {
+    assert.deepEqual(await order("--sort", sort), expected, sort);
+    assert.deepEqual(await order("--sort", sort, "--limit", "2"), expected.slice(0, 2), sort);
+  }
+  await postern("queue", "hold", `${hour}`);
+  assert.equal((await order("--sort", "next", "--limit", "3")).at(-1), hour);
+  assert.equal((await postern("queue", "list", "--sort", "size")).status, 2);
+});
+
+test("list finds a part of an address, of the Message-ID, of an id and of a reason", async () => {
+  const { meta } = await admin.accept({ to: [["carol@Shop.example"]], messageId: "<4711@mail.example>" });
+  await admin.defer("mailbox of carol is full");
+  await admin.accept({ to: [["dave@example.org"]] });
+  for (const text of ["arol@shop", "4711", meta.id.slice(3, 12), "MAILBOX OF"]) {
+    const { status, out } = await postern("queue", "list", "--json", "--search", text);
+    assert.deepEqual(
+      [status, (JSON.parse(out) as { id: string }[]).map(({ id }) => id)],
+      [0, [`${meta.id}-0`]],
+    );
+  }
+  const nothing = await postern("queue", "list", "--json", "--search", "nobody");
+  assert.deepEqual([nothing.status, nothing.out], [1, "[]\n"]);
+  assert.equal((await postern("queue", "remove", "--search", "nobody")).status, 1);
+});
+
+test("a table is written page by page, and its columns keep their widths", async () => {
+  for (let accepted = 0; accepted < 1100; accepted += 100) {
+    await Promise.all(Array.from({ length: 100 }, () => admin.accept()));
+  }
+  const writes: string[] = [];
+  const status = await dispatch({ commands, version: "0" }, ["-c", configFile, "queue", "list"], {
+    stdin: process.stdin,
+    stdout: { columns: 100, write: (text) => writes.push(text) },
+    stderr: { write: () => {} },
+  });
+  assert.equal(status, 0);
+  const lengths = writes.map((text) => text.trimEnd().split("\n").length);
+  assert.deepEqual(lengths.slice(0, 2), [1001, 100]);
+  const where = (line = "") => line.indexOf("waiting");
+  assert.equal(where(writes[1]?.split("\n")[50]), where(writes[0]?.split("\n")[1]));
 });
 
 test("show prints everything about a message except its body", async () => {

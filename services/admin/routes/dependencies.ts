@@ -4,7 +4,7 @@ import type { EventReader } from "../../../shared/events/stream/event-reader.ts"
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { HoldsFileFailed } from "../../../shared/queue/holds/file.ts";
 import type { Holds } from "../../../shared/queue/holds/store.ts";
-import { BadCursor, type Inspector } from "../../../shared/queue/operator/inspector.ts";
+import { BadCursor, type Inspector, TooManyToSort } from "../../../shared/queue/operator/inspector.ts";
 import type { Health } from "../../../shared/runtime/health-server.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { RedisConnection } from "../../../shared/runtime/redis.ts";
@@ -57,6 +57,9 @@ function asProblem(error: unknown): unknown {
     return new Problem(400, "query.cursor is not a cursor of this list", {
       violations: [{ field: "query.cursor", detail: error.message }],
     });
+  }
+  if (error instanceof TooManyToSort) {
+    return new Problem(503, `There are too many messages to sort in time: ${error.message}.`);
   }
   if (error instanceof SpoolUnavailable || error instanceof SpoolFull) {
     return new Problem(503, `The spool failed: ${error.message}`);

@@ -33,8 +33,12 @@ export function messageRoutes(deps: AdminDependencies): Route[] {
           schema: messagePage,
         },
       },
-      async handle({ query: { limit, cursor, ...filter } }) {
-        const page = { limit, ...(cursor === undefined ? {} : { cursor }) };
+      async handle({ query: { limit, cursor, sort, ...filter } }) {
+        const page = {
+          limit,
+          ...(cursor === undefined ? {} : { cursor }),
+          ...(sort === undefined ? {} : { sort }),
+        };
         const { rows, next } = await ask(inspector.list(toJobFilter(filter), page));
         return { messages: rows, next };
       },

@@ -2,7 +2,9 @@
 import { z } from "zod";
 import { duration } from "../../../shared/config/values.ts";
 import { queueNames } from "../../../shared/queue/contract/contract.ts";
+import { whyMatchesNothing } from "../../../shared/queue/holds/pattern.ts";
 import { errorInHold } from "../../../shared/queue/holds/rules.ts";
+import { rowSorts } from "../../../shared/queue/operator/row-order.ts";
 
 const timestamp = z.iso.datetime().describe("UTC, ISO 8601.");
 const text = z.string().trim().min(1).max(1000);
@@ -33,15 +35,24 @@ export const messageRow = z.object({
 });
 export type MessageRow = z.infer<typeof messageRow>;
 
+const addressPattern = text.check(({ value, issues }) => {
+  const why = whyMatchesNothing(value);
+  if (why === undefined) return;
+  issues.push({ code: "custom", message: `needs an address or a pattern: ${why}`, input: value });
+});
+
 /** The filters of a list; a message must match all of them. */
 const filterFields = {
-  to: text.optional().describe("A recipient: an address, or a pattern such as *@example.com."),
-  from: text.optional().describe("The reverse-path: an address, a pattern, or <>."),
+  to: addressPattern.optional().describe("A recipient: an address, or a pattern such as *@example.com."),
+  from: addressPattern.optional().describe("The reverse-path: an address, a pattern, or <>."),
   route: text.optional().describe("A part of the route."),
   older: duration.optional().describe("Received at least this long ago: 30m, 2h, 5d."),
   status: messageStatus.optional(),
   error: text.optional().describe("A part of the last reason, in any case."),
   queue: deliveryQueue.optional(),
+  search: text
+    .optional()
+    .describe("A part of an address, the Message-ID, the id, the route or the reasons, in any case."),
   messageId: text.optional().describe("The Message-ID field with its angle brackets."),
 };
 export const filter = z.strictObject(filterFields);
@@ -60,6 +71,12 @@ export const listQuery = z.strictObject({
       description: `Rows at most, 1 to ${maxPage}.`,
       jsonSchema: { type: "integer", minimum: 1, maximum: maxPage, default: 100 },
     }),
+  sort: z
+    .enum(rowSorts)
+    .optional()
+    .describe(
+      "Sorted pages need a pass over all jobs each; absent: in the order of the queues, which is quick. next: by the next attempt.",
+    ),
   cursor: text.optional().describe("`next` of the page before."),
 });
 

@@ -6,6 +6,8 @@ export interface Column<Row> {
   align?: "left" | "right";
   /** The least width on a narrow terminal; absent: the width of the widest value. */
   shrinkTo?: number;
+  /** Colours a cell that has its final width. */
+  style?(row: Row, cell: string): string;
 }
 
 const gap = 2;
@@ -19,7 +21,20 @@ export function renderTable<Row>(
   rows: readonly Row[],
   width: number,
 ): string[] {
-  const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
+  return startTable(columns, rows, width).lines;
+}
+
+/**
+ * The heading and the first rows of a table, whose widths are then kept for the rows that follow: a table of any length
+ * needs little memory. Columns that may not shrink show longer values whole.
+ */
+export function startTable<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  width: number,
+): { lines: string[]; more(rows: readonly Row[]): string[] } {
+  const cellsOf = (row: Row): string[] => columns.map((column) => printable(column.value(row)));
+  const cells = rows.map(cellsOf);
   const natural = columns.map((column, index) =>
     cells.reduce(
       (widest, line) => Math.max(widest, displayWidth(line[index] ?? "")),
@@ -31,12 +46,24 @@ export function renderTable<Row>(
     columns.map((column, index) => column.shrinkTo ?? natural[index] ?? 0),
     width - gap * (columns.length - 1),
   );
-  const line = (texts: readonly string[]): string =>
+  const line = (texts: readonly string[], row?: Row): string =>
     texts
-      .map((text, index) => pad(text, widths[index] ?? 0, columns[index]?.align ?? "left"))
+      .map((text, index) => {
+        const { align = "left", shrinkTo, style } = columns[index] ?? { align: "left" };
+        const room =
+          shrinkTo === undefined ? Math.max(widths[index] ?? 0, displayWidth(text)) : (widths[index] ?? 0);
+        const padded = pad(text, room, align);
+        return row === undefined || style === undefined ? padded : style(row, padded);
+      })
       .join(" ".repeat(gap))
       .trimEnd();
-  return [line(columns.map((column) => column.title)), ...cells.map(line)];
+  return {
+    lines: [
+      line(columns.map((column) => column.title)),
+      ...rows.map((row, index) => line(cells[index] ?? [], row)),
+    ],
+    more: (others) => others.map((row) => line(cellsOf(row), row)),
+  };
 }
 
 /** Narrows the widest column that may shrink, by one cell at a time, until all columns fit. */

@@ -7,6 +7,7 @@ import {
   jsonOption,
   manyIds,
   readSelection,
+  type Selection,
   selectionBody,
   selectionUsage,
 } from "./queue-selection.ts";
@@ -32,14 +33,21 @@ export function changeCommand(
       const selection = readSelection(values, words);
       const client = await connectToAdmin(context);
       const report = await changeMessages(client, action, selectionBody(selection));
-      return printReport(context, done, report, values.json);
+      return printReport(context, done, selection, report, values.json);
     },
   });
 }
 
 /** @returns the exit status */
-export function printReport(context: Context, done: string, report: Report, asJson: boolean): number {
+export function printReport(
+  context: Context,
+  done: string,
+  selection: Selection,
+  report: Report,
+  asJson: boolean,
+): number {
   if (asJson) context.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else if (report.matched > 0 || report.unknown.length === 0) print(context, renderReport(done, report));
-  return printUnknown(context, report.unknown);
+  const status = printUnknown(context, report.unknown);
+  return report.matched === 0 && selection.kind !== "all" ? 1 : status;
 }

@@ -39,6 +39,6 @@ export const command = defineCommand({
       ...(values.until === undefined ? {} : { until: readUntil(values.until, Date.now()) }),
     };
     const client = await connectToAdmin(context);
-    return printReport(context, "held", await changeMessages(client, "hold", body), values.json);
+    return printReport(context, "held", selection, await changeMessages(client, "hold", body), values.json);
   },
 });

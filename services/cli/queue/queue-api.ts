@@ -1,6 +1,7 @@
 /** Requests of `postern queue` to the admin API, and their parsed responses. */
 import type { Readable } from "node:stream";
 import { z } from "zod";
+import type { RowSort } from "../../../shared/queue/operator/row-order.ts";
 import { type AdminClient, AdminRefused } from "../admin-api/admin-client.ts";
 import type { QueueFilter, Selection } from "./queue-selection.ts";
 
@@ -10,8 +11,8 @@ const row = z.object({
   from: z.string(),
   to: z.array(z.string()),
   route: z.string(),
-  queue: z.string(),
-  status: z.string(),
+  queue: z.enum(["delivery", "delivery-slow", "dead"]),
+  status: z.enum(["waiting", "active", "deferred", "held", "dead"]),
   attempts: z.number(),
   nextAttemptAt: z.string().nullable(),
   receivedAt: z.string(),
@@ -81,13 +82,42 @@ const detail = z.looseObject({
 });
 export type Detail = z.infer<typeof detail>;
 
-const rowsPerPage = 1000;
+export const rowsPerPage = 1000;
 
-/** The rows that match, page by page. @param limit  rows at most */
+const counts = z.object({
+  queues: z.array(
+    z.object({
+      name: z.string(),
+      waiting: z.number(),
+      active: z.number(),
+      deferred: z.number(),
+      held: z.number(),
+      dead: z.number(),
+    }),
+  ),
+});
+
+/** All mail in the queues by status, whatever a list shows. */
+export async function countMessages(client: AdminClient): Promise<Map<string, number>> {
+  const { queues } = counts.parse(await client.get("/api/v1/queues"));
+  const byStatus = new Map<string, number>();
+  for (const { name, ...each } of queues) {
+    if (name === "bounce") continue;
+    for (const [status, count] of Object.entries(each))
+      if (count > 0) byStatus.set(status, (byStatus.get(status) ?? 0) + count);
+  }
+  return byStatus;
+}
+
+/**
+ * The rows that match, page by page; sorted, each page costs the admin a pass over all of them.
+ * @param limit  rows at most
+ */
 export async function* listRows(
   client: AdminClient,
   filter: QueueFilter,
   limit = Number.POSITIVE_INFINITY,
+  sort?: RowSort,
 ): AsyncGenerator<Row[]> {
   let left = limit;
   let cursor: string | null = null;
@@ -95,6 +125,7 @@ export async function* listRows(
     const query: Record<string, string> = {
       ...(filter as Record<string, string>),
       limit: String(Math.min(left, rowsPerPage)),
+      ...(sort === undefined ? {} : { sort }),
       ...(cursor === null ? {} : { cursor }),
     };
     const { messages, next } = page.parse(await client.get("/api/v1/messages", query));

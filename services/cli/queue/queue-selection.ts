@@ -1,5 +1,6 @@
 /** The messages that a `postern queue` command selects: by ids, by filters, or all. Pure. */
 import { duration } from "../../../shared/config/values.ts";
+import { whyMatchesNothing } from "../../../shared/queue/holds/pattern.ts";
 import { UsageError } from "../command-line/command.ts";
 
 /** The filters of the admin API, in queries and bodies. */
@@ -11,6 +12,7 @@ export interface QueueFilter {
   status?: string;
   error?: string;
   queue?: string;
+  search?: string;
   messageId?: string;
 }
 
@@ -30,6 +32,11 @@ export const filterOptions = {
   status: { type: "string", value: "STATUS", choices: statuses, help: statuses.join(", ") },
   error: { type: "string", value: "TEXT", help: "a part of the last reason" },
   queue: { type: "string", value: "NAME", choices: queues, help: queues.join(", ") },
+  search: {
+    type: "string",
+    value: "TEXT",
+    help: "a part of an address, the Message-ID, the id, the route or the reasons",
+  },
   all: { type: "boolean", help: "all messages" },
 } as const;
 
@@ -58,7 +65,7 @@ export function readSelection(values: FilterValues, ids: string[]): Selection {
 /** @throws UsageError */
 export function readFilter(values: Omit<FilterValues, "all">): QueueFilter {
   const filter: QueueFilter = {};
-  for (const name of ["to", "from", "route", "older", "status", "error", "queue"] as const) {
+  for (const name of ["to", "from", "route", "older", "status", "error", "queue", "search"] as const) {
     const value = values[name];
     if (value === undefined) continue;
     if (value === "") throw new UsageError(`needs a value for --${name}`);
@@ -66,6 +73,10 @@ export function readFilter(values: Omit<FilterValues, "all">): QueueFilter {
   }
   if (filter.older !== undefined && !duration.safeParse(filter.older).success) {
     throw new UsageError(`needs a duration for --older such as 30m, 2h or 5d, not '${filter.older}'`);
+  }
+  for (const name of ["to", "from"] as const) {
+    const why = filter[name] === undefined ? undefined : whyMatchesNothing(filter[name]);
+    if (why !== undefined) throw new UsageError(`needs an address or a pattern for --${name}: ${why}`);
   }
   return filter;
 }

@@ -1,8 +1,9 @@
 /** Renders messages and reports of the queue as lines for people, and prints them. */
 import { age } from "../../../shared/age.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
-import type { Context } from "../command-line/command.ts";
-import { type Column, printable, renderTable } from "../command-line/table.ts";
+import type { Context, Output } from "../command-line/command.ts";
+import { paint, type Style } from "../command-line/paint.ts";
+import { type Column, printable } from "../command-line/table.ts";
 import type { Detail, Report, Row } from "./queue-api.ts";
 
 export function print({ stdout }: Context, lines: readonly string[]): void {
@@ -15,12 +16,16 @@ export function printUnknown({ stderr }: Context, unknown: readonly string[]): n
   return unknown.length > 0 ? 1 : 0;
 }
 
-/** @param width  columns of the terminal */
-export function renderList(rows: readonly Row[], nowMs: number, width: number): string[] {
-  if (rows.length === 0) return ["no messages"];
-  const columns: Column<Row>[] = [
+/** The columns of a list. */
+export function listColumns(output: Output, nowMs: number): Column<Row>[] {
+  return [
     { title: "ID", value: ({ id }) => id },
-    { title: "STATUS", value: ({ status }) => status },
+    {
+      title: "STATUS",
+      value: ({ status }) => status,
+      style: ({ status }, cell) =>
+        status in statusStyles ? paint(output, statusStyles[status] ?? [], cell) : cell,
+    },
     { title: "AGE", value: ({ receivedAt }) => shortAge(nowMs - Date.parse(receivedAt)), align: "right" },
     { title: "TRIES", value: ({ attempts }) => String(attempts), align: "right" },
     { title: "NEXT", value: ({ nextAttemptAt }) => nextAttempt(nextAttemptAt, nowMs), align: "right" },
@@ -28,14 +33,16 @@ export function renderList(rows: readonly Row[], nowMs: number, width: number): 
     { title: "TO", value: ({ to }) => recipients(to), shrinkTo: 8 },
     { title: "REASON", value: ({ reason }) => reason ?? "", shrinkTo: 10 },
   ];
-  return [...renderTable(columns, rows, width), "", summary(rows)];
 }
 
-function summary(rows: readonly Row[]): string {
-  const byStatus = new Map<string, number>();
-  for (const { status } of rows) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
+const statusStyles: Record<string, Style> = { active: "green", held: "yellow", dead: "red" };
+
+/** `3 messages: 2 deferred, 1 held` */
+export function countLine(byStatus: ReadonlyMap<string, number>): string {
+  const all = [...byStatus.values()].reduce((sum, count) => sum + count, 0);
+  if (all === 0) return "no messages";
   const parts = [...byStatus].map(([status, count]) => `${count} ${status}`);
-  return `${rows.length} ${rows.length === 1 ? "message" : "messages"}: ${parts.join(", ")}`;
+  return `${all} ${all === 1 ? "message" : "messages"}: ${parts.join(", ")}`;
 }
 
 function recipients([first = "", ...others]: readonly string[]): string {

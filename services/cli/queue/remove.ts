@@ -29,6 +29,12 @@ export const command = defineCommand({
     const selection = readSelection(values, words);
     const client = await connectToAdmin(context);
     const body = { ...selectionBody(selection), notify: values.notify };
-    return printReport(context, "removed", await changeMessages(client, "remove", body), values.json);
+    return printReport(
+      context,
+      "removed",
+      selection,
+      await changeMessages(client, "remove", body),
+      values.json,
+    );
   },
 });

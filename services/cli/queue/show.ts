@@ -39,6 +39,7 @@ export const command = defineCommand({
       });
       if (shown.length === 0 && unknown.length === 0) print(context, ["no message matches"]);
     }
-    return printUnknown(context, unknown);
+    const status = printUnknown(context, unknown);
+    return shown.length === 0 && selection.kind !== "all" ? 1 : status;
   },
 });

@@ -28,3 +28,16 @@ function matchesPieces(text: string, pieces: string[]): boolean {
   }
   return true;
 }
+
+/**
+ * Why a pattern can match no address at all: a domain alone is a common slip.
+ * @returns a clause for "needs an address or a pattern: …"; `undefined` when something may match
+ */
+export function whyMatchesNothing(pattern: string): string | undefined {
+  const text = pattern.trim();
+  // RFC 5321 §4.1.1.3: postmaster needs no domain.
+  if (text === "" || text === "<>" || text.includes("*") || /^postmaster$/i.test(text)) return undefined;
+  if (/^[^@].*@.+$/.test(text)) return undefined;
+  const domain = text.replace(/^@|@$/g, "");
+  return `'${text}' is no address; '*@${domain}' is all mail of a domain`;
+}

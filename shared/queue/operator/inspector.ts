@@ -7,12 +7,15 @@ import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
 import { countJobs, pageOfJobs, type QueueCounts } from "../bullmq/job-places.ts";
 import type { Holds } from "../holds/store.ts";
 import { type Changed, type ChangeReport, type HoldReport, type HoldTerms, JobChanges } from "./changes.ts";
+import type { RowSort } from "./row-order.ts";
 import { type InspectedJob, type JobFilter, jobIdOf, jobMatcher, type QueueRow, rowOf } from "./rows.ts";
 import { JobFinder, type JobSelection, sections } from "./selection.ts";
+import { BadCursor, sortedPage } from "./sorted-list.ts";
 
 export type { QueueCounts } from "../bullmq/job-places.ts";
 export type { Changed, ChangeReport } from "./changes.ts";
 export type { JobSelection } from "./selection.ts";
+export { BadCursor, TooManyToSort } from "./sorted-list.ts";
 
 export interface JobPage {
   rows: QueueRow[];
@@ -21,7 +24,11 @@ export interface JobPage {
 }
 
 export interface Inspector {
-  list(filter: JobFilter, page: { limit: number; cursor?: string }): Promise<JobPage>;
+  /**
+   * In the order of the queues, which any number of jobs may have; or sorted, which needs a pass over all of them.
+   * @throws BadCursor, TooManyToSort
+   */
+  list(filter: JobFilter, page: { limit: number; cursor?: string; sort?: RowSort }): Promise<JobPage>;
   /** The jobs that an id names, as in JobSelection. */
   find(id: string): Promise<InspectedJob[]>;
   /** Calls back with the selected jobs, chunk by chunk, so that they can be settled in the spool before a change. */
@@ -52,11 +59,6 @@ const pageChunk = 500;
 const searchMs = 2_000;
 const cursorPattern = /^(\d{1,2})\.(\d{1,15})$/;
 
-/** A cursor that list() never gave out. */
-export class BadCursor extends Error {
-  override name = "BadCursor";
-}
-
 /** @param maxRecipients  `limits.recipients`: as many recipient groups of a message are looked for */
 export function createInspector(options: {
   redis: RedisConfig;
@@ -80,7 +82,9 @@ export function createInspector(options: {
       return { unknown };
     },
 
-    async list(filter, { limit, cursor }) {
+    async list(filter, { limit, cursor, sort }) {
+      const page = { limit, ...(cursor === undefined ? {} : { cursor }) };
+      if (sort !== undefined) return sortedPage(redis, finder, filter, sort, page);
       const wanted = sections(filter);
       const start = cursor === undefined ? ["", "0", "0"] : cursorPattern.exec(cursor);
       if (start === null) throw new BadCursor("not a cursor of this list");

@@ -54,6 +54,8 @@ export interface JobFilter {
   /** A substring of the reason or of a server's reply, in any case. */
   error?: string;
   queue?: QueueName;
+  /** A substring, in any case, of an address, the Message-ID field, the job's id, the route or the reasons. */
+  search?: string;
   /** The Message-ID field with its angle brackets. */
   messageId?: string;
 }
@@ -93,6 +95,7 @@ export function jobMatcher(filter: JobFilter, nowMs: number): (inspected: Inspec
   const matchesFrom = filter.from === undefined ? undefined : addressMatcher(filter.from);
   const route = filter.route?.toLowerCase();
   const error = filter.error?.toLowerCase();
+  const search = filter.search?.toLowerCase();
   return (inspected) => {
     const { job, status, queue } = inspected;
     if (filter.status !== undefined && status !== filter.status) return false;
@@ -102,8 +105,15 @@ export function jobMatcher(filter: JobFilter, nowMs: number): (inspected: Inspec
     if (route !== undefined && !job.route.toLowerCase().includes(route)) return false;
     if (matchesFrom && !matchesFrom(job.from)) return false;
     if (matchesTo && !job.to.some(matchesTo)) return false;
+    if (search !== undefined && !searchedText(inspected).includes(search)) return false;
     return error === undefined || errorText(inspected).includes(error);
   };
+}
+
+function searchedText(inspected: InspectedJob): string {
+  const { from, to, messageId = "", route } = inspected.job;
+  const texts = [jobIdOf(inspected), from, ...to, messageId, route].map((text) => text.toLowerCase());
+  return [...texts, errorText(inspected)].join("\n");
 }
 
 /** Every reason that the job has, replies of other servers included. */
