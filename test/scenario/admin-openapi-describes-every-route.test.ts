@@ -119,6 +119,8 @@ test("parameters and bodies are described as they are validated", () => {
     "older",
     "queue",
     "route",
+    "search",
+    "sort",
     "status",
     "to",
   ]);
