@@ -1,20 +1,22 @@
 /** One run from its start to its judgement. Owns everything that it starts, and ends it by its process id. */
 import { cpSync, createWriteStream, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import { startDnsZone } from "../support/dns-zone.ts";
 import { freePort } from "../support/free-port.ts";
 import { AdminApi } from "./end/admin.ts";
 import { waitUntilQuiet } from "./end/quiet.ts";
+import { spoolLeftovers } from "./end/spool-leftovers.ts";
+import { checkUsage, measureUsage } from "./end/usage.ts";
 import { allFaults } from "./faults/all.ts";
 import type { Stage } from "./faults/fault.ts";
 import { type Plant, plantDuplicate, plantLoss } from "./faults/plants.ts";
+import { playFaults } from "./faults/play.ts";
 import type { Addresses } from "./gateway/config.ts";
 import { makeDisk } from "./gateway/disk.ts";
 import { processOfAddress, startGatewayProcesses } from "./gateway/processes.ts";
 import { startChaosRedis } from "./gateway/redis.ts";
 import { createRecorder } from "./history/recorder.ts";
-import { startClients } from "./load/clients.ts";
+import { type Clients, startClients } from "./load/clients.ts";
 import { type Judgement, judge } from "./model/judge.ts";
 import { domains, hostRecords } from "./peers/domains.ts";
 import { startServers } from "./peers/servers.ts";
@@ -57,6 +59,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const servers = await startServers(recorder, random.fork("servers"), processOfAddress);
   const redis = startChaosRedis({
     directory: join(disk.directory, "redis"),
+    dump: join(directory, "redis-dump"),
     random: random.fork("redis"),
     env: shimEnv,
     onLine: (line) => onLine("redis", line),
@@ -86,29 +89,49 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   };
   process.once("exit", endAtOnce);
   const ending = new AbortController();
+  let clients: Clients | undefined;
   try {
     await gateway.waitUntilReady(120_000);
     onProgress("the gateway is ready");
-    const clients = startClients(addresses, recorder, random.fork("clients"), options.perSecond);
+    const usage = measureUsage(gateway);
+    clients = startClients(addresses, recorder, random.fork("clients"), options.perSecond);
     const stage: Stage = { gateway, redis, admin, zone, recorder, data, ending: ending.signal };
     for (const plant of options.plants ?? [])
       await (plant === "loss" ? plantLoss(stage) : plantDuplicate(stage, addresses));
-    await playFaults(options, stage);
-    ending.abort();
+    const faults = allFaults(shim, disk);
+    for (const { name, unavailable } of faults)
+      if (unavailable !== undefined) onProgress(`without ${name}: ${unavailable}`);
+    const possible = faults.filter(({ unavailable }) => unavailable === undefined);
+    const schedule = makeSchedule(possible, random.fork("schedule"), {
+      durationMs,
+      everyMs: options.faultEveryMs,
+      quietMs: Math.min(10_000, durationMs / 5),
+    });
+    await playFaults(schedule, possible, stage, { durationMs, onProgress, end: () => ending.abort() });
     servers.calm();
     await clients.stop();
     onProgress("the faults are over; waiting for the queues to be empty");
     await gateway.waitUntilReady(300_000);
     await waitUntilQuiet(admin, recorder);
+    await checkUsage(gateway, usage, recorder);
     onProgress("stopping");
+    for (const name of await gateway.stop(60_000))
+      recorder.record({ kind: "leftover", what: `${name} did not end by SIGTERM` });
+    const isDamaged = recorder
+      .events()
+      .some((event) => event.kind === "fault" && event.fault === "flipped-byte");
+    for (const what of await spoolLeftovers(join(data, "spool"), isDamaged))
+      recorder.record({ kind: "leftover", what });
   } finally {
     ending.abort();
+    const stopped = clients?.stop();
     await gateway.stop(60_000);
     await redis.program.stop(30_000);
     if (typeof shim !== "string") shim.close();
     keepWhatIsLeft(disk.directory, join(directory, "disk-at-end"));
     process.off("exit", endAtOnce);
     disk.unmount();
+    await stopped;
     await servers.stop();
     await zone.stop();
     await recorder.close();
@@ -116,33 +139,6 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   }
   const history = recorder.events();
   return { ...judge(history), faults: countFaults(history) };
-
-  async function playFaults(given: ChaosOptions, stage: Stage): Promise<void> {
-    const faults = allFaults(shim, disk);
-    const possible = faults.filter(({ unavailable }) => unavailable === undefined);
-    for (const { name, unavailable } of faults)
-      if (unavailable !== undefined) onProgress(`without ${name}: ${unavailable}`);
-    const schedule = makeSchedule(possible, random.fork("schedule"), {
-      durationMs,
-      everyMs: given.faultEveryMs,
-      quietMs: Math.min(10_000, durationMs / 5),
-    });
-    const startedAt = performance.now();
-    const happening = new Set<Promise<void>>();
-    for (const { atMs, name, random: own } of schedule) {
-      await wait(Math.max(0, startedAt + atMs - performance.now()));
-      const fault = possible.find((each) => each.name === name);
-      const happened = fault
-        ?.happen(stage, own)
-        .catch((error: Error) => onProgress(`${name} could not be done: ${error.message}`));
-      if (happened === undefined) continue;
-      happening.add(happened);
-      void happened.finally(() => happening.delete(happened));
-    }
-    await wait(Math.max(0, startedAt + durationMs - performance.now()));
-    ending.abort();
-    await Promise.all(happening);
-  }
 }
 
 /** The disk of the run goes with it. */
@@ -156,7 +152,8 @@ function countFaults(
   const counts: Record<string, number> = {};
   for (const event of history) {
     if (event.kind !== "fault" || event.ended === true) continue;
-    const what = `${event.fault} ${event.target}`;
+    // Files have names that say nothing.
+    const what = `${event.fault} ${event.target.replace(/\/.*/, "")}`;
     counts[what] = (counts[what] ?? 0) + 1;
   }
   return counts;

@@ -16,7 +16,7 @@ const { values } = parseArgs({
     /** Messages a second. */
     rate: { type: "string", default: "8" },
     /** Seconds between two faults. */
-    every: { type: "string", default: "3" },
+    every: { type: "string", default: "2" },
     /** Leaves data, log and history where they are. */
     keep: { type: "boolean", default: false },
     /** `loss` or `duplicate`: a defect on purpose, which has to be found. */

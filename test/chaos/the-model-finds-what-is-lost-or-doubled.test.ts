@@ -168,6 +168,36 @@ describe("a second copy", () => {
   });
 });
 
+describe("mail that the disk destroyed", () => {
+  const flipped = (recipients: string[]): HistoryEvent => ({
+    kind: "fault",
+    at: 15,
+    fault: "flipped-byte",
+    target: "segments/a.seg",
+    destroyed: [{ id: "QUEUEID", recipients }],
+  });
+  const unknown: HistoryEvent = { ...left("dead", "", ""), to: [], id: "QUEUEID-0" };
+
+  test("is not lost when the operator finds it among the dead, by its queue id alone", () => {
+    assert.equal(judge([accepted(), flipped([address]), unknown]).fates.dead, 1);
+  });
+  test("is lost when it is not even there", () => {
+    assert.equal(judge([accepted(), flipped([address])]).lost.length, 1);
+    assert.equal(judge([accepted(), flipped(["r2-0@good.test"]), unknown]).lost.length, 1);
+  });
+  test("may have been the notification", () => {
+    assert.equal(judge([accepted(), refused, flipped([sender]), unknown]).fates.returning, 1);
+  });
+});
+
+test("a message refused because the disk failed may have reached the server that it went to inline", () => {
+  const sent: HistoryEvent = { ...accepted({}, { at: 22 }), kind: "refused", reply: "451 4.3.0 no" };
+  const disk = { kind: "fault", fault: "disk-error", target: "sync" } as const;
+  const ended = { ...disk, ended: true } as const;
+  assert.deepEqual(judge([{ ...disk, at: 12 }, copy(20), sent, { ...ended, at: 30 }]).unexplained, []);
+  assert.equal(judge([{ ...disk, at: 12 }, { ...ended, at: 14 }, copy(20), sent]).unexplained.length, 1);
+});
+
 test("two notifications that say the same of a recipient are one too many", () => {
   const { unexplained } = judge([
     accepted(),

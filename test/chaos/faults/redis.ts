@@ -5,7 +5,7 @@ import { lockMs } from "./processes.ts";
 
 export const killRedis: FaultKindOf = {
   name: "kill-redis",
-  weight: 3,
+  weight: 5,
   needsMs: 5_000,
   async happen({ redis, recorder }) {
     if (redis.program.signal("SIGKILL")) recorder.record({ kind: "fault", fault: "kill", target: "redis" });

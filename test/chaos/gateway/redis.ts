@@ -19,14 +19,16 @@ export interface ChaosRedis {
 
 export function startChaosRedis(options: {
   directory: string;
+  /** For the old copy of its files; not on the disk of the run, which may be full. */
+  dump: string;
   random: Random;
   env: NodeJS.ProcessEnv;
   onLine(line: string): void;
 }): ChaosRedis {
-  const { directory, random } = options;
+  const { directory, dump, random } = options;
   mkdirSync(directory, { recursive: true });
   const socket = join(directory, "redis.sock");
-  const [files, dump] = [join(directory, "appendonlydir"), join(directory, "dump")];
+  const files = join(directory, "appendonlydir");
   let isRestoring = false;
   const program = new SupervisedProgram({
     name: "redis",
