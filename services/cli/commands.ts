@@ -105,6 +105,11 @@ export const commands: CommandList = {
       load: () => import("./config-check.ts"),
     },
     {
+      name: "config show",
+      summary: "Show the configuration with every default, secrets masked",
+      load: () => import("./config-show.ts"),
+    },
+    {
       name: "explain",
       summary: "Show what the routing table does with a connection and its recipients",
       load: () => import("./explain.ts"),

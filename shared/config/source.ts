@@ -12,6 +12,7 @@ import {
   parse,
   parseDocument,
   type Scalar,
+  stringify,
   type YAMLMap,
   type YAMLParseError,
   type YAMLWarning,
@@ -203,4 +204,9 @@ function syntaxErrors(document: Document.Parsed): (YAMLParseError | YAMLWarning)
   const first = document.errors.findIndex((error) => error.code === "UNEXPECTED_TOKEN");
   const errors = first < 0 ? document.errors : document.errors.slice(0, first + 1);
   return [...errors, ...document.warnings];
+}
+
+/** Maps, lists and scalars as YAML. A `${` in a text is written so that it is read as text. */
+export function formatYaml(value: Record<string, unknown>): string {
+  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false }).replaceAll("${", "$${");
 }

@@ -461,3 +461,35 @@ test("health asks a service and prints in one line what is wrong", async (t) => 
   assert.deepEqual(await postern("health", "delivery"), { status: 0, out: "delivery is ready\n", err: "" });
   assert.equal((await postern("health", "redis")).status, 2);
 });
+
+test("config show prints the file, or what the admin has in force, without its token", async () => {
+  const file = await postern("config", "show");
+  assert.equal(file.status, 0);
+  assert.match(file.out, /^hostname: gw\.example\.net\n/);
+  assert.ok(!file.out.includes(token));
+  const running = await postern("config", "show", "--running", "--json");
+  assert.equal(running.status, 0);
+  assert.equal(JSON.parse(running.out).hostname, admin.config.hostname);
+  assert.equal(JSON.parse(running.out).admin.token, "***");
+});
+
+test("with --url no configuration is needed, and only this machine gets the configured token", async () => {
+  await admin.accept();
+  const none = path.join(directory, "none.yaml");
+  const ask = async (...words: string[]) => {
+    const ended = { status: 0, out: "", err: "" };
+    ended.status = await dispatch({ commands, version: "0" }, words, {
+      stdin: process.stdin,
+      stdout: { write: (text) => (ended.out += text) },
+      stderr: { write: (text) => (ended.err += text) },
+    });
+    return ended;
+  };
+  const url = admin.url;
+  assert.equal((await ask("-c", none, "queue", "list", "--url", url)).status, 0);
+  assert.equal((await ask("-c", none, "queue", "retry", "--all", "--url", url)).status, 1);
+  assert.equal((await ask("-c", none, "queue", "retry", "--all", "--url", url, "--token", token)).status, 0);
+  assert.equal((await ask("-c", configFile, "queue", "retry", "--all", "--url", url)).status, 0);
+  const wrong = await ask("queue", "list", "--url", "gw.example.net:8025");
+  assert.equal(wrong.status, 2);
+});

@@ -1,10 +1,11 @@
 /** Routes about the gateway as a whole: health, metrics, counts and services. */
+import { showConfig } from "../../../shared/config/show-config.ts";
 import { queueNames } from "../../../shared/queue/contract/contract.ts";
 import type { QueueCounts as CountsByQueue } from "../../../shared/queue/operator/inspector.ts";
 import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { defineRoute, type Route } from "./route.ts";
-import { healthBody, type QueueCounts, queueOverview, serviceList } from "./schemas.ts";
+import { healthBody, type QueueCounts, queueOverview, serviceList, shownConfig } from "./schemas.ts";
 
 export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route[] {
   return [
@@ -49,6 +50,17 @@ export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route
           queues: queueRows(await ask(deps.inspector.counts())),
           oldestSeconds: oldestMs === undefined ? null : oldestMs / 1000,
         };
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/v1/config",
+      operationId: "showConfig",
+      summary: "The configuration that the admin has in force, with every default, secrets masked",
+      access: "read",
+      responses: { 200: { description: "As a file has it.", schema: shownConfig } },
+      async handle() {
+        return { config: showConfig(deps.config) };
       },
     }),
     defineRoute({

@@ -212,6 +212,12 @@ const serviceRow = z.object({
 export type ServiceRow = z.infer<typeof serviceRow>;
 export const serviceList = z.object({ services: z.array(serviceRow) });
 
+export const shownConfig = z.object({
+  config: z
+    .record(z.string(), z.unknown())
+    .describe("Keys of docs/configuration.md; passwords and tokens are ***."),
+});
+
 export const healthBody = z.object({
   live: z.literal(true),
   ready: z.boolean(),
