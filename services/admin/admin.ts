@@ -35,7 +35,7 @@ import { checkReadiness } from "./routes/readiness.ts";
 import { type Route, registerRoutes } from "./routes/route.ts";
 import { createServer } from "./server.ts";
 import { watchSpool } from "./spool-watch.ts";
-import { findOrCreateToken } from "./token.ts";
+import { findTokens } from "./token.ts";
 
 export interface AdminOptions {
   config: Config;
@@ -59,7 +59,7 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 /** @throws CannotStart when the address cannot be listened on, Error when the token can be neither read nor created */
 export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const { config, metrics, spool, holdsFile, now = Date.now } = options;
-  const token = await findOrCreateToken(config.admin.token, path.resolve(config.data));
+  const tokens = await findTokens(config.admin, path.resolve(config.data));
   const eventPublisher = createEventPublisher({ ...options, events: config.events });
   const log = withEventSink(options.log, eventPublisher);
   const redis = createRedis(options.redis, "plain", log);
@@ -107,7 +107,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     openApiRoute(version, () => routes),
   );
   const hostNames = [config.hostname, config.admin.address].map((name) => name.toLowerCase());
-  const app = createServer(routes, { token, hostNames }, log);
+  const app = createServer(routes, { tokens, hostNames }, log);
   const closeAll = async (): Promise<void> => {
     oldest.close();
     spoolWatch.close();

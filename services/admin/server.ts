@@ -8,7 +8,7 @@ import {
 } from "fastify";
 import type { Logger } from "../../shared/runtime/log.ts";
 import { unreachable } from "../../shared/unreachable.ts";
-import { type Access, type AccessPolicy, decideAccess } from "./routes/access.ts";
+import { type Access, type AccessPolicy, type Admitted, decideAccess } from "./routes/access.ts";
 import { Problem, problemBody, problemType } from "./routes/problem.ts";
 import { methodsOf, type Route } from "./routes/route.ts";
 
@@ -43,7 +43,7 @@ export function createServer(routes: readonly Route[], policy: AccessPolicy, log
   });
   // Only application/json is parsed, which a form on a foreign page cannot send.
   app.removeContentTypeParser("text/plain");
-  app.decorateRequest("trusted", false);
+  app.decorateRequest("caller");
   app.addHook("onRequest", async (request, reply) => {
     reply.headers({
       "content-security-policy": contentSecurityPolicy,
@@ -56,7 +56,7 @@ export function createServer(routes: readonly Route[], policy: AccessPolicy, log
     const admission = admit(request, policy);
     // Sent, not thrown: a plugin has an error handler of its own.
     if (admission instanceof Problem) return sendProblem(reply, admission);
-    request.trusted = admission;
+    request.caller = admission;
     return undefined;
   });
   app.setErrorHandler((error: FastifyError, request, reply) => {
@@ -74,8 +74,8 @@ export function createServer(routes: readonly Route[], policy: AccessPolicy, log
   return app;
 }
 
-/** @returns whether the caller may see details, or the problem that refuses the request */
-function admit(request: FastifyRequest, policy: AccessPolicy): boolean | Problem {
+/** @returns the caller, or the problem that refuses the request */
+function admit(request: FastifyRequest, policy: AccessPolicy): Admitted | Problem {
   const headers = request.headers;
   const caller = {
     remoteAddress: request.socket.remoteAddress,
@@ -86,7 +86,7 @@ function admit(request: FastifyRequest, policy: AccessPolicy): boolean | Problem
   const decision = decideAccess(accessOf(request), caller, policy);
   switch (decision.kind) {
     case "granted":
-      return decision.trusted;
+      return decision.caller;
     case "unauthenticated":
       return new Problem(401, decision.detail, {
         // RFC 9110 §11.6.1: the schemes that are accepted. Basic is for browsers on other machines.

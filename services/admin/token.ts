@@ -1,8 +1,28 @@
-/** The admin's token: from the configuration, else from a file in the data directory, which is created when missing. */
+/** The admin's tokens: from the configuration, else one from a file in the data directory, which is created when missing. */
 import { randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
+import type { Config } from "../../shared/config/schema.ts";
+import { tokenScopes } from "../../shared/config/schema-services.ts";
 import { CannotStart } from "../../shared/runtime/start-failure.ts";
+import type { AdminToken } from "./routes/access.ts";
+
+/** The name of `admin.token` and of the token in the file. */
+export const mainTokenName = "admin";
+
+/**
+ * @param admin  of the configuration; without `token` and `tokens` the one in the file counts
+ * @param data   the data directory
+ * @throws Error when the file can be neither read nor created
+ */
+export async function findTokens(
+  admin: Pick<Config["admin"], "token" | "tokens">,
+  data: string,
+): Promise<AdminToken[]> {
+  const main = admin.tokens.length > 0 ? admin.token : await findOrCreateToken(admin.token, data);
+  if (main === undefined) return admin.tokens;
+  return [{ name: mainTokenName, token: main, scopes: tokenScopes }, ...admin.tokens];
+}
 
 /**
  * @param configured  `admin.token`

@@ -13,6 +13,7 @@ export function crossCheck(config: Config, relayHosts: ReadonlySet<string>): Fin
   return [
     ...checkRedis(config.redis),
     ...checkAddresses(config),
+    ...checkTokens(config.admin),
     ...checkListeners(config.listeners),
     ...checkPorts(config),
     ...checkProtected(config.protected),
@@ -75,6 +76,25 @@ function checkAddresses(config: Config): Finding[] {
     if (parseEndpoint(server, 53) !== undefined) continue;
     const message = "is not a name server: write 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53";
     findings.push({ path: ["dns", "servers", index], message });
+  }
+  return findings;
+}
+
+/** A token of two names would put the wrong one into the log. */
+function checkTokens({ token, tokens }: Config["admin"]): Finding[] {
+  const findings: Finding[] = [];
+  const names = new Map<string, Path>(token === undefined ? [] : [["admin", ["admin", "token"]]]);
+  const secrets = new Map<string, Path>(token === undefined ? [] : [[token, ["admin", "token"]]]);
+  for (const [index, each] of tokens.entries()) {
+    const path: Path = ["admin", "tokens", index];
+    const sameName = names.get(each.name);
+    if (sameName !== undefined)
+      findings.push({ path: [...path, "name"], message: "is the name of two tokens", other: sameName });
+    names.set(each.name, [...path, "name"]);
+    const sameSecret = secrets.get(each.token);
+    if (sameSecret !== undefined)
+      findings.push({ path: [...path, "token"], message: "is used twice", other: sameSecret });
+    secrets.set(each.token, [...path, "token"]);
   }
   return findings;
 }

@@ -79,10 +79,35 @@ export const health = z.strictObject({
   port: listenPort.default(0).describe("The TCP port. 0: any free port, which is logged."),
 });
 
+export const tokenScopes = ["read", "content", "write"] as const;
+
+const adminToken = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[\w.@-]{1,64}$/, "must be 1 to 64 letters, digits and . _ - @")
+    .describe("Who uses it; the log names it as `by` at every change."),
+  token: text.describe("The bearer token; an environment variable keeps it out of the file."),
+  scopes: z
+    .array(z.enum(tokenScopes))
+    .min(1)
+    .default(["read"])
+    .describe(
+      "`read`: envelopes, counts, pages and metrics. `content`: header fields and bodies of messages, too. `write`: changes, too.",
+    ),
+});
+
 export const admin = z.strictObject({
   address: z.string().default("127.0.0.1").describe("An IP address of this machine."),
   port: listenPort.default(8025).describe("The TCP port. 0: any free port, which is logged."),
   token: text
     .optional()
-    .describe("The bearer token that changes need. Absent: `postern up` creates one in `data/admin.token`."),
+    .describe(
+      "A bearer token with all scopes; the log names it `admin`. Absent, and without `tokens`: `postern up` creates one in `data/admin.token`.",
+    ),
+  tokens: z
+    .array(adminToken)
+    .default([])
+    .describe(
+      "Bearer tokens for several people and programs, each with a name and scopes. From this machine, `read` needs none.",
+    ),
 });

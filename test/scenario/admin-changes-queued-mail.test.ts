@@ -251,25 +251,35 @@ test("a change needs exactly one selection", async () => {
   );
 });
 
-test("every change is logged with the client and the result", async () => {
+test("every change is logged with who made it, from where, and the result", async () => {
   const { meta } = await admin.accept();
   await change("hold", { ids: [meta.id], reason: "why not" });
   await change("remove", { filter: { from: "a@example.net" } });
   const changes = admin.log.filter(({ event }) => event === "admin.change");
   assert.deepEqual(
-    changes.map(({ action, by, ids, filter, reason, changed }) => ({
+    changes.map(({ action, by, client, ids, filter, reason, changed }) => ({
       action,
       by,
+      client,
       ids,
       filter,
       reason,
       changed,
     })),
     [
-      { action: "hold", by: "127.0.0.1", ids: [meta.id], filter: undefined, reason: "why not", changed: 1 },
+      {
+        action: "hold",
+        by: "admin",
+        client: "127.0.0.1",
+        ids: [meta.id],
+        filter: undefined,
+        reason: "why not",
+        changed: 1,
+      },
       {
         action: "remove",
-        by: "127.0.0.1",
+        by: "admin",
+        client: "127.0.0.1",
         ids: undefined,
         filter: { from: "a@example.net" },
         reason: undefined,

@@ -134,6 +134,12 @@ test("a message is shown whole by its queue id, its job's id and its Message-ID,
     assert.deepEqual(shown.envelope, { from: "a@example.net", body: "8BITMIME", envid: "E1" });
     assert.equal(shown.origin.client.address, "192.0.2.7");
     assert.equal(shown.headers, "Subject: hello\r\nX-Long: a\r\n b\r\n");
+    const withoutToken = await admin.get(`/api/v1/messages/${encodeURIComponent(id)}`, {});
+    assert.equal(
+      ((await withoutToken.json()) as { headers: unknown }).headers,
+      null,
+      "from loopback, without a token",
+    );
     assert.match(shown.received, /^Received: /);
     const [recipient] = shown.recipients;
     assert.equal(recipient.address, "b@example.com");
@@ -210,7 +216,7 @@ test("export gives the octets as they were received, and is logged", async () =>
   assert.ok(Buffer.from(await answer.arrayBuffer()).equals(body));
   const line = admin.log.find(({ event }) => event === "admin.export");
   assert.equal(line?.id, meta.id);
-  assert.equal(line?.by, "127.0.0.1");
+  assert.deepEqual([line?.by, line?.client], ["admin", "127.0.0.1"]);
 });
 
 test("large bodies are streamed, and a HEAD opens nothing", async () => {

@@ -19,20 +19,39 @@ export interface Caller {
   forwarded: boolean;
 }
 
+/** What a token allows. `content` and `write` include `read`. */
+export type Scope = Exclude<Access, "open">;
+
+export interface AdminToken {
+  /** Who uses it, for the log. */
+  name: string;
+  token: string;
+  scopes: readonly Scope[];
+}
+
 export interface AccessPolicy {
-  /** Absent when none is configured; nobody may write then. */
-  token: string | undefined;
+  /** Without any nobody may write. */
+  tokens: readonly AdminToken[];
   /** Host names besides `localhost` and IP addresses that loopback clients may use; lower case. */
   hostNames: readonly string[];
 }
 
 export type AccessDecision =
-  /** `trusted` is false only for `open` routes, which then answer without details. */
-  | { kind: "granted"; trusted: boolean }
+  | { kind: "granted"; caller: Admitted }
   /** 401: credentials are missing or wrong. */
   | { kind: "unauthenticated"; detail: string }
   /** 403: other credentials are needed, or none would help. */
   | { kind: "forbidden"; detail: string };
+
+/** Whom a request was granted to. */
+export interface Admitted {
+  /** The name of the token; `undefined` without one. */
+  name: string | undefined;
+  /** Whether it may see details: false only on `open` routes, which then answer yes or no. */
+  trusted: boolean;
+  /** Whether it may see header fields and bodies of messages. */
+  mayReadContent: boolean;
+}
 
 /**
  * Decides by the peer's address and the credentials alone.
@@ -47,16 +66,21 @@ export function decideAccess(access: Access, caller: Caller, policy: AccessPolic
 
   const local = isLoopback(caller.remoteAddress) && !caller.forwarded;
   const named = isOwnName(caller.host, policy.hostNames);
-  if (access === "open") return { kind: "granted", trusted: local && named };
+  if (access === "open") return granted(local && named);
   if (access === "read" && local) {
-    if (named) return { kind: "granted", trusted: true };
+    if (named) return granted(true);
     return {
       kind: "forbidden",
       detail: "Without a token, call the admin by localhost, by an IP address or by its configured name.",
     };
   }
-  if (policy.token === undefined) return noToken;
+  if (policy.tokens.length === 0) return noToken;
   return { kind: "unauthenticated", detail: "Send Authorization: Bearer TOKEN." };
+}
+
+/** Without a token. */
+function granted(trusted: boolean): AccessDecision {
+  return { kind: "granted", caller: { name: undefined, trusted, mayReadContent: false } };
 }
 
 type Credentials =
@@ -67,7 +91,7 @@ type Credentials =
 
 const noToken: AccessDecision = {
   kind: "forbidden",
-  detail: "No token is configured: set admin.token, or let the admin create one in data/admin.token.",
+  detail: "No token is configured: set admin.tokens, or let the admin create one in data/admin.token.",
 };
 
 function decideByCredentials(
@@ -75,17 +99,28 @@ function decideByCredentials(
   credentials: Exclude<Credentials, { kind: "none" }>,
   policy: AccessPolicy,
 ): AccessDecision {
-  if (policy.token === undefined) return access === "open" ? { kind: "granted", trusted: false } : noToken;
-  const right = credentials.kind !== "unknown" && sameSecret(credentials.token, policy.token);
-  if (!right) {
+  const found = credentials.kind === "unknown" ? undefined : findToken(credentials.token, policy.tokens);
+  if (found === undefined) {
     // A probe with a wrong token gets the same answer as one without.
-    if (access === "open") return { kind: "granted", trusted: false };
+    if (access === "open") return granted(false);
+    if (policy.tokens.length === 0) return noToken;
     return { kind: "unauthenticated", detail: "The token is wrong." };
   }
   if (access === "write" && credentials.kind === "basic") {
     return { kind: "forbidden", detail: "Changes need Authorization: Bearer TOKEN; Basic is for reading." };
   }
-  return { kind: "granted", trusted: true };
+  if ((access === "write" || access === "content") && !found.scopes.includes(access)) {
+    return { kind: "forbidden", detail: `The token ${found.name} lacks the scope ${access}.` };
+  }
+  const mayReadContent = found.scopes.includes("content");
+  return { kind: "granted", caller: { name: found.name, trusted: true, mayReadContent } };
+}
+
+/** Compares with every token, so that the time tells nothing about where it stands. */
+function findToken(given: string, tokens: readonly AdminToken[]): AdminToken | undefined {
+  let found: AdminToken | undefined;
+  for (const each of tokens) if (sameSecret(given, each.token)) found ??= each;
+  return found;
 }
 
 /** RFC 6750 §2.1 and RFC 7617 §2; the user name of Basic is ignored. */

@@ -5,6 +5,7 @@
 import type { FastifyRequest } from "fastify";
 import type { Changed, ChangeReport } from "../../../shared/queue/operator/inspector.ts";
 import { type EventName, logEvent, writeEvent } from "../../../shared/runtime/log.ts";
+import { actorOf } from "./actor.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { removeMessages, requeueMessages } from "./removal.ts";
 import { defineRoute, type Route } from "./route.ts";
@@ -46,14 +47,14 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
     const facts = {
       event: "admin.change" as const,
       action,
-      by: request.ip,
+      ...actorOf(request),
       ...describeSelection(selection),
       ...terms,
     };
     const changed: Changed = (messageIds) => {
       for (let start = 0; start < messageIds.length; start += idsOfLine) {
         const ids = messageIds.slice(start, start + idsOfLine);
-        logEvent(log, { event: eventOf[action], by: request.ip, ...terms, ids });
+        logEvent(log, { event: eventOf[action], ...actorOf(request), ...terms, ids });
       }
     };
     try {

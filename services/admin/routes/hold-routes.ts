@@ -2,6 +2,7 @@
 import { holdCovered, releaseUncovered } from "../../../shared/queue/holds/enforcement.ts";
 import { type HoldRule, holdRuleId } from "../../../shared/queue/holds/rules.ts";
 import { logEvent } from "../../../shared/runtime/log.ts";
+import { actorOf } from "./actor.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
@@ -40,7 +41,14 @@ export function holdRoutes({ holds, redis, log, now }: AdminDependencies): Route
         };
         await ask(holds.add([rule]));
         const parked = await ask(holdCovered(redis, holds));
-        logEvent(log, { event: "admin.hold", by: request.ip, hold: holdRuleId(rule), reason, until, parked });
+        logEvent(log, {
+          event: "admin.hold",
+          ...actorOf(request),
+          hold: holdRuleId(rule),
+          reason,
+          until,
+          parked,
+        });
         reply.code(201);
         // The store sets the time of creation.
         const kept = holds.list().find((each) => holdRuleId(each) === holdRuleId(rule)) ?? rule;
@@ -59,7 +67,7 @@ export function holdRoutes({ holds, redis, log, now }: AdminDependencies): Route
         const removed = await ask(holds.remove([id]));
         if (removed === 0) throw new Problem(404, `There is no hold ${id}.`);
         const report = await ask(releaseUncovered(redis, holds));
-        logEvent(log, { event: "admin.unhold", by: request.ip, hold: id, ...report });
+        logEvent(log, { event: "admin.unhold", ...actorOf(request), hold: id, ...report });
         return report;
       },
     }),

@@ -81,20 +81,23 @@ export const messageDetail = z.object({
   received: z
     .string()
     .describe("The Received field that deliveries put before the message, except those with `hide`."),
-  headers: z.string().describe("The header section as received."),
+  headers: z
+    .string()
+    .nullable()
+    .describe("The header section as received; null without a token that has the scope content."),
 });
 export type MessageDetail = z.infer<typeof messageDetail>;
 
 /**
  * @param states   of recipients, by index; a missing one is pending
  * @param jobs     of this message
- * @param headers  its header section
+ * @param headers  its header section; null for a caller who may not read it
  */
 export function describeMessage(
   meta: MessageMeta,
   states: ReadonlyMap<number, RecipientState>,
   jobs: readonly InspectedJob[],
-  headers: string,
+  headers: string | null,
 ): MessageDetail {
   const { reversePath, recipients, ...parameters } = meta.envelope;
   const last = lastDiagnoses(jobs);

@@ -6,6 +6,7 @@ import type { InspectedJob } from "../../../shared/queue/operator/rows.ts";
 import { logEvent } from "../../../shared/runtime/log.ts";
 import { headerSection, readStart } from "../../../shared/spool/header-section.ts";
 import { type Locator, SpoolCorrupt } from "../../../shared/spool/spool.ts";
+import { actorOf } from "./actor.ts";
 import type { AdminDependencies } from "./dependencies.ts";
 import { ask } from "./dependencies.ts";
 import { describeMessage, messageDetail } from "./message-detail.ts";
@@ -47,18 +48,18 @@ export function messageRoutes(deps: AdminDependencies): Route[] {
       method: "GET",
       path: "/api/v1/messages/{id}",
       operationId: "showMessage",
-      summary: "Everything about one message but its body",
+      summary: "Everything about one message but its body; its header needs a token with the scope content",
       access: "read",
       params: idParams,
       responses: { 200: { description: "The message.", schema: messageDetail } },
-      async handle({ params }) {
+      async handle({ params, request }) {
         const { id, jobs } = await findMessage(deps, params.id);
         const locator = jobs[0]?.job.locator;
         const meta = await ask(spool.readMeta(id, locator));
         if (meta === undefined) throw notFound(id);
         const states = await ask(spool.states(id, true));
-        const header = await ask(readHeader(deps, id, locator));
-        return describeMessage(meta, states, jobs, header.toString("utf8"));
+        const header = request.caller.mayReadContent ? await ask(readHeader(deps, id, locator)) : null;
+        return describeMessage(meta, states, jobs, header?.toString("utf8") ?? null);
       },
     }),
     defineRoute({
@@ -72,7 +73,7 @@ export function messageRoutes(deps: AdminDependencies): Route[] {
       async handle({ params, request, reply }) {
         const { id, jobs } = await findMessage(deps, params.id);
         const { body } = await readMessage(deps, id, jobs);
-        logEvent(deps.log, { event: "admin.export", id, by: request.ip });
+        logEvent(deps.log, { event: "admin.export", id, ...actorOf(request) });
         reply
           .type("message/rfc822")
           .header("content-length", body.kind === "buffer" ? body.bytes.length : body.size)

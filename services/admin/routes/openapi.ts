@@ -34,14 +34,14 @@ function openApiDocument(routes: readonly Route[], version: string): Json {
       title: "Postern admin",
       version,
       description:
-        "The queues of a Postern gateway. Reads from loopback need no token; changes and the content of messages need one. Errors are RFC 9457 problem details.",
+        "The queues of a Postern gateway. Reads from loopback need no token; changes need one with the scope write, header fields and bodies one with the scope content. Errors are RFC 9457 problem details.",
       license: { name: "MIT", identifier: "MIT" },
     },
     servers: [{ url: "/" }],
     paths,
     components: {
       securitySchemes: {
-        token: { type: "http", scheme: "bearer", description: "admin.token of the configuration." },
+        token: { type: "http", scheme: "bearer", description: "admin.token or one of admin.tokens." },
         browser: {
           type: "http",
           scheme: "basic",

@@ -22,7 +22,7 @@ export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route
       async handle({ request, reply }) {
         const { ready, ...why } = await deps.health();
         reply.code(ready ? 200 : 503);
-        return { live: true, ready, ...(request.trusted ? why : {}) };
+        return { live: true, ready, ...(request.caller.trusted ? why : {}) };
       },
     }),
     defineRoute({

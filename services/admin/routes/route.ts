@@ -1,7 +1,7 @@
 /** A route of the admin: its schemas validate the request, and describe it in the OpenAPI document. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
-import type { Access } from "./access.ts";
+import type { Access, Admitted } from "./access.ts";
 import { Problem, type Violation } from "./problem.ts";
 
 export interface RouteResponse {
@@ -120,7 +120,6 @@ declare module "fastify" {
     access?: Access;
   }
   interface FastifyRequest {
-    /** Whether the caller may see details: always true except on `open` routes. */
-    trusted: boolean;
+    caller: Admitted;
   }
 }

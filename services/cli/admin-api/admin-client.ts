@@ -94,9 +94,12 @@ export function localUrl(address: string, port: number): string {
   return `http://${formatHostPort({ host, port })}`;
 }
 
-/** From the configuration, else from the file that the admin created; `undefined` when there is neither. */
+/** The token of the configuration that may do most, else the one in the file that the admin created; `undefined` without. */
 export async function findToken(config: Config): Promise<string | undefined> {
-  if (config.admin.token !== undefined) return config.admin.token;
+  const { token, tokens } = config.admin;
+  if (token !== undefined) return token;
+  const [most] = tokens.toSorted((a, b) => b.scopes.length - a.scopes.length);
+  if (most !== undefined) return most.token;
   try {
     return (await readFile(path.resolve(config.data, "admin.token"), "utf8")).trim() || undefined;
   } catch {

@@ -78,7 +78,7 @@ const detail = z.looseObject({
       })
       .loose(),
   ),
-  headers: z.string(),
+  headers: z.string().nullable(),
 });
 export type Detail = z.infer<typeof detail>;
 

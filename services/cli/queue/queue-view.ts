@@ -90,6 +90,7 @@ export function renderDetail(detail: Detail, nowMs: number): string[] {
       lines.push(field("Hold", `${kind} ${value}${reason === "" ? "" : `: ${reason}`}${end}`));
     } else if (job.status === "dead") lines.push(field("Reason", job.reason ?? ""));
   }
+  if (detail.headers === null) return [...lines, "", "  (the header needs a token with the scope content)"];
   const headers = detail.headers.split(/\r?\n/).filter((line) => line !== "");
   return [...lines, "", ...headers.map((line) => `  ${printable(line.replaceAll("\t", " "))}`)];
 }

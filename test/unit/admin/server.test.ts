@@ -21,7 +21,7 @@ function route(method: Route["method"], path: string, access: Access): Route {
     async handle({ request, body }) {
       if (body !== undefined && (body as { ids: string[] }).ids[0] === "bug")
         throw new TypeError("secret words");
-      return { trusted: request.trusted };
+      return { trusted: request.caller.trusted };
     },
   });
 }
@@ -36,7 +36,14 @@ const routes = [
 
 function server(lines: string[] = []) {
   const log = createLogger("admin", { write: (line) => lines.push(line) });
-  const app = createServer(routes, { token, hostNames: ["gw.example.net"] }, log);
+  const app = createServer(
+    routes,
+    {
+      tokens: [{ name: "admin", token, scopes: ["read", "content", "write"] }],
+      hostNames: ["gw.example.net"],
+    },
+    log,
+  );
   registerRoutes(app, routes);
   return app;
 }

@@ -288,3 +288,21 @@ test("a configuration of nothing but errors is checked in finite time", () => {
   const routes = Array.from({ length: 2000 }, () => "    - { to: 1, via: 2, x: 3 }").join("\n");
   assert.ok(errorsIn(whole(`relay:\n  routes:\n${routes}\n`)).length >= 4000);
 });
+
+test("two tokens of the admin have neither the same name nor the same secret", () => {
+  const tokens = `admin:
+  token: one
+  tokens:
+    - { name: admin, token: two }
+    - { name: oncall, token: one, scopes: [read, write] }
+    - { name: oncall, token: three }
+    - { name: "on call", token: four, scopes: [delete] }
+`;
+  assert.deepEqual(errorsIn(whole(tokens)), [
+    "6: admin.tokens[0].name: is the name of two tokens (admin.token, line 4)",
+    "7: admin.tokens[1].token: is used twice (admin.token, line 4)",
+    "8: admin.tokens[2].name: is the name of two tokens (admin.tokens[1].name, line 7)",
+    "9: admin.tokens[3].name: must be 1 to 64 letters, digits and . _ - @",
+    "9: admin.tokens[3].scopes[0]: must be read, content or write",
+  ]);
+});

@@ -9,7 +9,8 @@ import {
 import { isLoopback } from "../../../../shared/net/network.ts";
 
 const token = "s3cret-token";
-const policy = { token, hostNames: ["gw.example.net"] };
+const all = ["read", "content", "write"] as const;
+const policy = { tokens: [{ name: "admin", token, scopes: all }], hostNames: ["gw.example.net"] };
 
 function decide(
   access: Access,
@@ -29,11 +30,15 @@ function decide(
   );
 }
 
+function granted(caller: { name?: string; trusted: boolean; mayReadContent?: boolean }) {
+  return { kind: "granted", caller: { name: undefined, mayReadContent: false, ...caller } };
+}
+
 const basic = (pair: string) => `Basic ${Buffer.from(pair).toString("base64")}`;
 
 test("loopback reads without a token", () => {
   for (const remoteAddress of ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"]) {
-    assert.deepEqual(decide("read", { remoteAddress }), { kind: "granted", trusted: true });
+    assert.deepEqual(decide("read", { remoteAddress }), granted({ trusted: true }));
   }
 });
 
@@ -78,22 +83,64 @@ test("a request that a proxy on this machine passes on is not local", () => {
 });
 
 test("probes are answered without a token, with details for trusted callers only", () => {
-  assert.deepEqual(decide("open", { remoteAddress: "192.0.2.7" }), { kind: "granted", trusted: false });
-  assert.deepEqual(decide("open", { host: "evil.example" }), { kind: "granted", trusted: false });
-  assert.deepEqual(decide("open", { authorization: "Bearer wrong" }), { kind: "granted", trusted: false });
-  assert.deepEqual(decide("open", {}), { kind: "granted", trusted: true });
-  assert.deepEqual(decide("open", { remoteAddress: "192.0.2.7", authorization: `Bearer ${token}` }), {
-    kind: "granted",
-    trusted: true,
-  });
+  assert.deepEqual(decide("open", { remoteAddress: "192.0.2.7" }), granted({ trusted: false }));
+  assert.deepEqual(decide("open", { host: "evil.example" }), granted({ trusted: false }));
+  assert.deepEqual(decide("open", { authorization: "Bearer wrong" }), granted({ trusted: false }));
+  assert.deepEqual(decide("open", {}), granted({ trusted: true }));
+  assert.deepEqual(
+    decide("open", { remoteAddress: "192.0.2.7", authorization: `Bearer ${token}` }),
+    granted({ name: "admin", trusted: true, mayReadContent: true }),
+  );
 });
 
 test("without a configured token nobody writes, and an empty one is no password", () => {
-  const none = { token: undefined, hostNames: [] };
+  const none = { tokens: [], hostNames: [] };
   assert.equal(decide("write", {}, none).kind, "forbidden");
   assert.equal(decide("write", { authorization: "Bearer undefined" }, none).kind, "forbidden");
   assert.equal(decide("read", {}, none).kind, "granted");
   assert.equal(decide("read", { remoteAddress: "192.0.2.7" }, none).kind, "forbidden");
+});
+
+test("a token may do what its scopes say, and the caller has its name", () => {
+  const several = {
+    tokens: [
+      { name: "wall", token: "w", scopes: ["read"] as const },
+      { name: "support", token: "s", scopes: ["read", "content"] as const },
+      { name: "oncall", token: "o", scopes: ["write"] as const },
+    ],
+    hostNames: [],
+  };
+  const table: Record<string, [Access, string][]> = {
+    w: [
+      ["read", "granted"],
+      ["content", "forbidden"],
+      ["write", "forbidden"],
+    ],
+    s: [
+      ["read", "granted"],
+      ["content", "granted"],
+      ["write", "forbidden"],
+    ],
+    o: [
+      ["read", "granted"],
+      ["content", "forbidden"],
+      ["write", "granted"],
+    ],
+  };
+  for (const [secret, rows] of Object.entries(table)) {
+    for (const [access, kind] of rows) {
+      const decision = decide(access, { authorization: `Bearer ${secret}` }, several);
+      assert.equal(decision.kind, kind, `${secret} ${access}`);
+    }
+  }
+  assert.deepEqual(
+    decide("read", { authorization: "Bearer s" }, several),
+    granted({ name: "support", trusted: true, mayReadContent: true }),
+  );
+  assert.deepEqual(decide("content", { authorization: "Bearer w" }, several), {
+    kind: "forbidden",
+    detail: "The token wall lacks the scope content.",
+  });
 });
 
 test("own names are localhost, addresses and configured names", () => {
