@@ -22,6 +22,7 @@ import { million } from "./million.ts";
 import { mix } from "./mix.ts";
 import type { BenchOptions } from "./options.ts";
 import { outgoing } from "./outgoing.ts";
+import { overview } from "./overview.ts";
 import { profile } from "./profile/profile.ts";
 import { markdown, type Section } from "./report.ts";
 import { scaling } from "./scaling.ts";
@@ -58,6 +59,7 @@ const sections: Record<
   scaling: { unless: withRedis, measure: scaling },
   fairness: { unless: withSource, measure: fairness },
   million: { unless: withRedis, measure: million },
+  overview: { unless: withRedis, measure: overview },
 };
 
 /** The first line of a program's version output, or `not installed`. */

@@ -148,7 +148,8 @@ export const rooms: Record<string, Room> = {
     ],
   },
   "shared/queue/operator": {
-    purpose: "Lists of jobs for operators, and the changes that they make to jobs.",
+    purpose:
+      "Queued mail for operators: an index of it, lists and totals, and the changes that operators make.",
     imports: [
       "shared/limits",
       "shared/mail",
@@ -156,6 +157,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/contract",
       "shared/queue/holds",
       "shared/runtime",
+      "shared/smtp",
     ],
   },
   "shared/queue/reconcile": {
@@ -398,7 +400,6 @@ export const rooms: Record<string, Room> = {
       "shared",
       "shared/config",
       "shared/events/stream",
-      "shared/mail",
       "shared/queue",
       "shared/queue/bullmq",
       "shared/queue/contract",

@@ -23,7 +23,6 @@ import type { Spool } from "../../shared/spool/spool.ts";
 import { mountBoard } from "./board.ts";
 import { registerGauges } from "./gauges.ts";
 import { askServices } from "./live-services.ts";
-import { watchOldestMessage } from "./oldest-message.ts";
 import { startPageRoute } from "./page/start-page.ts";
 import { changeRoutes } from "./routes/change-routes.ts";
 import type { AdminDependencies } from "./routes/dependencies.ts";
@@ -33,6 +32,7 @@ import { openApiRoute } from "./routes/openapi.ts";
 import { overviewRoutes } from "./routes/overview-routes.ts";
 import { checkReadiness } from "./routes/readiness.ts";
 import { type Route, registerRoutes } from "./routes/route.ts";
+import { summaryRoutes } from "./routes/summary-routes.ts";
 import { createServer } from "./server.ts";
 import { watchSpool } from "./spool-watch.ts";
 import { findTokens } from "./token.ts";
@@ -73,7 +73,6 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   });
   const producer = createProducer(options.redis, log);
   const board = openBoardQueues(options.redis, log);
-  const oldest = watchOldestMessage(redis, log);
   const spoolWatch = watchSpool(spool, path.dirname(holdsFile));
   const services = async () => askServices(await readAnnouncements(redis));
   const health = (): Promise<Health> => checkReadiness({ redis, spool, services });
@@ -89,8 +88,9 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     services,
     spoolStatus: spoolWatch.status,
     oldestMs() {
-      const receivedAtMs = oldest.receivedAtMs();
-      return receivedAtMs === undefined ? undefined : Math.max(0, now() - receivedAtMs);
+      const { dead: _, ...byQueue } = inspector.oldest() ?? {};
+      const receivedAtMs = Math.min(...Object.values(byQueue));
+      return Number.isFinite(receivedAtMs) ? Math.max(0, now() - receivedAtMs) : undefined;
     },
     health,
     now,
@@ -103,13 +103,13 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     ...messageRoutes(deps),
     ...changeRoutes(deps),
     ...holdRoutes(deps),
+    ...summaryRoutes(deps),
     startPageRoute(deps, version),
     openApiRoute(version, () => routes),
   );
   const hostNames = [config.hostname, config.admin.address].map((name) => name.toLowerCase());
   const app = createServer(routes, { tokens, hostNames }, log);
   const closeAll = async (): Promise<void> => {
-    oldest.close();
     spoolWatch.close();
     await Promise.allSettled([
       board.close(),

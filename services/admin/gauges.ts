@@ -62,7 +62,7 @@ export function registerGauges(metrics: Metrics, deps: AdminDependencies): void 
 
 function depthSeries(counts: Parameters<typeof queueRows>[0]): Map<string, number> {
   const series = new Map<string, number>();
-  for (const { name, ...states } of queueRows(counts)) {
+  for (const { name, oldestSeconds: _, ...states } of queueRows(counts)) {
     for (const [state, count] of Object.entries(states)) series.set(`${name}\t${state}`, count);
   }
   return series;

@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { watchOldestMessage } from "../../services/admin/oldest-message.ts";
 import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
 import { openBoardQueues } from "../../shared/queue/bullmq/board.ts";
 import { consumeBounces, consumeDeliveries } from "../../shared/queue/consumer.ts";
@@ -14,7 +13,6 @@ import { createProducer } from "../../shared/queue/producer.ts";
 import { createReconciler } from "../../shared/queue/reconcile/reconciler.ts";
 import { announceService } from "../../shared/runtime/announcement.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
-import { createRedis } from "../../shared/runtime/redis.ts";
 import { createMemorySpool } from "../../shared/spool/memory.ts";
 import { testConfig } from "../support/config.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
@@ -109,18 +107,7 @@ const clients: Record<string, (redis: { url: string }) => Client> = {
     inspector.counts().catch(() => {});
     return { close: async () => void (await Promise.all([inspector.close(), holds.close()])) };
   },
-  "admin's samples and board": (redis) => {
-    const connection = createRedis(redis, "plain", log);
-    const oldest = watchOldestMessage(connection, log);
-    const board = openBoardQueues(redis, log);
-    return {
-      async close() {
-        oldest.close();
-        connection.disconnect();
-        await board.close();
-      },
-    };
-  },
+  "admin's board": (redis) => openBoardQueues(redis, log),
 };
 
 test("closed in the middle of any command, what is still under way is nobody's error", async () => {

@@ -40,6 +40,7 @@ test("every route of the API is in the document", () => {
     "GET /api/v1/messages/{id}",
     "GET /api/v1/messages/{id}/raw",
     "GET /api/v1/queues",
+    "GET /api/v1/queues/summary",
     "GET /api/v1/services",
     "GET /health",
     "GET /metrics",

@@ -223,3 +223,66 @@ test("dead mail is listed, and can be requeued", async () => {
   const [requeued] = await inspector.find(message.meta.id);
   assert.ok(Date.now() - (requeued?.job.revivedAtMs ?? 0) < 60_000, "its time to expire counts from now");
 });
+
+test("mail is summed up, sorted and searched, as it is now", async () => {
+  const messages = Array.from({ length: 20 }, (_, n) =>
+    storedMessage({
+      from: `s${n % 2}@example.com`,
+      to: [`r${n}@d${n % 4}.example`],
+      receivedAtMs: Date.now() - n * 60_000,
+    }),
+  );
+  await add(...messages);
+  const destinations = async (filter = {}) =>
+    (await inspector.summary(filter, { by: "destination", limit: 3 })).rows.map(({ key, messages }) => [
+      key,
+      messages,
+    ]);
+  assert.deepEqual(await destinations(), [
+    ["d0.example", 5],
+    ["d1.example", 5],
+    ["d2.example", 5],
+  ]);
+  const reasons = async () =>
+    (await inspector.summary({}, { by: "reason", limit: 10 })).rows.map(({ key, messages }) => [
+      key,
+      messages,
+    ]);
+  assert.deepEqual(await reasons(), [["not tried yet", 20]]);
+  await deferAll(20);
+  assert.deepEqual(await reasons(), [["451 4.2.1 Mailbox busy, try again later", 20]]);
+  await inspector.remove({ filter: { to: "*@d0.example" } });
+  assert.deepEqual(await destinations({ from: "s1@*" }), [
+    ["d1.example", 5],
+    ["d3.example", 5],
+  ]);
+  const page = await inspector.list({ search: "D1.EXAMPLE" }, { limit: 2, sort: "newest" });
+  assert.deepEqual(
+    page.rows.map(({ to }) => to[0]),
+    ["r1@d1.example", "r5@d1.example"],
+  );
+  assert.deepEqual([page.totals?.matched, page.totals?.statuses.deferred], [5, 5]);
+  assert.equal((await inspector.retry({ filter: { search: "r5@D1" } })).changed, 1);
+});
+
+test("of the mail in the queues the oldest of each queue is known", async () => {
+  const receivedAtMs = Date.now() - 5 * hourMs;
+  await add(storedMessage({ receivedAtMs }), storedMessage({}));
+  await inspector.list({}, { limit: 1 });
+  assert.deepEqual(inspector.oldest(), { delivery: receivedAtMs });
+});
+
+test("queues that are too long for one reading are indexed as a whole", async () => {
+  const messages = Array.from({ length: 4_500 }, (_, n) =>
+    storedMessage({ to: [`r${n}@d${n % 7}.example`] }),
+  );
+  await add(...messages.slice(0, 4_400));
+  await deferAll(4_400, "delivery-slow");
+  await add(...messages.slice(4_400));
+  await waitFor("the index", async () => {
+    const { total } = await inspector.summary({}, { by: "destination", limit: 1 });
+    return total.messages === 4_500;
+  });
+  const rows = await all({ status: "deferred" });
+  assert.equal(new Set(rows.map(({ id }) => id)).size, 4_400);
+});

@@ -4,7 +4,12 @@ import type { EventReader } from "../../../shared/events/stream/event-reader.ts"
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { HoldsFileFailed } from "../../../shared/queue/holds/file.ts";
 import type { Holds } from "../../../shared/queue/holds/store.ts";
-import { BadCursor, type Inspector, TooManyToSort } from "../../../shared/queue/operator/inspector.ts";
+import {
+  BadCursor,
+  IndexNotReady,
+  type Inspector,
+  TooManyToSort,
+} from "../../../shared/queue/operator/inspector.ts";
 import type { Health } from "../../../shared/runtime/health-server.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { RedisConnection } from "../../../shared/runtime/redis.ts";
@@ -32,7 +37,7 @@ export interface AdminDependencies {
   services(): Promise<ServiceRow[]>;
   /** The last sample. @throws Error when the spool cannot be used */
   spoolStatus(): Promise<SpoolStatus>;
-  /** Age of the oldest message to deliver, from the last sample, in milliseconds; `undefined` when there is none. */
+  /** Age of the oldest message to deliver, as of the last scan, in milliseconds; `undefined` when there is none. */
   oldestMs(): number | undefined;
   health(): Promise<Health>;
   /** Epoch milliseconds. */
@@ -61,6 +66,7 @@ function asProblem(error: unknown): unknown {
   if (error instanceof TooManyToSort) {
     return new Problem(503, `There are too many messages to sort in time: ${error.message}.`);
   }
+  if (error instanceof IndexNotReady) return new Problem(503, `Not yet: ${error.message}.`);
   if (error instanceof SpoolUnavailable || error instanceof SpoolFull) {
     return new Problem(503, `The spool failed: ${error.message}`);
   }

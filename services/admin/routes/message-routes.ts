@@ -12,8 +12,10 @@ import { ask } from "./dependencies.ts";
 import { describeMessage, messageDetail } from "./message-detail.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
-import { idParams, listQuery, messagePage } from "./schemas.ts";
+import { idParams, listQuery } from "./schemas.ts";
 import { toJobFilter } from "./selection.ts";
+import { describeIndex } from "./summary-routes.ts";
+import { messagePage } from "./summary-schemas.ts";
 
 /** Header sections longer than this are cut; servers refuse them long before. */
 const maxHeaderBytes = 64 * 1024;
@@ -40,8 +42,8 @@ export function messageRoutes(deps: AdminDependencies): Route[] {
           ...(cursor === undefined ? {} : { cursor }),
           ...(sort === undefined ? {} : { sort }),
         };
-        const { rows, next } = await ask(inspector.list(toJobFilter(filter), page));
-        return { messages: rows, next };
+        const { rows, next, totals, index } = await ask(inspector.list(toJobFilter(filter), page));
+        return { messages: rows, next, totals, ...describeIndex(index) };
       },
     }),
     defineRoute({

@@ -1,7 +1,10 @@
 /** Routes about the gateway as a whole: health, metrics, counts and services. */
 import { showConfig } from "../../../shared/config/show-config.ts";
 import { queueNames } from "../../../shared/queue/contract/contract.ts";
-import type { QueueCounts as CountsByQueue } from "../../../shared/queue/operator/inspector.ts";
+import type {
+  QueueCounts as CountsByQueue,
+  OldestByQueue,
+} from "../../../shared/queue/operator/inspector.ts";
 import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { defineRoute, type Route } from "./route.ts";
@@ -47,7 +50,7 @@ export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route
       async handle() {
         const oldestMs = deps.oldestMs();
         return {
-          queues: queueRows(await ask(deps.inspector.counts())),
+          queues: queueRows(await ask(deps.inspector.counts()), deps.inspector.oldest(), deps.now()),
           oldestSeconds: oldestMs === undefined ? null : oldestMs / 1000,
         };
       },
@@ -78,11 +81,14 @@ export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route
 }
 
 /** The counts of the queues as rows. Every job in `dead` counts as dead. */
-export function queueRows(counts: CountsByQueue): QueueCounts[] {
+export function queueRows(counts: CountsByQueue, oldest: OldestByQueue = {}, nowMs = 0): QueueCounts[] {
   return queueNames.map((name) => {
     const { waiting, active, deferred, held } = counts[name];
+    const all = waiting + active + deferred + held;
+    const receivedAtMs = name === "bounce" || all === 0 ? undefined : oldest[name];
+    const oldestSeconds = receivedAtMs === undefined ? null : Math.max(0, nowMs - receivedAtMs) / 1000;
     return name === "dead"
-      ? { name, waiting: 0, active: 0, deferred: 0, held: 0, dead: waiting + active + deferred + held }
-      : { name, waiting, active, deferred, held, dead: 0 };
+      ? { name, waiting: 0, active: 0, deferred: 0, held: 0, dead: all, oldestSeconds }
+      : { name, waiting, active, deferred, held, dead: 0, oldestSeconds };
   });
 }

@@ -42,7 +42,7 @@ const addressPattern = text.check(({ value, issues }) => {
 });
 
 /** The filters of a list; a message must match all of them. */
-const filterFields = {
+export const filterFields = {
   to: addressPattern.optional().describe("A recipient: an address, or a pattern such as *@example.com."),
   from: addressPattern.optional().describe("The reverse-path: an address, a pattern, or <>."),
   route: text.optional().describe("A part of the route."),
@@ -75,15 +75,15 @@ export const listQuery = z.strictObject({
     .enum(rowSorts)
     .optional()
     .describe(
-      "Sorted pages need a pass over all jobs each; absent: in the order of the queues, which is quick. next: by the next attempt.",
+      "By the age of the message, the next attempt, the attempts so far, or the size; absent: as workers take them.",
     ),
   cursor: text.optional().describe("`next` of the page before."),
 });
 
-export const messagePage = z.object({
+export const pageFields = {
   messages: z.array(messageRow),
   next: z.string().nullable().describe("The cursor of the next page; null after the last."),
-});
+};
 
 export const idParams = z.object({
   id: text.describe("A job's id, a message's queue id, or a <Message-ID>."),
@@ -186,6 +186,12 @@ const queueCounts = z.object({
   deferred: z.int(),
   held: z.int(),
   dead: z.int(),
+  oldestSeconds: z
+    .number()
+    .nullable()
+    .describe(
+      "Age of its oldest message, as of the last reading; null when there is none or it is not known.",
+    ),
 });
 export type QueueCounts = z.infer<typeof queueCounts>;
 export const queueOverview = z.object({
@@ -193,7 +199,7 @@ export const queueOverview = z.object({
   oldestSeconds: z
     .number()
     .nullable()
-    .describe("Age of the oldest message to deliver, from the last sample; null when there is none."),
+    .describe("Age of the oldest message to deliver, as of the last reading; null when there is none."),
 });
 
 const serviceRow = z.object({

@@ -239,7 +239,7 @@ async function inChunks(
 }
 
 /** @param flat  member, score, member, score … or, by RESP3, [member, score] each */
-function delayedPlaces(queue: ListedQueue, flat: unknown[]): JobPlace[] {
+export function delayedPlaces(queue: ListedQueue, flat: unknown[]): JobPlace[] {
   const plain = flat.flat();
   const places: JobPlace[] = [];
   for (let i = 0; i + 1 < plain.length; i += 2) {

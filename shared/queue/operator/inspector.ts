@@ -4,13 +4,23 @@
  */
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
-import { countJobs, pageOfJobs, type QueueCounts } from "../bullmq/job-places.ts";
+import {
+  countJobs,
+  type ListedQueue,
+  locateJobs,
+  pageOfJobs,
+  type QueueCounts,
+} from "../bullmq/job-places.ts";
 import type { Holds } from "../holds/store.ts";
 import { type Changed, type ChangeReport, type HoldReport, type HoldTerms, JobChanges } from "./changes.ts";
+import { indexMatcher } from "./index-matcher.ts";
+import { type IndexPage, pageOf, type Totals } from "./index-page.ts";
+import { IndexRefresher, type IndexState } from "./index-refresher.ts";
 import type { RowSort } from "./row-order.ts";
 import { type InspectedJob, type JobFilter, jobIdOf, jobMatcher, type QueueRow, rowOf } from "./rows.ts";
 import { JobFinder, type JobSelection, sections } from "./selection.ts";
 import { BadCursor, sortedPage } from "./sorted-list.ts";
+import { type Grouping, type Summary, summarise } from "./summary.ts";
 
 export type { QueueCounts } from "../bullmq/job-places.ts";
 export type { Changed, ChangeReport } from "./changes.ts";
@@ -21,14 +31,41 @@ export interface JobPage {
   rows: QueueRow[];
   /** For the next page; `null` after the last. A short page may have a next one: a search that takes long ends its page. */
   next: string | null;
+  /** Of all pages, from the index; `null` while it is being built. */
+  totals: Totals | null;
+  /** What is in the queues altogether. */
+  index: IndexState;
+}
+
+export interface PageRequest {
+  limit: number;
+  /** By which the jobs are listed; absent: as workers take them. */
+  sort?: RowSort;
+  cursor?: string;
+}
+
+export interface QueueSummary extends Summary {
+  index: IndexState;
+}
+
+/** Of the mail that is to be delivered, by queue; times in epoch milliseconds. */
+export type OldestByQueue = Partial<Record<ListedQueue, number>>;
+
+/** The index of the queues is being built: at a start, with very many messages. */
+export class IndexNotReady extends Error {
+  override name = "IndexNotReady";
 }
 
 export interface Inspector {
   /**
-   * In the order of the queues, which any number of jobs may have; or sorted, which needs a pass over all of them.
-   * @throws BadCursor, TooManyToSort
+   * As workers take them, or sorted; from the index, and without it by reading the queues.
+   * @throws BadCursor, TooManyToSort, Error of Redis
    */
-  list(filter: JobFilter, page: { limit: number; cursor?: string; sort?: RowSort }): Promise<JobPage>;
+  list(filter: JobFilter, page: PageRequest): Promise<JobPage>;
+  /** The matching jobs in groups. @throws IndexNotReady, Error of Redis */
+  summary(filter: JobFilter, options: { by: Grouping; limit: number }): Promise<QueueSummary>;
+  /** The oldest message of each queue, as of the last scan; `undefined` before the first. */
+  oldest(): OldestByQueue | undefined;
   /** The jobs that an id names, as in JobSelection. */
   find(id: string): Promise<InspectedJob[]>;
   /** Calls back with the selected jobs, chunk by chunk, so that they can be settled in the spool before a change. */
@@ -70,6 +107,51 @@ export function createInspector(options: {
   const redis = createRedis(options.redis, "plain", options.log);
   const finder = new JobFinder(redis, holds, maxRecipients);
   const changes = new JobChanges(redis, holds, finder);
+  const refresher = new IndexRefresher(redis, options.log);
+  const { index } = refresher;
+  refresher.start();
+  const matcherOf = (filter: JobFilter) => indexMatcher(filter, Date.now(), (job) => holds.match(job));
+
+  /** Rows are read as the jobs are now: one that has changed since the scan is left out when it matches no more. */
+  const rowsOf = async ({ jobs }: IndexPage, filter: JobFilter): Promise<QueueRow[]> => {
+    const ids = jobs.map(({ id }) => id);
+    const found = await finder.read(await locateJobs(redis, [...new Set(ids)]));
+    const current = new Map(found.map((job) => [keyOf(job.queue, jobIdOf(job)), job]));
+    const matches = jobMatcher(filter, Date.now());
+    return jobs.flatMap(({ id, queue }) => {
+      const job = current.get(keyOf(queue, id));
+      return job !== undefined && matches(job) ? [rowOf(job)] : [];
+    });
+  };
+
+  const listByScan = async (filter: JobFilter, { limit, cursor }: PageRequest): Promise<JobPage> => {
+    const wanted = sections(filter);
+    const start = cursor === undefined ? ["", "0", "0"] : cursorPattern.exec(cursor);
+    if (start === null) throw new BadCursor("not a cursor of this list");
+    let section = Number(start[1]);
+    let offset = Number(start[2]);
+    const matches = jobMatcher(filter, Date.now());
+    const untilMs = Date.now() + searchMs;
+    const rows: QueueRow[] = [];
+    const pageTo = (next: string | null): JobPage => ({ rows, next, totals: null, index: refresher.state });
+    for (; section < wanted.length; section++, offset = 0) {
+      const [queue, status] = wanted[section] ?? ["delivery", "waiting"];
+      for (;;) {
+        const places = await pageOfJobs(redis, queue, status, offset, pageChunk);
+        if (places.length === 0) break;
+        const jobs = new Map((await finder.read(places)).map((job) => [jobIdOf(job), job]));
+        for (const { jobId } of places) {
+          offset++;
+          const job = jobs.get(jobId);
+          if (job === undefined || !matches(job)) continue;
+          rows.push(rowOf(job));
+          if (rows.length >= limit) return pageTo(`${section}.${offset}`);
+        }
+        if (Date.now() > untilMs) return pageTo(`${section}.${offset}`);
+      }
+    }
+    return pageTo(null);
+  };
 
   return {
     find: (id) => finder.find(id),
@@ -82,34 +164,34 @@ export function createInspector(options: {
       return { unknown };
     },
 
-    async list(filter, { limit, cursor, sort }) {
-      const page = { limit, ...(cursor === undefined ? {} : { cursor }) };
-      if (sort !== undefined) return sortedPage(redis, finder, filter, sort, page);
-      const wanted = sections(filter);
-      const start = cursor === undefined ? ["", "0", "0"] : cursorPattern.exec(cursor);
-      if (start === null) throw new BadCursor("not a cursor of this list");
-      let section = Number(start[1]);
-      let offset = Number(start[2]);
-      const matches = jobMatcher(filter, Date.now());
-      const untilMs = Date.now() + searchMs;
-      const rows: QueueRow[] = [];
-      for (; section < wanted.length; section++, offset = 0) {
-        const [queue, status] = wanted[section] ?? ["delivery", "waiting"];
-        for (;;) {
-          const places = await pageOfJobs(redis, queue, status, offset, pageChunk);
-          if (places.length === 0) break;
-          const jobs = new Map((await finder.read(places)).map((job) => [jobIdOf(job), job]));
-          for (const { jobId } of places) {
-            offset++;
-            const job = jobs.get(jobId);
-            if (job === undefined || !matches(job)) continue;
-            rows.push(rowOf(job));
-            if (rows.length >= limit) return { rows, next: `${section}.${offset}` };
-          }
-          if (Date.now() > untilMs) return { rows, next: `${section}.${offset}` };
-        }
+    async list(filter, request) {
+      const { limit, cursor, sort } = request;
+      // A list that was begun without the index goes on without it.
+      if (cursor !== undefined && cursorPattern.test(cursor) && sort === undefined) {
+        return listByScan(filter, request);
       }
-      return { rows, next: null };
+      const isReady = await refresher.ready();
+      if (!isReady || refresher.state.skipped > 0) {
+        if (sort === undefined) return listByScan(filter, request);
+        const sorted = await sortedPage(redis, finder, filter, sort, request);
+        return { ...sorted, totals: null, index: refresher.state };
+      }
+      const page = pageOf(index.values(), matcherOf(filter), sort ?? "queue", limit, cursor);
+      if (page === undefined) throw new BadCursor("not a cursor of this list");
+      const { next, totals } = page;
+      return { rows: await rowsOf(page, filter), next, totals, index: refresher.state };
+    },
+
+    async summary(filter, { by, limit }) {
+      if (!(await refresher.ready())) throw new IndexNotReady(describeBuilding(refresher.state));
+      const firstSeen = (key: string) => index.firstSeenMs(key);
+      const options = { by, limit, nowMs: Date.now() };
+      const summary = summarise(index.values(), options, matcherOf(filter), firstSeen);
+      return { ...summary, index: refresher.state };
+    },
+
+    oldest() {
+      return refresher.state.asOfMs === undefined ? undefined : index.oldest();
     },
 
     counts: () => countJobs(redis),
@@ -121,7 +203,17 @@ export function createInspector(options: {
     requeue: (selection, changed) => changes.requeue(selection, changed),
 
     async close() {
+      refresher.close();
       redis.disconnect();
     },
   };
+}
+
+/** A job may be dead and on its way at once. */
+function keyOf(queue: ListedQueue, jobId: string): string {
+  return `${queue === "dead" ? "dead " : ""}${jobId}`;
+}
+
+function describeBuilding({ indexed }: IndexState): string {
+  return `the index of the queues is being built, ${indexed} messages are in it`;
 }

@@ -84,9 +84,12 @@ export function rowOf(inspected: InspectedJob): QueueRow {
 
 function reasonOf({ status, job, hold, dead }: InspectedJob): string | null {
   if (dead !== undefined) return dead.reason;
-  if (status === "held")
-    return hold === undefined ? "held" : hold.reason || `held by ${hold.kind} ${hold.value}`;
+  if (status === "held") return reasonOfHold(hold);
   return job.history?.last[0]?.diagnosis.reason ?? null;
+}
+
+export function reasonOfHold(hold: HoldRule | undefined): string {
+  return hold === undefined ? "held" : hold.reason || `held by ${hold.kind} ${hold.value}`;
 }
 
 /** @param nowMs  epoch milliseconds, for `olderMs` */
@@ -105,24 +108,34 @@ export function jobMatcher(filter: JobFilter, nowMs: number): (inspected: Inspec
     if (route !== undefined && !job.route.toLowerCase().includes(route)) return false;
     if (matchesFrom && !matchesFrom(job.from)) return false;
     if (matchesTo && !job.to.some(matchesTo)) return false;
-    if (search !== undefined && !searchedText(inspected).includes(search)) return false;
-    return error === undefined || errorText(inspected).includes(error);
+    if (error !== undefined && !allErrorText(inspected).includes(error)) return false;
+    return search === undefined || searchText(inspected).includes(search);
   };
 }
 
-function searchedText(inspected: InspectedJob): string {
-  const { from, to, messageId = "", route } = inspected.job;
-  const texts = [jobIdOf(inspected), from, ...to, messageId, route].map((text) => text.toLowerCase());
-  return [...texts, errorText(inspected)].join("\n");
+function searchText(inspected: InspectedJob): string {
+  const { job } = inspected;
+  const words = [jobIdOf(inspected), job.from, ...job.to, job.messageId ?? "", job.route];
+  return `${words.join("\n").toLowerCase()}\n${allErrorText(inspected)}`;
 }
 
-/** Every reason that the job has, replies of other servers included. */
-function errorText(inspected: InspectedJob): string {
-  const { job, dead } = inspected;
+/** What errorText() says, and the reason of a hold. */
+function allErrorText(inspected: InspectedJob): string {
+  return `${(reasonOf(inspected) ?? "").toLowerCase()}\n${errorText(inspected)}`;
+}
+
+/** Every reason that the job has, replies of other servers included, in lower case. A hold adds its own. */
+export function errorText({
+  job,
+  dead,
+}: Pick<InspectedJob, "job"> & { dead?: Pick<DeadJob, "reason" | "diagnosis"> }): string {
   const diagnoses = (job.history?.last ?? []).map(({ diagnosis }) => diagnosis);
   if (dead?.diagnosis) diagnoses.push(dead.diagnosis);
-  const words = diagnoses.map(({ status, reason, reply }) =>
-    [status, reason, reply?.code, ...(reply?.lines ?? [])].join(" "),
-  );
-  return [reasonOf(inspected) ?? "", ...words].join("\n").toLowerCase();
+  const words = diagnoses.map(({ status, reason, reply }) => {
+    // The reason repeats a reply that is not too long.
+    const said = reply?.lines.join(" ") ?? "";
+    const isRepeated = reply === undefined || (reason.includes(said) && reason.includes(String(reply.code)));
+    return [status, reason, ...(isRepeated ? [] : [reply?.code, said])].join(" ");
+  });
+  return [...(dead === undefined ? [] : [dead.reason]), ...words].join("\n").toLowerCase();
 }

@@ -13,7 +13,9 @@ const view: PageView = {
   spool: { bytesUsed: 3 * 1024 ** 2, bytesFree: 20 * 1024 ** 3 },
   nowMs,
   queues: {
-    counts: [{ name: "delivery", waiting: 1234, active: 1, deferred: 5, held: 2, dead: 0 }],
+    counts: [
+      { name: "delivery", waiting: 1234, active: 1, deferred: 5, held: 2, dead: 0, oldestSeconds: 5400 },
+    ],
     services: [
       {
         name: "delivery",

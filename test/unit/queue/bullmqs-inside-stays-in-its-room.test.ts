@@ -4,7 +4,15 @@ import { readSources } from "../../../scripts/walls.ts";
 
 const room = "shared/queue/bullmq/";
 /** What the room offers to others; its other files are its own. */
-const offered = ["board.ts", "bullmq-worker.ts", "epoch.ts", "job-places.ts", "jobs.ts", "scan-mark.ts"];
+const offered = [
+  "all-places.ts",
+  "board.ts",
+  "bullmq-worker.ts",
+  "epoch.ts",
+  "job-places.ts",
+  "jobs.ts",
+  "scan-mark.ts",
+];
 const layout = /:(?:wait|active|delayed|failed|stalled|marker|lock)["`]/;
 
 const root = new URL("../../../", import.meta.url).pathname;
