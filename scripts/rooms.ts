@@ -246,6 +246,7 @@ export const rooms: Record<string, Room> = {
     purpose:
       "The service that clients connect to: listeners, sessions, inline delivery and the outgoing proxy.",
     imports: [
+      "services/ingress/admission",
       "services/ingress/auth",
       "services/ingress/connections",
       "services/ingress/inline",
@@ -265,6 +266,10 @@ export const rooms: Record<string, Room> = {
       "shared/spool",
     ],
   },
+  "services/ingress/admission": {
+    purpose: "Back-pressure: whether a client may bring more mail, by what there is too much of.",
+    imports: ["services/ingress/message", "shared/config", "shared/runtime", "shared/smtp", "shared/spool"],
+  },
   "services/ingress/auth": {
     purpose: "Logins of clients: how credentials are checked, and how failures are limited.",
     imports: [
@@ -282,7 +287,15 @@ export const rooms: Record<string, Room> = {
   },
   "services/ingress/connections": {
     purpose: "Client connections of every kind: limits, rejections, dialling, tunnels.",
-    imports: ["shared/config", "shared/limits", "shared/mail", "shared/net", "shared/runtime", "shared/smtp"],
+    imports: [
+      "services/ingress/admission",
+      "shared/config",
+      "shared/limits",
+      "shared/mail",
+      "shared/net",
+      "shared/runtime",
+      "shared/smtp",
+    ],
   },
   "services/ingress/listener": {
     purpose: "Accepts connections and finds out where the client meant to go.",
@@ -311,6 +324,7 @@ export const rooms: Record<string, Room> = {
   "services/ingress/session": {
     purpose: "Queued sessions: the SMTP dialogue with the client.",
     imports: [
+      "services/ingress/admission",
       "services/ingress/auth",
       "services/ingress/connections",
       "services/ingress/inline",

@@ -16,18 +16,20 @@ import { createLocalOwnConnections, type OwnConnections } from "../../shared/lim
 import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting, type Routing } from "../../shared/routing/classify.ts";
-import { healthOf } from "../../shared/runtime/health-server.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createOwnAddresses } from "../../shared/runtime/own-addresses.ts";
+import type { RedisHealthConnection } from "../../shared/runtime/redis-health.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { whySpoolFails } from "../../shared/runtime/spool-health.ts";
 import { cannotListen } from "../../shared/runtime/start-failure.ts";
 import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
+import { type Admission, createAdmission } from "./admission/admission.ts";
+import { healthUnderPressure } from "./admission/pressure-health.ts";
 import { createAuthentication } from "./auth/authentication.ts";
 import type { Authenticator } from "./auth/authenticator.ts";
-import { type Admission, createClientLimits } from "./connections/client-limits.ts";
+import { type CountedConnection, createClientLimits } from "./connections/client-limits.ts";
 import { type ConnectToServer, connectToServer } from "./connections/connect-to-server.ts";
 import { ConnectionMetrics } from "./connections/connection-metrics.ts";
 import { createPassThrough } from "./connections/pass-through.ts";
@@ -46,6 +48,8 @@ export interface IngressOptions {
   publisher: Publisher;
   /** Absent: all queued mail waits in the queue. */
   inline?: InlineDeps;
+  /** Its memory is watched (`limits.pressure.redis_memory`); absent: it is not. */
+  redis?: RedisHealthConnection;
   /** Counts clients (`limits.clients`); absent: those of this process alone. */
   limiter?: Limiter;
   /** The gateway's connections to servers of clients; absent: those of this process alone. */
@@ -76,7 +80,19 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   });
   // Reports errors in the user file before the first client logs in.
   await authentication?.rereadFiles();
-  const { handlers, close } = createHandlers(options, routing, metrics, authentication?.authenticator);
+  const admission = createAdmission({
+    limits: config.limits,
+    spool: options.spool,
+    log,
+    ...(options.redis === undefined ? {} : { redis: options.redis }),
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+  });
+  const { handlers, close } = createHandlers(options, {
+    routing,
+    metrics,
+    authenticator: authentication?.authenticator,
+    admission,
+  });
   const ownAddresses = createOwnAddresses(config.own_addresses);
   const nextSessionId = sessionIds();
   const listeners = config.listeners.map(
@@ -97,6 +113,7 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   } catch (error) {
     await closeListeners();
     await close(0);
+    admission.close();
     await authentication?.close();
     throw error;
   }
@@ -106,12 +123,17 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   return {
     addresses,
     health: async () =>
-      healthOf([...listeners.map(({ fault }) => fault), await whySpoolFails(options.spool)]),
+      healthUnderPressure(
+        listeners.map(({ fault }) => fault),
+        await whySpoolFails(options.spool),
+        admission.pressures(),
+      ),
     rereadFiles: () => authentication?.rereadFiles(),
     async close(graceMs) {
       await closeListeners();
       claims.close();
       await close(graceMs);
+      admission.close();
       await authentication?.close();
     },
   };
@@ -120,12 +142,20 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
 /** What takes the connections that the listeners have classified. */
 function createHandlers(
   { config, log, spool, publisher, inline, limiter = createLocalLimiter(), ...options }: IngressOptions,
-  routing: Routing,
-  metrics: ConnectionMetrics,
-  authenticator: Authenticator | undefined,
+  {
+    routing,
+    metrics,
+    authenticator,
+    admission,
+  }: {
+    routing: Routing;
+    metrics: ConnectionMetrics;
+    authenticator: Authenticator | undefined;
+    admission: Admission;
+  },
 ): { handlers: Handlers; close(graceMs: number): Promise<void> } {
   const processMetrics = options.metrics === undefined ? {} : { metrics: options.metrics };
-  const limits = createClientLimits({ limits: config.limits, limiter, log, ...processMetrics });
+  const limits = createClientLimits({ limits: config.limits, admission, limiter, log, ...processMetrics });
   const mailLimit = limits.mail === undefined ? {} : { mailLimit: limits.mail };
   const connectToServer = withTransparentSource(config, log);
   const { ownConnections = createLocalOwnConnections() } = options;
@@ -151,13 +181,14 @@ function createHandlers(
     publisher,
     log,
     routing,
+    admission,
     ...mailLimit,
     ...processMetrics,
     ...(inline === undefined ? {} : { inline }),
     ...(authenticator === undefined ? {} : { authenticator }),
   });
-  const count = (socket: net.Socket, connection: ClientConnection, admission: Admission): void =>
-    limits.countConnection(socket, connection, admission);
+  const count = (socket: net.Socket, connection: ClientConnection, counted: CountedConnection): void =>
+    limits.countConnection(socket, connection, counted);
   return {
     handlers: {
       outgoingProxy: (socket, connection) =>

@@ -8,6 +8,7 @@ import { formatHostPort } from "../../shared/net/endpoint.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
 import { withEventSink } from "../../shared/runtime/log.ts";
+import { createRedis } from "../../shared/runtime/redis.ts";
 import { type RunOptions, runWithSpool } from "../../shared/runtime/run-service.ts";
 import { startIngress } from "./ingress.ts";
 import { createInlineDeps, usesInline } from "./inline/inline-dependencies.ts";
@@ -20,6 +21,7 @@ export function main(options: RunOptions): Promise<void> {
       const events = createEventPublisher({ redis, log: context.log, events: config.events, metrics });
       const log = withEventSink(context.log, events);
       const producer = createProducer(redis, log);
+      const watched = createRedis(redis, "plain", log);
       const publisher = createPublisher(producer, log);
       const { connections, rate } = config.limits.clients;
       // Clients and the destinations of inline delivery are counted by the same leases.
@@ -42,6 +44,7 @@ export function main(options: RunOptions): Promise<void> {
         metrics,
         spool,
         publisher,
+        redis: watched,
         ...(limiter === undefined ? {} : { limiter }),
         ...(inline === undefined ? {} : { inline }),
         ...(loginFailures === undefined ? {} : { loginFailures }),
@@ -60,6 +63,7 @@ export function main(options: RunOptions): Promise<void> {
           ownConnections?.close();
           await publisher.close(graceMs);
           await Promise.all([producer.close(), events.close()]);
+          watched.disconnect();
         },
       };
     },

@@ -93,6 +93,39 @@ export const limits = z.strictObject({
     .describe(
       "Memory for the envelopes of all open transactions in each ingress process: 512 octets for each recipient, and twice the length of its address and ORCPT. A single one may have 1 KB for each of `recipients`. Further recipients are refused with 452 4.3.1. 0: no limit for all together.",
     ),
+  pressure: z
+    .strictObject({
+      disk_free: size
+        .prefault("64MB")
+        .describe(
+          "Free space on the disk of the spool below which messages are refused with 452 4.3.1, also those that would leave less by the SIZE they declare. Messages that have begun may use all but 64 MB, which are kept for settling what was accepted.",
+        ),
+      disk_latency: duration
+        .prefault("10s")
+        .describe(
+          "When a write to the spool takes longer, messages are refused with 451 4.3.0 until a write takes less than half of it. They are as well while writes fail. 0: slow writes refuse nothing.",
+        ),
+      redis_memory: z
+        .int()
+        .min(0)
+        .max(100)
+        .default(95)
+        .describe(
+          "Percent of Redis' `maxmemory` from which messages are refused with 452 4.3.1: what is left is for the mail that is queued. While Redis is out of reach nothing is refused. 0: never.",
+        ),
+      memory: z
+        .int()
+        .min(0)
+        .max(100)
+        .default(80)
+        .describe(
+          "Percent of the memory that an ingress process may have (by its control group, or the machine's) from which connections are refused with 421 4.3.2 and messages with 452 4.3.1. 0: never.",
+        ),
+    })
+    .prefault({})
+    .describe(
+      "When an ingress process refuses mail because there is too much of it. Each ends by itself, a little below its threshold; the log has one line at its beginning and one at its end.",
+    ),
   hops: z
     .int()
     .min(1)

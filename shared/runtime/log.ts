@@ -33,6 +33,8 @@ export type EventName =
   | "message.settled"
   | "message.dead"
   | "spool.trouble"
+  | "pressure.begin"
+  | "pressure.end"
   | "admin.change"
   | "admin.hold"
   | "admin.unhold"

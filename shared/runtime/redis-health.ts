@@ -48,17 +48,26 @@ export async function redisWarnings(redis: RedisHealthConnection): Promise<strin
   }
 }
 
+/** Pure. @param info  the section `memory` of INFO. @returns 0..1, or more; `undefined` without `maxmemory` */
+export function memoryShareOf(info: string): number | undefined {
+  const [used, limit] = [Number(valueIn(info, "used_memory")), Number(valueIn(info, "maxmemory"))];
+  return limit > 0 ? used / limit : undefined;
+}
+
+function valueIn(info: string, name: string): string {
+  return new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "";
+}
+
 /** Pure. @param info  the section `memory` of INFO */
 export function memoryWarnings(info: string): string[] {
-  const value = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "";
-  const [used, limit] = [Number(value("used_memory")), Number(value("maxmemory"))];
-  if (!(limit > 0)) return [];
+  const share = memoryShareOf(info);
+  if (share === undefined) return [];
   const warnings: string[] = [];
-  if (used >= limit * nearlyFull) {
-    const percent = Math.floor((100 * used) / limit);
+  if (share >= nearlyFull) {
+    const percent = Math.floor(100 * share);
     warnings.push(`Redis is nearly full: ${percent} % of maxmemory are used`);
   }
-  const policy = value("maxmemory_policy");
+  const policy = valueIn(info, "maxmemory_policy");
   if (policy !== "" && policy !== "noeviction") {
     warnings.push(`Redis may drop parts of the schedule: its maxmemory-policy is ${policy}, not noeviction`);
   }

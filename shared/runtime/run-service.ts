@@ -3,6 +3,7 @@ import path from "node:path";
 import type { Config } from "../config/schema.ts";
 import { describeFault, faultFields, type SpoolFault } from "../spool/fs/disk/fault.ts";
 import { createFsSpool } from "../spool/fs/fs-spool.ts";
+import { defaultFsSpoolOptions } from "../spool/fs/options.ts";
 import type { FileFault, Spool } from "../spool/spool.ts";
 import { announceService } from "./announcement.ts";
 import { type Health, type HealthServer, healthInTime, startHealthServer } from "./health-server.ts";
@@ -163,7 +164,9 @@ export function runWithSpool(
         faults.with(fault.kind).add();
         log.error(faultFields(fault), describeFault(fault));
       };
-      const spool = orCannotUse(config.data, () => createFsSpool({ directory, onFault }));
+      const spool = orCannotUse(config.data, () =>
+        createFsSpool({ directory, onFault, ...slowness(config) }),
+      );
       metrics.gauge(
         "spool_unreadable_files",
         "Files of the spool that this process could not read lately.",
@@ -185,6 +188,12 @@ export function runWithSpool(
     },
     options,
   );
+}
+
+/** Whether a disk that was slow is well again must be known by when mail is to be taken again. */
+function slowness({ limits }: Config): { slowMs?: number } {
+  const { disk_latency } = limits.pressure;
+  return disk_latency === 0 ? {} : { slowMs: Math.min(defaultFsSpoolOptions.slowMs, disk_latency / 4) };
 }
 
 /** One line for all files: a disk that fails may have thousands. */

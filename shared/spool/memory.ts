@@ -22,6 +22,7 @@ import {
   SpoolFull,
   type SpoolStatus,
   SpoolUnavailable,
+  type StoragePressure,
   type StoredMessage,
 } from "./spool.ts";
 
@@ -126,6 +127,10 @@ class MemorySpool implements Spool {
   async checkWritable(): Promise<void> {
     this.#mustBeOpen();
     if (this.#bytes >= this.#capacityBytes) throw new SpoolFull("the memory spool is full");
+  }
+
+  pressure(): StoragePressure {
+    return { freeBytes: this.#capacityBytes - this.#bytes, latencyMs: 0 };
   }
 
   async status(): Promise<SpoolStatus> {

@@ -101,6 +101,8 @@ export interface Spool {
    * @throws SpoolFull, SpoolUnavailable
    */
   checkWritable(): Promise<void>;
+  /** How the storage is doing, from what is known of it already: asked for each message. */
+  pressure(): StoragePressure;
   /** Octets free and used; for metrics. */
   status(): Promise<SpoolStatus>;
   /** The files that this process could not read lately, for health and metrics. */
@@ -140,6 +142,18 @@ export interface CollectReport {
   segmentsRemoved: number;
   messagesMoved: number;
   bytesFreed: number;
+}
+
+/** What speaks against taking another message. */
+export interface StoragePressure {
+  /** Octets free, without those that open messages will take; Infinity while that is not known. */
+  freeBytes: number;
+  /** How long the last write took, or the present one has taken so far, in milliseconds. */
+  latencyMs: number;
+  /** The present write: "writing messages". Absent between writes. */
+  doing?: string;
+  /** Why the last write failed; absent after one that succeeded. Lack of space is no failure. */
+  failure?: string;
 }
 
 export interface SpoolStatus {

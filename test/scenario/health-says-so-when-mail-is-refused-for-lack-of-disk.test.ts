@@ -32,9 +32,8 @@ test("mail is refused for lack of disk, and health and the command say so, also 
   const offerMail = async (): Promise<string> => {
     const client = await SmtpClient.connect(gateway.port);
     await client.reply();
-    for (const command of ["EHLO me", "MAIL FROM:<a@example.net>", "RCPT TO:<b@example.com>"])
-      await client.command(command);
-    const reply = await client.command("DATA");
+    await client.command("EHLO me");
+    const reply = await client.command("MAIL FROM:<a@example.net>");
     client.close();
     return reply;
   };
@@ -42,7 +41,7 @@ test("mail is refused for lack of disk, and health and the command say so, also 
     /^postern: admin is not ready: the disk of the spool is full, and no mail is accepted: less than 64 MB would be left/;
   const ballast = path.join(disk, "ballast");
 
-  assert.match(await offerMail(), /^354 /);
+  assert.match(await offerMail(), /^250 /);
   writeFileSync(ballast, Buffer.alloc(30 * 2 ** 20));
   const full = await gateway.postern("health");
   assert.equal(full.code, 1);
@@ -61,5 +60,5 @@ test("mail is refused for lack of disk, and health and the command say so, also 
   rmSync(ballast);
   await started;
   assert.equal((await gateway.postern("health")).code, 0);
-  assert.match(await offerMail(), /^354 /);
+  assert.match(await offerMail(), /^250 /);
 });

@@ -40,6 +40,7 @@ export async function startTestIngress(
       throw new SpoolFull("nothing is queued in these tests");
     },
     async checkWritable() {},
+    pressure: () => ({ freeBytes: Number.POSITIVE_INFINITY, latencyMs: 0 }),
   } as unknown as Spool;
   const publisher: Publisher = { publish() {}, backlog: 0, async close() {} };
   const ingress = await startIngress({

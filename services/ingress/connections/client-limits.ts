@@ -11,6 +11,7 @@ import type { ClientConnection } from "../../../shared/mail/client-connection.ts
 import { ipv6Network } from "../../../shared/net/network.ts";
 import { type Logger, logEvent } from "../../../shared/runtime/log.ts";
 import type { LabelledCounter, Metrics } from "../../../shared/runtime/metrics.ts";
+import type { Admission } from "../admission/admission.ts";
 
 /** Whether a client may begin another message. */
 export type MailLimit = (connection: ClientConnection) => boolean | Promise<boolean>;
@@ -19,14 +20,14 @@ export type MailLimit = (connection: ClientConnection) => boolean | Promise<bool
 export type FullOf = "client" | "process";
 
 /** The two ends of a socket that is to be counted; one of them is called, at most once, and owns the socket then. */
-export interface Admission {
+export interface CountedConnection {
   admit(): void;
   refuse(full: FullOf): void;
 }
 
 export interface ClientLimits {
   /** Counts the connection for as long as its socket is open. */
-  countConnection(socket: net.Socket, connection: ClientConnection, admission: Admission): void;
+  countConnection(socket: net.Socket, connection: ClientConnection, counted: CountedConnection): void;
   /** Absent: a client may send as many messages as it likes. */
   mail?: MailLimit;
   close(): void;
@@ -35,13 +36,15 @@ export interface ClientLimits {
 export interface ClientLimitsOptions {
   /** 0 connections: no limit. */
   limits: Pick<Config["limits"], "connections" | "clients">;
+  /** Whether this process may have another connection. */
+  admission: Pick<Admission, "refuseConnection" | "released">;
   limiter: Pick<Limiter, "takeSlot" | "admitMessage">;
   log: Logger;
   metrics?: Metrics;
 }
 
 export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
-  const { limits, limiter, log } = options;
+  const { limits, limiter, log, admission } = options;
   const { connections } = limits.clients;
   const rate = rateOf(limits.clients);
   const refusals: LabelledCounter | undefined = options.metrics?.counter(
@@ -50,8 +53,8 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
     ["limit"],
   );
   const waiting = new Set<net.Socket>();
-  let openConnections = 0;
-  /** Connections beyond `limits.connections` that get their reply: as many again, and the others are reset. */
+  /** Connections that get a reply although the process is full: as many as it may have, and the others are reset. */
+  const mostRefusals = limits.connections > 0 ? limits.connections : 1000;
   let openRefusals = 0;
   let isClosed = false;
 
@@ -59,10 +62,10 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
     taken: SlotAnswer,
     socket: net.Socket,
     connection: ClientConnection,
-    admission: Admission,
+    counted: CountedConnection,
   ): void {
     if (taken.kind !== "slot") {
-      refuse("client", socket, connection, admission);
+      refuse("client", socket, connection, counted);
       return;
     }
     const { slot } = taken;
@@ -72,29 +75,28 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
     }
     socket.once("close", () => slot.release());
     if (isClosed) socket.destroy();
-    else admission.admit();
+    else counted.admit();
   }
 
   function refuse(
     full: FullOf,
     socket: net.Socket,
     connection: ClientConnection,
-    admission: Admission,
+    counted: CountedConnection,
   ): void {
     refusals?.with(full === "client" ? "connections" : "all").add();
-    logEvent(log, {
-      event: "session.refused",
-      session: connection.id,
-      listener: connection.listener,
-      client: connection.client.address,
-      cause: full === "client" ? "too-many-connections" : "process-full",
-      reason:
-        full === "client"
-          ? `the client has its ${connections} connections open`
-          : `this process has its ${limits.connections} connections open`,
-    });
+    // Of a full process the log has one line at the beginning and one at the end.
+    if (full === "client")
+      logEvent(log, {
+        event: "session.refused",
+        session: connection.id,
+        listener: connection.listener,
+        client: connection.client.address,
+        cause: "too-many-connections",
+        reason: `the client has its ${connections} connections open`,
+      });
     if (socket.destroyed) return;
-    if (full === "process" && openRefusals >= limits.connections) {
+    if (full === "process" && openRefusals >= mostRefusals) {
       socket.resetAndDestroy();
       return;
     }
@@ -102,7 +104,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
       openRefusals++;
       socket.once("close", () => openRefusals--);
     }
-    admission.refuse(full);
+    counted.refuse(full);
   }
 
   function admitMail(waitMs: number): boolean {
@@ -111,17 +113,15 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
   }
 
   return {
-    countConnection(socket, connection, admission) {
-      if (limits.connections > 0 && openConnections >= limits.connections)
-        return refuse("process", socket, connection, admission);
-      openConnections++;
-      socket.once("close", () => openConnections--);
-      if (connections === 0) return admission.admit();
+    countConnection(socket, connection, counted) {
+      if (admission.refuseConnection()) return refuse("process", socket, connection, counted);
+      socket.once("close", () => admission.released());
+      if (connections === 0) return counted.admit();
       const taken = limiter.takeSlot({ destination: `client ${clientName(connection)}`, connections });
-      if (!(taken instanceof Promise)) return conclude(taken, socket, connection, admission);
+      if (!(taken instanceof Promise)) return conclude(taken, socket, connection, counted);
       waiting.add(socket);
       taken
-        .then((answer) => conclude(answer, socket, connection, admission))
+        .then((answer) => conclude(answer, socket, connection, counted))
         .catch((error: unknown) => {
           log.error({ err: error, session: connection.id }, "an unexpected error ended a connection");
           socket.destroy();

@@ -71,7 +71,7 @@ export class EnvelopeReceiver {
     const { connection, greeting, secure } = this.#session;
     if (greeting.helo === "") return this.#budget.countError(replies.heloFirst);
     if (this.#transaction !== undefined) return this.#budget.countError(replies.mailAlready);
-    const { dataLimits, mailLimit } = this.#profile;
+    const { admission, dataLimits, mailLimit } = this.#profile;
     const command = parseMail(line, {
       maxMessageBytes: dataLimits.maxMessageBytes,
       requireTls: secure,
@@ -81,6 +81,9 @@ export class EnvelopeReceiver {
       this.#sessionLog.refused("MAIL", command.reply, { helo: greeting.helo, command: line });
       return this.#budget.countError(command.reply);
     }
+    // Neither a line in the log for each, nor a message of the client's rate: the log has one for all.
+    const refusal = admission?.refuseMail(command.declaredOctets ?? 0);
+    if (refusal !== undefined) return this.#budget.countError(refusal);
     const admitted = mailLimit?.(connection) ?? true;
     if (typeof admitted === "boolean") return this.#openTransaction(command, admitted);
     return admitted.then((isAdmitted) =>

@@ -9,6 +9,7 @@ import type { Logger } from "../../../shared/runtime/log.ts";
 import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import type { Spool } from "../../../shared/spool/spool.ts";
+import type { Admission } from "../admission/admission.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { MailLimit } from "../connections/client-limits.ts";
 import { type Inline, type InlineDeps, InlineMetrics } from "../inline/inline.ts";
@@ -32,6 +33,8 @@ export interface SessionsOptions {
   inline?: InlineDeps;
   /** Absent: a client may send as many messages as it likes. */
   mailLimit?: MailLimit;
+  /** Whether there is too much mail; absent: there never is. */
+  admission?: Pick<Admission, "refuseMail">;
   /** Absent: AUTH is not offered. */
   authenticator?: Authenticator;
   /** Before the reply to a failed login; absent: by the clock. */
@@ -59,6 +62,8 @@ export interface SessionProfile {
   inline: Inline | undefined;
   /** Absent: a client may send as many messages as it likes. */
   mailLimit: MailLimit | undefined;
+  /** Absent: there is never too much mail. */
+  admission: Pick<Admission, "refuseMail"> | undefined;
   dataLimits: DataLimits;
   /** In each message. */
   maxRecipients: number;
@@ -132,6 +137,7 @@ function makeProfile(
       normaliseNewlines: listener.bare_newline === "normalise",
     },
     mailLimit,
+    admission: options.admission,
     maxRecipients: limits.recipients,
     toleratesBareNewline: listener.bare_newline === "normalise",
     greeting: greeting(hostname),

@@ -6,6 +6,7 @@ import type { MessageMeta } from "../../mail/message.ts";
 import type { LogicalClock } from "../recipient-state.ts";
 import type { Draft, Settlement, StoredMessage } from "../spool.ts";
 import type { SpoolCounters } from "./disk/counters.ts";
+import type { DiskWatch } from "./disk/disk-watch.ts";
 import type { OnFault } from "./disk/fault.ts";
 import { orSpoolError, type SpoolFiles, syncDirectory } from "./disk/files.ts";
 import { largeName, type Places } from "./disk/names.ts";
@@ -28,6 +29,7 @@ export interface DraftsOptions {
   draftMemoryBytes: number;
   heartbeat: WriterHeartbeat;
   space: DiskSpace;
+  disk: DiskWatch;
   clock: LogicalClock;
   segments: SegmentWriter;
   log: StatusLog;

@@ -23,12 +23,14 @@ import {
   SpoolCorrupt,
   type SpoolStatus,
   SpoolUnavailable,
+  type StoragePressure,
   type StoredMessage,
   type UnsettledWalk,
 } from "../spool.ts";
 import { KnownStates, StateIndex } from "../state-index.ts";
 import { Collector } from "./cleanup/collector.ts";
 import { type SpoolCounters, zeroCounters } from "./disk/counters.ts";
+import { DiskWatch } from "./disk/disk-watch.ts";
 import type { OnFault } from "./disk/fault.ts";
 import { FileFaults } from "./disk/file-faults.ts";
 import { makeDirectories, orSpoolError, spoolError } from "./disk/files.ts";
@@ -71,6 +73,7 @@ class FileSystemSpool implements FsSpool {
   readonly counters: SpoolCounters = zeroCounters();
   readonly #fileFaults: FileFaults;
   readonly #space: DiskSpace;
+  readonly #disk: DiskWatch;
   readonly #heartbeat: WriterHeartbeat;
   readonly #segments: SegmentWriter;
   readonly #log: StatusLog;
@@ -98,8 +101,9 @@ class FileSystemSpool implements FsSpool {
     const common = { ...options, fileFaults, places, counters, onFault, clock, index, implied };
 
     this.#space = new DiskSpace(common);
+    this.#disk = new DiskWatch(common);
     this.#heartbeat = new WriterHeartbeat(common);
-    const writing = { ...common, heartbeat: this.#heartbeat, space: this.#space };
+    const writing = { ...common, heartbeat: this.#heartbeat, space: this.#space, disk: this.#disk };
     const segments = new SegmentWriter(writing);
     const log = new StatusLog(writing);
     this.#segments = segments;
@@ -190,6 +194,10 @@ class FileSystemSpool implements FsSpool {
     await orSpoolError(this.#space.checkWritable(), "it cannot be written");
   }
 
+  pressure(): StoragePressure {
+    return { freeBytes: this.#space.known(this.#drafts.memory.usedBytes), ...this.#disk.pressure() };
+  }
+
   async status(): Promise<SpoolStatus> {
     this.#mustBeOpen();
     const [bytesFree, used] = await Promise.all([
@@ -213,6 +221,7 @@ class FileSystemSpool implements FsSpool {
     this.#tail.stopFollowing();
     this.#space.close();
     await this.#drafts.close();
+    await this.#disk.close();
     await this.#segments.close();
     await this.#collector.close();
     await this.#log.close();

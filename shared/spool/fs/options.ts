@@ -29,6 +29,8 @@ export interface FsSpoolOptions {
   deadAfterMs?: number;
   /** How often the settlements of other processes are read. */
   followMs?: number;
+  /** After a write that took longer, a probe is written every second until one is faster. */
+  slowMs?: number;
   /** Faults that no caller hears of. */
   onFault?: OnFault;
   /** Epoch milliseconds, for names and timestamps; for tests. */
@@ -55,6 +57,7 @@ export const defaultFsSpoolOptions = {
   // Below BullMQ's 30 s, after which another worker takes the job of a dead one: the spool must know it is dead by then.
   deadAfterMs: 15_000,
   followMs: 500,
+  slowMs: 500,
   onFault: (_fault: SpoolFault): void => {},
   nowMs: Date.now,
   monotonicMs: () => performance.now(),

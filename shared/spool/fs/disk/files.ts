@@ -95,7 +95,7 @@ export function done(start: (done: Done) => void): Promise<void> {
   });
 }
 
-export function openFile(files: SpoolFiles, path: string, flags: "r" | "r+" | "wx"): Promise<number> {
+export function openFile(files: SpoolFiles, path: string, flags: "r" | "r+" | "w" | "wx"): Promise<number> {
   return called((end) => files.open(path, flags, fileMode, end));
 }
 

@@ -69,6 +69,11 @@ export class DiskSpace {
     }
   }
 
+  /** Octets free by what was free a second ago, without what was written or promised since. See mustHaveRoom(). */
+  known(promised: number): number {
+    return this.#available() - promised;
+  }
+
   async askFree(): Promise<number> {
     await this.#ask();
     return this.#freeBytes;

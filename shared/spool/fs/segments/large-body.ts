@@ -5,6 +5,7 @@
 import { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
 import { SpoolCorrupt } from "../../spool.ts";
+import type { DiskWatch } from "../disk/disk-watch.ts";
 import {
   called,
   closeFile,
@@ -26,6 +27,7 @@ export class LargeBodyWriter {
   readonly #files: SpoolFiles;
   readonly #places: Places;
   readonly #space: DiskSpace;
+  readonly #disk: DiskWatch;
   readonly #makeName: () => Promise<string>;
   #name: string | undefined;
   #fd: number | undefined;
@@ -37,12 +39,13 @@ export class LargeBodyWriter {
 
   /** @param makeName  gives the name of the file, without its ending; called once */
   constructor(
-    { files, places, space }: { files: SpoolFiles; places: Places; space: DiskSpace },
+    { files, places, space, disk }: { files: SpoolFiles; places: Places; space: DiskSpace; disk: DiskWatch },
     makeName: () => Promise<string>,
   ) {
     this.#files = files;
     this.#places = places;
     this.#space = space;
+    this.#disk = disk;
     this.#makeName = makeName;
   }
 
@@ -65,7 +68,8 @@ export class LargeBodyWriter {
     const name = this.#name;
     if (fd === undefined || name === undefined) throw new Error("a large body without octets");
     try {
-      await done((end) => this.#files.fdatasync(fd, end));
+      const sync = (): Promise<void> => done((end) => this.#files.fdatasync(fd, end));
+      await this.#disk.watch("writing a large message", sync);
     } catch (error) {
       throw spoolError(error, "the message's body could not be stored");
     }
@@ -104,7 +108,8 @@ export class LargeBodyWriter {
         const bytes = this.#queuedBytes;
         this.#queue = [];
         const fd = this.#fd;
-        await this.#space.use(bytes, () => writeFully(this.#files, fd, pieces, this.#position));
+        const write = (): Promise<void> => writeFully(this.#files, fd, pieces, this.#position);
+        await this.#disk.watch("writing a large message", () => this.#space.use(bytes, write), false);
         this.#position += bytes;
         this.#queuedBytes -= bytes;
       }

@@ -4,6 +4,7 @@
  */
 import { type Locator, SpoolUnavailable } from "../../spool.ts";
 import type { SpoolCounters } from "../disk/counters.ts";
+import type { DiskWatch } from "../disk/disk-watch.ts";
 import { BackgroundCloser, spoolError } from "../disk/files.ts";
 import type { DiskSpace } from "../disk/space.ts";
 import { unlessFenced, type WriterHeartbeat } from "../writers/heartbeat.ts";
@@ -21,6 +22,7 @@ interface WaitingRecord extends PlacelessRecord {
 export interface SegmentWriterOptions extends SegmentFileOptions {
   heartbeat: WriterHeartbeat;
   space: Pick<DiskSpace, "use">;
+  disk: Pick<DiskWatch, "watch">;
   /** A segment that has grown to this is closed. */
   segmentBytes: number;
   /** A segment with records is closed at this age, so that it can be collected. */
@@ -89,7 +91,8 @@ export class SegmentWriter {
     while (this.#waiting.length > 0) {
       const batch = this.#nextBatch();
       try {
-        const locators = await unlessFenced(writeAttempts, () => this.#write(batch));
+        const write = (): Promise<Locator[]> => unlessFenced(writeAttempts, () => this.#write(batch));
+        const locators = await this.#options.disk.watch("writing messages", write);
         this.#options.counters.commits += batch.length;
         batch.forEach((record, index) => {
           record.resolve(locators[index] as Locator);
