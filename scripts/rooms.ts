@@ -55,7 +55,7 @@ export const rooms: Record<string, Room> = {
   "shared/events": {
     purpose: "What happened to mail, as events: their stored form, the words that find them, timelines.",
     pure: true,
-    imports: ["shared/runtime"],
+    imports: ["shared", "shared/runtime"],
   },
   "shared/events/stream": {
     purpose: "Events in a capped stream in Redis: appended in batches, found by word.",
@@ -427,6 +427,7 @@ export const rooms: Record<string, Room> = {
     purpose: "The routes of the admin API, and their access control.",
     imports: [
       "shared/config",
+      "shared/events",
       "shared/events/stream",
       "shared/mail",
       "shared/queue/contract",
@@ -451,6 +452,7 @@ export const rooms: Record<string, Room> = {
       "services/cli/demo",
       "services/cli/intercept",
       "services/cli/queue",
+      "services/cli/trace",
       "services/cli/up",
       "services/cli/user",
       "shared",
@@ -491,6 +493,10 @@ export const rooms: Record<string, Room> = {
     purpose: "`postern demo`: a gateway, a mail server behind it, and people who write to each other.",
     imports: ["services/cli/command-line"],
   },
+  "services/cli/trace": {
+    purpose: "`postern trace`: timelines on a terminal.",
+    imports: ["services/cli/admin-api", "services/cli/command-line", "shared"],
+  },
   "services/cli/intercept": {
     purpose: "`postern intercept`: transparent interception on Linux.",
     imports: ["services/cli/command-line", "shared/config"],
@@ -510,6 +516,7 @@ export const packages: Record<string, readonly string[]> = {
   "@bomb.sh/tab": ["services/cli/completion"],
   "@bull-board/api": ["services/admin/board.ts"],
   "@bull-board/fastify": ["services/admin/board.ts"],
+  "@fastify/sse": ["services/admin"],
   bullmq: ["shared/queue/bullmq"],
   dns2: ["shared/smtp-client/dns/packet.ts"],
   fastify: ["services/admin"],

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
+import { fastifySSE } from "@fastify/sse";
 import type { Config } from "../../shared/config/schema.ts";
 import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
 import { createEventReader } from "../../shared/events/stream/event-reader.ts";
@@ -26,6 +27,8 @@ import { askServices } from "./live-services.ts";
 import { startPageRoute } from "./page/start-page.ts";
 import { changeRoutes } from "./routes/change-routes.ts";
 import type { AdminDependencies } from "./routes/dependencies.ts";
+import { createEventFeed } from "./routes/event-feed.ts";
+import { eventRoutes } from "./routes/event-routes.ts";
 import { holdRoutes } from "./routes/hold-routes.ts";
 import { messageRoutes } from "./routes/message-routes.ts";
 import { openApiRoute } from "./routes/openapi.ts";
@@ -53,6 +56,9 @@ export interface AdminService extends RunningService {
   /** Where it listens: `http://127.0.0.1:8025`. */
   readonly url: string;
 }
+
+/** Below the time-outs of proxies, and of the server itself for an idle connection. */
+const heartbeatMs = 15_000;
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
@@ -97,6 +103,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   };
   registerGauges(metrics, deps);
 
+  const eventFeed = createEventFeed(deps);
   const routes: Route[] = [];
   routes.push(
     ...overviewRoutes(deps, metrics),
@@ -104,6 +111,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     ...changeRoutes(deps),
     ...holdRoutes(deps),
     ...summaryRoutes(deps),
+    ...eventRoutes(deps),
+    eventFeed.route,
     startPageRoute(deps, version),
     openApiRoute(version, () => routes),
   );
@@ -121,6 +130,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     redis.disconnect();
   };
   try {
+    await app.register(fastifySSE, { heartbeatInterval: heartbeatMs });
     registerRoutes(app, routes);
     await mountBoard(app, board);
     const { address, port } = config.admin;
@@ -138,6 +148,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     health,
     async close(graceMs) {
       const late = setTimeout(() => app.server.closeAllConnections(), graceMs);
+      eventFeed.close();
       await app.close();
       clearTimeout(late);
       await closeAll();

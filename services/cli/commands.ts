@@ -58,6 +58,11 @@ export const commands: CommandList = {
   ],
   "Find and change mail": [
     {
+      name: "trace",
+      summary: "Show what happened to a message, or to the mail of an address",
+      load: () => import("./trace/trace.ts"),
+    },
+    {
       name: "queue list",
       summary: "List messages that wait, are active, deferred, held or dead",
       load: () => import("./queue/list.ts"),

@@ -21,12 +21,20 @@ export function concerns(event: StreamEvent, word: string): boolean {
   return event.isCut === true || wordsOf(event).includes(word);
 }
 
-/** The queue ids in events, oldest first. A notification about the message is not one of them. */
+/** The queue ids in events, oldest first. A notification about one of the messages stands in its timeline. */
 export function messagesOf(events: readonly StreamEvent[], { kind, word }: Wanted): string[] {
   if (kind === "message") return events.length === 0 ? [] : [word];
   const ids = new Set<string>();
   for (const { id } of events) if (id !== undefined) ids.add(id);
+  for (const dsnId of notificationsOf(events, ids)) ids.delete(dsnId);
   return [...ids];
+}
+
+/** The queue ids of notifications about these messages. */
+export function notificationsOf(events: readonly StreamEvent[], ids: ReadonlySet<string>): string[] {
+  return events.flatMap(({ event, id, dsnId }) =>
+    event === "dsn.made" && id !== undefined && ids.has(id) && typeof dsnId === "string" ? [dsnId] : [],
+  );
 }
 
 /** In the order of time; each once, though a batch that was repeated may be there twice. */

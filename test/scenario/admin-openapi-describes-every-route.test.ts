@@ -35,6 +35,9 @@ test("every route of the API is in the document", () => {
   assert.deepEqual(operations.sort(), [
     "DELETE /api/v1/holds/{id}",
     "GET /",
+    "GET /api/v1/config",
+    "GET /api/v1/events",
+    "GET /api/v1/events/stream",
     "GET /api/v1/holds",
     "GET /api/v1/messages",
     "GET /api/v1/messages/{id}",
@@ -42,6 +45,7 @@ test("every route of the API is in the document", () => {
     "GET /api/v1/queues",
     "GET /api/v1/queues/summary",
     "GET /api/v1/services",
+    "GET /api/v1/trace",
     "GET /health",
     "GET /metrics",
     "GET /openapi.json",

@@ -19,6 +19,8 @@ export interface Route {
   operationId: string;
   summary: string;
   access: Access;
+  /** Answers with server-sent events. */
+  isStream?: true;
   params?: z.ZodType;
   query?: z.ZodType;
   body?: z.ZodType;
@@ -97,6 +99,7 @@ export function registerRoutes(app: FastifyInstance, routes: readonly Route[]): 
       method: route.method,
       url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
       config: { access: route.access },
+      ...(route.isStream === true ? { sse: "only" as const } : {}),
       ...(route.access === "write" || route.access === "content" ? { handlerTimeout: longTimeoutMs } : {}),
       handler: (request, reply) => route.respond(request, reply),
     });

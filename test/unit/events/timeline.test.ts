@@ -23,6 +23,15 @@ test("an event that was appended twice, since Redis' reply was lost, is shown on
   assert.equal(timelineOf([event("1-0", 5), event("2-0", 5)], [], 0).events.length, 1);
 });
 
+test("a notification to an address stands in the timeline of the message that it is about", () => {
+  const events = [
+    event("1-0", 1, { id: "A" }),
+    event("2-0", 2, { id: "A", event: "dsn.made", dsnId: "D" }),
+    event("3-0", 3, { id: "D", event: "delivery.delivered" }),
+  ];
+  assert.deepEqual(messagesOf(events, { kind: "address", word: "a@x" }), ["A"]);
+});
+
 test("an address stands for all messages that its events name; a queue id for itself", () => {
   const events = [event("1-0", 1, { id: "A" }), event("2-0", 2, { id: "B" }), event("3-0", 3, { id: "A" })];
   assert.deepEqual(messagesOf(events, { kind: "address", word: "a@x" }), ["A", "B"]);
