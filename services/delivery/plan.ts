@@ -3,7 +3,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { MessageMeta } from "../../shared/mail/message.ts";
 import type { AttemptHistory, DeliveryJob } from "../../shared/queue/contract/contract.ts";
 import type { DeliveryTask } from "../../shared/queue/contract/queue.ts";
-import { expiresAtMs } from "../../shared/queue/contract/retry-schedule.ts";
+import { expiresAtMs, sinceMs } from "../../shared/queue/contract/retry-schedule.ts";
 import { identifyNextHop, type NextHop } from "../../shared/routing/next-hop.ts";
 import type { QueuedRow } from "../../shared/routing/route.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
@@ -120,11 +120,6 @@ export function isExpired(
 ): boolean {
   const message = { sinceMs: sinceMs(job, job.receivedAtMs), nullSender: job.from === "" };
   return nowMs >= expiresAtMs(message, policy);
-}
-
-/** Held mail keeps its whole time to live: the time under a hold does not count. */
-function sinceMs({ revivedAtMs, heldMs }: DeliveryJob, receivedAtMs: number): number {
-  return (revivedAtMs ?? receivedAtMs) + (heldMs ?? 0);
 }
 
 /** The moment after which no attempt follows, in epoch milliseconds. */

@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { commands } from "../../services/cli/commands.ts";
 import { dispatch } from "../../services/cli/dispatch.ts";
+import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
 import { startHealthServer } from "../../shared/runtime/health-server.ts";
+import { createLogger, logEvent, withEventSink } from "../../shared/runtime/log.ts";
 import { createMetrics } from "../../shared/runtime/metrics.ts";
 import { startTestAdmin, type TestAdmin, token } from "../support/admin.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -492,4 +494,58 @@ test("with --url no configuration is needed, and only this machine gets the conf
   assert.equal((await ask("-c", configFile, "queue", "retry", "--all", "--url", url)).status, 0);
   const wrong = await ask("queue", "list", "--url", "gw.example.net:8025");
   assert.equal(wrong.status, 2);
+});
+
+test("show has the attempts with their servers, when it gives up, and the notification", async (t) => {
+  const { meta } = await admin.accept();
+  await admin.defer("mailbox busy");
+  const log = createLogger("test", { write() {} });
+  const events = createEventPublisher({
+    redis: { url: admin.redis.url },
+    log,
+    metrics: createMetrics("test"),
+    events: { keep: 3_600_000, max: 1_000 },
+    intervalMs: 5,
+  });
+  t.after(() => events.close());
+  const own = withEventSink(log, events);
+  const attempt = { id: meta.id, to: "b@example.com", remote: "mx.example.com[203.0.113.25]:25", ms: 42 };
+  const tls = { protocol: "TLSv1.3", policy: "dane" };
+  logEvent(own, {
+    event: "delivery.deferred",
+    ...attempt,
+    attempt: 1,
+    reason: "busy",
+    reply: "450 4.2.1 busy",
+    tls,
+  });
+  logEvent(own, {
+    event: "delivery.rejected",
+    ...attempt,
+    attempt: 2,
+    reason: "gone",
+    tls: { policy: "may" },
+  });
+  // Of another message, about which this one is a notification.
+  logEvent(own, { event: "dsn.made", id: "OTHER", dsnId: meta.id, kind: "failed", to: "c@example.net" });
+  logEvent(own, { event: "dsn.made", id: meta.id, dsnId: "1DSN", kind: "failed", to: "a@example.net" });
+  const out = await waitFor("the events", async () => {
+    const shown = (await postern("queue", "show", meta.id)).out;
+    return shown.includes("Notified:") && shown;
+  });
+  const expires = new Date(meta.receivedAtMs + admin.config.queue.expire).toISOString();
+  for (const text of [
+    `Gives up:    ${expires} (in 4d 23h)`,
+    "<b@example.com> deferred by mx.example.com[203.0.113.25]:25, 42 ms, TLS TLSv1.3, dane\n               450 4.2.1 busy",
+    "<b@example.com> rejected by mx.example.com[203.0.113.25]:25, 42 ms, TLS none, may\n               gone",
+    "(failed), by 1DSN",
+  ])
+    assert.ok(out.includes(text), `${text}\n${out}`);
+  assert.ok(!out.includes("c@example.net"));
+  const detail = JSON.parse((await postern("queue", "show", meta.id, "--json")).out);
+  assert.deepEqual(
+    detail.attempts.map(({ outcome }: { outcome: string }) => outcome),
+    ["deferred", "rejected"],
+  );
+  assert.equal(detail.notifications[0].id, "1DSN");
 });

@@ -1,11 +1,14 @@
 /** Everything about one message as the API shows it: the schema, and how it is filled from spool and queues. Pure. */
 import { z } from "zod";
+import type { Config } from "../../../shared/config/schema.ts";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import { deliveryJobId } from "../../../shared/queue/contract/contract.ts";
+import { expiresAtMs, sinceMs } from "../../../shared/queue/contract/retry-schedule.ts";
 import type { HoldRule } from "../../../shared/queue/holds/rules.ts";
 import { type InspectedJob, rowOf } from "../../../shared/queue/operator/rows.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+import { attemptView, notificationView } from "./message-history.ts";
 import { messageRow } from "./schemas.ts";
 
 const timestamp = z.iso.datetime();
@@ -76,8 +79,20 @@ export const messageDetail = z.object({
     }),
   ),
   jobs: z
-    .array(messageRow.extend({ lastAttemptAt: timestamp.nullable(), hold: hold.nullable() }))
+    .array(
+      messageRow.extend({
+        lastAttemptAt: timestamp.nullable(),
+        givesUpAt: timestamp
+          .nullable()
+          .describe("After it no attempt follows, and the sender is notified; null for dead and held jobs."),
+        hold: hold.nullable(),
+      }),
+    )
     .describe("Its jobs that are in the queues now."),
+  attempts: z
+    .array(attemptView)
+    .describe("One for each recipient and attempt, oldest first, as far as the events are kept."),
+  notifications: z.array(notificationView).describe("The notifications about it to its sender."),
   received: z
     .string()
     .describe("The Received field that deliveries put before the message, except those with `hide`."),
@@ -92,12 +107,15 @@ export type MessageDetail = z.infer<typeof messageDetail>;
  * @param states   of recipients, by index; a missing one is pending
  * @param jobs     of this message
  * @param headers  its header section; null for a caller who may not read it
+ * @param queue    how long messages are tried
  */
 export function describeMessage(
   meta: MessageMeta,
   states: ReadonlyMap<number, RecipientState>,
   jobs: readonly InspectedJob[],
   headers: string | null,
+  history: Pick<MessageDetail, "attempts" | "notifications">,
+  queue: Pick<Config["queue"], "expire" | "dsn_expire">,
 ): MessageDetail {
   const { reversePath, recipients, ...parameters } = meta.envelope;
   const last = lastDiagnoses(jobs);
@@ -127,12 +145,23 @@ export function describeMessage(
       return {
         ...rowOf(inspected),
         lastAttemptAt: lastAttemptAtMs === undefined ? null : iso(lastAttemptAtMs),
+        givesUpAt: givesUpAt(inspected, queue),
         hold: inspected.hold === undefined ? null : describeHold(inspected.hold),
       };
     }),
+    ...history,
     received: meta.received,
     headers,
   };
+}
+
+/** The time of a held job stands still. */
+function givesUpAt(
+  { status, job }: InspectedJob,
+  queue: Pick<Config["queue"], "expire" | "dsn_expire">,
+): string | null {
+  if (status === "held" || status === "dead") return null;
+  return iso(expiresAtMs({ sinceMs: sinceMs(job, job.receivedAtMs), nullSender: job.from === "" }, queue));
 }
 
 /** The last diagnosis of each recipient that the jobs still carry. */

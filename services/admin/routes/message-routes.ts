@@ -10,6 +10,7 @@ import { actorOf } from "./actor.ts";
 import type { AdminDependencies } from "./dependencies.ts";
 import { ask } from "./dependencies.ts";
 import { describeMessage, messageDetail } from "./message-detail.ts";
+import { historyOf } from "./message-history.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
 import { idParams, listQuery } from "./schemas.ts";
@@ -19,6 +20,9 @@ import { messagePage } from "./summary-schemas.ts";
 
 /** Header sections longer than this are cut; servers refuse them long before. */
 const maxHeaderBytes = 64 * 1024;
+
+/** The latest of a message with very many recipients and attempts. */
+const maxEvents = 1_000;
 
 export function messageRoutes(deps: AdminDependencies): Route[] {
   const { inspector, spool } = deps;
@@ -61,7 +65,15 @@ export function messageRoutes(deps: AdminDependencies): Route[] {
         if (meta === undefined) throw notFound(id);
         const states = await ask(spool.states(id, true));
         const header = request.caller.mayReadContent ? await ask(readHeader(deps, id, locator)) : null;
-        return describeMessage(meta, states, jobs, header?.toString("utf8") ?? null);
+        const history = historyOf(id, await ask(deps.events.find(id, maxEvents)));
+        return describeMessage(
+          meta,
+          states,
+          jobs,
+          header?.toString("utf8") ?? null,
+          history,
+          deps.config.queue,
+        );
       },
     }),
     defineRoute({

@@ -72,12 +72,31 @@ const detail = z.looseObject({
     row
       .extend({
         lastAttemptAt: z.string().nullable(),
+        givesUpAt: z.string().nullable().default(null),
         hold: z
           .object({ kind: z.string(), value: z.string(), reason: z.string(), until: z.string().nullable() })
           .nullable(),
       })
       .loose(),
   ),
+  attempts: z
+    .array(
+      z.looseObject({
+        at: z.string(),
+        attempt: z.number(),
+        to: z.string(),
+        outcome: z.enum(["delivered", "deferred", "rejected"]),
+        remote: z.string().optional(),
+        reason: z.string().optional(),
+        reply: z.string().optional(),
+        tls: z.string().optional(),
+        ms: z.number().optional(),
+      }),
+    )
+    .default([]),
+  notifications: z
+    .array(z.looseObject({ at: z.string(), id: z.string(), kind: z.string(), to: z.string() }))
+    .default([]),
   headers: z.string().nullable(),
 });
 export type Detail = z.infer<typeof detail>;

@@ -83,6 +83,8 @@ export function renderDetail(detail: Detail, nowMs: number): string[] {
         ? ""
         : `, next at ${job.nextAttemptAt} (${nextAttempt(job.nextAttemptAt, nowMs)})`;
     lines.push(field("Job", `${job.id} ${job.status} in ${job.queue}, ${tries}${next}`));
+    if (job.givesUpAt !== null)
+      lines.push(field("Gives up", `${job.givesUpAt} ${whenText(job.givesUpAt, nowMs)}`));
     lines.push(field("Route", job.route));
     if (job.hold !== null) {
       const { kind, value, reason, until } = job.hold;
@@ -90,9 +92,38 @@ export function renderDetail(detail: Detail, nowMs: number): string[] {
       lines.push(field("Hold", `${kind} ${value}${reason === "" ? "" : `: ${reason}`}${end}`));
     } else if (job.status === "dead") lines.push(field("Reason", job.reason ?? ""));
   }
+  lines.push(...describeHistory(detail));
   if (detail.headers === null) return [...lines, "", "  (the header needs a token with the scope content)"];
   const headers = detail.headers.split(/\r?\n/).filter((line) => line !== "");
   return [...lines, "", ...headers.map((line) => `  ${printable(line.replaceAll("\t", " "))}`)];
+}
+
+function whenText(at: string, nowMs: number): string {
+  const ms = Date.parse(at) - nowMs;
+  return ms <= 0 ? "(at the next attempt)" : `(in ${age(ms)})`;
+}
+
+/** A message that has waited for days has had hundreds. */
+const attemptsShown = 10;
+
+function describeHistory({ id, attempts, notifications }: Detail): string[] {
+  const lines = attempts.slice(-attemptsShown).flatMap(describeAttempt);
+  const earlier = attempts.length - attemptsShown;
+  if (earlier > 0) lines.unshift(field("Attempts", `${earlier} earlier ones: postern trace ${id}`));
+  for (const { at, id: dsnId, kind, to } of notifications)
+    lines.push(field("Notified", `<${to}> at ${at} (${kind}), by ${dsnId}`));
+  return lines;
+}
+
+function describeAttempt(attempt: Detail["attempts"][number]): string[] {
+  const { at, attempt: number, to, outcome, remote, reason, reply, tls, ms } = attempt;
+  const where = remote === undefined ? "" : ` by ${remote}`;
+  const took = ms === undefined ? "" : `, ${ms} ms`;
+  const secured = tls === undefined ? "" : `, TLS ${tls}`;
+  return [
+    field(`Attempt ${number}`, `${at} <${to}> ${outcome}${where}${took}${secured}`),
+    field("", reply ?? reason ?? ""),
+  ];
 }
 
 /** @param name  empty for a continuation of the line above */

@@ -1,6 +1,7 @@
 /** The retry schedule: how long to wait after an attempt, when a message expires, and what a job records of its attempts. Pure. */
 import type { Config } from "../../config/schema.ts";
 import type { Diagnosis } from "../../smtp/diagnosis.ts";
+import type { DeliveryJob } from "./contract.ts";
 
 /** The schedule never spins, whatever durations it is given. */
 export const shortestWaitMs = 100;
@@ -24,6 +25,17 @@ export function expiresAtMs(
   policy: Pick<Config["queue"], "expire" | "dsn_expire">,
 ): number {
   return message.sinceMs + (message.nullSender ? policy.dsn_expire : policy.expire);
+}
+
+/**
+ * From when a job's time counts, in epoch milliseconds. Held mail keeps its whole time to live: the time under a hold does
+ * not count.
+ */
+export function sinceMs(
+  { revivedAtMs, heldMs }: Pick<DeliveryJob, "revivedAtMs" | "heldMs">,
+  receivedAtMs: number,
+): number {
+  return (revivedAtMs ?? receivedAtMs) + (heldMs ?? 0);
 }
 
 /** Groups recipients with equal diagnoses: a thousand recipients of a dead server are one entry of the job's history. */
