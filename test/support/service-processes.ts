@@ -1,0 +1,79 @@
+/** Services as processes of their own, as containers and systemd run them: any number of each, which tests restart. */
+import { type ChildProcess, fork } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { stringify } from "yaml";
+import type { z } from "zod";
+import type { configSchema } from "../../shared/config/schema.ts";
+
+const program = fileURLToPath(new URL("../../services/cli/main.ts", import.meta.url));
+
+export type ServiceCommand = "ingress" | "delivery" | "bounce";
+
+export interface ServiceProcess {
+  readonly service: ServiceCommand;
+  readonly pid: number;
+  /** Sends SIGTERM. @returns the exit status, or the signal that ended it */
+  stop(): Promise<number | string>;
+}
+
+export interface ServiceProcesses {
+  directory: string;
+  /** Resolves when the service says that it runs. */
+  start(service: ServiceCommand): Promise<ServiceProcess>;
+  /** The log of all of them so far: one record for each JSON line. */
+  log: Record<string, unknown>[];
+  /** Kills what still runs, and removes the directory. */
+  close(): Promise<void>;
+}
+
+/** @param given  the configuration but for `data`, which is in a directory of its own */
+export function createServiceProcesses(given: Partial<z.input<typeof configSchema>>): ServiceProcesses {
+  const directory = mkdtempSync(join(tmpdir(), "postern-services-"));
+  const file = join(directory, "postern.yaml");
+  writeFileSync(file, stringify({ hostname: "gw.example.net", ...given, data: join(directory, "data") }));
+  const running = new Map<ChildProcess, Promise<number | string>>();
+  const log: ServiceProcesses["log"] = [];
+
+  return {
+    directory,
+    log,
+    async start(service) {
+      const child = fork(program, [service, "-c", file], { stdio: ["ignore", "pipe", "inherit", "ipc"] });
+      const ended = new Promise<number | string>((resolve) => {
+        child.once("exit", (code, signal) => resolve(code ?? signal ?? ""));
+      });
+      running.set(child, ended);
+      void ended.then(() => running.delete(child));
+      if (child.stdout !== null)
+        createInterface({ input: child.stdout }).on("line", (line) => {
+          if (line.startsWith("{")) log.push(JSON.parse(line));
+        });
+      const isUp = new Promise<void>((resolve, reject) => {
+        child.on("message", (message) => {
+          if ((message as { kind?: string }).kind === "up") resolve();
+        });
+        void ended.then((how) =>
+          reject(new Error(`${service} ended with ${how}: ${JSON.stringify(log.at(-1))}`)),
+        );
+      });
+      await isUp;
+      return {
+        service,
+        pid: child.pid ?? 0,
+        stop() {
+          child.kill("SIGTERM");
+          return ended;
+        },
+      };
+    },
+    async close() {
+      for (const child of running.keys()) child.kill("SIGKILL");
+      await Promise.all(running.values());
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
