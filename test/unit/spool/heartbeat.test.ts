@@ -52,6 +52,25 @@ test("a writer whose heartbeat file was removed is fenced and takes a new name",
   assert.ok(heartbeat.isOwn(name));
 });
 
+test("what is on stable storage is in the line at once, and is not announced under a name that was removed", async (t) => {
+  const { heartbeat, line, files, places } = startHeartbeat(t);
+  const segment = async () => ({
+    writer: await heartbeat.name(),
+    openedMs: heartbeat.nextOpenedMs(),
+    settling: false,
+  });
+  const first = await segment();
+  assert.equal(await heartbeat.announceSynced(first, 4711), true);
+  assert.deepEqual(line()?.synced, [first.openedMs, 4711]);
+  unlinkSync(join(places.writers, first.writer));
+  assert.equal(await heartbeat.announceSynced(first, 5000), false);
+  assert.deepEqual(files(), [], "the file is not made again");
+  assert.equal(await heartbeat.announceSynced(first, 5001), false);
+  const second = await segment();
+  assert.equal(await heartbeat.announceSynced(second, 12), true);
+  assert.deepEqual(line()?.synced, [second.openedMs, 12]);
+});
+
 test("files are announced as finished with all of their kind that were opened before", async (t) => {
   const { heartbeat, line } = startHeartbeat(t);
   const writer = await heartbeat.name();

@@ -72,9 +72,9 @@ test("a record that a writer of version 0.1 has taken back settles nothing any m
   const taken = store(spool, "a notification", someMeta(), settles(reported));
   taken.catch(() => {});
   await waitFor("the record to be seen", async () => (await stateOf(other, reported)) === "bounced");
-  // The fdatasync succeeds, then the heartbeat file cannot be opened.
+  // The fdatasync succeeds, then the heartbeat file cannot be written.
   faulty.thaw();
-  faulty.decide = (call, args) => (call === "open" && args[1] === "r+" ? failure("EIO") : "do");
+  faulty.decide = (call, args) => (call === "write" && args[3] === 128 ? failure("EIO") : "do");
   await assert.rejects(taken, { name: "SpoolUnavailable" });
   faulty.decide = () => "do";
   await waitFor(

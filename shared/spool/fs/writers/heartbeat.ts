@@ -9,13 +9,14 @@
  * was suspended meanwhile finds that the file is gone: it is fenced, takes a new name and writes again. Clocks of
  * different machines are never compared.
  *
- * Owns the heartbeat file and a timer, until close().
+ * Owns the heartbeat file, a descriptor of it and a timer, until close().
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { SpoolUnavailable } from "../../spool.ts";
 import type { OnFault } from "../disk/fault.ts";
 import {
+  BackgroundCloser,
   closeFile,
   isMissing,
   openFile,
@@ -67,14 +68,18 @@ export class WriterHeartbeat {
   readonly #timer: NodeJS.Timeout;
   /** Writes never overlap, since an older line must not replace a newer one. */
   readonly #writes = new Sequence();
+  readonly #closer: BackgroundCloser;
   #starting: Promise<string> | undefined;
   #name: string | undefined;
+  /** Of the file under that name. */
+  #fd: number | undefined;
   readonly #formerNames = new Set<string>();
   #line: HeartbeatLine = { segmentsFrom: 0, logsFrom: 0, beat: 0, synced: nothingSynced };
   #lastOpenedMs = 0;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
+    this.#closer = new BackgroundCloser(options.files, options.onFault);
     this.#timer = setInterval(() => this.#beat(), options.heartbeatMs).unref();
   }
 
@@ -120,9 +125,13 @@ export class WriterHeartbeat {
    */
   announceSynced({ writer, openedMs }: NumberedName, length: number): Promise<boolean> {
     return this.#writes.run(async () => {
-      if (this.#name !== writer) return false;
+      const fd = this.#fd;
+      if (this.#name !== writer || fd === undefined) return false;
       this.#line.synced = [openedMs, length];
-      return this.#rewriteLine(writer);
+      // On the path of each message, hence both at once and without opening the file: what the segment has was on stable
+      // storage before, and a file that is removed after this look makes all of it count.
+      const [, isFenced] = await Promise.all([this.#writeLine(fd), this.isFenced(writer)]);
+      return !isFenced;
     });
   }
 
@@ -145,17 +154,27 @@ export class WriterHeartbeat {
     await this.#starting?.catch(() => {});
     await this.#writes.idle();
     const name = this.#name;
-    this.#name = undefined;
-    if (name === undefined) return;
-    this.#formerNames.add(name);
-    await removeFile(this.#options.files, this.#path(name));
+    if (name !== undefined) {
+      this.#retireName(name);
+      await removeFile(this.#options.files, this.#path(name));
+    }
+    await this.#writes.idle();
+    await this.#closer.idle();
   }
 
   async #start(): Promise<string> {
     const name = writerName(randomBytes(12));
     this.#line.synced = nothingSynced;
-    await this.#writeLine(name, "wx");
+    const { files } = this.#options;
+    const fd = await openFile(files, this.#path(name), "wx");
+    try {
+      await this.#writeLine(fd);
+    } catch (error) {
+      await closeFile(files, fd).catch(() => {});
+      throw error;
+    }
     this.#name = name;
+    this.#fd = fd;
     return name;
   }
 
@@ -171,35 +190,44 @@ export class WriterHeartbeat {
     });
   }
 
-  /** @returns false when another process has removed the file: this writer is fenced, and never creates it again */
-  async #rewriteLine(name: string): Promise<boolean> {
+  /**
+   * Opened and closed each time: machines that share the directory by NFS see what was written when the file is closed.
+   * A file that another process has removed is never created again: this writer is fenced.
+   */
+  async #rewriteLine(name: string): Promise<void> {
+    const { files } = this.#options;
     try {
-      await this.#writeLine(name, "r+");
-      return true;
+      const fd = await openFile(files, this.#path(name), "r+");
+      try {
+        await this.#writeLine(fd);
+      } finally {
+        await closeFile(files, fd);
+      }
     } catch (error) {
       if (!isMissing(error)) throw error;
       this.#giveUpName(name);
-      return false;
     }
   }
 
-  async #writeLine(name: string, flags: "wx" | "r+"): Promise<void> {
-    const { files } = this.#options;
-    const fd = await openFile(files, this.#path(name), flags);
-    try {
-      this.#line.beat++;
-      await writeFully(files, fd, [formatHeartbeat(this.#line)], 0);
-    } finally {
-      await closeFile(files, fd);
-    }
+  #writeLine(fd: number): Promise<void> {
+    this.#line.beat++;
+    return writeFully(this.#options.files, fd, [formatHeartbeat(this.#line)], 0);
   }
 
   #giveUpName(name: string): void {
     if (this.#name !== name) return;
-    this.#name = undefined;
+    this.#retireName(name);
     this.#starting = undefined;
-    this.#formerNames.add(name);
     this.#options.onFault({ kind: "fenced", writer: name });
+  }
+
+  #retireName(name: string): void {
+    const fd = this.#fd;
+    this.#name = undefined;
+    this.#fd = undefined;
+    this.#formerNames.add(name);
+    // After a write to it that is under way: another file may have its number then.
+    if (fd !== undefined) void this.#writes.run(async () => this.#closer.close(fd, `heartbeat ${name}`));
   }
 
   #path(name: string): string {
