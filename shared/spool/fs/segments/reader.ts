@@ -31,6 +31,7 @@ import {
   segmentPath,
   segmentPlace,
 } from "../disk/names.ts";
+import { type FilePart, GroupedReads } from "./grouped-reads.ts";
 import { LargeBodyStream } from "./large-body.ts";
 import {
   bodyOffset,
@@ -65,13 +66,8 @@ interface ReadRecord {
   checksum?: number;
 }
 
-interface Part {
-  offset: number;
-  length: number;
-}
-
 /** Reads a record, or what is before its body, from a part of a file. */
-type ReadPart = (fd: number, part: Part) => Promise<Buffer>;
+type ReadPart = (fd: number, part: FilePart) => Promise<Buffer>;
 
 export class RecordReader {
   readonly #files: SpoolFiles;
@@ -79,6 +75,7 @@ export class RecordReader {
   readonly #counters: SpoolCounters;
   readonly #fileFaults: FileFaults;
   readonly #descriptors: SegmentDescriptors;
+  readonly #reads: GroupedReads;
 
   constructor(options: {
     files: SpoolFiles;
@@ -91,6 +88,7 @@ export class RecordReader {
     this.#files = options.files;
     this.#places = options.places;
     this.#counters = options.counters;
+    this.#reads = new GroupedReads(options.files);
     this.#descriptors = new SegmentDescriptors(options.files, options.places, options.onFault);
   }
 
@@ -194,7 +192,7 @@ export class RecordReader {
   async #readFile(
     path: string,
     read: ReadPart,
-    part?: Part,
+    part?: FilePart,
   ): Promise<Pick<ReadRecord, "octets" | "whole"> | undefined> {
     let fd: number;
     try {
@@ -229,20 +227,7 @@ export class RecordReader {
   };
 
   /** `length` octets, or as many as there are before the end of the file. */
-  readonly #readAt: ReadPart = (fd, { offset, length }) => {
-    const octets = Buffer.allocUnsafe(length);
-    return new Promise((resolve, reject) => {
-      const next = (have: number): void => {
-        this.#files.read(fd, octets, have, length - have, offset + have, (error, count) => {
-          if (error) reject(spoolError(error, "the message could not be read"));
-          else if (count === 0 || have + count === length) resolve(octets.subarray(0, have + count));
-          else next(have + count);
-        });
-      };
-      if (length === 0) resolve(octets);
-      else next(0);
-    });
-  };
+  readonly #readAt: ReadPart = (fd, part) => this.#reads.read(fd, part);
 }
 
 /** @throws SpoolCorrupt unless the octets begin with the record of this message, with intact id, meta and extra */
