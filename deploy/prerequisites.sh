@@ -7,7 +7,7 @@ set -u
 
 # package:program, package:@PerlModule or package:/file below a directory of /usr/lib
 redis="redis-server:redis-server"
-lab="postfix:smtp-sink swaks:swaks libnet-ssleay-perl:@Net::SSLeay libio-socket-inet6-perl:@IO::Socket::INET6 haproxy:haproxy nftables:nft iproute2:ip procps:sysctl sasl2-bin:saslpasswd2 libsasl2-modules:/sasl2/libplain.so libsisimai-perl:@Sisimai python3:python3 openssl:openssl msmtp:msmtp curl:curl"
+lab="postfix:smtp-sink swaks:swaks libnet-ssleay-perl:@Net::SSLeay libio-socket-inet6-perl:@IO::Socket::INET6 haproxy:haproxy nftables:nft iproute2:ip procps:sysctl sasl2-bin:saslpasswd2 libsasl2-modules:/sasl2/libplain.so libsisimai-perl:@Sisimai python3:python3 openssl:openssl msmtp:msmtp curl:curl prometheus:promtool"
 
 has() {
   case $1 in

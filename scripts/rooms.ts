@@ -409,6 +409,7 @@ export const rooms: Record<string, Room> = {
   "services/admin": {
     purpose: "The admin service: HTTP server, gauges, Bull Board and the token.",
     imports: [
+      "services/admin/federation",
       "services/admin/page",
       "services/admin/routes",
       "shared",
@@ -438,6 +439,11 @@ export const rooms: Record<string, Room> = {
       "shared/smtp",
       "shared/spool",
     ],
+  },
+  "services/admin/federation": {
+    purpose:
+      "The metrics of all services on the admin's /metrics: which processes to ask, and one text of all answers.",
+    imports: ["services/admin/routes", "shared/runtime"],
   },
   "services/admin/page": {
     purpose: "The start page of the admin.",

@@ -22,9 +22,11 @@ import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { cannotListen } from "../../shared/runtime/start-failure.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { mountBoard } from "./board.ts";
+import { createFederation } from "./federation/federation.ts";
 import { registerGauges } from "./gauges.ts";
 import { askServices } from "./live-services.ts";
 import { startPageRoute } from "./page/start-page.ts";
+import { createRequestMetrics } from "./request-metrics.ts";
 import { changeRoutes } from "./routes/change-routes.ts";
 import type { AdminDependencies } from "./routes/dependencies.ts";
 import { createEventFeed } from "./routes/event-feed.ts";
@@ -102,11 +104,12 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     now,
   };
   registerGauges(metrics, deps);
+  const federation = createFederation({ metrics, announced: () => readAnnouncements(redis) });
 
   const eventFeed = createEventFeed(deps);
   const routes: Route[] = [];
   routes.push(
-    ...overviewRoutes(deps, metrics),
+    ...overviewRoutes(deps, { contentType: metrics.contentType, text: federation.text }),
     ...messageRoutes(deps),
     ...changeRoutes(deps),
     ...holdRoutes(deps),
@@ -117,7 +120,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     openApiRoute(version, () => routes),
   );
   const hostNames = [config.hostname, config.admin.address].map((name) => name.toLowerCase());
-  const app = createServer(routes, { tokens, hostNames }, log);
+  const app = createServer(routes, { tokens, hostNames }, log, createRequestMetrics(metrics));
   const closeAll = async (): Promise<void> => {
     spoolWatch.close();
     await Promise.allSettled([

@@ -14,13 +14,31 @@ export function registerGauges(metrics: Metrics, deps: AdminDependencies): void 
   };
   metrics.gauge(
     "queue_jobs",
-    "Jobs by queue and state.",
+    "Jobs by queue and state: waiting (due, and no worker has it), active, deferred (until the next attempt), held (by an operator), dead. `waiting` grows for minutes: no worker runs, or too few; `dead` grows: `postern queue list --status dead`.",
     () => read(() => deps.inspector.counts(), depthSeries),
     ["queue", "state"],
   );
   metrics.gauge(
+    "queue_oldest_seconds",
+    "Age of the oldest message by queue and state, as of the last scan of the queues. `waiting` above a minute: too few workers; `deferred` near queue.expire: mail will be returned.",
+    () => deps.inspector.ages()?.oldestSeconds ?? new Map(),
+    ["queue", "state"],
+  );
+  metrics.gauge(
+    "queue_age_jobs",
+    "Jobs by queue, state and age since acceptance, in the columns of `postern queue summary`: up to 5m, 10m, 20m, … 1280m, or older; each counts once.",
+    () => deps.inspector.ages()?.jobs ?? new Map(),
+    ["queue", "state", "age"],
+  );
+  metrics.gauge(
+    "redis_memory_bytes",
+    "Memory of Redis: used, and its limit (maxmemory; 0: none). At the limit nothing can be scheduled, see `postern health`; a job takes some 1.25 KB.",
+    () => read(async () => deps.redis.info("memory"), memorySeries),
+    ["kind"],
+  );
+  metrics.gauge(
     "spool_bytes",
-    "Octets of the spool's file system: used by the spool, and free.",
+    "Octets of the spool's file system: used by the spool, and free. Free less than one night's mail: make room, or mail is refused with 452.",
     () =>
       read(
         () => deps.spoolStatus(),
@@ -34,19 +52,25 @@ export function registerGauges(metrics: Metrics, deps: AdminDependencies): void 
   );
   metrics.gauge(
     "oldest_message_seconds",
-    "Age of the oldest message to deliver; 0 when there is none.",
+    "Age of the oldest message to deliver; 0 when there is none. Above queue.expire: nothing is delivered at all.",
     () => (deps.oldestMs() ?? 0) / 1000,
   );
-  metrics.gauge("ready", "Whether the gateway accepts, delivers and bounces mail.", async () =>
-    (await deps.health()).ready ? 1 : 0,
+  metrics.gauge(
+    "ready",
+    "1: the gateway accepts, delivers and bounces mail. 0 for a minute: `postern health` says why not.",
+    async () => ((await deps.health()).ready ? 1 : 0),
   );
-  metrics.gauge("redis_up", "Whether Redis answers.", async () => {
-    const answer = await within(limitMs, async () => deps.redis.ping());
-    return answer.kind === "ok" ? 1 : 0;
-  });
+  metrics.gauge(
+    "redis_up",
+    "1: Redis answers. 0 for a minute: nothing is scheduled; accepted mail waits in the spool. Start Redis.",
+    async () => {
+      const answer = await within(limitMs, async () => deps.redis.ping());
+      return answer.kind === "ok" ? 1 : 0;
+    },
+  );
   metrics.gauge(
     "services",
-    "Instances that announce themselves, by service and readiness.",
+    "Processes that announce themselves, by service and readiness. A service without one that is ready does not do its work.",
     () =>
       read(deps.services, (services) => {
         const series = new Map<string, number>();
@@ -66,4 +90,13 @@ function depthSeries(counts: Parameters<typeof queueRows>[0]): Map<string, numbe
     for (const [state, count] of Object.entries(states)) series.set(`${name}\t${state}`, count);
   }
   return series;
+}
+
+/** @param info  the section `memory` of INFO */
+function memorySeries(info: string): Map<string, number> {
+  const value = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
+  return new Map([
+    ["used", value("used_memory")],
+    ["limit", value("maxmemory")],
+  ]);
 }

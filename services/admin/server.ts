@@ -8,6 +8,7 @@ import {
 } from "fastify";
 import type { Logger } from "../../shared/runtime/log.ts";
 import { unreachable } from "../../shared/unreachable.ts";
+import type { RequestMetrics } from "./request-metrics.ts";
 import { type Access, type AccessPolicy, type Admitted, decideAccess } from "./routes/access.ts";
 import { Problem, problemBody, problemType } from "./routes/problem.ts";
 import { methodsOf, type Route } from "./routes/route.ts";
@@ -24,7 +25,12 @@ const contentSecurityPolicy =
 /**
  * @param routes  our own; a plugin brings further ones, of which GET and HEAD need read access and all others write access
  */
-export function createServer(routes: readonly Route[], policy: AccessPolicy, log: Logger): FastifyInstance {
+export function createServer(
+  routes: readonly Route[],
+  policy: AccessPolicy,
+  log: Logger,
+  metrics?: RequestMetrics,
+): FastifyInstance {
   const app = fastify({
     bodyLimit: maxBodyBytes,
     connectionTimeout: 60_000,
@@ -59,6 +65,11 @@ export function createServer(routes: readonly Route[], policy: AccessPolicy, log
     request.caller = admission;
     return undefined;
   });
+  if (metrics !== undefined) {
+    app.addHook("onResponse", async (request, reply) => {
+      metrics.answered(request.method, request.routeOptions.url, reply.statusCode, reply.elapsedTime / 1000);
+    });
+  }
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const problem = problemOf(error);
     if (problem.status === 500)

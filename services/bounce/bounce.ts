@@ -6,8 +6,10 @@ import { randomBytes } from "node:crypto";
 import type { Config } from "../../shared/config/schema.ts";
 import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
 import { type BounceConsumerOptions, consumeBounces } from "../../shared/queue/consumer.ts";
+import { createJobMetrics } from "../../shared/queue/job-metrics.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
+import { createPublisherMetrics } from "../../shared/queue/publisher-metrics.ts";
 import { compileRouting, routeOf } from "../../shared/routing/classify.ts";
 import { summarizeRoute } from "../../shared/routing/route.ts";
 import { healthOf } from "../../shared/runtime/health-server.ts";
@@ -41,11 +43,11 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
   const routing = compileRouting(config);
   const watched = createRedis(redis, "plain", log);
   const producer = createProducer(redis, log);
-  const publisher = createPublisher(producer, log);
+  const publisher = createPublisher(producer, log, undefined, metrics && createPublisherMetrics(metrics));
   const handle = createNotifier({
     config,
     log,
-    metrics: createBounceMetrics(options.metrics),
+    metrics: createBounceMetrics(metrics),
     spool,
     schedule: (message, routes) => publisher.publish(message, routes),
     addDead: (job) => producer.addDead(job),
@@ -59,6 +61,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
     concurrency,
     aggregationWindowMs: config.dsn.wave,
     handle,
+    ...(metrics === undefined ? {} : { metrics: createJobMetrics(metrics) }),
     ...(options.workerTiming === undefined ? {} : { timing: options.workerTiming }),
   });
 

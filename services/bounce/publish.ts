@@ -150,18 +150,20 @@ export interface BounceMetrics {
 /** @param metrics  of the process; absent: nothing is exported */
 export function createBounceMetrics(metrics?: Metrics): BounceMetrics {
   if (metrics === undefined) return { made() {}, withheld() {}, dead() {} };
-  const made = metrics.counter("notifications_total", "Delivery status notifications made, by kind.", [
-    "kind",
-  ]);
+  const made = metrics.counter(
+    "notifications_total",
+    "Delivery status notifications made, by kind. `failed` jumps: much mail is refused by its servers, or the gateway sends backscatter to forged senders, see dsn.to.",
+    ["kind"],
+  );
   const withheld = metrics.counter(
     "notifications_withheld_total",
-    "Delivery status notifications that the sender did not get (dsn.to), by kind.",
+    "Delivery status notifications that the sender did not get (dsn.to, dsn.delays_to), by kind. `failed` jumps: `dead` grows, see `postern queue list --status dead`.",
     ["kind"],
   );
   const dead = metrics
     .counter(
       "bounce_dead_recipients_total",
-      "Recipients that could be neither delivered nor reported to a sender.",
+      "Recipients that could be neither delivered nor reported to a sender. Grows: see `postern queue list --status dead`.",
     )
     .with();
   return {

@@ -1,13 +1,14 @@
 /** `postern health [SERVICE]`: asks a running service for its health, for container health checks and scripts. */
 import { z } from "zod";
 import type { Config } from "../../shared/config/schema.ts";
+import { serviceHeader } from "../../shared/runtime/health-server.ts";
 import { adminUrl, findToken, localUrl } from "./admin-api/admin-client.ts";
 import { findAnnouncedUrl } from "./admin-api/admin-connection.ts";
 import { CommandFailed, defineCommand, UsageError } from "./command-line/command.ts";
 import { requireConfig } from "./command-line/common-options.ts";
 
 const services = ["ingress", "delivery", "bounce", "admin"];
-/** Shorter than the time-out of a container's health check. */
+/** Of each question. Shorter than the time-out of a container's health check. */
 const limitMs = 4_000;
 
 const answerSchema = z.object({
@@ -46,7 +47,22 @@ export const command = defineCommand({
 async function findService(config: Config, service: string): Promise<string | undefined> {
   if (service === "admin") return adminUrl(config.admin) ?? findAnnouncedUrl(config, service);
   const { address, port } = config.health;
-  return port === 0 ? findAnnouncedUrl(config, service) : localUrl(address, port);
+  if (port === 0) return findAnnouncedUrl(config, service);
+  // In a container the service has the configured port; under `postern up` delivery and bounce have the two after it.
+  const urls = [port, port + 1, port + 2].map((each) => localUrl(address, each));
+  const names = await Promise.all(urls.map(serviceAt));
+  return urls[names.indexOf(service)];
+}
+
+/** Which service answers there. Asked for nothing, it says so at once, however busy it is with its health. */
+async function serviceAt(url: string): Promise<string | undefined> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(limitMs) });
+    await response.body?.cancel();
+    return response.headers.get(serviceHeader) ?? undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function askHealth(

@@ -8,11 +8,13 @@ import type { AttemptRequest, SmtpClient } from "../../shared/smtp-client/smtp-c
 import { SpoolCorrupt } from "../../shared/spool/spool.ts";
 import { type GroupResult, noFacts } from "./decide-group.ts";
 import { attemptLine } from "./delivery-log.ts";
+import type { DeliveryMetrics } from "./delivery-metrics.ts";
 import { type DeliveryGroup, expiryMs, type LoadedJob } from "./plan.ts";
 
 export interface AttemptDeps {
   config: Pick<Config, "queue">;
   log: Logger;
+  metrics: DeliveryMetrics;
   smtpClient: Pick<SmtpClient, "attempt">;
   /** Jobs of each queue at once in this process; one destination has a share of them. Absent: it may have all. */
   shares?: Record<DeliveryQueueName, number>;
@@ -45,6 +47,7 @@ export async function attemptGroup(
       begun: () => writeLine(log, attemptLine(loaded, group)),
       delivered,
     });
+    if (result.kind === "tried") deps.metrics.attempted(result.facts);
     return result.kind === "tried" ? { ...result, interruption: interruptionOf(signal) } : result;
   } catch (error) {
     if (error instanceof SpoolCorrupt) {

@@ -13,6 +13,7 @@ import {
 } from "../../shared/queue/consumer.ts";
 import type { Consumer } from "../../shared/queue/contract/queue.ts";
 import { createHolds } from "../../shared/queue/holds/store.ts";
+import { createJobMetrics } from "../../shared/queue/job-metrics.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createReconciler, type ReconcilerTiming } from "../../shared/queue/reconcile/reconciler.ts";
 import { compileRouting, type Routing, routeOf } from "../../shared/routing/classify.ts";
@@ -61,7 +62,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
   const handle = createDeliveryWorker({
     config,
     log,
-    metrics: createDeliveryMetrics(options.metrics),
+    metrics: createDeliveryMetrics(options.metrics, config.delivery.concurrency),
     spool,
     producer,
     smtpClient,
@@ -79,6 +80,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     summarizeRoute: ({ meta }, part) => summarizeRoute(router.route(meta, meta.parts[part]?.[0] ?? 0)),
     ...(options.reconcilerTiming === undefined ? {} : { timing: options.reconcilerTiming }),
   });
+  const jobMetrics = options.metrics && createJobMetrics(options.metrics);
   let consumer: Consumer | undefined;
   let closing = false;
   // No job is taken before the hold rules are known, so that no held mail is delivered.
@@ -90,6 +92,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       concurrency: config.delivery.concurrency,
       holds,
       handle,
+      ...(jobMetrics === undefined ? {} : { metrics: jobMetrics }),
       ...(options.workerTiming === undefined ? {} : { timing: options.workerTiming }),
     });
   });

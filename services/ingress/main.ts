@@ -7,6 +7,7 @@ import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts"
 import { formatHostPort } from "../../shared/net/endpoint.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
+import { createPublisherMetrics } from "../../shared/queue/publisher-metrics.ts";
 import { withEventSink } from "../../shared/runtime/log.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
 import { type RunOptions, runWithSpool } from "../../shared/runtime/run-service.ts";
@@ -22,7 +23,7 @@ export function main(options: RunOptions): Promise<void> {
       const log = withEventSink(context.log, events);
       const producer = createProducer(redis, log);
       const watched = createRedis(redis, "plain", log);
-      const publisher = createPublisher(producer, log);
+      const publisher = createPublisher(producer, log, undefined, createPublisherMetrics(metrics));
       const { connections, rate } = config.limits.clients;
       // Clients and the destinations of inline delivery are counted by the same leases.
       const limiter =

@@ -76,7 +76,11 @@ export const log = z.strictObject({
 
 export const health = z.strictObject({
   address: z.string().default("127.0.0.1").describe("An IP address of this machine."),
-  port: listenPort.default(0).describe("The TCP port. 0: any free port, which is logged."),
+  port: listenPort
+    .default(0)
+    .describe(
+      "The TCP port; under `postern up` ingress has it, delivery and bounce the two after it. 0: any free port, which is logged, and which the admin finds.",
+    ),
 });
 
 export const tokenScopes = ["read", "content", "write"] as const;

@@ -12,6 +12,7 @@ import {
 } from "./contract/contract.ts";
 import type { BounceNext, BounceTask, Consumer, DeliveryTask, JobNext } from "./contract/queue.ts";
 import type { Holds } from "./holds/store.ts";
+import type { JobMetrics } from "./job-metrics.ts";
 import { JobRuns } from "./job-runs.ts";
 
 export interface DeliveryConsumerOptions {
@@ -24,6 +25,7 @@ export interface DeliveryConsumerOptions {
   /** Jobs under a hold are held before the handler sees them. */
   holds?: Pick<Holds, "match" | "confirm">;
   timing?: WorkerTiming;
+  metrics?: JobMetrics;
   handle(task: DeliveryTask): Promise<JobNext>;
 }
 
@@ -34,6 +36,7 @@ export interface BounceConsumerOptions {
   /** Failures or delays that join a job while it is active wait so long for more of them. */
   aggregationWindowMs: number;
   timing?: WorkerTiming;
+  metrics?: JobMetrics;
   handle(task: BounceTask): Promise<BounceNext>;
 }
 
@@ -87,7 +90,7 @@ export function consumeBounces(options: BounceConsumerOptions): Consumer {
 async function deliver(
   started: StartedJob,
   queue: DeliveryQueueName,
-  { log, holds, handle }: DeliveryConsumerOptions,
+  { log, holds, handle, metrics }: DeliveryConsumerOptions,
 ): Promise<JobEnd> {
   const { jobId, restarted, signal } = started;
   const parsed = deliveryJobSchema.safeParse(started.payload);
@@ -97,8 +100,10 @@ async function deliver(
   const mayHaveRun = restarted || job.again === true;
   let next: JobNext;
   try {
-    next = await handle({ jobId, queue, job, mayHaveRun, signal });
+    const task = { jobId, queue, job, mayHaveRun, signal };
+    next = await (metrics?.measure(queue, () => handle(task)) ?? handle(task));
   } catch (error) {
+    metrics?.failed(queue);
     return afterUnexpectedError(started, queue, error, log);
   }
   switch (next.kind) {
@@ -123,15 +128,17 @@ async function deliver(
 
 async function bounce(
   started: StartedJob,
-  { log, handle, aggregationWindowMs }: BounceConsumerOptions,
+  { log, handle, aggregationWindowMs, metrics }: BounceConsumerOptions,
 ): Promise<JobEnd> {
   const { jobId, restarted, signal } = started;
   const parsed = bounceJobSchema.safeParse(started.payload);
   if (!parsed.success) return refusePayload(started, "bounce", parsed.error.message, log);
   let next: BounceNext;
   try {
-    next = await handle({ jobId, job: parsed.data as BounceJob, mayHaveRun: restarted, signal });
+    const task = { jobId, job: parsed.data as BounceJob, mayHaveRun: restarted, signal };
+    next = await (metrics?.measure("bounce", () => handle(task)) ?? handle(task));
   } catch (error) {
+    metrics?.failed("bounce");
     return afterUnexpectedError(started, "bounce", error, log);
   }
   switch (next.kind) {

@@ -7,6 +7,7 @@ import type { StoredMessage } from "../spool/spool.ts";
 import { Batch, exceeds, type Load, loadOf, minus, noLoad, plus } from "./contract/batches.ts";
 import type { Publisher } from "./contract/queue.ts";
 import type { QueueProducer } from "./producer.ts";
+import type { PublisherMetrics } from "./publisher-metrics.ts";
 
 type PublisherProducer = Pick<QueueProducer, "addDeliveries" | "requestScan">;
 
@@ -33,14 +34,18 @@ export function createPublisher(
   producer: PublisherProducer,
   log: Logger,
   limit: Load = backlogLimit,
+  metrics?: PublisherMetrics,
 ): Publisher {
-  return new BackgroundPublisher(producer, log, limit);
+  const publisher = new BackgroundPublisher(producer, log, limit, metrics);
+  metrics?.watch(publisher);
+  return publisher;
 }
 
 class BackgroundPublisher implements Publisher {
   readonly #producer: PublisherProducer;
   readonly #log: Logger;
   readonly #limit: Load;
+  readonly #metrics: PublisherMetrics | undefined;
   #waiting: Entry[] = [];
   /** Of those that wait. */
   #load = noLoad;
@@ -60,7 +65,8 @@ class BackgroundPublisher implements Publisher {
   #closing = false;
   #closed = false;
 
-  constructor(producer: PublisherProducer, log: Logger, limit: Load) {
+  constructor(producer: PublisherProducer, log: Logger, limit: Load, metrics: PublisherMetrics | undefined) {
+    this.#metrics = metrics;
     this.#producer = producer;
     this.#log = log;
     this.#limit = limit;
@@ -102,6 +108,7 @@ class BackgroundPublisher implements Publisher {
       this.#log.warn({ backlog: this.#waiting.length }, "too much to enqueue; the oldest wait in the spool");
     }
     this.#dropped += excess;
+    this.#metrics?.dropped(excess);
     this.#scanIsDue = true;
   }
 
@@ -132,11 +139,14 @@ class BackgroundPublisher implements Publisher {
     const batch = this.#takeBatch();
     this.#underWay = batch.length;
     const redelivery = this.#mayBeKnown;
+    const begunMs = performance.now();
     try {
-      if (batch.length > 0)
+      if (batch.length > 0) {
         await this.#producer.addDeliveries(
           batch.map(({ message, routes }) => ({ message, routes, redelivery })),
         );
+        this.#metrics?.enqueued(batch.length, (performance.now() - begunMs) / 1000);
+      }
       this.#underWay = 0;
       if (this.#waiting.length > 0) return true;
       this.#mayBeKnown = false;
@@ -146,6 +156,7 @@ class BackgroundPublisher implements Publisher {
       const backlog = this.#waiting.length + this.#underWay;
       this.#log.debug({ err: error, backlog }, "could not enqueue; will repeat");
       this.#mayBeKnown = true;
+      this.#metrics?.failed();
       if (this.#underWay > 0) this.#putBack(batch);
       this.#underWay = 0;
       return false;

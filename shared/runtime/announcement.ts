@@ -42,6 +42,8 @@ export function announceService(options: {
   url: string | null;
   log: Logger;
   health(): Promise<Health>;
+  /** After each announcement, a write that Redis has answered or not: how long that took. */
+  onWritten?(seconds: number, isWritten: boolean): void;
 }): { close(): Promise<void> } {
   const redis = createRedis(options.redis, "plain", options.log);
   const id = randomUUID();
@@ -64,13 +66,22 @@ export function announceService(options: {
         startedAt,
       };
       if (closed) return;
+      const begunMs = performance.now();
+      const written = (isWritten: boolean) =>
+        options.onWritten?.((performance.now() - begunMs) / 1000, isWritten);
       await redis
         .multi()
         .sadd(indexKey, id)
         .set(announcementKey(id), JSON.stringify(announcement), "PX", expiryMs)
         .exec()
-        // A full Redis takes no announcement, and keeps the last one when it is asked to.
-        .catch(() => redis.pexpire(announcementKey(id), expiryMs));
+        .then(
+          () => written(true),
+          () => {
+            if (!closed) written(false);
+            // A full Redis takes no announcement, and keeps the last one when it is asked to.
+            return redis.pexpire(announcementKey(id), expiryMs);
+          },
+        );
     } catch (error) {
       if (!closed) options.log.debug({ err: error }, "could not announce the service");
     }

@@ -29,23 +29,32 @@ export interface HealthServer {
   close(): Promise<void>;
 }
 
+/** Which service answers: those of `postern up` share an address. */
+export const serviceHeader = "x-postern-service";
+
 /** A health check that takes longer counts as a failed one. */
 const healthLimitMs = 5_000;
 
 /**
  * `GET /health`: 200 or 503 with `{ live, ready, reasons, warnings }`. `GET /metrics`: the metrics in the format of Prometheus.
+ * @param name  of the service, which each answer has in its header field X-Postern-Service
  * @throws CannotStart when the address cannot be listened on
  */
 export async function startHealthServer(
   where: { address: string; port: number },
   health: () => Health | Promise<Health>,
   metrics: Metrics,
+  name?: string,
 ): Promise<HealthServer> {
   const server = http.createServer((request, response) => {
     void answer(request, health, metrics)
       .catch((error: Error): Answer => ({ status: 500, type: "text/plain", body: `${error.message}\n` }))
       .then(({ status, type, body }) => {
-        response.writeHead(status, { "content-type": type, "cache-control": "no-store" });
+        response.writeHead(status, {
+          "content-type": type,
+          "cache-control": "no-store",
+          ...(name === undefined ? {} : { [serviceHeader]: name }),
+        });
         response.end(request.method === "HEAD" ? undefined : body);
       });
   });

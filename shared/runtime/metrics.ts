@@ -17,9 +17,23 @@ export interface LabelledHistogram {
   with(...values: string[]): { observe(value: number): void };
 }
 
+/** What is known of a metric without its values: docs/metrics.md is made of these. */
+export interface MetricFamily {
+  /** With `postern_`. */
+  name: string;
+  type: "counter" | "gauge" | "histogram";
+  help: string;
+  labels: readonly string[];
+}
+
+/** A value, or a value for each combination of label values (joined by a tab). */
+export type Reading = number | ReadonlyMap<string, number>;
+
 export interface Metrics {
   /** @param name  without `postern_`, ending in `_total` */
   counter(name: string, help: string, labels?: readonly string[]): LabelledCounter;
+  /** A counter that something else keeps, and that is read at each scrape. */
+  counted(name: string, help: string, read: () => Reading, labels?: readonly string[]): void;
   /**
    * @param name     without `postern_`, ending in its unit, for example `_seconds`
    * @param buckets  upper bounds, ascending
@@ -30,16 +44,10 @@ export interface Metrics {
     buckets: readonly number[],
     labels?: readonly string[],
   ): LabelledHistogram;
-  /**
-   * A value that is read at each scrape.
-   * @param read  the value, or a value for each combination of label values (joined by a tab)
-   */
-  gauge(
-    name: string,
-    help: string,
-    read: () => number | Map<string, number> | Promise<number | Map<string, number>>,
-    labels?: readonly string[],
-  ): void;
+  /** A value that is read at each scrape. */
+  gauge(name: string, help: string, read: () => Reading | Promise<Reading>, labels?: readonly string[]): void;
+  /** Every metric of Postern's own, in the order in which they were made. */
+  families(): readonly MetricFamily[];
   /** In the text format of Prometheus. */
   text(): Promise<string>;
   readonly contentType: string;
@@ -48,6 +56,11 @@ export interface Metrics {
 /** For times from a Redis round trip to a slow remote server, in seconds. */
 export const secondsBuckets: readonly number[] = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600,
+];
+
+/** For times on this host: a disk, Redis, the event loop. */
+export const shortSecondsBuckets: readonly number[] = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
 
 /** Label values may come from outside (domains): series beyond this number are counted as `other`. */
@@ -59,15 +72,19 @@ export function createMetrics(service: string): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ service });
   collectDefaultMetrics({ register: registry });
+  const families: MetricFamily[] = [];
+
+  function describe(type: MetricFamily["type"], name: string, help: string, labels: readonly string[]) {
+    const family: MetricFamily = { name: `postern_${name}`, type, help, labels };
+    families.push(family);
+    return { name: family.name, help, labelNames: [...labels], registers: [registry] };
+  }
 
   return {
     counter(name, help, labels = []) {
       const series = new SeriesMap(() => new Count());
       new Counter({
-        name: `postern_${name}`,
-        help,
-        labelNames: [...labels],
-        registers: [registry],
+        ...describe("counter", name, help, labels),
         collect() {
           this.reset();
           for (const [key, tally] of series.entries()) this.inc(labelsOf(labels, key), tally.count);
@@ -76,13 +93,20 @@ export function createMetrics(service: string): Metrics {
       return { with: (...values) => series.at(values) };
     },
 
+    counted(name, help, read, labels = []) {
+      new Counter({
+        ...describe("counter", name, help, labels),
+        collect() {
+          this.reset();
+          for (const [key, value] of seriesOf(read())) this.inc(labelsOf(labels, key), value);
+        },
+      });
+    },
+
     histogram(name, help, buckets, labels = []) {
       const histogram = new Histogram({
-        name: `postern_${name}`,
-        help,
-        labelNames: [...labels],
+        ...describe("histogram", name, help, labels),
         buckets: [...buckets],
-        registers: [registry],
       });
       const series = new SeriesMap((key) => histogram.labels(labelsOf(labels, key)));
       return { with: (...values) => series.at(values) };
@@ -90,18 +114,17 @@ export function createMetrics(service: string): Metrics {
 
     gauge(name, help, read, labels = []) {
       new Gauge({
-        name: `postern_${name}`,
-        help,
-        labelNames: [...labels],
-        registers: [registry],
+        ...describe("gauge", name, help, labels),
         async collect() {
           this.reset();
           const value = await read();
-          if (typeof value === "number") this.set(value);
-          else for (const [key, each] of value) this.set(labelsOf(labels, key), each);
+          this.reset();
+          for (const [key, each] of seriesOf(value)) this.set(labelsOf(labels, key), each);
         },
       });
     },
+
+    families: () => families,
 
     text: () => registry.metrics(),
     contentType: registry.contentType,
@@ -141,6 +164,10 @@ class SeriesMap<T> {
   entries(): IterableIterator<[string, T]> {
     return this.#series.entries();
   }
+}
+
+function seriesOf(reading: Reading): Iterable<[string, number]> {
+  return typeof reading === "number" ? [["", reading]] : reading.entries();
 }
 
 function labelsOf(names: readonly string[], key: string): Record<string, string> {

@@ -9,7 +9,9 @@ import { announceService } from "./announcement.ts";
 import { type Health, type HealthServer, healthInTime, startHealthServer } from "./health-server.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import { registerProcessMetrics } from "./process-metrics.ts";
 import type { RedisConfig } from "./redis.ts";
+import { createSpoolMetrics } from "./spool-metrics.ts";
 import { type CannotStartMessage, orCannotUse, whyCannotStart } from "./start-failure.ts";
 
 export interface ServiceContext {
@@ -72,6 +74,7 @@ export async function runService(
   const { config, configFile, graceMs } = options;
   const log = options.log ?? createLogger(name, undefined, config.log.format);
   const metrics = createMetrics(name);
+  const processMetrics = registerProcessMetrics(metrics);
   let service: RunningService | undefined;
   let server: HealthServer | undefined;
   let announced: { close(): Promise<void> } | undefined;
@@ -125,7 +128,7 @@ export async function runService(
   process.on("disconnect", () => void stop("the supervisor is gone"));
 
   try {
-    if (options.health !== false) server = await startHealthServer(config.health, health, metrics);
+    if (options.health !== false) server = await startHealthServer(config.health, health, metrics, name);
     service = await start({ config, configFile, log, metrics });
   } catch (error) {
     const reason = whyCannotStart(error);
@@ -139,7 +142,14 @@ export async function runService(
   const url = server?.url ?? options.url?.(service) ?? null;
   if (config.redis !== undefined) {
     const inTime = (): Promise<Health> => healthInTime(health);
-    announced = announceService({ redis: config.redis, name, url, log, health: inTime });
+    announced = announceService({
+      redis: config.redis,
+      name,
+      url,
+      log,
+      health: inTime,
+      onWritten: processMetrics.redisWritten,
+    });
   }
   log.info({ ...(url === null ? {} : { health: `${url}/health` }) }, "running");
   process.send?.({ kind: "up", listening: service.listening ?? [] });
@@ -157,21 +167,16 @@ export function runWithSpool(
       const { config, log, metrics } = context;
       if (config.redis === undefined) throw new Error(`${name} needs redis.url`);
       const directory = path.join(config.data, "spool");
-      const faults = metrics.counter("spool_faults_total", "Faults of the spool's storage, by kind.", [
-        "kind",
-      ]);
+      const spoolMetrics = createSpoolMetrics(metrics);
       const onFault = (fault: SpoolFault): void => {
-        faults.with(fault.kind).add();
+        spoolMetrics.fault(fault.kind);
         log.error(faultFields(fault), describeFault(fault));
       };
+      const { files } = spoolMetrics;
       const spool = orCannotUse(config.data, () =>
-        createFsSpool({ directory, onFault, ...slowness(config) }),
+        createFsSpool({ directory, onFault, files, ...slowness(config) }),
       );
-      metrics.gauge(
-        "spool_unreadable_files",
-        "Files of the spool that this process could not read lately.",
-        () => spool.faults().length,
-      );
+      spoolMetrics.watch(spool);
       const holdsFile = path.join(directory, "holds.json");
       const service = await start({ ...context, redis: config.redis, spool, holdsFile });
       return {

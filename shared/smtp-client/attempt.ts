@@ -13,6 +13,7 @@ import { connectionKey, type DestinationLimits, reachabilityKeyOf } from "./next
 import { RecipientOutcomes } from "./recipient-outcomes.ts";
 import { attemptStopped, type DisconnectReason, seconds, stopped } from "./session/disconnect-reason.ts";
 import type { Session } from "./session/session.ts";
+import { StepLog, timeSteps } from "./session/step-log.ts";
 import { SessionOpener, type SessionOpenerDeps } from "./session-opener.ts";
 import { isHidden, type SessionTerms, type SessionTermsDeps, sessionTerms } from "./session-terms.ts";
 import type { AttemptFacts, AttemptRequest, AttemptResult } from "./smtp-client.ts";
@@ -51,6 +52,7 @@ export class Attempt {
   readonly #terms: SessionTerms;
   readonly #outcomes: RecipientOutcomes;
   readonly #tries = new AddressTries();
+  readonly #steps = new StepLog();
   readonly #opener: SessionOpener;
   /** Addresses that had a session, or could not be reached. */
   readonly #tried = new Set<string>();
@@ -78,7 +80,10 @@ export class Attempt {
       isInline: openByMs !== undefined,
     });
     this.#outcomes = new RecipientOutcomes(recipients);
-    this.#opener = new SessionOpener({ nextHop, terms: this.#terms, openByMs, tries: this.#tries }, deps);
+    this.#opener = new SessionOpener(
+      { nextHop, terms: this.#terms, openByMs, tries: this.#tries, steps: this.#steps },
+      deps,
+    );
   }
 
   async run(): Promise<AttemptResult> {
@@ -91,6 +96,9 @@ export class Attempt {
     }
     const admission = this.#admission();
     let acquired = await admit(admission, this.#deps);
+    const waitedMs = this.#deps.now() - this.#startedMs;
+    if (waitedMs > 0)
+      this.#steps.add({ name: "admission", startedMs: this.#startedMs, durationMs: waitedMs });
     for (let waits = 0; ; waits++) {
       switch (acquired.kind) {
         case "full":
@@ -194,7 +202,8 @@ export class Attempt {
     const { hostSlots } = this.#deps;
     const { tls, transparentSource } = this.#terms;
     const deps = { ...this.#deps, wasTried: (remote: Remote) => this.#tried.has(addressOf(remote)) };
-    for await (const candidate of deliveryAddresses(nextHop, tls, deps, transparentSource)) {
+    const candidates = deliveryAddresses(nextHop, tls, deps, transparentSource);
+    for await (const candidate of timeSteps(candidates, "dns", this.#steps, this.#deps.now)) {
       if (this.#isEnding) break;
       if (candidate.kind !== "address") {
         this.#begin();
@@ -276,7 +285,7 @@ export class Attempt {
       if (!isReusable) this.#deferGroup(group, session.remote);
       let recipients = group;
       while (recipients.length > 0 && isReusable && !this.#isEnding) {
-        const report = await this.#transact(session, recipients);
+        const report = await this.#timeTransaction(session, recipients, isReused);
         if (isReused && report.isUntouched && session.connection.disconnectReason?.kind !== "aborted") {
           return "untouched";
         }
@@ -295,6 +304,27 @@ export class Attempt {
     }
     if (session.transactions > transactionsBefore) this.#mailSessions++;
     return isReusable && !this.#isEnding ? "reusable" : "ended";
+  }
+
+  async #timeTransaction(
+    session: Session,
+    recipients: number[],
+    reused: boolean,
+  ): Promise<TransactionReport> {
+    const { now } = this.#deps;
+    const { policy, tls, remote } = session;
+    const startedMs = now();
+    const report = await this.#transact(session, recipients);
+    const isDelivered = [...report.outcomes.values()].some(({ kind }) => kind === "delivered");
+    this.#steps.add({
+      name: "transaction",
+      startedMs,
+      durationMs: now() - startedMs,
+      host: remote.host,
+      session: { policy, tls: tls?.protocol ?? "none", verified: tls?.verified === true, reused },
+      ...(isDelivered ? {} : { failed: true as const }),
+    });
+    return report;
   }
 
   #transact(session: Session, recipients: number[]): Promise<TransactionReport> {
@@ -356,6 +386,7 @@ export class Attempt {
     return {
       destination,
       tries: this.#tries.entries,
+      steps: this.#steps.steps,
       durationMs: this.#deps.now() - this.#startedMs,
     };
   }

@@ -7,6 +7,7 @@ import type { AddressCandidate } from "./next-hops/delivery-addresses.ts";
 import { attemptStopped } from "./session/disconnect-reason.ts";
 import { openSession } from "./session/open-session.ts";
 import type { Opened, OpeningFailure, SessionDeps, SessionRequest } from "./session/session.ts";
+import type { StepLog } from "./session/step-log.ts";
 import type { SessionTerms } from "./session-terms.ts";
 import { clearText, type TlsPolicy, testingFailure, tlsPolicy } from "./tls/policy.ts";
 import type { StsPolicies } from "./tls/sts/policies.ts";
@@ -25,6 +26,8 @@ export interface SessionOpenerOptions {
   /** When a session must be open, epoch milliseconds; absent: each opening has its own time-outs. */
   openByMs: number | undefined;
   tries: AddressTries;
+  /** Gets the time of each step; absent: nobody wants to know. */
+  steps?: Pick<StepLog, "add">;
 }
 
 type DeliveryAddress = Extract<AddressCandidate, { kind: "address" }>;
@@ -105,9 +108,20 @@ export class SessionOpener {
     policy: TlsPolicy,
     localAddress: string | undefined,
   ): SessionRequest {
+    const { steps } = this.#options;
     const { helo, transparentSource, auth } = this.#options.terms;
     const withinMs = this.#timeToOpen(isLast);
-    return { remote, localAddress, transparentSource, isNameSure, helo, policy, auth, withinMs };
+    return {
+      remote,
+      localAddress,
+      transparentSource,
+      isNameSure,
+      helo,
+      policy,
+      auth,
+      withinMs,
+      ...(steps === undefined ? {} : { steps }),
+    };
   }
 
   /**

@@ -8,6 +8,7 @@ import type { NextHop, TlsLevel } from "../routing/next-hop.ts";
 import type { Outcome } from "../smtp/diagnosis.ts";
 import type { Body } from "../spool/spool.ts";
 import type { Session, TlsResult } from "./session/session.ts";
+import type { Step } from "./session/step-log.ts";
 import type { TransactionReport } from "./transaction/mail-transaction.ts";
 
 export interface AttemptRequest {
@@ -57,6 +58,8 @@ export interface AttemptFacts {
   destination: string;
   /** Every address that was tried, in order. */
   tries: AddressTry[];
+  /** How long each step took, in order; bounded. Absent where nothing was tried. */
+  steps?: readonly Step[];
   /** From the request to the last answer. */
   durationMs: number;
   /** The destination is in the dead-destination cache: no host was tried, and the diagnosis is that of an earlier attempt. */

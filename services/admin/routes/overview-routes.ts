@@ -5,12 +5,17 @@ import type {
   QueueCounts as CountsByQueue,
   OldestByQueue,
 } from "../../../shared/queue/operator/inspector.ts";
-import type { Metrics } from "../../../shared/runtime/metrics.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { defineRoute, type Route } from "./route.ts";
 import { healthBody, type QueueCounts, queueOverview, serviceList, shownConfig } from "./schemas.ts";
 
-export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route[] {
+/** The metrics of the whole gateway. */
+export interface GatewayMetrics {
+  contentType: string;
+  text(): Promise<string>;
+}
+
+export function overviewRoutes(deps: AdminDependencies, metrics: GatewayMetrics): Route[] {
   return [
     defineRoute({
       method: "GET",
@@ -32,7 +37,7 @@ export function overviewRoutes(deps: AdminDependencies, metrics: Metrics): Route
       method: "GET",
       path: "/metrics",
       operationId: "metrics",
-      summary: "Metrics in the text format of Prometheus",
+      summary: "Metrics of all services, in the text format of Prometheus",
       access: "read",
       responses: { 200: { description: "The metrics.", type: "text/plain" } },
       async handle({ reply }) {

@@ -18,6 +18,7 @@ import { type EmbeddedRedis, startEmbeddedRedis } from "./redis-server.ts";
 
 /** In the order in which they are started. */
 const services = ["ingress", "delivery", "bounce", "admin"] as const;
+const lastPort = 65_535;
 
 export const command = defineCommand({
   details: "SIGTERM or Ctrl-C stops everything gently; once more stops it at once. SIGHUP reads files again.",
@@ -111,11 +112,21 @@ function serviceArguments(name: string, options: UpOptions, redis: EmbeddedRedis
     options.configFile,
     "--grace",
     `${Math.ceil(options.graceMs / 1000)}s`,
-    // The services share the machine, and only one of them could have the configured port.
     "--health-port",
-    "0",
+    String(healthPort(name, options.config.health.port)),
     ...(redis ? ["--redis", redis.url] : []),
   ];
+}
+
+/**
+ * The services share the machine: ingress gets `health.port`, delivery and bounce the ports after it. The admin answers
+ * at its own.
+ */
+function healthPort(name: string, first: number): number {
+  if (first === 0) return 0;
+  if (first > lastPort - 2)
+    throw new CannotStart(`health.port: ${first} leaves no ports for delivery and bounce`);
+  return first + Math.max(0, (services as readonly string[]).indexOf(name));
 }
 
 /** Logs the listening addresses once every service is up, and a command to try them. */

@@ -54,21 +54,29 @@ interface Episode {
 const measureEveryMs = 1000;
 const redisAnswerMs = 800;
 
+/** @param isUnder  whether there is too much of it now */
+export function createPressureMetrics(
+  isUnder: (name: PressureName) => boolean,
+  metrics?: Metrics,
+): LabelledCounter | undefined {
+  metrics?.gauge(
+    "pressure",
+    "1: there is too much of it (storage, memory, Redis' memory, connections), and mail is refused until there is less. `pressure.begin` in the log says how much; see limits.pressure.",
+    () => new Map(pressureNames.map((name) => [name, isUnder(name) ? 1 : 0])),
+    ["pressure"],
+  );
+  return metrics?.counter(
+    "pressure_refusals_total",
+    "Connections and messages refused because there is too much of them, by what there is too much of. Clients keep their mail and come back.",
+    ["pressure"],
+  );
+}
+
 export function createAdmission(options: AdmissionOptions): Admission {
   const { limits, spool, redis, log, metrics, memory = createMemoryMeter() } = options;
   const thresholds: Thresholds = { ...limits.pressure, connections: limits.connections };
   const episodes = new Map<PressureName, Episode>();
-  const refusals: LabelledCounter | undefined = metrics?.counter(
-    "pressure_refusals_total",
-    "Connections and messages refused because there is too much of them, by what there is too much of.",
-    ["pressure"],
-  );
-  metrics?.gauge(
-    "pressure",
-    "Whether there is too much of it, and mail is refused: 1 or 0.",
-    () => new Map(pressureNames.map((name) => [name, episodes.has(name) ? 1 : 0])),
-    ["pressure"],
-  );
+  const refusals = createPressureMetrics((name) => episodes.has(name), metrics);
   let connections = 0;
   let redisShare: number | undefined;
   let memoryShare = memory.share();

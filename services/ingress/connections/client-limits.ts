@@ -43,15 +43,25 @@ export interface ClientLimitsOptions {
   metrics?: Metrics;
 }
 
+/** @param limit  `limits.connections` */
+export function createLimitMetrics(limit: number, metrics?: Metrics): LabelledCounter | undefined {
+  metrics?.gauge(
+    "connections_limit",
+    "limits.connections: how many connections the process takes at once; 0: any number.",
+    () => limit,
+  );
+  return metrics?.counter(
+    "client_limit_refusals_total",
+    "Connections and messages refused because their client (connections, rate) or the process (all) has reached its limit. `all` grows: run another ingress. Else find the client by `session.refused` in the log, and raise limits.clients if it is a good one.",
+    ["limit"],
+  );
+}
+
 export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
   const { limits, limiter, log, admission } = options;
   const { connections } = limits.clients;
   const rate = rateOf(limits.clients);
-  const refusals: LabelledCounter | undefined = options.metrics?.counter(
-    "client_limit_refusals_total",
-    "Connections and messages refused because their client, or the process (all), has reached its limit.",
-    ["limit"],
-  );
+  const refusals = createLimitMetrics(limits.connections, options.metrics);
   const waiting = new Set<net.Socket>();
   /** Connections that get a reply although the process is full: as many as it may have, and the others are reset. */
   const mostRefusals = limits.connections > 0 ? limits.connections : 1000;

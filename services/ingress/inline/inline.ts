@@ -68,7 +68,7 @@ export class InlineMetrics {
   constructor(metrics?: Metrics) {
     const recipients = metrics?.counter(
       "inline_recipients_total",
-      "Recipients tried while the client waited: delivered, rejected by the remote server, or left to the queue.",
+      "Recipients tried while the client waited: delivered, rejected by the remote server, or left to the queue. Many `queued`: the protected server is slow or away.",
       ["result"],
     );
     this.#results = {

@@ -49,6 +49,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
     const destroy = () => client.destroy();
     open.set(client, { endWhenIdle: destroy, cut: destroy });
     client.once("close", () => open.delete(client));
+    const begunMs = performance.now();
     const connected = await connectForClient(client, connection, {
       connectToServer,
       timeoutMs: config.timeouts.connect,
@@ -56,6 +57,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
       ownConnections,
       isStopping: () => open.isClosing,
     });
+    metrics.connectedToServer(connected.kind, (performance.now() - begunMs) / 1000);
     if (connected.kind !== "connected") {
       writeEvent(log, connected.kind === "loop" ? "warn" : "info", {
         event: "session.close",

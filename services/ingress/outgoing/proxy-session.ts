@@ -107,7 +107,8 @@ export class ProxySession implements DialogueSink {
   transactionEnded(transaction: ObservedTransaction): void {
     const { result } = transaction;
     this.#results[result] = (this.#results[result] ?? 0) + 1;
-    this.#options.metrics.transaction(result);
+    const { accepted, refused } = transaction;
+    this.#options.metrics.transaction(result, accepted.count, refused.count);
     logEvent(this.#options.log, {
       event: "proxy.transaction",
       ...this.#named,

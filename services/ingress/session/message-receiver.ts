@@ -142,10 +142,13 @@ export class MessageReceiver {
       return;
     }
     const { input } = this.#session;
+    const { now, metrics } = this.#profile;
+    const dotAtMs = now();
     input.wait();
     incoming.phase = "storing";
     this.#deliverAndStore(incoming)
       .then((finished) => {
+        metrics.concluded(finished.acceptance.kind, (now() - dotAtMs) / 1000);
         this.#conclude(incoming, finished);
         input.resumeInput();
         this.#session.flush();

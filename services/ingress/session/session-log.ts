@@ -52,7 +52,7 @@ export class SessionLog {
     this.#accepted++;
     this.#recipients += count;
     this.#octets += size;
-    this.#metrics.accepted(size, count);
+    this.#metrics.accepted(size, count, ms / 1000);
     const fields: EventFields = {
       event: "message.accepted",
       id,
@@ -136,7 +136,7 @@ export class SessionLog {
     nowMs: number;
   }): void {
     const { nowMs, ...rest } = facts;
-    this.#metrics.closed();
+    this.#metrics.closed((nowMs - this.#openedAtMs) / 1000, facts.tls);
     logEvent(this.#log, {
       event: "session.close",
       session: this.#connection.id,

@@ -89,22 +89,32 @@ const defaultStorageDeadlineMs = 2 * 60_000;
 export function makeProfiles(options: SessionsOptions): ReadonlyMap<string, SessionProfile> {
   const { config, metrics } = options;
   const sessionMetrics = new SessionMetrics(metrics);
+  const inlineMetrics = new InlineMetrics(metrics);
   const inline: Inline | undefined = options.inline && {
     ...options.inline,
-    metrics: new InlineMetrics(metrics),
+    metrics: inlineMetrics,
     queue: config.queue,
   };
   const envelopeMemory = new EnvelopeMemory(config.limits);
-  metrics?.gauge(
-    "envelope_octets",
-    "Memory of the envelopes of open transactions, which limits.envelopes bounds.",
-    () => envelopeMemory.octets,
-  );
+  registerEnvelopeMemory(envelopeMemory, metrics);
   return new Map(
     config.listeners.map((listener) => [
       listener.name,
       makeProfile(options, listener, { metrics: sessionMetrics, envelopeMemory, inline }),
     ]),
+  );
+}
+
+export function registerEnvelopeMemory(memory: Pick<EnvelopeMemory, "octets">, metrics?: Metrics): void {
+  metrics?.gauge(
+    "envelope_bytes",
+    "Memory of the envelopes of open transactions. Near limits.envelopes for long: clients hear 452 4.3.1; run another ingress, or raise the limit.",
+    () => memory.octets,
+  );
+  metrics?.gauge(
+    "envelope_octets",
+    "Old name of postern_envelope_bytes; it goes with the next release.",
+    () => memory.octets,
   );
 }
 

@@ -9,6 +9,7 @@ import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from
 import { settlesWithin } from "../../runtime/with-timeout.ts";
 import { encodeEvent, fateOf, wordsOf } from "../event.ts";
 import { appendEvents, dropOlderHalf, type Entry, type Retention } from "./append.ts";
+import { createEventMetrics } from "./event-metrics.ts";
 import { type EventKeys, eventKeys, maxBatch } from "./keys.ts";
 
 export interface EventPublisher extends EventSink {
@@ -78,22 +79,9 @@ class BatchingPublisher implements EventPublisher {
     this.#retention = retention;
     this.#intervalMs = options.intervalMs ?? defaultIntervalMs;
     this.#limit = options.limit ?? defaultLimit;
-    const { metrics } = options;
-    const none: Tally = { add() {} };
-    this.#published =
-      metrics?.counter("events_published_total", "Events appended to the stream in Redis.").with() ?? none;
-    this.#droppedTally =
-      metrics
-        ?.counter(
-          "events_dropped_total",
-          "Events that trace and tracking lack, since Redis was away or full. The log has them.",
-        )
-        .with() ?? none;
-    metrics?.gauge(
-      "events_waiting",
-      "Events that wait to be appended to the stream.",
-      () => this.#waiting.length,
-    );
+    const { published, dropped } = createEventMetrics(options.metrics, () => this.#waiting.length);
+    this.#published = published;
+    this.#droppedTally = dropped;
   }
 
   add(fields: EventFields, whole?: Record<string, unknown>): void {

@@ -16,6 +16,7 @@ import { type Changed, type ChangeReport, type HoldReport, type HoldTerms, JobCh
 import { indexMatcher } from "./index-matcher.ts";
 import { type IndexPage, pageOf, type Totals } from "./index-page.ts";
 import { IndexRefresher, type IndexState } from "./index-refresher.ts";
+import { type QueueAges, queueAges } from "./queue-ages.ts";
 import type { RowSort } from "./row-order.ts";
 import { type InspectedJob, type JobFilter, jobIdOf, jobMatcher, type QueueRow, rowOf } from "./rows.ts";
 import { JobFinder, type JobSelection, sections } from "./selection.ts";
@@ -66,6 +67,8 @@ export interface Inspector {
   summary(filter: JobFilter, options: { by: Grouping; limit: number }): Promise<QueueSummary>;
   /** The oldest message of each queue, as of the last scan; `undefined` before the first. */
   oldest(): OldestByQueue | undefined;
+  /** The ages of all queued mail, as of the last scan; `undefined` before the first. */
+  ages(): QueueAges | undefined;
   /** The jobs that an id names, as in JobSelection. */
   find(id: string): Promise<InspectedJob[]>;
   /** Calls back with the selected jobs, chunk by chunk, so that they can be settled in the spool before a change. */
@@ -193,6 +196,8 @@ export function createInspector(options: {
     oldest() {
       return refresher.state.asOfMs === undefined ? undefined : index.oldest();
     },
+
+    ages: () => (refresher.state.asOfMs === undefined ? undefined : queueAges(index.values(), Date.now())),
 
     counts: () => countJobs(redis),
 

@@ -9,6 +9,11 @@ const boundsMinutes = [5, 10, 20, 40, 80, 160, 320, 640, 1280];
 /** The names of the columns, youngest first. */
 export const ageNames: readonly string[] = [...boundsMinutes.map((minutes) => `${minutes}m`), "older"];
 
+/** When messages of each column were received at the earliest, epoch milliseconds. */
+export function ageBounds(nowMs: number): number[] {
+  return boundsMinutes.map((minutes) => nowMs - minutes * 60_000);
+}
+
 export interface SummaryRow {
   /** The recipients' domain, the reason, the reverse-path (`<>` for none), or the route. */
   key: string;
@@ -66,7 +71,7 @@ export function summarise(
   firstSeenMs: (reasonKey: string) => number | undefined = () => undefined,
 ): Summary {
   const groups = new Map<string, Group>();
-  const bounds = boundsMinutes.map((minutes) => nowMs - minutes * 60_000);
+  const bounds = ageBounds(nowMs);
   const total = { messages: 0, held: 0, ages: emptyAges() };
   let oldest: IndexedJob | undefined;
   for (const job of jobs) {
@@ -162,7 +167,8 @@ function rowOf(
 }
 
 /** @param bounds  the times at which each column begins, the youngest first */
-function columnOf(receivedAtMs: number, bounds: readonly number[]): number {
+/** The column of ageNames that a message is in. */
+export function columnOf(receivedAtMs: number, bounds: readonly number[]): number {
   let column = 0;
   while (column < bounds.length && receivedAtMs < (bounds[column] ?? 0)) column++;
   return column;

@@ -20,6 +20,7 @@ import { type DisconnectReason, openingEnd, outcomeOfDisconnect, seconds } from 
 import type { Opened, OpeningFailure, Session, SessionDeps, SessionRequest, TlsResult } from "./session.ts";
 import { failed, lost, refused } from "./session.ts";
 import { startTls } from "./start-tls.ts";
+import type { StepName } from "./step-log.ts";
 
 /** @param signal  ends the opening; aborted with a DisconnectReason */
 export async function openSession(
@@ -34,7 +35,9 @@ export async function openSession(
     Math.min(deps.timeouts.connect, withinMs),
     signal,
   );
-  if (!(socket instanceof net.Socket)) {
+  const isConnected = socket instanceof net.Socket;
+  logStep(request, "connect", startedMs, deps.now(), !isConnected);
+  if (!isConnected) {
     return noConnection(socket, request, deps.now());
   }
   const connection = new SmtpConnection(socket);
@@ -81,12 +84,16 @@ async function converse(
   request: SessionRequest,
   deps: SessionDeps,
 ): Promise<Opened> {
+  const { now } = deps;
+  const startedMs = now();
   const greeting = await hearGreeting(connection, request, deps);
-  if (greeting !== undefined) return greeting;
-  let extensions = await sayHello(connection, request, deps);
+  let extensions = greeting ?? (await sayHello(connection, request, deps));
+  logStep(request, "greeting", startedMs, now(), "kind" in extensions);
   if ("kind" in extensions) return extensions;
+  const tlsStartedMs = now();
   const tls = await startTls(connection, extensions.startTls, request, deps);
   if (tls !== undefined) {
+    logStep(request, "tls", tlsStartedMs, now(), "kind" in tls);
     if ("kind" in tls) return tls;
     // RFC 3207 §4.2: what was known before TLS is forgotten. In TLS 1.3 a server that refuses the handshake says so only now.
     extensions = await sayHello(connection, request, deps, true);
@@ -94,6 +101,23 @@ async function converse(
   }
   const failure = await authenticate(connection, extensions.auth, request, deps);
   return failure ?? { kind: "session", session: sessionOf(connection, request, extensions, tls, deps.now()) };
+}
+
+function logStep(
+  { remote, steps }: SessionRequest,
+  name: StepName,
+  startedMs: number,
+  nowMs: number,
+  isFailed: boolean,
+): void {
+  const durationMs = nowMs - startedMs;
+  steps?.add({
+    name,
+    startedMs,
+    durationMs,
+    host: remote.host,
+    ...(isFailed ? { failed: true as const } : {}),
+  });
 }
 
 function sessionOf(

@@ -7,6 +7,7 @@ import type { SmtpReply } from "../../smtp/status.ts";
 import type { TlsPolicy } from "../tls/policy.ts";
 import type { SmtpConnection } from "./connection.ts";
 import { type DisconnectReason, outcomeOfDisconnect } from "./disconnect-reason.ts";
+import type { StepLog } from "./step-log.ts";
 
 /** RFC 5321 §4.5.3.2, in milliseconds. */
 export interface Timeouts {
@@ -37,6 +38,8 @@ export interface SessionRequest {
   auth: { user: string; password: string } | undefined;
   /** For the whole opening; `undefined`: each of its steps has its time-out. */
   withinMs: number | undefined;
+  /** Gets the time of each step; absent: nobody wants to know. */
+  steps?: Pick<StepLog, "add">;
 }
 
 export interface SessionDeps {

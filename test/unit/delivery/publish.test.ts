@@ -41,7 +41,11 @@ async function published(
   const deps = {
     config: testConfig(),
     log: pino({}, { write: (line: string) => step(`log ${JSON.parse(line).event}`) }),
-    metrics: { record: ({ kind }: { kind: string }) => step(`measure ${kind}`), active() {} },
+    metrics: {
+      record: ({ kind }: { kind: string }) => step(`measure ${kind}`),
+      attempted() {},
+      active() {},
+    },
     spool: {
       settle: async () => step("settle"),
       recordSettlements: async () => step("settle again"),
