@@ -38,8 +38,10 @@ import { overviewRoutes } from "./routes/overview-routes.ts";
 import { checkReadiness } from "./routes/readiness.ts";
 import { type Route, registerRoutes } from "./routes/route.ts";
 import { summaryRoutes } from "./routes/summary-routes.ts";
+import { taskRoutes } from "./routes/task-routes.ts";
 import { createServer } from "./server.ts";
 import { watchSpool } from "./spool-watch.ts";
+import { TaskRunner } from "./tasks/task-runner.ts";
 import { findTokens } from "./token.ts";
 
 export interface AdminOptions {
@@ -103,6 +105,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     health,
     now,
   };
+  const tasks = new TaskRunner(deps);
   registerGauges(metrics, deps);
   const federation = createFederation({ metrics, announced: () => readAnnouncements(redis) });
 
@@ -111,7 +114,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   routes.push(
     ...overviewRoutes(deps, { contentType: metrics.contentType, text: federation.text }),
     ...messageRoutes(deps),
-    ...changeRoutes(deps),
+    ...changeRoutes(tasks),
+    ...taskRoutes(tasks),
     ...holdRoutes(deps),
     ...summaryRoutes(deps),
     ...eventRoutes(deps),
@@ -122,6 +126,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const hostNames = [config.hostname, config.admin.address].map((name) => name.toLowerCase());
   const app = createServer(routes, { tokens, hostNames }, log, createRequestMetrics(metrics));
   const closeAll = async (): Promise<void> => {
+    await tasks.close();
     spoolWatch.close();
     await Promise.allSettled([
       board.close(),

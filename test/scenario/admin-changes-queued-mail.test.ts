@@ -15,6 +15,7 @@ interface Report {
   skipped: { id: string; reason: string }[];
   unknown: string[];
   underWay?: string[];
+  task?: string | null;
 }
 
 async function change(action: string, body: unknown): Promise<Report> {
@@ -113,7 +114,9 @@ test("removed mail is settled in the spool, so that nothing brings it back", asy
   const message = await admin.accept({ to: [["b@example.com", "c@example.com"], ["d@example.org"]] });
   const { id } = message.meta;
   const report = await change("remove", { ids: [`${id}-0`] });
-  assert.deepEqual(report, { matched: 1, changed: 1, skipped: [], unknown: [], underWay: [] });
+  const { task, ...rest } = report;
+  assert.match(String(task), /^t/);
+  assert.deepEqual(rest, { matched: 1, changed: 1, skipped: [], unknown: [], underWay: [] });
   assert.deepEqual(await statesOf(id), ["removed", "removed"]);
   assert.deepEqual(
     (await rows()).map((row) => row.id),
@@ -131,7 +134,8 @@ test("mail that is being delivered is removed too: that attempt is its last", as
   const jobId = `${meta.id}-0`;
   assert.deepEqual(hands.jobIds, [jobId]);
   const report = await change("remove", { ids: [meta.id] });
-  assert.deepEqual(report, { matched: 1, changed: 1, skipped: [], unknown: [], underWay: [jobId] });
+  const { task: _, ...rest } = report;
+  assert.deepEqual(rest, { matched: 1, changed: 1, skipped: [], unknown: [], underWay: [jobId] });
   assert.deepEqual(await statesOf(meta.id), ["removed"]);
   await hands.letGo({ kind: "done" });
 });

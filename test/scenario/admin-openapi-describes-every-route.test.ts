@@ -34,6 +34,7 @@ test("every route of the API is in the document", () => {
   );
   assert.deepEqual(operations.sort(), [
     "DELETE /api/v1/holds/{id}",
+    "DELETE /api/v1/tasks/{id}",
     "GET /",
     "GET /api/v1/config",
     "GET /api/v1/events",
@@ -46,6 +47,8 @@ test("every route of the API is in the document", () => {
     "GET /api/v1/queues/summary",
     "GET /api/v1/services",
     "GET /api/v1/trace",
+    "GET /api/v1/tasks",
+    "GET /api/v1/tasks/{id}",
     "GET /health",
     "GET /metrics",
     "GET /openapi.json",
@@ -55,6 +58,7 @@ test("every route of the API is in the document", () => {
     "POST /api/v1/messages/release",
     "POST /api/v1/messages/remove",
     "POST /api/v1/messages/retry",
+    "POST /api/v1/tasks",
   ]);
 });
 
@@ -65,7 +69,7 @@ test("each documented operation is served, and refuses other methods by that doc
     for (const method of Object.keys(methods)) {
       const answer = await fetch(url, { method: method.toUpperCase(), headers });
       assert.notEqual(answer.status, 405, `${method} ${path}`);
-      if (answer.status === 404) assert.match(await answer.text(), /No message|no hold/);
+      if (answer.status === 404) assert.match(await answer.text(), /No message|no hold|no task/);
     }
     const refused = await fetch(url, { method: "PATCH", headers });
     assert.equal(refused.status, 405, path);
@@ -141,6 +145,7 @@ test("parameters and bodies are described as they are validated", () => {
   assert.equal(hold?.additionalProperties, false);
   assert.deepEqual(Object.keys((hold?.properties ?? {}) as object).sort(), [
     "all",
+    "dryRun",
     "filter",
     "ids",
     "reason",

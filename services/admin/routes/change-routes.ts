@@ -1,13 +1,14 @@
 /**
- * Routes that change messages: by ids, by filter, or all. Each change is logged with the client and the result, and for
- * each message, so that its timeline names who changed it.
+ * Routes that change messages: by ids, by filter, or all. Each change is a task with an id, and is logged with who made it
+ * and the result, and for each message, so that its timeline names who changed it.
  */
 import type { FastifyRequest } from "fastify";
-import type { Changed, ChangeReport } from "../../../shared/queue/operator/inspector.ts";
-import { type EventName, logEvent, writeEvent } from "../../../shared/runtime/log.ts";
+import type { TaskReport, TaskTerms } from "../tasks/perform.ts";
+import type { TaskAction } from "../tasks/task.ts";
+import { TaskCancelled, type TaskRequest, type TaskRunner, TooManyTasks } from "../tasks/task-runner.ts";
 import { actorOf } from "./actor.ts";
-import { type AdminDependencies, ask } from "./dependencies.ts";
-import { removeMessages, requeueMessages } from "./removal.ts";
+import { ask } from "./dependencies.ts";
+import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
 import {
   changeReport,
@@ -20,54 +21,23 @@ import {
 } from "./schemas.ts";
 import { describeSelection, toJobSelection } from "./selection.ts";
 
-type Action = "retry" | "hold" | "release" | "remove" | "put-back";
+interface ChangeBody extends Selection {
+  dryRun: boolean;
+  reason?: string | undefined;
+}
 
-/** What happened to each message. */
-const eventOf: Record<Action, EventName> = {
-  retry: "message.retried",
-  hold: "message.held",
-  release: "message.released",
-  remove: "message.removed",
-  "put-back": "message.requeued",
-};
-
-/** So that a line of the log stays readable; a change of many messages makes several. */
-const idsOfLine = 100;
-
-export function changeRoutes(deps: AdminDependencies): Route[] {
-  const { inspector, log } = deps;
-
-  const logged = async <R extends ChangeReport>(
-    action: Action,
+export function changeRoutes(tasks: TaskRunner): Route[] {
+  /** Waits for the whole change. */
+  const change = async (
+    action: TaskAction,
     request: FastifyRequest,
-    selection: Selection,
-    change: (changed: Changed) => Promise<R>,
-    terms: Record<string, unknown> = {},
-  ): Promise<R> => {
-    const facts = {
-      event: "admin.change" as const,
-      action,
-      ...actorOf(request),
-      ...describeSelection(selection),
-      ...terms,
-    };
-    const changed: Changed = (messageIds) => {
-      for (let start = 0; start < messageIds.length; start += idsOfLine) {
-        const ids = messageIds.slice(start, start + idsOfLine);
-        logEvent(log, { event: eventOf[action], ...actorOf(request), ...terms, ids });
-      }
-    };
-    try {
-      const report = await ask(change(changed));
-      const { matched, skipped, unknown } = report;
-      const counts = { matched, changed: report.changed, skipped: skipped.length, unknown: unknown.length };
-      logEvent(log, { ...facts, ...counts });
-      return report;
-    } catch (error) {
-      // Some of the messages may have been changed.
-      writeEvent(log, "warn", { ...facts, err: error }, undefined, "the change was not completed");
-      throw error;
-    }
+    body: ChangeBody,
+    terms: TaskTerms = {},
+  ): Promise<TaskReport & { task: string | null }> => {
+    const wanted = taskRequest(action, request, body, terms);
+    if (body.dryRun) return { ...(await ask(tasks.tryOut(wanted))), task: null };
+    const { task, report } = await startTask(tasks, wanted);
+    return { ...(await ask(report.catch(orCancelled))), task: task.id };
   };
 
   return [
@@ -79,8 +49,7 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       access: "write",
       body: selectionBody,
       responses: { 200: { description: "The result, message by message.", schema: changeReport } },
-      handle: ({ body, request }) =>
-        logged("retry", request, body, (changed) => inspector.retry(toJobSelection(body), changed)),
+      handle: ({ body, request }) => change("retry", request, body),
     }),
     defineRoute({
       method: "POST",
@@ -91,13 +60,9 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       access: "write",
       body: holdBody,
       responses: { 200: { description: "The result, message by message.", schema: holdReport } },
-      handle({ body: { reason, until, ...selection }, request }) {
-        const terms = {
-          ...(reason === undefined ? {} : { reason }),
-          ...(until === undefined ? {} : { untilMs: Date.parse(until) }),
-        };
-        const change = (changed: Changed) => inspector.hold(toJobSelection(selection), terms, changed);
-        return logged("hold", request, selection, change, { reason, until });
+      handle({ body, request }) {
+        const { until } = body;
+        return change("hold", request, body, until === undefined ? {} : { untilMs: Date.parse(until) });
       },
     }),
     defineRoute({
@@ -108,8 +73,7 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       access: "write",
       body: selectionBody,
       responses: { 200: { description: "The result, message by message.", schema: changeReport } },
-      handle: ({ body, request }) =>
-        logged("release", request, body, (changed) => inspector.release(toJobSelection(body), changed)),
+      handle: ({ body, request }) => change("release", request, body),
     }),
     defineRoute({
       method: "POST",
@@ -119,10 +83,7 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       access: "write",
       body: removeBody,
       responses: { 200: { description: "The result, message by message.", schema: removeReport } },
-      handle({ body: { notify, ...selection }, request }) {
-        const change = (changed: Changed) => removeMessages(deps, toJobSelection(selection), notify, changed);
-        return logged("remove", request, selection, change, { notify });
-      },
+      handle: ({ body, request }) => change("remove", request, body, { notify: body.notify }),
     }),
     defineRoute({
       method: "POST",
@@ -132,8 +93,35 @@ export function changeRoutes(deps: AdminDependencies): Route[] {
       access: "write",
       body: selectionBody,
       responses: { 200: { description: "The result, message by message.", schema: changeReport } },
-      handle: ({ body, request }) =>
-        logged("put-back", request, body, (changed) => requeueMessages(deps, toJobSelection(body), changed)),
+      handle: ({ body, request }) => change("put-back", request, body),
     }),
   ];
+}
+
+export function taskRequest(
+  action: TaskAction,
+  request: FastifyRequest,
+  selection: Selection & { reason?: string | undefined },
+  terms: TaskTerms,
+): TaskRequest {
+  return {
+    action,
+    selection: toJobSelection(selection),
+    described: describeSelection(selection),
+    terms: { reason: selection.reason, ...terms },
+    actor: actorOf(request),
+  };
+}
+
+/** @throws Problem 429 when too many run, 503 without Redis */
+export async function startTask(tasks: TaskRunner, request: TaskRequest) {
+  const refused = (error: unknown): never => {
+    throw error instanceof TooManyTasks ? new Problem(429, error.message) : error;
+  };
+  return ask(tasks.start(request).catch(refused));
+}
+
+function orCancelled(error: unknown): never {
+  if (error instanceof TaskCancelled) throw new Problem(409, `The task did not go on: ${error.message}.`);
+  throw error;
 }

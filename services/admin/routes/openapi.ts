@@ -52,7 +52,7 @@ function openApiDocument(routes: readonly Route[], version: string): Json {
       schemas: { Problem: problemSchema },
       responses: {
         Problem: {
-          description: "The error: 400, 401, 403, 404, 405, 409, 413, 415, 500 or 503.",
+          description: "The error: 400, 401, 403, 404, 405, 409, 413, 415, 429, 500 or 503.",
           content: { [problemType]: { schema: { $ref: "#/components/schemas/Problem" } } },
         },
       },

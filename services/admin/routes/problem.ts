@@ -36,6 +36,7 @@ const titles: Record<number, string> = {
   409: "Not possible now",
   413: "The request is too large",
   415: "The body must be application/json",
+  429: "Too many at once",
   500: "Internal error",
   503: "Not available now",
 };

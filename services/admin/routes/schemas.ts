@@ -91,7 +91,7 @@ export const idParams = z.object({
 
 const selectionLimits = { ids: 10_000 };
 /** The messages to change: exactly one of the three. */
-const selectionFields = {
+export const selectionFields = {
   ids: z.array(text).min(1).max(selectionLimits.ids).optional(),
   filter: filter
     .refine((value) => Object.values(value).some((field) => field !== undefined), "is empty: use all: true")
@@ -103,22 +103,27 @@ export interface Selection {
   filter?: Filter | undefined;
   all?: true | undefined;
 }
-const oneSelection = ({ ids, filter, all }: Selection): boolean =>
+export const oneSelection = ({ ids, filter, all }: Selection): boolean =>
   [ids, filter, all].filter((each) => each !== undefined).length === 1;
-const oneSelectionMessage = "needs exactly one of `ids`, `filter` and `all`";
+export const oneSelectionMessage = "needs exactly one of `ids`, `filter` and `all`";
 
-export const selectionBody = z.strictObject(selectionFields).refine(oneSelection, oneSelectionMessage);
+const changeFields = {
+  ...selectionFields,
+  reason: text.optional().describe("For people: it stands in the log and in the timeline of each message."),
+  dryRun: z.boolean().default(false).describe("Count what would be changed, and change nothing."),
+};
+export const selectionBody = z.strictObject(changeFields).refine(oneSelection, oneSelectionMessage);
 
-const holdTerms = {
-  reason: text.optional().describe("For people."),
+export const holdTerms = {
+  reason: text.optional().describe("For people: it stands in the log and in the timeline of each message."),
   until: future.optional().describe("When the hold ends by itself."),
 };
 export const holdBody = z
-  .strictObject({ ...selectionFields, ...holdTerms })
+  .strictObject({ ...changeFields, ...holdTerms })
   .refine(oneSelection, oneSelectionMessage);
 export const removeBody = z
   .strictObject({
-    ...selectionFields,
+    ...changeFields,
     notify: z.boolean().default(false).describe("Send the sender a delivery status notification."),
   })
   .refine(oneSelection, oneSelectionMessage);
@@ -129,6 +134,7 @@ export const changeReport = z.object({
   changed: z.int(),
   skipped: z.array(z.object({ id: z.string(), reason: z.string() })).describe("At most a thousand of them."),
   unknown: z.array(z.string()).describe("Ids that no job in the queues has."),
+  task: z.string().nullable().describe("The id of the task; null for a dry run."),
 });
 export const holdReport = changeReport.extend({
   rule: z

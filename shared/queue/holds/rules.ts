@@ -19,6 +19,8 @@ export const holdRuleSchema = z.object({
   createdAtMs: z.number(),
   /** When the hold expires, in epoch milliseconds. Absent: it stays until someone removes it. */
   untilMs: z.number().optional(),
+  /** Who made it: the name of a token. Absent in rules of version 0.1.0. */
+  by: z.string().optional(),
 });
 export type HoldRule = z.infer<typeof holdRuleSchema>;
 

@@ -30,10 +30,20 @@ export interface HoldTerms {
   reason?: string;
   /** Epoch milliseconds after which the hold ends by itself. */
   untilMs?: number;
+  /** Who holds: the name of a token. */
+  by?: string;
 }
 
-/** Called with the queue ids of messages of which jobs were changed, chunk by chunk. */
-export type Changed = (messageIds: string[]) => void;
+export interface ChangeOptions {
+  /** Called with the queue ids of messages of which jobs were changed, chunk by chunk. */
+  changed?: (messageIds: string[]) => void;
+  /** Called after each chunk with the report so far. */
+  progress?: (report: Readonly<ChangeReport>) => void;
+  /** Ends the change between two chunks: it throws the signal's reason. What was changed stays changed. */
+  signal?: AbortSignal;
+  /** Counts what would be changed, and changes nothing. */
+  dryRun?: boolean;
+}
 
 const maxSkipped = 1000;
 
@@ -48,25 +58,29 @@ export class JobChanges {
     this.#finder = finder;
   }
 
-  async retry(selection: JobSelection, changed?: Changed): Promise<ChangeReport> {
+  async retry(selection: JobSelection, options: ChangeOptions = {}): Promise<ChangeReport> {
     // "Now" means a real attempt, also at a destination that is remembered as dead.
-    await forgetDeadDestinations(this.#redis);
+    if (!options.dryRun) await forgetDeadDestinations(this.#redis);
     return this.#change(
       selection,
       whyNotRetried,
       async (queue, jobs) => allOf(await makeDue(this.#redis, queue, jobs.map(jobIdOf), Date.now())),
-      changed,
+      options,
     );
   }
 
   async hold(
     selection: JobSelection,
-    { reason = "", untilMs }: HoldTerms,
-    changed?: Changed,
+    { reason = "", untilMs, by }: HoldTerms,
+    options: ChangeOptions = {},
   ): Promise<HoldReport> {
-    const terms = { reason, ...(untilMs === undefined ? {} : { untilMs }) };
+    const terms = {
+      reason,
+      ...(untilMs === undefined ? {} : { untilMs }),
+      ...(by === undefined ? {} : { by }),
+    };
     const rule = ruleFor(selection);
-    if (rule !== undefined) await this.#holds.add([{ ...rule, ...terms }]);
+    if (rule !== undefined && !options.dryRun) await this.#holds.add([{ ...rule, ...terms }]);
     const act = async (queue: ListedQueue, jobs: InspectedJob[]): Promise<Done> => {
       if (rule === undefined) {
         await this.#holds.add(jobs.map((job) => ({ kind: "message", value: jobIdOf(job), ...terms })));
@@ -76,12 +90,12 @@ export class JobChanges {
       // Active jobs count as held: the rule holds them when their workers defer them.
       return { left, changed: left + jobs.length - idle.length, skipped: [] };
     };
-    const report = await this.#change(selection, whyNotHeld, act, changed, "held");
+    const report = await this.#change(selection, whyNotHeld, act, options, "held");
     return { ...report, rule: rule === undefined ? null : holdRuleId(rule) };
   }
 
-  async release(selection: JobSelection, changed?: Changed): Promise<ChangeReport> {
-    const rule = ruleFor(selection);
+  async release(selection: JobSelection, options: ChangeOptions = {}): Promise<ChangeReport> {
+    const rule = options.dryRun ? undefined : ruleFor(selection);
     if (rule?.kind === "all") await this.#holds.remove(this.#holds.list().map(holdRuleId));
     else if (rule !== undefined) await this.#holds.remove([holdRuleId(rule)]);
     return this.#change(
@@ -102,11 +116,11 @@ export class JobChanges {
         // The others were under a rule, but not held yet.
         return { left, changed: left + free.length - held.length, skipped };
       },
-      changed,
+      options,
     );
   }
 
-  remove(selection: JobSelection, changed?: Changed): Promise<ChangeReport> {
+  remove(selection: JobSelection, options: ChangeOptions = {}): Promise<ChangeReport> {
     return this.#change(
       selection,
       ({ status }) => (status === "active" ? "is being delivered" : undefined),
@@ -116,11 +130,11 @@ export class JobChanges {
         await this.#holds.remove(ids.map((value) => holdRuleId({ kind: "message", value })));
         return allOf(removed);
       },
-      changed,
+      options,
     );
   }
 
-  requeue(selection: JobSelection, changed?: Changed): Promise<ChangeReport> {
+  requeue(selection: JobSelection, options: ChangeOptions = {}): Promise<ChangeReport> {
     return this.#change(
       selection,
       ({ status }) => (status === "dead" ? undefined : "is not dead"),
@@ -130,21 +144,20 @@ export class JobChanges {
         await addJobs(this.#redis, "delivery", requeued);
         return allOf(await removeJobs(this.#redis, "dead", jobs.map(jobIdOf)));
       },
-      changed,
+      options,
     );
   }
 
   /**
    * @param refuse  why a job is skipped; `undefined`: it is not
    * @param act     changes jobs of one queue
-   * @param changed as Inspector has it
    * @param skip    a status that a filter does not reach: the one that `act` gives the jobs
    */
   async #change(
     selection: JobSelection,
     refuse: (job: InspectedJob) => string | undefined,
     act: (queue: ListedQueue, jobs: InspectedJob[]) => Promise<Done>,
-    changed?: Changed,
+    { changed, progress, signal, dryRun = false }: ChangeOptions,
     skip?: JobStatus,
   ): Promise<ChangeReport> {
     const report: ChangeReport = { matched: 0, changed: 0, skipped: [], unknown: [] };
@@ -152,6 +165,7 @@ export class JobChanges {
       report.skipped.push(...skipped.slice(0, maxSkipped - report.skipped.length));
     };
     const actOnChunk = async (jobs: InspectedJob[]): Promise<number> => {
+      signal?.throwIfAborted();
       report.matched += jobs.length;
       let left = 0;
       for (const queue of listedQueues) {
@@ -162,12 +176,13 @@ export class JobChanges {
           else addSkipped([{ id: jobIdOf(job), reason }]);
         }
         if (able.length === 0) continue;
-        const done = await act(queue, able);
+        const done = dryRun ? wouldChange(able) : await act(queue, able);
         left += done.left;
         report.changed += done.changed;
         addSkipped(done.skipped);
-        if (done.changed > 0) changed?.(messagesOf(able, done.skipped));
+        if (done.changed > 0 && !dryRun) changed?.(messagesOf(able, done.skipped));
       }
+      progress?.(report);
       return left;
     };
     report.unknown = await this.#finder.forEach(selection, actOnChunk, skip);
@@ -192,6 +207,10 @@ function messagesOf(jobs: readonly InspectedJob[], skipped: ChangeReport["skippe
 /** Every job that changed left its status. */
 function allOf(changed: number): Done {
   return { left: changed, changed, skipped: [] };
+}
+
+function wouldChange(jobs: readonly InspectedJob[]): Done {
+  return { left: 0, changed: jobs.length, skipped: [] };
 }
 
 function whyNotRetried({ status }: InspectedJob): string | undefined {

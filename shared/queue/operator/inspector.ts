@@ -12,7 +12,13 @@ import {
   type QueueCounts,
 } from "../bullmq/job-places.ts";
 import type { Holds } from "../holds/store.ts";
-import { type Changed, type ChangeReport, type HoldReport, type HoldTerms, JobChanges } from "./changes.ts";
+import {
+  type ChangeOptions,
+  type ChangeReport,
+  type HoldReport,
+  type HoldTerms,
+  JobChanges,
+} from "./changes.ts";
 import { indexMatcher } from "./index-matcher.ts";
 import { type IndexPage, pageOf, type Totals } from "./index-page.ts";
 import { IndexRefresher, type IndexState } from "./index-refresher.ts";
@@ -24,7 +30,7 @@ import { BadCursor, sortedPage } from "./sorted-list.ts";
 import { type Grouping, type Summary, summarise } from "./summary.ts";
 
 export type { QueueCounts } from "../bullmq/job-places.ts";
-export type { Changed, ChangeReport } from "./changes.ts";
+export type { ChangeOptions, ChangeReport, HoldTerms } from "./changes.ts";
 export type { JobSelection } from "./selection.ts";
 export { BadCursor, TooManyToSort } from "./sorted-list.ts";
 
@@ -79,18 +85,18 @@ export interface Inspector {
   /** Jobs by queue and status, `dead` ones as waiting in the queue `dead`. */
   counts(): Promise<QueueCounts>;
   /** Makes deferred jobs due now; held ones stay held. */
-  retry(selection: JobSelection, changed?: Changed): Promise<ChangeReport>;
+  retry(selection: JobSelection, options?: ChangeOptions): Promise<ChangeReport>;
   /**
    * Holds jobs until release(). All mail, one sender or one destination become a rule that also holds later mail; any
    * other selection is held job by job.
    */
-  hold(selection: JobSelection, terms?: HoldTerms, changed?: Changed): Promise<HoldReport>;
+  hold(selection: JobSelection, terms?: HoldTerms, options?: ChangeOptions): Promise<HoldReport>;
   /** Ends what hold() did with the same selection; jobs under another rule stay held. */
-  release(selection: JobSelection, changed?: Changed): Promise<ChangeReport>;
+  release(selection: JobSelection, options?: ChangeOptions): Promise<ChangeReport>;
   /** Removes jobs. Settle their recipients as `removed` in the spool first, or the reconciler adds the jobs again. */
-  remove(selection: JobSelection, changed?: Changed): Promise<ChangeReport>;
+  remove(selection: JobSelection, options?: ChangeOptions): Promise<ChangeReport>;
   /** Requeues dead jobs for delivery. Settle their recipients as `pending` in the spool first. */
-  requeue(selection: JobSelection, changed?: Changed): Promise<ChangeReport>;
+  requeue(selection: JobSelection, options?: ChangeOptions): Promise<ChangeReport>;
   close(): Promise<void>;
 }
 
@@ -201,11 +207,11 @@ export function createInspector(options: {
 
     counts: () => countJobs(redis),
 
-    retry: (selection, changed) => changes.retry(selection, changed),
-    hold: (selection, terms = {}, changed) => changes.hold(selection, terms, changed),
-    release: (selection, changed) => changes.release(selection, changed),
-    remove: (selection, changed) => changes.remove(selection, changed),
-    requeue: (selection, changed) => changes.requeue(selection, changed),
+    retry: (selection, options) => changes.retry(selection, options),
+    hold: (selection, terms = {}, options) => changes.hold(selection, terms, options),
+    release: (selection, options) => changes.release(selection, options),
+    remove: (selection, options) => changes.remove(selection, options),
+    requeue: (selection, options) => changes.requeue(selection, options),
 
     async close() {
       refresher.close();

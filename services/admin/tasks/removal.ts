@@ -6,14 +6,14 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import { wantsReport } from "../../../shared/mail/notify.ts";
 import { parseDeliveryJobId } from "../../../shared/queue/contract/contract.ts";
-import type { Changed, ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
+import type { ChangeOptions, ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
 import { type InspectedJob, jobIdOf } from "../../../shared/queue/operator/rows.ts";
 import { compileReportPolicy } from "../../../shared/routing/report-policy.ts";
 import { logEvent } from "../../../shared/runtime/log.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
 import { allRecipientsSettled, type RecipientState } from "../../../shared/spool/recipient-state.ts";
 import { type Settlement, SpoolCorrupt, type StoredMessage } from "../../../shared/spool/spool.ts";
-import type { AdminDependencies } from "./dependencies.ts";
+import type { TaskDeps } from "./task-deps.ts";
 
 /** Changes by id ask Redis for each job: several calls at a time are quicker than one. */
 const slices = 8;
@@ -23,14 +23,15 @@ export type RemoveReport = ChangeReport & { underWay: string[] };
 
 /** @param notify  the senders get a delivery status notification */
 export async function removeMessages(
-  deps: AdminDependencies,
+  deps: TaskDeps,
   selection: JobSelection,
   notify: boolean,
-  changed?: Changed,
+  options: ChangeOptions = {},
 ): Promise<RemoveReport> {
+  if (options.dryRun) return { ...(await deps.inspector.remove(selection, options)), underWay: [] };
   const skipped = new Map<string, string>();
   const chosen = new Set<string>();
-  const { unknown } = await deps.inspector.forEach(selection, async (jobs) => {
+  const { unknown } = await collect(deps, selection, options, async (jobs) => {
     const able = jobs.filter((job) => {
       // The attempt in progress may succeed, and the notification would then be false.
       if (!notify || job.status !== "active") return true;
@@ -40,10 +41,12 @@ export async function removeMessages(
     await settleRemoved(deps, able, notify);
     for (const job of able) chosen.add(jobIdOf(job));
   });
-  const report = await inSlices([...chosen], (ids) => deps.inspector.remove({ ids }, changed));
+  const report = await inSlices([...chosen], options, (ids, each) => deps.inspector.remove({ ids }, each));
   const underWay = report.skipped.map(({ id }) => id);
-  if (underWay.length > 0) changed?.([...new Set(underWay.map((id) => parseDeliveryJobId(id)?.id ?? id))]);
+  if (underWay.length > 0)
+    options.changed?.([...new Set(underWay.map((id) => parseDeliveryJobId(id)?.id ?? id))]);
   for (const id of report.unknown) skipped.set(id, "left the queue meanwhile");
+  options.signal?.throwIfAborted();
   return {
     matched: chosen.size + skipped.size - report.unknown.length,
     changed: report.changed + underWay.length,
@@ -55,13 +58,14 @@ export async function removeMessages(
 
 /** Requeues dead messages, with the schedule and lifetime of new ones. */
 export async function requeueMessages(
-  deps: AdminDependencies,
+  deps: TaskDeps,
   selection: JobSelection,
-  changed?: Changed,
+  options: ChangeOptions = {},
 ): Promise<ChangeReport> {
+  if (options.dryRun) return deps.inspector.requeue(selection, options);
   const skipped = new Map<string, string>();
   const chosen = new Set<string>();
-  const { unknown } = await deps.inspector.forEach(selection, async (jobs) => {
+  const { unknown } = await collect(deps, selection, options, async (jobs) => {
     const settlements: Settlement[] = [];
     for (const job of jobs) {
       const id = jobIdOf(job);
@@ -82,8 +86,9 @@ export async function requeueMessages(
   });
   // A dead job may have the id of a job in another queue, which was skipped above; the dead one was meant.
   for (const id of chosen) skipped.delete(id);
-  const report = await inSlices([...chosen], (ids) => deps.inspector.requeue({ ids }, changed));
+  const report = await inSlices([...chosen], options, (ids, each) => deps.inspector.requeue({ ids }, each));
   for (const id of report.unknown) skipped.set(id, "left the queue meanwhile");
+  options.signal?.throwIfAborted();
   return {
     matched: chosen.size + skipped.size - report.unknown.length,
     changed: report.changed,
@@ -99,7 +104,7 @@ interface MessageRecord {
 }
 
 async function settleRemoved(
-  { spool, producer, config, log, now }: AdminDependencies,
+  { spool, producer, config, log, now }: TaskDeps,
   jobs: readonly InspectedJob[],
   notify: boolean,
 ): Promise<void> {
@@ -159,7 +164,7 @@ function removedDiagnosis(nowMs: number): Diagnosis {
 
 /** @returns `undefined` when the spool no longer has the message, and nothing needs to be settled */
 async function readRecord(
-  { spool }: Pick<AdminDependencies, "spool">,
+  { spool }: Pick<TaskDeps, "spool">,
   { job }: InspectedJob,
 ): Promise<MessageRecord | undefined> {
   const states = await spool.states(job.id, true);
@@ -187,16 +192,53 @@ function isRemovable({ kind }: RecipientState): boolean {
   return kind === "pending" || kind === "dead";
 }
 
+/** Settles the selected jobs chunk by chunk, until the signal. What is settled then must still be changed in the queues. */
+async function collect(
+  { inspector }: TaskDeps,
+  selection: JobSelection,
+  { signal }: ChangeOptions,
+  settle: (jobs: InspectedJob[]) => Promise<void>,
+): Promise<{ unknown: string[] }> {
+  try {
+    return await inspector.forEach(selection, async (jobs) => {
+      signal?.throwIfAborted();
+      await settle(jobs);
+    });
+  } catch (error) {
+    if (signal?.aborted) return { unknown: [] };
+    throw error;
+  }
+}
+
 /** Makes several calls at once and adds their reports up. */
 async function inSlices(
   ids: readonly string[],
-  change: (ids: string[]) => Promise<ChangeReport>,
+  { changed, progress }: ChangeOptions,
+  change: (ids: string[], options: ChangeOptions) => Promise<ChangeReport>,
 ): Promise<ChangeReport> {
   const size = Math.max(100, Math.ceil(ids.length / slices));
-  const calls: Promise<ChangeReport>[] = [];
-  for (let start = 0; start < ids.length; start += size) calls.push(change(ids.slice(start, start + size)));
-  const sum: ChangeReport = { matched: 0, changed: 0, skipped: [], unknown: [] };
-  for (const report of await Promise.all(calls)) {
+  const reports: ChangeReport[] = [];
+  const calls: Promise<void>[] = [];
+  for (let start = 0; start < ids.length; start += size) {
+    const index = reports.push(emptyReport()) - 1;
+    const keep = (report: ChangeReport): void => {
+      reports[index] = report;
+      progress?.(sumOf(reports));
+    };
+    const options = { ...(changed === undefined ? {} : { changed }), progress: keep };
+    calls.push(change(ids.slice(start, start + size), options).then(keep));
+  }
+  await Promise.all(calls);
+  return sumOf(reports);
+}
+
+function emptyReport(): ChangeReport {
+  return { matched: 0, changed: 0, skipped: [], unknown: [] };
+}
+
+function sumOf(reports: readonly ChangeReport[]): ChangeReport {
+  const sum = emptyReport();
+  for (const report of reports) {
     sum.matched += report.matched;
     sum.changed += report.changed;
     sum.skipped.push(...report.skipped);

@@ -1,0 +1,57 @@
+/** What each action on messages does. */
+import type { ChangeOptions, ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
+import type { EventName } from "../../../shared/runtime/log.ts";
+import { removeMessages, requeueMessages } from "./removal.ts";
+import type { TaskAction } from "./task.ts";
+import type { TaskDeps } from "./task-deps.ts";
+
+export interface TaskTerms {
+  /** For people. */
+  reason?: string | undefined;
+  /** hold: epoch milliseconds. */
+  untilMs?: number | undefined;
+  /** remove: the senders get a delivery status notification. */
+  notify?: boolean | undefined;
+}
+
+/** What came of it; some actions have more to say than others. */
+export type TaskReport = ChangeReport & { rule?: string | null; underWay?: string[] };
+
+/** What the timeline of each changed message says. */
+export const eventOfAction: Record<TaskAction, EventName> = {
+  retry: "message.retried",
+  hold: "message.held",
+  release: "message.released",
+  remove: "message.removed",
+  "put-back": "message.requeued",
+};
+
+/** @param by  the name of the token */
+export function perform(
+  deps: TaskDeps,
+  action: TaskAction,
+  selection: JobSelection,
+  { reason, untilMs, notify = false }: TaskTerms,
+  by: string,
+  options: ChangeOptions,
+): Promise<TaskReport> {
+  const { inspector } = deps;
+  switch (action) {
+    case "retry":
+      return inspector.retry(selection, options);
+    case "hold": {
+      const terms = {
+        ...(reason === undefined ? {} : { reason }),
+        ...(untilMs === undefined ? {} : { untilMs }),
+        by,
+      };
+      return inspector.hold(selection, terms, options);
+    }
+    case "release":
+      return inspector.release(selection, options);
+    case "remove":
+      return removeMessages(deps, selection, notify, options);
+    case "put-back":
+      return requeueMessages(deps, selection, options);
+  }
+}

@@ -1,0 +1,18 @@
+/** The dependencies of changes to mail. */
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Producer } from "../../../shared/queue/contract/queue.ts";
+import type { Inspector } from "../../../shared/queue/operator/inspector.ts";
+import type { Logger } from "../../../shared/runtime/log.ts";
+import type { RedisConnection } from "../../../shared/runtime/redis.ts";
+import type { Spool } from "../../../shared/spool/spool.ts";
+
+export interface TaskDeps {
+  config: Config;
+  log: Logger;
+  spool: Spool;
+  redis: RedisConnection;
+  inspector: Inspector;
+  producer: Pick<Producer, "addBounce">;
+  /** Epoch milliseconds. */
+  now(): number;
+}
