@@ -31,7 +31,7 @@ function common(metrics: Metrics): void {
 const own: Record<Service, (metrics: Metrics) => void> = {
   ingress(metrics) {
     new ConnectionMetrics(metrics);
-    createLimitMetrics(0, metrics);
+    createLimitMetrics(() => 0, metrics);
     createPressureMetrics(() => false, metrics);
     new SessionMetrics(metrics);
     new InlineMetrics(metrics);

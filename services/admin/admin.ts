@@ -15,6 +15,7 @@ import { createInspector } from "../../shared/queue/operator/inspector.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { readAnnouncements } from "../../shared/runtime/announcement.ts";
 import { type Health, reachableUrl } from "../../shared/runtime/health-server.ts";
+import { LiveValue } from "../../shared/runtime/live.ts";
 import { type Logger, withEventSink } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
@@ -27,6 +28,7 @@ import { registerGauges } from "./gauges.ts";
 import { askServices } from "./live-services.ts";
 import { startPageRoute } from "./page/start-page.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
+import type { AccessPolicy } from "./routes/access.ts";
 import { changeRoutes } from "./routes/change-routes.ts";
 import type { AdminDependencies } from "./routes/dependencies.ts";
 import { createEventFeed } from "./routes/event-feed.ts";
@@ -36,6 +38,7 @@ import { messageRoutes } from "./routes/message-routes.ts";
 import { openApiRoute } from "./routes/openapi.ts";
 import { overviewRoutes } from "./routes/overview-routes.ts";
 import { checkReadiness } from "./routes/readiness.ts";
+import { reloadRoutes } from "./routes/reload-routes.ts";
 import { type Route, registerRoutes } from "./routes/route.ts";
 import { summaryRoutes } from "./routes/summary-routes.ts";
 import { taskRoutes } from "./routes/task-routes.ts";
@@ -68,9 +71,14 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 
 /** @throws CannotStart when the address cannot be listened on, Error when the token can be neither read nor created */
 export async function startAdmin(options: AdminOptions): Promise<AdminService> {
-  const { config, metrics, spool, holdsFile, now = Date.now } = options;
-  const tokens = await findTokens(config.admin, path.resolve(config.data));
-  const eventPublisher = createEventPublisher({ ...options, events: config.events });
+  const { metrics, spool, holdsFile, now = Date.now } = options;
+  const settingsOf = async (config: Config) => ({
+    config,
+    tokens: await findTokens(config.admin, path.resolve(config.data)),
+    hostNames: [config.hostname, config.admin.address].map((name) => name.toLowerCase()),
+  });
+  const live = new LiveValue(await settingsOf(options.config));
+  const eventPublisher = createEventPublisher({ ...options, events: options.config.events });
   const log = withEventSink(options.log, eventPublisher);
   const redis = createRedis(options.redis, "plain", log);
   const events = createEventReader(redis);
@@ -79,7 +87,10 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     redis: options.redis,
     holds,
     log,
-    maxRecipients: config.limits.recipients,
+    // Read at each look-up.
+    get maxRecipients() {
+      return live.current.config.limits.recipients;
+    },
   });
   const producer = createProducer(options.redis, log);
   const board = openBoardQueues(options.redis, log);
@@ -87,7 +98,9 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const services = async () => askServices(await readAnnouncements(redis));
   const health = (): Promise<Health> => checkReadiness({ redis, spool, services });
   const deps: AdminDependencies = {
-    config,
+    get config() {
+      return live.current.config;
+    },
     log,
     spool,
     redis,
@@ -120,11 +133,20 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     ...summaryRoutes(deps),
     ...eventRoutes(deps),
     eventFeed.route,
+    ...reloadRoutes(deps),
     startPageRoute(deps, version),
     openApiRoute(version, () => routes),
   );
-  const hostNames = [config.hostname, config.admin.address].map((name) => name.toLowerCase());
-  const app = createServer(routes, { tokens, hostNames }, log, createRequestMetrics(metrics));
+  // Read at each request.
+  const policy: AccessPolicy = {
+    get tokens() {
+      return live.current.tokens;
+    },
+    get hostNames() {
+      return live.current.hostNames;
+    },
+  };
+  const app = createServer(routes, policy, log, createRequestMetrics(metrics));
   const closeAll = async (): Promise<void> => {
     await tasks.close();
     spoolWatch.close();
@@ -141,7 +163,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     await app.register(fastifySSE, { heartbeatInterval: heartbeatMs });
     registerRoutes(app, routes);
     await mountBoard(app, board);
-    const { address, port } = config.admin;
+    const { address, port } = options.config.admin;
     await app.listen({ host: address, port }).catch((error: Error) => {
       throw cannotListen("admin", { address, port }, error);
     });
@@ -154,6 +176,10 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   return {
     url: reachableUrl(address, port),
     health,
+    async prepare(config) {
+      const settings = await settingsOf(config);
+      return () => live.replace(settings);
+    },
     async close(graceMs) {
       const late = setTimeout(() => app.server.closeAllConnections(), graceMs);
       eventFeed.close();

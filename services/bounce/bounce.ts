@@ -13,6 +13,7 @@ import { createPublisherMetrics } from "../../shared/queue/publisher-metrics.ts"
 import { compileRouting, routeOf } from "../../shared/routing/classify.ts";
 import { summarizeRoute } from "../../shared/routing/route.ts";
 import { healthOf } from "../../shared/runtime/health-server.ts";
+import { LiveValue } from "../../shared/runtime/live.ts";
 import { type Logger, withEventSink } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
@@ -36,37 +37,49 @@ export interface BounceOptions {
 const concurrency = 20;
 
 export async function startBounce(options: BounceOptions): Promise<RunningService> {
-  const { config, redis, spool } = options;
-  const { metrics } = options;
-  const events = createEventPublisher({ redis, log: options.log, events: config.events, metrics });
+  const { redis, spool, metrics, config: first } = options;
+  const events = createEventPublisher({ redis, log: options.log, events: first.events, metrics });
   const log = withEventSink(options.log, events);
-  const routing = compileRouting(config);
   const watched = createRedis(redis, "plain", log);
   const producer = createProducer(redis, log);
   const publisher = createPublisher(producer, log, undefined, metrics && createPublisherMetrics(metrics));
-  const handle = createNotifier({
-    config,
-    log,
-    metrics: createBounceMetrics(metrics),
-    spool,
-    schedule: (message, routes) => publisher.publish(message, routes),
-    addDead: (job) => producer.addDead(job),
-    summarizeRoute: (meta) => summarizeRoute(routeOf(routing, meta, 0)),
-    now: Date.now,
-    random: () => randomBytes(9),
-  });
+  const bounceMetrics = createBounceMetrics(metrics);
+  const compile = (config: Config) => {
+    const routing = compileRouting(config);
+    const handle = createNotifier({
+      config,
+      log,
+      metrics: bounceMetrics,
+      spool,
+      schedule: (message, routes) => publisher.publish(message, routes),
+      addDead: (job) => producer.addDead(job),
+      summarizeRoute: (meta) => summarizeRoute(routeOf(routing, meta, 0)),
+      now: Date.now,
+      random: () => randomBytes(9),
+    });
+    return { handle, aggregationWindowMs: config.dsn.wave };
+  };
+  /** A job ends with the configuration that it began with. */
+  const jobs = new LiveValue(compile(options.config));
   const consumer = consumeBounces({
     redis,
     log,
     concurrency,
-    aggregationWindowMs: config.dsn.wave,
-    handle,
+    // Read at each job.
+    get aggregationWindowMs() {
+      return jobs.current.aggregationWindowMs;
+    },
+    handle: (task) => jobs.current.handle(task),
     ...(metrics === undefined ? {} : { metrics: createJobMetrics(metrics) }),
     ...(options.workerTiming === undefined ? {} : { timing: options.workerTiming }),
   });
 
   return {
     health: async () => healthOf(await Promise.all([whyRedisFails(watched), whySpoolFails(spool)])),
+    async prepare(config) {
+      const compiled = compile(config);
+      return () => jobs.replace(compiled);
+    },
     async close(graceMs) {
       await consumer.close(graceMs);
       await publisher.close(graceMs);

@@ -115,6 +115,11 @@ export const commands: CommandList = {
       load: () => import("./config-show.ts"),
     },
     {
+      name: "reload",
+      summary: "Let every process take the changed configuration, without ending a session",
+      load: () => import("./reload.ts"),
+    },
+    {
       name: "explain",
       summary: "Show what the routing table does with a connection and its recipients",
       load: () => import("./explain.ts"),

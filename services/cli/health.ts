@@ -1,5 +1,6 @@
 /** `postern health [SERVICE]`: asks a running service for its health, for container health checks and scripts. */
 import { z } from "zod";
+import { loadValidPart } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { serviceHeader } from "../../shared/runtime/health-server.ts";
 import { adminUrl, findToken, localUrl } from "./admin-api/admin-client.ts";
@@ -28,7 +29,8 @@ export const command = defineCommand({
   async run(context, _values, [service = "admin"]) {
     if (!services.includes(service))
       throw new UsageError(`knows no service '${service}', only: ${services.join(", ")}`);
-    const { config } = requireConfig(context);
+    // A container must not count as ill because its file has got errors that are not in force.
+    const config = loadValidPart({ file: context.configFile }) ?? requireConfig(context).config;
     const url = await findService(config, service);
     if (url === undefined) throw new CommandFailed(`${service} is not running`);
     const { ready, reasons, warnings } = await askHealth(

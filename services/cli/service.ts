@@ -1,5 +1,6 @@
 /** `postern ingress | delivery | bounce | admin`: runs one service in this process, as a container does. */
-import type { RunOptions } from "../../shared/runtime/run-service.ts";
+import { type LoadedConfig, loadConfig } from "../../shared/config/load.ts";
+import type { ConfigSource, RunOptions } from "../../shared/runtime/run-service.ts";
 import { type Command, CommandFailed, defineCommand } from "./command-line/command.ts";
 import { graceMs, graceOption, requireConfig } from "./command-line/common-options.ts";
 
@@ -26,9 +27,15 @@ export function serviceCommand(name: ServiceName): Command {
       ["with time for long transactions when it stops", `${name} --grace 2m`],
     ],
     async run(context, values) {
-      const { config, file } = requireConfig(context);
-      if (values.redis !== undefined) config.redis = { url: values.redis };
-      if (values["health-port"] !== undefined) config.health.port = Number(values["health-port"]);
+      /** The options of this command hold for every reading. */
+      const withOptions = <T extends LoadedConfig>(read: T): T => {
+        if (read.kind === "invalid") return read;
+        if (values.redis !== undefined) read.config.redis = { url: values.redis };
+        if (values["health-port"] !== undefined) read.config.health.port = Number(values["health-port"]);
+        return read;
+      };
+      const loaded = withOptions(requireConfig(context));
+      const { config, file } = loaded;
       if (config.redis === undefined) {
         throw new CommandFailed(
           `${name} needs redis.url in ${file}; only 'postern up' runs a Redis of its own`,
@@ -37,7 +44,12 @@ export function serviceCommand(name: ServiceName): Command {
       // A service is a program of its own: it is started by its path, and never imported.
       const program = new URL(`../${name}/main.ts`, import.meta.url);
       const { main } = (await import(program.href)) as { main: ServiceMain };
-      await main({ config, configFile: file, graceMs: graceMs(values.grace) });
+      const source: ConfigSource = {
+        loaded,
+        load: (before) =>
+          withOptions(loadConfig({ file: context.configFile, ...(before === undefined ? {} : { before }) })),
+      };
+      await main({ config, configFile: file, source, graceMs: graceMs(values.grace) });
       // A signal ends the process.
       return new Promise<never>(() => {});
     },

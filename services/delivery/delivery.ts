@@ -5,7 +5,7 @@
 import type { Config } from "../../shared/config/schema.ts";
 import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
 import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
-import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts";
+import { livePolicy } from "../../shared/limits/dead-destinations.ts";
 import {
   consumeDeliveries,
   type DeliveryConsumerOptions,
@@ -20,6 +20,7 @@ import { compileRouting, type Routing, routeOf } from "../../shared/routing/clas
 import { summarizeRoute } from "../../shared/routing/route.ts";
 import { healthOf } from "../../shared/runtime/health-server.ts";
 import { longestStopMs } from "../../shared/runtime/interruption.ts";
+import { LiveValue } from "../../shared/runtime/live.ts";
 import { type Logger, withEventSink } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
@@ -45,39 +46,49 @@ export interface DeliveryOptions {
 
 /** @throws Error when certificate files or name servers of the configuration are not there */
 export async function startDelivery(options: DeliveryOptions): Promise<RunningService> {
-  const { config, redis, spool } = options;
-  const { metrics } = options;
-  const events = createEventPublisher({ redis, log: options.log, events: config.events, metrics });
+  const { redis, spool, config: first } = options;
+  const events = createEventPublisher({ ...options, events: first.events, metrics: options.metrics });
   const log = withEventSink(options.log, events);
-  const routing = compileRouting(config);
-  const router = createRouter(routing);
-  const limiter = createClusterLimiter({ redis, log, deadDestinations: deadDestinationPolicy(config) });
-  const smtpClient = createSmtpClient(config, {
+  const live = new LiveValue(first);
+  const { concurrency } = first.delivery;
+  const limiter = createClusterLimiter({ redis, log, deadDestinations: livePolicy(live) });
+  const smtpClient = createSmtpClient(first, {
     limiter,
-    transparentSourceOf: transparentSource(config, log),
+    transparentSourceOf: transparentSource(options.config, log),
   });
   const watched = createRedis(redis, "plain", log);
   const producer = createProducer(redis, log);
   const holds = createHolds({ redis, file: options.holdsFile, log });
-  const handle = createDeliveryWorker({
-    config,
-    log,
-    metrics: createDeliveryMetrics(options.metrics, config.delivery.concurrency),
-    spool,
-    producer,
-    smtpClient,
-    shares: deliveryShares(config.delivery.concurrency),
-    router,
-    now: Date.now,
-    jitter: Math.random,
-  });
+  const deliveryMetrics = createDeliveryMetrics(options.metrics, concurrency);
+  const compile = (config: Config) => {
+    const router = createRouter(compileRouting(config));
+    const handle = createDeliveryWorker({
+      config,
+      log,
+      metrics: deliveryMetrics,
+      spool,
+      producer,
+      smtpClient,
+      shares: deliveryShares(concurrency),
+      router,
+      now: Date.now,
+      jitter: Math.random,
+    });
+    return { router, handle };
+  };
+  /** A job ends with the configuration that it began with. */
+  const jobs = new LiveValue(compile(options.config));
   const reconciler = createReconciler({
     spool,
     redis,
-    config,
+    // Read at each scan.
+    get config() {
+      return live.current;
+    },
     log,
     holds,
-    summarizeRoute: ({ meta }, part) => summarizeRoute(router.route(meta, meta.parts[part]?.[0] ?? 0)),
+    summarizeRoute: ({ meta }, part) =>
+      summarizeRoute(jobs.current.router.route(meta, meta.parts[part]?.[0] ?? 0)),
     ...(options.reconcilerTiming === undefined ? {} : { timing: options.reconcilerTiming }),
   });
   const jobMetrics = options.metrics && createJobMetrics(options.metrics);
@@ -89,9 +100,9 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     consumer = consumeDeliveries({
       redis,
       log,
-      concurrency: config.delivery.concurrency,
+      concurrency,
       holds,
-      handle,
+      handle: (task) => jobs.current.handle(task),
       ...(jobMetrics === undefined ? {} : { metrics: jobMetrics }),
       ...(options.workerTiming === undefined ? {} : { timing: options.workerTiming }),
     });
@@ -104,13 +115,22 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       return healthOf([redisFault, isStarting ? "the hold rules are not known yet" : undefined]);
     },
     longestStopMs,
+    async prepare(config) {
+      const compiled = compile(config);
+      const commitClient = smtpClient.prepare(config, transparentSource(config, log));
+      return () => {
+        commitClient();
+        jobs.replace(compiled);
+        live.replace(config);
+      };
+    },
     async close(graceMs) {
       closing = true;
       const cut = setTimeout(() => smtpClient.stop(), longestStopMs(graceMs));
       await Promise.all([consumer?.close(graceMs), reconciler.close()]);
       clearTimeout(cut);
       // The attempts have ended: the connections that are left are idle, and get their QUIT.
-      await smtpClient.close(Math.min(graceMs, config.timeouts.quit));
+      await smtpClient.close(Math.min(graceMs, live.current.timeouts.quit));
       await limiter.close();
       await Promise.all([holds.close(), producer.close(), events.close()]);
       watched.disconnect();

@@ -15,7 +15,8 @@ import type { LoginFailures } from "../../shared/limits/login-failures.ts";
 import { createLocalOwnConnections, type OwnConnections } from "../../shared/limits/own-connections.ts";
 import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
-import { compileRouting, type Routing } from "../../shared/routing/classify.ts";
+import { compileRouting } from "../../shared/routing/classify.ts";
+import { type Commit, type Live, LiveValue } from "../../shared/runtime/live.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createOwnAddresses } from "../../shared/runtime/own-addresses.ts";
@@ -27,8 +28,7 @@ import { createTransparentSource } from "../../shared/smtp-client/session/transp
 import type { Spool } from "../../shared/spool/spool.ts";
 import { type Admission, createAdmission } from "./admission/admission.ts";
 import { healthUnderPressure } from "./admission/pressure-health.ts";
-import { createAuthentication } from "./auth/authentication.ts";
-import type { Authenticator } from "./auth/authenticator.ts";
+import { Logins } from "./auth/authentication.ts";
 import { type CountedConnection, createClientLimits } from "./connections/client-limits.ts";
 import { type ConnectToServer, connectToServer } from "./connections/connect-to-server.ts";
 import { ConnectionMetrics } from "./connections/connection-metrics.ts";
@@ -38,6 +38,7 @@ import type { InlineDeps } from "./inline/inline.ts";
 import { type Handlers, Listener } from "./listener/listener.ts";
 import { claimPorts, type PortClaims } from "./listener/port-claim.ts";
 import { createOutgoingProxy } from "./outgoing/outgoing-proxy.ts";
+import type { SessionSettings } from "./session/session-profile.ts";
 import { createSessions } from "./session/sessions.ts";
 
 export interface IngressOptions {
@@ -58,9 +59,14 @@ export interface IngressOptions {
   loginFailures?: LoginFailures;
 }
 
+/** What another configuration may need besides itself. */
+export type IngressNeeds = Pick<IngressOptions, "inline" | "loginFailures">;
+
 export interface RunningIngress extends RunningService {
   /** What each listener is bound to, in the order of the configuration. */
   addresses: { listener: string; address: string; port: number }[];
+  /** @param needs  absent: those of the start */
+  prepare(config: Config, needs?: IngressNeeds): Promise<Commit>;
 }
 
 /**
@@ -70,34 +76,34 @@ export interface RunningIngress extends RunningService {
 export async function startIngress(options: IngressOptions): Promise<RunningIngress> {
   const { config, log } = options;
   warnOfUnavailableOptions(config, log);
-  const routing = compileRouting(config);
   const metrics = new ConnectionMetrics(options.metrics);
-  const { loginFailures } = options;
-  const authentication = createAuthentication({
-    config,
-    log,
-    ...(loginFailures === undefined ? {} : { failures: loginFailures }),
-  });
+  const logins = new Logins({ log });
+  const { authenticator, commit } = logins.prepare(config, options.loginFailures);
+  commit();
   // Reports errors in the user file before the first client logs in.
-  await authentication?.rereadFiles();
+  await logins.readUsers();
+  const live = new LiveValue(config);
   const admission = createAdmission({
-    limits: config.limits,
+    // Read at each decision.
+    get limits() {
+      return live.current.limits;
+    },
     spool: options.spool,
     log,
     ...(options.redis === undefined ? {} : { redis: options.redis }),
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
   });
-  const { handlers, close } = createHandlers(options, {
-    routing,
-    metrics,
-    authenticator: authentication?.authenticator,
-    admission,
-  });
-  const ownAddresses = createOwnAddresses(config.own_addresses);
-  const nextSessionId = sessionIds();
-  const listeners = config.listeners.map(
-    (listener) => new Listener({ listener, routing, ownAddresses, handlers, log, metrics, nextSessionId }),
+  const routing = compileRouting(config);
+  const connections = createConnections(
+    options,
+    { config, routing, authenticator },
+    { live, metrics, admission },
   );
+  const nextSessionId = sessionIds();
+  const ownAddresses = createOwnAddresses(config.own_addresses);
+  const settings = config.listeners.map((listener) => new LiveValue({ listener, routing, ownAddresses }));
+  const { handlers } = connections;
+  const listeners = settings.map((live) => new Listener({ live, handlers, log, metrics, nextSessionId }));
   const closeListeners = () => Promise.all(listeners.map((listener) => listener.close()));
   const listen = async () => {
     const started = await Promise.allSettled(listeners.map((listener) => listener.listen()));
@@ -112,9 +118,9 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
     claims = await claimPorts(config.listeners, config.data, onTaken, listen);
   } catch (error) {
     await closeListeners();
-    await close(0);
+    await connections.close(0);
     admission.close();
-    await authentication?.close();
+    await logins.close();
     throw error;
   }
   const addresses = listeners.map(({ name, address }) => ({ listener: name, ...address }));
@@ -122,71 +128,72 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
 
   return {
     addresses,
-    health: async () =>
-      healthUnderPressure(
+    async health() {
+      const health = healthUnderPressure(
         listeners.map(({ fault }) => fault),
         await whySpoolFails(options.spool),
         admission.pressures(),
-      ),
-    rereadFiles: () => authentication?.rereadFiles(),
+      );
+      return { ...health, warnings: [...(health.warnings ?? []), ...connections.faults()] };
+    },
+    async prepare(next, needs = options) {
+      warnOfUnavailableOptions(next, log);
+      const routing = compileRouting(next);
+      const ownAddresses = createOwnAddresses(next.own_addresses);
+      const login = logins.prepare(next, needs.loginFailures);
+      const { inline } = needs;
+      const { authenticator } = login;
+      const commitConnections = connections.prepare({ config: next, routing, authenticator, inline });
+      return () => {
+        login.commit();
+        void logins.readUsers();
+        commitConnections();
+        live.replace(next);
+        for (const ofListener of settings) {
+          const before = ofListener.current.listener;
+          const listener = next.listeners.find(({ name }) => name === before.name) ?? before;
+          ofListener.replace({ listener, routing, ownAddresses });
+        }
+      };
+    },
     async close(graceMs) {
       await closeListeners();
       claims.close();
-      await close(graceMs);
+      await connections.close(graceMs);
       admission.close();
-      await authentication?.close();
+      await logins.close();
     },
   };
 }
 
+interface Connections {
+  handlers: Handlers;
+  prepare(settings: Omit<SessionSettings, "mailLimit">): Commit;
+  /** What an operator should hear of, one line each. */
+  faults(): string[];
+  close(graceMs: number): Promise<void>;
+}
+
 /** What takes the connections that the listeners have classified. */
-function createHandlers(
-  { config, log, spool, publisher, inline, limiter = createLocalLimiter(), ...options }: IngressOptions,
-  {
-    routing,
-    metrics,
-    authenticator,
-    admission,
-  }: {
-    routing: Routing;
-    metrics: ConnectionMetrics;
-    authenticator: Authenticator | undefined;
-    admission: Admission;
-  },
-): { handlers: Handlers; close(graceMs: number): Promise<void> } {
+function createConnections(
+  { log, spool, publisher, inline, limiter = createLocalLimiter(), ...options }: IngressOptions,
+  first: Pick<SessionSettings, "config" | "routing" | "authenticator">,
+  { live, metrics, admission }: { live: Live<Config>; metrics: ConnectionMetrics; admission: Admission },
+): Connections {
   const processMetrics = options.metrics === undefined ? {} : { metrics: options.metrics };
-  const limits = createClientLimits({ limits: config.limits, admission, limiter, log, ...processMetrics });
-  const mailLimit = limits.mail === undefined ? {} : { mailLimit: limits.mail };
-  const connectToServer = withTransparentSource(config, log);
+  const limits = createClientLimits({ live, admission, limiter, log, ...processMetrics });
+  const mailLimit = limits.mailLimitOf(first.config);
+  const canHide = createTransparentSource("hide", log);
+  /** Where the process may not use a client's address, the remote server sees ours: mail goes on, and the log says so once. */
+  const connect: ConnectToServer = (server, { timeoutMs, source }) =>
+    connectToServer(server, { timeoutMs, ...(source !== undefined && canHide(source) ? { source } : {}) });
   const { ownConnections = createLocalOwnConnections() } = options;
-  const outgoingProxy = createOutgoingProxy({
-    config,
-    connectToServer,
-    ownConnections,
-    log,
-    metrics,
-    ...mailLimit,
-  });
-  const passThrough = createPassThrough({
-    timeouts: config.timeouts,
-    connectToServer,
-    ownConnections,
-    log,
-    metrics,
-  });
-  const rejections = createRejections(config.hostname);
-  const sessions = createSessions({
-    config,
-    spool,
-    publisher,
-    log,
-    routing,
-    admission,
-    ...mailLimit,
-    ...processMetrics,
-    ...(inline === undefined ? {} : { inline }),
-    ...(authenticator === undefined ? {} : { authenticator }),
-  });
+  const access = { connectToServer: connect, ownConnections, log, metrics };
+  const outgoingProxy = createOutgoingProxy({ ...access, config: first.config, mailLimit });
+  const passThrough = createPassThrough({ ...access, live });
+  const rejections = createRejections(live);
+  const process = { spool, publisher, log, admission, ...processMetrics };
+  const sessions = createSessions({ ...first, ...process, inline, mailLimit });
   const count = (socket: net.Socket, connection: ClientConnection, counted: CountedConnection): void =>
     limits.countConnection(socket, connection, counted);
   return {
@@ -212,6 +219,17 @@ function createHandlers(
           refuse: (full) => sessions.refuseConnection(socket, full),
         }),
     },
+    prepare(settings) {
+      const mailLimit = limits.mailLimitOf(settings.config);
+      const commits = [
+        outgoingProxy.prepare({ config: settings.config, mailLimit }),
+        sessions.prepare({ ...settings, mailLimit }),
+      ];
+      return () => {
+        for (const commit of commits) commit();
+      };
+    },
+    faults: () => sessions.faults,
     async close(graceMs) {
       limits.close();
       rejections.close();
@@ -225,14 +243,6 @@ function sessionIds(): () => string {
   const process = randomBytes(3).toString("base64url");
   let count = 0;
   return () => `${process}-${(++count).toString(36)}`;
-}
-
-/** Where the process may not use a client's address, the remote server sees ours: mail goes on, and the log says so once. */
-function withTransparentSource(config: Config, log: Logger): ConnectToServer {
-  if (!config.outgoing.hide && !config.protected.some(({ hide }) => hide)) return connectToServer;
-  const canHide = createTransparentSource("hide", log);
-  return (server, { timeoutMs, source }) =>
-    connectToServer(server, { timeoutMs, ...(source !== undefined && canHide(source) ? { source } : {}) });
 }
 
 /** Options of the configuration that have no effect here; mail goes on all the same. */

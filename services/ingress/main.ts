@@ -1,18 +1,24 @@
 /** The ingress service as a process of its own. It owns the queue's producer and publisher, the limiter, the own connections and inline delivery's deps. */
+
+import type { Config } from "../../shared/config/schema.ts";
 import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
 import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
-import { createClusterLoginFailures } from "../../shared/limits/cluster-login-failures.ts";
+import {
+  type ClusterLoginFailures,
+  createClusterLoginFailures,
+} from "../../shared/limits/cluster-login-failures.ts";
 import { createClusterOwnConnections } from "../../shared/limits/cluster-own-connections.ts";
-import { deadDestinationPolicy } from "../../shared/limits/dead-destinations.ts";
+import { livePolicy } from "../../shared/limits/dead-destinations.ts";
 import { formatHostPort } from "../../shared/net/endpoint.ts";
 import { createProducer } from "../../shared/queue/producer.ts";
 import { createPublisher } from "../../shared/queue/publisher.ts";
 import { createPublisherMetrics } from "../../shared/queue/publisher-metrics.ts";
+import { LiveValue } from "../../shared/runtime/live.ts";
 import { withEventSink } from "../../shared/runtime/log.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
 import { type RunOptions, runWithSpool } from "../../shared/runtime/run-service.ts";
 import { startIngress } from "./ingress.ts";
-import { createInlineDeps, usesInline } from "./inline/inline-dependencies.ts";
+import { createInlineDeps, type OwnedInlineDeps, usesInline } from "./inline/inline-dependencies.ts";
 
 /** Runs until a signal ends the process. */
 export function main(options: RunOptions): Promise<void> {
@@ -21,24 +27,28 @@ export function main(options: RunOptions): Promise<void> {
     async ({ config, redis, metrics, spool, holdsFile, ...context }) => {
       const events = createEventPublisher({ redis, log: context.log, events: config.events, metrics });
       const log = withEventSink(context.log, events);
+      const live = new LiveValue(config);
       const producer = createProducer(redis, log);
       const watched = createRedis(redis, "plain", log);
       const publisher = createPublisher(producer, log, undefined, createPublisherMetrics(metrics));
-      const { connections, rate } = config.limits.clients;
       // Clients and the destinations of inline delivery are counted by the same leases.
-      const limiter =
-        usesInline(config) || connections > 0 || rate !== undefined
-          ? createClusterLimiter({ redis, log, deadDestinations: deadDestinationPolicy(config) })
-          : undefined;
-      const loginFailures = config.auth && createClusterLoginFailures({ redis, log });
+      const limiter = createClusterLimiter({ redis, log, deadDestinations: livePolicy(live) });
       // Where every client means this gateway itself, no connection is opened to another server.
       const ownConnections = config.listeners.some(({ destination }) => destination !== "self")
         ? createClusterOwnConnections({ redis, log })
         : undefined;
-      const inline =
-        limiter !== undefined && usesInline(config)
-          ? createInlineDeps({ config, redis, holdsFile, log, producer, limiter })
-          : undefined;
+      let loginFailures: ClusterLoginFailures | undefined;
+      let inline: OwnedInlineDeps | undefined;
+      /** What was needed once is kept until the process ends. */
+      const needsOf = (config: Config) => {
+        if (config.auth !== undefined) loginFailures ??= createClusterLoginFailures({ redis, log });
+        if (usesInline(config))
+          inline ??= createInlineDeps({ config, redis, holdsFile, log, producer, limiter });
+        return {
+          ...(inline === undefined ? {} : { inline }),
+          ...(loginFailures === undefined ? {} : { loginFailures }),
+        };
+      };
       const ingress = await startIngress({
         config,
         log,
@@ -46,9 +56,8 @@ export function main(options: RunOptions): Promise<void> {
         spool,
         publisher,
         redis: watched,
-        ...(limiter === undefined ? {} : { limiter }),
-        ...(inline === undefined ? {} : { inline }),
-        ...(loginFailures === undefined ? {} : { loginFailures }),
+        limiter,
+        ...needsOf(config),
         ...(ownConnections === undefined ? {} : { ownConnections }),
       });
       return {
@@ -56,10 +65,19 @@ export function main(options: RunOptions): Promise<void> {
         listening: ingress.addresses.map(
           ({ listener, address, port }) => `${listener} smtp://${formatHostPort({ host: address, port })}`,
         ),
+        async prepare(next) {
+          const commitIngress = await ingress.prepare(next, needsOf(next));
+          const commitInline = inline?.prepare(next);
+          return () => {
+            commitInline?.();
+            commitIngress();
+            live.replace(next);
+          };
+        },
         async close(graceMs) {
           await ingress.close(graceMs);
           await inline?.close();
-          await limiter?.close();
+          await limiter.close();
           loginFailures?.close();
           ownConnections?.close();
           await publisher.close(graceMs);

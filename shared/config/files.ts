@@ -49,6 +49,16 @@ function resolveRedisTls(tls: RedisTls, absolute: (file: string) => string): Red
   };
 }
 
+/** Files whose changes a running service takes: certificates, their keys and users. @param config  with absolute paths */
+export function watchedFiles(config: Config): string[] {
+  const certificates = [config.tls, ...config.listeners.map(({ tls }) => tls)].filter(
+    (tls) => tls !== undefined,
+  );
+  const pairs = certificates.flatMap((tls) => [tls, ...Object.values(tls.sni)]);
+  const users = config.auth?.users === undefined ? [] : [config.auth.users.file];
+  return [...new Set([...pairs.flatMap(({ cert, key }) => [cert, key]), ...users])];
+}
+
 /** @param config  with absolute paths */
 export function checkFiles(config: Config): Finding[] {
   const tls = config.redis?.tls;

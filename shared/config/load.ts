@@ -12,7 +12,7 @@ import {
   valueAt,
 } from "./config-error.ts";
 import { crossCheck } from "./cross-check.ts";
-import { checkFiles, describeFileError, resolveFiles } from "./files.ts";
+import { checkFiles, describeFileError, resolveFiles, watchedFiles } from "./files.ts";
 import { describeIssues } from "./issues.ts";
 
 import { salvageConfig } from "./salvage.ts";
@@ -24,7 +24,18 @@ export type { ConfigError } from "./config-error.ts";
 
 export type LoadedConfig =
   /** `file` as given; `data` and certificate files in `config` are absolute. */
-  | { kind: "ok"; config: Config; file: string; warnings: ConfigError[] }
+  | {
+      kind: "ok";
+      config: Config;
+      file: string;
+      warnings: ConfigError[];
+      /** Of the file; a running service keeps it while it reads the files that it names again. */
+      text: string;
+      /** The files that the configuration names and whose changes a running service takes, absolute. */
+      files: string[];
+      /** Of `before`: files that cannot be used now, one line each; what they had then is used. */
+      kept: string[];
+    }
   /** At least one error, in the order of lines. */
   | { kind: "invalid"; file: string; configErrors: ConfigError[] };
 
@@ -35,6 +46,8 @@ export interface LoadOptions {
   env?: Readonly<Record<string, string | undefined>>;
   /** The directory of relative file names. Absent: that of the process. */
   cwd?: string;
+  /** Read the files that this configuration names, and use its text in place of the file's. */
+  before?: LoadedConfig & { kind: "ok" };
 }
 
 /** `-c FILE`, else `$POSTERN_CONFIG`, else `./postern.yaml`. */
@@ -48,26 +61,43 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const absolute = path.resolve(cwd, file);
   let text: string;
   try {
-    text = readFileSync(absolute, "utf8");
+    text = options.before?.text ?? readFileSync(absolute, "utf8");
   } catch (error) {
     const hint = options.file === undefined ? "; name another with -c FILE or $POSTERN_CONFIG" : "";
     const configError = configErrorAt([], 0, `${describeFileError("the configuration file", error)}${hint}`);
     return { kind: "invalid", file, configErrors: [configError] };
   }
-  return { ...readConfig(text, path.dirname(absolute), env), file };
+  return { ...readConfig(text, path.dirname(absolute), env, options.before), file };
+}
+
+/**
+ * The parts of the file that are valid, for commands that look at a running gateway: its file may have got errors since
+ * it was read.
+ * @returns `undefined` when nothing can be made of it
+ */
+export function loadValidPart(options: LoadOptions = {}): Config | undefined {
+  const { env = process.env, cwd = process.cwd() } = options;
+  const absolute = path.resolve(cwd, findConfigFile(options));
+  try {
+    const { value } = readSource(readFileSync(absolute, "utf8"), env);
+    const salvaged = salvageConfig(value);
+    return salvaged && resolveFiles(salvaged.config, path.dirname(absolute));
+  } catch {
+    return undefined;
+  }
 }
 
 /**
  * Reads a configuration from text.
  * @param directory  the directory of relative file names in it
+ * @param before     the configuration in force: files that cannot be used now have what they had in it
  */
 export function readConfig(
   text: string,
   directory: string,
   env: Readonly<Record<string, string | undefined>>,
-):
-  | { kind: "ok"; config: Config; warnings: ConfigError[] }
-  | { kind: "invalid"; configErrors: ConfigError[] } {
+  before?: LoadedConfig & { kind: "ok" },
+): Omit<LoadedConfig & { kind: "ok" }, "file"> | { kind: "invalid"; configErrors: ConfigError[] } {
   const source = readSource(text, env);
   const root = source.value;
   if (root === undefined) return { kind: "invalid", configErrors: source.configErrors };
@@ -86,11 +116,21 @@ export function readConfig(
   const parsed = parseWithVariables(root, source);
   const found = parsed.success ? [] : describeIssues(parsed.error.issues, root);
   const findings = found.filter((finding) => !source.isUnset(finding.path));
-  findings.push(...checkWhole(parsed.success ? parsed.data : undefined, root, directory, source, found));
+  findings.push(
+    ...checkWhole(
+      parsed.success ? parsed.data : undefined,
+      root,
+      directory,
+      source,
+      found,
+      before === undefined,
+    ),
+  );
   const configErrors = [...source.configErrors, ...findings.map((finding) => locate(finding, source))];
   if (configErrors.length > 0 || !parsed.success) return invalid(configErrors);
   const warnings = findWarnings(parsed.data).map((finding) => locate(finding, source));
-  return { kind: "ok", config: resolveFiles(parsed.data, directory), warnings };
+  const config = resolveFiles(parsed.data, directory);
+  return { kind: "ok", config, warnings, text, files: watchedFiles(config), kept: [] };
 }
 
 /** A variable that looks like a number stays text where the schema wants text, as for a password of digits. */
@@ -118,13 +158,14 @@ function checkWhole(
   directory: string,
   source: Source,
   known: readonly Finding[],
+  withFiles: boolean,
 ): Finding[] {
   const whole = config === undefined ? salvageConfig(root) : { config, originalPath: (path: Path) => path };
   if (whole === undefined) return [];
   const relayHosts = Object.keys(valueAt(root, ["relay", "hosts"]) ?? {});
   return [
     ...crossCheck(whole.config, new Set(relayHosts)),
-    ...checkFiles(resolveFiles(whole.config, directory)),
+    ...(withFiles ? checkFiles(resolveFiles(whole.config, directory)) : []),
   ]
     .map((finding) => ({
       ...finding,

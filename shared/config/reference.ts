@@ -1,5 +1,6 @@
 /** Makes the reference page of the configuration from the schema. Pure. */
 import { configJsonSchema, type JsonSchema } from "./json-schema.ts";
+import { describeEffect } from "./takes-effect.ts";
 
 /** One key of the configuration as the page shows it. */
 interface Entry {
@@ -64,6 +65,11 @@ Values:
 text; unquoted and alone, a number or a boolean is read as one: \`port: \${SMTP_PORT}\`. \`$\${\` is the text
 \`\${\` itself. Anchors, aliases and merge keys (\`<<\`) of YAML work. Relative file names start from the directory of
 the configuration file.
+
+A running gateway reads the file again at \`postern reload\` and at SIGHUP. What takes effect at a *reload* is in force for
+new sessions and new attempts from then on, and those that are under way end as they began; what takes effect at a *restart*
+is named in the answer, and waits until the services are started again. An invalid file changes nothing:
+[operations.md](operations.md#change-the-configuration).
 
 In the tables, \`[]\` is an entry of a list and \`NAME\` a name of your choice.
 `;
@@ -151,7 +157,12 @@ function flow(value: unknown): string {
 function table(entries: Entry[]): string {
   const rows = entries.map(
     ({ path, type, byDefault, description }) =>
-      `| \`${path}\` | ${type} | ${byDefault} | ${description.replaceAll("|", "\\|")} |`,
+      `| \`${path}\` | ${type} | ${byDefault} | ${describeEffect(path)} | ${description.replaceAll("|", "\\|")} |`,
   );
-  return ["| key | type | default | meaning |", "| --- | --- | --- | --- |", ...rows, ""].join("\n");
+  return [
+    "| key | type | default | takes effect | meaning |",
+    "| --- | --- | --- | --- | --- |",
+    ...rows,
+    "",
+  ].join("\n");
 }

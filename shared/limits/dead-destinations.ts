@@ -3,6 +3,7 @@
  * remembers here what it saw; cluster-dead-destinations.ts does the same for all.
  */
 import type { Config } from "../config/schema.ts";
+import type { Live } from "../runtime/live.ts";
 import type { Diagnosis } from "../smtp/diagnosis.ts";
 
 export interface DeadDestinationPolicy {
@@ -25,6 +26,18 @@ export function deadDestinationPolicy(config: Pick<Config, "limits" | "queue">):
   return {
     firstMs: Math.min(configured, Math.min(...retry) / 2),
     maxMs: Math.min(configured * growth, Math.max(...retry) / 2),
+  };
+}
+
+/** The policy of whatever configuration is in force. */
+export function livePolicy(live: Live<Pick<Config, "limits" | "queue">>): DeadDestinationPolicy {
+  return {
+    get firstMs() {
+      return deadDestinationPolicy(live.current).firstMs;
+    },
+    get maxMs() {
+      return deadDestinationPolicy(live.current).maxMs;
+    },
   };
 }
 

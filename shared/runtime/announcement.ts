@@ -3,8 +3,10 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { z } from "zod";
 import type { Health } from "./health-server.ts";
+import { type ReloadOutcome, reloadOutcomeSchema } from "./live-configuration.ts";
 import type { Logger } from "./log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "./redis.ts";
+import { newRequest, type ReloadRequest, reloadKey } from "./reload-request.ts";
 import { settlesWithin } from "./with-timeout.ts";
 
 const announcementSchema = z.object({
@@ -20,6 +22,8 @@ const announcementSchema = z.object({
   warnings: z.array(z.string()).default([]),
   /** ISO 8601. */
   startedAt: z.string(),
+  /** What became of the last reload; `null` before the first. Absent in announcements of the version before. */
+  reload: reloadOutcomeSchema.nullable().optional(),
 });
 export type ServiceAnnouncement = z.infer<typeof announcementSchema>;
 
@@ -32,8 +36,16 @@ const expiryMs = 6_000;
 /** How long close() waits for Redis: an announcement that stays expires. */
 const closeMs = 1_000;
 
+/** How a service reloads its configuration. */
+export interface Reloading {
+  outcome(): ReloadOutcome | null;
+  /** Never rejects. */
+  reload(request: ReloadRequest): Promise<unknown>;
+}
+
 /**
- * Announces a service every few seconds until it is closed. Owns a connection and a timer.
+ * Announces a service every few seconds until it is closed, and passes it the requests to reload. Owns a connection and a
+ * timer.
  * @param health  asked for each announcement
  */
 export function announceService(options: {
@@ -44,14 +56,25 @@ export function announceService(options: {
   health(): Promise<Health>;
   /** After each announcement, a write that Redis has answered or not: how long that took. */
   onWritten?(seconds: number, isWritten: boolean): void;
+  reloading?: Reloading;
 }): { close(): Promise<void> } {
   const redis = createRedis(options.redis, "plain", options.log);
   const id = randomUUID();
-  const startedAt = new Date().toISOString();
+  const { reloading } = options;
+  const startedAtMs = Date.now();
+  const startedAt = new Date(startedAtMs).toISOString();
+  let lastRequest: ReloadRequest | undefined;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
 
+  let isBusy = false;
+  let isOutdated = false;
+
   const announce = async (): Promise<void> => {
+    isOutdated = isBusy;
+    if (isBusy) return;
+    isBusy = true;
+    clearTimeout(timer);
     try {
       const { ready, reasons, warnings = [] } = await options.health();
       const { name, url } = options;
@@ -64,6 +87,7 @@ export function announceService(options: {
         reasons,
         warnings,
         startedAt,
+        ...(reloading === undefined ? {} : { reload: reloading.outcome() }),
       };
       if (closed) return;
       const begunMs = performance.now();
@@ -82,10 +106,24 @@ export function announceService(options: {
             return redis.pexpire(announcementKey(id), expiryMs);
           },
         );
+      if (reloading !== undefined) await follow(reloading);
     } catch (error) {
       if (!closed) options.log.debug({ err: error }, "could not announce the service");
     }
-    if (!closed) timer = setTimeout(announce, everyMs);
+    isBusy = false;
+    if (closed) return;
+    if (isOutdated) void announce();
+    else timer = setTimeout(announce, everyMs);
+  };
+  /** A process that was out of reach of Redis finds the request when it is back. */
+  const follow = async (reloading: Reloading): Promise<void> => {
+    const request = newRequest(await redis.get(reloadKey), lastRequest, startedAtMs);
+    if (request === undefined || closed) return;
+    lastRequest = request;
+    // Not waited for: a service that needs long for it stays announced.
+    void reloading.reload(request).then(() => {
+      if (!closed) void announce();
+    });
   };
   void announce();
 

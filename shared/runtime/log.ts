@@ -35,10 +35,13 @@ export type EventName =
   | "spool.trouble"
   | "pressure.begin"
   | "pressure.end"
+  | "config.taken"
+  | "config.refused"
   | "admin.change"
   | "admin.hold"
   | "admin.unhold"
-  | "admin.export";
+  | "admin.export"
+  | "admin.reload";
 
 /** The fields of one fact. */
 export interface EventFields {

@@ -1,12 +1,17 @@
 /** Runs one service as a process. Owns its health server, metrics, announcement and signal handlers; the process ends with them. */
 import path from "node:path";
+import type { LoadedConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
+import type { Service } from "../config/takes-effect.ts";
 import { describeFault, faultFields, type SpoolFault } from "../spool/fs/disk/fault.ts";
 import { createFsSpool } from "../spool/fs/fs-spool.ts";
 import { defaultFsSpoolOptions } from "../spool/fs/options.ts";
 import type { FileFault, Spool } from "../spool/spool.ts";
-import { announceService } from "./announcement.ts";
+import { announceService, type Reloading } from "./announcement.ts";
+import { type FileWatch, watchFiles } from "./file-watch.ts";
 import { type Health, type HealthServer, healthInTime, startHealthServer } from "./health-server.ts";
+import type { Commit } from "./live.ts";
+import { LiveConfiguration, type ValidConfig } from "./live-configuration.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { registerProcessMetrics } from "./process-metrics.ts";
@@ -34,8 +39,12 @@ export interface RunningService {
   /** Where people and programs can reach it, for the start-up lines: `submission smtp://127.0.0.1:2525`. */
   listening?: string[];
   health(): Health | Promise<Health>;
-  /** SIGHUP: reads again what the configuration names by file. Never rejects. */
-  rereadFiles?(): Promise<void> | undefined;
+  /**
+   * Makes ready what another configuration needs. The commit puts it in force for new sessions and attempts; those that
+   * run end with the configuration that they began with. Without a commit nothing changes.
+   * @throws Error when it cannot be had; the configuration before stays in force
+   */
+  prepare(config: Config): Promise<Commit>;
   /** Accepts nothing new, lets current transactions finish for up to `graceMs`, then ends them. */
   close(graceMs: number): Promise<void>;
   /** How long close() may take instead of `graceMs`. */
@@ -45,6 +54,8 @@ export interface RunningService {
 export interface RunOptions {
   config: Config;
   configFile: string;
+  /** How `config` was read, and is read again. Absent: it never is. */
+  source?: ConfigSource;
   /** How long current transactions may go on after SIGTERM. */
   graceMs: number;
   /** `false` for a service that answers /health on a server of its own. */
@@ -54,9 +65,11 @@ export interface RunOptions {
   log?: Logger;
 }
 
-/** What SIGHUP does, so that nobody takes a changed configuration for the running one. */
-export const hangupMessage =
-  "SIGHUP: files that the configuration names are read again; the configuration itself is read at the next start";
+export interface ConfigSource {
+  loaded: ValidConfig;
+  /** @param before  present: read the files that it names again, and leave its text as it is */
+  load(before?: ValidConfig): LoadedConfig;
+}
 
 /** For writing out buffers and closing files after the grace time. */
 const afterGraceMs = 3_000;
@@ -67,17 +80,19 @@ const afterGraceMs = 3_000;
  * mail is in the spool.
  */
 export async function runService(
-  name: string,
+  name: Service,
   start: (context: ServiceContext) => Promise<RunningService>,
   options: RunOptions,
 ): Promise<void> {
-  const { config, configFile, graceMs } = options;
+  const { config, configFile, graceMs, source } = options;
   const log = options.log ?? createLogger(name, undefined, config.log.format);
   const metrics = createMetrics(name);
   const processMetrics = registerProcessMetrics(metrics);
   let service: RunningService | undefined;
   let server: HealthServer | undefined;
   let announced: { close(): Promise<void> } | undefined;
+  let live: LiveConfiguration | undefined;
+  let watch: FileWatch | undefined;
   let stopping = false;
 
   const die = (message: string) => (error: unknown) => {
@@ -90,7 +105,8 @@ export async function runService(
   const health = async (): Promise<Health> => {
     if (stopping) return { ready: false, reasons: ["stopping"] };
     if (service === undefined) return { ready: false, reasons: ["starting"] };
-    return service.health();
+    const health = await service.health();
+    return { ...health, warnings: [...(health.warnings ?? []), ...(live?.warnings() ?? [])] };
   };
 
   const stop = async (signal: string): Promise<void> => {
@@ -99,6 +115,7 @@ export async function runService(
       process.exit(1);
     }
     stopping = true;
+    watch?.close();
     log.info({ signal, graceMs }, "stopping");
     const late = setTimeout(
       () => {
@@ -120,9 +137,7 @@ export async function runService(
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));
   process.on("SIGHUP", () => {
-    // Under a supervisor, that says it once for all services.
-    if (process.send === undefined) log.info(hangupMessage);
-    void service?.rereadFiles?.();
+    void live?.reload({ kind: "signal" });
   });
   // A supervisor that was killed cannot signal its services; they notice that the channel to it is closed.
   process.on("disconnect", () => void stop("the supervisor is gone"));
@@ -139,6 +154,11 @@ export async function runService(
       ? exit()
       : void process.send({ kind: "cannot-start", reason } satisfies CannotStartMessage, exit);
   }
+  if (source !== undefined) {
+    const { prepare } = service;
+    live = new LiveConfiguration({ service: name, log, prepare: (next) => prepare(next), ...source });
+    watch = watchConfigFiles(live, log);
+  }
   const url = server?.url ?? options.url?.(service) ?? null;
   if (config.redis !== undefined) {
     const inTime = (): Promise<Health> => healthInTime(health);
@@ -149,15 +169,30 @@ export async function runService(
       log,
       health: inTime,
       onWritten: processMetrics.redisWritten,
+      ...(live === undefined ? {} : { reloading: reloadingOf(live) }),
     });
   }
   log.info({ ...(url === null ? {} : { health: `${url}/health` }) }, "running");
   process.send?.({ kind: "up", listening: service.listening ?? [] });
 }
 
+function watchConfigFiles(live: LiveConfiguration, log: Logger): FileWatch {
+  return watchFiles({
+    files: () => live.files,
+    changed(files) {
+      log.info({ files }, "changed files are read again");
+      return live.reload({ kind: "files" });
+    },
+  });
+}
+
+function reloadingOf(live: LiveConfiguration): Reloading {
+  return { outcome: () => live.outcome, reload: (request) => live.reload({ kind: "request", ...request }) };
+}
+
 /** Runs a service with a spool and Redis as runService() does. Owns the spool, which is closed after the service. */
 export function runWithSpool(
-  name: string,
+  name: Service,
   start: (context: SpoolContext) => Promise<RunningService>,
   options: RunOptions,
 ): Promise<void> {

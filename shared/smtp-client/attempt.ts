@@ -26,6 +26,8 @@ export interface AttemptDeps extends SessionOpenerDeps, SessionTermsDeps, Addres
   sts: AddressDeps["sts"];
   limitsOf: (destination: string) => DestinationLimits;
   hostSlots: HostSlots;
+  /** Counts the configurations of the process: attempts share no connections with those of another one. */
+  settings: number;
 }
 
 /**
@@ -148,7 +150,7 @@ export class Attempt {
     const { limitName: destination } = this.#nextHop;
     const { tls, helo, transparentSource: source = "" } = this.#terms;
     const limits = this.#deps.limitsOf(destination);
-    const key = connectionKey(this.#nextHop, { tls, helo, source });
+    const key = `${connectionKey(this.#nextHop, { tls, helo, source })} ${this.#deps.settings}`;
     return { request: this.#request, destination, limits, key, reachabilityKey: this.#reachabilityKey };
   }
 

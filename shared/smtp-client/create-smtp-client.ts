@@ -6,9 +6,10 @@ import { deadDestinationPolicy } from "../limits/dead-destinations.ts";
 import type { Limiter } from "../limits/limiter.ts";
 import { createLocalLimiter } from "../limits/local-limiter.ts";
 import type { MessageMeta } from "../mail/message.ts";
+import type { Commit } from "../runtime/live.ts";
 import type { Logger } from "../runtime/log.ts";
 import { createOwnAddresses } from "../runtime/own-addresses.ts";
-import { Attempt } from "./attempt.ts";
+import { Attempt, type AttemptDeps } from "./attempt.ts";
 import { HostSlots } from "./connections/host-slots.ts";
 import { Pool } from "./connections/pool.ts";
 import { createResolver, type Resolver } from "./dns/resolver.ts";
@@ -51,71 +52,90 @@ const httpsPort = 443;
 /** RFC 8461 §3.3 suggests a minute, which is long for mail that waits for it. */
 const policyTimeoutMs = 15_000;
 
+/** An SMTP client whose configuration can be replaced while it runs. */
+export interface ConfiguredSmtpClient extends SmtpClient, InlineSmtpClient, LoginClient {
+  /**
+   * Makes another configuration ready. From the commit on, new attempts follow it, over connections of their own; those
+   * under way end as they began.
+   * @throws Error when `dns.servers` names something that is no address
+   */
+  prepare(config: Config, transparentSourceOf?: SmtpClientOptions["transparentSourceOf"]): Commit;
+}
+
 /** @throws Error when `dns.servers` names something that is no address */
-export function createSmtpClient(
-  config: Config,
-  options: SmtpClientOptions = {},
-): SmtpClient & InlineSmtpClient & LoginClient {
+export function createSmtpClient(config: Config, options: SmtpClientOptions = {}): ConfiguredSmtpClient {
   const now = options.now ?? Date.now;
   const random = options.random ?? Math.random;
   const limiter =
     options.limiter ?? createLocalLimiter({ deadDestinations: deadDestinationPolicy(config), now, random });
   const pool = new Pool({
     limiter,
-    quitTimeoutMs: config.timeouts.quit,
+    quitTimeoutMs: () => current.config.timeouts.quit,
     now: options.now ?? (() => performance.now()),
     epochMs: now,
     random,
   });
-  const { servers, trust_ad: trustAd = false } = config.dns ?? {};
-  const resolver = options.resolver ?? createResolver({ servers: nameServers(servers), trustAd });
   let context: tls.SecureContext | undefined;
   // Made once: reading the authorities takes longer than a handshake.
   const secureContext = () => {
     context ??= tls.createSecureContext({ ca: authorities(options.extraCa) });
     return context;
   };
+  const hostsFile = options.hostsFile ?? new HostsFile();
   const policyServers = {
-    resolver,
     secureContext,
     port: options.policyHosts?.port ?? httpsPort,
     timeoutMs: options.policyHosts?.timeoutMs ?? policyTimeoutMs,
   };
   const sts = createStsPolicies({
-    txt: resolver.txt,
-    fetch: (domain, signal) => fetchPolicy(domain, policyServers, signal),
+    txt: (...question) => current.deps.resolver.txt(...question),
+    fetch: (domain, signal) =>
+      fetchPolicy(domain, { ...policyServers, resolver: current.deps.resolver }, signal),
     files: new PolicyFiles(path.join(config.data, "mta-sts")),
     now,
   });
-  const deps = {
-    pool,
-    limiter,
-    limitsOf: destinationLimits(config.limits.destinations),
-    hostSlots: new HostSlots({ limiter, hostLimitOf: hostLimits(config.limits.destinations) }),
-    sourceAddresses: config.delivery.source_addresses,
-    transparentSourceOf: options.transparentSourceOf ?? (() => undefined),
-    timeouts: config.timeouts,
-    quit: (connection: SmtpConnection) => void pool.quit(connection),
-    tlsLevelOf: tlsLevels(config.delivery.tls),
-    secureContext,
-    resolver,
-    sts,
-    published: { dane: config.delivery.dane, mtaSts: config.delivery.mta_sts },
-    ownEndpoints: createOwnEndpoints(
-      config,
-      options.ownAddresses ?? createOwnAddresses(config.own_addresses).current,
-    ),
-    hostsFile: options.hostsFile ?? new HostsFile(),
-    hostname: config.hostname,
-    mxPort: options.mxPort ?? smtpPort,
-    random,
-    now,
-  };
+
+  /** What the attempts of one configuration use. */
+  function settingsOf(
+    config: Config,
+    settings: number,
+    transparentSourceOf: SmtpClientOptions["transparentSourceOf"],
+  ): { config: Config; deps: AttemptDeps } {
+    const { servers, trust_ad: trustAd = false } = config.dns ?? {};
+    const deps = {
+      pool,
+      settings,
+      limiter,
+      limitsOf: destinationLimits(config.limits.destinations),
+      hostSlots: new HostSlots({ limiter, hostLimitOf: hostLimits(config.limits.destinations) }),
+      sourceAddresses: config.delivery.source_addresses,
+      transparentSourceOf: transparentSourceOf ?? (() => undefined),
+      timeouts: config.timeouts,
+      quit: (connection: SmtpConnection) => void pool.quit(connection),
+      tlsLevelOf: tlsLevels(config.delivery.tls),
+      secureContext,
+      resolver: options.resolver ?? createResolver({ servers: nameServers(servers), trustAd }),
+      sts,
+      published: { dane: config.delivery.dane, mtaSts: config.delivery.mta_sts },
+      ownEndpoints: createOwnEndpoints(
+        config,
+        options.ownAddresses ?? createOwnAddresses(config.own_addresses).current,
+      ),
+      hostsFile,
+      hostname: config.hostname,
+      mxPort: options.mxPort ?? smtpPort,
+      random,
+      now,
+    };
+    return { config, deps };
+  }
+
+  let current = settingsOf(config, 0, options.transparentSourceOf);
   const running = new Set<Attempt>();
   const closing = new AbortController();
 
   async function run(request: AttemptRequest): Promise<AttemptResult> {
-    const attempt = new Attempt(request, deps);
+    const attempt = new Attempt(request, current.deps);
     running.add(attempt);
     try {
       return await attempt.run();
@@ -132,9 +152,23 @@ export function createSmtpClient(
     attempt: run,
     stop,
     openInline: (request) =>
-      openInline(request, run, { stepMs: config.timeouts.inline, dotMs: config.timeouts.dot, now }),
+      openInline(request, run, {
+        stepMs: current.config.timeouts.inline,
+        dotMs: current.config.timeouts.dot,
+        now,
+      }),
     logIn: (request) =>
-      logIn({ ...request, signal: AbortSignal.any([request.signal, closing.signal]) }, deps),
+      logIn({ ...request, signal: AbortSignal.any([request.signal, closing.signal]) }, current.deps),
+    prepare(config, transparentSourceOf) {
+      const isSame = clientSettings(config) === clientSettings(current.config);
+      // Idle connections and cached DNS answers stay of use where nothing of this has changed.
+      const next = isSame
+        ? { config, deps: { ...current.deps, transparentSourceOf: transparentSourceOf ?? (() => undefined) } }
+        : settingsOf(config, current.deps.settings + 1, transparentSourceOf);
+      return () => {
+        current = next;
+      };
+    },
     async close(graceMs) {
       await pool.close(graceMs, () => {
         sts.close();
@@ -144,6 +178,14 @@ export function createSmtpClient(
       sts.close();
     },
   };
+}
+
+/** What the client takes from the configuration, besides the next hops of its requests; as text, to compare. */
+function clientSettings(config: Config): string {
+  const { dns, delivery, hostname, timeouts, own_addresses, limits, listeners } = config;
+  const own = listeners.map(({ address, port }) => ({ address, port }));
+  const { destinations } = limits;
+  return JSON.stringify({ dns, delivery, hostname, timeouts, own_addresses, destinations, own });
 }
 
 /** Node's authorities, and those that the operator has added to the system (update-ca-certificates). */

@@ -145,7 +145,9 @@ test("SIGHUP does not end postern up, and Ctrl-C does while Redis has a name tha
     60_000,
   );
   up.signal("SIGHUP");
-  await waitFor("the answer to SIGHUP", () => /SIGHUP: .* is read at the next start/.test(up.log()));
+  await waitFor("the answer to SIGHUP", () =>
+    /SIGHUP: the services read the configuration again/.test(up.log()),
+  );
   up.signal("SIGINT");
   assert.deepEqual(await up.ended, { code: 0, stderr: "" });
   // None had to be ended by the grace time.

@@ -80,7 +80,7 @@ export async function createMailFlow(
       return closed;
     };
     running.push(() => close(2_000));
-    return { health: () => service.health(), close };
+    return { health: () => service.health(), prepare: (next) => service.prepare(next), close };
   };
 
   return {

@@ -39,7 +39,9 @@ export async function checkReadiness({ redis, spool, services }: ReadinessChecks
 
 /** What the services warn of; the same once. Pure. */
 export function warningsOf(announced: readonly ServiceRow[]): string[] {
-  const lines = announced.flatMap(({ name, host, warnings = [] }) =>
+  // An admin announces what it has heard of the others: they say it themselves.
+  const others = announced.filter(({ name }) => name !== "admin");
+  const lines = others.flatMap(({ name, host, warnings = [] }) =>
     warnings.map((warning) => `${name} on ${host}: ${warning}`),
   );
   return [...new Set(lines)];

@@ -239,3 +239,26 @@ export const healthBody = z.object({
     .optional()
     .describe("What needs an operator and does not keep mail from flowing, for callers with read access."),
 });
+
+/** What one process answered to a reload. */
+const processReport = z.object({
+  name: z.string().describe("ingress, delivery, bounce or admin."),
+  host: z.string(),
+  pid: z.int(),
+  state: z
+    .enum(["checked", "taken", "invalid", "failed", "no-answer", "old-version"])
+    .describe(
+      "`checked`: it could take it, and did not, since another process could not. `failed`: valid, but what it needs cannot be had. `old-version`: a version that knows no reload.",
+    ),
+  errors: z.array(z.string()).describe("One line for each error, with file and line."),
+  changed: z.array(z.string()).describe("Keys that changed with it."),
+  restart: z.array(z.string()).describe("Changed keys that the process follows when it is started again."),
+});
+export const reloadReport = z.object({
+  state: z
+    .enum(["taken", "invalid", "incomplete"])
+    .describe(
+      "`taken`: by all processes. `invalid`: by none, the configuration before stays in force. `incomplete`: not by all.",
+    ),
+  services: z.array(processReport),
+});

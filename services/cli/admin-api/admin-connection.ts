@@ -32,6 +32,15 @@ export async function connectToAdmin(context: Context): Promise<AdminClient> {
   );
 }
 
+/** By its announcement in Redis, not by the configuration. @returns `undefined` when none is announced */
+export async function connectToAnnouncedAdmin(context: Context): Promise<AdminClient | undefined> {
+  const { config } = requireConfig(context);
+  const url = await findAnnouncedUrl(config, "admin");
+  return url === undefined
+    ? undefined
+    : createAdminClient(url, context.admin.token ?? (await findToken(config)));
+}
+
 function readUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== "http:" && url?.protocol !== "https:")

@@ -1,13 +1,12 @@
 /** Options of several commands: the configuration file, and `--grace`. */
-import { describeConfigErrors, loadConfig } from "../../../shared/config/load.ts";
-import type { Config } from "../../../shared/config/schema.ts";
+import { describeConfigErrors, type LoadedConfig, loadConfig } from "../../../shared/config/load.ts";
 import { duration } from "../../../shared/config/values.ts";
 import { type Context, UsageError } from "./command.ts";
 
 /** Loads the configuration. @throws UsageError with a line for each error in it */
-export function requireConfig(context: Context): { config: Config; file: string } {
+export function requireConfig(context: Context): LoadedConfig & { kind: "ok" } {
   const loaded = loadConfig({ file: context.configFile });
-  if (loaded.kind === "ok") return { config: loaded.config, file: loaded.file };
+  if (loaded.kind === "ok") return loaded;
   throw new UsageError("the configuration has errors", describeConfigErrors(loaded));
 }
 

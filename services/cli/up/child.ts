@@ -19,8 +19,8 @@ const killAfterMs = 5_000;
 export interface Child {
   /** Resolves when the service first reports that it is up. Rejects with CannotStart when it says why not, or ends before. */
   readonly up: Promise<ServiceUp>;
-  /** Sends SIGHUP to a service that is up: it reads again what the configuration names by file. */
-  rereadFiles(): void;
+  /** Sends SIGHUP to a service that is up: it reads its configuration again. */
+  reload(): void;
   /** Sends SIGTERM, and SIGKILL to a service that does not end by itself. */
   stop(graceMs: number): Promise<void>;
 }
@@ -94,7 +94,7 @@ export function superviseChild(
 
   return {
     up: up.promise,
-    rereadFiles() {
+    reload() {
       if (isUp) child?.kill("SIGHUP");
     },
     async stop(graceMs) {

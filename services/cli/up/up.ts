@@ -7,7 +7,6 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "../../../shared/config/schema.ts";
 import { createLogger, type Logger } from "../../../shared/runtime/log.ts";
-import { hangupMessage } from "../../../shared/runtime/run-service.ts";
 import { CannotStart, orCannotUse } from "../../../shared/runtime/start-failure.ts";
 import { defineCommand } from "../command-line/command.ts";
 import { graceMs, graceOption, requireConfig } from "../command-line/common-options.ts";
@@ -69,8 +68,8 @@ async function runEverything(options: UpOptions): Promise<number> {
   const children: Child[] = [];
   const stop = stopSignal(log);
   process.on("SIGHUP", () => {
-    log.info(hangupMessage);
-    for (const child of children) child.rereadFiles();
+    log.info("SIGHUP: the services read the configuration again");
+    for (const child of children) child.reload();
   });
   try {
     unlock = takeDirectory(data);

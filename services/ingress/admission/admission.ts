@@ -22,7 +22,8 @@ import {
 } from "./decide-admission.ts";
 
 export interface AdmissionOptions {
-  limits: Pick<Config["limits"], "connections" | "pressure">;
+  /** Read at each decision: a reload may change it. */
+  readonly limits: Pick<Config["limits"], "connections" | "pressure">;
   spool: Pick<Spool, "pressure">;
   /** Absent: its memory is not watched. */
   redis?: RedisHealthConnection;
@@ -73,8 +74,11 @@ export function createPressureMetrics(
 }
 
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { limits, spool, redis, log, metrics, memory = createMemoryMeter() } = options;
-  const thresholds: Thresholds = { ...limits.pressure, connections: limits.connections };
+  const { spool, redis, log, metrics, memory = createMemoryMeter() } = options;
+  const thresholds = (): Thresholds => ({
+    ...options.limits.pressure,
+    connections: options.limits.connections,
+  });
   const episodes = new Map<PressureName, Episode>();
   const refusals = createPressureMetrics((name) => episodes.has(name), metrics);
   let connections = 0;
@@ -84,7 +88,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
 
   function measure(): Pressures {
     const measured = { storage: spool.pressure(), redisShare, memoryShare, connections };
-    const found = findPressures(measured, thresholds, new Set(episodes.keys()));
+    const found = findPressures(measured, thresholds(), new Set(episodes.keys()));
     for (const [name, reason] of found.active) {
       const episode = episodes.get(name);
       if (episode === undefined) begin(name, reason);
@@ -116,7 +120,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
   }
 
   async function askRedis(): Promise<void> {
-    if (redis === undefined || thresholds.redis_memory === 0 || isAskingRedis) return;
+    if (redis === undefined || options.limits.pressure.redis_memory === 0 || isAskingRedis) return;
     isAskingRedis = true;
     try {
       redisShare = memoryShareOf(await withTimeout(redis.info("memory"), redisAnswerMs));
@@ -139,7 +143,8 @@ export function createAdmission(options: AdmissionOptions): Admission {
   return {
     refuseMail: (declaredOctets) => refuse({ step: "mail", declaredOctets }),
     refuseConnection() {
-      const isOver = limits.connections > 0 && connections >= limits.connections;
+      const limit = options.limits.connections;
+      const isOver = limit > 0 && connections >= limit;
       if (refuse({ step: "connect", isOver }) !== undefined) return true;
       connections++;
       return false;

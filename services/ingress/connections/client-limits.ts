@@ -9,6 +9,7 @@ import { rateOf } from "../../../shared/config/values.ts";
 import type { Limiter, SlotAnswer } from "../../../shared/limits/limiter.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { ipv6Network } from "../../../shared/net/network.ts";
+import type { Live } from "../../../shared/runtime/live.ts";
 import { type Logger, logEvent } from "../../../shared/runtime/log.ts";
 import type { LabelledCounter, Metrics } from "../../../shared/runtime/metrics.ts";
 import type { Admission } from "../admission/admission.ts";
@@ -28,14 +29,14 @@ export interface CountedConnection {
 export interface ClientLimits {
   /** Counts the connection for as long as its socket is open. */
   countConnection(socket: net.Socket, connection: ClientConnection, counted: CountedConnection): void;
-  /** Absent: a client may send as many messages as it likes. */
-  mail?: MailLimit;
+  /** By `limits.clients.rate`; `undefined`: a client may send as many messages as it likes. */
+  mailLimitOf(config: Pick<Config, "limits">): MailLimit | undefined;
   close(): void;
 }
 
 export interface ClientLimitsOptions {
-  /** 0 connections: no limit. */
-  limits: Pick<Config["limits"], "connections" | "clients">;
+  /** Read for each connection. 0 connections: no limit. */
+  live: Live<Pick<Config, "limits">>;
   /** Whether this process may have another connection. */
   admission: Pick<Admission, "refuseConnection" | "released">;
   limiter: Pick<Limiter, "takeSlot" | "admitMessage">;
@@ -44,11 +45,11 @@ export interface ClientLimitsOptions {
 }
 
 /** @param limit  `limits.connections` */
-export function createLimitMetrics(limit: number, metrics?: Metrics): LabelledCounter | undefined {
+export function createLimitMetrics(limit: () => number, metrics?: Metrics): LabelledCounter | undefined {
   metrics?.gauge(
     "connections_limit",
     "limits.connections: how many connections the process takes at once; 0: any number.",
-    () => limit,
+    limit,
   );
   return metrics?.counter(
     "client_limit_refusals_total",
@@ -58,13 +59,11 @@ export function createLimitMetrics(limit: number, metrics?: Metrics): LabelledCo
 }
 
 export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
-  const { limits, limiter, log, admission } = options;
-  const { connections } = limits.clients;
-  const rate = rateOf(limits.clients);
-  const refusals = createLimitMetrics(limits.connections, options.metrics);
+  const { live, limiter, log, admission } = options;
+  const refusals = createLimitMetrics(() => live.current.limits.connections, options.metrics);
   const waiting = new Set<net.Socket>();
   /** Connections that get a reply although the process is full: as many as it may have, and the others are reset. */
-  const mostRefusals = limits.connections > 0 ? limits.connections : 1000;
+  const mostRefusals = ({ connections }: Config["limits"]) => (connections > 0 ? connections : 1000);
   let openRefusals = 0;
   let isClosed = false;
 
@@ -94,6 +93,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
     connection: ClientConnection,
     counted: CountedConnection,
   ): void {
+    const { limits } = live.current;
     refusals?.with(full === "client" ? "connections" : "all").add();
     // Of a full process the log has one line at the beginning and one at the end.
     if (full === "client")
@@ -103,10 +103,10 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
         listener: connection.listener,
         client: connection.client.address,
         cause: "too-many-connections",
-        reason: `the client has its ${connections} connections open`,
+        reason: `the client has its ${limits.clients.connections} connections open`,
       });
     if (socket.destroyed) return;
-    if (full === "process" && openRefusals >= mostRefusals) {
+    if (full === "process" && openRefusals >= mostRefusals(limits)) {
       socket.resetAndDestroy();
       return;
     }
@@ -124,6 +124,7 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
 
   return {
     countConnection(socket, connection, counted) {
+      const { connections } = live.current.limits.clients;
       if (admission.refuseConnection()) return refuse("process", socket, connection, counted);
       socket.once("close", () => admission.released());
       if (connections === 0) return counted.admit();
@@ -139,14 +140,14 @@ export function createClientLimits(options: ClientLimitsOptions): ClientLimits {
         .finally(() => waiting.delete(socket));
     },
 
-    ...(rate === undefined
-      ? {}
-      : {
-          mail(connection: ClientConnection): boolean | Promise<boolean> {
-            const waitMs = limiter.admitMessage(`client ${clientName(connection)}`, rate);
-            return typeof waitMs === "number" ? admitMail(waitMs) : waitMs.then(admitMail);
-          },
-        }),
+    mailLimitOf({ limits }) {
+      const rate = rateOf(limits.clients);
+      if (rate === undefined) return undefined;
+      return (connection) => {
+        const waitMs = limiter.admitMessage(`client ${clientName(connection)}`, rate);
+        return typeof waitMs === "number" ? admitMail(waitMs) : waitMs.then(admitMail);
+      };
+    },
 
     close() {
       isClosed = true;

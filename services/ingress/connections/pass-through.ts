@@ -6,6 +6,7 @@ import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
+import type { Live } from "../../../shared/runtime/live.ts";
 import { type EventFields, type Logger, logEvent, writeEvent } from "../../../shared/runtime/log.ts";
 import { connectForClient, type ServerAccess } from "./connect-to-server.ts";
 import type { ConnectionMetrics } from "./connection-metrics.ts";
@@ -20,13 +21,14 @@ export interface PassThrough {
 }
 
 export interface PassThroughOptions extends ServerAccess {
-  timeouts: Pick<Config["timeouts"], "connect" | "tunnel">;
+  /** Read at the start of each tunnel. */
+  live: Live<Pick<Config, "timeouts">>;
   log: Logger;
   metrics: ConnectionMetrics;
 }
 
 export function createPassThrough(options: PassThroughOptions): PassThrough {
-  const { timeouts, connectToServer, ownConnections, log, metrics } = options;
+  const { live, connectToServer, ownConnections, log, metrics } = options;
   /** Tunnels, and clients whose server is being connected to. */
   const open = new OpenConnections<net.Socket>();
 
@@ -35,6 +37,7 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
     connection: ClientConnection,
     hide: boolean,
   ): Promise<void> {
+    const { timeouts } = live.current;
     const startedAtMs = performance.now();
     const facts: EventFields = {
       event: "session.close",

@@ -3,6 +3,8 @@
  * Each owns the sockets that it is given.
  */
 import type net from "node:net";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Live } from "../../../shared/runtime/live.ts";
 import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
 
 /** RFC 5321 §4.5.3.2 has clients wait for minutes; one that gets a single reply has no reason to stay. */
@@ -32,14 +34,13 @@ export interface Rejections {
   close(): void;
 }
 
-export function createRejections(hostname: string): Rejections {
-  const greeting = makeReply(554, "5.7.1", `${hostname} takes no mail from here`);
+export function createRejections(live: Live<Pick<Config, "hostname">>): Rejections {
   const open = new Set<net.Socket>();
   return {
     rejectSession(socket) {
       open.add(socket);
       socket.once("close", () => open.delete(socket));
-      reject(socket, greeting);
+      reject(socket, makeReply(554, "5.7.1", `${live.current.hostname} takes no mail from here`));
     },
     close() {
       for (const socket of open) socket.destroy();

@@ -7,12 +7,15 @@ import type { Limiter } from "../../../shared/limits/limiter.ts";
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { createHolds } from "../../../shared/queue/holds/store.ts";
 import { createSuccessReports } from "../../../shared/queue/success-reports.ts";
+import type { Commit } from "../../../shared/runtime/live.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { RedisConfig } from "../../../shared/runtime/redis.ts";
 import { createSmtpClient, transparentSource } from "../../../shared/smtp-client/create-smtp-client.ts";
 import type { InlineDeps } from "./inline.ts";
 
 export interface OwnedInlineDeps extends InlineDeps {
+  /** Deliveries that begin after the commit follow this configuration. */
+  prepare(config: Config): Commit;
   /** To be called when the sessions have ended: cuts what is under way with remote servers. */
   close(): Promise<void>;
 }
@@ -50,6 +53,7 @@ export function createInlineDeps(options: {
       !areHoldsKnown ||
       holds.match({ id: "", part: 0, from, to: [to], route: route.label, aliases: route.aliases }) !==
         undefined,
+    prepare: (next) => transport.prepare(next, transparentSource(next, log)),
     async close() {
       await transport.close(0);
       await successReports.close();

@@ -7,13 +7,14 @@ import type { ListenerConfig } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { ConnectionDecision, Routing } from "../../../shared/routing/classify.ts";
+import type { Live } from "../../../shared/runtime/live.ts";
 import { type Logger, logEvent, writeEvent } from "../../../shared/runtime/log.ts";
 import type { OwnAddresses } from "../../../shared/runtime/own-addresses.ts";
 import { transparentListener, whyNoOriginalDestination } from "../../../shared/runtime/socket.ts";
 import { cannotListen } from "../../../shared/runtime/start-failure.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
-import { type DestinationOf, destinationOf, type LearnedConnection } from "./original-destination.ts";
+import { destinationOf, type LearnedConnection } from "./original-destination.ts";
 
 /**
  * Where classified sockets go. They come paused, with an error listener, half-open allowed; the handler owns them.
@@ -27,10 +28,16 @@ export interface Handlers {
   reject(socket: net.Socket, connection: ClientConnection): void;
 }
 
-export interface ListenerOptions {
+/** What a connection takes from the configuration when it is accepted. */
+export interface ListenerSettings {
+  /** Its name, address, port and destination never change. */
   listener: ListenerConfig;
   routing: Pick<Routing, "classifyConnection">;
   ownAddresses: OwnAddresses;
+}
+
+export interface ListenerOptions {
+  live: Live<ListenerSettings>;
   handlers: Handlers;
   log: Logger;
   metrics: ConnectionMetrics;
@@ -47,15 +54,13 @@ export class Listener {
   readonly name: string;
   readonly #options: ListenerOptions;
   readonly #server: net.Server;
-  readonly #findDestination: DestinationOf;
   /** Sockets whose destination is not known yet. */
   readonly #pending = new Set<net.Socket>();
   #acceptErrorAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ListenerOptions) {
-    this.name = options.listener.name;
+    this.name = options.live.current.listener.name;
     this.#options = options;
-    this.#findDestination = destinationOf(options.listener);
     this.#server = net.createServer({
       pauseOnConnect: true,
       allowHalfOpen: true,
@@ -82,7 +87,7 @@ export class Listener {
 
   /** @throws Error with one sentence for the operator */
   async listen(): Promise<void> {
-    const { address, port, destination } = this.#options.listener;
+    const { address, port, destination } = this.#options.live.current.listener;
     const server = this.#server;
     try {
       if (destination === "redirect") this.#checkOriginalDestinations();
@@ -115,14 +120,15 @@ export class Listener {
   }
 
   #acceptSocket(socket: net.Socket): void {
-    const { log } = this.#options;
+    const { log, live } = this.#options;
+    const settings = live.current;
     // Stays for good: before the socket has an owner, and after that has let go, an error must have a listener.
     socket.on("error", () => {});
     this.#pending.add(socket);
-    this.#findDestination(socket, (learned) => {
+    destinationOf(settings.listener)(socket, (learned) => {
       this.#pending.delete(socket);
       try {
-        this.#classify(socket, learned);
+        this.#classify(socket, learned, settings);
       } catch (error) {
         // A fault of ours must not end the other sessions.
         log.error({ listener: this.name, err: error }, "an unexpected error ended a connection");
@@ -131,8 +137,9 @@ export class Listener {
     });
   }
 
-  #classify(socket: net.Socket, learned: LearnedConnection): void {
-    const { listener, log, metrics, nextSessionId } = this.#options;
+  #classify(socket: net.Socket, learned: LearnedConnection, settings: ListenerSettings): void {
+    const { log, metrics, nextSessionId } = this.#options;
+    const { listener, routing, ownAddresses } = settings;
     if (learned.kind === "refused") {
       metrics.connectionRefused(listener.name, learned.cause);
       const { cause, reason } = learned;
@@ -163,11 +170,11 @@ export class Listener {
       ...meant,
       ...(proxy === undefined ? {} : { proxy: proxy.address }),
     });
-    const decision = this.#options.routing.classifyConnection({
+    const decision = routing.classifyConnection({
       client,
       destination,
       listener: listener.name,
-      ownAddresses: this.#options.ownAddresses.current(),
+      ownAddresses: ownAddresses.current(),
       withoutDestination,
     });
     const { direction, row, handler, setting, instead } = decision;
@@ -175,11 +182,17 @@ export class Listener {
     logEvent(log, { event: "session.classified", ...session, ...meant, ...decided });
     metrics.connectionOpened(listener.name, row ?? direction, handler);
     socket.once("close", () => metrics.connectionClosed(handler));
-    this.#passOn(socket, { id, listener: listener.name, client, destination, direction }, decision);
+    const connection = { id, listener: listener.name, client, destination, direction };
+    this.#passOn(socket, connection, listener, decision);
   }
 
-  #passOn(socket: net.Socket, connection: ClientConnection, { handler, nextHop }: ConnectionDecision): void {
-    const { handlers, listener } = this.#options;
+  #passOn(
+    socket: net.Socket,
+    connection: ClientConnection,
+    listener: ListenerConfig,
+    { handler, nextHop }: ConnectionDecision,
+  ): void {
+    const { handlers } = this.#options;
     switch (handler) {
       case "outgoing-proxy":
         handlers.outgoingProxy(socket, connection);

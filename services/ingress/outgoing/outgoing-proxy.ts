@@ -7,6 +7,7 @@ import type net from "node:net";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
+import { type Commit, LiveValue } from "../../../shared/runtime/live.ts";
 import { type Logger, writeEvent } from "../../../shared/runtime/log.ts";
 import type { FullOf, MailLimit } from "../connections/client-limits.ts";
 import { connectForClient, type ServerAccess } from "../connections/connect-to-server.ts";
@@ -17,35 +18,36 @@ import { replies } from "./proxy-replies.ts";
 import { ProxySession } from "./proxy-session.ts";
 import type { ProxyRules } from "./rules.ts";
 
-export interface OutgoingProxyOptions extends ServerAccess {
-  config: Pick<Config, "outgoing" | "timeouts">;
+export interface OutgoingProxyOptions extends ServerAccess, ProxySettings {
   log: Logger;
   metrics: ConnectionMetrics;
+}
+
+/** What a session takes from the configuration at its start. */
+export interface ProxySettings {
+  config: Pick<Config, "outgoing" | "timeouts">;
   /** Absent: a client may send as many messages as it likes. */
-  mailLimit?: MailLimit;
+  mailLimit?: MailLimit | undefined;
 }
 
 export interface OutgoingProxy {
   proxySession(socket: net.Socket, connection: ClientConnection): void;
   /** In place of proxySession(), where there are too many connections. */
   refuseConnection(socket: net.Socket, full: FullOf): void;
+  /** Sessions that start after the commit follow these settings. */
+  prepare(settings: ProxySettings): Commit;
   /** Idle sessions end at once, others when their transaction has, all after `graceMs`. Resolves when all have. */
   close(graceMs: number): Promise<void>;
 }
 
 export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProxy {
-  const { config, connectToServer, ownConnections, log, metrics } = options;
-  const mailLimit = options.mailLimit === undefined ? {} : { mailLimit: options.mailLimit };
-  const rules: ProxyRules = {
-    starttls: config.outgoing.starttls,
-    requireAuth: config.outgoing.require_auth,
-    xclient: config.outgoing.xclient,
-    limitsMail: options.mailLimit !== undefined,
-  };
+  const { connectToServer, ownConnections, log, metrics } = options;
+  const live = new LiveValue<ProxySettings>(options);
   /** Sessions; and clients whose server is being connected to, or that get the reply why it cannot be. */
   const open = new OpenConnections<net.Socket | ProxySession>();
 
   async function connectAndProxy(client: net.Socket, connection: ClientConnection): Promise<void> {
+    const { config, mailLimit } = live.current;
     const destroy = () => client.destroy();
     open.set(client, { endWhenIdle: destroy, cut: destroy });
     client.once("close", () => open.delete(client));
@@ -66,16 +68,16 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
         server: formatEndpoint(connection.destination),
         reason: connected.reason,
       });
-      refuse(client, replies.serverUnreachable.octets);
+      refuse(client, replies.serverUnreachable.octets, config);
       return;
     }
     const session = new ProxySession(client, connected.socket, connection, {
-      rules,
+      rules: rulesOf(config, mailLimit),
       onFailure: config.outgoing.on_failure,
       idleMs: config.timeouts.tunnel,
       log,
       metrics,
-      ...mailLimit,
+      ...(mailLimit === undefined ? {} : { mailLimit }),
       ended: () => open.delete(session),
     });
     open.set(session, { endWhenIdle: () => session.endWhenIdle(), cut: () => session.stop() });
@@ -84,7 +86,11 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
   }
 
   /** With a reply in place of the server's greeting, unless `outgoing.on_failure` wants none. */
-  function refuse(client: net.Socket, reply: Buffer): void {
+  function refuse(
+    client: net.Socket,
+    reply: Buffer,
+    config: Pick<Config, "outgoing"> = live.current.config,
+  ): void {
     if (config.outgoing.on_failure === "drop" || open.isClosing) client.destroy();
     else refuseConnection(client, reply);
   }
@@ -96,6 +102,16 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
     refuseConnection(socket, full) {
       refuse(socket, (full === "client" ? replies.tooManyConnections : replies.processFull).octets);
     },
+    prepare: (settings) => () => live.replace(settings),
     close: (graceMs) => open.close(graceMs),
+  };
+}
+
+function rulesOf({ outgoing }: Pick<Config, "outgoing">, mailLimit: MailLimit | undefined): ProxyRules {
+  return {
+    starttls: outgoing.starttls,
+    requireAuth: outgoing.require_auth,
+    xclient: outgoing.xclient,
+    limitsMail: mailLimit !== undefined,
   };
 }

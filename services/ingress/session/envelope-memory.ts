@@ -8,11 +8,16 @@ const envelopeOctetsPerRecipient = 1024;
 
 /** What all sessions of a process may take for their envelopes (`limits.envelopes`; 0: no limit). */
 export class EnvelopeMemory {
-  readonly #maxOctets: number;
-  readonly #maxEnvelopeOctets: number;
+  #maxOctets = 0;
+  #maxEnvelopeOctets = 0;
   #octets = 0;
 
-  constructor({ envelopes, recipients }: { envelopes: number; recipients: number }) {
+  constructor(limits: { envelopes: number; recipients: number }) {
+    this.limit(limits);
+  }
+
+  /** From now on; what is in use stays in use. */
+  limit({ envelopes, recipients }: { envelopes: number; recipients: number }): void {
     this.#maxOctets = envelopes === 0 ? Number.POSITIVE_INFINITY : envelopes;
     this.#maxEnvelopeOctets = recipients * envelopeOctetsPerRecipient;
   }

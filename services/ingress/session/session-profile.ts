@@ -1,5 +1,4 @@
 /** What all sessions of one listener share, made once from the configuration. */
-import { readFileSync } from "node:fs";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 import { whyNoAuth } from "../../../shared/config/offers-auth.ts";
 import type { Config, ListenerConfig } from "../../../shared/config/schema.ts";
@@ -17,26 +16,31 @@ import type { Acceptor } from "../message/accept.ts";
 import type { DataLimits } from "../message/data-receiver.ts";
 import { ehloReply, greeting, heloReply } from "../message/session-replies.ts";
 import { type Pause, pause } from "./auth-receiver.ts";
+import { Certificates } from "./certificates.ts";
 import { EnvelopeMemory } from "./envelope-memory.ts";
 import { mechanisms } from "./sasl.ts";
 import { SessionMetrics } from "./session-metrics.ts";
 
-export interface SessionsOptions {
+/** What a session takes from the configuration at its start. */
+export interface SessionSettings {
   config: Config;
+  routing: Routing;
+  /** Absent: all mail goes through the queue. */
+  inline?: InlineDeps | undefined;
+  /** Absent: a client may send as many messages as it likes. */
+  mailLimit?: MailLimit | undefined;
+  /** Absent: AUTH is not offered. */
+  authenticator?: Authenticator | undefined;
+}
+
+export interface SessionsOptions extends SessionSettings {
   spool: Spool;
   publisher: Publisher;
   log: Logger;
-  routing: Routing;
   /** Of the process; absent: nothing is exported. */
   metrics?: Metrics;
-  /** Absent: all mail goes through the queue. */
-  inline?: InlineDeps;
-  /** Absent: a client may send as many messages as it likes. */
-  mailLimit?: MailLimit;
   /** Whether there is too much mail; absent: there never is. */
   admission?: Pick<Admission, "refuseMail">;
-  /** Absent: AUTH is not offered. */
-  authenticator?: Authenticator;
   /** Before the reply to a failed login; absent: by the clock. */
   pause?: Pause;
   /** Epoch milliseconds. */
@@ -85,24 +89,51 @@ export interface SessionProfile {
 /** Well below the 10 minutes that clients wait for the reply to the final dot (RFC 5321 §4.5.3.2.6). */
 const defaultStorageDeadlineMs = 2 * 60_000;
 
-/** @returns profiles by the listener's name. @throws Error when a certificate or key cannot be read */
-export function makeProfiles(options: SessionsOptions): ReadonlyMap<string, SessionProfile> {
+/** What the sessions of a process share, whatever configuration they began with. */
+export interface SharedBySessions {
+  options: SessionsOptions;
+  metrics: SessionMetrics;
+  envelopeMemory: EnvelopeMemory;
+  inline: Pick<Inline, "metrics">;
+}
+
+export function shareBySessions(options: SessionsOptions): SharedBySessions {
   const { config, metrics } = options;
-  const sessionMetrics = new SessionMetrics(metrics);
-  const inlineMetrics = new InlineMetrics(metrics);
-  const inline: Inline | undefined = options.inline && {
-    ...options.inline,
-    metrics: inlineMetrics,
-    queue: config.queue,
-  };
   const envelopeMemory = new EnvelopeMemory(config.limits);
   registerEnvelopeMemory(envelopeMemory, metrics);
-  return new Map(
+  return {
+    options,
+    metrics: new SessionMetrics(metrics),
+    envelopeMemory,
+    inline: { metrics: new InlineMetrics(metrics) },
+  };
+}
+
+/** The profiles of one configuration. */
+export interface SessionProfiles {
+  byListener: ReadonlyMap<string, SessionProfile>;
+  certificates: Certificates;
+}
+
+/**
+ * @param before  those of the configuration before
+ * @throws Error when a certificate or key cannot be read
+ */
+export function makeProfiles(
+  shared: SharedBySessions,
+  settings: SessionSettings,
+  before?: SessionProfiles,
+): SessionProfiles {
+  const { config } = settings;
+  const certificates = new Certificates(shared.options.log, before?.certificates);
+  const inline = settings.inline && { ...settings.inline, ...shared.inline, queue: config.queue };
+  const byListener = new Map(
     config.listeners.map((listener) => [
       listener.name,
-      makeProfile(options, listener, { metrics: sessionMetrics, envelopeMemory, inline }),
+      makeProfile(shared, { ...settings, inline }, listener, certificates),
     ]),
   );
+  return { byListener, certificates };
 }
 
 export function registerEnvelopeMemory(memory: Pick<EnvelopeMemory, "octets">, metrics?: Metrics): void {
@@ -119,28 +150,31 @@ export function registerEnvelopeMemory(memory: Pick<EnvelopeMemory, "octets">, m
 }
 
 function makeProfile(
-  options: SessionsOptions,
+  { options, metrics, envelopeMemory }: SharedBySessions,
+  settings: SessionSettings & { inline: Inline | undefined },
   listener: ListenerConfig,
-  shared: Pick<SessionProfile, "metrics" | "envelopeMemory" | "inline">,
+  certificates: Certificates,
 ): SessionProfile {
-  const { config, spool, publisher, log, routing, mailLimit } = options;
-  const { now = Date.now, storageDeadlineMs } = options;
+  const { config, routing, mailLimit, inline } = settings;
+  const { spool, publisher, log, now = Date.now, storageDeadlineMs } = options;
   const { hostname, limits, timeouts } = config;
   const tls = listener.tls ?? config.tls;
   const offersTls = tls !== undefined;
-  const authenticator = whyNoAuth(config, listener) === undefined ? options.authenticator : undefined;
+  const authenticator = whyNoAuth(config, listener) === undefined ? settings.authenticator : undefined;
   const overTls = authenticator === undefined ? [] : [`AUTH ${mechanisms.join(" ")}`];
   return {
     server: new SMTPServer({
       logger: false,
       // Without it every session would ask the system for the host's name.
       name: hostname,
-      ...(tls === undefined ? { hideSTARTTLS: true } : tlsOptions(tls)),
+      ...(tls === undefined ? { hideSTARTTLS: true } : tlsOptions(tls, certificates)),
     }),
     hostname,
     routing,
     acceptor: { spool, publisher, log, deadlineMs: storageDeadlineMs ?? defaultStorageDeadlineMs },
-    ...shared,
+    metrics,
+    envelopeMemory,
+    inline,
     dataLimits: {
       maxMessageBytes: limits.message,
       maxHops: limits.hops,
@@ -167,19 +201,15 @@ function makeProfile(
 /** RFC 8996: nothing below TLS 1.2. */
 const minVersion = "TLSv1.2";
 
-function tlsOptions(tls: NonNullable<Config["tls"]>): SMTPServerOptions {
+function tlsOptions(tls: NonNullable<Config["tls"]>, certificates: Certificates): SMTPServerOptions {
   return {
-    ...readCertificate(tls),
+    ...certificates.read(tls),
     minVersion,
     sniOptions: Object.fromEntries(
       Object.entries(tls.sni).map(([name, certificate]) => [
         name,
-        { ...readCertificate(certificate), minVersion },
+        { ...certificates.read(certificate), minVersion },
       ]),
     ),
   };
-}
-
-function readCertificate({ cert, key }: { cert: string; key: string }): { cert: Buffer; key: Buffer } {
-  return { cert: readFileSync(cert), key: readFileSync(key) };
 }

@@ -5,12 +5,18 @@
 import type net from "node:net";
 import type { ListenerConfig } from "../../../shared/config/schema.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
+import { type Commit, LiveValue } from "../../../shared/runtime/live.ts";
 import type { FullOf } from "../connections/client-limits.ts";
 import { OpenConnections } from "../connections/open-connections.ts";
 import { refuseConnection } from "../connections/rejection.ts";
 import { replies } from "../message/session-replies.ts";
 import { QueuedSession } from "./session.ts";
-import { makeProfiles, type SessionsOptions } from "./session-profile.ts";
+import {
+  makeProfiles,
+  type SessionSettings,
+  type SessionsOptions,
+  shareBySessions,
+} from "./session-profile.ts";
 
 export interface Sessions {
   /**
@@ -22,6 +28,13 @@ export interface Sessions {
   refuseConnection(socket: net.Socket, full: FullOf): void;
   /** Open sessions. */
   readonly active: number;
+  /** Certificates that cannot be used, one line each: the ones before them are. */
+  readonly faults: string[];
+  /**
+   * Sessions that start after the commit follow these settings. Certificate files are read again.
+   * @throws Error when one that has not been in use cannot be read
+   */
+  prepare(settings: SessionSettings): Commit;
   /**
    * Starts no more sessions; idle ones get 421 4.3.2, those in a transaction after it. What is left after `graceMs` is
    * cut; a message that is being stored then stays accepted, unheard. Resolves when all are closed.
@@ -31,11 +44,12 @@ export interface Sessions {
 
 /** @throws Error when a certificate or key cannot be read */
 export function createSessions(options: SessionsOptions): Sessions {
-  const profiles = makeProfiles(options);
+  const shared = shareBySessions(options);
+  const profiles = new LiveValue(makeProfiles(shared, options));
   const open = new OpenConnections<QueuedSession>();
   return {
     startSession(socket, connection, listener) {
-      const profile = profiles.get(listener.name);
+      const profile = profiles.current.byListener.get(listener.name);
       if (profile === undefined) throw new Error(`no listener is called ${listener.name}`);
       if (open.isClosing || socket.destroyed) {
         socket.on("error", () => {});
@@ -54,6 +68,16 @@ export function createSessions(options: SessionsOptions): Sessions {
     },
     get active() {
       return open.size;
+    },
+    get faults() {
+      return profiles.current.certificates.faults();
+    },
+    prepare(settings) {
+      const made = makeProfiles(shared, settings, profiles.current);
+      return () => {
+        shared.envelopeMemory.limit(settings.config.limits);
+        profiles.replace(made);
+      };
     },
     close: (graceMs) => open.close(graceMs),
   };

@@ -112,9 +112,9 @@ export function createInspector(options: {
   log: Logger;
   maxRecipients?: number;
 }): Inspector {
-  const { holds, maxRecipients = 1000 } = options;
+  const { holds } = options;
   const redis = createRedis(options.redis, "plain", options.log);
-  const finder = new JobFinder(redis, holds, maxRecipients);
+  const finder = new JobFinder(redis, holds, () => options.maxRecipients ?? 1000);
   const changes = new JobChanges(redis, holds, finder);
   const refresher = new IndexRefresher(redis, options.log);
   const { index } = refresher;

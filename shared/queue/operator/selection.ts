@@ -26,10 +26,10 @@ const idsAtOnce = 50;
 export class JobFinder {
   readonly #redis: RedisConnection;
   readonly #holds: Pick<Holds, "match">;
-  readonly #maxGroups: number;
+  readonly #maxGroups: () => number;
 
   /** @param maxGroups  recipient groups that a message may have */
-  constructor(redis: RedisConnection, holds: Pick<Holds, "match">, maxGroups: number) {
+  constructor(redis: RedisConnection, holds: Pick<Holds, "match">, maxGroups: () => number) {
     this.#redis = redis;
     this.#holds = holds;
     this.#maxGroups = maxGroups;
@@ -45,7 +45,7 @@ export class JobFinder {
       });
       return found;
     }
-    const jobIds = parseDeliveryJobId(id) ? [id] : await jobIdsOfMessage(this.#redis, id, this.#maxGroups);
+    const jobIds = parseDeliveryJobId(id) ? [id] : await jobIdsOfMessage(this.#redis, id, this.#maxGroups());
     return this.read(await locateJobs(this.#redis, jobIds));
   }
 

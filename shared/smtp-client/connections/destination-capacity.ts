@@ -30,8 +30,9 @@ export interface CapacityDeps {
 }
 
 export class DestinationCapacity {
+  /** Those of the last request: a reload of the configuration may change them. */
+  limits: DestinationLimits;
   readonly #destination: string;
-  readonly #limits: DestinationLimits;
   readonly #deps: CapacityDeps;
   /** Jobs that have a connection, and jobs that wait for the limiter's answer to their request for a slot. */
   readonly #leasing = new BusyJobs();
@@ -53,7 +54,7 @@ export class DestinationCapacity {
 
   constructor(destination: string, limits: DestinationLimits, deps: CapacityDeps) {
     this.#destination = destination;
-    this.#limits = limits;
+    this.limits = limits;
     this.#deps = deps;
     this.#knownSinceMs = deps.now();
   }
@@ -69,7 +70,7 @@ export class DestinationCapacity {
   }
 
   get messagesPerConnection(): number {
-    return this.#limits.messagesPerConnection;
+    return this.limits.messagesPerConnection;
   }
 
   /** How many connections a priority class has in this process. */
@@ -98,7 +99,7 @@ export class DestinationCapacity {
   /** Asks the limiter for a slot. Meanwhile, and when it gets one, the request counts like one that has a connection. */
   async takeSlot(request: ConnectionRequest): Promise<SlotAnswer> {
     const { destination, reachabilityKey, share, ignoreDeadCache, priorityClass } = request;
-    const { connections } = this.#limits;
+    const { connections } = this.limits;
     let answer: SlotAnswer;
     this.#countUser(request.client, 1);
     this.#asking.enter(priorityClass);
@@ -174,7 +175,7 @@ export class DestinationCapacity {
     ahead: number,
     waitingAlike: () => number,
   ): boolean {
-    const { connections } = this.#limits;
+    const { connections } = this.limits;
     const load = {
       connections,
       ours: Math.min(this.#users + this.#closing, connections),
@@ -188,7 +189,7 @@ export class DestinationCapacity {
   /** When a job comes back that got no connection (epoch milliseconds), and the reason. */
   async full(retryQueue: string): Promise<{ kind: "full"; retryAtMs: number; reason: string }> {
     const { limiter, now, epochMs, random } = this.#deps;
-    const { connections } = this.#limits;
+    const { connections } = this.limits;
     const load = { connections, busyMs: this.#busyMs.value, othersBusyMs: this.#othersBusyMs };
     const retry = retryTime(load, now() - this.#knownSinceMs);
     const retryAtMs =

@@ -20,7 +20,7 @@ const sweepMs = 1000;
 
 export interface PoolOptions {
   limiter: Limiter;
-  quitTimeoutMs: number;
+  quitTimeoutMs: () => number;
   /** Milliseconds of a clock that only moves forward. */
   now: () => number;
   /** The time that jobs are scheduled and sessions are opened by. */
@@ -129,7 +129,7 @@ export class Pool {
   /** Says QUIT in the background; close() waits for it. */
   quit(connection: SmtpConnection): Promise<void> {
     const quitting = connection
-      .quit(this.#options.quitTimeoutMs)
+      .quit(this.#options.quitTimeoutMs())
       .finally(() => this.#quitting.delete(quitting));
     this.#quitting.add(quitting);
     return quitting;
@@ -323,7 +323,10 @@ export class Pool {
 
   #stateOf({ destination: name, limits }: ConnectionRequest): DestinationState {
     const known = this.#destinations.get(name);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      known.capacity.limits = limits;
+      return known;
+    }
     const capacity = new DestinationCapacity(name, limits, this.#options);
     const state: DestinationState = {
       name,

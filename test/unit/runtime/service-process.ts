@@ -19,6 +19,7 @@ await runService(
     return {
       health: () =>
         behaviour === "not-ready" ? { ready: false, reasons: ["no Redis"] } : { ready: true, reasons: [] },
+      prepare: async () => () => {},
       async close(graceMs) {
         log.info({ graceMs }, "closing");
         if (behaviour === "never-ends") await new Promise(() => {});

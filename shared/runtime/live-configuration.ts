@@ -1,0 +1,170 @@
+/**
+ * The configuration of a running process: reads it again when asked to, checks it as a whole, and lets the service take
+ * it. What is not valid leaves the one before in force, and the log and the health say so.
+ */
+import { z } from "zod";
+import { describeConfigErrors, type LoadedConfig } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
+import { takeOver } from "../config/take-over.ts";
+import type { Service } from "../config/takes-effect.ts";
+import type { Commit } from "./live.ts";
+import type { EventName, Logger } from "./log.ts";
+
+export type ValidConfig = Extract<LoadedConfig, { kind: "ok" }>;
+
+export type ReloadCause =
+  | { kind: "signal" }
+  /** A file that the configuration names has changed. The configuration itself is the one in force. */
+  | { kind: "files" }
+  /** Of `postern reload`: all processes check before any of them takes it. */
+  | { kind: "request"; id: string; phase: "check" | "take" };
+
+/** What became of the last reload, for the answer of `postern reload`. */
+export const reloadOutcomeSchema = z.object({
+  /** The request that asked for it; `null`: a signal or a changed file. */
+  request: z.string().nullable(),
+  phase: z.enum(["check", "take"]),
+  /** `checked`: it can be taken. `failed`: it is valid, and what it needs cannot be had. */
+  state: z.enum(["checked", "taken", "invalid", "failed"]),
+  /** One line each: `postern.yaml:7: listeners[0].port: is missing`. */
+  errors: z.array(z.string()),
+  /** Keys that have changed with it. */
+  changed: z.array(z.string()),
+  /** Changed keys that this service follows when it is started again. */
+  restart: z.array(z.string()),
+});
+export type ReloadOutcome = z.infer<typeof reloadOutcomeSchema>;
+
+export interface LiveConfigurationOptions {
+  service: Service;
+  loaded: ValidConfig;
+  /** @param before  present: read the files that it names again, and leave its text as it is */
+  load(before?: ValidConfig): LoadedConfig;
+  /** Of the service. */
+  prepare(config: Config): Promise<Commit>;
+  log: Logger;
+}
+
+/** Lines of an outcome, which is announced every second. */
+const maxErrors = 20;
+
+interface Prepared {
+  loaded: ValidConfig;
+  config: Config;
+  commit: Commit;
+  changed: string[];
+  restart: string[];
+}
+
+type Preparation = { kind: "ready"; prepared: Prepared } | { kind: "invalid" | "failed"; errors: string[] };
+
+export class LiveConfiguration {
+  readonly #options: LiveConfigurationOptions;
+  #loaded: ValidConfig;
+  #config: Config;
+  #outcome: ReloadOutcome | null = null;
+  /** Checked by this request, and to be taken. */
+  #checked: { request: string; prepared: Prepared } | undefined;
+  #running: Promise<unknown> = Promise.resolve();
+  /** Of the last reload by a signal or a request, and of the last one for changed files. */
+  #faults: { whole: string[]; files: string[] } = { whole: [], files: [] };
+  #restart: string[] = [];
+
+  constructor(options: LiveConfigurationOptions) {
+    this.#options = options;
+    this.#loaded = options.loaded;
+    this.#config = options.loaded.config;
+  }
+
+  /** Of the last reload; `null` before the first. */
+  get outcome(): ReloadOutcome | null {
+    return this.#outcome;
+  }
+
+  /** The files to watch. */
+  get files(): readonly string[] {
+    return this.#loaded.files;
+  }
+
+  /** One line each, for the service's health. */
+  warnings(): string[] {
+    const { service } = this.#options;
+    const whole = summarize(this.#faults.whole, "the configuration has errors and is not in force");
+    const files = summarize(this.#faults.files, "a changed file is not in force");
+    const keys = this.#restart.join(", ");
+    return [...whole, ...files, ...(keys === "" ? [] : [`start ${service} again for changes of ${keys}`])];
+  }
+
+  /** One after another. Never rejects. */
+  reload(cause: ReloadCause): Promise<ReloadOutcome> {
+    const run = this.#running.then(() => this.#reload(cause));
+    this.#running = run.catch(() => {});
+    return run;
+  }
+
+  async #reload(cause: ReloadCause): Promise<ReloadOutcome> {
+    const request = cause.kind === "request" ? cause.id : null;
+    const phase = cause.kind === "request" ? cause.phase : "take";
+    const checked = this.#checked;
+    this.#checked = undefined;
+    const preparation: Preparation =
+      checked !== undefined && checked.request === request && phase === "take"
+        ? { kind: "ready", prepared: checked.prepared }
+        : await this.#prepare(cause.kind === "files");
+    const outcome = { request, phase, errors: [], changed: [], restart: [] };
+    if (preparation.kind !== "ready") {
+      this.#refuse(cause, preparation.errors);
+      this.#outcome = { ...outcome, state: preparation.kind, errors: preparation.errors.slice(0, maxErrors) };
+      return this.#outcome;
+    }
+    const { prepared } = preparation;
+    const { changed, restart } = prepared;
+    if (phase === "check" && request !== null) this.#checked = { request, prepared };
+    else this.#take(cause, prepared);
+    this.#outcome = { ...outcome, state: phase === "check" ? "checked" : "taken", changed, restart };
+    return this.#outcome;
+  }
+
+  async #prepare(onlyFiles: boolean): Promise<Preparation> {
+    const { service, load, prepare } = this.#options;
+    try {
+      const loaded = load(onlyFiles ? this.#loaded : undefined);
+      if (loaded.kind === "invalid") return { kind: "invalid", errors: describeConfigErrors(loaded) };
+      const { config, changed, restart } = takeOver(this.#config, loaded.config, service);
+      return { kind: "ready", prepared: { loaded, config, changed, restart, commit: await prepare(config) } };
+    } catch (error) {
+      return { kind: "failed", errors: [(error as Error).message] };
+    }
+  }
+
+  #take(cause: ReloadCause, { loaded, config, commit, changed, restart }: Prepared): void {
+    const { log } = this.#options;
+    commit();
+    this.#loaded = loaded;
+    this.#config = config;
+    this.#restart = restart;
+    const before = this.#faults.files;
+    this.#faults = { whole: cause.kind === "files" ? this.#faults.whole : [], files: loaded.kept };
+    for (const fault of loaded.kept.filter((line) => !before.includes(line)))
+      log.error({ event: "config.refused" satisfies EventName }, fault);
+    log.info({ event: "config.taken" satisfies EventName, cause: cause.kind, changed, restart });
+    if (restart.length > 0)
+      log.warn(`in force when ${this.#options.service} is started again: ${restart.join(", ")}`);
+  }
+
+  #refuse(cause: ReloadCause, errors: string[]): void {
+    const { log } = this.#options;
+    const before = cause.kind === "files" ? this.#faults.files : [];
+    if (cause.kind === "files") this.#faults.files = errors;
+    else this.#faults.whole = errors;
+    for (const error of errors.filter((line) => !before.includes(line)).slice(0, maxErrors))
+      log.error({ event: "config.refused" satisfies EventName }, error);
+    log.error("the configuration before stays in force");
+  }
+}
+
+function summarize(faults: readonly string[], what: string): string[] {
+  const [first] = faults;
+  if (first === undefined) return [];
+  return [`${what}: ${first}${faults.length === 1 ? "" : ` (and ${faults.length - 1} more)`}`];
+}
