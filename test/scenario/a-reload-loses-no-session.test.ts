@@ -48,6 +48,7 @@ interface Report {
   services: { name: string; state: string; errors: string[]; changed: string[]; restart: string[] }[];
 }
 
+/** By the API, as another host would: the command looks at the file first. */
 async function reload(): Promise<Report> {
   const token = readFileSync(join(gateway.directory, "data", "admin.token"), "utf8").trim();
   const response = await fetch(`${gateway.adminUrl}/api/v1/reload`, {
@@ -160,6 +161,14 @@ test("an invalid configuration changes nothing; the answer, the log and the heal
     assert.match(errors.join("\n"), /postern\.yaml:\d+: limits\.message: is not a size/);
     assert.match(errors.join("\n"), /postern\.yaml:\d+: relay\.routes\[0\]\.via: names nothing/);
   }
+  const command = await gateway.postern("reload");
+  assert.deepEqual([command.code, command.stdout], [2, ""]);
+  for (const line of [
+    /limits\.message: is not a size/,
+    /via: names nothing/,
+    /the configuration before stays in force$/m,
+  ])
+    assert.match(command.stderr, line);
   const { client, size } = await open();
   assert.equal(size, `${2 * 1024 ** 2}`);
   await send(client, "someone@example.com", "all is as before");
@@ -186,6 +195,13 @@ test("what needs a restart is named, and everything else is taken, also at SIGHU
   const { client, size } = await open();
   client.close();
   assert.equal(size, `${3 * 1024 ** 2}`);
+  const command = await gateway.postern("reload");
+  assert.equal(command.code, 0, command.stderr);
+  assert.match(command.stdout, /^ingress +\S+ +\d+ +taken$/m);
+  assert.match(
+    command.stdout,
+    /^in force when ingress is started again: listeners\[\]\.port \(submission\)$/m,
+  );
   const { services } = await reload();
   const restart = services.flatMap(({ name, restart }) => restart.map((key) => `${name}: ${key}`));
   assert.deepEqual(restart, ["ingress: listeners[].port (submission)"]);
