@@ -33,6 +33,7 @@ const recorded = (at: number, process = "delivery-1"): Logged => ({
   at,
   process,
   event: "delivery.delivered",
+  id: "A",
   to: address,
 });
 
@@ -122,6 +123,38 @@ describe("a second copy", () => {
       "stop of delivery",
     ],
   ];
+  test("is explained when the second sender had been stopped with the message in hand", () => {
+    const stopped: HistoryEvent[] = [
+      { kind: "fault", at: 12, fault: "stop", target: "delivery-2" },
+      { kind: "fault", at: 40, fault: "stop", target: "delivery-2", ended: true },
+    ];
+    const history = [accepted(), copy(20), recorded(22), ...stopped, copy(50, { sender: "delivery-2" })];
+    assert.deepEqual(judge(history).unexplained, []);
+  });
+
+  test("is explained when a flipped bit destroyed the record of the first", () => {
+    const destroyed = [{ id: "A", recipients: [] }];
+    const flip: HistoryEvent = {
+      kind: "fault",
+      at: 30,
+      fault: "flipped-byte",
+      target: "settled/a.log",
+      destroyed,
+    };
+    assert.deepEqual(judge([accepted(), copy(20), recorded(22), flip, copy(50)]).unexplained, []);
+  });
+
+  test("is explained when the status log could not be read as the queues were compared with the spool", () => {
+    const history: HistoryEvent[] = [
+      ...[accepted(), copy(20), recorded(22)],
+      { kind: "fault", at: 25, fault: "disk-error", target: "read" },
+      { kind: "logged", at: 27, process: "delivery-2", event: "scan" },
+      { kind: "fault", at: 30, fault: "disk-error", target: "read", ended: true },
+      copy(90_000),
+    ];
+    assert.deepEqual(judge(history).unexplained, []);
+  });
+
   for (const [why, faults, cause] of explained) {
     test(`is explained when ${why}`, () => {
       const { duplicates, unexplained } = judge([
@@ -146,16 +179,41 @@ describe("a second copy", () => {
     ["nothing happened", []],
     ["the sender was killed after its record", [recorded(22), kill(30, "delivery-1")]],
     ["another process was killed", [kill(21, "delivery-2")]],
+    [
+      "the second sender was stopped long after the record",
+      [
+        recorded(22),
+        { kind: "fault", at: 30, fault: "stop", target: "delivery-2" },
+        { kind: "fault", at: 40, fault: "stop", target: "delivery-2", ended: true },
+      ],
+    ],
+    [
+      "a flipped bit destroyed what was known of another message",
+      [
+        recorded(22),
+        {
+          kind: "fault",
+          at: 30,
+          fault: "flipped-byte",
+          target: "settled/a.log",
+          destroyed: [{ id: "B", recipients: [] }],
+        },
+      ],
+    ],
+    [
+      "the disk could read again long before",
+      [
+        recorded(22),
+        { kind: "fault", at: 25, fault: "disk-error", target: "read" },
+        { kind: "fault", at: 30, fault: "disk-error", target: "read", ended: true },
+      ],
+    ],
     ["Redis was lost after the record", [recorded(22), kill(30, "redis")]],
   ];
   for (const [why, faults] of unexplained) {
     test(`is not explained when ${why}`, () => {
-      const { duplicates, unexplained } = judge([
-        accepted(),
-        copy(20),
-        ...faults,
-        copy(50, { sender: "delivery-2" }),
-      ]);
+      const second = copy(50_000, { sender: "delivery-2" });
+      const { duplicates, unexplained } = judge([accepted(), copy(20), ...faults, second]);
       assert.equal(duplicates.length, 1);
       assert.equal(unexplained.length, 1);
     });

@@ -28,15 +28,22 @@ function killAndDamage(
   program.beforeNextStart = () => damage(files);
 }
 
+/** The segments and status logs that it writes; those of others it only reads. */
 function openSpoolFiles({ pid }: SupervisedProgram): string[] {
   if (pid === undefined) return [];
   try {
     return readdirSync(`/proc/${pid}/fd`)
+      .filter((fd) => isForWriting(readFileSync(`/proc/${pid}/fdinfo/${fd}`, "latin1")))
       .map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
       .filter((path) => /\/(segments|settled)\/[^/]+\.(seg|log)$/.test(path));
   } catch {
     return [];
   }
+}
+
+/** proc(5): the octal flags of open(2), of which the last two bits are the access mode. */
+function isForWriting(info: string): boolean {
+  return (Number.parseInt(/^flags:\s+(\d+)/m.exec(info)?.[1] ?? "0", 8) & 3) !== 0;
 }
 
 export const tearRecord: FaultKindOf = {
@@ -68,7 +75,7 @@ export const flipBit: FaultKindOf = {
       const octets = readFileSync(file);
       const at = random.between(0, octets.length - 1);
       // Before the damage: the envelope may be what it hits.
-      const destroyed = file.endsWith(".seg") ? recordsAt(octets, nameOf(file), at) : [];
+      const destroyed = file.endsWith(".seg") ? recordsAt(octets, nameOf(file), at) : batchesAt(octets, at);
       octets[at] = (octets[at] ?? 0) ^ (1 << random.between(0, 7));
       writeFileSync(file, octets);
       stage.recorder.record({ kind: "fault", fault: "flipped-byte", target: placeOf(file), destroyed });
@@ -107,9 +114,22 @@ function recordsAt(octets: Buffer, name: string, at: number): Destroyed[] {
     if (at < end) {
       const text = readText(octets, start, header, seed);
       const recipients = text?.meta().envelope.recipients.map(({ address }) => address) ?? [];
-      return text === undefined ? [] : [{ id: text.id, recipients }];
+      if (text === undefined) return [];
+      // A notification's record says as well that the failure is reported.
+      const { settles } = text.extra;
+      const settled = settles === undefined ? [] : [{ id: settles.id, recipients: [] }];
+      return [{ id: text.id, recipients }, ...settled];
     }
     start = end;
   }
   return [];
+}
+
+/** The messages of the batches of a status log that have this octet, or begin or end at it. */
+function batchesAt(octets: Buffer, at: number): Destroyed[] {
+  const start = Math.max(0, octets.lastIndexOf("\n=", Math.max(0, at - 2)));
+  const end = octets.indexOf("\n=", at + 2);
+  const text = octets.toString("latin1", start, end === -1 ? octets.length : end);
+  const ids = text.split("\n").flatMap((line) => /^([0-9A-Z]+) [a-z]/.exec(line)?.[1] ?? []);
+  return [...new Set(ids)].map((id) => ({ id, recipients: [] }));
 }

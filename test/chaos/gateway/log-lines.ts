@@ -17,6 +17,10 @@ export function recordLogLine(recorder: Recorder, process: string, line: string)
     recorder.record({ kind: "logged", process, event: "fatal", text: String(message) });
     return;
   }
+  if (message === "compared the queues with the spool") {
+    recorder.record({ kind: "logged", process, event: "scan" });
+    return;
+  }
   if (typeof event !== "string" || !wanted.has(event)) return;
   // Most deferrals say nothing that the servers do not know themselves.
   if (event === "delivery.deferred" && possiblyDelivered !== true) return;

@@ -93,6 +93,7 @@ export interface Fault {
 export interface Destroyed {
   /** Queue id. */
   id: string;
+  /** Of the message itself; empty when only what was known of it is gone. */
   recipients: string[];
 }
 

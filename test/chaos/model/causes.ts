@@ -18,10 +18,12 @@ export function causeOfCopy(
   const { sender } = first;
   const recordedAt = whenRecorded(address, first, timeline);
   const until = recordedAt ?? second.at;
-  const during = (faults: readonly FaultKind[], target: (name: string) => boolean, to = until) =>
+  const during = (faults: readonly FaultKind[], target: (name: string) => boolean) =>
     timeline.faults.find(
       (interval) =>
-        faults.includes(interval.fault) && target(interval.target) && overlaps(interval, first.beganAt, to),
+        faults.includes(interval.fault) &&
+        target(interval.target) &&
+        overlaps(interval, first.beganAt, until),
     );
   const named = (interval: Interval): string => `${interval.fault} of ${kindOf(interval.target)}`;
 
@@ -30,24 +32,34 @@ export function causeOfCopy(
   if (ended !== undefined) return named(ended);
   const redis = during(["kill", "stop", "flush", "old-dump"], (target) => target === "redis");
   if (redis !== undefined) return named(redis);
-  // Both processes were at work: the second one was slow to see the record, or went on without its lock.
-  const late = during(["stop"], (target) => target === second.sender, second.at);
+  // The second process had taken the message before the record, and went on without its lock.
+  const late = timeline.faults.find(
+    ({ fault, target, from, to }) =>
+      fault === "stop" && target === second.sender && from <= until && to >= until && to <= second.at,
+  );
   if (late !== undefined) return named(late);
-  return damageBefore(second.at, timeline);
+  return forgottenBy(address, second, timeline);
 }
 
-/** What only a damaged status log said, or one that could not be read, is not known any more. */
-export function damageBefore(at: number, { faults }: Timeline): string | undefined {
-  const damage = faults.find(
-    ({ fault, target, from }) =>
-      from <= at &&
-      ((fault === "flipped-byte" && /^(settled|segments)\//.test(target)) ||
-        (fault === "disk-error" && target === "read")),
-  );
-  if (damage === undefined) return undefined;
-  return damage.fault === "flipped-byte"
-    ? "a flipped bit in the spool"
-    : "a status log that could not be read";
+/**
+ * What only a damaged batch of a status log said is not known any more; nor, for as long as it takes to read it again, what
+ * a log says that the disk could not read.
+ */
+export function forgottenBy(
+  address: string,
+  second: Pick<Copy, "at" | "beganAt">,
+  timeline: Timeline,
+): string | undefined {
+  const { logged, forgotten, faults, scans } = timeline;
+  if (logged.get(address)?.some(({ id }) => id !== undefined && forgotten.has(id)))
+    return "a flipped bit in the spool";
+  const unread = faults.find(({ fault, target, from, to }) => {
+    if (fault !== "disk-error" || target !== "read" || from > second.at) return false;
+    // The pause before it is read again doubles: it is at most as long as the failure was.
+    const knownAt = to + (to - from) + 2_000;
+    return second.beganAt <= knownAt || scans.some((at) => at >= from && at <= to + 2_000 && at <= second.at);
+  });
+  return unread === undefined ? undefined : "a status log that could not be read";
 }
 
 /** When the process said that it had recorded this copy; it says so after the record. */

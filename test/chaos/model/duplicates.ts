@@ -1,6 +1,6 @@
 /** Copies and notifications that are one too many, each with its cause (pure). */
 import type { Copy, Refused, Report } from "../history/events.ts";
-import { causeOfCopy, damageBefore } from "./causes.ts";
+import { causeOfCopy, forgottenBy } from "./causes.ts";
 import type { Timeline } from "./timeline.ts";
 
 export interface Duplicate {
@@ -44,7 +44,7 @@ function extraReports(timeline: Timeline): Duplicate[] {
           address,
           what: "notification",
           at: second.at,
-          cause: causeOfReport(first, second, timeline),
+          cause: causeOfReport(address, first, second, timeline),
         });
       }
     }
@@ -52,7 +52,12 @@ function extraReports(timeline: Timeline): Duplicate[] {
   return found;
 }
 
-function causeOfReport(first: Report, second: Report, timeline: Timeline): string | undefined {
+function causeOfReport(
+  address: string,
+  first: Report,
+  second: Report,
+  timeline: Timeline,
+): string | undefined {
   if (first.messageId === second.messageId) {
     const copies = (timeline.copies.get(first.to) ?? []).filter(
       ({ messageId }) => messageId === first.messageId,
@@ -62,10 +67,13 @@ function causeOfReport(first: Report, second: Report, timeline: Timeline): strin
     if (before === undefined || after === undefined) return undefined;
     return causeOfCopy(first.to, before, after, timeline);
   }
+  // The process that made the second one was stopped while another made and delivered the first.
   const bounce = timeline.faults.find(
-    ({ fault, target, from }) => fault === "stop" && target.startsWith("bounce") && from <= second.at,
+    ({ fault, target, from, to }) =>
+      fault === "stop" && target.startsWith("bounce") && from <= first.at && to <= second.at,
   );
-  return bounce === undefined ? damageBefore(second.at, timeline) : "stop of bounce";
+  if (bounce !== undefined) return "stop of bounce";
+  return forgottenBy(address, { at: second.at, beganAt: second.at }, timeline);
 }
 
 /** A copy and its report are recorded one after the other. */

@@ -38,6 +38,10 @@ export interface Timeline {
   faults: Interval[];
   /** Queue ids of destroyed mail by its recipients; for notifications, by the sender to whom they go. */
   destroyed: Map<string, string[]>;
+  /** Queue ids of which something that was known is gone. */
+  forgotten: Set<string>;
+  /** When the queues were compared with the spool. */
+  scans: number[];
   endAt: number;
 }
 
@@ -54,6 +58,8 @@ export function timelineOf(history: readonly HistoryEvent[]): Timeline {
     removed: new Set(),
     faults: [],
     destroyed: new Map(),
+    forgotten: new Set(),
+    scans: [],
     endAt: history.at(-1)?.at ?? 0,
   };
   for (const event of history) {
@@ -76,6 +82,7 @@ export function timelineOf(history: readonly HistoryEvent[]): Timeline {
         for (const address of event.recipients) append(timeline.serverRefused, address, event.at);
         break;
       case "logged":
+        if (event.event === "scan") timeline.scans.push(event.at);
         if (event.to !== undefined) append(timeline.logged, event.to, event);
         break;
       case "left":
@@ -95,9 +102,11 @@ export function timelineOf(history: readonly HistoryEvent[]): Timeline {
   return timeline;
 }
 
-function addFault({ faults, destroyed, endAt }: Timeline, event: Fault): void {
-  for (const { id, recipients } of event.destroyed ?? [])
+function addFault({ faults, destroyed, forgotten, endAt }: Timeline, event: Fault): void {
+  for (const { id, recipients } of event.destroyed ?? []) {
+    forgotten.add(id);
     for (const address of recipients) append(destroyed, address, id);
+  }
   if (event.ended !== true) {
     const isMoment = momentary.has(event.fault);
     faults.push({
