@@ -13,35 +13,34 @@ export class TimeoutError extends Error {
  * @param late  makes the error to throw when `work` takes longer than `ms` milliseconds
  * @throws what `work` throws, or `late()`
  */
-export async function withTimeout<T>(
+export function withTimeout<T>(
   work: Promise<T>,
   ms: number,
   late: () => Error = () => new TimeoutError(`no answer within ${ms} ms`),
 ): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => setImmediate(() => reject(late())), ms);
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => setImmediate(() => reject(late())), ms);
+    work.then(
+      (result) => {
+        clearTimeout(timer);
+        resolve(result);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
-  try {
-    return await Promise.race([work, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Waits until `work` succeeds or fails, for at most `ms` milliseconds. @returns whether it ended in time */
-export async function settlesWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
-  const ended = work.then(
-    () => true,
-    () => true,
-  );
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<false>((resolve) => {
-    timer = setTimeout(() => setImmediate(() => resolve(false)), ms);
+export function settlesWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => setImmediate(() => resolve(false)), ms);
+    const end = (): void => {
+      clearTimeout(timer);
+      resolve(true);
+    };
+    work.then(end, end);
   });
-  try {
-    return await Promise.race([ended, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
