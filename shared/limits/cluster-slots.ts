@@ -80,6 +80,7 @@ export class ClusterSlots {
       else if (lease.isUnused) this.#leases.delete(destination);
     }
     if (due.length > 0 && this.#deps.redis.isAvailable) void this.#renew(due, nowMs);
+    for (const lease of this.#leases.values()) lease.beginInterval();
   }
 
   /** Gives back what it has leased. */

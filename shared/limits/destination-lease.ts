@@ -45,7 +45,9 @@ export class DestinationLease {
   readonly answers = new AnswerHistory();
   /** Connections that are in use here. */
   #used = 0;
-  /** The same as Redis knows it; more than `#used` for a moment after a release. */
+  /** The most that were in use here since the last sweep. */
+  #peak = 0;
+  /** The same as Redis knows it; more than `#used` until a sweep finds that they are not needed. */
   #granted = 0;
   /** Requests under way. */
   #asking = 0;
@@ -87,6 +89,7 @@ export class DestinationLease {
   /** Takes a connection into use. */
   use(): Slot {
     this.#used++;
+    this.#peak = Math.max(this.#peak, this.#used);
     return createSlot(() => this.#used--);
   }
 
@@ -111,7 +114,7 @@ export class DestinationLease {
 
   /** Whether to renew the lease now: something has changed, others may want some of it, or it runs out. */
   isDue(nowMs: number, leaseMs: number): boolean {
-    const hasReleased = this.#granted !== this.#used && this.#asking === 0;
+    const hasReleased = this.#granted !== this.#keep && this.#asking === 0;
     const isFirstTime = this.#used > 0 && this.#reportedBusyMs === 0 && this.answers.busyMs > 0;
     if (hasReleased || isFirstTime) return true;
     const everyMs = Math.min(leaseMs / 3, this.#renewEveryMs(leaseMs));
@@ -126,8 +129,13 @@ export class DestinationLease {
     this.#renewedMs = nowMs;
     this.#reportedBusyMs = this.answers.busyMs;
     const isAsking = this.#asking > 0;
-    if (!isAsking) this.#granted = this.#used;
-    return [isAsking ? -1 : this.#used, this.answers.msSinceAnswer(nowMs), this.#reportedBusyMs];
+    if (!isAsking) this.#granted = this.#keep;
+    return [isAsking ? -1 : this.#granted, this.answers.msSinceAnswer(nowMs), this.#reportedBusyMs];
+  }
+
+  /** A sweep has ended: what is in use from now on is what the next one keeps. */
+  beginInterval(): void {
+    this.#peak = this.#used;
   }
 
   /** @param processes  how many have or want connections of the destination */
@@ -138,6 +146,15 @@ export class DestinationLease {
   /** The process ends: its connections are over. */
   abandon(): void {
     this.#used = 0;
+    this.#peak = 0;
+  }
+
+  /**
+   * Connections that stay on record as ours: of a busy destination, or client, one is closed and the next opened all the
+   * time, and neither is to cost a question to Redis. What is above a fair share goes back at once.
+   */
+  get #keep(): number {
+    return Math.max(this.#used, Math.min(this.#peak, this.#granted, this.#fairShare));
   }
 
   #renewEveryMs(leaseMs: number): number {

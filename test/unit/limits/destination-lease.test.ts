@@ -34,10 +34,33 @@ test("what is above a fair share is for the other processes", () => {
   assert.ok(lease.hasSpare, "alone it may have all four");
 });
 
-test("a connection that was released is given back at once, but not while a request is under way", () => {
+test("connections that close and open again between two sweeps are not given back", () => {
+  const { lease, slots } = leaseOf(2);
+  lease.beginInterval();
+  slots[0]?.release();
+  assert.ok(!lease.isDue(100, leaseMs));
+  lease.beginInterval();
+  const next = lease.use();
+  next.release();
+  assert.ok(!lease.isDue(200, leaseMs));
+  lease.beginInterval();
+  assert.ok(lease.isDue(300, leaseMs), "a whole interval without the second");
+  assert.deepEqual(lease.report(300), [1, -1, 0]);
+});
+
+test("of connections above a fair share none stays", () => {
+  const { lease, slots } = leaseOf(4);
+  lease.beginInterval();
+  slots[0]?.release();
+  assert.ok(lease.isDue(100, leaseMs));
+  assert.deepEqual(lease.report(100), [3, -1, 0]);
+});
+
+test("a connection that is not used again is given back, but not while a request is under way", () => {
   const { lease, slots } = leaseOf(1);
   assert.ok(!lease.isDue(1, leaseMs));
   slots[0]?.release();
+  lease.beginInterval();
   assert.ok(lease.isDue(1, leaseMs));
   const ended = lease.ask();
   assert.ok(!lease.isDue(1, leaseMs));
