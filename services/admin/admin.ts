@@ -21,6 +21,7 @@ import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { cannotListen } from "../../shared/runtime/start-failure.ts";
+import { createSmtpClient, type SmtpClientOptions } from "../../shared/smtp-client/create-smtp-client.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { mountBoard } from "./board.ts";
 import { createFederation } from "./federation/federation.ts";
@@ -37,6 +38,7 @@ import { holdRoutes } from "./routes/hold-routes.ts";
 import { messageRoutes } from "./routes/message-routes.ts";
 import { openApiRoute } from "./routes/openapi.ts";
 import { overviewRoutes } from "./routes/overview-routes.ts";
+import { probeRoutes } from "./routes/probe-routes.ts";
 import { checkReadiness } from "./routes/readiness.ts";
 import { reloadRoutes } from "./routes/reload-routes.ts";
 import { type Route, registerRoutes } from "./routes/route.ts";
@@ -57,6 +59,8 @@ export interface AdminOptions {
   holdsFile: string;
   /** Epoch milliseconds. */
   now?: () => number;
+  /** For probes; for tests. */
+  smtpClient?: SmtpClientOptions;
 }
 
 export interface AdminService extends RunningService {
@@ -123,6 +127,13 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const federation = createFederation({ metrics, announced: () => readAnnouncements(redis) });
 
   const eventFeed = createEventFeed(deps);
+  // Made for the first probe: reading the certificate authorities takes a while.
+  let smtpClient: ReturnType<typeof createSmtpClient> | undefined;
+  const prober = () => {
+    smtpClient ??= createSmtpClient(deps.config, options.smtpClient);
+    smtpClient.prepare(deps.config)();
+    return smtpClient;
+  };
   const routes: Route[] = [];
   routes.push(
     ...overviewRoutes(deps, { contentType: metrics.contentType, text: federation.text }),
@@ -130,6 +141,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     ...changeRoutes(tasks),
     ...taskRoutes(tasks),
     ...holdRoutes(deps),
+    ...probeRoutes(deps, prober),
     ...summaryRoutes(deps),
     ...eventRoutes(deps),
     eventFeed.route,
@@ -151,6 +163,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     await tasks.close();
     spoolWatch.close();
     await Promise.allSettled([
+      smtpClient?.close(0),
       board.close(),
       inspector.close(),
       producer.close(),

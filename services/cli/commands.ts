@@ -58,6 +58,11 @@ export const commands: CommandList = {
   ],
   "Find and change mail": [
     {
+      name: "probe",
+      summary: "Look how a delivery to an address would go now, step by step, without mail",
+      load: () => import("./probe.ts"),
+    },
+    {
       name: "trace",
       summary: "Show what happened to a message, or to the mail of an address",
       load: () => import("./trace/trace.ts"),

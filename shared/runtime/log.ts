@@ -41,6 +41,7 @@ export type EventName =
   | "admin.hold"
   | "admin.unhold"
   | "admin.export"
+  | "admin.probe"
   | "admin.reload";
 
 /** The fields of one fact. */

@@ -19,6 +19,7 @@ import { type LoginClient, logIn } from "./log-in.ts";
 import { smtpPort } from "./next-hops/delivery-addresses.ts";
 import { destinationLimits, hostLimits, tlsLevels } from "./next-hops/destination.ts";
 import { createOwnEndpoints } from "./next-hops/own-endpoints.ts";
+import { type ProbeClient, probe } from "./probe.ts";
 import type { SmtpConnection } from "./session/connection.ts";
 import { createTransparentSource } from "./session/transparent-source.ts";
 import type { AttemptRequest, AttemptResult, SmtpClient } from "./smtp-client.ts";
@@ -53,7 +54,7 @@ const httpsPort = 443;
 const policyTimeoutMs = 15_000;
 
 /** An SMTP client whose configuration can be replaced while it runs. */
-export interface ConfiguredSmtpClient extends SmtpClient, InlineSmtpClient, LoginClient {
+export interface ConfiguredSmtpClient extends SmtpClient, InlineSmtpClient, LoginClient, ProbeClient {
   /**
    * Makes another configuration ready. From the commit on, new attempts follow it, over connections of their own; those
    * under way end as they began.
@@ -95,13 +96,17 @@ export function createSmtpClient(config: Config, options: SmtpClientOptions = {}
     now,
   });
 
+  function makeResolver(config: Config): Resolver {
+    const { servers, trust_ad: trustAd = false } = config.dns ?? {};
+    return options.resolver ?? createResolver({ servers: nameServers(servers), trustAd });
+  }
+
   /** What the attempts of one configuration use. */
   function settingsOf(
     config: Config,
     settings: number,
     transparentSourceOf: SmtpClientOptions["transparentSourceOf"],
   ): { config: Config; deps: AttemptDeps } {
-    const { servers, trust_ad: trustAd = false } = config.dns ?? {};
     const deps = {
       pool,
       settings,
@@ -114,7 +119,7 @@ export function createSmtpClient(config: Config, options: SmtpClientOptions = {}
       quit: (connection: SmtpConnection) => void pool.quit(connection),
       tlsLevelOf: tlsLevels(config.delivery.tls),
       secureContext,
-      resolver: options.resolver ?? createResolver({ servers: nameServers(servers), trustAd }),
+      resolver: makeResolver(config),
       sts,
       published: { dane: config.delivery.dane, mtaSts: config.delivery.mta_sts },
       ownEndpoints: createOwnEndpoints(
@@ -169,6 +174,12 @@ export function createSmtpClient(config: Config, options: SmtpClientOptions = {}
         current = next;
       };
     },
+    // A live look: what the cache knows may be what is wrong.
+    probe: (request) =>
+      probe(
+        { ...request, signal: AbortSignal.any([request.signal, closing.signal]) },
+        { ...current.deps, resolver: makeResolver(current.config) },
+      ),
     async close(graceMs) {
       await pool.close(graceMs, () => {
         sts.close();

@@ -58,8 +58,9 @@ test("every route of the API is in the document", () => {
     "POST /api/v1/messages/release",
     "POST /api/v1/messages/remove",
     "POST /api/v1/messages/retry",
-    "POST /api/v1/tasks",
+    "POST /api/v1/probes",
     "POST /api/v1/reload",
+    "POST /api/v1/tasks",
   ]);
 });
 

@@ -20,6 +20,7 @@ import { createLogger } from "../../shared/runtime/log.ts";
 import { createMetrics } from "../../shared/runtime/metrics.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
 import type { EnhancedStatus } from "../../shared/smtp/status.ts";
+import type { SmtpClientOptions } from "../../shared/smtp-client/create-smtp-client.ts";
 import { createMemorySpool } from "../../shared/spool/memory.ts";
 import type { Spool, StoredMessage } from "../../shared/spool/spool.ts";
 import { testConfig } from "./config.ts";
@@ -70,7 +71,7 @@ export interface TestAdmin {
 
 export async function startTestAdmin(
   given: Parameters<typeof testConfig>[0] = {},
-  options: { spool?: Spool; redis?: "unix" | "tcp" } = {},
+  options: { spool?: Spool; redis?: "unix" | "tcp"; smtpClient?: SmtpClientOptions } = {},
 ): Promise<TestAdmin> {
   const redis = await startRedis(options.redis);
   const data = await mkdtemp(path.join(tmpdir(), "admin-test-"));
@@ -104,6 +105,7 @@ export async function startTestAdmin(
     metrics: createMetrics("admin"),
     spool,
     holdsFile,
+    ...(options.smtpClient === undefined ? {} : { smtpClient: options.smtpClient }),
   });
 
   await waitFor("the producer's connection", () =>

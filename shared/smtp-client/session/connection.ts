@@ -28,6 +28,9 @@ export class SmtpConnection {
   /** Called once when a reply comes or the connection ends although no reply is awaited. */
   onUnexpected: (() => void) | undefined;
 
+  /** Called with each reply that hear() returns. */
+  onHeard: ((reply: SmtpReply) => void) | undefined;
+
   /** @param socket  connected */
   constructor(socket: net.Socket) {
     this.#socket = socket;
@@ -95,7 +98,10 @@ export class SmtpConnection {
     if (whole === undefined)
       return { kind: "lost", disconnectReason: this.#disconnectReason ?? closedByPeer };
     const reply = parseReply(whole, command);
-    if (reply !== undefined) return { kind: "reply", reply };
+    if (reply !== undefined) {
+      this.onHeard?.(reply);
+      return { kind: "reply", reply };
+    }
     return {
       kind: "lost",
       disconnectReason: this.destroy("malformed", `it does not speak SMTP: "${startOf(whole)}"`),

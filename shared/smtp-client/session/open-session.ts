@@ -41,6 +41,11 @@ export async function openSession(
     return noConnection(socket, request, deps.now());
   }
   const connection = new SmtpConnection(socket);
+  const { observe } = deps;
+  if (observe !== undefined) {
+    observe({ kind: "connected", localAddress: connection.localAddress });
+    connection.onHeard = (reply) => observe({ kind: "reply", reply });
+  }
   const onAbort = () => {
     const { kind, reason } = openingEnd(signal);
     connection.destroy(kind, reason);
@@ -54,6 +59,7 @@ export async function openSession(
           startedMs + withinMs - deps.now(),
         );
   const opened = await converse(connection, request, deps);
+  connection.onHeard = undefined;
   clearTimeout(timer);
   signal.removeEventListener("abort", onAbort);
   if (opened.kind === "failed") deps.quit(connection);
@@ -95,6 +101,7 @@ async function converse(
   if (tls !== undefined) {
     logStep(request, "tls", tlsStartedMs, now(), "kind" in tls);
     if ("kind" in tls) return tls;
+    deps.observe?.({ kind: "tls", tls });
     // RFC 3207 §4.2: what was known before TLS is forgotten. In TLS 1.3 a server that refuses the handshake says so only now.
     extensions = await sayHello(connection, request, deps, true);
     if ("kind" in extensions) return extensions;

@@ -51,7 +51,15 @@ export interface SessionDeps {
   now: () => number;
   /** Ends a connection with QUIT in the background. */
   quit: (connection: SmtpConnection) => void;
+  /** Hears of each step of the opening, for a probe. */
+  observe?: (fact: SessionFact) => void;
 }
+
+export type SessionFact =
+  | { kind: "connected"; localAddress: string | undefined }
+  /** To `CONNECT` (the greeting), EHLO, HELO, STARTTLS or AUTH. */
+  | { kind: "reply"; reply: SmtpReply }
+  | { kind: "tls"; tls: TlsResult };
 
 export interface Session {
   connection: SmtpConnection;
