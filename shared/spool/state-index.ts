@@ -12,6 +12,9 @@ import {
   type StatusEntry,
 } from "./recipient-state.ts";
 
+/** What the index has of a message: most have one entry in one log, and it alone is kept for these. */
+type Indexed = StatusEntry | IndexedMessage;
+
 interface IndexedMessage {
   /** In the order in which they were read; few, since folding keeps only those that count. */
   entries: StatusEntry[];
@@ -26,7 +29,7 @@ const none: ReadonlyMap<number, RecipientState> = new Map();
 
 export class StateIndex {
   readonly #clock: LogicalClock;
-  readonly #messages = new Map<string, IndexedMessage>();
+  readonly #messages = new Map<string, Indexed>();
   /** The ids that each source mentions, once for each mention. */
   readonly #idsBySource = new Map<string, string[]>();
 
@@ -48,10 +51,16 @@ export class StateIndex {
     const ids = this.#idsBySource.get(source);
     if (ids === undefined) this.#idsBySource.set(source, [id]);
     else ids.push(id);
-    const message = this.#messages.get(id);
-    if (message === undefined) {
-      this.#messages.set(id, { entries: [entry], mentions: 1, foldAt: firstFold });
+    const known = this.#messages.get(id);
+    if (known === undefined) {
+      this.#messages.set(id, entry);
       return;
+    }
+    let message: IndexedMessage;
+    if ("entries" in known) message = known;
+    else {
+      message = { entries: [known], mentions: 1, foldAt: firstFold };
+      this.#messages.set(id, message);
     }
     message.mentions++;
     message.entries.push(entry);
@@ -65,8 +74,7 @@ export class StateIndex {
     for (const id of this.#idsBySource.get(source) ?? []) {
       const message = this.#messages.get(id);
       if (message === undefined) continue;
-      message.mentions--;
-      if (message.mentions === 0) this.#messages.delete(id);
+      if (!("entries" in message) || --message.mentions === 0) this.#messages.delete(id);
     }
     this.#idsBySource.delete(source);
   }
@@ -80,22 +88,28 @@ export class StateIndex {
   }
 
   entriesOf(id: string): readonly StatusEntry[] {
-    return foldEntries(this.#messages.get(id)?.entries ?? []);
+    return foldEntries(this.#entries(id));
   }
 
   /** By recipient index; absent recipients are pending. */
   states(id: string): ReadonlyMap<number, RecipientState> {
-    const message = this.#messages.get(id);
-    return message === undefined ? none : mergeStates(message.entries);
+    return this.#messages.has(id) ? mergeStates(this.#entries(id)) : none;
   }
 
   /** @param recipients  number of recipients in the envelope */
   isSettled(id: string, recipients: number): boolean {
-    const entries = this.#messages.get(id)?.entries;
-    const only = entries?.length === 1 ? entries[0] : undefined;
+    const message = this.#messages.get(id);
+    if (message === undefined) return allRecipientsSettled(none, recipients);
+    const only = "entries" in message ? undefined : message;
     // Most messages: one recipient, settled once. Answered without a map.
     if (recipients === 1 && only !== undefined) return only.recipients.includes(0) && isSettled(only.state);
-    return allRecipientsSettled(entries === undefined ? none : mergeStates(entries), recipients);
+    return allRecipientsSettled(mergeStates(this.#entries(id)), recipients);
+  }
+
+  #entries(id: string): readonly StatusEntry[] {
+    const message = this.#messages.get(id);
+    if (message === undefined) return [];
+    return "entries" in message ? message.entries : [message];
   }
 }
 

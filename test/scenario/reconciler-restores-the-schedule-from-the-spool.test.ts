@@ -94,11 +94,16 @@ async function restored(): Promise<number> {
 }
 
 test("fresh mail does not wait behind what a scan restores: beyond two hundred that goes to the slow queue", async () => {
-  for (let i = 0; i < 3_000; i++) await accept(spool, storedMessage({}));
+  const receivedAtMs = Date.now() - 3_600_000;
+  for (let i = 0; i < 3_000; i++) await accept(spool, storedMessage({ receivedAtMs }));
+  // Accepted a moment ago: the scan may be faster than its publisher.
+  const fresh = await accept(spool, storedMessage({}));
   reconcile();
   await waitFor("the first scan", () => scans.length > 0);
-  assert.equal(await restored(), 3_000);
-  assert.equal(await count("LLEN {postern}:delivery:wait"), 200);
+  assert.equal(await restored(), 3_001);
+  assert.equal(await count("LLEN {postern}:delivery:wait"), 201);
+  const places = await redis.command("LRANGE {postern}:delivery:wait 0 -1");
+  assert.ok(places.includes(fresh.meta.id));
 });
 
 test("after FLUSHALL all mail that is not settled is enqueued again, once, and nothing else", async () => {
@@ -143,7 +148,7 @@ test("messages with a thousand next hops each are enqueued again a thousand jobs
     mayGoOn: () => true,
   });
   assert.equal(report.deliveries, 5_000);
-  assert.deepEqual(calls, [200, 800, 1_000, 1_000, 1_000, 1_000]);
+  assert.deepEqual(calls, [1_000, 1_000, 1_000, 1_000, 1_000]);
   assert.equal(await restored(), 5_000);
 });
 

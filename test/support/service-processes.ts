@@ -30,8 +30,14 @@ export interface ServiceProcesses {
   close(): Promise<void>;
 }
 
-/** @param given  the configuration but for `data`, which is in a directory of its own */
-export function createServiceProcesses(given: Partial<z.input<typeof configSchema>>): ServiceProcesses {
+/**
+ * @param given     the configuration but for `data`, which is in a directory of its own
+ * @param execArgv  options of Node
+ */
+export function createServiceProcesses(
+  given: Partial<z.input<typeof configSchema>>,
+  execArgv: string[] = [],
+): ServiceProcesses {
   const directory = mkdtempSync(join(tmpdir(), "postern-services-"));
   const file = join(directory, "postern.yaml");
   writeFileSync(file, stringify({ hostname: "gw.example.net", ...given, data: join(directory, "data") }));
@@ -42,7 +48,10 @@ export function createServiceProcesses(given: Partial<z.input<typeof configSchem
     directory,
     log,
     async start(service) {
-      const child = fork(program, [service, "-c", file], { stdio: ["ignore", "pipe", "inherit", "ipc"] });
+      const child = fork(program, [service, "-c", file], {
+        stdio: ["ignore", "pipe", "inherit", "ipc"],
+        execArgv,
+      });
       const ended = new Promise<number | string>((resolve) => {
         child.once("exit", (code, signal) => resolve(code ?? signal ?? ""));
       });

@@ -92,13 +92,24 @@ export function jobsOf({
 /** Work for a worker process for a second: it does not idle while a scan looks for more. */
 const restoredAhead = 200;
 
+/** Accepted so short a time before the scan, or during it, a message is fresh: its publisher may just not have come yet. */
+const freshMs = 10_000;
+
 /**
- * How many jobs that a scan adds go to `delivery`; the others go to `delivery-slow`, whose workers take nothing from fresh
- * mail. A scan may add a million, and fresh mail must not wait behind them.
- * @param waiting  jobs that wait in `delivery` now
+ * Which jobs that a scan adds go to `delivery` (`fresh`); the others go to `delivery-slow`, whose workers take nothing from
+ * fresh mail. A scan may add a million, and fresh mail must not wait behind them.
+ * @param waiting    jobs that wait in `delivery` now
+ * @param startedMs  when the scan began
  */
-export function restoredAmongFresh(waiting: number): number {
-  return Math.max(0, restoredAhead - waiting);
+export function splitByAge<G extends { message: { meta: { receivedAtMs: number } } }>(
+  groups: readonly G[],
+  waiting: number,
+  startedMs: number,
+): { fresh: G[]; restored: G[] } {
+  const isFresh = ({ message }: G): boolean => message.meta.receivedAtMs >= startedMs - freshMs;
+  const old = groups.filter((group) => !isFresh(group));
+  const among = Math.max(0, restoredAhead - waiting);
+  return { fresh: [...groups.filter(isFresh), ...old.slice(0, among)], restored: old.slice(among) };
 }
 
 /**

@@ -34,7 +34,7 @@ import {
   loadOfNeeds,
   type Needs,
   needsOf,
-  restoredAmongFresh,
+  splitByAge,
   stillMissing,
 } from "./needs.ts";
 import { expireDeadJobs, keepUnreadable } from "./unreadable.ts";
@@ -69,11 +69,12 @@ const unreadableAtOnce = 1000;
 /** @throws Error of Redis or of the spool; what was added until then stays added */
 export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
   const report: ScanReport = { messages: 0, deliveries: 0, bounces: 0, dead: 0, expired: 0 };
+  const startedMs = Date.now();
   const batch = new Batch<Needs>();
   const compareBatch = async (): Promise<void> => {
     const needs = batch.take();
     await markScan(deps.redis);
-    await addMissing(deps, await findMissing(deps, needs, Date.now()), report);
+    await addMissing(deps, await findMissing(deps, needs, Date.now()), report, startedMs);
     for (const each of needs) report.expired += await expire(deps, each);
   };
   const unreadable: UnreadableMessage[] = [];
@@ -131,16 +132,23 @@ async function findMissing(
   );
 }
 
-async function addMissing(deps: ScanDeps, missing: readonly Needs[], report: ScanReport): Promise<void> {
+/** @param startedMs  when the scan began */
+async function addMissing(
+  deps: ScanDeps,
+  missing: readonly Needs[],
+  report: ScanReport,
+  startedMs: number,
+): Promise<void> {
   const { producer, config, summarizeRoute } = deps;
   const nowMs = Date.now();
   const groups = missing.flatMap(({ message, groups }) =>
     groups.map((group) => toEnqueue(deps, message, group, nowMs)),
   );
   if (groups.length > 0) {
-    const amongFresh = restoredAmongFresh(await countWaiting(deps.redis, "delivery"));
-    report.deliveries += await producer.addGroups(groups.slice(0, amongFresh));
-    report.deliveries += await producer.addGroups(groups.slice(amongFresh), "delivery-slow");
+    const waiting = await countWaiting(deps.redis, "delivery");
+    const { fresh, restored } = splitByAge(groups, waiting, startedMs);
+    report.deliveries += await producer.addGroups(fresh);
+    report.deliveries += await producer.addGroups(restored, "delivery-slow");
   }
 
   const bounces = missing.flatMap(({ message: { meta, locator }, bounces }) =>

@@ -218,11 +218,11 @@ export class Collector {
   }
 
   /** How many messages may be moved out of the segment. */
-  #movable({ openedMs, foundAtMs, ids }: SegmentContents): number {
+  #movable({ openedMs, foundAtMs, messages }: SegmentContents): number {
     const { moveAfterMs, moveShare, nowMs, monotonicMs } = this.#options;
     // By its name, or as long as this process has known it: a clock that is set back must not keep it for ever.
     const ageMs = Math.max(nowMs() - openedMs, monotonicMs() - foundAtMs);
-    return ageMs >= moveAfterMs ? Math.floor(ids.length * moveShare) : 0;
+    return ageMs >= moveAfterMs ? Math.floor(messages.length * moveShare) : 0;
   }
 
   /** What records imply has to be in a log before the records are removed. */
@@ -254,9 +254,12 @@ export class Collector {
   async #collectLogs(logs: readonly CompleteLog[], nowMs: number, report: CollectReport): Promise<void> {
     const expired = this.#retention.expired(logs, nowMs);
     if (expired.length === 0) return;
-    const present = await this.#segmentIndex.ids();
-    for (const id of this.#retention.recentlyGone()) present.add(id);
-    report.bytesFreed += await compactLogs(this.#options, expired, present);
+    const presentAmong = async (ids: ReadonlySet<string>): Promise<ReadonlySet<string>> => {
+      const present = await this.#segmentIndex.presentAmong(ids);
+      for (const id of this.#retention.recentlyGone()) if (ids.has(id)) present.add(id);
+      return present;
+    };
+    report.bytesFreed += await compactLogs(this.#options, expired, presentAmong);
   }
 
   /** Bodies whose record was never written: their writer died, or was refused and could not remove them. */

@@ -24,15 +24,18 @@ const manySmall = 16;
 const smallBytes = 64 * 1024;
 
 /**
- * @param logs     finished, and in the index completely, before the messages were indexed
- * @param present  ids of the messages that exist, or existed a short time ago
+ * @param logs          finished, and in the index completely, before the messages were indexed
+ * @param presentAmong  those of these ids whose messages exist, or existed a short time ago
  * @returns octets freed
  */
 export async function compactLogs(
   { files, places, index, log }: CompactionOptions,
   logs: readonly CompleteLog[],
-  present: ReadonlySet<string>,
+  presentAmong: (ids: ReadonlySet<string>) => Promise<ReadonlySet<string>>,
 ): Promise<number> {
+  const mentioned = new Set<string>();
+  for (const { name } of logs) for (const id of index.idsOf(name)) mentioned.add(id);
+  const present = await presentAmong(mentioned);
   const small = logs.filter(({ bytes }) => bytes < smallBytes);
   const joined = new Set(small.length >= manySmall ? small : []);
   const needed = new Set<string>();

@@ -10,6 +10,7 @@ import { movedPath, type Places, parseNumberedName, segmentPlace } from "../disk
 import type { TimedSettlement } from "../segments/record.ts";
 import type { DamagedRecord, ScanCursor } from "../segments/scan.ts";
 import type { StoredRecords } from "../segments/stored-records.ts";
+import { IdList } from "./id-list.ts";
 
 /** A message as the collector knows it. */
 export interface IndexedMessage {
@@ -27,7 +28,7 @@ export interface MovedMessage extends IndexedMessage {
 /** Files of moved messages that are read at the same time. */
 const readsAtOnce = 32;
 
-/** The messages of one segment; arrays of plain values, since there may be millions. */
+/** The messages of one segment, in little memory, since there may be millions. */
 export class SegmentContents {
   readonly name: string;
   readonly openedMs: number;
@@ -36,9 +37,7 @@ export class SegmentContents {
   /** The segment never grows again, and all of it was walked. */
   complete = false;
   readonly cursor: ScanCursor = { position: 0, damaged: false };
-  readonly ids: string[] = [];
-  /** By position in `ids`. */
-  readonly #recipients: number[] = [];
+  readonly messages = new IdList();
   /** By id. */
   readonly #large = new Map<string, string>();
   /** Settlements of other messages by its records. */
@@ -51,26 +50,27 @@ export class SegmentContents {
   }
 
   add({ id, recipients, large }: IndexedMessage): void {
-    this.ids.push(id);
-    this.#recipients.push(recipients);
+    this.messages.add(id, recipients);
     if (large !== undefined) this.#large.set(id, large);
   }
 
   /** How many of its messages are not settled; stops counting above `most`. */
   countUnsettled(states: StateIndex, most: number): number {
     let count = 0;
-    for (let i = 0; i < this.ids.length && count <= most; i++)
-      if (!states.isSettled(this.ids[i] ?? "", this.#recipients[i] ?? 0)) count++;
+    for (const { id, recipients } of this.messages.entries())
+      if (!states.isSettled(id, recipients) && ++count > most) break;
     return count;
   }
 
   /** Names of the large bodies of settled messages. */
   settledLargeBodies(states: StateIndex): string[] {
     if (this.#large.size === 0) return [];
-    return this.ids.flatMap((id, i) => {
+    const names: string[] = [];
+    for (const { id, recipients } of this.messages.entries()) {
       const name = this.#large.get(id);
-      return name !== undefined && states.isSettled(id, this.#recipients[i] ?? 0) ? [name] : [];
-    });
+      if (name !== undefined && states.isSettled(id, recipients)) names.push(name);
+    }
+    return names;
   }
 
   /** The body of a settled message was removed before its record. */
@@ -125,7 +125,7 @@ export class SegmentIndex {
     const present = new Set(names);
     for (const [name, segment] of this.segments) {
       if (present.has(name)) continue;
-      this.#gone.push(segment.ids);
+      this.#gone.push([...segment.messages.ids()]);
       this.segments.delete(name);
     }
     for (const name of names) {
@@ -136,14 +136,16 @@ export class SegmentIndex {
     return this.#gone.splice(0).flat();
   }
 
-  /** The ids of all messages. */
-  async ids(): Promise<Set<string>> {
-    const ids = new Set(this.moved.keys());
+  /** Those of these ids whose messages exist. */
+  async presentAmong(ids: ReadonlySet<string>): Promise<Set<string>> {
+    const present = new Set<string>();
+    if (ids.size === 0) return present;
+    for (const id of ids) if (this.moved.has(id)) present.add(id);
     for (const segment of this.segments.values()) {
-      for (const id of segment.ids) ids.add(id);
+      for (const id of segment.messages.ids()) if (ids.has(id)) present.add(id);
       await new Promise(setImmediate);
     }
-    return ids;
+    return present;
   }
 
   /** Names of all large bodies that a message refers to. */
@@ -182,6 +184,7 @@ export class SegmentIndex {
     }
     this.#fileFaults.over(segmentPlace(name));
     segment.complete = isFinished;
+    if (isFinished) segment.messages.trim();
     if (segment.cursor.damaged) this.damaged = true;
     this.segments.set(name, segment);
   }
