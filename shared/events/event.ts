@@ -65,9 +65,13 @@ const fewEntries = 50;
 
 /** The stored form: JSON, without the fields that have no value. */
 export function encodeEvent(fields: EventFields, atMs: number): string {
-  const text = JSON.stringify({ version: 1, at: atMs, ...fields }, storable);
-  if (text.length <= maxOctets) return text;
-  return JSON.stringify({ version: 1, at: atMs, ...fields, isCut: true }, (name, value) =>
+  const event = { version: 1, at: atMs, ...fields };
+  // A replacer costs more than all the rest: most events need none.
+  const text = fields.err === undefined ? JSON.stringify(event) : JSON.stringify(event, storable);
+  if (text.length <= maxText) return text;
+  const clipped = JSON.stringify(event, storable);
+  if (clipped.length <= maxOctets) return clipped;
+  return JSON.stringify({ ...event, isCut: true }, (name, value) =>
     Array.isArray(value) ? value.slice(0, fewEntries) : storable(name, value),
   );
 }
@@ -97,32 +101,52 @@ const maxWords = 2_000;
 
 /**
  * What finds an event: queue ids, addresses (in lower case) and the Message-ID field. A session's id finds what has no
- * queue id. The sender of a message finds its acceptance only.
+ * queue id. The sender of a message finds its acceptance only. A word may be there twice.
  */
 export function wordsOf(fields: Record<string, unknown>): string[] {
-  const { event, id, dsnId, ids, session, messageId, from, to, reversePath, accepted, refused } = fields;
-  const words = new Set<string>();
-  const add = (word: unknown): void => {
-    if (typeof word === "string" && word !== "" && words.size < maxWords) words.add(word);
-  };
-  const addAddresses = (value: unknown): void => {
-    for (const address of Array.isArray(value) ? value : [value])
-      if (typeof address === "string") add(addressWord(address));
-  };
-  if (typeof id === "string") add(id);
-  else add(session);
-  add(dsnId);
-  // Of messages that an operator changed; `admin.change` says what was selected, which may be anything.
-  if (event !== "admin.change" && Array.isArray(ids)) for (const each of ids) add(each);
-  add(messageId);
-  addAddresses(to);
-  if (event === "message.accepted" || event === "message.refused") addAddresses(from);
-  addAddresses(reversePath);
-  // Of a proxied transaction: what the server accepted, and what it refused.
-  addAddresses((accepted as { addresses?: unknown } | undefined)?.addresses);
+  const { event, id, session, from, to } = fields;
+  const words: string[] = [];
+  add(words, id ?? session);
+  addAddresses(words, to);
+  switch (event) {
+    case "message.accepted":
+      add(words, fields.messageId);
+      addAddresses(words, from);
+      break;
+    case "message.refused":
+      addAddresses(words, from);
+      break;
+    case "dsn.made":
+      add(words, fields.dsnId);
+      break;
+    case "proxy.transaction":
+      addProxied(words, fields);
+      break;
+    // It says what an operator selected, which may be anything.
+    case "admin.change":
+      break;
+    default:
+      // Messages that an operator changed.
+      if (Array.isArray(fields.ids)) for (const each of fields.ids) add(words, each);
+  }
+  return words;
+}
+
+/** What the server accepted, and what it refused. */
+function addProxied(words: string[], { reversePath, accepted, refused }: Record<string, unknown>): void {
+  addAddresses(words, reversePath);
+  addAddresses(words, (accepted as { addresses?: unknown } | undefined)?.addresses);
   const { recipients } = (refused ?? {}) as { recipients?: unknown };
-  if (Array.isArray(recipients)) addAddresses(recipients.map((each) => each?.address));
-  return [...words];
+  if (Array.isArray(recipients)) for (const each of recipients) addAddresses(words, each?.address);
+}
+
+function addAddresses(words: string[], value: unknown): void {
+  if (Array.isArray(value)) for (const address of value) addAddresses(words, address);
+  else if (typeof value === "string") add(words, addressWord(value));
+}
+
+function add(words: string[], word: unknown): void {
+  if (typeof word === "string" && word !== "" && words.length < maxWords) words.push(word);
 }
 
 /** Domains have no case (RFC 5321 §2.4), and nobody gives two people addresses that differ by it. */

@@ -24,13 +24,13 @@ local head = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)
 local floor = max < count and first or head[1][1]
 for k = 2, #KEYS do
   local words = ARGV[3 + count + k - 1]
-  local added = redis.pcall('XADD', KEYS[k], 'MINID', '~', floor, first, '${wordsField}', words)
+  local added = redis.pcall('XADD', KEYS[k], 'MINID', floor, first, '${wordsField}', words)
   if type(added) == 'table' and added.err then
     redis.call('DEL', KEYS[k])
     redis.call('XADD', KEYS[k], first, '${wordsField}', words)
   end
-  redis.call('PEXPIRE', KEYS[k], keep)
 end
+for k = 1, tonumber(ARGV[#ARGV]) do redis.call('PEXPIRE', KEYS[k + 1], math.floor(keep * 1.1)) end
 return first
 `);
 
@@ -49,6 +49,16 @@ export interface Retention {
 }
 
 /**
+ * When this process last set the expiry of each shard of the index, epoch milliseconds. Setting it with each batch would
+ * cost as much as the index itself; a tenth of the retention is added to it, and it is set again by the time that is over.
+ */
+export type ShardExpiries = Float64Array;
+
+export function newShardExpiries(): ShardExpiries {
+  return new Float64Array(shards);
+}
+
+/**
  * @param entries  1 to `maxBatch`
  * @throws Error of Redis, or of the connection; the events may have been appended all the same
  */
@@ -57,6 +67,7 @@ export async function appendEvents(
   keys: EventKeys,
   entries: readonly Entry[],
   { keepMs, max }: Retention,
+  expiries: ShardExpiries,
 ): Promise<void> {
   const index = new Map<number, string>();
   for (let place = 0; place < entries.length; place++) {
@@ -66,11 +77,24 @@ export async function appendEvents(
       index.set(shard, `${index.get(shard) ?? ""}${text}${suffix}`);
     }
   }
+  const nowMs = Date.now();
+  const isExpiryDue = (shard: number): boolean => nowMs >= (expiries[shard] ?? 0) + keepMs / 10;
+  const due = [...index.keys()].filter(isExpiryDue);
+  const others = [...index.keys()].filter((shard) => !isExpiryDue(shard));
+  const order = [...due, ...others];
   await append.run(
     redis,
-    [keys.stream, ...[...index.keys()].map((shard) => keys.words(shard))],
-    [max, keepMs, entries.length, ...entries.map(({ text }) => text), ...index.values()],
+    [keys.stream, ...order.map((shard) => keys.words(shard))],
+    [
+      max,
+      keepMs,
+      entries.length,
+      ...entries.map(({ text }) => text),
+      ...order.map((shard) => index.get(shard) ?? ""),
+      due.length,
+    ],
   );
+  for (const shard of due) expiries[shard] = nowMs;
 }
 
 /** Removes the older half of the events. @returns how many it removed */

@@ -8,7 +8,7 @@ import type { Metrics, Tally } from "../../runtime/metrics.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
 import { settlesWithin } from "../../runtime/with-timeout.ts";
 import { encodeEvent, fateOf, wordsOf } from "../event.ts";
-import { appendEvents, dropOlderHalf, type Entry, type Retention } from "./append.ts";
+import { appendEvents, dropOlderHalf, type Entry, newShardExpiries, type Retention } from "./append.ts";
 import { createEventMetrics } from "./event-metrics.ts";
 import { type EventKeys, eventKeys, maxBatch } from "./keys.ts";
 
@@ -32,7 +32,7 @@ export interface EventPublisherOptions {
 }
 
 /** The more events come together, the less each costs; an operator who watches does not notice the time. */
-const defaultIntervalMs = 250;
+const defaultIntervalMs = 500;
 /** As many as 10 seconds of a busy process bring. */
 const defaultLimit = { events: 20_000, characters: 16 * 2 ** 20 };
 const firstPauseMs = 500;
@@ -61,6 +61,7 @@ class BatchingPublisher implements EventPublisher {
   readonly #droppedTally: Tally;
   /** By session: what is appended once the session has an event that is kept. */
   readonly #sessions = new Map<string, { fields: EventFields; atMs: number }>();
+  readonly #expiries = newShardExpiries();
   #waiting: Entry[] = [];
   /** Of those that wait. */
   #characters = 0;
@@ -169,7 +170,7 @@ class BatchingPublisher implements EventPublisher {
     if (batch.length === 0) return true;
     try {
       await this.#checkMemory();
-      await appendEvents(this.#redis, this.#keys, batch, this.#retention);
+      await appendEvents(this.#redis, this.#keys, batch, this.#retention, this.#expiries);
     } catch (error) {
       if (/^OOM/.test((error as Error).message)) await this.#makeRoom();
       else this.#log.debug({ err: error }, "could not append events; will repeat");

@@ -1,8 +1,9 @@
 /** Reads events from the stream: by word, the latest, and those after a place. The connection is its caller's. */
 import { queuePrefix, type RedisConnection } from "../../runtime/redis.ts";
+import { Script } from "../../runtime/redis-script.ts";
 import { decodeEvent, type StreamEvent } from "../event.ts";
 import { decodeNumber, fingerprint } from "../fingerprint.ts";
-import { type EventKeys, eventField, eventKeys, idAt, shards, wordsField } from "./keys.ts";
+import { type EventKeys, eventField, eventKeys, idAt, recordLength, shards } from "./keys.ts";
 
 export interface EventReader {
   /**
@@ -18,8 +19,10 @@ export interface EventReader {
   lastId(): Promise<string>;
 }
 
-/** Entries of the index, or events, that one command returns. */
-const page = 2_000;
+/** Events that one pipeline reads. */
+const page = 500;
+/** Entries of the index that one script looks at: it keeps Redis for about a millisecond. */
+const searchPage = 1_000;
 
 /** @param prefix  as the publisher's */
 export function createEventReader(redis: RedisConnection, prefix: string = queuePrefix): EventReader {
@@ -57,6 +60,26 @@ export function isEventId(text: string): boolean {
 
 type StreamEntry = [id: string, fields: string[]];
 
+/** Looks for a fingerprint in one page of a shard, from its end. @returns where the next page ends, then pairs of a batch's first id and a place */
+const search = new Script(`
+local entries = redis.call('XREVRANGE', KEYS[1], ARGV[1], '-', 'COUNT', ARGV[2])
+local found = {entries[#entries] and #entries == tonumber(ARGV[2]) and entries[#entries][1] or ''}
+for _, entry in ipairs(entries) do
+  local records = entry[2][2]
+  local places = {}
+  local at = string.find(records, ARGV[3], 1, true)
+  while at do
+    if at % ${recordLength} == 1 then places[#places + 1] = string.sub(records, at + 8, at + 9) end
+    at = string.find(records, ARGV[3], at + 1, true)
+  end
+  for k = #places, 1, -1 do
+    found[#found + 1] = entry[1]
+    found[#found + 1] = places[k]
+  end
+end
+return found
+`);
+
 /** The index is read from its end, since the latest are wanted. @returns ids, oldest first */
 async function findIds(
   redis: RedisConnection,
@@ -65,25 +88,18 @@ async function findIds(
   limit: number,
 ): Promise<string[]> {
   const { shard, text } = fingerprint(word, shards);
-  const ids: string[] = [];
-  let end = "+";
-  while (ids.length < limit) {
-    const entries = await redis.xrevrange(keys.words(shard), end, "-", "COUNT", page);
-    for (const [first, fields] of entries) ids.push(...placesOf(fieldOf(fields, wordsField), text, first));
-    const last = entries.at(-1);
-    if (last === undefined || entries.length < page) break;
-    end = `(${last[0]}`;
+  const ids = new Set<string>();
+  for (let end = "+"; end !== "(" && ids.size < limit; ) {
+    const [next = "", ...found] = (await search.run(
+      redis,
+      [keys.words(shard)],
+      [end, searchPage, text],
+    )) as string[];
+    for (let index = 0; index < found.length; index += 2)
+      ids.add(idAt(found[index] ?? "", decodeNumber(found[index + 1] ?? "")));
+    end = `(${next}`;
   }
-  return ids.slice(0, limit).reverse();
-}
-
-/** Latest first. @param records  of 10 characters: a fingerprint and the place of its event in the batch */
-function placesOf(records: string, text: string, first: string): string[] {
-  const ids: string[] = [];
-  for (let start = 0; start < records.length; start += 10)
-    if (records.startsWith(text, start))
-      ids.push(idAt(first, decodeNumber(records.slice(start + 8, start + 10))));
-  return ids.reverse();
+  return [...ids].slice(0, limit).reverse();
 }
 
 /** Leaves out what a later version wrote. */

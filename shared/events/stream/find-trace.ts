@@ -1,7 +1,14 @@
 /** Finds everything that is known of a message, an address or a session, as one timeline. The connection is its caller's. */
 import { isQueueId } from "../../mail/queue-id.ts";
 import { addressWord, type StreamEvent } from "../event.ts";
-import { concerns, messagesOf, type Timeline, timelineOf, type Wanted } from "../timeline.ts";
+import {
+  concerns,
+  messagesOf,
+  notificationsOf,
+  type Timeline,
+  timelineOf,
+  type Wanted,
+} from "../timeline.ts";
 import type { EventReader } from "./event-reader.ts";
 
 /** Of an address, the latest; of a message, more than years of attempts bring. */
@@ -27,47 +34,44 @@ export async function findTrace(
   wanted: Wanted,
   limit: number = maxMessages,
 ): Promise<Timeline> {
-  const own = await findConcerning(reader, wanted);
+  const own = await findConcerning(reader, wanted.word);
   const found = own.length === 0 && wanted.kind === "message-id" ? await findBracketed(reader, wanted) : own;
   const ids = messagesOf(found, wanted);
   const shown = ids.slice(-limit);
   const events = new Map<string, StreamEvent>();
   for (const event of found)
     if (event.id === undefined || shown.includes(event.id)) events.set(event.eventId, event);
-  await addMessages(reader, shown, events, maxDepth);
+  const isWhole = wanted.kind === "message";
+  await addMessages(reader, shown, events, isWhole ? found : undefined);
   await addSessions(reader, events);
   return timelineOf([...events.values()], shown, ids.length - shown.length);
 }
 
 /** `<bob@example.com>` may be a Message-ID, or an address in brackets. */
 function findBracketed(reader: EventReader, { word }: Wanted): Promise<StreamEvent[]> {
-  return findConcerning(reader, { kind: "address", word: addressWord(word.slice(1, -1)) });
+  return findConcerning(reader, addressWord(word.slice(1, -1)));
 }
 
-async function findConcerning(reader: EventReader, wanted: Wanted): Promise<StreamEvent[]> {
-  return (await reader.find(wanted.word, maxFound)).filter((event) => concerns(event, wanted.word));
+async function findConcerning(reader: EventReader, word: string): Promise<StreamEvent[]> {
+  return (await reader.find(word, maxFound)).filter((event) => concerns(event, word));
 }
 
-/** The events of messages, and of the notifications about them. */
+/** The events of messages, and of the notifications about them. @param first  those of the only message, if they are known */
 async function addMessages(
   reader: EventReader,
   ids: readonly string[],
   events: Map<string, StreamEvent>,
-  depth: number,
+  first?: readonly StreamEvent[],
 ): Promise<void> {
   const known = new Set(ids);
-  for (let level = 0, next = [...ids]; level < depth && next.length > 0; level++) {
-    const notifications: string[] = [];
-    for (const word of next) {
-      for (const event of await findConcerning(reader, { kind: "message", word })) {
-        events.set(event.eventId, event);
-        const { dsnId } = event;
-        if (event.id !== word || typeof dsnId !== "string" || known.has(dsnId)) continue;
-        known.add(dsnId);
-        notifications.push(dsnId);
-      }
-    }
-    next = notifications;
+  let next = [...ids];
+  for (let depth = 0; depth < maxDepth && next.length > 0; depth++) {
+    const asked =
+      depth === 0 && first !== undefined ? [first] : next.map((word) => findConcerning(reader, word));
+    const found = (await Promise.all(asked)).flat();
+    for (const event of found) events.set(event.eventId, event);
+    next = notificationsOf(found, new Set(next)).filter((dsnId) => !known.has(dsnId));
+    for (const dsnId of next) known.add(dsnId);
   }
 }
 
@@ -75,8 +79,8 @@ async function addMessages(
 async function addSessions(reader: EventReader, events: Map<string, StreamEvent>): Promise<void> {
   const sessions = new Set<string>();
   for (const { session } of events.values()) if (typeof session === "string") sessions.add(session);
-  for (const word of sessions) {
-    for (const event of await reader.find(word, maxFound))
-      if (event.session === word && event.event === "session.classified") events.set(event.eventId, event);
-  }
+  const found = await Promise.all([...sessions].map((session) => reader.find(session, maxFound)));
+  for (const event of found.flat())
+    if (event.event === "session.classified" && sessions.has(String(event.session)))
+      events.set(event.eventId, event);
 }

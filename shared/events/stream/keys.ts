@@ -12,6 +12,8 @@ export const shards = 256;
 
 export const eventField = "e";
 export const wordsField = "w";
+/** Characters of a record. */
+export const recordLength = 10;
 
 /** Events of one script: their places must fit into two characters (4096). */
 export const maxBatch = 1_000;

@@ -45,7 +45,7 @@ const found: [what: string, fields: Record<string, unknown>, words: string[]][] 
       to: ["bob@example.com"],
       messageId: "<M@x>",
     },
-    ["A", "<M@x>", "bob@example.com", "alice@example.net"],
+    ["A", "bob@example.com", "<M@x>", "alice@example.net"],
   ],
   [
     "an attempt by id and recipient",
@@ -55,7 +55,7 @@ const found: [what: string, fields: Record<string, unknown>, words: string[]][] 
   [
     "a notification by its own id and by that of the original",
     { event: "dsn.made", id: "A", dsnId: "D", from: "", to: "alice@example.net" },
-    ["A", "D", "alice@example.net"],
+    ["A", "alice@example.net", "D"],
   ],
   [
     "a refused recipient by session and addresses",
