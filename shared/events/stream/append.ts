@@ -14,8 +14,10 @@ local stream = KEYS[1]
 local max, keep, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local first = redis.call('XADD', stream, '*', '${eventField}', ARGV[4])
 local ms, seq = string.match(first, '^(%d+)-(%d+)$')
+local before = ms .. '-'
+seq = tonumber(seq)
 for place = 1, count - 1 do
-  redis.call('XADD', stream, ms .. '-' .. string.format('%d', tonumber(seq) + place), '${eventField}', ARGV[4 + place])
+  redis.call('XADD', stream, before .. (seq + place), '${eventField}', ARGV[4 + place])
 end
 redis.call('XTRIM', stream, 'MAXLEN', max)
 redis.call('XTRIM', stream, 'MINID', string.format('%.0f', tonumber(ms) - keep))

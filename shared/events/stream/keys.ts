@@ -7,8 +7,8 @@
  *   field `w` a record for each word: 8 characters of its fingerprint, 2 of the event's place in the batch.
  */
 
-/** Large enough that one shard is read in milliseconds, small enough that a batch writes to few of them. */
-export const shards = 256;
+/** So many that one shard is searched in milliseconds, so few that a batch does not write to hundreds of them. */
+export const shards = 64;
 
 export const eventField = "e";
 export const wordsField = "w";
