@@ -51,7 +51,12 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
   const log = withEventSink(options.log, events);
   const live = new LiveValue(first);
   const { concurrency } = first.delivery;
-  const limiter = createClusterLimiter({ redis, log, deadDestinations: livePolicy(live) });
+  const limiter = createClusterLimiter({
+    redis,
+    log,
+    metrics: options.metrics,
+    deadDestinations: livePolicy(live),
+  });
   const smtpClient = createSmtpClient(first, {
     limiter,
     transparentSourceOf: transparentSource(options.config, log),

@@ -32,7 +32,7 @@ export function main(options: RunOptions): Promise<void> {
       const watched = createRedis(redis, "plain", log);
       const publisher = createPublisher(producer, log, undefined, createPublisherMetrics(metrics));
       // Clients and the destinations of inline delivery are counted by the same leases.
-      const limiter = createClusterLimiter({ redis, log, deadDestinations: livePolicy(live) });
+      const limiter = createClusterLimiter({ redis, log, metrics, deadDestinations: livePolicy(live) });
       // Where every client means this gateway itself, no connection is opened to another server.
       const ownConnections = config.listeners.some(({ destination }) => destination !== "self")
         ? createClusterOwnConnections({ redis, log })

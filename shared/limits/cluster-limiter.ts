@@ -4,6 +4,7 @@
  * gives back what it has leased and ends it.
  */
 import type { Logger } from "../runtime/log.ts";
+import type { Metrics } from "../runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../runtime/redis.ts";
 import { ClusterDeadDestinations } from "./cluster-dead-destinations.ts";
 import { ClusterRates } from "./cluster-rates.ts";
@@ -19,6 +20,7 @@ export interface ClusterLimiterOptions {
   log: Logger;
   /** Absent: no dead destination is remembered. */
   deadDestinations?: DeadDestinationPolicy;
+  metrics?: Metrics | undefined;
   /** A process that died keeps its connections for so long. */
   leaseMs?: number;
 }
@@ -47,11 +49,27 @@ export function createClusterLimiter(options: ClusterLimiterOptions): ClusterLim
     rates.sweep();
     slots.sweep();
   }, sweepMs).unref();
+  const learntLimits = options.metrics
+    ?.counter(
+      "destination_limits_learnt_total",
+      "Refusals by servers that had too many connections (421): they get fewer than their limit for a while.",
+    )
+    .with();
   let isClosed = false;
 
   return {
     takeSlot: (request) => slots.take(request),
-    reportFull: (destination, connections) => slots.reportFull(destination, connections),
+    async reportFull(destination, connections) {
+      const isLearnt = await slots.reportFull(destination, connections);
+      if (isLearnt) {
+        learntLimits?.add();
+        log.info(
+          { destination, limit: connections },
+          "a server refused a connection as one too many: it gets fewer",
+        );
+      }
+      return isLearnt;
+    },
     exceedsShare: (destination) => slots.exceedsShare(destination),
     admitMessage: (destination, rate) => rates.admitMessage(destination, rate),
     refundMessage: (destination, rate) => rates.refundMessage(destination, rate),

@@ -10,6 +10,7 @@ import { growEveryMs } from "../../shared/limits/learnt-limit.ts";
 import type { Slot, SlotAnswer } from "../../shared/limits/limiter.ts";
 import { JobChanges } from "../../shared/queue/operator/changes.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
+import { createMetrics } from "../../shared/runtime/metrics.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
@@ -364,3 +365,29 @@ async function calls(redis: TestRedis): Promise<number> {
     0,
   );
 }
+
+test("a refusal of one connection too many is logged with the server's name, and counted", async (t) => {
+  const redis = await startRedis();
+  const lines: Record<string, unknown>[] = [];
+  const metrics = createMetrics("test");
+  const worker = createClusterLimiter({
+    redis: { url: redis.url },
+    log: createLogger("test", { write: (line) => lines.push(JSON.parse(line)) }),
+    metrics,
+  });
+  t.after(async () => {
+    await worker.close();
+    await redis.close();
+  });
+  const ten = { destination: "192.0.2.9", connections: 10 };
+  slotOf(await worker.takeSlot(ten));
+  await worker.reportFull(ten.destination, 10);
+  assert.deepEqual(lines, [], "its only connection was refused for another reason");
+  slotOf(await worker.takeSlot(ten));
+  await worker.reportFull(ten.destination, 10);
+  assert.deepEqual(
+    lines.map(({ destination, limit }) => [destination, limit]),
+    [["192.0.2.9", 10]],
+  );
+  assert.match(await metrics.text(), /^postern_destination_limits_learnt_total\{.*\} 1$/m);
+});

@@ -6,8 +6,9 @@ const inHead = new Set(["level", "time", "service", "pid", "message", "event", "
 
 /** @param line  JSON of pino; any other line is returned unchanged */
 export function readableLine(line: string, colour: boolean): string {
-  const record = parse(line);
-  if (record === undefined) return line;
+  const parsed = parse(line);
+  if (parsed === undefined) return line;
+  const record = "@timestamp" in parsed ? withOwnNames(parsed) : parsed;
   const level = String(record.level ?? "info");
   const head = [
     String(record.time ?? "").slice(11, 23),
@@ -23,6 +24,43 @@ export function readableLine(line: string, colour: boolean): string {
   const text = [...head, ...fields].filter(Boolean).join(" ") + (stack && `\n${stack}`);
   const start = colour ? colours[level] : undefined;
   return start ? `${start}${text}\x1b[0m` : text;
+}
+
+/** A line with `log.format: ecs`: the fields of the head under our names, the others by their paths. */
+function withOwnNames(line: Record<string, unknown>): Record<string, unknown> {
+  const {
+    "@timestamp": time,
+    "log.level": level,
+    "ecs.version": _,
+    service,
+    process: _p,
+    message,
+    error,
+    ...rest
+  } = line;
+  const { action, ...ofEvent } = (rest.event ?? {}) as Record<string, unknown>;
+  const { message: errorMessage, stack_trace: stack } = (error ?? {}) as Record<string, unknown>;
+  return {
+    time,
+    level,
+    service: (service as { name?: unknown } | undefined)?.name,
+    event: action,
+    message,
+    ...(error === undefined ? {} : { err: { message: errorMessage, stack } }),
+    ...flatten({ ...rest, event: ofEvent }),
+  };
+}
+
+function flatten(fields: Record<string, unknown>, path = ""): Record<string, unknown> {
+  const flat: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    const isGroup = typeof value === "object" && value !== null && !Array.isArray(value);
+    Object.assign(
+      flat,
+      isGroup ? flatten(value as Record<string, unknown>, `${path}${name}.`) : { [`${path}${name}`]: value },
+    );
+  }
+  return flat;
 }
 
 function parse(line: string): Record<string, unknown> | undefined {

@@ -36,3 +36,19 @@ test("a line that is not a record is unchanged", () => {
   assert.equal(readableLine("{not json", false), "{not json");
   assert.equal(readableLine("plain", false), "plain");
 });
+
+test("a line with the names of ECS reads like one with ours", () => {
+  const line = JSON.stringify({
+    "log.level": "warn",
+    "@timestamp": "2026-01-02T03:04:05.678Z",
+    "ecs.version": "8.17.0",
+    service: { name: "ingress", type: "postern" },
+    process: { pid: 1 },
+    event: { action: "message.accepted", duration: 12 },
+    email: { local_id: "A", to: { address: ["bob@example.com"] } },
+  });
+  assert.equal(
+    readableLine(line, false),
+    '03:04:05.678 ingress  WARN message.accepted event.duration=12 email.local_id=A email.to.address=["bob@example.com"]',
+  );
+});
