@@ -35,6 +35,7 @@ import type { AdminDependencies } from "./routes/dependencies.ts";
 import { createEventFeed } from "./routes/event-feed.ts";
 import { eventRoutes } from "./routes/event-routes.ts";
 import { holdRoutes } from "./routes/hold-routes.ts";
+import { importRoutes } from "./routes/import-routes.ts";
 import { messageRoutes } from "./routes/message-routes.ts";
 import { openApiRoute } from "./routes/openapi.ts";
 import { overviewRoutes } from "./routes/overview-routes.ts";
@@ -141,6 +142,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     ...changeRoutes(tasks),
     ...taskRoutes(tasks),
     ...holdRoutes(deps),
+    ...importRoutes(deps),
     ...probeRoutes(deps, prober),
     ...summaryRoutes(deps),
     ...eventRoutes(deps),

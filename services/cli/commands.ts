@@ -107,6 +107,11 @@ export const commands: CommandList = {
       summary: "Write messages with their original header fields",
       load: () => import("./queue/export.ts"),
     },
+    {
+      name: "queue import",
+      summary: "Put exported messages, or those of an mbox file, in the queue again",
+      load: () => import("./queue/import.ts"),
+    },
   ],
   "Configure it": [
     {

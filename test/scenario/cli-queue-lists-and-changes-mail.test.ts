@@ -549,3 +549,55 @@ test("show has the attempts with their servers, when it gives up, and the notifi
   );
   assert.equal(detail.notifications[0].id, "1DSN");
 });
+
+test("exported mail is imported with its envelope, once, and its octets are the same", async () => {
+  const body = Buffer.from("Subject: \xff\r\nMessage-ID: <7@x.example>\r\n\r\nFrom here\r\n", "latin1");
+  const { meta } = await admin.accept({ body, to: [["b@example.com", "c@example.com"]] });
+  await admin.spool.settle([{ id: meta.id, recipients: [1], state: { kind: "removed" } }]);
+  const mails = path.join(directory, "exported/");
+  assert.equal((await postern("queue", "export", meta.id, "--envelope", "-o", mails)).status, 0);
+  await postern("queue", "remove", "--all");
+
+  const first = await postern("queue", "import", mails, "--json");
+  assert.deepEqual([first.status, first.err], [0, ""]);
+  const [imported] = JSON.parse(first.out);
+  assert.equal(imported.status, "queued");
+  const rows = JSON.parse((await postern("queue", "list", "--json")).out);
+  assert.equal(rows.length, 1);
+  assert.deepEqual(
+    [rows[0].from, rows[0].to, rows[0].messageId],
+    ["a@example.net", ["b@example.com"], "<7@x.example>"],
+  );
+  const stored = await admin.spool.read(imported.id);
+  assert.ok(stored?.body.kind === "buffer" && stored.body.bytes.equals(body));
+
+  const again = await postern("queue", "import", mails);
+  assert.equal(again.out, `${imported.id} known ${path.join(mails, `${meta.id}.eml`)}\n`);
+  assert.equal(JSON.parse((await postern("queue", "list", "--json")).out).length, 1);
+});
+
+test("an mbox is imported message by message; what has no envelope needs --from and --to", async () => {
+  const mbox = path.join(directory, "mbox");
+  await writeFile(
+    mbox,
+    "From x@one.example Mon Jan  1 00:00:00 2024\nSubject: 1\n\n>From me\n\nFrom y@two.example Mon\nSubject: 2\n\nb\n",
+  );
+  const unnamed = await postern("queue", "import", mbox);
+  assert.deepEqual(
+    [unnamed.status, unnamed.err],
+    [1, `postern: ${mbox} does not say whom it is for: give --to ADDRESS\n`],
+  );
+  const { status, out } = await postern("queue", "import", mbox, "--to", "b@example.com", "--json");
+  assert.equal(status, 0);
+  const ids = (JSON.parse(out) as { id: string }[]).map(({ id }) => id);
+  assert.equal(ids.length, 2);
+  const rows = JSON.parse((await postern("queue", "list", "--json")).out) as { from: string }[];
+  assert.deepEqual(rows.map(({ from }) => from).sort(), ["x@one.example", "y@two.example"]);
+  const stored = await admin.spool.read(ids[0] ?? "");
+  assert.ok(stored?.body.kind === "buffer");
+  assert.equal(stored.body.bytes.toString(), "Subject: 1\r\n\r\nFrom me\r\n");
+  const bad = await postern("queue", "import", mbox, "--to", "nobody");
+  assert.equal(bad.status, 1);
+  assert.match(bad.err, /body\.to\[0\] is not a mail address/);
+  assert.equal((await postern("queue", "import", path.join(directory, "nothing"))).status, 1);
+});

@@ -30,7 +30,7 @@ export interface AdminDependencies {
   redis: RedisConnection;
   inspector: Inspector;
   holds: Holds;
-  producer: Pick<Producer, "addBounce">;
+  producer: Pick<Producer, "addBounce" | "addDeliveries">;
   /** What happened to mail, as long as `events.keep` and `events.max` say. */
   events: EventReader;
   /** The services that are announced in Redis. */

@@ -1,30 +1,17 @@
 /** The route that looks how a delivery would go: DNS, policies, session, MAIL and RCPT, without mail. */
 import { z } from "zod";
-import { parsePath } from "../../../shared/mail/address.ts";
 import { compileRouting } from "../../../shared/routing/classify.ts";
 import { summarizeRoute } from "../../../shared/routing/route.ts";
 import type { ProbeClient } from "../../../shared/smtp-client/probe.ts";
 import { actorOf } from "./actor.ts";
 import type { AdminDependencies } from "./dependencies.ts";
+import { mailbox } from "./mailbox.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
 
 /** Each holds a connection to somebody else's server. */
 const atOnce = 4;
 const withinMs = 60_000;
-
-const mailbox = z
-  .string()
-  .trim()
-  .min(1)
-  .max(1000)
-  .transform((text, context) => {
-    const path = `<${text.replace(/^<|>$/g, "")}>`;
-    const parsed = parsePath(path, 0);
-    if (parsed.kind === "mailbox" && parsed.end === path.length) return parsed.address;
-    context.addIssue({ code: "custom", message: "is not a mail address" });
-    return z.NEVER;
-  });
 
 const described = { jsonSchema: { type: "string" } };
 export const probeBody = z.strictObject({

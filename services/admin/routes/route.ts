@@ -19,6 +19,8 @@ export interface Route {
   operationId: string;
   summary: string;
   access: Access;
+  /** Octets of the body at most; absent: that of the server. */
+  bodyLimit?: number;
   /** Answers with server-sent events. */
   isStream?: true;
   params?: z.ZodType;
@@ -99,6 +101,7 @@ export function registerRoutes(app: FastifyInstance, routes: readonly Route[]): 
       method: route.method,
       url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
       config: { access: route.access },
+      ...(route.bodyLimit === undefined ? {} : { bodyLimit: route.bodyLimit }),
       ...(route.isStream === true ? { sse: "only" as const } : {}),
       ...(route.access === "write" || route.access === "content" ? { handlerTimeout: longTimeoutMs } : {}),
       handler: (request, reply) => route.respond(request, reply),

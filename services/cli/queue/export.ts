@@ -2,18 +2,22 @@
 import { createWriteStream } from "node:fs";
 import { mkdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
 import { CommandFailed, defineCommand, UsageError } from "../command-line/command.ts";
-import { messagesOf, rawMessage } from "./queue-api.ts";
+import { type Detail, messagesOf, rawMessage, showMessage } from "./queue-api.ts";
 import { filterOptions, manyIds, readSelection, selectionUsage } from "./queue-selection.ts";
 import { printUnknown } from "./queue-view.ts";
 
 export const command = defineCommand({
-  usage: `${selectionUsage} [-o FILE|DIRECTORY]`,
+  usage: `${selectionUsage} [--envelope] [-o FILE|DIRECTORY]`,
   options: {
     ...filterOptions,
+    envelope: {
+      type: "boolean",
+      help: "begin with the envelope, X-Postern-… fields, for 'queue import': sender and unsettled recipients",
+    },
     output: {
       type: "string",
       short: "o",
@@ -25,7 +29,10 @@ export const command = defineCommand({
   usesAdmin: true,
   examples: [
     ["one message, to read it", "queue export 1CB45TNPQ8SWA7XH0 | less"],
-    ["all mail to one domain", "queue export --to '*@example.com' -o mails/"],
+    [
+      "all mail to one domain, to import it elsewhere",
+      "queue export --to '*@example.com' --envelope -o mails/",
+    ],
   ],
   async run(context, values, words) {
     const selection = readSelection(values, words);
@@ -39,16 +46,31 @@ export const command = defineCommand({
     if (intoDirectory) await mkdir(output, { recursive: true }).catch(cannotWrite(output));
     for (const id of ids) {
       const message = await rawMessage(client, id);
-      if (message === undefined) {
+      const detail = values.envelope ? await showMessage(client, id) : undefined;
+      if (message === undefined || (values.envelope && detail === undefined)) {
+        message?.destroy();
         unknown.push(id);
         continue;
       }
-      if (output === undefined) await toStandardOutput(message);
-      else await toFile(message, intoDirectory ? path.join(output, `${id}.eml`) : output);
+      const whole = detail === undefined ? message : Readable.from(prefixed(envelopeFields(detail), message));
+      if (output === undefined) await toStandardOutput(whole);
+      else await toFile(whole, intoDirectory ? path.join(output, `${id}.eml`) : output);
     }
     return printUnknown(context, unknown);
   },
 });
+
+/** The recipients that have neither the message nor a report of its failure. */
+function envelopeFields({ id, envelope, recipients }: Detail): string {
+  const open = recipients.filter(({ state }) => ["pending", "failed", "dead"].includes(state));
+  const fields = [`X-Postern-Id: ${id}`, `X-Postern-From: <${envelope.from}>`];
+  return [...fields, ...open.map(({ address }) => `X-Postern-To: <${address}>`), ""].join("\r\n");
+}
+
+async function* prefixed(first: string, rest: Readable): AsyncGenerator<Buffer> {
+  yield Buffer.from(first);
+  yield* rest;
+}
 
 async function isDirectory(name: string): Promise<boolean> {
   if (name.endsWith(path.sep)) return true;
