@@ -112,7 +112,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     await clients.stop();
     onProgress("the faults are over; waiting for the queues to be empty");
     await gateway.waitUntilReady(300_000);
-    await waitUntilQuiet(admin, recorder);
+    await waitUntilQuiet(admin, join(data, "spool"), recorder);
     await checkUsage(gateway, usage, recorder);
     onProgress("stopping");
     for (const name of await gateway.stop(60_000))

@@ -39,10 +39,21 @@ export const operate: FaultKindOf = {
 };
 
 async function holdAndRelease({ admin, ending }: Stage, selection: object, random: Random): Promise<void> {
-  await admin.change("hold", { ...selection, reason: "chaos" });
-  await lasting(random.between(1_000, 10_000), ending);
-  // Whatever is not released now is released at the end of the run.
-  await admin.change("release", selection);
+  try {
+    await admin.change("hold", { ...selection, reason: "chaos" });
+  } finally {
+    // An answer that did not come says nothing about the hold. At its end the run itself releases what is still held.
+    do {
+      await lasting(random.between(1_000, 10_000), ending);
+    } while (!ending.aborted && !(await isDone(admin.change("release", selection))));
+  }
+}
+
+async function isDone(change: Promise<unknown>): Promise<boolean> {
+  return change.then(
+    () => true,
+    () => false,
+  );
 }
 
 async function remove(stage: Stage, random: Random): Promise<void> {

@@ -11,15 +11,20 @@ export type Plant = "loss" | "duplicate";
 /** Removes a waiting message of one recipient behind the back of the model. */
 export async function plantLoss({ admin }: Stage): Promise<void> {
   await admin.change("hold", { all: true });
-  const row = await waitFor(
-    "a message of one recipient to be held",
-    async () =>
-      (await admin.rows()).find(
-        ({ status, to, from }) => status === "held" && to.length === 1 && from !== "",
-      ),
+  await waitFor(
+    "a held message of one recipient to be removed",
+    async () => {
+      // One whose loss cannot be taken for anything else: its server would have accepted it.
+      const row = (await admin.rows()).find(
+        ({ status, to: [only = "", ...more] }) =>
+          status === "held" && more.length === 0 && /^r.*@(good|plain)\.test$/.test(only),
+      );
+      if (row === undefined) return false;
+      const { changed } = (await admin.change("remove", { ids: [row.id] })) as { changed: number };
+      return changed === 1;
+    },
     120_000,
   );
-  await admin.change("remove", { ids: [row.id] });
   await admin.change("release", { all: true });
 }
 
