@@ -443,6 +443,7 @@ export const rooms: Record<string, Room> = {
     purpose: "The routes of the admin API, and their access control.",
     imports: [
       "services/admin/tasks",
+      "shared",
       "shared/config",
       "shared/events",
       "shared/events/stream",
@@ -474,6 +475,7 @@ export const rooms: Record<string, Room> = {
       "services/cli/completion",
       "services/cli/demo",
       "services/cli/intercept",
+      "services/cli/overview",
       "services/cli/queue",
       "services/cli/trace",
       "services/cli/up",
@@ -499,6 +501,10 @@ export const rooms: Record<string, Room> = {
   "services/cli/admin-api": {
     purpose: "The client of the admin API.",
     imports: ["services/cli/command-line", "shared/config", "shared/net", "shared/runtime"],
+  },
+  "services/cli/overview": {
+    purpose: "`postern status`, `queue summary` and `destination`: how the gateway is.",
+    imports: ["services/cli/admin-api", "services/cli/command-line", "services/cli/queue", "shared"],
   },
   "services/cli/queue": {
     purpose: "`postern queue`: the queues from the command line.",

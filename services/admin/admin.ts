@@ -43,6 +43,7 @@ import { probeRoutes } from "./routes/probe-routes.ts";
 import { checkReadiness } from "./routes/readiness.ts";
 import { reloadRoutes } from "./routes/reload-routes.ts";
 import { type Route, registerRoutes } from "./routes/route.ts";
+import { statusRoutes } from "./routes/status-routes.ts";
 import { summaryRoutes } from "./routes/summary-routes.ts";
 import { taskRoutes } from "./routes/task-routes.ts";
 import { createServer } from "./server.ts";
@@ -148,6 +149,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     ...eventRoutes(deps),
     eventFeed.route,
     ...reloadRoutes(deps),
+    ...statusRoutes(deps),
     startPageRoute(deps, version),
     openApiRoute(version, () => routes),
   );

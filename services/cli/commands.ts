@@ -51,6 +51,16 @@ export const commands: CommandList = {
   ],
   "See how it is": [
     {
+      name: "status",
+      summary: "Is it well, what is stuck, and what to do next; exit status 1 when it is not well",
+      load: () => import("./overview/status.ts"),
+    },
+    {
+      name: "queue summary",
+      summary: "All queued mail by destination, reason, sender or route, and by age",
+      load: () => import("./overview/summary.ts"),
+    },
+    {
       name: "health",
       summary: "Ask a service on this machine whether it is ready: exit status 0 or 1",
       load: () => import("./health.ts"),

@@ -5,8 +5,10 @@ import { z } from "zod";
 import type { Health } from "./health-server.ts";
 import { type ReloadOutcome, reloadOutcomeSchema } from "./live-configuration.ts";
 import type { Logger } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "./redis.ts";
 import { newRequest, type ReloadRequest, reloadKey } from "./reload-request.ts";
+import { TrafficPublisher } from "./traffic.ts";
 import { settlesWithin } from "./with-timeout.ts";
 
 const announcementSchema = z.object({
@@ -24,12 +26,26 @@ const announcementSchema = z.object({
   startedAt: z.string(),
   /** What became of the last reload; `null` before the first. Absent in announcements of the version before. */
   reload: reloadOutcomeSchema.nullable().optional(),
+  /** Of Postern. Absent in announcements of the version before. */
+  version: z.string().optional(),
 });
 export type ServiceAnnouncement = z.infer<typeof announcementSchema>;
+
+/** A service that was announced, and whose announcements have ended without a word. */
+export interface EndedService extends ServiceAnnouncement {
+  /** Epoch milliseconds. */
+  lastSeenMs: number;
+}
 
 /** The set of announcement ids; each announcement is a key of its own that expires. */
 const indexKey = `${queuePrefix}:services`;
 const announcementKey = (id: string): string => `${queuePrefix}:services:${id}`;
+/** A hash: the last announcement of each service that has not ended in good order, with its time, by id. */
+const lastSeenKey = `${queuePrefix}:services-seen`;
+/** How often that is written, in announcements. */
+const seenEvery = 5;
+/** So long it is known that a service has ended without a word. */
+const endedForMs = 900_000;
 const everyMs = 1_000;
 /** A service may be busy for that long without counting as gone. */
 const expiryMs = 6_000;
@@ -53,6 +69,10 @@ export function announceService(options: {
   name: string;
   url: string | null;
   log: Logger;
+  /** Of Postern. */
+  version?: string;
+  /** The counters of this process, which are published with it. */
+  metrics?: Pick<Metrics, "totals">;
   health(): Promise<Health>;
   /** After each announcement, a write that Redis has answered or not: how long that took. */
   onWritten?(seconds: number, isWritten: boolean): void;
@@ -66,6 +86,8 @@ export function announceService(options: {
   let lastRequest: ReloadRequest | undefined;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
+  const traffic = options.metrics === undefined ? undefined : new TrafficPublisher(options.metrics);
+  let count = 0;
 
   let isBusy = false;
   let isOutdated = false;
@@ -88,6 +110,7 @@ export function announceService(options: {
         warnings,
         startedAt,
         ...(reloading === undefined ? {} : { reload: reloading.outcome() }),
+        ...(options.version === undefined ? {} : { version: options.version }),
       };
       if (closed) return;
       const begunMs = performance.now();
@@ -107,6 +130,11 @@ export function announceService(options: {
           },
         );
       if (reloading !== undefined) await follow(reloading);
+      if (closed) return;
+      if (count++ % seenEvery === 0) {
+        await redis.hset(lastSeenKey, id, JSON.stringify({ ...announcement, lastSeenMs: Date.now() }));
+      }
+      await traffic?.publish(redis, Date.now());
     } catch (error) {
       if (!closed) options.log.debug({ err: error }, "could not announce the service");
     }
@@ -132,11 +160,38 @@ export function announceService(options: {
       closed = true;
       clearTimeout(timer);
       if (redis.status === "ready") {
-        await settlesWithin(redis.multi().srem(indexKey, id).del(announcementKey(id)).exec(), closeMs);
+        const published = traffic?.publish(redis, Date.now());
+        await settlesWithin(Promise.all([published, goodbye(redis, id)]), closeMs);
       }
       redis.disconnect();
     },
   };
+}
+
+async function goodbye(redis: RedisConnection, id: string): Promise<void> {
+  await redis.multi().srem(indexKey, id).del(announcementKey(id)).hdel(lastSeenKey, id).exec();
+}
+
+const endedSchema = announcementSchema.extend({ lastSeenMs: z.number() });
+
+/**
+ * The services that have ended without a word in the last quarter of an hour: killed, crashed, cut off, or their machine
+ * is. @throws Error of Redis
+ */
+export async function readEndedServices(redis: RedisConnection, nowMs: number): Promise<EndedService[]> {
+  const seen = Object.entries(await redis.hgetall(lastSeenKey));
+  if (seen.length === 0) return [];
+  const announced = await redis.mget(seen.map(([id]) => announcementKey(id)));
+  const gone = seen.filter((_, index) => announced[index] === null);
+  const ended: EndedService[] = [];
+  const forgotten: string[] = [];
+  for (const [id, text] of gone) {
+    const { data } = endedSchema.safeParse(JSON.parse(text));
+    if (data === undefined || nowMs - data.lastSeenMs > endedForMs) forgotten.push(id);
+    else ended.push(data as EndedService);
+  }
+  if (forgotten.length > 0) await redis.hdel(lastSeenKey, ...forgotten);
+  return ended;
 }
 
 /** The services whose announcements have not expired, sorted by name, host and process id. @throws Error of Redis */

@@ -48,6 +48,8 @@ export interface Metrics {
   gauge(name: string, help: string, read: () => Reading | Promise<Reading>, labels?: readonly string[]): void;
   /** Every metric of Postern's own, in the order in which they were made. */
   families(): readonly MetricFamily[];
+  /** What a counter has counted, by its label values (joined by a tab); empty for one that there is not. */
+  totals(name: string): Map<string, number>;
   /** In the text format of Prometheus. */
   text(): Promise<string>;
   readonly contentType: string;
@@ -79,10 +81,12 @@ export function createMetrics(service: string): Metrics {
     families.push(family);
     return { name: family.name, help, labelNames: [...labels], registers: [registry] };
   }
+  const counters = new Map<string, SeriesMap<Count>>();
 
   return {
     counter(name, help, labels = []) {
       const series = new SeriesMap(() => new Count());
+      counters.set(name, series);
       new Counter({
         ...describe("counter", name, help, labels),
         collect() {
@@ -125,6 +129,11 @@ export function createMetrics(service: string): Metrics {
     },
 
     families: () => families,
+
+    totals(name) {
+      const series = counters.get(name)?.entries() ?? [];
+      return new Map([...series].map(([key, { count }]) => [key, count]));
+    },
 
     text: () => registry.metrics(),
     contentType: registry.contentType,

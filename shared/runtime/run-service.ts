@@ -1,4 +1,5 @@
 /** Runs one service as a process. Owns its health server, metrics, announcement and signal handlers; the process ends with them. */
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { LoadedConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
@@ -69,6 +70,12 @@ export interface ConfigSource {
   loaded: ValidConfig;
   /** @param before  present: read the files that it names again, and leave its text as it is */
   load(before?: ValidConfig): LoadedConfig;
+}
+
+/** Of Postern: that of package.json. */
+function packageVersion(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return String((JSON.parse(text) as { version: unknown }).version);
 }
 
 /** For writing out buffers and closing files after the grace time. */
@@ -167,6 +174,8 @@ export async function runService(
       name,
       url,
       log,
+      version: packageVersion(),
+      metrics,
       health: inTime,
       onWritten: processMetrics.redisWritten,
       ...(live === undefined ? {} : { reloading: reloadingOf(live) }),

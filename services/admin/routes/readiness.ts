@@ -12,7 +12,8 @@ import type { ServiceRow } from "./schemas.ts";
 
 /** Probes give up after about a second. */
 const limitMs = 900;
-const needed = ["ingress", "delivery", "bounce"];
+/** Without one of each, mail is not accepted, delivered and returned. */
+export const neededServices = ["ingress", "delivery", "bounce"];
 
 export interface ReadinessChecks {
   redis: RedisHealthConnection;
@@ -56,7 +57,7 @@ export function faultyServices(
   announced: readonly ServiceRow[],
   { known = [], canAnnounce = true }: { known?: readonly string[]; canAnnounce?: boolean } = {},
 ): string[] {
-  return needed.flatMap((name) => {
+  return neededServices.flatMap((name) => {
     const instances = announced.filter((service) => service.name === name);
     if (instances.some(({ ready }) => ready)) return [];
     const [first] = instances;

@@ -208,11 +208,12 @@ export const queueOverview = z.object({
     .describe("Age of the oldest message to deliver, as of the last reading; null when there is none."),
 });
 
-const serviceRow = z.object({
+export const serviceRow = z.object({
   name: z.string(),
   host: z.string(),
   pid: z.int(),
   startedAt: timestamp,
+  version: z.string().optional().describe("Of Postern."),
   url: z.string().nullable().describe("The URL of its /health and /metrics, without the path."),
   ready: z.boolean(),
   reasons: z.array(z.string()).describe("Why it is not ready, one line each."),

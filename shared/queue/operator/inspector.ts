@@ -22,12 +22,14 @@ import {
 import { indexMatcher } from "./index-matcher.ts";
 import { type IndexPage, pageOf, type Totals } from "./index-page.ts";
 import { IndexRefresher, type IndexState } from "./index-refresher.ts";
+import type { IndexedJob } from "./mail-index.ts";
 import { type QueueAges, queueAges } from "./queue-ages.ts";
 import type { RowSort } from "./row-order.ts";
 import { type InspectedJob, type JobFilter, jobIdOf, jobMatcher, type QueueRow, rowOf } from "./rows.ts";
 import { JobFinder, type JobSelection, sections } from "./selection.ts";
 import { BadCursor, sortedPage } from "./sorted-list.ts";
 import { type Grouping, type Summary, summarise } from "./summary.ts";
+import { type WorstDestination, worstDestinations } from "./worst-destinations.ts";
 
 export type { QueueCounts } from "../bullmq/job-places.ts";
 export type { ChangeOptions, ChangeReport, HoldTerms } from "./changes.ts";
@@ -69,8 +71,10 @@ export interface Inspector {
    * @throws BadCursor, TooManyToSort, Error of Redis
    */
   list(filter: JobFilter, page: PageRequest): Promise<JobPage>;
-  /** The matching jobs in groups. @throws IndexNotReady, Error of Redis */
+  /** The matching jobs in groups, dead ones only where the filter asks for them. @throws IndexNotReady, Error of Redis */
   summary(filter: JobFilter, options: { by: Grouping; limit: number }): Promise<QueueSummary>;
+  /** The destinations with the most deferred mail. @throws IndexNotReady, Error of Redis */
+  worst(limit: number): Promise<{ destinations: WorstDestination[]; index: IndexState }>;
   /** The oldest message of each queue, as of the last scan; `undefined` before the first. */
   oldest(): OldestByQueue | undefined;
   /** The ages of all queued mail, as of the last scan; `undefined` before the first. */
@@ -195,8 +199,17 @@ export function createInspector(options: {
       if (!(await refresher.ready())) throw new IndexNotReady(describeBuilding(refresher.state));
       const firstSeen = (key: string) => index.firstSeenMs(key);
       const options = { by, limit, nowMs: Date.now() };
-      const summary = summarise(index.values(), options, matcherOf(filter), firstSeen);
+      const matchesFilter = matcherOf(filter);
+      // Dead mail goes nowhere: it counts where it is asked for.
+      const withDead = filter.status === "dead" || filter.queue === "dead";
+      const matches = (job: IndexedJob) => (withDead || job.status !== "dead") && matchesFilter(job);
+      const summary = summarise(index.values(), options, matches, firstSeen);
       return { ...summary, index: refresher.state };
+    },
+
+    async worst(limit) {
+      if (!(await refresher.ready())) throw new IndexNotReady(describeBuilding(refresher.state));
+      return { destinations: worstDestinations(index.values(), limit), index: refresher.state };
     },
 
     oldest() {

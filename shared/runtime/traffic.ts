@@ -1,0 +1,105 @@
+/**
+ * What passed through the whole gateway in the last hour: processes add what their counters gained to buckets of ten
+ * seconds in Redis, which expire. It owns nothing; the connection is the caller's.
+ */
+import type { Metrics } from "./metrics.ts";
+import { queuePrefix, type RedisConnection } from "./redis.ts";
+
+/**
+ * `accepted`: messages; `delivered`, `deferred`: recipients, by attempts; `bounced`: notifications of failure; `refused`:
+ * senders, recipients and messages refused; `proxied`: transactions of the outgoing proxy.
+ */
+export const trafficKinds = ["accepted", "delivered", "deferred", "bounced", "refused", "proxied"] as const;
+export type TrafficKind = (typeof trafficKinds)[number];
+export type Traffic = Record<TrafficKind, number>;
+
+/** Ten seconds of traffic. */
+export interface TrafficBucket extends Traffic {
+  /** When it begins; epoch milliseconds. */
+  atMs: number;
+}
+
+/** The counters that count each kind, and the first of the label values that they count under. */
+const sources: Record<TrafficKind, readonly [counter: string, label?: string][]> = {
+  accepted: [["messages_accepted_total"]],
+  delivered: [
+    ["delivery_outcomes_total", "delivered"],
+    ["inline_recipients_total", "delivered"],
+  ],
+  deferred: [["delivery_outcomes_total", "deferred"]],
+  bounced: [["notifications_total", "failed"]],
+  refused: [["refusals_total"]],
+  proxied: [["proxy_transactions_total"]],
+};
+
+const bucketMs = 10_000;
+const keptMs = 3_900_000;
+const bucketKey = (bucket: number): string => `${queuePrefix}:traffic:${bucket}`;
+
+export function noTraffic(): Traffic {
+  return { accepted: 0, delivered: 0, deferred: 0, bounced: 0, refused: 0, proxied: 0 };
+}
+
+/** What this process has counted since its start. */
+export function countedBy(metrics: Pick<Metrics, "totals">): Traffic {
+  const traffic = noTraffic();
+  for (const kind of trafficKinds) {
+    for (const [counter, label] of sources[kind]) {
+      for (const [key, count] of metrics.totals(counter)) {
+        if (label === undefined || key.split("\t")[0] === label) traffic[kind] += count;
+      }
+    }
+  }
+  return traffic;
+}
+
+/** Publishes what the process has counted since it last did; what Redis does not take is added the next time. */
+export class TrafficPublisher {
+  readonly #metrics: Pick<Metrics, "totals">;
+  #published = noTraffic();
+
+  constructor(metrics: Pick<Metrics, "totals">) {
+    this.#metrics = metrics;
+  }
+
+  /** @throws Error of Redis */
+  async publish(redis: RedisConnection, nowMs: number): Promise<void> {
+    const counted = countedBy(this.#metrics);
+    const gained = trafficKinds.filter((kind) => counted[kind] > this.#published[kind]);
+    if (gained.length === 0) return;
+    const key = bucketKey(Math.floor(nowMs / bucketMs));
+    const transaction = redis.multi();
+    for (const kind of gained) transaction.hincrby(key, kind, counted[kind] - this.#published[kind]);
+    transaction.pexpire(key, keptMs);
+    for (const [error] of (await transaction.exec()) ?? []) if (error) throw error;
+    this.#published = counted;
+  }
+}
+
+/** The traffic of the last minutes, oldest first, without the ten seconds that are not over. @throws Error of Redis */
+export async function readTraffic(
+  redis: RedisConnection,
+  minutes: number,
+  nowMs: number,
+): Promise<TrafficBucket[]> {
+  const current = Math.floor(nowMs / bucketMs);
+  const count = (minutes * 60_000) / bucketMs;
+  const pipeline = redis.pipeline();
+  for (let bucket = current - count; bucket < current; bucket++) pipeline.hgetall(bucketKey(bucket));
+  return ((await pipeline.exec()) ?? []).map(([error, value], index) => {
+    if (error) throw error;
+    const counts = value as Record<string, string>;
+    const traffic = noTraffic();
+    for (const kind of trafficKinds) traffic[kind] = Number(counts[kind] ?? 0);
+    return { atMs: (current - count + index) * bucketMs, ...traffic };
+  });
+}
+
+/** Messages a minute over the last minutes. Pure. @param buckets  as readTraffic() returns them, of so many minutes or more */
+export function ratePerMinute(buckets: readonly TrafficBucket[], minutes: number): Traffic {
+  const wanted = buckets.slice(-(minutes * 60_000) / bucketMs);
+  const rate = noTraffic();
+  for (const bucket of wanted) for (const kind of trafficKinds) rate[kind] += bucket[kind];
+  for (const kind of trafficKinds) rate[kind] = Math.round((rate[kind] / minutes) * 10) / 10;
+  return rate;
+}

@@ -1,0 +1,205 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { commands } from "../../services/cli/commands.ts";
+import { dispatch } from "../../services/cli/dispatch.ts";
+import { announceService } from "../../shared/runtime/announcement.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import { createMetrics } from "../../shared/runtime/metrics.ts";
+import { createRedis } from "../../shared/runtime/redis.ts";
+import { startTestAdmin, type TestAdmin, token } from "../support/admin.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const log = createLogger("test", { write() {} });
+let admin: TestAdmin;
+let directory: string;
+
+before(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), "status-"));
+  admin = await startTestAdmin();
+  await writeFile(
+    path.join(directory, "postern.yaml"),
+    `hostname: gw.example.net
+data: ${directory}/data
+listeners: [{ name: submission, address: 127.0.0.1, port: 0 }]
+admin: { port: ${new URL(admin.url).port}, token: ${token} }
+`,
+  );
+});
+after(async () => {
+  await admin.close();
+  await rm(directory, { recursive: true });
+});
+
+async function postern(...words: string[]): Promise<{ status: number; out: string; err: string }> {
+  const ended = { status: 0, out: "", err: "" };
+  const io = {
+    stdin: process.stdin,
+    stdout: { columns: 80, write: (text: string) => (ended.out += text) },
+    stderr: { write: (text: string) => (ended.err += text) },
+  };
+  const all = ["-c", path.join(directory, "postern.yaml"), ...words];
+  ended.status = await dispatch({ commands, version: "0" }, all, io);
+  return ended;
+}
+
+interface Status {
+  ok: boolean;
+  reasons: string[];
+  services: { name: string; state: string; version?: string }[];
+  rates: Record<string, Record<string, number>> | null;
+  queues: { name: string; deferred: number; oldestSeconds: number | null }[] | null;
+  oldestSeconds: number | null;
+  worst: { destination: string; messages: number; reason: { code: number; text: string } }[];
+  dead: number;
+  next: { text: string; command: string | null }[];
+}
+async function status(): Promise<Status> {
+  return (await (await admin.get("/api/v1/status")).json()) as Status;
+}
+
+test("without services it is not well, says which to start, and the command fails", async () => {
+  const { ok, services, next } = await status();
+  assert.equal(ok, false);
+  assert.deepEqual(
+    services.map(({ name, state }) => `${name} ${state}`),
+    ["ingress missing", "delivery missing", "bounce missing"],
+  );
+  assert.equal(next[0]?.command, "postern ingress");
+  const { status: exit, out } = await postern("status");
+  assert.equal(exit, 1);
+  assert.match(out, /^NOT OK\n {2}ingress: no instance has announced itself\n/);
+  assert.match(out, /Next: Start ingress: none is running\.\n {6}postern ingress\n/);
+});
+
+test("with all services it is well, with deferred mail by destination and why", async () => {
+  for (const name of ["ingress", "delivery", "bounce"]) await admin.announce(name);
+  const receivedAtMs = Date.now() - 6 * 3_600_000;
+  for (let n = 0; n < 3; n++) {
+    await admin.accept({ to: [[`u${n}@two.example`], [`u${n}@one.example`]], receivedAtMs });
+  }
+  await admin.accept({ to: [["x@two.example"]] });
+  await admin.defer("<u1@two.example> mailbox full, 17 MB over quota");
+  const dead = await admin.accept({ from: "", to: [["nobody@three.example"]] });
+  await admin.moveToDead(dead, "no such user");
+  await waitFor("the services", async () => (await status()).ok);
+  const seen = await status();
+  assert.deepEqual(
+    seen.worst.map(({ destination, messages, reason }) => [destination, messages, reason.code, reason.text]),
+    [
+      ["two.example", 4, 450, "… mailbox full, … MB over quota"],
+      ["one.example", 3, 450, "… mailbox full, … MB over quota"],
+    ],
+  );
+  assert.equal(seen.queues?.find(({ name }) => name === "delivery")?.deferred, 7);
+  assert.ok((seen.oldestSeconds ?? 0) >= 6 * 3_600);
+  assert.equal(seen.dead, 1);
+  assert.deepEqual(
+    seen.next.map(({ command }) => command),
+    ["postern queue list --status dead", "postern destination two.example"],
+  );
+  const { status: exit, out } = await postern("status");
+  assert.equal(exit, 0);
+  assert.match(out, /^OK: mail is accepted, delivered and returned\.\n/);
+  assert.match(out, /two\.example +4 +6h +450 4\.7\.1 … mailbox full, … MB over qu/);
+  assert.deepEqual(
+    out.split("\n").filter((line) => line.length > 80),
+    [],
+  );
+  const asJson = JSON.parse((await postern("status", "--json")).out) as Status;
+  assert.equal(asJson.ok, true);
+});
+
+test("what a process counts shows in the rates of the gateway, and stays when it has ended", async (t) => {
+  const metrics = createMetrics("ingress");
+  const redis = { url: admin.redis.url };
+  const announced = announceService({
+    redis,
+    name: "ingress",
+    url: null,
+    log,
+    version: "1.2.3",
+    metrics,
+    health: async () => ({ ready: true, reasons: [] }),
+  });
+  t.after(() => announced.close());
+  metrics.counter("messages_accepted_total", "accepted").with().add(30);
+  metrics.counter("delivery_outcomes_total", "outcomes", ["outcome", "class"]).with("deferred", "4xx").add(7);
+  await waitFor("the version", async () =>
+    (await status()).services.some(({ version }) => version === "1.2.3"),
+  );
+  metrics.counter("refusals_total", "refusals", ["reply"]).with("550 5.7.1").add(4);
+  await announced.close();
+  await waitFor("the rates", async () => ((await status()).rates?.["1m"]?.accepted ?? 0) > 0, 20_000);
+  const { rates } = await status();
+  assert.deepEqual([rates?.["1m"]?.accepted, rates?.["5m"]?.accepted], [30, 6]);
+  assert.deepEqual([rates?.["1m"]?.deferred, rates?.["1m"]?.refused], [7, 4]);
+  const history = await (await admin.get("/api/v1/rates?minutes=2")).json();
+  const { buckets } = history as { buckets: { at: string; accepted: number }[] };
+  assert.equal(buckets.length, 12);
+  assert.equal(
+    buckets.reduce((sum, { accepted }) => sum + accepted, 0),
+    30,
+  );
+});
+
+test("a service that ends without a word is named until it is back", async (t) => {
+  const connection = createRedis({ url: admin.redis.url }, "plain", log);
+  t.after(() => connection.disconnect());
+  const startedAt = new Date(Date.now() - 60_000).toISOString();
+  const announcement = {
+    name: "delivery",
+    pid: 4711,
+    host: "gw2",
+    url: null,
+    ready: true,
+    reasons: [],
+    startedAt,
+  };
+  await connection.hset(
+    "{postern}:services-seen",
+    "an-id",
+    JSON.stringify({ ...announcement, lastSeenMs: Date.now() - 12_000 }),
+  );
+  const seen = await status();
+  assert.equal(seen.ok, false);
+  assert.match(seen.reasons.join(), /delivery on gw2 \(pid 4711\) has ended without a word, 1[2-9]s ago/);
+  assert.match(seen.next[0]?.text ?? "", /Read the log of delivery/);
+  await connection.hset(
+    "{postern}:services-seen",
+    "an-id",
+    JSON.stringify({ ...announcement, lastSeenMs: Date.now() - 3_600_000 }),
+  );
+  assert.equal((await status()).ok, true, "an hour later nobody asks for it");
+});
+
+test("a summary fits 80 columns, with reasons as code and words", async () => {
+  const byDestination = await postern("queue", "summary");
+  assert.match(byDestination.out, /^DESTINATION +MAIL +5 +10 +20 +40 +80 +160 +320 +640 +1280 +older\n/);
+  assert.match(byDestination.out, /\ntwo\.example +4 +1 +\. +\. +\. +\. +\. +\. +3 +\. +\.\n/);
+  assert.match(byDestination.out, /8 messages, the oldest 6h.* old/);
+  const byReason = await postern("queue", "summary", "--by", "reason");
+  assert.match(byReason.out, /\n +7 .* 450 4\.7\.1 … mailbox full/);
+  for (const { out } of [byDestination, byReason]) {
+    assert.deepEqual(
+      out.split("\n").filter((line) => line.length > 80),
+      [],
+    );
+  }
+  const rows = JSON.parse((await postern("queue", "summary", "--by", "reason", "--json")).out) as object[];
+  assert.deepEqual(Object.keys(rows[0] ?? {}).slice(0, 2), ["key", "messages"]);
+  const none = await postern("queue", "summary", "--to", "*@nowhere.example");
+  assert.deepEqual([none.status, none.err], [1, "postern: no message matches\n"]);
+});
+
+test("with Redis away it is not well, and says so at once", async () => {
+  await admin.redis.stop();
+  const seen = await status();
+  assert.equal(seen.ok, false);
+  assert.match(seen.reasons.join(), /Redis is out of reach/);
+  assert.equal(seen.queues, null);
+  assert.match(seen.next[0]?.text ?? "", /nothing is lost/);
+  await admin.redis.restart();
+});
