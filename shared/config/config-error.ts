@@ -6,6 +6,8 @@ export type Path = readonly (string | number)[];
 export interface ConfigError {
   /** `listeners[0].port`; empty for an error of the file as a whole. */
   path: string;
+  /** The file of a list that the line is in. Absent: the configuration file. */
+  file?: string;
   /** From 1; 0 when the file could not be read at all. */
   line: number;
   /** Follows the path: `is missing`, `must be true or false`. */
@@ -26,7 +28,8 @@ export function configErrorAt(path: Path, line: number, message: string): Config
 
 /** `postern.yaml:7: listeners[0].port: is missing`. */
 export function formatConfigError(file: string, configError: ConfigError): string {
-  const place = configError.line > 0 ? `${file}:${configError.line}` : file;
+  const name = configError.file ?? file;
+  const place = configError.line > 0 ? `${name}:${configError.line}` : name;
   return configError.path === ""
     ? `${place}: ${configError.message}`
     : `${place}: ${configError.path}: ${configError.message}`;

@@ -4,6 +4,9 @@ import { z } from "zod";
 import type { Path } from "./config-error.ts";
 import { configSchema } from "./schema.ts";
 
+/** What stands on each line of a list in a file. */
+export type ListKind = "domain" | "network" | "route";
+
 /** The part of JSON Schema (2020-12) that the configuration uses. */
 export interface JsonSchema {
   $schema?: string;
@@ -23,6 +26,8 @@ export interface JsonSchema {
   maximum?: number;
   minItems?: number;
   items?: JsonSchema;
+  /** `{ file: PATH }` may stand in its place: of the schema's meta, not of JSON Schema. */
+  fileList?: ListKind;
   properties?: Record<string, JsonSchema>;
   required?: string[];
   propertyNames?: JsonSchema;
@@ -71,6 +76,14 @@ export function schemaAt(path: Path): JsonSchema | undefined {
   return node;
 }
 
+const fileReference: JsonSchema = {
+  type: "object",
+  description: "A file with one entry a line.",
+  properties: { file: { type: "string", minLength: 1 } },
+  required: ["file"],
+  additionalProperties: false,
+};
+
 /** The schema for editors, in which `${NAME}` may take the place of any value. */
 export function editorJsonSchema(): JsonSchema {
   const { $schema, ...root } = configJsonSchema();
@@ -88,7 +101,15 @@ export function editorJsonSchema(): JsonSchema {
   };
 }
 
-function allowVariables(node: JsonSchema): JsonSchema {
+function allowVariables({ fileList, ...node }: JsonSchema): JsonSchema {
+  if (fileList !== undefined) {
+    const { description, default: byDefault, ...list } = node;
+    return {
+      ...(description === undefined ? {} : { description }),
+      ...(byDefault === undefined ? {} : { default: byDefault }),
+      anyOf: [allowVariables(list), fileReference],
+    };
+  }
   if (node.type === "object" || node.type === "array") {
     return {
       ...node,

@@ -14,6 +14,7 @@ import {
 import { crossCheck } from "./cross-check.ts";
 import { checkFiles, describeFileError, resolveFiles, watchedFiles } from "./files.ts";
 import { describeIssues } from "./issues.ts";
+import { type ExpandedLists, expandLists, type ListFile } from "./list-files.ts";
 
 import { salvageConfig } from "./salvage.ts";
 import { type Config, configSchema } from "./schema.ts";
@@ -33,6 +34,8 @@ export type LoadedConfig =
       text: string;
       /** The files that the configuration names and whose changes a running service takes, absolute. */
       files: string[];
+      /** What its lists in files had, by absolute path. */
+      lists: ReadonlyMap<string, ListFile>;
       /** Of `before`: files that cannot be used now, one line each; what they had then is used. */
       kept: string[];
     }
@@ -79,7 +82,8 @@ export function loadValidPart(options: LoadOptions = {}): Config | undefined {
   const { env = process.env, cwd = process.cwd() } = options;
   const absolute = path.resolve(cwd, findConfigFile(options));
   try {
-    const { value } = readSource(readFileSync(absolute, "utf8"), env);
+    const { value, lineOf } = readSource(readFileSync(absolute, "utf8"), env);
+    expandLists(value, { directory: path.dirname(absolute), lineOf });
     const salvaged = salvageConfig(value);
     return salvaged && resolveFiles(salvaged.config, path.dirname(absolute));
   } catch {
@@ -113,9 +117,10 @@ export function readConfig(
       configErrorAt([], 1, "is not a mapping: it needs `key: value` lines"),
     ]);
   }
+  const lists = expandLists(root, { directory, lineOf: source.lineOf, before: before?.lists });
   const parsed = parseWithVariables(root, source);
   const found = parsed.success ? [] : describeIssues(parsed.error.issues, root);
-  const findings = found.filter((finding) => !source.isUnset(finding.path));
+  const findings = found.filter(({ path }) => !source.isUnset(path) && !lists.isMissing(path));
   findings.push(
     ...checkWhole(
       parsed.success ? parsed.data : undefined,
@@ -126,11 +131,16 @@ export function readConfig(
       before === undefined,
     ),
   );
-  const configErrors = [...source.configErrors, ...findings.map((finding) => locate(finding, source))];
+  const configErrors = [
+    ...source.configErrors,
+    ...lists.errors,
+    ...findings.map((finding) => locate(finding, source, lists)),
+  ];
   if (configErrors.length > 0 || !parsed.success) return invalid(configErrors);
-  const warnings = findWarnings(parsed.data).map((finding) => locate(finding, source));
+  const warnings = findWarnings(parsed.data).map((finding) => locate(finding, source, lists));
   const config = resolveFiles(parsed.data, directory);
-  return { kind: "ok", config, warnings, text, files: watchedFiles(config), kept: [] };
+  const files = [...watchedFiles(config), ...lists.files.keys()];
+  return { kind: "ok", config, warnings, text, files, lists: lists.files, kept: lists.kept };
 }
 
 /** A variable that looks like a number stays text where the schema wants text, as for a password of digits. */
@@ -178,9 +188,18 @@ function checkWhole(
     );
 }
 
-function locate({ path: place, message, other }: Finding, source: Source): ConfigError {
-  const clash = other === undefined ? "" : ` (${formatPath(other)}, line ${source.lineOf(other)})`;
-  return configErrorAt(place, source.lineOf(place), message + clash);
+function locate({ path: place, message, other }: Finding, source: Source, lists: ExpandedLists): ConfigError {
+  const listed = lists.placeOf(place);
+  const clash = other === undefined ? "" : ` (${describePlace(other, source, lists)})`;
+  const error = configErrorAt(place, listed?.line ?? source.lineOf(place), message + clash);
+  return listed === undefined ? error : { ...error, file: listed.file };
+}
+
+function describePlace(place: Path, source: Source, lists: ExpandedLists): string {
+  const listed = lists.placeOf(place);
+  return listed === undefined
+    ? `${formatPath(place)}, line ${source.lineOf(place)}`
+    : `${listed.file}:${listed.line}`;
 }
 
 function invalid(configErrors: ConfigError[]): { kind: "invalid"; configErrors: ConfigError[] } {

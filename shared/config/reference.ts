@@ -71,6 +71,18 @@ new sessions and new attempts from then on, and those that are under way end as 
 is named in the answer, and waits until the services are started again. An invalid file changes nothing:
 [operations.md](operations.md#change-the-configuration).
 
+Where the type is a list, or \`{ file: PATH }\`, the list may stand in a file: one entry a line, \`#\` begins a comment, PATH
+is relative to the configuration file. A line of \`relay.routes\` is \`TO VIA\`, or \`to=\`, \`from=\` and \`via=\` in any order:
+
+\`\`\`yaml
+protected:
+  - { domains: { file: domains.txt }, servers: ["203.0.113.25:25"] }
+relay: { clients: { file: networks.txt }, routes: { file: routes.txt } }
+\`\`\`
+
+A running gateway takes changes of these files, of the certificates and of the users by itself, within a few seconds. While a
+file has errors, what it had before stays in force.
+
 In the tables, \`[]\` is an entry of a list and \`NAME\` a name of your choice.
 `;
 
@@ -120,6 +132,7 @@ function typeName(schema: JsonSchema): string {
     return [...new Set(choices.map(String))].map((choice) => `\`${choice}\``).join(", ");
   switch (schema.type) {
     case "array":
+      if (schema.fileList !== undefined) return `${listName(schema)}, or \`{ file: PATH }\``;
       return schema.items?.type === "object" ? "list" : `list of ${plural(typeName(schema.items ?? {}))}`;
     case "object":
       return typeof schema.additionalProperties === "object" ? "mapping by name" : "mapping";
@@ -130,6 +143,10 @@ function typeName(schema: JsonSchema): string {
     default:
       return schema.type ?? "";
   }
+}
+
+function listName({ items = {} }: JsonSchema): string {
+  return items.type === "object" ? "list" : `list of ${plural(typeName(items))}`;
 }
 
 function plural(type: string): string {

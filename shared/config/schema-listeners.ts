@@ -1,6 +1,6 @@
 /** Schema of listeners, their certificates, and the interception in front of them. */
 import { z } from "zod";
-import { duration, listenPort, network, port, text } from "./values.ts";
+import { duration, listenPort, listOfNetworks, network, port, text } from "./values.ts";
 
 const certificate = z.strictObject({
   cert: text.describe("PEM file with the certificate chain; relative to the configuration file."),
@@ -46,6 +46,7 @@ export const listener = z.strictObject({
     ),
   trusted_proxies: z
     .array(network)
+    .meta(listOfNetworks)
     .prefault([])
     .describe(
       "Networks of the proxies that send a PROXY header; other connections are closed. Required with `destination: proxy`.",

@@ -5,6 +5,9 @@ import {
   domainPattern,
   duration,
   hostTlsLevel,
+  listOfDomains,
+  listOfNetworks,
+  listOfRoutes,
   network,
   port,
   server,
@@ -15,6 +18,7 @@ export const protectedEntry = z.strictObject({
   domains: z
     .array(domainPattern)
     .min(1)
+    .meta(listOfDomains)
     .describe(
       "`example.com` is that domain alone, `*.example.com` all domains below it. The most specific pattern of all entries decides.",
     ),
@@ -53,10 +57,12 @@ const exception = z
   .strictObject({
     clients: z
       .array(network)
+      .meta(listOfNetworks)
       .optional()
       .describe("Networks of clients that the exception is for. Absent: all."),
     servers: z
       .array(network)
+      .meta(listOfNetworks)
       .optional()
       .describe("Networks of servers that the exception is for. Absent: all."),
     client_server: z.enum(["permit", "insist"]).describe("Used instead of `outgoing.client_server`."),
@@ -129,7 +135,7 @@ const relayHost = z.strictObject({
     .describe("Log in with AUTH PLAIN or LOGIN. Absent: no AUTH."),
 });
 
-const relayRoute = z
+export const relayRoute = z
   .strictObject({
     to: addressPattern
       .optional()
@@ -155,6 +161,7 @@ const backup = z.strictObject({
 export const relay = z.strictObject({
   clients: z
     .array(network)
+    .meta(listOfNetworks)
     .prefault(["127.0.0.0/8", "::1"])
     .describe(
       "Networks of clients that may send to unprotected recipients through the queue. Others have to log in, where `auth` is given.",
@@ -173,6 +180,7 @@ export const relay = z.strictObject({
     .describe("Relay hosts by the names that `via` takes."),
   routes: z
     .array(relayRoute)
+    .meta(listOfRoutes)
     .prefault([])
     .describe("Next hops of mail for unprotected recipients. The first match wins; without a match: `mx`."),
   backup: backup.optional().describe("A second next hop for relayed mail, used after failures."),

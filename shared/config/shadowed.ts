@@ -4,6 +4,9 @@ import { literalAddress, type Network } from "../net/network.ts";
 import type { Finding, Path } from "./config-error.ts";
 import type { Config } from "./schema.ts";
 
+/** Each entry is compared with those before it: of a list with a hundred thousand from a file, the first are enough. */
+const maxCompared = 1_000;
+
 export function findShadowed({ limits, delivery, relay, outgoing }: Config): Finding[] {
   return [
     ...limits.destinations
@@ -13,6 +16,7 @@ export function findShadowed({ limits, delivery, relay, outgoing }: Config): Fin
       .map(({ match }) => readDestination(match))
       .flatMap(shadowedBy(["delivery", "tls"], coversDestination)),
     ...relay.routes
+      .slice(0, maxCompared)
       .map(({ to = "*", from = "*" }) => ({ to: readAddress(to), from: readAddress(from) }))
       .flatMap(
         shadowedBy(["relay", "routes"], (a, b) => coversAddress(a.to, b.to) && coversAddress(a.from, b.from)),
@@ -89,5 +93,6 @@ function coversAddress(a: Address, b: Address): boolean {
 /** @param a  absent: all addresses */
 function coversNetworks(a: readonly Network[] | undefined, b: readonly Network[] | undefined): boolean {
   if (a === undefined || b === undefined) return a === undefined;
+  if (a.length > maxCompared || b.length > maxCompared) return false;
   return b.every((inner) => a.some((outer) => outer.covers(inner)));
 }

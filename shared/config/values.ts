@@ -89,6 +89,11 @@ export const network = z
   })
   .meta({ format: "network", jsonSchema: { type: "string" } });
 
+/** For the meta of a list: `{ file: PATH }` may stand in its place (list-files.ts), with such an entry on each line. */
+export const listOfDomains = { fileList: "domain" } as const;
+export const listOfNetworks = { fileList: "network" } as const;
+export const listOfRoutes = { fileList: "route" } as const;
+
 const notDomain = "is not a domain: write example.com or *.example.com";
 
 function withoutWildcard(domain: string): string {

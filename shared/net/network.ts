@@ -39,6 +39,11 @@ export class Network {
     return this.#prefix <= other.#prefix && this.contains(other.#base.toString());
   }
 
+  /** @property bits  as addressBits() gives them */
+  range(): { bits: string; prefix: number } {
+    return { bits: bitsOf(this.#base), prefix: this.#prefix };
+  }
+
   toString(): string {
     return `${this.#base.toString()}/${this.#prefix}`;
   }
@@ -46,6 +51,18 @@ export class Network {
   toJSON(): string {
     return this.toString();
   }
+}
+
+/** `4` or `6` for the family, then the bits as `0` and `1`. @returns `undefined` when it is no address */
+export function addressBits(text: string): string | undefined {
+  const parsed = parseAddress(text);
+  return parsed && bitsOf(parsed);
+}
+
+function bitsOf(address: Address): string {
+  let bits = address.kind() === "ipv4" ? "4" : "6";
+  for (const octet of address.toByteArray()) bits += octet.toString(2).padStart(8, "0");
+  return bits;
 }
 
 /** Canonical text of an IP address, IPv4-mapped IPv6 as IPv4. @returns `undefined` for zones, octal, short forms and all other text */

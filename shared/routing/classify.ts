@@ -6,6 +6,7 @@ import type { Config, ListenerConfig } from "../config/schema.ts";
 import type { ClientConnection, Direction } from "../mail/client-connection.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import type { Endpoint } from "../net/endpoint.ts";
+import { NetworkSet } from "../net/network-set.ts";
 import type { EnhancedStatus } from "../smtp/status.ts";
 import { type Mailbox, readMailbox } from "./mailbox.ts";
 import type { NextHop } from "./next-hop.ts";
@@ -139,12 +140,15 @@ export function compileRouting(config: Config): Routing {
   const domains = compileProtectedDomains(config);
   const relayRoutes = compileRelayRoutes(config.relay);
 
+  const relayClients = new NetworkSet(config.relay.clients);
+  const exceptions = compileExceptions(config.outgoing);
+
   // A session asks once for each recipient, always with the same connection.
   const mayRelayCache = new WeakMap<object, boolean>();
   function mayRelay(connection: Pick<ClientConnection, "client">): boolean {
     let answer = mayRelayCache.get(connection);
     if (answer === undefined) {
-      answer = config.relay.clients.some((network) => network.contains(connection.client.address));
+      answer = relayClients.contains(connection.client.address);
       mayRelayCache.set(connection, answer);
     }
     return answer;
@@ -175,7 +179,7 @@ export function compileRouting(config: Config): Routing {
       const found = listeners.get(facts.listener);
       if (found === undefined) throw new Error(`the configuration has no listener ${facts.listener}`);
       const direction = directionOf(facts, found.listener, servers);
-      const handling = handle(direction, facts, config, found.listener, found.index);
+      const handling = handle(direction, facts, { config, exceptions }, found.listener, found.index);
       const decision = {
         direction,
         destination: facts.destination,
@@ -253,7 +257,7 @@ function directionOf(facts: ConnectionFacts, listener: ListenerConfig, servers: 
 function handle(
   direction: Direction,
   facts: ConnectionFacts,
-  config: Config,
+  { config, exceptions }: { config: Config; exceptions: readonly CompiledException[] },
   listener: ListenerConfig,
   index: number,
 ): Handling {
@@ -272,7 +276,7 @@ function handle(
       if (isPassPort(direction, facts, config, listener))
         return { handler: "tunnel", row: null, setting: "intercept.pass_ports" };
       return direction === "outgoing"
-        ? handleOutgoing(facts, config.outgoing)
+        ? handleOutgoing(facts, config.outgoing, exceptions)
         : { handler: "queue", row: null, setting };
   }
 }
@@ -293,12 +297,29 @@ function isPassPort(
   );
 }
 
+/** The networks of an exception; absent: all. */
+interface CompiledException {
+  clients: NetworkSet | undefined;
+  servers: NetworkSet | undefined;
+}
+
+function compileExceptions({ exceptions }: Config["outgoing"]): CompiledException[] {
+  return exceptions.map(({ clients, servers }) => ({
+    clients: clients && new NetworkSet(clients),
+    servers: servers && new NetworkSet(servers),
+  }));
+}
+
 /** By `client_server` of the first exception that matches, or else of `outgoing`. */
-function handleOutgoing(facts: ConnectionFacts, outgoing: Config["outgoing"]): Handling {
-  const found = outgoing.exceptions.findIndex(
+function handleOutgoing(
+  facts: ConnectionFacts,
+  outgoing: Config["outgoing"],
+  exceptions: readonly CompiledException[],
+): Handling {
+  const found = exceptions.findIndex(
     ({ clients, servers }) =>
-      (clients === undefined || clients.some((network) => network.contains(facts.client.address))) &&
-      (servers === undefined || servers.some((network) => network.contains(facts.destination.address))),
+      (clients === undefined || clients.contains(facts.client.address)) &&
+      (servers === undefined || servers.contains(facts.destination.address)),
   );
   const exception = outgoing.exceptions[found];
   const setting =

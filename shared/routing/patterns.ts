@@ -76,7 +76,7 @@ export function matchesAddress(pattern: AddressPattern, mailbox: Mailbox | null)
  * RFC 5321 §2.4 leaves the case of local parts to their own host; operators expect rules to match every spelling.
  * Unnecessary quotes do not count either (§4.1.2).
  */
-function localPartKey(localPart: string): string {
+export function localPartKey(localPart: string): string {
   const quoted = /^"(.*)"$/s.exec(localPart)?.[1];
   return (quoted === undefined ? localPart : quoted.replaceAll(/\\(.)/gs, "$1")).toLowerCase();
 }

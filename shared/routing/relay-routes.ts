@@ -2,10 +2,11 @@
 import type { Config } from "../config/schema.ts";
 
 import { parseVia } from "../config/values.ts";
+import { localPartOf } from "../mail/address.ts";
 import { unreachable } from "../unreachable.ts";
 import type { Mailbox } from "./mailbox.ts";
 import type { NextHop } from "./next-hop.ts";
-import { type AddressPattern, matchesAddress, parseAddressPattern } from "./patterns.ts";
+import { type AddressPattern, localPartKey, matchesAddress, parseAddressPattern } from "./patterns.ts";
 
 /** One next hop for all recipients, or the MX of each recipient's domain. */
 type CompiledVia = NextHop | { kind: "own-mx" };
@@ -31,33 +32,21 @@ export interface RelayRoutes {
 }
 
 export function compileRelayRoutes(relay: Config["relay"]): RelayRoutes {
-  // Routes for one domain are found by domain; only the others are tried one by one.
-  const byDomain = new Map<string, CompiledRoute[]>();
-  const general: CompiledRoute[] = [];
-  for (const [index, { to = "*", from = "*", via }] of relay.routes.entries()) {
-    const route = {
-      index,
+  const index = new RouteIndex();
+  for (const [position, { to = "*", from = "*", via }] of relay.routes.entries()) {
+    index.add({
+      index: position,
       to: parseAddressPattern(to),
       from: parseAddressPattern(from),
       via: compileVia(via, relay),
-      setting: `relay.routes[${index}].via`,
-    };
-    if (route.to.kind !== "mailbox" || route.to.below) general.push(route);
-    else {
-      const routes = byDomain.get(route.to.domain);
-      if (routes === undefined) byDomain.set(route.to.domain, [route]);
-      else routes.push(route);
-    }
+      setting: `relay.routes[${position}].via`,
+    });
   }
   const backup = relay.backup === undefined ? undefined : compileVia(relay.backup.via, relay);
 
   return {
     find(sender, recipient) {
-      const matches = (route: CompiledRoute) =>
-        matchesAddress(route.to, recipient) && matchesAddress(route.from, sender);
-      const own = byDomain.get(recipient.domain)?.find(matches);
-      const other = general.find(matches);
-      const first = own === undefined || (other !== undefined && other.index < own.index) ? other : own;
+      const first = index.find(sender, recipient);
       if (first === undefined) return { nextHop: mxOf(recipient), setting: "relay.routes" };
       return { nextHop: follow(first.via, recipient), setting: first.setting };
     },
@@ -66,6 +55,57 @@ export function compileRelayRoutes(relay: Config["relay"]): RelayRoutes {
       return { nextHop: follow(backup, recipient), setting: "relay.backup.via" };
     },
   };
+}
+
+/** Routes by the domain that they are for; only those for everybody are tried one by one. */
+class RouteIndex {
+  /** By the domain of `to`, or else of `from`: `example.com`, or `*.example.com`. In the order of the configuration. */
+  readonly #to = new Map<string, CompiledRoute[]>();
+  readonly #from = new Map<string, CompiledRoute[]>();
+  readonly #general: CompiledRoute[] = [];
+
+  add(route: CompiledRoute): void {
+    const { to, from } = route;
+    if (to.kind === "mailbox") addTo(this.#to, keyOf(to), route);
+    else if (from.kind === "mailbox") addTo(this.#from, keyOf(from), route);
+    else this.#general.push(route);
+  }
+
+  /** The first route that matches. */
+  find(sender: Mailbox | null, recipient: Mailbox): CompiledRoute | undefined {
+    let first: CompiledRoute | undefined;
+    const look = (routes: readonly CompiledRoute[] | undefined) => {
+      const found = routes?.find(
+        (route) => matchesAddress(route.to, recipient) && matchesAddress(route.from, sender),
+      );
+      if (found !== undefined && (first === undefined || found.index < first.index)) first = found;
+    };
+    for (const key of this.#to.size === 0 ? [] : keysOf(recipient)) look(this.#to.get(key));
+    for (const key of this.#from.size === 0 || sender === null ? [] : keysOf(sender))
+      look(this.#from.get(key));
+    look(this.#general);
+    return first;
+  }
+}
+
+function addTo(index: Map<string, CompiledRoute[]>, key: string, route: CompiledRoute): void {
+  const routes = index.get(key);
+  if (routes === undefined) index.set(key, [route]);
+  else routes.push(route);
+}
+
+/** Mailboxes of one domain may be many too. */
+function keyOf({ localPart, domain, below }: AddressPattern & { kind: "mailbox" }): string {
+  if (below) return `*.${domain}`;
+  return localPart === undefined ? domain : `${localPart}@${domain}`;
+}
+
+/** The keys under which patterns that match the mailbox stand. */
+function keysOf({ address, domain }: Mailbox): string[] {
+  const keys = [`${localPartKey(localPartOf(address))}@${domain}`, domain];
+  for (let dot = domain.indexOf("."); dot >= 0; dot = domain.indexOf(".", dot + 1))
+    keys.push(`*${domain.slice(dot)}`);
+  return keys;
 }
 
 function follow(via: CompiledVia, recipient: Mailbox): NextHop {

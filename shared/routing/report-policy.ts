@@ -3,6 +3,7 @@ import type { Config } from "../config/schema.ts";
 import type { NotifyEvent } from "../mail/envelope.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import { isReturnable } from "../mail/notify.ts";
+import { NetworkSet } from "../net/network-set.ts";
 
 export interface ReportPolicy {
   /** Why the sender gets no such report, although the envelope asks for it: one sentence for the operator. */
@@ -10,11 +11,10 @@ export interface ReportPolicy {
 }
 
 export function compileReportPolicy({ dsn, relay }: Pick<Config, "dsn" | "relay">): ReportPolicy {
+  const relayClients = new NetworkSet(relay.clients);
   /** A stranger's address may be forged; whoever may relay is known. */
   const mayRelay = (origin: MessageMeta["origin"]): boolean =>
-    origin === null ||
-    origin.user !== undefined ||
-    relay.clients.some((network) => network.contains(origin.connection.client.address));
+    origin === null || origin.user !== undefined || relayClients.contains(origin.connection.client.address);
 
   return {
     whyWithheld({ envelope, origin }, event) {

@@ -13,6 +13,7 @@ const valid = (given: Parameters<typeof testConfig>[0] = {}, kept: string[] = []
   text: "",
   warnings: [],
   files: [],
+  lists: new Map(),
   kept,
 });
 const invalid: LoadedConfig = {
