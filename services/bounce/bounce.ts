@@ -20,6 +20,7 @@ import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import { whyRedisFails } from "../../shared/runtime/redis-health.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { whySpoolFails } from "../../shared/runtime/spool-health.ts";
+import type { Tracing } from "../../shared/runtime/tracing.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createNotifier } from "./notifier.ts";
 import { createBounceMetrics } from "./publish.ts";
@@ -29,6 +30,8 @@ export interface BounceOptions {
   redis: RedisConfig;
   log: Logger;
   metrics?: Metrics;
+  /** Absent: nothing is traced. */
+  tracing?: Tracing;
   spool: Spool;
   workerTiming?: BounceConsumerOptions["timing"];
 }
@@ -37,12 +40,18 @@ export interface BounceOptions {
 const concurrency = 20;
 
 export async function startBounce(options: BounceOptions): Promise<RunningService> {
-  const { redis, spool, metrics, config: first } = options;
+  const { redis, spool, metrics, tracing, config: first } = options;
   const events = createEventPublisher({ redis, log: options.log, events: first.events, metrics });
   const log = withEventSink(options.log, events);
   const watched = createRedis(redis, "plain", log);
   const producer = createProducer(redis, log);
-  const publisher = createPublisher(producer, log, undefined, metrics && createPublisherMetrics(metrics));
+  const publisher = createPublisher(
+    producer,
+    log,
+    undefined,
+    metrics && createPublisherMetrics(metrics),
+    tracing,
+  );
   const bounceMetrics = createBounceMetrics(metrics);
   const compile = (config: Config) => {
     const routing = compileRouting(config);
@@ -50,6 +59,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
       config,
       log,
       metrics: bounceMetrics,
+      ...(tracing === undefined ? {} : { tracing }),
       spool,
       schedule: (message, routes) => publisher.publish(message, routes),
       addDead: (job) => producer.addDead(job),

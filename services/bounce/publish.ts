@@ -6,6 +6,7 @@ import type { DeadJob } from "../../shared/queue/contract/dead-job.ts";
 import type { RouteSummary } from "../../shared/routing/route.ts";
 import { type Logger, logEvent, writeLine } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
+import type { Tracing } from "../../shared/runtime/tracing.ts";
 import type { Spool, StoredMessage } from "../../shared/spool/spool.ts";
 import { type BuiltDsn, buildDsn } from "./build-dsn.ts";
 import type { BounceDecision, PlannedNotification } from "./decide-notifications.ts";
@@ -17,6 +18,8 @@ export interface PublishDeps {
   config: Pick<Config, "hostname" | "dsn">;
   log: Logger;
   metrics: BounceMetrics;
+  /** Absent: nothing is traced. */
+  tracing?: Tracing;
   spool: Pick<Spool, "draft" | "settle">;
   /** Enqueues a message that is in the spool already, in the background. */
   schedule(message: StoredMessage, routes: RouteSummary[]): void;
@@ -89,7 +92,13 @@ async function sendNotification(
     ...(tlsOptional === true ? { tlsOptional } : {}),
   };
   const built = buildDsn(dsn);
-  const meta = notificationMeta(dsn, built, envelope.requireTls === true);
+  const { traceparent } = original.meta;
+  const span =
+    traceparent && deps.tracing?.startSpan("notification", traceparent, nowMs, { "postern.kind": kind });
+  const meta: MessageMeta = {
+    ...notificationMeta(dsn, built, envelope.requireTls === true),
+    ...(span ? { traceparent: span.traceparent } : {}),
+  };
   const draft = spool.draft();
   let stored: StoredMessage;
   try {
@@ -98,6 +107,7 @@ async function sendNotification(
     stored = await draft.commit(meta, settles);
   } finally {
     await draft.discard();
+    if (span) span.end(deps.now(), { attributes: { "postern.id": id, "postern.dsn.id": dsn.id } });
   }
   deps.schedule(stored, [deps.summarizeRoute(meta)]);
   deps.metrics.made(kind);

@@ -4,8 +4,10 @@ import type { PriorityClass } from "../../shared/limits/priority-class.ts";
 import type { DeliveryQueueName } from "../../shared/queue/contract/contract.ts";
 import { interruptionOf } from "../../shared/runtime/interruption.ts";
 import { type Logger, writeLine } from "../../shared/runtime/log.ts";
+import type { Tracing } from "../../shared/runtime/tracing.ts";
 import type { AttemptRequest, SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import { SpoolCorrupt } from "../../shared/spool/spool.ts";
+import { traceAttempt } from "./attempt-trace.ts";
 import { type GroupResult, noFacts } from "./decide-group.ts";
 import { attemptLine } from "./delivery-log.ts";
 import type { DeliveryMetrics } from "./delivery-metrics.ts";
@@ -15,6 +17,8 @@ export interface AttemptDeps {
   config: Pick<Config, "queue">;
   log: Logger;
   metrics: DeliveryMetrics;
+  /** Absent: nothing is traced. */
+  tracing?: Tracing;
   smtpClient: Pick<SmtpClient, "attempt">;
   /** Jobs of each queue at once in this process; one destination has a share of them. Absent: it may have all. */
   shares?: Record<DeliveryQueueName, number>;
@@ -32,9 +36,10 @@ export async function attemptGroup(
   group: DeliveryGroup,
   delivered: NonNullable<AttemptRequest["delivered"]>,
 ): Promise<GroupResult> {
-  const { config, log, shares } = deps;
+  const { config, log, shares, tracing } = deps;
   const { task, meta, body } = loaded;
   const { signal } = task;
+  const startedMs = deps.now();
   try {
     const result = await deps.smtpClient.attempt({
       nextHop: group.nextHop,
@@ -48,6 +53,7 @@ export async function attemptGroup(
       delivered,
     });
     if (result.kind === "tried") deps.metrics.attempted(result.facts);
+    if (tracing !== undefined) traceAttempt(tracing, loaded, group, result, { startedMs, nowMs: deps.now() });
     return result.kind === "tried" ? { ...result, interruption: interruptionOf(signal) } : result;
   } catch (error) {
     if (error instanceof SpoolCorrupt) {

@@ -26,6 +26,7 @@ import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
 import { whyRedisFails } from "../../shared/runtime/redis-health.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
+import type { Tracing } from "../../shared/runtime/tracing.ts";
 import { createSmtpClient, transparentSource } from "../../shared/smtp-client/create-smtp-client.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createDeliveryMetrics } from "./delivery-metrics.ts";
@@ -37,6 +38,8 @@ export interface DeliveryOptions {
   redis: RedisConfig;
   log: Logger;
   metrics?: Metrics;
+  /** Absent: nothing is traced. */
+  tracing?: Tracing;
   spool: Spool;
   /** Where the hold rules have their second copy: `holds.json` in the spool's directory. */
   holdsFile: string;
@@ -74,6 +77,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       spool,
       producer,
       smtpClient,
+      ...(options.tracing === undefined ? {} : { tracing: options.tracing }),
       shares: deliveryShares(concurrency),
       router,
       now: Date.now,

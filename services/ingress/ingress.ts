@@ -24,6 +24,7 @@ import type { RedisHealthConnection } from "../../shared/runtime/redis-health.ts
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { whySpoolFails } from "../../shared/runtime/spool-health.ts";
 import { cannotListen } from "../../shared/runtime/start-failure.ts";
+import type { Tracing } from "../../shared/runtime/tracing.ts";
 import { createTransparentSource } from "../../shared/smtp-client/session/transparent-source.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { type Admission, createAdmission } from "./admission/admission.ts";
@@ -45,6 +46,8 @@ export interface IngressOptions {
   config: Config;
   log: Logger;
   metrics?: Metrics;
+  /** Absent: nothing is traced. */
+  tracing?: Tracing;
   spool: Spool;
   publisher: Publisher;
   /** Absent: all queued mail waits in the queue. */
@@ -188,11 +191,12 @@ function createConnections(
   const connect: ConnectToServer = (server, { timeoutMs, source }) =>
     connectToServer(server, { timeoutMs, ...(source !== undefined && canHide(source) ? { source } : {}) });
   const { ownConnections = createLocalOwnConnections() } = options;
+  const traced = options.tracing === undefined ? {} : { tracing: options.tracing };
   const access = { connectToServer: connect, ownConnections, log, metrics };
-  const outgoingProxy = createOutgoingProxy({ ...access, config: first.config, mailLimit });
+  const outgoingProxy = createOutgoingProxy({ ...access, ...traced, config: first.config, mailLimit });
   const passThrough = createPassThrough({ ...access, live });
   const rejections = createRejections(live);
-  const process = { spool, publisher, log, admission, ...processMetrics };
+  const process = { spool, publisher, log, admission, ...processMetrics, ...traced };
   const sessions = createSessions({ ...first, ...process, inline, mailLimit });
   const count = (socket: net.Socket, connection: ClientConnection, counted: CountedConnection): void =>
     limits.countConnection(socket, connection, counted);

@@ -30,7 +30,13 @@ export function main(options: RunOptions): Promise<void> {
       const live = new LiveValue(config);
       const producer = createProducer(redis, log);
       const watched = createRedis(redis, "plain", log);
-      const publisher = createPublisher(producer, log, undefined, createPublisherMetrics(metrics));
+      const publisher = createPublisher(
+        producer,
+        log,
+        undefined,
+        createPublisherMetrics(metrics),
+        context.tracing,
+      );
       // Clients and the destinations of inline delivery are counted by the same leases.
       const limiter = createClusterLimiter({ redis, log, metrics, deadDestinations: livePolicy(live) });
       // Where every client means this gateway itself, no connection is opened to another server.
@@ -53,6 +59,7 @@ export function main(options: RunOptions): Promise<void> {
         config,
         log,
         metrics,
+        ...(context.tracing === undefined ? {} : { tracing: context.tracing }),
         spool,
         publisher,
         redis: watched,

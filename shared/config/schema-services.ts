@@ -115,3 +115,18 @@ export const admin = z.strictObject({
       "Bearer tokens for several people and programs, each with a name and scopes. From this machine, `read` needs none.",
     ),
 });
+
+export const tracing = z.strictObject({
+  otlp: z
+    .string()
+    .regex(/^https?:\/\/[^/\s]/, "is not a URL: write http://127.0.0.1:4318 or https://…/v1/traces")
+    .describe(
+      "Where a collector takes OTLP over HTTP (JSON): `http://127.0.0.1:4318`. Without a path: `/v1/traces`. Header fields that it asks for come from the environment: OTEL_EXPORTER_OTLP_HEADERS.",
+    ),
+  sample: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.01)
+    .describe("The share of sessions that are traced, 0 to 1, with all that follows from their messages."),
+});

@@ -4,7 +4,7 @@ import { auth } from "./schema-auth.ts";
 import { certificates, intercept, listener } from "./schema-listeners.ts";
 import { delivery, dsn, limits, queue, timeouts } from "./schema-queue.ts";
 import { outgoing, protectedEntry, relay } from "./schema-routing.ts";
-import { admin, dns, events, health, log, redis } from "./schema-services.ts";
+import { admin, dns, events, health, log, redis, tracing } from "./schema-services.ts";
 import { text } from "./values.ts";
 
 export const configSchema = z.strictObject({
@@ -60,6 +60,11 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe("What happened to mail, kept in Redis for `postern trace` and the tracking page."),
   log: log.prefault({}).describe("The log on standard output."),
+  tracing: tracing
+    .optional()
+    .describe(
+      "Traces by OpenTelemetry, from a client's session to the deliveries of its messages. Absent: none, and nothing of it is loaded.",
+    ),
   health: health.prefault({}).describe("Where ingress, delivery and bounce answer /health and /metrics."),
   admin: admin.prefault({}).describe("The pages and the API for administration."),
 });

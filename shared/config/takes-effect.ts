@@ -142,6 +142,8 @@ const effects: Readonly<Record<string, Effect>> = {
   "timeouts.session": "reload",
   "timeouts.tunnel": "reload",
   "log.format": everyService,
+  "tracing.otlp": everyService,
+  "tracing.sample": everyService,
   "events.keep": everyService,
   "events.max": everyService,
   "health.address": ["ingress", "delivery", "bounce"],

@@ -43,6 +43,8 @@ export interface MessageMeta {
    * hop is computed at each attempt.
    */
   parts: number[][];
+  /** What traces link to: a W3C traceparent. Absent for messages that are not traced. */
+  traceparent?: string;
   /** Recipients whose first attempt was inline; their recipient groups contain no others. */
   tried?: TriedInline;
 }

@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RouteSummary } from "../routing/route.ts";
 import type { Logger } from "../runtime/log.ts";
+import type { Tracing } from "../runtime/tracing.ts";
 import { settlesWithin } from "../runtime/with-timeout.ts";
 import type { StoredMessage } from "../spool/spool.ts";
 import { Batch, exceeds, type Load, loadOf, minus, noLoad, plus } from "./contract/batches.ts";
@@ -15,6 +16,8 @@ interface Entry {
   message: StoredMessage;
   routes: RouteSummary[];
   load: Load;
+  /** Of a message that is traced: when it was published, epoch milliseconds. */
+  atMs?: number;
 }
 
 /** A message to one recipient takes 1.5 KB here. What is beyond is only in the spool, where the reconciler finds it. */
@@ -35,8 +38,9 @@ export function createPublisher(
   log: Logger,
   limit: Load = backlogLimit,
   metrics?: PublisherMetrics,
+  tracing?: Tracing,
 ): Publisher {
-  const publisher = new BackgroundPublisher(producer, log, limit, metrics);
+  const publisher = new BackgroundPublisher(producer, log, limit, metrics, tracing);
   metrics?.watch(publisher);
   return publisher;
 }
@@ -46,6 +50,7 @@ class BackgroundPublisher implements Publisher {
   readonly #log: Logger;
   readonly #limit: Load;
   readonly #metrics: PublisherMetrics | undefined;
+  readonly #tracing: Tracing | undefined;
   #waiting: Entry[] = [];
   /** Of those that wait. */
   #load = noLoad;
@@ -65,8 +70,15 @@ class BackgroundPublisher implements Publisher {
   #closing = false;
   #closed = false;
 
-  constructor(producer: PublisherProducer, log: Logger, limit: Load, metrics: PublisherMetrics | undefined) {
+  constructor(
+    producer: PublisherProducer,
+    log: Logger,
+    limit: Load,
+    metrics: PublisherMetrics | undefined,
+    tracing: Tracing | undefined,
+  ) {
     this.#metrics = metrics;
+    this.#tracing = tracing;
     this.#producer = producer;
     this.#log = log;
     this.#limit = limit;
@@ -79,7 +91,8 @@ class BackgroundPublisher implements Publisher {
 
   publish(message: StoredMessage, routes: RouteSummary[]): void {
     const load = loadOf(message);
-    this.#waiting.push({ message, routes, load });
+    const isTraced = this.#tracing !== undefined && message.meta.traceparent !== undefined;
+    this.#waiting.push({ message, routes, load, ...(isTraced ? { atMs: Date.now() } : {}) });
     this.#load = plus(this.#load, load);
     this.#dropBeyondLimit();
     this.#start();
@@ -146,6 +159,7 @@ class BackgroundPublisher implements Publisher {
           batch.map(({ message, routes }) => ({ message, routes, redelivery })),
         );
         this.#metrics?.enqueued(batch.length, (performance.now() - begunMs) / 1000);
+        if (this.#tracing !== undefined) traceEnqueued(this.#tracing, batch, Date.now());
       }
       this.#underWay = 0;
       if (this.#waiting.length > 0) return true;
@@ -194,5 +208,15 @@ class BackgroundPublisher implements Publisher {
         resolve();
       };
     });
+  }
+}
+
+function traceEnqueued(tracing: Tracing, batch: readonly Entry[], nowMs: number): void {
+  for (const { message, atMs } of batch) {
+    const { id, parts, traceparent } = message.meta;
+    if (atMs === undefined || traceparent === undefined) continue;
+    tracing
+      .startSpan("enqueue", traceparent, atMs, { "postern.id": id, "postern.jobs": parts.length })
+      ?.end(nowMs);
   }
 }

@@ -15,10 +15,11 @@ import type { Commit } from "./live.ts";
 import { LiveConfiguration, type ValidConfig } from "./live-configuration.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import { registerProcessMetrics } from "./process-metrics.ts";
+import { registerProcessMetrics, version } from "./process-metrics.ts";
 import type { RedisConfig } from "./redis.ts";
 import { createSpoolMetrics } from "./spool-metrics.ts";
 import { type CannotStartMessage, orCannotUse, whyCannotStart } from "./start-failure.ts";
+import { createTracing, type Tracing } from "./tracing.ts";
 
 export interface ServiceContext {
   config: Config;
@@ -26,6 +27,8 @@ export interface ServiceContext {
   configFile: string;
   log: Logger;
   metrics: Metrics;
+  /** Absent: nothing is traced. */
+  tracing?: Tracing;
 }
 
 /** For a service that works on the spool and on Redis. */
@@ -97,6 +100,7 @@ export async function runService(
   const processMetrics = registerProcessMetrics(metrics);
   let service: RunningService | undefined;
   let server: HealthServer | undefined;
+  let tracing: Tracing | undefined;
   let announced: { close(): Promise<void> } | undefined;
   let live: LiveConfiguration | undefined;
   let watch: FileWatch | undefined;
@@ -133,6 +137,7 @@ export async function runService(
     );
     try {
       await service?.close(graceMs);
+      await tracing?.close();
       await announced?.close();
       await server?.close();
     } catch (error) {
@@ -151,7 +156,18 @@ export async function runService(
 
   try {
     if (options.health !== false) server = await startHealthServer(config.health, health, metrics, name);
-    service = await start({ config, configFile, log, metrics });
+    if (config.tracing !== undefined) {
+      const { tracing: metrics } = processMetrics;
+      const about = { tracing: config.tracing, service: name, hostname: config.hostname, version };
+      tracing = await createTracing({ ...about, metrics, log });
+    }
+    service = await start({
+      config,
+      configFile,
+      log,
+      metrics,
+      ...(tracing === undefined ? {} : { tracing }),
+    });
   } catch (error) {
     const reason = whyCannotStart(error);
     if (reason === undefined) return die("could not start")(error);

@@ -7,6 +7,7 @@ import type { Endpoint } from "../../shared/net/endpoint.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
+import type { Tracing } from "../../shared/runtime/tracing.ts";
 import { type Spool, SpoolFull } from "../../shared/spool/spool.ts";
 import { testConfig } from "./config.ts";
 import { proxyV1 } from "./proxy-header.ts";
@@ -30,7 +31,7 @@ export const someClient: Endpoint = { address: "192.0.2.7", port: 40_000 };
 /** Has one listener `transparent` that trusts PROXY headers from 127.0.0.1, unless others are given. */
 export async function startTestIngress(
   given: Parameters<typeof testConfig>[0] = {},
-  options: { metrics?: Metrics; limiter?: Limiter; ownConnections?: OwnConnections } = {},
+  options: { metrics?: Metrics; tracing?: Tracing; limiter?: Limiter; ownConnections?: OwnConnections } = {},
 ): Promise<TestIngress> {
   const log: LogLine[] = [];
   let drafts = 0;

@@ -56,6 +56,8 @@ export interface TraceInfo {
   atMs: number;
   /** The Received field. */
   received: string;
+  /** Absent: the message is not traced. */
+  traceparent?: string;
 }
 
 export interface AcceptedRecord {
@@ -94,7 +96,10 @@ export function makeTraceInfo(message: Sender & { hostname: string }, id: string
 }
 
 /** The record of a message. Pure. */
-export function makeRecord(message: ReceivedMessage, { id, atMs, received }: TraceInfo): AcceptedRecord {
+export function makeRecord(
+  message: ReceivedMessage,
+  { id, atMs, received, traceparent }: TraceInfo,
+): AcceptedRecord {
   const { envelope, messageId, delivered, tried } = message;
   // RFC 8689 §4.1: beside REQUIRETLS the field is ignored.
   const tlsOptional = message.tlsOptional === true && envelope.requireTls !== true;
@@ -112,6 +117,7 @@ export function makeRecord(message: ReceivedMessage, { id, atMs, received }: Tra
       size: message.size,
       has8bit: message.has8bit,
       parts: groups.map((group) => group.recipients),
+      ...(traceparent === undefined ? {} : { traceparent }),
       ...(tried === undefined ? {} : { tried }),
     },
     routes: groups.map((group) => summarizeRoute(group.route)),

@@ -9,6 +9,7 @@ import type { ClientConnection } from "../../../shared/mail/client-connection.ts
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import { type Commit, LiveValue } from "../../../shared/runtime/live.ts";
 import { type Logger, writeEvent } from "../../../shared/runtime/log.ts";
+import type { Tracing } from "../../../shared/runtime/tracing.ts";
 import type { FullOf, MailLimit } from "../connections/client-limits.ts";
 import { connectForClient, type ServerAccess } from "../connections/connect-to-server.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
@@ -17,10 +18,13 @@ import { refuseConnection } from "../connections/rejection.ts";
 import { replies } from "./proxy-replies.ts";
 import { ProxySession } from "./proxy-session.ts";
 import type { ProxyRules } from "./rules.ts";
+import { traceSession } from "./session-trace.ts";
 
 export interface OutgoingProxyOptions extends ServerAccess, ProxySettings {
   log: Logger;
   metrics: ConnectionMetrics;
+  /** Absent: nothing is traced. */
+  tracing?: Tracing;
 }
 
 /** What a session takes from the configuration at its start. */
@@ -52,6 +56,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
     open.set(client, { endWhenIdle: destroy, cut: destroy });
     client.once("close", () => open.delete(client));
     const begunMs = performance.now();
+    const trace = options.tracing && traceSession(options.tracing, connection);
     const connected = await connectForClient(client, connection, {
       connectToServer,
       timeoutMs: config.timeouts.connect,
@@ -59,6 +64,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
       ownConnections,
       isStopping: () => open.isClosing,
     });
+    trace?.connected(connected.kind === "connected" ? undefined : connected.kind);
     metrics.connectedToServer(connected.kind, (performance.now() - begunMs) / 1000);
     if (connected.kind !== "connected") {
       writeEvent(log, connected.kind === "loop" ? "warn" : "info", {
@@ -78,7 +84,11 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
       log,
       metrics,
       ...(mailLimit === undefined ? {} : { mailLimit }),
-      ended: () => open.delete(session),
+      ...(trace === undefined ? {} : { observed: trace.observed }),
+      ended() {
+        trace?.ended();
+        open.delete(session);
+      },
     });
     open.set(session, { endWhenIdle: () => session.endWhenIdle(), cut: () => session.stop() });
     open.delete(client);

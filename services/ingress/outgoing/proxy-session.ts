@@ -23,6 +23,8 @@ export interface ProxySessionOptions {
   metrics: ConnectionMetrics;
   /** Absent: a client may send as many messages as it likes. */
   mailLimit?: MailLimit;
+  /** Hears of each transaction; absent: nobody wants to. */
+  observed?(transaction: ObservedTransaction): void;
   ended(): void;
 }
 
@@ -109,6 +111,7 @@ export class ProxySession implements DialogueSink {
     this.#results[result] = (this.#results[result] ?? 0) + 1;
     const { accepted, refused } = transaction;
     this.#options.metrics.transaction(result, accepted.count, refused.count);
+    this.#options.observed?.(transaction);
     logEvent(this.#options.log, {
       event: "proxy.transaction",
       ...this.#named,

@@ -1,5 +1,6 @@
 /** Receives messages, from DATA to the reply to the final dot. Owns the message that is being received. */
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
+import type { TraceSpan } from "../../../shared/runtime/tracing.ts";
 import { settlesWithin } from "../../../shared/runtime/with-timeout.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { type FinishedInline, finishInline } from "../inline/finish-inline.ts";
@@ -25,6 +26,8 @@ export interface ReceivingSession {
   readonly connection: ClientConnection;
   readonly greeting: ClientGreeting;
   readonly input: SessionInput;
+  /** Absent: the session is not traced. */
+  readonly trace: TraceSpan | undefined;
   /** The client has disconnected. */
   readonly isGone: boolean;
   reply(reply: Reply): void;
@@ -146,8 +149,10 @@ export class MessageReceiver {
     const dotAtMs = now();
     input.wait();
     incoming.phase = "storing";
-    this.#deliverAndStore(incoming)
+    const span = this.#traceMessage(incoming);
+    this.#deliverAndStore(incoming, span)
       .then((finished) => {
+        if (span !== undefined) endMessageSpan(span, finished.acceptance, now());
         metrics.concluded(finished.acceptance.kind, (now() - dotAtMs) / 1000);
         this.#conclude(incoming, finished);
         input.resumeInput();
@@ -160,17 +165,41 @@ export class MessageReceiver {
   }
 
   /** To the remote server, if there is one, and to the spool for the recipients that are left. */
-  async #deliverAndStore(incoming: IncomingMessage): Promise<Finished> {
+  async #deliverAndStore(incoming: IncomingMessage, span: TraceSpan | undefined): Promise<Finished> {
     const { data, inline: copy } = incoming;
     const { acceptor, inline, now } = this.#profile;
     const message = this.#describe(incoming);
     if (copy === undefined || inline === undefined || data.refusal !== undefined) {
       const atMs = now();
-      const trace = copy?.trace ?? makeTraceInfo(message, nextQueueId(atMs), atMs);
-      return { acceptance: await storeMessage(data, message, acceptor, trace) };
+      const trace = traced(copy?.trace ?? makeTraceInfo(message, nextQueueId(atMs), atMs), span);
+      return {
+        acceptance: await this.#step("store", span, () => storeMessage(data, message, acceptor, trace)),
+      };
     }
     const isGone = () => this.#session.isGone;
-    return finishInline({ ...copy, message, receiver: data, isGone }, { acceptor, inline });
+    const trace = traced(copy.trace, span);
+    return this.#step("inline", span, () =>
+      finishInline({ ...copy, trace, message, receiver: data, isGone }, { acceptor, inline }),
+    );
+  }
+
+  #traceMessage({ transaction, data }: IncomingMessage): TraceSpan | undefined {
+    const { trace } = this.#session;
+    if (trace === undefined) return undefined;
+    return this.#profile.tracing?.startSpan("message", trace.traceparent, data.startedAtMs, {
+      "postern.recipients": transaction.recipientCount,
+      "postern.size": data.size,
+    });
+  }
+
+  /** A step of a message, with a span of its own where the message is traced. */
+  async #step<T>(name: string, parent: TraceSpan | undefined, work: () => Promise<T>): Promise<T> {
+    if (parent === undefined) return work();
+    const { tracing, now } = this.#profile;
+    const span = tracing?.startSpan(name, parent.traceparent, now());
+    const result = await work();
+    span?.end(now());
+    return result;
   }
 
   #describe({ transaction, greeting, data }: IncomingMessage): ReceivedMessage {
@@ -254,4 +283,13 @@ export class MessageReceiver {
     this.#sessionLog.refused(stage, reply, { helo: greeting.helo, from: envelope.reversePath, to });
     return reply;
   }
+}
+
+function traced(trace: TraceInfo, span: TraceSpan | undefined): TraceInfo {
+  return span === undefined ? trace : { ...trace, traceparent: span.traceparent };
+}
+
+function endMessageSpan(span: TraceSpan, acceptance: Acceptance, nowMs: number): void {
+  if (acceptance.kind === "accepted") span.end(nowMs, { attributes: { "postern.id": acceptance.id } });
+  else span.end(nowMs, { failed: `refused with ${acceptance.reply.code}` });
 }

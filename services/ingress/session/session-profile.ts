@@ -6,6 +6,7 @@ import type { Publisher } from "../../../shared/queue/contract/queue.ts";
 import type { Routing } from "../../../shared/routing/classify.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { Metrics } from "../../../shared/runtime/metrics.ts";
+import type { Tracing } from "../../../shared/runtime/tracing.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import type { Spool } from "../../../shared/spool/spool.ts";
 import type { Admission } from "../admission/admission.ts";
@@ -39,6 +40,8 @@ export interface SessionsOptions extends SessionSettings {
   log: Logger;
   /** Of the process; absent: nothing is exported. */
   metrics?: Metrics;
+  /** Absent: nothing is traced. */
+  tracing?: Tracing;
   /** Whether there is too much mail; absent: there never is. */
   admission?: Pick<Admission, "refuseMail">;
   /** Before the reply to a failed login; absent: by the clock. */
@@ -62,6 +65,8 @@ export interface SessionProfile {
   routing: Routing;
   acceptor: Acceptor;
   metrics: SessionMetrics;
+  /** Absent: nothing is traced. */
+  tracing: Tracing | undefined;
   /** Absent: no mail is delivered inline. */
   inline: Inline | undefined;
   /** Absent: a client may send as many messages as it likes. */
@@ -171,6 +176,7 @@ function makeProfile(
     }),
     hostname,
     routing,
+    tracing: options.tracing,
     acceptor: { spool, publisher, log, deadlineMs: storageDeadlineMs ?? defaultStorageDeadlineMs },
     metrics,
     envelopeMemory,

@@ -4,6 +4,7 @@ import type { TLSSocket } from "node:tls";
 import { copyText } from "../../../shared/copy-text.ts";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { TlsSummary } from "../../../shared/mail/received.ts";
+import type { TraceSpan } from "../../../shared/runtime/tracing.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { ClientGreeting } from "../message/record.ts";
@@ -30,6 +31,8 @@ export class QueuedSession extends SessionSocket {
   readonly #envelopes: EnvelopeReceiver;
   readonly #messages: MessageReceiver;
   readonly #onClosed: () => void;
+  /** Present where the session is in the sample of those that are traced. */
+  readonly trace: TraceSpan | undefined;
   #greeting: ClientGreeting = { helo: "", ehlo: false, tls: undefined, user: undefined };
 
   constructor(
@@ -42,6 +45,11 @@ export class QueuedSession extends SessionSocket {
     this.connection = connection;
     this.#profile = profile;
     this.#onClosed = onClosed;
+    this.trace = profile.tracing?.startTrace("session", profile.now(), {
+      "postern.session": connection.id,
+      "postern.listener": connection.listener,
+      "postern.handler": "queue",
+    });
     this.#sessionLog = new SessionLog(connection, profile.acceptor.log, profile.metrics, profile.now());
     this.#auth = new AuthReceiver(this, profile, this.#sessionLog, this.#budget);
     this.#envelopes = new EnvelopeReceiver(this, profile, this.#sessionLog, this.#budget);
@@ -130,6 +138,9 @@ export class QueuedSession extends SessionSocket {
       errors: this.#budget.errors,
       nowMs: this.#profile.now(),
     });
+    const tls = this.#greeting.tls?.version ?? "none";
+    const attributes = { "tls.protocol.version": tls, "postern.errors": this.#budget.errors };
+    this.trace?.end(this.#profile.now(), { attributes });
     this.#onClosed();
   }
 
