@@ -25,7 +25,7 @@ async function run(options: Partial<ChaosOptions> & { seed: number }): Promise<C
 describe("the whole gateway", { skip: unlessInstalled("redis-server") }, () => {
   test("loses nothing, and doubles nothing without a cause, whatever is killed", async (t) => {
     const seed = Math.floor(Date.now() / 1000);
-    t.diagnostic(`npm run chaos -- --minutes 0.134 --seed ${seed} --rate 10 --every 1`);
+    t.diagnostic(`npm run chaos -- --minutes 0.1333 --seed ${seed} --rate 10 --every 1`);
     const result = await run({ seed });
     const what = describeResult(result);
     for (const line of what) t.diagnostic(line);

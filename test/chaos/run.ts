@@ -29,6 +29,11 @@ if (plants.length < values.plant.length) {
   console.error("--plant takes loss or duplicate");
   process.exit(2);
 }
+for (const name of ["minutes", "seed", "rate", "every"] as const) {
+  if (values[name] === undefined || Number(values[name]) > 0) continue;
+  console.error(`--${name} takes a number above 0`);
+  process.exit(2);
+}
 // What the run has started ends with this process.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(130));
 const seed = Number(values.seed ?? Date.now() % 2 ** 32);
