@@ -97,6 +97,8 @@ export function isUnspecified(address: string): boolean {
 }
 
 function parseAddress(text: string): Address | undefined {
+  // Host names come by the hundred thousand, and the package throws and catches an error for each.
+  if (!/^[\d.]+$/.test(text) && !text.includes(":")) return undefined;
   if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !(text.includes(":") && ipaddr.IPv6.isValid(text)))
     return undefined;
   if (text.includes("%")) return undefined;
