@@ -304,6 +304,13 @@ test("hold, release, retry and remove accept job ids, queue ids, Message-IDs and
   assert.equal((await postern("queue", "remove", "--all")).out, "no message matches\n");
 });
 
+test("a hold of a domain that has no mail yet is a success: its rule holds what comes", async () => {
+  const held = await postern("queue", "hold", "--to", "*@example.com");
+  assert.equal(held.status, 0);
+  assert.match(held.out, /messages that come later are held too, by the rule destination:example\.com/);
+  assert.equal((await postern("queue", "hold", "--older", "2h")).status, 1);
+});
+
 test("put-back delivers dead mail again", async () => {
   const message = await admin.accept({ from: "" });
   await admin.inspector.remove({ ids: [message.meta.id] });

@@ -133,7 +133,8 @@ export async function startGateway(
     },
     async queue(...filters) {
       const { code, stdout, stderr } = await postern("queue", "list", "--json", ...filters);
-      if (code !== 0) throw new Error(stderr);
+      // 1 and an empty array: nothing matches the filters.
+      if (code !== 0 && !(code === 1 && stdout.startsWith("["))) throw new Error(stderr);
       return JSON.parse(stdout);
     },
     halt: end,

@@ -49,5 +49,7 @@ export function printReport(
   if (asJson) context.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else if (report.matched > 0 || report.unknown.length === 0) print(context, renderReport(done, report));
   const status = printUnknown(context, report.unknown);
-  return report.matched === 0 && selection.kind !== "all" ? 1 : status;
+  // A rule holds mail that comes later, also where there is none yet.
+  const didNothing = report.matched === 0 && !report.rule;
+  return didNothing && selection.kind !== "all" ? 1 : status;
 }
