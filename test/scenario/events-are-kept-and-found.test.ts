@@ -127,7 +127,7 @@ test("while Redis is away events wait within bounds; what is dropped is counted 
 });
 
 test("when Redis has reached maxmemory the older half of the events makes room for mail", async (t) => {
-  const { redis, publisher, reader, connection, lines } = await startEvents(t);
+  const { redis, publisher, reader, connection, lines } = await startEvents(t, { memoryCheckMs: Infinity });
   for (let index = 0; index < 2_000; index++) publisher.add({ event: "delivery.delivered", id: `M${index}` });
   await waitFor("the events", async () => (await reader.find("M1999", 10)).length === 1);
   await redis.command("CONFIG SET maxmemory 1000");
@@ -136,6 +136,17 @@ test("when Redis has reached maxmemory the older half of the events makes room f
   await redis.command("CONFIG SET maxmemory 0");
   await waitFor("the late one", async () => (await reader.find("late", 10)).length === 1);
   assert.ok(lines.some(({ message }) => /nearly full: the older half/.test(String(message))));
+});
+
+test("before Redis is full, the older half of the events goes", async (t) => {
+  const { redis, publisher, reader, connection } = await startEvents(t, { memoryCheckMs: 0 });
+  for (let index = 0; index < 2_000; index++) publisher.add({ event: "delivery.delivered", id: `M${index}` });
+  await waitFor("the events", async () => (await reader.find("M1999", 10)).length === 1);
+  const used = Number(/used_memory:(\d+)/.exec(await connection.info("memory"))?.[1]);
+  await redis.command(`CONFIG SET maxmemory ${Math.round(used * 1.15)}`);
+  publisher.add({ event: "delivery.delivered", id: "next" });
+  await waitFor("the next one", async () => (await reader.find("next", 10)).length === 1);
+  assert.ok((await connection.xlen("{postern}:events")) <= 1_001);
 });
 
 test("an index that is ahead of the stream is made anew", async (t) => {

@@ -29,6 +29,8 @@ export interface EventPublisherOptions {
   intervalMs?: number;
   /** Of what waits: events, and characters of them. */
   limit?: { events: number; characters: number };
+  /** How often the memory of Redis is looked at. */
+  memoryCheckMs?: number;
 }
 
 /** The more events come together, the less each costs; an operator who watches does not notice the time. */
@@ -41,7 +43,7 @@ const longestCloseMs = 1_000;
 /** Sessions without mail, whose classification waits for an event of theirs. */
 const maxSessions = 10_000;
 /** How often the memory of Redis is looked at, and from which share of `maxmemory` on events give way to mail. */
-const memoryCheckMs = 10_000;
+const defaultMemoryCheckMs = 10_000;
 const memoryShare = 0.8;
 
 export function createEventPublisher(options: EventPublisherOptions): EventPublisher {
@@ -70,6 +72,7 @@ class BatchingPublisher implements EventPublisher {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #pauseMs = firstPauseMs;
+  readonly #memoryCheckMs: number;
   #memoryCheckedAtMs = 0;
   #closing = false;
 
@@ -80,6 +83,7 @@ class BatchingPublisher implements EventPublisher {
     this.#retention = retention;
     this.#intervalMs = options.intervalMs ?? defaultIntervalMs;
     this.#limit = options.limit ?? defaultLimit;
+    this.#memoryCheckMs = options.memoryCheckMs ?? defaultMemoryCheckMs;
     const { published, dropped } = createEventMetrics(options.metrics, () => this.#waiting.length);
     this.#published = published;
     this.#droppedTally = dropped;
@@ -188,7 +192,7 @@ class BatchingPublisher implements EventPublisher {
   /** Events must not take the memory that the schedule of the mail needs. */
   async #checkMemory(): Promise<void> {
     const nowMs = Date.now();
-    if (nowMs < this.#memoryCheckedAtMs + memoryCheckMs) return;
+    if (nowMs < this.#memoryCheckedAtMs + this.#memoryCheckMs) return;
     this.#memoryCheckedAtMs = nowMs;
     const info = String(await this.#redis.info("memory"));
     const read = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
