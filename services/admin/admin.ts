@@ -32,6 +32,7 @@ import { createRequestMetrics } from "./request-metrics.ts";
 import type { AccessPolicy } from "./routes/access.ts";
 import { changeRoutes } from "./routes/change-routes.ts";
 import type { AdminDependencies } from "./routes/dependencies.ts";
+import { destinationRoutes } from "./routes/destination-routes.ts";
 import { createEventFeed } from "./routes/event-feed.ts";
 import { eventRoutes } from "./routes/event-routes.ts";
 import { holdRoutes } from "./routes/hold-routes.ts";
@@ -150,6 +151,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     eventFeed.route,
     ...reloadRoutes(deps),
     ...statusRoutes(deps),
+    ...destinationRoutes(deps),
     startPageRoute(deps, version),
     openApiRoute(version, () => routes),
   );

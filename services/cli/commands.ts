@@ -56,6 +56,11 @@ export const commands: CommandList = {
       load: () => import("./overview/status.ts"),
     },
     {
+      name: "destination",
+      summary: "Why mail to a destination is slow: limits and who uses them, dead hosts, what waits",
+      load: () => import("./overview/destination.ts"),
+    },
+    {
       name: "queue summary",
       summary: "All queued mail by destination, reason, sender or route, and by age",
       load: () => import("./overview/summary.ts"),

@@ -3,6 +3,7 @@
  * an open connection costs no question to Redis. While Redis is away each process keeps the limits for itself.
  */
 import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
 import { type Diagnosis, diagnosisSchema } from "../smtp/diagnosis.ts";
 import type { ClusterDeadDestinations } from "./cluster-dead-destinations.ts";
 import {
@@ -32,8 +33,8 @@ export interface ClusterSlotsDeps {
 
 export class ClusterSlots {
   readonly #deps: ClusterSlotsDeps;
-  /** The field of this process in the hashes of leases. */
-  readonly #worker = randomUUID();
+  /** The field of this process in the hashes of leases; operators see host and process id of it. */
+  readonly #worker = `${hostname()} ${process.pid} ${randomUUID()}`;
   readonly #leases = new Map<string, DestinationLease>();
 
   constructor(deps: ClusterSlotsDeps) {

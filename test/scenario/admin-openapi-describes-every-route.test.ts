@@ -37,6 +37,7 @@ test("every route of the API is in the document", () => {
     "DELETE /api/v1/tasks/{id}",
     "GET /",
     "GET /api/v1/config",
+    "GET /api/v1/destinations/{name}",
     "GET /api/v1/events",
     "GET /api/v1/events/stream",
     "GET /api/v1/holds",

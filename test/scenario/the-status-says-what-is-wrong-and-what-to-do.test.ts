@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { commands } from "../../services/cli/commands.ts";
 import { dispatch } from "../../services/cli/dispatch.ts";
+import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
 import { announceService } from "../../shared/runtime/announcement.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createMetrics } from "../../shared/runtime/metrics.ts";
@@ -192,6 +193,26 @@ test("a summary fits 80 columns, with reasons as code and words", async () => {
   assert.deepEqual(Object.keys(rows[0] ?? {}).slice(0, 2), ["key", "messages"]);
   const none = await postern("queue", "summary", "--to", "*@nowhere.example");
   assert.deepEqual([none.status, none.err], [1, "postern: no message matches\n"]);
+});
+
+test("a destination says who uses its connections, why it is slow, and what waits for it", async (t) => {
+  const redis = { url: admin.redis.url };
+  const limiter = createClusterLimiter({ redis, log, deadDestinations: { firstMs: 60_000, maxMs: 60_000 } });
+  t.after(() => limiter.close());
+  const request = { destination: "two.example", connections: 20, reachabilityKey: "mx two.example" };
+  assert.equal((await limiter.takeSlot(request)).kind, "slot");
+  const said = await postern("destination", "two.example");
+  assert.equal(said.status, 0);
+  assert.match(said.out, new RegExp(`1 by ${hostname()} \\(pid ${process.pid}\\)`));
+  assert.match(said.out, /Waiting: 4, the oldest for 6h/);
+  assert.match(said.out, /450 4\.7\.1 … mailbox full/);
+  const reason = "cannot connect to mx.two.example [192.0.2.1] port 25: refused";
+  const diagnosis = { status: "4.4.1", class: "connect", reason, atMs: Date.now() } as const;
+  limiter.reportNoAnswer("two.example", "mx two.example", diagnosis, Date.now());
+  await waitFor("the dead destination", async () =>
+    (await postern("destination", "two.example")).out.includes(`No host answers: ${reason}`),
+  );
+  assert.equal((await postern("destination", "nowhere.example")).status, 1);
 });
 
 test("with Redis away it is not well, and says so at once", async () => {

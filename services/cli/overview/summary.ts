@@ -11,7 +11,7 @@ const groupings = ["destination", "reason", "sender", "route"];
 /** Names of columns that have room: minutes, without the unit. */
 const ageTitles: Record<string, string> = { older: "older" };
 
-const row = z.looseObject({
+export const summaryRow = z.looseObject({
   key: z.string(),
   messages: z.number(),
   oldestAt: z.string(),
@@ -28,19 +28,21 @@ const row = z.looseObject({
     })
     .optional(),
 });
-type Row = z.infer<typeof row>;
+type Row = z.infer<typeof summaryRow>;
+
+export const summaryTotal = z.object({
+  messages: z.number(),
+  oldestAt: z.string().nullable(),
+  ages: z.record(z.string(), z.number()),
+});
 
 const answerSchema = z.object({
   asOf: z.string().nullable(),
   indexed: z.number(),
   notIndexed: z.number(),
   groups: z.number(),
-  total: z.object({
-    messages: z.number(),
-    oldestAt: z.string().nullable(),
-    ages: z.record(z.string(), z.number()),
-  }),
-  rows: z.array(row),
+  total: summaryTotal,
+  rows: z.array(summaryRow),
 });
 type Answer = z.infer<typeof answerSchema>;
 
