@@ -95,8 +95,8 @@ relay: { clients: { file: clients.txt } }
   assert.match(loaded.kept.join("\n"), /^domains\.txt:2: is not a domain/);
 });
 
-test("a hundred thousand domains and routes are loaded, and looked up without a walk through them", (t) => {
-  const count = 100_000;
+test("twenty thousand domains, networks and routes are loaded, and looked up without a walk through them", (t) => {
+  const count = 20_000;
   const numbers = Array.from({ length: count }, (_, index) => index);
   const { loadValid } = directory(t, {
     "postern.yaml": `${listeners}protected: [{ domains: { file: domains.txt }, servers: ["192.0.2.1"] }]
@@ -114,8 +114,8 @@ relay: { clients: { file: clients.txt }, routes: { file: routes.txt } }
       { ...stranger, destination, client: { address: client, port: 1 } },
       { reversePath: "a@b.example", recipient },
     ).row;
-  // Walks through a hundred thousand entries each time would take minutes.
-  for (let n = 0; n < count; n += 500) {
+  // Walks through all entries each time would take minutes.
+  for (let n = 0; n < count; n += 100) {
     assert.equal(rowOf(`x@customer-${n}.example`), "to-protected");
     assert.equal(rowOf(`x@mail.customer-${n + 1}.example`), "to-protected");
     assert.equal(rowOf(`x@partner-${n}.example`, `10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`), "relay");
