@@ -479,6 +479,7 @@ export const rooms: Record<string, Room> = {
       "services/cli/intercept",
       "services/cli/overview",
       "services/cli/queue",
+      "services/cli/top",
       "services/cli/trace",
       "services/cli/up",
       "services/cli/user",
@@ -531,6 +532,10 @@ export const rooms: Record<string, Room> = {
   "services/cli/intercept": {
     purpose: "`postern intercept`: transparent interception on Linux.",
     imports: ["services/cli/command-line", "shared/config"],
+  },
+  "services/cli/top": {
+    purpose: "`postern top`: a live screen of the queues.",
+    imports: ["services/cli/admin-api", "services/cli/command-line", "shared", "shared/config"],
   },
   "services/cli/user": {
     purpose: "`postern user`: the users of the gateway itself.",

@@ -66,6 +66,11 @@ export const commands: CommandList = {
       load: () => import("./overview/summary.ts"),
     },
     {
+      name: "top",
+      summary: "Watch the queues: services, mail by status, destinations and reasons, live",
+      load: () => import("./top/top.ts"),
+    },
+    {
       name: "health",
       summary: "Ask a service on this machine whether it is ready: exit status 0 or 1",
       load: () => import("./health.ts"),

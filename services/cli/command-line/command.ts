@@ -14,6 +14,8 @@ export interface Output {
   write(text: string): unknown;
   /** The width, when it is a terminal. */
   columns?: number | undefined;
+  /** The height, when it is a terminal. */
+  rows?: number | undefined;
   isTTY?: boolean | undefined;
   /** Whether it is a terminal with colours; NO_COLOR is respected. */
   hasColors?(): boolean;
