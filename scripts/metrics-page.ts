@@ -12,6 +12,7 @@ import { InlineMetrics } from "../services/ingress/inline/inline.ts";
 import { SessionMetrics } from "../services/ingress/session/session-metrics.ts";
 import { registerEnvelopeMemory } from "../services/ingress/session/session-profile.ts";
 import { createEventMetrics } from "../shared/events/stream/event-metrics.ts";
+import { createLimiterMetrics } from "../shared/limits/cluster-limiter.ts";
 import { createJobMetrics } from "../shared/queue/job-metrics.ts";
 import { createPublisherMetrics } from "../shared/queue/publisher-metrics.ts";
 import { createMetrics, type MetricFamily, type Metrics } from "../shared/runtime/metrics.ts";
@@ -37,9 +38,11 @@ const own: Record<Service, (metrics: Metrics) => void> = {
     new InlineMetrics(metrics);
     registerEnvelopeMemory({ octets: 0 }, metrics);
     createPublisherMetrics(metrics);
+    createLimiterMetrics(metrics);
   },
   delivery(metrics) {
     createDeliveryMetrics(metrics);
+    createLimiterMetrics(metrics);
     createJobMetrics(metrics);
   },
   bounce(metrics) {

@@ -4,7 +4,7 @@
  * gives back what it has leased and ends it.
  */
 import type { Logger } from "../runtime/log.ts";
-import type { Metrics } from "../runtime/metrics.ts";
+import type { Metrics, Tally } from "../runtime/metrics.ts";
 import { createRedis, type RedisConfig } from "../runtime/redis.ts";
 import { ClusterDeadDestinations } from "./cluster-dead-destinations.ts";
 import { ClusterRates } from "./cluster-rates.ts";
@@ -49,12 +49,7 @@ export function createClusterLimiter(options: ClusterLimiterOptions): ClusterLim
     rates.sweep();
     slots.sweep();
   }, sweepMs).unref();
-  const learntLimits = options.metrics
-    ?.counter(
-      "destination_limits_learnt_total",
-      "Refusals by servers that had too many connections (421): they get fewer than their limit for a while.",
-    )
-    .with();
+  const learntLimits = options.metrics && createLimiterMetrics(options.metrics);
   let isClosed = false;
 
   return {
@@ -99,4 +94,14 @@ export function createClusterLimiter(options: ClusterLimiterOptions): ClusterLim
       redis.connection.disconnect();
     },
   };
+}
+
+/** What the limiter counts of limits that servers have taught it. */
+export function createLimiterMetrics(metrics: Metrics): Tally {
+  return metrics
+    .counter(
+      "destination_limits_learnt_total",
+      "Refusals by servers that had too many connections (421): they get fewer than their limit for a while. Grows for one destination: give it a lower one in limits.destinations.",
+    )
+    .with();
 }
