@@ -125,6 +125,9 @@ export function createInspector(options: {
   refresher.start();
   const matcherOf = (filter: JobFilter) => indexMatcher(filter, Date.now(), (job) => holds.match(job));
 
+  const worst = perScan((limit) => worstDestinations(index.values(), limit), refresher);
+  const oldest = perScan(() => index.oldest(), refresher);
+
   /** Rows are read as the jobs are now: one that has changed since the scan is left out when it matches no more. */
   const rowsOf = async ({ jobs }: IndexPage, filter: JobFilter): Promise<QueueRow[]> => {
     const ids = jobs.map(({ id }) => id);
@@ -209,11 +212,11 @@ export function createInspector(options: {
 
     async worst(limit) {
       if (!(await refresher.ready())) throw new IndexNotReady(describeBuilding(refresher.state));
-      return { destinations: worstDestinations(index.values(), limit), index: refresher.state };
+      return { destinations: worst(limit), index: refresher.state };
     },
 
     oldest() {
-      return refresher.state.asOfMs === undefined ? undefined : index.oldest();
+      return refresher.state.asOfMs === undefined ? undefined : oldest();
     },
 
     ages: () => (refresher.state.asOfMs === undefined ? undefined : queueAges(index.values(), Date.now())),
@@ -240,4 +243,19 @@ function keyOf(queue: ListedQueue, jobId: string): string {
 
 function describeBuilding({ indexed }: IndexState): string {
   return `the index of the queues is being built, ${indexed} messages are in it`;
+}
+
+/** From so many jobs on a pass over all of them is saved where it can be. */
+const manyJobs = 5_000;
+
+/** Computed once for each scan of a long queue, since several parts of an answer ask for it. */
+function perScan<T>(compute: (limit: number) => T, refresher: IndexRefresher): (limit?: number) => T {
+  let last: { asOfMs: number | undefined; limit: number; value: T } | undefined;
+  return (limit = 0) => {
+    const { asOfMs, indexed } = refresher.state;
+    if (last === undefined || indexed < manyJobs || last.asOfMs !== asOfMs || last.limit !== limit) {
+      last = { asOfMs, limit, value: compute(limit) };
+    }
+    return last.value;
+  };
 }
