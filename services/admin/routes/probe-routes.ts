@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { compileRouting } from "../../../shared/routing/classify.ts";
 import { summarizeRoute } from "../../../shared/routing/route.ts";
+import { logEvent } from "../../../shared/runtime/log.ts";
 import type { ProbeClient } from "../../../shared/smtp-client/probe.ts";
 import { actorOf } from "./actor.ts";
 import type { AdminDependencies } from "./dependencies.ts";
@@ -72,7 +73,7 @@ export function probeRoutes(deps: AdminDependencies, client: () => ProbeClient):
             withinMs,
             signal: gone.signal,
           });
-          deps.log.info({ event: "admin.probe", ...actorOf(request), to: address, result });
+          logEvent(deps.log, { event: "admin.probe", ...actorOf(request), to: address, result });
           const ms = Math.round(performance.now() - startedMs);
           return { address, from, route: summarizeRoute(route).label, result, ms, steps };
         } finally {
