@@ -466,8 +466,8 @@ export const rooms: Record<string, Room> = {
     imports: ["services/admin/routes", "shared/runtime"],
   },
   "services/admin/page": {
-    purpose: "The start page of the admin.",
-    imports: ["services/admin/routes", "shared"],
+    purpose: "The dashboard: a page that browsers load as it is, and the routes of its files.",
+    imports: [],
   },
   "services/cli": {
     purpose: "The command line: finds the command and runs it.",

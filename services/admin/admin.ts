@@ -1,5 +1,5 @@
 /**
- * The admin service: health, metrics, API, start page and Bull Board on one HTTP port.
+ * The admin service: health, metrics, API, dashboard and Bull Board on one HTTP port.
  * Owns its connections to Redis and the HTTP server; close() ends them. The spool belongs to the caller.
  */
 import { readFileSync } from "node:fs";
@@ -27,7 +27,7 @@ import { mountBoard } from "./board.ts";
 import { createFederation } from "./federation/federation.ts";
 import { registerGauges } from "./gauges.ts";
 import { askServices } from "./live-services.ts";
-import { startPageRoute } from "./page/start-page.ts";
+import { mountPage } from "./page/assets.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
 import type { AccessPolicy } from "./routes/access.ts";
 import { changeRoutes } from "./routes/change-routes.ts";
@@ -152,7 +152,6 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     ...reloadRoutes(deps),
     ...statusRoutes(deps),
     ...destinationRoutes(deps),
-    startPageRoute(deps, version),
     openApiRoute(version, () => routes),
   );
   // Read at each request.
@@ -181,6 +180,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   try {
     await app.register(fastifySSE, { heartbeatInterval: heartbeatMs });
     registerRoutes(app, routes);
+    mountPage(app);
     await mountBoard(app, board);
     const { address, port } = options.config.admin;
     await app.listen({ host: address, port }).catch((error: Error) => {

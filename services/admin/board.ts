@@ -29,7 +29,7 @@ export async function mountBoard(app: FastifyInstance, board: BoardQueues): Prom
   createBullBoard({
     queues,
     serverAdapter,
-    // `dead` has no workers on purpose; the state of the services is on the start page.
+    // `dead` has no workers on purpose; the state of the services is on the dashboard.
     options: { uiConfig: { boardTitle: "Postern", showWorkers: false } },
   });
   await app.register(serverAdapter.registerPlugin(), { prefix: boardPath });

@@ -30,7 +30,7 @@ export const commands: CommandList = {
     },
     {
       name: "admin",
-      summary: "Serve the start page, the API and metrics",
+      summary: "Serve the dashboard, the API and metrics",
       load: async () => ({ command: (await import("./service.ts")).serviceCommand("admin") }),
     },
     {

@@ -176,18 +176,28 @@ test("metrics show queue depths, the spool and the oldest message, and are serve
   assert.ok(!/^postern_queue_jobs{/m.test(without));
 });
 
-test("the start page is there with and without Redis", async () => {
-  await admin.accept({ to: [["<b>bold</b>@example.com"]] });
-  await admin.defer("<script>alert(1)</script>");
+test("the page and its files are there without a token, hold no facts, and load nothing from elsewhere", async () => {
+  const { meta } = await admin.accept();
+  await admin.redis.stop();
   const answer = await admin.get("/", {});
   assert.equal(answer.status, 200);
   assert.match(String(answer.headers.get("content-type")), /^text\/html/);
+  const policy = String(answer.headers.get("content-security-policy"));
+  assert.match(policy, /default-src 'none'; script-src 'self' 'sha256-[\w+/]+='; style-src 'self'/);
+  assert.ok(!policy.includes("unsafe"), policy);
   const page = await answer.text();
-  assert.ok(page.includes("&lt;script&gt;alert(1)") && !page.includes("<script"));
-  await admin.redis.stop();
-  const without = await admin.get("/", {});
-  assert.equal(without.status, 200);
-  assert.match(await without.text(), /Redis is out of reach/);
+  assert.ok(!page.includes(meta.id) && !page.includes(admin.config.hostname));
+  assert.doesNotMatch(page, /(src|href)="(https?:)?\/\//);
+  const files = [...page.matchAll(/"(\/assets\/[\w./-]+\.(?:js|css))"/g)].map(([, file]) => file ?? "");
+  assert.ok(files.length >= 5, page);
+  for (const file of files) {
+    const asset = await admin.get(file, {});
+    assert.equal(asset.status, 200, file);
+    const etag = String(asset.headers.get("etag"));
+    assert.equal((await admin.get(file, { "if-none-match": etag })).status, 304, file);
+  }
+  assert.equal((await admin.get("/assets/app/index.html", {})).status, 404);
+  assert.equal((await admin.get("/assets/app/../../admin.ts", {})).status, 404);
 });
 
 test("Bull Board shows the queues and changes nothing, with the token or without", async () => {

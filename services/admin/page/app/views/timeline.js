@@ -1,0 +1,38 @@
+/** What happened, oldest first, one line each. */
+import { html, nothing } from "lit-html";
+import { repeat } from "lit-html/directives/repeat.js";
+import { clock } from "../format.js";
+import { placeTo } from "../route.js";
+
+/** @param {any[]} events  of GET /api/v1/trace or /api/v1/events @param {number} nowMs @param {boolean} [linked]  with the id of the message */
+export function timeline(events, nowMs, linked = false) {
+  return html`<ol class="timeline">
+    ${repeat(
+      events,
+      ({ eventId }) => eventId,
+      (event) => html`<li class=${toneOf(event.event)}>
+        <time datetime=${event.at}>${clock(event.at, nowMs)}</time>
+        <span class="label">${event.label}</span>
+        <span class="text">${linked && event.id ? html`<a class="code" href=${placeTo("message", event.id)}>${event.id}</a> ` : nothing}${event.text}
+          ${event.dsnId ? html`<a class="code" href=${placeTo("message", event.dsnId)}>its timeline</a>` : nothing}</span>
+      </li>`,
+    )}
+  </ol>`;
+}
+
+/** @type {Record<string, string>} */
+const tones = {
+  "delivery.delivered": "good",
+  "message.settled": "good",
+  "delivery.deferred": "warn",
+  "message.held": "warn",
+  "delivery.rejected": "bad",
+  "message.refused": "bad",
+  "message.dead": "bad",
+  "dsn.made": "warn",
+};
+
+/** @param {string} name */
+function toneOf(name) {
+  return tones[name] ?? "plain";
+}
