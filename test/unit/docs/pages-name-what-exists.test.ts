@@ -80,3 +80,9 @@ for (const page of pages) {
     assert.deepEqual(missing, []);
   });
 }
+
+test("no page has the marks of an unfinished merge", () => {
+  for (const page of pages) {
+    assert.doesNotMatch(readFileSync(path.join(root, page), "utf8"), /^(<{7}|={7}|>{7})( |$)/m, page);
+  }
+});
