@@ -2,7 +2,7 @@
  * The demo: a gateway with a mail server behind it, and people who write to each other, all on this machine.
  * Owns the gateway's process, the mail server and a temporary directory; all are gone when it returns.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -90,7 +90,10 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await wait(ms, undefined, { signal }).catch(() => {});
 }
 
-/** How a person calls `postern` from the current directory. */
+/** How a person calls `postern` from the current directory. A package of npm has this file one directory deeper. */
 function command(): string {
-  return relative(process.cwd(), fileURLToPath(new URL("../../../bin/postern", import.meta.url)));
+  const launchers = ["../../../bin/postern", "../../../../bin/postern"].map((launcher) =>
+    fileURLToPath(new URL(launcher, import.meta.url)),
+  );
+  return relative(process.cwd(), launchers.find((launcher) => existsSync(launcher)) ?? "postern");
 }

@@ -29,7 +29,7 @@ function isPostern(pid: number): boolean {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("main.ts");
+    return /main\.[jt]s\0/.test(readFileSync(`/proc/${pid}/cmdline`, "utf8"));
   } catch {
     return true;
   }
