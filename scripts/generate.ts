@@ -2,12 +2,14 @@
 import { writeFileSync } from "node:fs";
 import { editorJsonSchema } from "../shared/config/json-schema.ts";
 import { configurationReference } from "../shared/config/reference.ts";
+import { apiPage } from "./api-page.ts";
 import { metricsPage } from "./metrics-page.ts";
 import { packages, rooms } from "./rooms.ts";
 
 /** The text of each generated file, by its path from the root of the repository. */
 export function generatedFiles(): Record<string, string> {
   return {
+    "docs/api.md": apiPage(),
     "docs/configuration.md": configurationReference(),
     "docs/metrics.md": metricsPage(),
     "docs/postern.schema.json": `${JSON.stringify(editorJsonSchema(), null, 2)}\n`,

@@ -30,23 +30,11 @@ import { askServices } from "./live-services.ts";
 import { mountPage } from "./page/assets.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
 import type { AccessPolicy } from "./routes/access.ts";
-import { changeRoutes } from "./routes/change-routes.ts";
+import { allRoutes } from "./routes/all-routes.ts";
 import type { AdminDependencies } from "./routes/dependencies.ts";
-import { destinationRoutes } from "./routes/destination-routes.ts";
 import { createEventFeed } from "./routes/event-feed.ts";
-import { eventRoutes } from "./routes/event-routes.ts";
-import { holdRoutes } from "./routes/hold-routes.ts";
-import { importRoutes } from "./routes/import-routes.ts";
-import { messageRoutes } from "./routes/message-routes.ts";
-import { openApiRoute } from "./routes/openapi.ts";
-import { overviewRoutes } from "./routes/overview-routes.ts";
-import { probeRoutes } from "./routes/probe-routes.ts";
 import { checkReadiness } from "./routes/readiness.ts";
-import { reloadRoutes } from "./routes/reload-routes.ts";
-import { type Route, registerRoutes } from "./routes/route.ts";
-import { statusRoutes } from "./routes/status-routes.ts";
-import { summaryRoutes } from "./routes/summary-routes.ts";
-import { taskRoutes } from "./routes/task-routes.ts";
+import { registerRoutes } from "./routes/route.ts";
 import { createServer } from "./server.ts";
 import { watchSpool } from "./spool-watch.ts";
 import { TaskRunner } from "./tasks/task-runner.ts";
@@ -137,23 +125,14 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     smtpClient.prepare(deps.config)();
     return smtpClient;
   };
-  const routes: Route[] = [];
-  routes.push(
-    ...overviewRoutes(deps, { contentType: metrics.contentType, text: federation.text }),
-    ...messageRoutes(deps),
-    ...changeRoutes(tasks),
-    ...taskRoutes(tasks),
-    ...holdRoutes(deps),
-    ...importRoutes(deps),
-    ...probeRoutes(deps, prober),
-    ...summaryRoutes(deps),
-    ...eventRoutes(deps),
-    eventFeed.route,
-    ...reloadRoutes(deps),
-    ...statusRoutes(deps),
-    ...destinationRoutes(deps),
-    openApiRoute(version, () => routes),
-  );
+  const routes = allRoutes({
+    deps,
+    tasks,
+    prober,
+    stream: eventFeed.route,
+    metrics: { contentType: metrics.contentType, text: federation.text },
+    version,
+  });
   // Read at each request.
   const policy: AccessPolicy = {
     get tokens() {

@@ -22,8 +22,8 @@ export function openApiRoute(version: string, all: () => readonly Route[]): Rout
   });
 }
 
-/** @param version  of the product */
-function openApiDocument(routes: readonly Route[], version: string): Json {
+/** The document. @param version  of the product */
+export function openApiDocument(routes: readonly Route[], version: string): Json {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
     paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(route) };

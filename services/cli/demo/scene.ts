@@ -66,7 +66,10 @@ export function demoMessage(index: number): DemoMessage {
 /** How often the server of a full mailbox defers a message before the mailbox has room again. */
 const deferredAttempts = 2;
 
-/** The answer to RCPT of the server behind the gateway. The text begins with the enhanced status (RFC 3463). */
+/**
+ * The answer to RCPT of the server behind the gateway. The mailbox of `full@busy.example` stays full.
+ * The text begins with the enhanced status (RFC 3463).
+ */
 export interface RecipientAnswer {
   code: number;
   text: string;
@@ -79,7 +82,7 @@ export function answerRecipient(recipient: string, attempts: number): RecipientA
     return { code: 550, text: `5.7.1 no mailbox of this domain is here` };
   }
   if (local === "nobody") return { code: 550, text: `5.1.1 no such mailbox` };
-  if (domain === "busy.example" && attempts < deferredAttempts) {
+  if (domain === "busy.example" && (local === "full" || attempts < deferredAttempts)) {
     return { code: 452, text: `4.2.2 mailbox full` };
   }
   return { code: 250, text: "2.1.5 OK" };

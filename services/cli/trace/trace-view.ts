@@ -176,21 +176,32 @@ function stateOfMessage(
   const delivered = count("delivery.delivered");
   const rejected = count("delivery.rejected");
   const jobs = queued.filter((job) => job.id.replace(/-\d+$/, "") === id);
+  const ended = new Set(
+    own
+      .filter(({ event }) => event === "delivery.delivered" || event === "delivery.rejected")
+      .map(({ to }) => to),
+  );
   return [
     delivered > 0 ? `${delivered} delivered` : "",
     rejected > 0 ? `${rejected} rejected` : "",
     events.some(({ event }) => event === "message.removed") ? "removed" : "",
     count("message.dead") > 0 && jobs.length === 0 ? "dead" : "",
-    ...jobs.map((job) => describeJob(job, nowMs)),
+    ...jobs.map((job) => describeJob(job, ended, nowMs)),
   ]
     .filter((part) => part !== "")
     .join(", ");
 }
 
-function describeJob({ status, nextAttemptAt, to }: Trace["queued"][number], nowMs: number): string {
+/** @param ended  recipients that were delivered or rejected; put back, they are counted again */
+function describeJob(
+  { status, nextAttemptAt, to }: Trace["queued"][number],
+  ended: ReadonlySet<unknown>,
+  nowMs: number,
+): string {
+  const pending = to.filter((recipient) => !ended.has(recipient)).length || to.length;
   const inMs = nextAttemptAt === null ? 0 : Date.parse(nextAttemptAt) - nowMs;
   const next = status !== "deferred" ? "" : inMs > 0 ? ` (next attempt in ${age(inMs)})` : " (due now)";
-  return `${to.length} ${status}${next}`;
+  return `${pending} ${status}${next}`;
 }
 
 function recipients({ to, recipients: count }: TraceEvent): string {

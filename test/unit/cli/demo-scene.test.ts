@@ -7,6 +7,7 @@ test("a full mailbox defers a message twice and takes it then; a mailbox that do
   const codes = (recipient: string): number[] =>
     [0, 1, 2, 3].map((attempts) => answerRecipient(recipient, attempts).code);
   assert.deepEqual(codes("carol@busy.example"), [452, 452, 250, 250]);
+  assert.deepEqual(codes("full@busy.example"), [452, 452, 452, 452]);
   assert.deepEqual(codes("nobody@customer.example"), [550, 550, 550, 550]);
   assert.deepEqual(codes("bob@Customer.Example"), [250, 250, 250, 250]);
   assert.deepEqual(codes("somebody@example.org"), [550, 550, 550, 550]);

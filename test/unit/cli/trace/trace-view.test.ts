@@ -94,7 +94,8 @@ const trace: Trace = {
       id: `${mail}-0`,
       status: "deferred",
       nextAttemptAt: "2026-11-30T17:48:36.000Z",
-      to: ["full@example.com"],
+      // The job keeps the recipients that are done.
+      to: ["bob@example.com", "gone@example.com", "full@example.com"],
     },
   ],
 };
