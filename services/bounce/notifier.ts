@@ -5,14 +5,10 @@ import type { BounceJob } from "../../shared/queue/contract/contract.ts";
 import type { BounceNext, BounceTask } from "../../shared/queue/contract/queue.ts";
 import { compileReportPolicy } from "../../shared/routing/report-policy.ts";
 import { type Spool, SpoolCorrupt } from "../../shared/spool/spool.ts";
-import {
-  decideNotifications,
-  type NotificationRules,
-  type Original,
-  pendingRecipients,
-  pendingSinceMs,
-  unreadableMessage,
-} from "./decide-notifications.ts";
+import type { Original } from "./bounce-decision.ts";
+import { unreadableMessage } from "./decide-dead.ts";
+import { decideNotifications, type NotificationRules } from "./decide-notifications.ts";
+import { pendingRecipients, pendingSinceMs } from "./pending-recipients.ts";
 import { type PublishDeps, publish } from "./publish.ts";
 
 export interface NotifierDeps extends PublishDeps {

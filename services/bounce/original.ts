@@ -3,7 +3,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Envelope } from "../../shared/mail/envelope.ts";
 import { headerSection, readStart } from "../../shared/spool/header-section.ts";
 import { type Body, SpoolCorrupt, SpoolUnavailable } from "../../shared/spool/spool.ts";
-import type { Original } from "./decide-notifications.ts";
+import type { Original } from "./bounce-decision.ts";
 import type { DsnKind, DsnOriginal } from "./dsn.ts";
 
 const nothing = Buffer.alloc(0);

@@ -2,64 +2,30 @@
  * The routing table: what happens to a connection, and which row and next hop each recipient gets. Sessions, delivery
  * workers and `postern explain` all use it. Pure.
  */
-import type { Config, ListenerConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import type { ClientConnection, Direction } from "../mail/client-connection.ts";
 import type { MessageMeta } from "../mail/message.ts";
 import type { Endpoint } from "../net/endpoint.ts";
 import { NetworkSet } from "../net/network-set.ts";
-import type { EnhancedStatus } from "../smtp/status.ts";
-import { type Mailbox, readMailbox } from "./mailbox.ts";
-import type { NextHop } from "./next-hop.ts";
 import {
-  compileProtectedDomains,
-  compileProtectedServers,
-  endpointKey,
-  type ProtectedServers,
-} from "./protected.ts";
+  type ConnectionDecision,
+  type ConnectionFacts,
+  chosenServer,
+  compileExceptions,
+  directionOf,
+  handle,
+} from "./connection-decision.ts";
+import {
+  type DeniedRecipient,
+  domainMissing,
+  loginNeeded,
+  noPostmaster,
+  relayingDenied,
+} from "./denied-recipient.ts";
+import { type Mailbox, readMailbox } from "./mailbox.ts";
+import { compileProtectedDomains, compileProtectedServers, endpointKey } from "./protected.ts";
 import { compileRelayRoutes, type RelayRoute, type RelayRoutes } from "./relay-routes.ts";
 import type { Route } from "./route.ts";
-
-export type Handler =
-  /** Carries the session to the server that the client chose, without the queue. */
-  | "outgoing-proxy"
-  /** A session of the gateway; each recipient is classified by itself. */
-  | "queue"
-  /** A plain TCP tunnel to the original destination; nothing is read. */
-  | "tunnel"
-  /** Closed at once, without a greeting. */
-  | "drop"
-  /** Refused with a reply. */
-  | "reject";
-
-export interface ConnectionFacts {
-  client: Endpoint;
-  /** The original destination, its address in canonical text. */
-  destination: Endpoint;
-  /** The listener's name. */
-  listener: string;
-  /** The addresses on this machine's interfaces, in canonical text. */
-  ownAddresses: ReadonlySet<string>;
-  /** The PROXY header said LOCAL or UNKNOWN: the connection was made to the gateway itself. */
-  withoutDestination?: boolean;
-}
-
-/** What a listener does with a connection, and the place in the configuration that decided. */
-export interface Handling {
-  handler: Handler;
-  /** The row, where the connection alone decides it. */
-  row: "client-server" | null;
-  setting: string;
-}
-
-export interface ConnectionDecision extends Handling {
-  direction: Direction;
-  client: Endpoint;
-  destination: Endpoint;
-  /** For `outgoing-proxy` and `tunnel`. */
-  nextHop: (NextHop & { kind: "servers" }) | null;
-  /** On a listener with `shadow`: how the connection would be handled without it. */
-  instead?: Handling;
-}
 
 export interface RecipientFacts {
   /** `""` is the null reverse-path. */
@@ -72,13 +38,6 @@ export interface RecipientFacts {
   mayAuthenticate?: boolean;
   /** The forward-path had a source route, which was removed. */
   sourceRoute?: boolean;
-}
-
-export interface DeniedRecipient {
-  row: "denied";
-  nextHop: null;
-  setting: string;
-  reply: { code: number; status: EnhancedStatus; text: string };
 }
 
 /**
@@ -103,34 +62,6 @@ export interface Routing {
   /** The route by `relay.backup`, for recipients of the relay row; `undefined` when there is none. */
   backupRoute(recipient: string): RelayRoute | undefined;
 }
-
-const relayingDenied: DeniedRecipient = {
-  row: "denied",
-  nextHop: null,
-  setting: "relay.clients",
-  reply: { code: 550, status: "5.7.1", text: "Relaying denied" },
-};
-
-/** RFC 5321 §4.5.1 wants a postmaster who reads the mail: where none is named, nobody would. */
-const noPostmaster: DeniedRecipient = {
-  row: "denied",
-  nextHop: null,
-  setting: "postmaster",
-  reply: { code: 550, status: "5.1.1", text: "This gateway has no postmaster" },
-};
-
-const loginNeeded: DeniedRecipient = {
-  ...relayingDenied,
-  reply: { code: 550, status: "5.7.1", text: "Relaying denied: authenticate first" },
-};
-
-/** RFC 5321 §2.3.5: only `postmaster` may stand without a domain. */
-const domainMissing: DeniedRecipient = {
-  row: "denied",
-  nextHop: null,
-  setting: "hostname",
-  reply: { code: 553, status: "5.1.3", text: "The recipient address has no domain" },
-};
 
 /** Compiles the tables of a configuration once. */
 export function compileRouting(config: Config): Routing {
@@ -245,90 +176,4 @@ function relay(routes: RelayRoutes, hostname: string, reversePath: string, recip
   const sender = reversePath === "" ? null : readMailbox(reversePath, hostname);
   const { nextHop, setting } = routes.find(sender, recipient);
   return { row: "relay", nextHop, setting, inline: false };
-}
-
-function directionOf(facts: ConnectionFacts, listener: ListenerConfig, servers: ProtectedServers): Direction {
-  if (facts.withoutDestination) return "local";
-  if (servers.has(endpointKey(facts.destination))) return "incoming";
-  const isLocal = listener.destination === "self" || facts.ownAddresses.has(facts.destination.address);
-  return isLocal ? "local" : "outgoing";
-}
-
-function handle(
-  direction: Direction,
-  facts: ConnectionFacts,
-  { config, exceptions }: { config: Config; exceptions: readonly CompiledException[] },
-  listener: ListenerConfig,
-  index: number,
-): Handling {
-  const setting = `listeners[${index}].pickup.${direction}`;
-  const pickup = listener.pickup[direction];
-  switch (pickup) {
-    case "pass":
-      return { handler: "tunnel", row: null, setting };
-    case "drop":
-      return { handler: "drop", row: null, setting };
-    case "reject":
-      return { handler: "reject", row: null, setting };
-    case "allow":
-      return { handler: "queue", row: null, setting };
-    default:
-      if (isPassPort(direction, facts, config, listener))
-        return { handler: "tunnel", row: null, setting: "intercept.pass_ports" };
-      return direction === "outgoing"
-        ? handleOutgoing(facts, config.outgoing, exceptions)
-        : { handler: "queue", row: null, setting };
-  }
-}
-
-/**
- * Ports of other servers that are only tunnelled: they speak TLS from the first octet. A local connection has a server of
- * its own there only where the kernel handed it over; elsewhere the tunnel would lead to the gateway itself.
- */
-function isPassPort(
-  direction: Direction,
-  facts: ConnectionFacts,
-  config: Config,
-  { destination }: ListenerConfig,
-): boolean {
-  const isIntercepted = destination === "tproxy" || destination === "redirect";
-  return (
-    (isIntercepted || direction !== "local") && config.intercept.pass_ports.includes(facts.destination.port)
-  );
-}
-
-/** The networks of an exception; absent: all. */
-interface CompiledException {
-  clients: NetworkSet | undefined;
-  servers: NetworkSet | undefined;
-}
-
-function compileExceptions({ exceptions }: Config["outgoing"]): CompiledException[] {
-  return exceptions.map(({ clients, servers }) => ({
-    clients: clients && new NetworkSet(clients),
-    servers: servers && new NetworkSet(servers),
-  }));
-}
-
-/** By `client_server` of the first exception that matches, or else of `outgoing`. */
-function handleOutgoing(
-  facts: ConnectionFacts,
-  outgoing: Config["outgoing"],
-  exceptions: readonly CompiledException[],
-): Handling {
-  const found = exceptions.findIndex(
-    ({ clients, servers }) =>
-      (clients === undefined || clients.contains(facts.client.address)) &&
-      (servers === undefined || servers.contains(facts.destination.address)),
-  );
-  const exception = outgoing.exceptions[found];
-  const setting =
-    exception === undefined ? "outgoing.client_server" : `outgoing.exceptions[${found}].client_server`;
-  return (exception ?? outgoing).client_server === "permit"
-    ? { handler: "outgoing-proxy", row: "client-server", setting }
-    : { handler: "queue", row: null, setting };
-}
-
-function chosenServer({ address, port }: Endpoint, hide: boolean): NextHop & { kind: "servers" } {
-  return { kind: "servers", servers: [{ host: address, port }], hide };
 }

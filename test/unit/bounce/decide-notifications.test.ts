@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import {
-  decideNotifications,
-  pendingRecipients,
-  unreadableMessage,
-} from "../../../services/bounce/decide-notifications.ts";
+import { unreadableMessage } from "../../../services/bounce/decide-dead.ts";
+import { decideNotifications } from "../../../services/bounce/decide-notifications.ts";
+import { pendingRecipients } from "../../../services/bounce/pending-recipients.ts";
 import type { Recipient } from "../../../shared/mail/envelope.ts";
 import type { BounceJob } from "../../../shared/queue/contract/contract.ts";
 import { compileReportPolicy } from "../../../shared/routing/report-policy.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
-import type { BounceDecision } from "../../../services/bounce/decide-notifications.ts";
+import type { BounceDecision } from "../../../services/bounce/bounce-decision.ts";
 import { publish } from "../../../services/bounce/publish.ts";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import type { Settlement } from "../../../shared/spool/spool.ts";

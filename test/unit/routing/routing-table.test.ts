@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { z } from "zod";
 import type { configSchema } from "../../../shared/config/schema.ts";
-import { type ConnectionDecision, compileRouting } from "../../../shared/routing/classify.ts";
+import { compileRouting } from "../../../shared/routing/classify.ts";
+import type { ConnectionDecision } from "../../../shared/routing/connection-decision.ts";
 import { identifyNextHop } from "../../../shared/routing/next-hop.ts";
 import { testConfig } from "../../support/config.ts";
 
