@@ -151,6 +151,7 @@ export const rooms: Record<string, Room> = {
     purpose:
       "Queued mail for operators: an index of it, lists and totals, and the changes that operators make.",
     imports: [
+      "shared",
       "shared/limits",
       "shared/mail",
       "shared/queue/bullmq",
@@ -432,6 +433,7 @@ export const rooms: Record<string, Room> = {
       "shared/config",
       "shared/mail",
       "shared/queue/contract",
+      "shared/queue/holds",
       "shared/queue/operator",
       "shared/routing",
       "shared/runtime",
@@ -476,9 +478,11 @@ export const rooms: Record<string, Room> = {
       "services/cli/command-line",
       "services/cli/completion",
       "services/cli/demo",
+      "services/cli/holds",
       "services/cli/intercept",
       "services/cli/overview",
       "services/cli/queue",
+      "services/cli/tasks",
       "services/cli/top",
       "services/cli/trace",
       "services/cli/up",
@@ -509,11 +513,20 @@ export const rooms: Record<string, Room> = {
     purpose: "`postern status`, `queue summary` and `destination`: how the gateway is.",
     imports: ["services/cli/admin-api", "services/cli/command-line", "services/cli/queue", "shared"],
   },
+  "services/cli/holds": {
+    purpose: "`postern holds`: which mail is held.",
+    imports: ["services/cli/admin-api", "services/cli/command-line", "shared"],
+  },
+  "services/cli/tasks": {
+    purpose: "`postern tasks`: changes of many messages.",
+    imports: ["services/cli/admin-api", "services/cli/command-line", "shared"],
+  },
   "services/cli/queue": {
     purpose: "`postern queue`: the queues from the command line.",
     imports: [
       "services/cli/admin-api",
       "services/cli/command-line",
+      "services/cli/holds",
       "shared",
       "shared/config",
       "shared/net",

@@ -123,6 +123,26 @@ export const commands: CommandList = {
       load: () => import("./queue/put-back.ts"),
     },
     {
+      name: "holds",
+      summary: "List which mail is held: why, by whom, until when, and how many messages wait",
+      load: () => import("./holds/holds.ts"),
+    },
+    {
+      name: "tasks list",
+      summary: "List the last changes of messages: who, what, why, and how many",
+      load: () => import("./tasks/list.ts"),
+    },
+    {
+      name: "tasks show",
+      summary: "Show how far a change of messages is",
+      load: () => import("./tasks/show.ts"),
+    },
+    {
+      name: "tasks cancel",
+      summary: "End a change of messages that runs; what it changed stays changed",
+      load: () => import("./tasks/cancel.ts"),
+    },
+    {
       name: "queue export",
       summary: "Write messages with their original header fields",
       load: () => import("./queue/export.ts"),

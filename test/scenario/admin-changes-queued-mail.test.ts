@@ -41,7 +41,12 @@ test("retry makes deferred mail due now, and leaves held mail alone", async () =
   await change("hold", { ids: [second.meta.id] });
   const report = await change("retry", { all: true });
   assert.deepEqual([report.matched, report.changed], [2, 1]);
-  assert.deepEqual(report.skipped, [{ id: `${second.meta.id}-0`, reason: "is held" }]);
+  assert.deepEqual(report.skipped, [
+    {
+      id: `${second.meta.id}-0`,
+      reason: `is held by message:${second.meta.id}-0: release it first`,
+    },
+  ]);
   const byId = new Map((await rows()).map((row) => [row.id, row]));
   assert.ok(Date.parse(String(byId.get(`${first.meta.id}-0`)?.nextAttemptAt)) <= Date.now() + 1000);
   assert.equal(byId.get(`${second.meta.id}-0`)?.status, "held");

@@ -50,6 +50,7 @@ test("every route of the API is in the document", () => {
     "GET /api/v1/status",
     "GET /api/v1/tasks",
     "GET /api/v1/tasks/{id}",
+    "GET /api/v1/tasks/{id}/report",
     "GET /api/v1/trace",
     "GET /health",
     "GET /metrics",
@@ -154,6 +155,7 @@ test("parameters and bodies are described as they are validated", () => {
     "filter",
     "ids",
     "reason",
+    "replace",
     "until",
   ]);
 });

@@ -112,7 +112,8 @@ test("mail for a held domain is held without an attempt, other mail is delivered
     ],
   );
   const spared = await inspector.retry({ filter: {} });
-  assert.deepEqual([spared.matched, spared.changed, spared.skipped[0]?.reason], [2, 0, "is held"]);
+  assert.deepEqual([spared.matched, spared.changed], [2, 0]);
+  assert.equal(spared.skipped[0]?.reason, "is held by destination:held.example: release it first");
 
   const released = await inspector.release({ filter: { to: "*@held.example" } });
   assert.equal(released.changed, 2);

@@ -61,8 +61,8 @@ export function changeRoutes(tasks: TaskRunner): Route[] {
       body: holdBody,
       responses: { 200: { description: "The result, message by message.", schema: holdReport } },
       handle({ body, request }) {
-        const { until } = body;
-        return change("hold", request, body, until === undefined ? {} : { untilMs: Date.parse(until) });
+        const { until, replace } = body;
+        return change("hold", request, body, { ...untilOf(until), replace });
       },
     }),
     defineRoute({
@@ -96,6 +96,11 @@ export function changeRoutes(tasks: TaskRunner): Route[] {
       handle: ({ body, request }) => change("put-back", request, body),
     }),
   ];
+}
+
+/** The end of a hold as tasks have it. */
+export function untilOf(until: string | null | undefined): { untilMs?: number | null } {
+  return until === undefined ? {} : { untilMs: until === null ? null : Date.parse(until) };
 }
 
 export function taskRequest(

@@ -3,9 +3,11 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { EventReader } from "../../../shared/events/stream/event-reader.ts";
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { HoldsFileFailed } from "../../../shared/queue/holds/file.ts";
+import { type HoldRule, holdRuleId } from "../../../shared/queue/holds/rules.ts";
 import type { Holds } from "../../../shared/queue/holds/store.ts";
 import {
   BadCursor,
+  HoldStands,
   IndexNotReady,
   type Inspector,
   TooManyToSort,
@@ -56,6 +58,15 @@ export async function ask<T>(answer: Promise<T>): Promise<T> {
   }
 }
 
+/** What stands, and how to change it. */
+export function describeStanding(rule: HoldRule): string {
+  const by = rule.by === undefined ? "" : ` by ${rule.by}`;
+  const reason = rule.reason === "" ? "" : ` (${rule.reason})`;
+  const end = rule.untilMs === undefined ? "" : ` until ${new Date(rule.untilMs).toISOString()}`;
+  const since = new Date(rule.createdAtMs).toISOString();
+  return `The hold ${holdRuleId(rule)} stands since ${since}${by}${reason}${end}; replace it to change it.`;
+}
+
 function asProblem(error: unknown): unknown {
   if (error instanceof Problem || !(error instanceof Error)) return error;
   if (error instanceof BadCursor) {
@@ -66,6 +77,7 @@ function asProblem(error: unknown): unknown {
   if (error instanceof TooManyToSort) {
     return new Problem(503, `There are too many messages to sort in time: ${error.message}.`);
   }
+  if (error instanceof HoldStands) return new Problem(409, describeStanding(error.rule));
   if (error instanceof IndexNotReady) return new Problem(503, `Not yet: ${error.message}.`);
   if (error instanceof SpoolUnavailable || error instanceof SpoolFull) {
     return new Problem(503, `The spool failed: ${error.message}`);

@@ -116,10 +116,16 @@ export const selectionBody = z.strictObject(changeFields).refine(oneSelection, o
 
 export const holdTerms = {
   reason: text.optional().describe("For people: it stands in the log and in the timeline of each message."),
-  until: future.optional().describe("When the hold ends by itself."),
+  until: future
+    .nullable()
+    .optional()
+    .describe("When the hold ends by itself; null: it does not. Absent: as a hold that stands has it."),
 };
+export const replaceHold = z
+  .boolean()
+  .describe("Change a hold of the same mail that stands; without it the answer says what stands (409).");
 export const holdBody = z
-  .strictObject({ ...changeFields, ...holdTerms })
+  .strictObject({ ...changeFields, ...holdTerms, replace: replaceHold.default(false) })
   .refine(oneSelection, oneSelectionMessage);
 export const removeBody = z
   .strictObject({
@@ -156,8 +162,14 @@ const holdRule = z.object({
   kind: holdKind,
   value: z.string(),
   reason: z.string(),
-  createdAt: timestamp,
+  by: z.string().nullable().describe("The name of the token that made it; null for holds of older versions."),
+  since: timestamp,
   until: timestamp.nullable(),
+  waiting: z
+    .int()
+    .nullable()
+    .describe("Held messages that it covers; null while the index of the queues is being built."),
+  createdAt: timestamp.describe("As `since`."),
 });
 export type HoldView = z.infer<typeof holdRule>;
 export const holdList = z.object({ holds: z.array(holdRule) });
@@ -170,9 +182,11 @@ export const newHold = z
         "message: a job's or queue id; destination: a domain, *.domain, or a next hop (a relay host's name, a server with its port or without); sender: an address pattern or <>.",
       ),
     ...holdTerms,
+    replace: replaceHold.default(false),
   })
   .check(({ value: { kind, value = "" }, issues }) => {
-    const message = errorInHold({ kind, value });
+    const why = kind === "sender" ? whyMatchesNothing(value) : undefined;
+    const message = errorInHold({ kind, value }) ?? (why && `can match nothing: ${why}`);
     if (message !== undefined) issues.push({ code: "custom", path: ["value"], message, input: value });
   });
 export const holdAdded = z.object({
@@ -180,6 +194,7 @@ export const holdAdded = z.object({
   parked: z.int().describe("Jobs that the rule holds now."),
 });
 export const holdParams = z.object({ id: text.describe("`id` of the list of holds.") });
+export const releaseQuery = z.strictObject({ reason: text.optional().describe("For the log.") });
 export const holdRemoved = z.object({
   released: z.int(),
   stillHeld: z.int().describe("Jobs that another rule holds."),

@@ -1,22 +1,26 @@
 /** Routes for tasks: changes of many messages that go on while nobody waits for them. */
 import { z } from "zod";
-import { taskActions, taskSchema } from "../tasks/task.ts";
+import { taskActions, taskReportSchema, taskSchema } from "../tasks/task.ts";
 import type { TaskRunner } from "../tasks/task-runner.ts";
-import { startTask, taskRequest } from "./change-routes.ts";
+import { startTask, taskRequest, untilOf } from "./change-routes.ts";
 import { ask } from "./dependencies.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
-import { holdTerms, oneSelection, oneSelectionMessage, selectionFields } from "./schemas.ts";
+import { holdTerms, oneSelection, oneSelectionMessage, replaceHold, selectionFields } from "./schemas.ts";
 
 const newTask = z
   .strictObject({
     action: z.enum(taskActions),
     ...selectionFields,
     ...holdTerms,
+    replace: replaceHold.optional(),
     notify: z.boolean().optional().describe("remove: send the senders a delivery status notification."),
   })
   .refine(oneSelection, oneSelectionMessage)
-  .refine(({ action, until }) => until === undefined || action === "hold", "takes `until` with hold only")
+  .refine(
+    ({ action, until, replace }) => (until === undefined && replace === undefined) || action === "hold",
+    "takes `until` and `replace` with hold only",
+  )
   .refine(
     ({ action, notify }) => notify === undefined || action === "remove",
     "takes `notify` with remove only",
@@ -51,8 +55,8 @@ export function taskRoutes(tasks: TaskRunner): Route[] {
       body: newTask,
       responses: { 202: { description: "It runs.", schema: taskSchema } },
       async handle({ body, request, reply }) {
-        const { action, until, notify } = body;
-        const terms = { ...(until === undefined ? {} : { untilMs: Date.parse(until) }), notify };
+        const { action, until, replace, notify } = body;
+        const terms = { ...untilOf(until), replace, notify };
         const { task } = await startTask(tasks, taskRequest(action, request, body, terms));
         reply.code(202);
         return task;
@@ -67,6 +71,21 @@ export function taskRoutes(tasks: TaskRunner): Route[] {
       params: taskParams,
       responses: { 200: { description: "The task.", schema: taskSchema } },
       handle: ({ params: { id } }) => find(id),
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/v1/tasks/{id}/report",
+      operationId: "showTaskReport",
+      summary: "What came of a change of messages that is done: what was left as it is, and why",
+      access: "read",
+      params: taskParams,
+      responses: { 200: { description: "The report.", schema: taskReportSchema } },
+      async handle({ params: { id } }) {
+        const report = await ask(tasks.report(id));
+        if (report !== undefined) return report;
+        const { state } = await find(id);
+        throw new Problem(409, `The task ${id} is ${state}: there is no report of it.`);
+      },
     }),
     defineRoute({
       method: "DELETE",

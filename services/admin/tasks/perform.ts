@@ -1,6 +1,7 @@
 /** What each action on messages does. */
 import type { ChangeOptions, ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
 import type { EventName } from "../../../shared/runtime/log.ts";
+import { holdMessages } from "./hold.ts";
 import { removeMessages, requeueMessages } from "./removal.ts";
 import type { TaskAction } from "./task.ts";
 import type { TaskDeps } from "./task-deps.ts";
@@ -8,8 +9,10 @@ import type { TaskDeps } from "./task-deps.ts";
 export interface TaskTerms {
   /** For people. */
   reason?: string | undefined;
-  /** hold: epoch milliseconds. */
-  untilMs?: number | undefined;
+  /** hold: epoch milliseconds; `null`: it does not end by itself. */
+  untilMs?: number | null | undefined;
+  /** hold: one that stands gets these terms. */
+  replace?: boolean | undefined;
   /** remove: the senders get a delivery status notification. */
   notify?: boolean | undefined;
 }
@@ -31,7 +34,7 @@ export function perform(
   deps: TaskDeps,
   action: TaskAction,
   selection: JobSelection,
-  { reason, untilMs, notify = false }: TaskTerms,
+  { reason, untilMs, replace = false, notify = false }: TaskTerms,
   by: string,
   options: ChangeOptions,
 ): Promise<TaskReport> {
@@ -44,8 +47,9 @@ export function perform(
         ...(reason === undefined ? {} : { reason }),
         ...(untilMs === undefined ? {} : { untilMs }),
         by,
+        replace,
       };
-      return inspector.hold(selection, terms, options);
+      return holdMessages(deps, selection, terms, options);
     }
     case "release":
       return inspector.release(selection, options);

@@ -3,10 +3,22 @@
  * this process. Owns the running tasks; close() ends them between two chunks, and what they changed stays changed.
  */
 import { randomBytes } from "node:crypto";
-import type { ChangeReport, JobSelection } from "../../../shared/queue/operator/inspector.ts";
+import {
+  type ChangeReport,
+  HoldStands,
+  type JobSelection,
+} from "../../../shared/queue/operator/inspector.ts";
 import { logEvent, writeEvent } from "../../../shared/runtime/log.ts";
+import { standingHold } from "./hold.ts";
 import { eventOfAction, perform, type TaskReport, type TaskTerms } from "./perform.ts";
-import { type StoredTask, shownTask, signOfLifeMs, type Task, type TaskAction } from "./task.ts";
+import {
+  type StoredReport,
+  type StoredTask,
+  shownTask,
+  signOfLifeMs,
+  type Task,
+  type TaskAction,
+} from "./task.ts";
 import type { TaskDeps } from "./task-deps.ts";
 import { TaskStore } from "./task-store.ts";
 
@@ -37,6 +49,8 @@ export class TaskCancelled extends Error {
 }
 
 const maxRunning = 8;
+/** Entries of each list of a report that are kept. */
+const maxListed = 200;
 /** So that a line of the log stays readable; a change of many messages makes several. */
 const idsOfLine = 100;
 
@@ -55,8 +69,10 @@ export class TaskRunner {
     return perform(this.#deps, action, selection, terms, actor.by, { dryRun: true });
   }
 
-  /** Starts a task; it goes on when nobody waits for it. @throws TooManyTasks, Error of Redis */
+  /** Starts a task; it goes on when nobody waits for it. @throws TooManyTasks, HoldStands, Error of Redis */
   async start(request: TaskRequest): Promise<StartedTask> {
+    const standing = request.action === "hold" ? standingHold(this.#deps, request.selection) : undefined;
+    if (standing !== undefined && request.terms.replace !== true) throw new HoldStands(standing);
     if (this.#running.size >= maxRunning) {
       throw new TooManyTasks(`${maxRunning} tasks are running: wait for one, or cancel it`);
     }
@@ -109,6 +125,11 @@ export class TaskRunner {
     return task && shownTask(task, this.#deps.now());
   }
 
+  /** What came of a task that is done; `undefined` for any other. */
+  report(id: string): Promise<StoredReport | undefined> {
+    return this.#store.findReport(id);
+  }
+
   /** @returns whether the task runs in this process, and ends now */
   cancel(id: string): boolean {
     const running = this.#running.get(id);
@@ -157,6 +178,9 @@ export class TaskRunner {
       });
       progress(report);
       logEvent(log, { ...logged, ...countsOf(report) });
+      await this.#store
+        .writeReport(task.id, shortened(report))
+        .catch((error) => log.debug({ err: error }, "could not write the report of a task"));
       await this.#finish(task, "done", null);
       return report;
     } catch (error) {
@@ -191,6 +215,17 @@ export class TaskRunner {
 
 function countsOf({ matched, changed, skipped, unknown }: ChangeReport): Record<string, number> {
   return { matched, changed, skipped: skipped.length, unknown: unknown.length };
+}
+
+function shortened({ matched, changed, skipped, unknown, underWay, rule }: TaskReport): StoredReport {
+  return {
+    matched,
+    changed,
+    skipped: skipped.slice(0, maxListed),
+    unknown: unknown.slice(0, maxListed),
+    ...(underWay === undefined ? {} : { underWay: underWay.slice(0, maxListed) }),
+    ...(rule === undefined ? {} : { rule }),
+  };
 }
 
 /** Sorts by time. */

@@ -1,9 +1,11 @@
 /** Keeps the last tasks in Redis, where every admin sees them. Owns nothing; the connection is the caller's. */
 import { queuePrefix, type RedisConnection } from "../../../shared/runtime/redis.ts";
-import { type StoredTask, storedTaskSchema } from "./task.ts";
+import { type StoredReport, type StoredTask, storedTaskSchema, taskReportSchema } from "./task.ts";
 
 /** A hash: tasks by id. */
 const tasksKey = `${queuePrefix}:tasks`;
+/** A hash: what came of tasks, by id. */
+const reportsKey = `${queuePrefix}:tasks:reports`;
 /** The oldest finished ones go first. */
 const maxKept = 200;
 
@@ -16,6 +18,15 @@ export class TaskStore {
 
   async write(task: StoredTask): Promise<void> {
     await this.#redis.hset(tasksKey, task.id, JSON.stringify(task));
+  }
+
+  async writeReport(id: string, report: StoredReport): Promise<void> {
+    await this.#redis.hset(reportsKey, id, JSON.stringify(report));
+  }
+
+  async findReport(id: string): Promise<StoredReport | undefined> {
+    const text = await this.#redis.hget(reportsKey, id);
+    return text === null ? undefined : taskReportSchema.safeParse(JSON.parse(text)).data;
   }
 
   /** The newest first. */
@@ -32,7 +43,9 @@ export class TaskStore {
   /** Forgets the oldest. */
   async trim(): Promise<void> {
     const old = (await this.list()).slice(maxKept).map(({ id }) => id);
-    if (old.length > 0) await this.#redis.hdel(tasksKey, ...old);
+    if (old.length === 0) return;
+    await this.#redis.hdel(tasksKey, ...old);
+    await this.#redis.hdel(reportsKey, ...old);
   }
 }
 

@@ -31,6 +31,19 @@ export type Task = z.infer<typeof taskSchema>;
 export const storedTaskSchema = taskSchema.extend({ seenAtMs: z.number() });
 export type StoredTask = z.infer<typeof storedTaskSchema>;
 
+/** What came of a task, message by message. */
+export const taskReportSchema = z.object({
+  matched: z.int(),
+  changed: z.int(),
+  skipped: z
+    .array(z.object({ id: z.string(), reason: z.string() }))
+    .describe("The first two hundred jobs that were left as they are."),
+  unknown: z.array(z.string()).describe("Ids that no message has."),
+  underWay: z.array(z.string()).optional().describe("Jobs that were being delivered meanwhile."),
+  rule: z.string().nullable().optional().describe("The id of the rule that a hold became."),
+});
+export type StoredReport = z.infer<typeof taskReportSchema>;
+
 /** An admin that runs a task writes it at least this often. */
 export const signOfLifeMs = 5_000;
 const interruptedAfterMs = 6 * signOfLifeMs;

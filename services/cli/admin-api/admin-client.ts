@@ -24,9 +24,10 @@ export class AdminRefused extends CommandFailed {
 }
 
 export interface AdminClient {
-  /** All three: @throws AdminUnreachable, AdminRefused */
+  /** All four: @throws AdminUnreachable, AdminRefused */
   get(pathname: string, query?: Record<string, string>): Promise<unknown>;
   post(pathname: string, body: unknown): Promise<unknown>;
+  delete(pathname: string): Promise<unknown>;
   /** The octets of a response. */
   stream(pathname: string): Promise<Readable>;
 }
@@ -74,6 +75,9 @@ export function createAdminClient(baseUrl: string, token: string | undefined): A
         body: JSON.stringify(body),
       };
       return (await send(new URL(pathname, baseUrl), init, writeTimeoutMs)).json();
+    },
+    async delete(pathname) {
+      return (await send(new URL(pathname, baseUrl), { method: "DELETE" }, writeTimeoutMs)).json();
     },
     async stream(pathname) {
       const response = await send(new URL(pathname, baseUrl), {}, writeTimeoutMs);

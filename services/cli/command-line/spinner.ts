@@ -2,17 +2,28 @@
 import type { Context } from "./command.ts";
 
 /** @param text  what is under way: "asking about ann@example.com" */
-export async function withSpinner<T>(
-  { stderr }: Pick<Context, "stderr">,
+export function withSpinner<T>(
+  context: Pick<Context, "stderr">,
   text: string,
   action: () => Promise<T>,
 ): Promise<T> {
-  if (stderr.isTTY !== true) return action();
+  return withProgress(context, text, action);
+}
+
+/** @param action  gets a function that shows another text */
+export async function withProgress<T>(
+  { stderr }: Pick<Context, "stderr">,
+  text: string,
+  action: (show: (text: string) => void) => Promise<T>,
+): Promise<T> {
+  if (stderr.isTTY !== true) return action(() => {});
   const { default: ora } = await import("ora");
   // Input stays the terminal's own, so that Ctrl-C works as ever.
   const spinner = ora({ text, stream: process.stderr, discardStdin: false }).start();
   try {
-    return await action();
+    return await action((shown) => {
+      spinner.text = shown;
+    });
   } finally {
     spinner.stop();
   }

@@ -1,26 +1,25 @@
 /** `postern queue hold`: no attempts until the messages are released. */
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
 import { defineCommand } from "../command-line/command.ts";
-import { printReport } from "./change.ts";
-import { changeMessages } from "./queue-api.ts";
-import {
-  filterOptions,
-  jsonOption,
-  manyIds,
-  readSelection,
-  readUntil,
-  selectionBody,
-  selectionUsage,
-} from "./queue-selection.ts";
+import { change, changeOptions, changeUsage, printReport } from "./change.ts";
+import { filterOptions, manyIds, readSelection, readUntil, selectionUsage } from "./queue-selection.ts";
+
+const words = { action: "hold", verb: "Hold", done: "held" };
 
 export const command = defineCommand({
-  details: "One sender, one domain or --all is a rule: it holds later messages too, until 'queue release'.",
-  usage: `${selectionUsage} [--reason TEXT] [--until TIME|DURATION] [--json]`,
+  details:
+    "One sender, one domain or --all is a rule: it holds later messages too, until 'queue release'. A hold that stands\n" +
+    "is changed with --replace only, and keeps its end and its reason unless they are given. 'postern holds' lists them.",
+  usage: `${selectionUsage} [--until WHEN] [--replace] ${changeUsage}`,
   options: {
     ...filterOptions,
-    reason: { type: "string", value: "TEXT", help: "why; shown to people" },
-    until: { type: "string", value: "WHEN", help: "the hold ends by itself: 2h, or 2030-01-31T12:00:00Z" },
-    json: jsonOption,
+    until: {
+      type: "string",
+      value: "WHEN",
+      help: "the hold ends by itself: 2h, 2030-01-31T12:00:00Z, or never",
+    },
+    replace: { type: "boolean", help: "change a hold of the same mail that stands" },
+    ...changeOptions,
   },
   positionals: manyIds,
   usesAdmin: true,
@@ -30,15 +29,17 @@ export const command = defineCommand({
       "queue hold --to '*@example.com' --reason 'their server moves' --until 2h",
     ],
     ["a sender who may have been taken over", "queue hold --from ann@example.net --reason 'spam?'"],
+    ["the repair takes longer", "queue hold --to '*@example.com' --replace --until 6h"],
   ],
-  async run(context, values, words) {
-    const selection = readSelection(values, words);
-    const body = {
-      ...selectionBody(selection),
-      ...(values.reason === undefined ? {} : { reason: values.reason }),
-      ...(values.until === undefined ? {} : { until: readUntil(values.until, Date.now()) }),
+  async run(context, values, ids) {
+    const selection = readSelection(values, ids);
+    const { until } = values;
+    const terms = {
+      ...(until === undefined ? {} : { until: until === "never" ? null : readUntil(until, Date.now()) }),
+      replace: values.replace,
     };
     const client = await connectToAdmin(context);
-    return printReport(context, "held", selection, await changeMessages(client, "hold", body), values.json);
+    const report = await change(context, client, words, selection, terms, values);
+    return report === undefined ? 1 : printReport(context, words, selection, report, values);
   },
 });

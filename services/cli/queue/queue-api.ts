@@ -22,15 +22,16 @@ const row = z.object({
 export type Row = z.infer<typeof row>;
 const page = z.object({ messages: z.array(row), next: z.string().nullable() });
 
-const report = z.object({
+export const reportSchema = z.object({
   matched: z.number(),
   changed: z.number(),
   skipped: z.array(z.object({ id: z.string(), reason: z.string() })),
   unknown: z.array(z.string()),
   underWay: z.array(z.string()).optional(),
   rule: z.string().nullable().optional(),
+  task: z.string().nullable().optional(),
 });
-export type Report = z.infer<typeof report>;
+export type Report = z.infer<typeof reportSchema>;
 
 const diagnosis = z.object({
   status: z.string(),
@@ -174,12 +175,13 @@ async function unlessUnknown<T>(answer: Promise<T>): Promise<T | undefined> {
   }
 }
 
-export async function changeMessages(
+/** What a change would do. */
+export async function countChange(
   client: AdminClient,
   action: string,
   body: Record<string, unknown>,
 ): Promise<Report> {
-  return report.parse(await client.post(`/api/v1/messages/${action}`, body));
+  return reportSchema.parse(await client.post(`/api/v1/messages/${action}`, { ...body, dryRun: true }));
 }
 
 function messagePath(id: string): string {

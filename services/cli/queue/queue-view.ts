@@ -163,7 +163,8 @@ export function renderReport(done: string, report: Report): string[] {
   const lines = [
     matched === 0 && skipped.length === 0 ? "no message matches" : `${done} ${changed} of ${matched}`,
   ];
-  if (rule) lines.push(`messages that come later are held too, by the rule ${rule}`);
+  const later = done.startsWith("would") ? "would be held" : "are held";
+  if (rule) lines.push(`messages that come later ${later} too, by the rule ${rule}`);
   for (const { id, reason } of skipped) lines.push(`${id} ${reason}`);
   for (const id of underWay) lines.push(`${id} is being delivered; that attempt is its last`);
   return lines.map(printable);

@@ -17,11 +17,13 @@ export interface Holds {
   /** As match(), by the rules that Redis has now: asked before a job is held, since its rule may just have ended. */
   confirm(job: Holdable): Promise<HoldRule | undefined>;
   /**
-   * Adds rules, or replaces those of the same kind and value. On stable storage and in Redis when it resolves. Workers
-   * hold the jobs that they take; holdCovered() holds those that wait.
+   * Adds rules, or replaces those of the same kind and value, which stand since their first time then. On stable storage
+   * and in Redis when it resolves. Workers hold the jobs that they take; holdCovered() holds those that wait.
    * @throws Error when Redis or the file fails
    */
   add(rules: Omit<HoldRule, "createdAtMs">[]): Promise<void>;
+  /** The rule of this kind and value as last seen, unless it has expired. */
+  find(rule: Pick<HoldRule, "kind" | "value">): HoldRule | undefined;
   /** Removes rules by id; releaseUncovered() releases their jobs. @returns how many there were @throws as add */
   remove(ruleIds: string[]): Promise<number>;
   /** Called after the rules changed, here or elsewhere. @returns what ends it */
@@ -57,6 +59,7 @@ class StoredHolds implements Holds {
   readonly #subscriber: RedisConnection;
   readonly #listeners = new Set<() => void>();
   #known: HoldsCopy = { version: 0, rules: [] };
+  #byId = new Map<string, HoldRule>();
   #matcher = new HoldMatcher([], 0);
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -92,9 +95,18 @@ class StoredHolds implements Holds {
   }
 
   async add(rules: Omit<HoldRule, "createdAtMs">[]): Promise<void> {
-    const createdAtMs = Date.now();
-    const fields = rules.flatMap((rule) => [holdRuleId(rule), JSON.stringify({ ...rule, createdAtMs })]);
+    const nowMs = Date.now();
+    await this.#refresh();
+    const fields = rules.flatMap((rule) => {
+      const createdAtMs = this.find(rule)?.createdAtMs ?? nowMs;
+      return [holdRuleId(rule), JSON.stringify({ ...rule, createdAtMs })];
+    });
     if (fields.length > 0) await this.#change((multi) => multi.hset(holdsKey, ...fields));
+  }
+
+  find(rule: Pick<HoldRule, "kind" | "value">): HoldRule | undefined {
+    const found = this.#byId.get(holdRuleId(rule));
+    return found?.untilMs !== undefined && found.untilMs <= Date.now() ? undefined : found;
   }
 
   async remove(ruleIds: string[]): Promise<number> {
@@ -149,6 +161,7 @@ class StoredHolds implements Holds {
     const changed = JSON.stringify(copy.rules) !== JSON.stringify(this.#known.rules);
     this.#known = copy;
     if (!changed) return;
+    this.#byId = new Map(copy.rules.map((rule) => [holdRuleId(rule), rule]));
     this.#matcher = new HoldMatcher(copy.rules, Date.now());
     for (const listener of this.#listeners) listener();
   }

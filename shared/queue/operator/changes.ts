@@ -28,10 +28,23 @@ export interface HoldReport extends ChangeReport {
 export interface HoldTerms {
   /** For people to read. */
   reason?: string;
-  /** Epoch milliseconds after which the hold ends by itself. */
-  untilMs?: number;
+  /** Epoch milliseconds after which the hold ends by itself; `null`: never. Absent: as a hold that stands has it. */
+  untilMs?: number | null;
   /** Who holds: the name of a token. */
   by?: string;
+  /** False: a hold that stands already stays as it is. True when absent: it gets what is given here, and keeps the rest. */
+  replace?: boolean;
+}
+
+/** Another hold of the same mail stands, and was not to be replaced. */
+export class HoldStands extends Error {
+  override name = "HoldStands";
+  readonly rule: HoldRule;
+
+  constructor(rule: HoldRule) {
+    super(`${holdRuleId(rule)} is held already`);
+    this.rule = rule;
+  }
 }
 
 export interface ChangeOptions {
@@ -69,28 +82,29 @@ export class JobChanges {
     );
   }
 
-  async hold(
-    selection: JobSelection,
-    { reason = "", untilMs, by }: HoldTerms,
-    options: ChangeOptions = {},
-  ): Promise<HoldReport> {
-    const terms = {
-      reason,
-      ...(untilMs === undefined ? {} : { untilMs }),
-      ...(by === undefined ? {} : { by }),
-    };
+  /** @throws HoldStands */
+  async hold(selection: JobSelection, terms: HoldTerms, options: ChangeOptions = {}): Promise<HoldReport> {
     const rule = ruleFor(selection);
-    if (rule !== undefined && !options.dryRun) await this.#holds.add([{ ...rule, ...terms }]);
+    const standing = rule && this.#holds.find(rule);
+    if (standing !== undefined && terms.replace === false) throw new HoldStands(standing);
+    if (rule !== undefined && !options.dryRun) await this.#holds.add([holdRuleOf(rule, terms, standing)]);
+    const ruleOfJob = (job: InspectedJob) => ({ kind: "message" as const, value: jobIdOf(job) });
+    const refuse = (job: InspectedJob): string | undefined => {
+      const own =
+        rule === undefined && terms.replace === false ? this.#holds.find(ruleOfJob(job)) : undefined;
+      return own === undefined ? whyNotHeld(job) : `is held already${own.reason && `: ${own.reason}`}`;
+    };
     const act = async (queue: ListedQueue, jobs: InspectedJob[]): Promise<Done> => {
       if (rule === undefined) {
-        await this.#holds.add(jobs.map((job) => ({ kind: "message", value: jobIdOf(job), ...terms })));
+        const own = jobs.map(ruleOfJob);
+        await this.#holds.add(own.map((each) => holdRuleOf(each, terms, this.#holds.find(each))));
       }
       const idle = jobs.filter(({ status }) => status === "waiting" || status === "deferred").map(jobIdOf);
       const left = await holdJobs(this.#redis, queue, idle, Date.now());
       // Active jobs count as held: the rule holds them when their workers defer them.
       return { left, changed: left + jobs.length - idle.length, skipped: [] };
     };
-    const report = await this.#change(selection, whyNotHeld, act, options, "held");
+    const report = await this.#change(selection, refuse, act, options, "held");
     return { ...report, rule: rule === undefined ? null : holdRuleId(rule) };
   }
 
@@ -213,7 +227,7 @@ function wouldChange(jobs: readonly InspectedJob[]): Done {
   return { left: 0, changed: jobs.length, skipped: [] };
 }
 
-function whyNotRetried({ status }: InspectedJob): string | undefined {
+function whyNotRetried({ status, hold }: InspectedJob): string | undefined {
   switch (status) {
     case "deferred":
       return undefined;
@@ -222,10 +236,28 @@ function whyNotRetried({ status }: InspectedJob): string | undefined {
     case "active":
       return "is being delivered";
     case "held":
-      return "is held";
+      return hold === undefined
+        ? "is held: release it first"
+        : `is held by ${holdRuleId(hold)}: release it first`;
     case "dead":
       return "is dead: put it back instead";
   }
+}
+
+/** The rule to store: what is given, and for the rest what stands. */
+export function holdRuleOf(
+  rule: Pick<HoldRule, "kind" | "value">,
+  { reason, untilMs, by }: HoldTerms,
+  standing: HoldRule | undefined,
+): Omit<HoldRule, "createdAtMs"> {
+  const until = untilMs === undefined ? standing?.untilMs : (untilMs ?? undefined);
+  const holder = by ?? standing?.by;
+  return {
+    ...rule,
+    reason: reason ?? standing?.reason ?? "",
+    ...(until === undefined ? {} : { untilMs: until }),
+    ...(holder === undefined ? {} : { by: holder }),
+  };
 }
 
 function whyNotHeld({ status }: InspectedJob): string | undefined {

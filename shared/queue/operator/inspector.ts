@@ -11,6 +11,7 @@ import {
   pageOfJobs,
   type QueueCounts,
 } from "../bullmq/job-places.ts";
+import type { HoldRule } from "../holds/rules.ts";
 import type { Holds } from "../holds/store.ts";
 import {
   type ChangeOptions,
@@ -19,6 +20,7 @@ import {
   type HoldTerms,
   JobChanges,
 } from "./changes.ts";
+import { countHeld } from "./held-by-rule.ts";
 import { indexMatcher } from "./index-matcher.ts";
 import { type IndexPage, pageOf, type Totals } from "./index-page.ts";
 import { IndexRefresher, type IndexState } from "./index-refresher.ts";
@@ -32,7 +34,14 @@ import { type Grouping, type Summary, summarise } from "./summary.ts";
 import { type WorstDestination, worstDestinations } from "./worst-destinations.ts";
 
 export type { QueueCounts } from "../bullmq/job-places.ts";
-export type { ChangeOptions, ChangeReport, HoldTerms } from "./changes.ts";
+export {
+  type ChangeOptions,
+  type ChangeReport,
+  HoldStands,
+  type HoldTerms,
+  holdRuleOf,
+  ruleFor,
+} from "./changes.ts";
 export type { JobSelection } from "./selection.ts";
 export { BadCursor, TooManyToSort } from "./sorted-list.ts";
 
@@ -79,6 +88,8 @@ export interface Inspector {
   oldest(): OldestByQueue | undefined;
   /** The ages of all queued mail, as of the last scan; `undefined` before the first. */
   ages(): QueueAges | undefined;
+  /** For each of these rules how many held jobs it covers; `undefined` while the index is being built. @throws Error of Redis */
+  heldBy(rules: readonly HoldRule[]): Promise<number[] | undefined>;
   /** The jobs that an id names, as in JobSelection. */
   find(id: string): Promise<InspectedJob[]>;
   /** Calls back with the selected jobs, chunk by chunk, so that they can be settled in the spool before a change. */
@@ -92,7 +103,7 @@ export interface Inspector {
   retry(selection: JobSelection, options?: ChangeOptions): Promise<ChangeReport>;
   /**
    * Holds jobs until release(). All mail, one sender or one destination become a rule that also holds later mail; any
-   * other selection is held job by job.
+   * other selection is held job by job. @throws HoldStands
    */
   hold(selection: JobSelection, terms?: HoldTerms, options?: ChangeOptions): Promise<HoldReport>;
   /** Ends what hold() did with the same selection; jobs under another rule stay held. */
@@ -220,6 +231,11 @@ export function createInspector(options: {
     },
 
     ages: () => (refresher.state.asOfMs === undefined ? undefined : queueAges(index.values(), Date.now())),
+
+    async heldBy(rules) {
+      if (rules.length === 0) return [];
+      return (await refresher.ready()) ? countHeld(index.values(), rules) : undefined;
+    },
 
     counts: () => countJobs(redis),
 
