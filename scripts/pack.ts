@@ -23,13 +23,14 @@ export function toJavaScript(source: string): string {
 }
 
 interface LockFile {
-  packages: Record<string, { dev?: boolean; devDependencies?: unknown }>;
+  packages: Record<string, { dev?: boolean; devOptional?: boolean; devDependencies?: unknown }>;
 }
 
 /** @returns the lock file of an installation without development packages */
 export function withoutDevelopment<Lock extends LockFile>(lock: Lock): Lock {
   const packages = Object.entries(lock.packages)
-    .filter(([, { dev }]) => dev !== true)
+    // `devOptional`: for development, and a peer that another package may do without.
+    .filter(([, { dev, devOptional }]) => dev !== true && devOptional !== true)
     .map(([name, { devDependencies: _, ...kept }]) => [name, kept]);
   return { ...lock, packages: Object.fromEntries(packages) };
 }

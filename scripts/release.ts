@@ -1,11 +1,12 @@
 /**
  * Cuts a release: `npm run release -- X.Y.Z [--dry-run]`. Dates the changelog's unreleased entries, sets the version,
- * commits and tags. It does not push.
+ * commits and tags. Writes the bill of materials (CycloneDX) to be published with it. It does not push.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { makeSbom, sbomText } from "./sbom.ts";
 
 const branch = "main";
 const heading = "## Unreleased";
@@ -53,8 +54,11 @@ export function release({ root, version, date, dryRun }: ReleaseOptions): string
   const tag = `v${version}`;
   if (git("tag", "--list", tag) !== "") throw new ReleaseRefused(`there is a tag ${tag} already`);
   const changelog = dateUnreleased(read("CHANGELOG.md"), version, date);
+  const sbomFile = `postern-${version}.cdx.json`;
+  const sbom = billOfMaterials(root, version);
 
   if (!dryRun) {
+    writeFileSync(path.join(root, sbomFile), sbom);
     lock.version = version;
     lock.packages[""].version = version;
     const files = {
@@ -70,8 +74,18 @@ export function release({ root, version, date, dryRun }: ReleaseOptions): string
     `CHANGELOG.md: "${heading}" becomes "${headingOf(version, date)}"`,
     `package.json, package-lock.json: ${manifest.version} becomes ${version}`,
     `commit "release: ${version}", tag ${tag}`,
+    `${sbomFile}: the bill of materials, to be published with the packages`,
     `next, by hand: git push origin ${branch} ${tag}`,
   ];
+}
+
+/** @throws ReleaseRefused */
+function billOfMaterials(root: string, version: string): string {
+  try {
+    return sbomText(makeSbom(root), version);
+  } catch (error) {
+    throw new ReleaseRefused(`the bill of materials is not complete: ${(error as Error).message}`);
+  }
 }
 
 function headingOf(version: string, date: string): string {

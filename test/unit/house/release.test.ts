@@ -33,10 +33,14 @@ function repository(t: TestContext) {
   const write = (file: string, text: string) => writeFileSync(path.join(root, file), text);
   const read = (file: string) => readFileSync(path.join(root, file), "utf8");
   const git = (...args: string[]) => execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim();
-  const packages = { "": { name: "postern", version: "1.9.0" }, "node_modules/yaml": { version: "1.9.0" } };
+  const yaml = { version: "1.9.0", integrity: `sha512-${Buffer.alloc(64, 1).toString("base64")}` };
+  const dependencies = { yaml: "1.9.0" };
+  const manifest = { name: "postern", version: "1.9.0", dependencies };
+  const packages = { "": manifest, "node_modules/yaml": yaml };
   write("CHANGELOG.md", changelog);
-  write("package.json", `${JSON.stringify({ name: "postern", version: "1.9.0" }, null, 2)}\n`);
-  write("package-lock.json", `${JSON.stringify({ name: "postern", version: "1.9.0", packages }, null, 2)}\n`);
+  write("package.json", `${JSON.stringify(manifest, null, 2)}\n`);
+  write("package-lock.json", `${JSON.stringify({ ...manifest, lockfileVersion: 3, packages }, null, 2)}\n`);
+  write(".gitignore", "*.cdx.json\n");
   git("init", "--quiet", "--initial-branch", "main");
   git("add", "--all");
   git("commit", "--quiet", "--message", "first");
@@ -59,6 +63,25 @@ test("a release dates the changelog, sets the version in both manifests, commits
   assert.equal(git("log", "-1", "--format=%s"), "release: 1.10.0");
   assert.equal(git("rev-parse", "v1.10.0^{commit}"), git("rev-parse", "HEAD"));
   assert.equal(git("status", "--porcelain"), "");
+  const sbom = JSON.parse(read("postern-1.10.0.cdx.json"));
+  const { name, version, purl } = sbom.metadata.component;
+  assert.deepEqual([name, version, purl], ["postern", "1.10.0", "pkg:npm/postern@1.10.0"]);
+  assert.deepEqual(
+    sbom.components.map((component: { "bom-ref": string }) => component["bom-ref"]),
+    ["yaml@1.9.0"],
+  );
+});
+
+test("no release with a package whose contents are not pinned", (t) => {
+  const { root, read, write, git } = repository(t);
+  const lock = JSON.parse(read("package-lock.json"));
+  delete lock.packages["node_modules/yaml"].integrity;
+  write("package-lock.json", JSON.stringify(lock));
+  git("commit", "--quiet", "--all", "--message", "without a checksum");
+  assert.throws(
+    () => release({ root, version: "1.10.0", date: "2030-01-31", dryRun: true }),
+    /^ReleaseRefused: the bill of materials is not complete: yaml@1\.9\.0 has not the checksum of the lock file$/,
+  );
 });
 
 test("a dry run says what a release would do, and changes nothing", (t) => {

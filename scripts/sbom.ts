@@ -1,0 +1,72 @@
+/** The software bill of materials of a release: what `npm sbom` says in CycloneDX, held against the lock file. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+
+interface Component {
+  "bom-ref": string;
+  name: string;
+  version: string;
+  purl?: string;
+  hashes?: { alg: string; content: string }[];
+}
+
+export interface Sbom {
+  bomFormat: string;
+  metadata: { component: Component };
+  components: Component[];
+}
+
+export interface LockFile {
+  packages: Record<string, { version?: string; integrity?: string; dev?: boolean; devOptional?: boolean }>;
+}
+
+/** @throws Error when npm cannot make it, or it lacks what the lock file has */
+export function makeSbom(root: string): Sbom {
+  const text = execFileSync(
+    "npm",
+    ["sbom", "--package-lock-only", "--omit=dev", "--sbom-format=cyclonedx", "--sbom-type=application"],
+    { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 64 * 1024 ** 2 },
+  );
+  const sbom = JSON.parse(text) as Sbom;
+  // npm names a package after its directory.
+  sbom.metadata.component.name = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")).name;
+  const lock = JSON.parse(readFileSync(path.join(root, "package-lock.json"), "utf8")) as LockFile;
+  const faults = checkSbom(sbom, lock);
+  if (faults.length > 0) throw new Error(faults.join("; "));
+  return sbom;
+}
+
+/** @returns one line for each package that an installation has and the bill lacks, or that has another checksum there */
+export function checkSbom(sbom: Sbom, lock: LockFile): string[] {
+  const faults = sbom.bomFormat === "CycloneDX" ? [] : [`it is ${sbom.bomFormat}, not CycloneDX`];
+  const components = new Map(sbom.components.map((component) => [component["bom-ref"], component]));
+  for (const [place, { version = "", integrity, dev, devOptional }] of Object.entries(lock.packages)) {
+    if (place === "" || dev === true || devOptional === true) continue;
+    const name = `${place.slice(place.lastIndexOf("node_modules/") + "node_modules/".length)}@${version}`;
+    const component = components.get(name);
+    if (component === undefined) {
+      faults.push(`${name} is missing`);
+    } else if (component.purl === undefined || !hasChecksum(component, integrity)) {
+      faults.push(`${name} has not the checksum of the lock file`);
+    }
+  }
+  return faults;
+}
+
+function hasChecksum({ hashes = [] }: Component, integrity = ""): boolean {
+  const content = Buffer.from(integrity.replace(/^sha512-/, ""), "base64").toString("hex");
+  return content !== "" && hashes.some((hash) => hash.alg === "SHA-512" && hash.content === content);
+}
+
+/** Of a release that package.json does not have yet. @returns the text of the file */
+export function sbomText(sbom: Sbom, version: string): string {
+  const { component } = sbom.metadata;
+  const before = component["bom-ref"];
+  const text = JSON.stringify(
+    { ...sbom, metadata: { ...sbom.metadata, component: { ...component, version } } },
+    null,
+    2,
+  );
+  return `${text.replaceAll(`"${before}"`, `"${component.name}@${version}"`).replaceAll(`"pkg:npm/${before}"`, `"pkg:npm/${component.name}@${version}"`)}\n`;
+}
