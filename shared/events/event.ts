@@ -63,12 +63,15 @@ const maxText = 1_000;
 const maxOctets = 64 * 1024;
 const fewEntries = 50;
 
-/** The stored form: JSON, without the fields that have no value. */
-export function encodeEvent(fields: EventFields, atMs: number): string {
-  const event = { version: 1, at: atMs, ...fields };
+/** The stored form: JSON, without the fields that have no value. @param json  of the fields, where it has been made */
+export function encodeEvent(fields: EventFields, atMs: number, json?: string): string {
+  const start = `{"version":1,"at":${atMs},`;
   // A replacer costs more than all the rest: most events need none.
-  const text = fields.err === undefined ? JSON.stringify(event) : JSON.stringify(event, storable);
-  if (text.length <= maxText) return text;
+  if (fields.err === undefined) {
+    const text = start + (json ?? JSON.stringify(fields)).slice(1);
+    if (text.length <= maxText) return text;
+  }
+  const event = { version: 1, at: atMs, ...fields };
   const clipped = JSON.stringify(event, storable);
   if (clipped.length <= maxOctets) return clipped;
   return JSON.stringify({ ...event, isCut: true }, (name, value) =>

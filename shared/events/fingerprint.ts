@@ -3,6 +3,9 @@
 /** 2^6 characters: 6 bits each. */
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/** Each 12 bits as two characters. */
+const pairs = Array.from({ length: 4096 }, (_, bits) => `${alphabet[bits >>> 6]}${alphabet[bits & 63]}`);
+
 export interface Fingerprint {
   /** Which part of the index has the word. */
   shard: number;
@@ -21,7 +24,8 @@ export function fingerprint(word: string, shards: number): Fingerprint {
   }
   a = mix(a);
   b = mix(b);
-  return { shard: (a >>> 20) % shards, text: encodeNumber(a & 0xffffff, 4) + encodeNumber(b & 0xffffff, 4) };
+  const text = `${pairs[(a >>> 12) & 0xfff]}${pairs[a & 0xfff]}${pairs[(b >>> 12) & 0xfff]}${pairs[b & 0xfff]}`;
+  return { shard: (a >>> 20) % shards, text };
 }
 
 function mix(hash: number): number {

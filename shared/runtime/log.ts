@@ -60,17 +60,27 @@ export interface LogLine {
 
 /** Takes each fact that is logged. It must be quick, and must not throw. */
 export interface EventSink {
-  /** @param whole  fields in full of which the log line has only the beginning */
-  add(fields: EventFields, whole?: Record<string, unknown>): void;
+  /**
+   * @param whole  fields in full of which the log line has only the beginning
+   * @param json   `fields` as JSON, if the log line needed it
+   */
+  add(fields: EventFields, whole?: Record<string, unknown>, json?: string): void;
 }
 
 const sinkOf = Symbol("events");
-type LoggerWithSink = Logger & { [sinkOf]?: EventSink };
+const writerOf = Symbol("lines");
+type OwnLogger = Logger & {
+  [sinkOf]?: EventSink;
+  /** Writes the line of a fact. @param json  of its fields, at least one */
+  [writerOf]?: (level: Level, json: string) => void;
+};
 
 /** A logger whose events also go to `sink`. The lines of `log` itself do not. */
 export function withEventSink(log: Logger, sink: EventSink): Logger {
-  const own: LoggerWithSink = log.child({});
+  const own: OwnLogger = log.child({});
   own[sinkOf] = sink;
+  const writer = writerIn(log);
+  if (writer !== undefined) own[writerOf] = writer;
   return own;
 }
 
@@ -87,9 +97,30 @@ export function writeEvent(
   whole?: Record<string, unknown>,
   message?: string,
 ): void {
-  if (message === undefined) log[level](fields);
-  else log[level](fields, message);
-  (log as LoggerWithSink)[sinkOf]?.add(fields, whole);
+  const writer = message === undefined && fields.err === undefined ? writerIn(log) : undefined;
+  const json = writer === undefined ? undefined : jsonOf(fields);
+  if (writer !== undefined && json !== undefined) {
+    if (log.isLevelEnabled(level)) writer(level, json);
+  } else if (message === undefined) {
+    log[level](fields);
+  } else {
+    log[level](fields, message);
+  }
+  (log as OwnLogger)[sinkOf]?.add(fields, whole, json);
+}
+
+/** Its own only: a child with further fields has another. */
+function writerIn(log: OwnLogger): OwnLogger[typeof writerOf] {
+  return Object.hasOwn(log, writerOf) ? log[writerOf] : undefined;
+}
+
+/** @returns `undefined` for what only pino can write, such as an object that contains itself */
+function jsonOf(fields: EventFields): string | undefined {
+  try {
+    return JSON.stringify(fields);
+  } catch {
+    return undefined;
+  }
 }
 
 export function writeLine(log: Logger, { level, fields }: LogLine): void {
@@ -105,7 +136,15 @@ export function createLogger(
   destination?: { write(line: string): void },
   format: LogFormat = "postern",
 ): Logger {
-  return pino(format === "ecs" ? ecsOptions(service) : ownOptions(service), destination ?? createLogOutput());
+  const output = destination ?? createLogOutput();
+  if (format === "ecs") return pino(ecsOptions(service), output);
+  const log: OwnLogger = pino(ownOptions(service), output);
+  // The same line as pino's, which would take each field by itself: events are most of what is logged.
+  const base = JSON.stringify({ service, pid: process.pid }).slice(1, -1);
+  log[writerOf] = (level, json) => {
+    output.write(`{"level":"${level}"${isoTime("time")},${base},${json.slice(1)}\n`);
+  };
+  return log;
 }
 
 function ownOptions(service: string): LoggerOptions {

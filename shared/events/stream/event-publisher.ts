@@ -62,7 +62,7 @@ class BatchingPublisher implements EventPublisher {
   readonly #published: Tally;
   readonly #droppedTally: Tally;
   /** By session: what is appended once the session has an event that is kept. */
-  readonly #sessions = new Map<string, { fields: EventFields; atMs: number }>();
+  readonly #sessions = new Map<string, { fields: EventFields; atMs: number; json: string | undefined }>();
   readonly #expiries = newShardExpiries();
   #waiting: Entry[] = [];
   /** Of those that wait. */
@@ -89,18 +89,19 @@ class BatchingPublisher implements EventPublisher {
     this.#droppedTally = dropped;
   }
 
-  add(fields: EventFields, whole?: Record<string, unknown>): void {
+  add(fields: EventFields, whole?: Record<string, unknown>, json?: string): void {
     if (this.#closing) return;
     const fate = fateOf(fields);
     const { session } = fields;
-    if (fate === "with-session" && typeof session === "string") this.#remember(session, fields);
+    if (fate === "with-session" && typeof session === "string") this.#remember(session, fields, json);
     if (fate === "kept") {
       const before = typeof session === "string" ? this.#sessions.get(session) : undefined;
       if (before !== undefined) {
         this.#sessions.delete(session as string);
-        this.#push(before.fields, before.atMs);
+        this.#push(before.fields, before.atMs, before.json);
       }
-      this.#push(whole === undefined ? fields : { ...fields, ...whole }, Date.now());
+      if (whole === undefined) this.#push(fields, Date.now(), json);
+      else this.#push({ ...fields, ...whole }, Date.now());
     } else if (fields.event === "session.close") this.#sessions.delete(session as string);
   }
 
@@ -116,22 +117,22 @@ class BatchingPublisher implements EventPublisher {
     this.#redis.disconnect();
   }
 
-  #remember(session: string, fields: EventFields): void {
+  #remember(session: string, fields: EventFields, json: string | undefined): void {
     if (this.#sessions.size >= maxSessions) {
       for (const oldest of this.#sessions.keys()) {
         this.#sessions.delete(oldest);
         break;
       }
     }
-    this.#sessions.set(session, { fields, atMs: Date.now() });
+    this.#sessions.set(session, { fields, atMs: Date.now(), json });
   }
 
-  #push(fields: EventFields, atMs: number): void {
+  #push(fields: EventFields, atMs: number, json?: string): void {
     if (this.#waiting.length >= this.#limit.events || this.#characters >= this.#limit.characters) {
       this.#drop(1);
       return;
     }
-    const text = encodeEvent(fields, atMs);
+    const text = encodeEvent(fields, atMs, json);
     this.#characters += text.length;
     this.#waiting.push({ text, words: wordsOf(fields) });
     if (this.#timer === undefined && this.#running === undefined) this.#appendIn(this.#intervalMs);

@@ -28,6 +28,30 @@ test("counters, gauges and histograms appear with their labels", async () => {
   );
 });
 
+test("a histogram counts each value in all buckets that hold it", async () => {
+  const metrics = createMetrics("delivery");
+  const seconds = metrics.histogram("step_seconds", "Time of a step.", [0.1, 1], ["step"]);
+  for (const value of [0.05, 0.1, 0.5, 7, Number.NaN]) seconds.with("mail").observe(value);
+  seconds.with("never");
+  metrics.histogram("plain_seconds", "Without labels.", [1]).with();
+  const lines = (await metrics.text()).split("\n").filter((line) => /(step|plain)_seconds/.test(line));
+  assert.deepEqual(lines, [
+    "# HELP postern_step_seconds Time of a step.",
+    "# TYPE postern_step_seconds histogram",
+    'postern_step_seconds_bucket{le="0.1",service="delivery",step="mail"} 2',
+    'postern_step_seconds_bucket{le="1",service="delivery",step="mail"} 3',
+    'postern_step_seconds_bucket{le="+Inf",service="delivery",step="mail"} 4',
+    'postern_step_seconds_sum{service="delivery",step="mail"} 7.65',
+    'postern_step_seconds_count{service="delivery",step="mail"} 4',
+    "# HELP postern_plain_seconds Without labels.",
+    "# TYPE postern_plain_seconds histogram",
+    'postern_plain_seconds_bucket{le="1",service="delivery"} 0',
+    'postern_plain_seconds_bucket{le="+Inf",service="delivery"} 0',
+    'postern_plain_seconds_sum{service="delivery"} 0',
+    'postern_plain_seconds_count{service="delivery"} 0',
+  ]);
+});
+
 test("label values from outside cannot fill the memory", async () => {
   const metrics = createMetrics("delivery");
   const domains = metrics.counter("domains_total", "By domain.", ["domain"]);
