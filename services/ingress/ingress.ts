@@ -137,7 +137,8 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
         await whySpoolFails(options.spool),
         admission.pressures(),
       );
-      return { ...health, warnings: [...(health.warnings ?? []), ...connections.faults()] };
+      const warnings = [...(health.warnings ?? []), ...connections.faults()];
+      return warnings.length === 0 ? health : { ...health, warnings };
     },
     async prepare(next, needs = options) {
       warnOfUnavailableOptions(next, log);
