@@ -18,7 +18,14 @@ export interface Sbom {
 }
 
 export interface LockFile {
-  packages: Record<string, { version?: string; integrity?: string; dev?: boolean; devOptional?: boolean }>;
+  packages: Record<string, LockedPackage>;
+}
+
+interface LockedPackage {
+  version?: string;
+  integrity?: string;
+  dependencies?: Record<string, string>;
+  optionalDependencies?: Record<string, string>;
 }
 
 /** @throws Error when npm cannot make it, or it lacks what the lock file has */
@@ -41,9 +48,10 @@ export function makeSbom(root: string): Sbom {
 export function checkSbom(sbom: Sbom, lock: LockFile): string[] {
   const faults = sbom.bomFormat === "CycloneDX" ? [] : [`it is ${sbom.bomFormat}, not CycloneDX`];
   const components = new Map(sbom.components.map((component) => [component["bom-ref"], component]));
-  for (const [place, { version = "", integrity, dev, devOptional }] of Object.entries(lock.packages)) {
-    if (place === "" || dev === true || devOptional === true) continue;
-    const name = `${place.slice(place.lastIndexOf("node_modules/") + "node_modules/".length)}@${version}`;
+  const installed = namesInstalled(lock);
+  for (const [place, { version = "", integrity }] of Object.entries(lock.packages)) {
+    if (!installed.has(nameOf(place))) continue;
+    const name = `${nameOf(place)}@${version}`;
     const component = components.get(name);
     if (component === undefined) {
       faults.push(`${name} is missing`);
@@ -52,6 +60,25 @@ export function checkSbom(sbom: Sbom, lock: LockFile): string[] {
     }
   }
   return faults;
+}
+
+/** What the package itself needs, and what that needs, and so on: the rest is for development, or a peer nobody asks for. */
+function namesInstalled({ packages }: LockFile): Set<string> {
+  const names = new Set(Object.keys(packages[""]?.dependencies ?? {}));
+  // A set iterates over what is added meanwhile.
+  for (const name of names) {
+    for (const [place, entry] of Object.entries(packages)) {
+      if (nameOf(place) !== name) continue;
+      for (const needed of Object.keys({ ...entry.dependencies, ...entry.optionalDependencies }))
+        names.add(needed);
+    }
+  }
+  return names;
+}
+
+function nameOf(place: string): string {
+  const start = place.lastIndexOf("node_modules/");
+  return start < 0 ? "" : place.slice(start + "node_modules/".length);
 }
 
 function hasChecksum({ hashes = [] }: Component, integrity = ""): boolean {
