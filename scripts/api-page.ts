@@ -70,7 +70,7 @@ this API and nothing else, so that whatever they can do, a program can do too. T
 
 \`\`\`sh
 curl -s http://127.0.0.1:8025/api/v1/status
-curl -s "http://127.0.0.1:8025/api/v1/messages?status=deferred&sort=-age"
+curl -s "http://127.0.0.1:8025/api/v1/messages?status=deferred&sort=oldest"
 curl -s -X POST http://127.0.0.1:8025/api/v1/messages/retry \\
   -H "Authorization: Bearer $(cat data/admin.token)" -H "Content-Type: application/json" \\
   -d '{"filter": {"to": "*@example.com"}}'
