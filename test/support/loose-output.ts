@@ -55,12 +55,12 @@ export class KnownIds {
     let source = "";
     let end = 0;
     for (const match of line.matchAll(anyVariable)) {
-      source += escape(line.slice(end, match.index));
+      source += literally(line.slice(end, match.index));
       const at = match.slice(1).findIndex((group) => group !== undefined);
       source += at === 0 ? this.idPattern(match[0], fresh) : (variable[at]?.[1] ?? "");
       end = match.index + match[0].length;
     }
-    return source + escape(line.slice(end));
+    return source + literally(line.slice(end));
   }
 
   private idPattern(id: string, fresh: string[]): string {
@@ -73,6 +73,6 @@ export class KnownIds {
   }
 }
 
-function escape(text: string): string {
+function literally(text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
