@@ -317,7 +317,8 @@ export class Attempt {
     const { policy, tls, remote } = session;
     const startedMs = now();
     const report = await this.#transact(session, recipients);
-    const isDelivered = [...report.outcomes.values()].some(({ kind }) => kind === "delivered");
+    let isDelivered = false;
+    for (const { kind } of report.outcomes.values()) if (kind === "delivered") isDelivered = true;
     this.#steps.add({
       name: "transaction",
       startedMs,

@@ -49,6 +49,16 @@ export function describeReply(reply: Reply): string {
 }
 
 function printable(text: string): string {
+  if (isPrintable(text)) return text;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
   return text.replace(/[\x00-\x1f\x7f-\u{10ffff}]/gu, " ");
+}
+
+/** Most texts are, and to look costs less than to replace. */
+function isPrintable(text: string): boolean {
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code < 0x20 || code >= 0x7f) return false;
+  }
+  return true;
 }

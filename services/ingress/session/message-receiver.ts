@@ -172,15 +172,15 @@ export class MessageReceiver {
     if (copy === undefined || inline === undefined || data.refusal !== undefined) {
       const atMs = now();
       const trace = traced(copy?.trace ?? makeTraceInfo(message, nextQueueId(atMs), atMs), span);
-      return {
-        acceptance: await this.#step("store", span, () => storeMessage(data, message, acceptor, trace)),
-      };
+      const store = () => storeMessage(data, message, acceptor, trace);
+      return { acceptance: await (span === undefined ? store() : this.#step("store", span, store)) };
     }
     const isGone = () => this.#session.isGone;
     const trace = traced(copy.trace, span);
-    return this.#step("inline", span, () =>
-      finishInline({ ...copy, trace, message, receiver: data, isGone }, { acceptor, inline }),
-    );
+    const { inlineDelivery } = copy;
+    const received = { inlineDelivery, trace, message, receiver: data, isGone };
+    const finish = () => finishInline(received, { acceptor, inline });
+    return span === undefined ? finish() : this.#step("inline", span, finish);
   }
 
   #traceMessage({ transaction, data }: IncomingMessage): TraceSpan | undefined {
@@ -193,8 +193,7 @@ export class MessageReceiver {
   }
 
   /** A step of a message, with a span of its own where the message is traced. */
-  async #step<T>(name: string, parent: TraceSpan | undefined, work: () => Promise<T>): Promise<T> {
-    if (parent === undefined) return work();
+  async #step<T>(name: string, parent: TraceSpan, work: () => Promise<T>): Promise<T> {
     const { tracing, now } = this.#profile;
     const span = tracing?.startSpan(name, parent.traceparent, now());
     const result = await work();

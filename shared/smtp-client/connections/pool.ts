@@ -55,14 +55,13 @@ export class Pool {
   }
 
   /** A session to go on with, or a slot to open one in. Waits for a short time when that is likely to help. */
-  async acquire(request: ConnectionRequest): Promise<Acquired> {
+  acquire(request: ConnectionRequest): Promise<Acquired> | Acquired {
     const state = this.#stateOf(request);
     if (this.#isClosing) return this.#full(state, request);
     const idle = this.#leaseIdle(state, request);
     if (idle !== undefined) return idle;
     if (this.#waitersAhead(state, request) === 0 && this.#mayOpen(state, request)) {
-      const acquired = await this.#leaseSlot(state, request);
-      if (acquired !== undefined) return acquired;
+      return this.#leaseSlot(state, request).then((acquired) => acquired ?? this.#wait(state, request));
     }
     return this.#wait(state, request);
   }
@@ -189,7 +188,7 @@ export class Pool {
     );
   }
 
-  async #wait(state: DestinationState, request: ConnectionRequest): Promise<Acquired> {
+  #wait(state: DestinationState, request: ConnectionRequest): Promise<Acquired> {
     const { waiters, capacity } = state;
     const { priorityClass } = request;
     const ahead = this.#waitersAhead(state, request);

@@ -34,7 +34,11 @@ export class WaitQueue {
   /** How many would be served before a request of this priority class that comes now. */
   positionFor(priorityClass: PriorityClass | undefined): number {
     if (isSlow(priorityClass) || this.#waiters.length === 0) return this.#waiters.length;
-    return this.#waiters.filter(({ request }) => !isSlow(request.priorityClass)).length;
+    // Fresh mail stands before slow mail.
+    let position = 0;
+    while (position < this.#waiters.length && !isSlow(this.#waiters[position]?.request.priorityClass))
+      position++;
+    return position;
   }
 
   /** How many would be served before a request of this priority class, of those that fulfil the condition. */
@@ -42,8 +46,13 @@ export class WaitQueue {
     priorityClass: PriorityClass | undefined,
     condition: (request: ConnectionRequest) => boolean,
   ): number {
-    const ahead = this.#waiters.slice(0, this.positionFor(priorityClass));
-    return ahead.filter(({ request }) => condition(request)).length;
+    const position = this.positionFor(priorityClass);
+    let ahead = 0;
+    for (let at = 0; at < position; at++) {
+      const waiter = this.#waiters[at];
+      if (waiter !== undefined && condition(waiter.request)) ahead++;
+    }
+    return ahead;
   }
 
   /** How many of this priority class wait. */
@@ -91,13 +100,13 @@ export class WaitQueue {
     capacity: Pick<DestinationCapacity, "busy" | "hasShare">,
   ): Waiter | undefined {
     if (this.#waiters.length === 0) return undefined;
-    const fitting = this.#waiters.filter(({ request }) => request.key === key && capacity.hasShare(request));
-    const slow = isSlow(priorityClass)
-      ? undefined
-      : fitting.find(
-          ({ request }) => isSlow(request.priorityClass) && capacity.busy(request.priorityClass) === 0,
-        );
-    return slow ?? fitting[0];
+    const fits = ({ request }: Waiter): boolean => request.key === key && capacity.hasShare(request);
+    // Slow mail stands last.
+    if (isSlow(priorityClass) || !isSlow(this.#waiters.at(-1)?.request.priorityClass))
+      return this.#waiters.find(fits);
+    const isFirstSlow = ({ request }: Waiter): boolean =>
+      isSlow(request.priorityClass) && capacity.busy(request.priorityClass) === 0;
+    return this.#waiters.find((waiter) => isFirstSlow(waiter) && fits(waiter)) ?? this.#waiters.find(fits);
   }
 
   /** @returns false when the waiter has left in the meantime */

@@ -21,9 +21,15 @@ export class SmtpConnection {
   #reader = new ReplyReader();
   readonly #replies: WholeReply[] = [];
   #disconnectReason: DisconnectReason | undefined;
+  /** Present while somebody waits for a change: called once, when it comes. */
   #wake: (() => void) | undefined;
+  /** What is waited for, where it does not come in time. */
+  #lateReason: (() => string) | undefined;
+  /** When what is waited for is late, on the clock of `performance`. */
+  #lateAtMs = 0;
+  /** Goes on while nobody waits: the next wait needs no other, unless it is to end earlier. The open socket keeps the process. */
   #timer: NodeJS.Timeout | undefined;
-  #isWatched = false;
+  #timerEndsAtMs = 0;
   #onClosed: (() => void) | undefined;
   /** Called once when a reply comes or the connection ends although no reply is awaited. */
   onUnexpected: (() => void) | undefined;
@@ -86,13 +92,19 @@ export class SmtpConnection {
   }
 
   /** The next reply. @param command  what it answers */
-  async hear(command: SmtpCommandName, timeoutMs: number): Promise<Heard> {
-    if (this.#replies.length === 0 && this.#disconnectReason === undefined) {
-      await this.#waitForChange(
+  hear(command: SmtpCommandName, timeoutMs: number): Promise<Heard> {
+    if (this.#replies.length > 0 || this.#disconnectReason !== undefined)
+      return Promise.resolve(this.#takeReply(command));
+    return new Promise((resolve) => {
+      this.#waitForChange(
         timeoutMs,
         () => `no reply to ${spoken(command)} within ${seconds(timeoutMs)}`,
+        () => resolve(this.#takeReply(command)),
       );
-    }
+    });
+  }
+
+  #takeReply(command: SmtpCommandName): Heard {
     const whole = this.#replies.shift();
     // A reply that came before the end of the connection still counts.
     if (whole === undefined)
@@ -111,9 +123,9 @@ export class SmtpConnection {
   /** Waits until the socket has sent what was written, a reply comes, or the connection is lost. */
   async drained(timeoutMs: number): Promise<void> {
     if (!this.#socket.writableNeedDrain || this.hasReply || this.#disconnectReason !== undefined) return;
-    const drain = () => this.#wake?.();
+    const drain = () => this.#awake();
     this.#socket.once("drain", drain);
-    await this.#waitForChange(timeoutMs, () => `it took no data for ${seconds(timeoutMs)}`);
+    await this.#change(timeoutMs, () => `it took no data for ${seconds(timeoutMs)}`);
     this.#socket.removeListener("drain", drain);
   }
 
@@ -133,12 +145,12 @@ export class SmtpConnection {
     let isSecure = false;
     secure.once("secureConnect", () => {
       isSecure = true;
-      this.#wake?.();
+      this.#awake();
     });
     this.#listen(secure);
     // Without a listener an error of the plain socket would end the process.
     plain.on("error", () => {});
-    await this.#waitForChange(timeoutMs, () => `the TLS handshake was not over within ${seconds(timeoutMs)}`);
+    await this.#change(timeoutMs, () => `the TLS handshake was not over within ${seconds(timeoutMs)}`);
     if (isSecure && this.#disconnectReason === undefined) return secure;
     const disconnectReason = this.#disconnectReason ?? closedByPeer;
     this.#disconnectReason = {
@@ -153,6 +165,8 @@ export class SmtpConnection {
   destroy(kind: DisconnectReason["kind"], reason: string): DisconnectReason {
     this.#disconnectReason ??= { kind, reason };
     this.#socket.destroy();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#onClosed?.();
     this.#changed();
     return this.#disconnectReason;
@@ -213,25 +227,49 @@ export class SmtpConnection {
   };
 
   #changed(): void {
-    if (this.#isWatched) {
-      this.#wake?.();
-    } else {
-      const notify = this.onUnexpected;
-      this.onUnexpected = undefined;
-      notify?.();
+    if (this.#awake()) return;
+    const notify = this.onUnexpected;
+    this.onUnexpected = undefined;
+    notify?.();
+  }
+
+  /** @returns whether somebody waited */
+  #awake(): boolean {
+    const wake = this.#wake;
+    if (wake === undefined) return false;
+    this.#wake = undefined;
+    wake();
+    return true;
+  }
+
+  #change(timeoutMs: number, lateReason: () => string): Promise<void> {
+    return new Promise((resolve) => this.#waitForChange(timeoutMs, lateReason, resolve));
+  }
+
+  #waitForChange(timeoutMs: number, lateReason: () => string, wake: () => void): void {
+    this.#wake = wake;
+    this.#lateReason = lateReason;
+    this.#lateAtMs = performance.now() + timeoutMs;
+    if (this.#timer === undefined) {
+      this.#startTimer(timeoutMs);
+    } else if (this.#lateAtMs < this.#timerEndsAtMs) {
+      clearTimeout(this.#timer);
+      this.#startTimer(timeoutMs);
     }
   }
 
-  async #waitForChange(timeoutMs: number, lateReason: () => string): Promise<void> {
-    this.#isWatched = true;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      this.#timer = setTimeout(() => this.destroy("timeout", lateReason()), timeoutMs);
-    });
-    clearTimeout(this.#timer);
-    this.#wake = undefined;
-    this.#isWatched = false;
+  #startTimer(ms: number): void {
+    this.#timerEndsAtMs = performance.now() + ms;
+    this.#timer = setTimeout(this.#onTimer, ms).unref();
   }
+
+  readonly #onTimer = (): void => {
+    this.#timer = undefined;
+    if (this.#wake === undefined) return;
+    const leftMs = this.#lateAtMs - performance.now();
+    if (leftMs > 0) this.#startTimer(Math.ceil(leftMs));
+    else this.destroy("timeout", this.#lateReason?.() ?? "");
+  };
 }
 
 /** For a log. */

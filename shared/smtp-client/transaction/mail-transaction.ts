@@ -158,7 +158,7 @@ export class MailTransaction {
    * Sends octets of the message, after data(), in one write.
    * @returns false when the server spoke or left before the end; interruption() says what that means
    */
-  async send(octets: readonly Buffer[]): Promise<boolean> {
+  send(octets: readonly Buffer[]): Promise<boolean> | boolean {
     return this.#send(this.#wireOf(octets));
   }
 
@@ -170,7 +170,8 @@ export class MailTransaction {
     const wire = this.#wireOf(octets);
     wire.push(Buffer.from(this.#stuffer.end(), "latin1"));
     // While octets wait here the dot behind them has not left either: a lost connection has delivered nothing.
-    if (!(await this.#send(wire))) return this.interruption();
+    const isSent = this.#send(wire);
+    if (isSent !== true && !(await isSent)) return this.interruption();
     this.#state = "open";
     this.#session.isAwaitingDot = true;
     const result = await this.#read("dot");
