@@ -1,8 +1,12 @@
 /** `postern ingress | delivery | bounce | admin`: runs one service in this process, as a container does. */
+import { descriptorsFrom, listenDescriptors } from "../../shared/config/listen-descriptors.ts";
 import { type LoadedConfig, loadConfig } from "../../shared/config/load.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { becomeUser, openListeners, usesClientAddresses } from "../../shared/runtime/privileges.ts";
 import type { ConfigSource, RunOptions } from "../../shared/runtime/run-service.ts";
+import { CannotStart } from "../../shared/runtime/start-failure.ts";
 import { type Command, CommandFailed, defineCommand } from "./command-line/command.ts";
-import { graceMs, graceOption, requireConfig } from "./command-line/common-options.ts";
+import { graceMs, graceOption, requireConfig, userOption } from "./command-line/common-options.ts";
 
 type ServiceName = "ingress" | "delivery" | "bounce" | "admin";
 
@@ -12,7 +16,7 @@ type ServiceMain = (options: RunOptions) => Promise<void>;
 export function serviceCommand(name: ServiceName): Command {
   return defineCommand({
     details: "Needs redis.url. SIGTERM stops it gently; SIGHUP reads its files again.",
-    usage: "[--grace 30s] [--redis URL] [--health-port PORT]",
+    usage: "[--grace 30s] [--redis URL] [--health-port PORT] [--user NAME] [--listen-fds N]",
     options: {
       grace: graceOption,
       redis: { type: "string", value: "URL", help: "replaces redis of the configuration" },
@@ -20,6 +24,12 @@ export function serviceCommand(name: ServiceName): Command {
         type: "string",
         value: "PORT",
         help: "replaces health.port of the configuration; 0: any free port",
+      },
+      user: userOption,
+      "listen-fds": {
+        type: "string",
+        value: "N",
+        help: "the N descriptors from 3 on are sockets of listeners; default: those of systemd",
       },
     },
     examples: [
@@ -49,9 +59,29 @@ export function serviceCommand(name: ServiceName): Command {
         load: (before) =>
           withOptions(loadConfig({ file: context.configFile, ...(before === undefined ? {} : { before }) })),
       };
-      await main({ config, configFile: file, source, graceMs: graceMs(values.grace) });
+      const sockets = takeSockets(name, config, values);
+      await main({ config, configFile: file, source, graceMs: graceMs(values.grace), sockets });
       // A signal ends the process.
       return new Promise<never>(() => {});
     },
   });
+}
+
+/** Gets the sockets of the listeners, and then becomes the user. @throws CommandFailed */
+function takeSockets(
+  name: ServiceName,
+  config: Config,
+  values: { user?: string | undefined; "listen-fds"?: string | undefined },
+): number[] {
+  const count = values["listen-fds"];
+  const given = count === undefined ? listenDescriptors() : descriptorsFrom(count);
+  if (values.user === undefined) return given;
+  try {
+    const opened = name === "ingress" && given.length === 0 ? openListeners(config) : given;
+    const connects = name === "ingress" || name === "delivery";
+    becomeUser(values.user ?? "", config.data, connects && usesClientAddresses(config));
+    return opened;
+  } catch (error) {
+    throw error instanceof CannotStart ? new CommandFailed(error.message) : error;
+  }
 }

@@ -36,6 +36,7 @@ import { ConnectionMetrics } from "./connections/connection-metrics.ts";
 import { createPassThrough } from "./connections/pass-through.ts";
 import { createRejections } from "./connections/rejection.ts";
 import type { InlineDeps } from "./inline/inline.ts";
+import { matchSockets } from "./listener/given-sockets.ts";
 import { type Handlers, Listener } from "./listener/listener.ts";
 import { claimPorts, type PortClaims } from "./listener/port-claim.ts";
 import { createOutgoingProxy } from "./outgoing/outgoing-proxy.ts";
@@ -60,6 +61,8 @@ export interface IngressOptions {
   ownConnections?: OwnConnections;
   /** Where failed logins are counted; absent: in this process alone. */
   loginFailures?: LoginFailures;
+  /** Descriptors of listening sockets that others have opened; each must be a listener's. */
+  sockets?: readonly number[];
 }
 
 /** What another configuration may need besides itself. */
@@ -106,7 +109,12 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   const ownAddresses = createOwnAddresses(config.own_addresses);
   const settings = config.listeners.map((listener) => new LiveValue({ listener, routing, ownAddresses }));
   const { handlers } = connections;
-  const listeners = settings.map((live) => new Listener({ live, handlers, log, metrics, nextSessionId }));
+  const given = matchSockets(config.listeners, options.sockets ?? []);
+  const listeners = settings.map((live) => {
+    const socket = given.get(live.current.listener.name);
+    const deps = { live, handlers, log, metrics, nextSessionId };
+    return new Listener(socket === undefined ? deps : { ...deps, socket });
+  });
   const closeListeners = () => Promise.all(listeners.map((listener) => listener.close()));
   const listen = async () => {
     const started = await Promise.allSettled(listeners.map((listener) => listener.listen()));
@@ -118,7 +126,9 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   try {
     const onTaken = (listener: ListenerConfig) =>
       cannotListen(`listener ${listener.name}`, listener, { code: "EADDRINUSE" });
-    claims = await claimPorts(config.listeners, config.data, onTaken, listen);
+    // A port that is ours already is bound by nobody else.
+    const unbound = config.listeners.filter(({ name }) => !given.has(name));
+    claims = await claimPorts(unbound, config.data, onTaken, listen);
   } catch (error) {
     await closeListeners();
     await connections.close(0);

@@ -66,6 +66,7 @@ export function main(options: RunOptions): Promise<void> {
         limiter,
         ...needsOf(config),
         ...(ownConnections === undefined ? {} : { ownConnections }),
+        ...(options.sockets === undefined ? {} : { sockets: options.sockets }),
       });
       return {
         ...ingress,

@@ -67,6 +67,8 @@ export interface RunOptions {
   /** With `health: false`: the URL of that server, once the service runs. */
   url?: (service: RunningService) => string | null;
   log?: Logger;
+  /** Descriptors of listening sockets that were opened for it: by systemd, or before it changed its user. */
+  sockets?: readonly number[];
 }
 
 export interface ConfigSource {

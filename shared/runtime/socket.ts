@@ -1,7 +1,7 @@
 /**
  * Socket calls of Linux that Node does not offer: transparent sockets (IP_TRANSPARENT), and the original destination of a
- * redirected connection. Each descriptor belongs to the net.Server or net.Socket that it is handed to. Only socket,
- * setsockopt, getsockopt and bind are called, none of which blocks.
+ * redirected connection, listening sockets that are bound before a process gives its privileges up, and what is left of
+ * these. Each descriptor belongs to the net.Server or net.Socket that it is handed to. No call blocks.
  */
 import { closeSync } from "node:fs";
 import net from "node:net";
@@ -41,6 +41,9 @@ interface Libc {
   setsockopt(fd: number, level: number, option: number, value: number[], length: number): number;
   getsockopt(fd: number, level: number, option: number, value: Buffer, length: number[]): number;
   bind(fd: number, address: Buffer, length: number): number;
+  getsockname(fd: number, address: Buffer, length: number[]): number;
+  prctl(option: number, a: number, b: number, c: number, d: number): number;
+  capset(header: Buffer, data: Buffer): number;
 }
 
 let loaded: Libc | undefined;
@@ -60,6 +63,9 @@ function libc(): Libc {
     setsockopt: library.func("int setsockopt(int, int, int, const int*, uint)"),
     getsockopt: library.func("int getsockopt(int, int, int, _Out_ uint8_t*, _Inout_ uint*)"),
     bind: library.func("int bind(int, const uint8_t*, uint)"),
+    getsockname: library.func("int getsockname(int, _Out_ uint8_t*, _Inout_ uint*)"),
+    prctl: library.func("int prctl(int, ulong, ulong, ulong, ulong)"),
+    capset: library.func("int capset(uint8_t*, const uint8_t*)"),
   };
   return loaded;
 }
@@ -92,6 +98,78 @@ export function transparentListener(address: string, port: number): number {
     makeTransparent(fd, family);
     bindTo(fd, address, port);
   });
+}
+
+/**
+ * A bound socket for the process alone, opened while it may still open low ports. `::` takes IPv4 too.
+ * @returns a descriptor for `net.Server.listen({ fd })`
+ * @throws Error with the code of the system when the address cannot be bound
+ */
+export function boundSocket(address: string, port: number): number {
+  return open(address, (fd, family) => {
+    set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family === AF_INET6) set(fd, SOL_IPV6, IPV6_V6ONLY, address === "::" ? 0 : 1);
+    bindTo(fd, address, port);
+  });
+}
+
+/**
+ * What a descriptor is that another program has opened.
+ * @returns undefined when it is no TCP socket
+ */
+export function describeSocket(fd: number): (Endpoint & { transparent: boolean }) | undefined {
+  const bytes = Buffer.alloc(28);
+  if (libc().getsockname(fd, bytes, [bytes.length]) !== 0) return undefined;
+  const family = endianness() === "LE" ? bytes.readUInt16LE(0) : bytes.readUInt16BE(0);
+  if (family !== AF_INET && family !== AF_INET6) return undefined;
+  const octets = family === AF_INET ? bytes.subarray(4, 8) : bytes.subarray(8, 24);
+  const value = Buffer.alloc(4);
+  const [level, option] = family === AF_INET6 ? [SOL_IPV6, IPV6_TRANSPARENT] : [SOL_IP, IP_TRANSPARENT];
+  const asked = libc().getsockopt(fd, level, option, value, [4]) === 0;
+  return {
+    address: ipaddr.fromByteArray([...octets]).toString(),
+    port: bytes.readUInt16BE(2),
+    transparent: asked && value.some((octet) => octet !== 0),
+  };
+}
+
+/** linux/prctl.h, linux/capability.h. */
+const PR_SET_KEEPCAPS = 8;
+const PR_CAP_AMBIENT = 47;
+const PR_CAP_AMBIENT_RAISE = 2;
+const PR_CAP_AMBIENT_LOWER = 3;
+const CAP_NET_ADMIN = 12;
+const CAPABILITY_VERSION_3 = 0x20080522;
+
+/** Lets the next change of the user leave this thread its capabilities; keepNetAdminAlone() has to follow. */
+export function keepCapabilities(): void {
+  if (libc().prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) !== 0) throw new Error(`prctl: errno ${koffi.errno()}`);
+}
+
+/**
+ * Gives up all capabilities of this thread but CAP_NET_ADMIN, with which transparent sockets are made. JavaScript runs in
+ * this thread alone; the others of the process have lost theirs with the user.
+ */
+export function keepNetAdminAlone(): void {
+  const header = Buffer.alloc(8);
+  const data = Buffer.alloc(24);
+  // struct __user_cap_header_struct, and two of __user_cap_data_struct: effective, permitted, inheritable.
+  const write = (buffer: Buffer, value: number, offset: number) =>
+    endianness() === "LE" ? buffer.writeUInt32LE(value, offset) : buffer.writeUInt32BE(value, offset);
+  write(header, CAPABILITY_VERSION_3, 0);
+  for (const offset of [0, 4, 8]) write(data, 1 << CAP_NET_ADMIN, offset);
+  if (libc().capset(header, data) !== 0) throw new Error(`capset: errno ${koffi.errno()}`);
+}
+
+/** Programs that `start` starts have CAP_NET_ADMIN, if this thread has. */
+export function withNetAdmin<T>(start: () => T): T {
+  const { prctl } = libc();
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0);
+  try {
+    return start();
+  } finally {
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, CAP_NET_ADMIN, 0, 0);
+  }
 }
 
 /**

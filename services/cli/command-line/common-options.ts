@@ -22,3 +22,9 @@ export function graceMs(given = "30s"): number {
   if (!parsed.success) throw new UsageError("needs a duration for --grace: 30s, 5m or 0");
   return parsed.data;
 }
+
+export const userOption = {
+  type: "string",
+  value: "NAME",
+  help: "for root: open the listeners' sockets, then become this user for good",
+} as const;

@@ -32,11 +32,19 @@ export interface ServiceUp {
   listening: string[];
 }
 
+export interface ChildSettings {
+  program: string;
+  args: string[];
+  name: string;
+  /** Descriptors that the child has too, from 3 on. */
+  sockets?: readonly number[];
+  /** Starts the process with what it needs. */
+  start?: <T>(fork: () => T) => T;
+}
+
 /** @param onLine  gets each line of the child's standard output and error; absent: the child inherits ours */
 export function superviseChild(
-  program: string,
-  args: string[],
-  name: string,
+  { program, args, name, sockets = [], start: startProcess = (fork) => fork() }: ChildSettings,
   onLine: ((line: string) => void) | undefined,
   log: Logger,
 ): Child {
@@ -53,10 +61,9 @@ export function superviseChild(
     const startedAtMs = Date.now();
     // Detached, so that Ctrl-C reaches the supervisor only, which stops the services before Redis.
     const output = onLine === undefined ? "inherit" : "pipe";
-    const started = fork(program, args, {
-      stdio: ["ignore", output, output, "ipc"],
-      detached: true,
-    });
+    const started = startProcess(() =>
+      fork(program, args, { stdio: ["ignore", output, output, ...sockets, "ipc"], detached: true }),
+    );
     child = started;
     for (const stream of [started.stdout, started.stderr]) {
       if (stream && onLine) createInterface({ input: stream }).on("line", onLine);

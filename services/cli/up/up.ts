@@ -5,12 +5,15 @@
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { listenDescriptors } from "../../../shared/config/listen-descriptors.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { createLogger, type Logger } from "../../../shared/runtime/log.ts";
+import { becomeUser, openListeners, usesClientAddresses } from "../../../shared/runtime/privileges.ts";
+import { withNetAdmin } from "../../../shared/runtime/socket.ts";
 import { CannotStart, orCannotUse } from "../../../shared/runtime/start-failure.ts";
 import { defineCommand } from "../command-line/command.ts";
-import { graceMs, graceOption, requireConfig } from "../command-line/common-options.ts";
-import { type Child, superviseChild } from "./child.ts";
+import { graceMs, graceOption, requireConfig, userOption } from "../command-line/common-options.ts";
+import { type Child, type ChildSettings, superviseChild } from "./child.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { readableLine } from "./log-lines.ts";
 import { type EmbeddedRedis, startEmbeddedRedis } from "./redis-server.ts";
@@ -21,9 +24,10 @@ const lastPort = 65_535;
 
 export const command = defineCommand({
   details: "SIGTERM or Ctrl-C stops everything gently; once more stops it at once. SIGHUP reads files again.",
-  usage: "[--grace 30s] [--log text|json]",
+  usage: "[--grace 30s] [--log text|json] [--user NAME]",
   options: {
     grace: graceOption,
+    user: userOption,
     log: {
       type: "string",
       value: "text|json",
@@ -34,11 +38,13 @@ export const command = defineCommand({
   examples: [
     ["with ./postern.yaml", "up"],
     ["under a service manager that reads JSON", "up -c /etc/postern/postern.yaml --log json"],
+    ["with port 25, started by root", "up -c /etc/postern/postern.yaml --user postern"],
   ],
   run(context, values) {
     const { config, file } = requireConfig(context);
     const log = (values.log ?? (process.stdout.isTTY ? "text" : "json")) as UpOptions["log"];
-    return runEverything({ config, configFile: file, graceMs: graceMs(values.grace), log });
+    const { user } = values;
+    return runEverything({ config, configFile: file, graceMs: graceMs(values.grace), log, user });
   },
 });
 
@@ -48,6 +54,8 @@ interface UpOptions {
   graceMs: number;
   /** `text` for people, `json` for programs. */
   log: "text" | "json";
+  /** Whom root becomes. */
+  user: string | undefined;
 }
 
 /** @returns the exit status, once a signal has stopped everything */
@@ -72,11 +80,15 @@ async function runEverything(options: UpOptions): Promise<number> {
     for (const child of children) child.reload();
   });
   try {
+    const sockets = takeSockets(config, data, options.user);
     unlock = takeDirectory(data);
     if (config.redis === undefined) redis = await startEmbeddedRedis(join(data, "redis"), log, stop);
     for (const name of services) {
       if (stop.aborted) break;
-      children.push(superviseChild(program, serviceArguments(name, options, redis), name, print, log));
+      const args = serviceArguments(name, options, redis, sockets);
+      children.push(
+        superviseChild({ program, args, name, ...inherited(name, options, sockets) }, print, log),
+      );
     }
     await Promise.race([stopped(stop), announce(children, config, redis, log)]);
     await stopped(stop);
@@ -92,6 +104,23 @@ async function runEverything(options: UpOptions): Promise<number> {
   }
 }
 
+/** Gets the sockets of the listeners, which the ingress will have, and then becomes the user. @throws CannotStart */
+function takeSockets(config: Config, data: string, user: string | undefined): number[] {
+  const given = listenDescriptors();
+  if (user === undefined) return given;
+  const opened = given.length > 0 ? given : openListeners(config);
+  becomeUser(user, data, usesClientAddresses(config));
+  return opened;
+}
+
+/** What a service has of this process. Two of them connect to servers, from clients' addresses where that is configured. */
+function inherited(name: string, { config, user }: UpOptions, sockets: number[]): Partial<ChildSettings> {
+  const connects = (name === "ingress" || name === "delivery") && usesClientAddresses(config);
+  const start = user !== undefined && connects ? { start: withNetAdmin } : {};
+  if (name !== "ingress" || sockets.length === 0) return start;
+  return { ...start, sockets };
+}
+
 /** Makes the data directory and locks it. @returns what unlocks it @throws CannotStart */
 function takeDirectory(data: string): () => void {
   const unlock = orCannotUse(data, () => {
@@ -104,7 +133,12 @@ function takeDirectory(data: string): () => void {
 
 const program = fileURLToPath(new URL("../main.ts", import.meta.url));
 
-function serviceArguments(name: string, options: UpOptions, redis: EmbeddedRedis | undefined): string[] {
+function serviceArguments(
+  name: string,
+  options: UpOptions,
+  redis: EmbeddedRedis | undefined,
+  sockets: number[],
+): string[] {
   return [
     name,
     "-c",
@@ -114,6 +148,7 @@ function serviceArguments(name: string, options: UpOptions, redis: EmbeddedRedis
     "--health-port",
     String(healthPort(name, options.config.health.port)),
     ...(redis ? ["--redis", redis.url] : []),
+    ...(name === "ingress" && sockets.length > 0 ? ["--listen-fds", String(sockets.length)] : []),
   ];
 }
 

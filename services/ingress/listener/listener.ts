@@ -44,6 +44,8 @@ export interface ListenerOptions {
   metrics: ConnectionMetrics;
   /** Short, and unique enough to follow one session in the log. */
   nextSessionId(): string;
+  /** The descriptor of its socket, where another program has opened that. */
+  socket?: number;
 }
 
 /** Connections that the kernel queues while we are busy; net.core.somaxconn, where that is less. */
@@ -95,7 +97,9 @@ export class Listener {
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);
         server.once("listening", resolve);
-        if (destination === "tproxy") server.listen({ fd: transparentListener(address, port), backlog });
+        const { socket } = this.#options;
+        if (socket !== undefined) server.listen({ fd: socket, backlog });
+        else if (destination === "tproxy") server.listen({ fd: transparentListener(address, port), backlog });
         // The ingress processes of one gateway share a port: the kernel spreads the connections (SO_REUSEPORT).
         else server.listen({ host: address, port, backlog, reusePort: process.platform === "linux" });
       });

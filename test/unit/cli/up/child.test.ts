@@ -15,7 +15,7 @@ function supervise(t: TestContext, script: string): { child: Child; starts(): nu
   writeFileSync(program, `console.log("start");\n${script}`);
   let starts = 0;
   const log = createLogger("test", { write() {} });
-  const child = superviseChild(program, [], "delivery", () => starts++, log);
+  const child = superviseChild({ program, args: [], name: "delivery" }, () => starts++, log);
   t.after(async () => {
     await child.stop(0);
     rmSync(directory, { recursive: true });
