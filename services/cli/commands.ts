@@ -118,6 +118,11 @@ export const commands: CommandList = {
       load: () => import("./queue/remove.ts"),
     },
     {
+      name: "queue reroute",
+      summary: "Send queued messages by another next hop; also undoes it",
+      load: () => import("./queue/reroute.ts"),
+    },
+    {
       name: "queue put-back",
       summary: "Requeue dead messages, with the schedule of new ones",
       load: () => import("./queue/put-back.ts"),

@@ -31,6 +31,7 @@ import { createSmtpClient, transparentSource } from "../../shared/smtp-client/cr
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createDeliveryMetrics } from "./delivery-metrics.ts";
 import type { Router } from "./plan.ts";
+import { withReroutes } from "./reroutes.ts";
 import { createDeliveryWorker } from "./worker.ts";
 
 export interface DeliveryOptions {
@@ -96,8 +97,8 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     },
     log,
     holds,
-    summarizeRoute: ({ meta }, part) =>
-      summarizeRoute(jobs.current.router.route(meta, meta.parts[part]?.[0] ?? 0)),
+    summarizeRoute: ({ meta }, part, states) =>
+      summarizeRoute(withReroutes(jobs.current.router, states).route(meta, meta.parts[part]?.[0] ?? 0)),
     ...(options.reconcilerTiming === undefined ? {} : { timing: options.reconcilerTiming }),
   });
   const jobMetrics = options.metrics && createJobMetrics(options.metrics);
@@ -153,5 +154,7 @@ function createRouter(routing: Routing): Router {
     route: (meta, recipient) => routeOf(routing, meta, recipient),
     backup: ({ envelope }, recipient) =>
       routing.backupRoute(envelope.recipients[recipient]?.address ?? "")?.nextHop,
+    via: ({ envelope }, recipient, via) =>
+      routing.nextHopVia(via, envelope.recipients[recipient]?.address ?? ""),
   };
 }

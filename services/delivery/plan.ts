@@ -31,6 +31,8 @@ export interface Router {
   route(meta: MessageMeta, recipient: number): { row: QueuedRow; nextHop: NextHop };
   /** By `relay.backup`, where it is configured. */
   backup(meta: MessageMeta, recipient: number): NextHop | undefined;
+  /** The next hop that an operator chose; `undefined` when it names nothing any more. */
+  via(meta: MessageMeta, recipient: number, via: string): NextHop | undefined;
 }
 
 /** One attempt to make. */

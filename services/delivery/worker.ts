@@ -37,6 +37,7 @@ import {
   withEnvelope,
 } from "./plan.ts";
 import { type PublishDeps, publish } from "./publish.ts";
+import { viaOf, withReroutes } from "./reroutes.ts";
 
 export interface WorkerDeps extends PublishDeps, AttemptDeps, LookUpDeps {
   config: Pick<Config, "queue" | "dsn" | "relay">;
@@ -84,9 +85,10 @@ async function deliver(deps: WorkerDeps, loaded: LoadedJob): Promise<JobNext> {
   const [first] = pending;
   if (first === undefined) return done;
 
+  const router = withReroutes(deps.router, states);
   let plan: Plan;
   try {
-    plan = planAttempts(loaded, pending, deps.router, deps.config.relay.backup, deps.now());
+    plan = planAttempts(loaded, pending, router, deps.config.relay.backup, deps.now());
   } catch (error) {
     if (!isFinal(deps, task, error)) throw error;
     return giveUp(deps, task, error);
@@ -100,7 +102,10 @@ async function deliver(deps: WorkerDeps, loaded: LoadedJob): Promise<JobNext> {
   if (next.warn.length > 0)
     await publish(deps, task, delayWarning(loaded, next.warn, states, deps.config.queue));
   if (next.retry !== undefined) {
-    const route = summarizeRoute(plan.groups[0] ?? deps.router.route(meta, first));
+    // An operator may have rerouted it during the attempt: the job carries the next hop of the next one.
+    const now = await deps.spool.states(job.id);
+    const tried = viaOf(now, first) === viaOf(states, first) ? plan.groups[0] : undefined;
+    const route = summarizeRoute(tried ?? withReroutes(deps.router, now).route(meta, first));
     return { kind: "later", route, ...next.retry };
   }
   if (await isMessageSettled(deps, loaded, next)) await publish(deps, task, settledMessage(meta, deps.now()));

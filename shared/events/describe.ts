@@ -103,6 +103,7 @@ const texts: Partial<Record<string, (facts: Facts) => EventText>> = {
     text: join(byWhom(facts), facts.notify === true ? "the sender gets a DSN" : ""),
   }),
   "message.requeued": (facts) => ({ label: "requeued", text: byWhom(facts) }),
+  "message.rerouted": (facts) => ({ label: "rerouted", text: join(`via ${str(facts.via)}`, byWhom(facts)) }),
   "proxy.transaction": (facts) => {
     const { accepted, refused } = facts as {
       accepted?: { addresses?: unknown; count?: unknown };

@@ -39,6 +39,7 @@ const recorded: ReadonlySet<EventName> = new Set<EventName>([
   "message.retried",
   "message.removed",
   "message.requeued",
+  "message.rerouted",
   "proxy.transaction",
   "admin.change",
   "admin.hold",

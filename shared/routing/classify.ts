@@ -23,6 +23,7 @@ import {
   relayingDenied,
 } from "./denied-recipient.ts";
 import { type Mailbox, readMailbox } from "./mailbox.ts";
+import type { NextHop } from "./next-hop.ts";
 import { compileProtectedDomains, compileProtectedServers, endpointKey } from "./protected.ts";
 import { compileRelayRoutes, type RelayRoute, type RelayRoutes } from "./relay-routes.ts";
 import type { Route } from "./route.ts";
@@ -61,6 +62,8 @@ export interface Routing {
   routeRecipient(origin: RouteOrigin, reversePath: string, recipient: string): Route;
   /** The route by `relay.backup`, for recipients of the relay row; `undefined` when there is none. */
   backupRoute(recipient: string): RelayRoute | undefined;
+  /** The next hop that an operator chose: `mx`, the name of a relay host, or `host:port`; `undefined` when it is none of them. */
+  nextHopVia(via: string, recipient: string): NextHop | undefined;
 }
 
 /** Compiles the tables of a configuration once. */
@@ -155,6 +158,8 @@ export function compileRouting(config: Config): Routing {
       const mailbox = readMailbox(recipient, hostname);
       return route(origin, reversePath, mailbox.domain === "" ? { ...mailbox, domain: hostname } : mailbox);
     },
+
+    nextHopVia: (via, recipient) => relayRoutes.findVia(via, readMailbox(recipient, hostname)),
 
     backupRoute(recipient) {
       return relayRoutes.findBackup(readMailbox(recipient, hostname));

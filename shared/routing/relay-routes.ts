@@ -29,6 +29,8 @@ export interface RelayRoutes {
   find(sender: Mailbox | null, recipient: Mailbox): RelayRoute;
   /** By `relay.backup`; `undefined` when there is none. */
   findBackup(recipient: Mailbox): RelayRoute | undefined;
+  /** By what `via` of a route may say; `undefined` when that names nothing. */
+  findVia(via: string, recipient: Mailbox): NextHop | undefined;
 }
 
 export function compileRelayRoutes(relay: Config["relay"]): RelayRoutes {
@@ -53,6 +55,10 @@ export function compileRelayRoutes(relay: Config["relay"]): RelayRoutes {
     findBackup(recipient) {
       if (backup === undefined) return undefined;
       return { nextHop: follow(backup, recipient), setting: "relay.backup.via" };
+    },
+    findVia(via, recipient) {
+      const named = parseVia(via, (name) => Object.hasOwn(relay.hosts, name));
+      return named && follow(compileVia(via, relay), recipient);
     },
   };
 }

@@ -24,6 +24,7 @@ export type EventName =
   | "message.retried"
   | "message.removed"
   | "message.requeued"
+  | "message.rerouted"
   | "delivery.attempt"
   | "delivery.delivered"
   | "delivery.deferred"

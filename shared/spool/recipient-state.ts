@@ -24,8 +24,12 @@ export interface Success {
 
 /** Only `pending` recipients are attempted. A `failed` one needs a DSN to the sender. */
 export type RecipientState =
-  /** `delay`: a warning about the delay is still to be sent; `warned`: it has been sent. */
-  | { kind: "pending"; delay?: Delay; warned?: true }
+  /**
+   * `delay`: a warning about the delay is still to be sent; `warned`: it has been sent.
+   * `via`: the next hop that an operator chose, as `relay.routes[].via` names it. It is recorded alone, `""` for the routing
+   * table again, and stays with the recipient whatever else is recorded.
+   */
+  | { kind: "pending"; delay?: Delay; warned?: true; via?: string }
   /** `success`: a report about it is still to be sent (RFC 3461 §5.2). */
   | { kind: "delivered"; success?: Success }
   | { kind: "failed"; diagnosis: Diagnosis }
@@ -82,10 +86,15 @@ export interface StatusEntry extends TimedState {
 /** By recipient index; absent recipients are pending. */
 export function mergeStates(entries: readonly StatusEntry[]): ReadonlyMap<number, RecipientState> {
   const merged = new Map<number, RecipientState>();
-  const { states, warnings } = newestByRecipient(entries);
+  const { states, warnings, reroutes } = newestByRecipient(entries);
   for (const [recipient, { state }] of states) merged.set(recipient, state);
   for (const [recipient, warning] of warnings)
     if (warningCounts(warning, states.get(recipient))) merged.set(recipient, warning.state);
+  for (const [recipient, { state }] of reroutes) {
+    const current = merged.get(recipient) ?? pending;
+    if (current.kind === "pending" && isReroute(state) && state.via !== "")
+      merged.set(recipient, { ...current, via: state.via });
+  }
   return merged;
 }
 
@@ -93,8 +102,8 @@ export function mergeStates(entries: readonly StatusEntry[]): ReadonlyMap<number
 export function foldEntries(entries: readonly StatusEntry[]): StatusEntry[] {
   if (entries.length < 2) return [...entries];
   const recipientsOf = new Map<TimedState, number[]>();
-  const { states, warnings } = newestByRecipient(entries);
-  for (const [recipient, entry] of [...states, ...warnings]) {
+  const { states, warnings, reroutes } = newestByRecipient(entries);
+  for (const [recipient, entry] of [...states, ...warnings, ...reroutes]) {
     const recipients = recipientsOf.get(entry);
     if (recipients === undefined) recipientsOf.set(entry, [recipient]);
     else recipients.push(recipient);
@@ -105,22 +114,28 @@ export function foldEntries(entries: readonly StatusEntry[]): StatusEntry[] {
 interface Newest {
   states: ReadonlyMap<number, TimedState>;
   warnings: ReadonlyMap<number, TimedState>;
+  reroutes: ReadonlyMap<number, TimedState>;
 }
 
-const noWarnings: ReadonlyMap<number, TimedState> = new Map();
+const none: ReadonlyMap<number, TimedState> = new Map();
+const pending: RecipientState = { kind: "pending" };
 
 function newestByRecipient(entries: readonly StatusEntry[]): Newest {
   const states = new Map<number, TimedState>();
   let warnings: Map<number, TimedState> | undefined;
+  let reroutes: Map<number, TimedState> | undefined;
   for (const entry of entries) {
     let newest = states;
     if (isWarning(entry.state)) {
       warnings ??= new Map();
       newest = warnings;
+    } else if (isReroute(entry.state)) {
+      reroutes ??= new Map();
+      newest = reroutes;
     }
     for (const recipient of entry.recipients) newest.set(recipient, newer(newest.get(recipient), entry));
   }
-  return { states, warnings: warnings ?? noWarnings };
+  return { states, warnings: warnings ?? none, reroutes: reroutes ?? none };
 }
 
 /**
@@ -145,6 +160,14 @@ function finality(state: RecipientState): number {
  */
 function isWarning(state: RecipientState): boolean {
   return state.kind === "pending" && state.warned === true;
+}
+
+/**
+ * Reroutes are merged apart from other states too: the admin that records one does not work on the recipient, which may
+ * have been delivered meanwhile.
+ */
+function isReroute(state: RecipientState): state is { kind: "pending"; via: string } {
+  return state.kind === "pending" && state.via !== undefined;
 }
 
 /** A warning counts while the recipient is pending, until a later `pending`: that is an operator's requeue. */

@@ -208,6 +208,26 @@ export function spoolContract(name: string, open: () => Spool | Promise<Spool>):
       );
     });
 
+    test("a next hop that an operator chose stays with a recipient while it is pending, whatever else is recorded", async () => {
+      const { meta } = await store(spool, "x", someMeta(4));
+      const settle = (recipients: number[], state: RecipientState) =>
+        spool.settle([{ id: meta.id, recipients, state }]);
+      await settle([0, 1, 2, 3], { kind: "pending", via: "isp" });
+      await settle([0], { kind: "pending", warned: true });
+      await settle([1], dead);
+      await settle([2], delivered);
+      await settle([2], { kind: "pending", via: "isp2" });
+      await settle([3], { kind: "pending", via: "" });
+      const expected = [{ kind: "pending", warned: true, via: "isp" }, dead, delivered, { kind: "pending" }];
+      const states = await spool.states(meta.id, true);
+      assert.deepEqual(
+        [0, 1, 2, 3].map((recipient) => states.get(recipient) ?? { kind: "pending" }),
+        expected,
+      );
+      await settle([1], pending);
+      assert.deepEqual((await spool.states(meta.id)).get(1), { kind: "pending", via: "isp" });
+    });
+
     test("a message is unsettled until all its recipients are settled", async () => {
       const { meta, locator } = await store(spool, "x", someMeta(3));
       const mine = async () => {

@@ -61,6 +61,7 @@ test("every route of the API is in the document", () => {
     "POST /api/v1/messages/put-back",
     "POST /api/v1/messages/release",
     "POST /api/v1/messages/remove",
+    "POST /api/v1/messages/reroute",
     "POST /api/v1/messages/retry",
     "POST /api/v1/probes",
     "POST /api/v1/reload",

@@ -32,8 +32,8 @@ export function allRoutes({ deps, tasks, prober, stream, metrics, version }: Rou
   const routes: Route[] = [
     ...overviewRoutes(deps, metrics),
     ...messageRoutes(deps),
-    ...changeRoutes(tasks),
-    ...taskRoutes(tasks),
+    ...changeRoutes(tasks, deps),
+    ...taskRoutes(tasks, deps),
     ...holdRoutes(deps),
     ...importRoutes(deps),
     ...probeRoutes(deps, prober),

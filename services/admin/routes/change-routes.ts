@@ -4,10 +4,11 @@
  */
 import type { FastifyRequest } from "fastify";
 import type { TaskReport, TaskTerms } from "../tasks/perform.ts";
+import { readVia } from "../tasks/reroute.ts";
 import type { TaskAction } from "../tasks/task.ts";
 import { TaskCancelled, type TaskRequest, type TaskRunner, TooManyTasks } from "../tasks/task-runner.ts";
 import { actorOf } from "./actor.ts";
-import { ask } from "./dependencies.ts";
+import { type AdminDependencies, ask } from "./dependencies.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
 import {
@@ -16,6 +17,8 @@ import {
   holdReport,
   removeBody,
   removeReport,
+  rerouteBody,
+  rerouteReport,
   type Selection,
   selectionBody,
 } from "./schemas.ts";
@@ -26,7 +29,7 @@ interface ChangeBody extends Selection {
   reason?: string | undefined;
 }
 
-export function changeRoutes(tasks: TaskRunner): Route[] {
+export function changeRoutes(tasks: TaskRunner, deps: Pick<AdminDependencies, "config">): Route[] {
   /** Waits for the whole change. */
   const change = async (
     action: TaskAction,
@@ -95,7 +98,29 @@ export function changeRoutes(tasks: TaskRunner): Route[] {
       responses: { 200: { description: "The result, message by message.", schema: changeReport } },
       handle: ({ body, request }) => change("put-back", request, body),
     }),
+    defineRoute({
+      method: "POST",
+      path: "/api/v1/messages/reroute",
+      operationId: "rerouteMessages",
+      summary: "Sends messages by another next hop, from now on; they are due now unless a hold covers it",
+      access: "write",
+      body: rerouteBody,
+      responses: { 200: { description: "The result, message by message.", schema: rerouteReport } },
+      async handle({ body, request }) {
+        return change("reroute", request, body, { via: checkedVia(body.via, deps.config) });
+      },
+    }),
   ];
+}
+
+/** @throws Problem 400 */
+export function checkedVia(via: string, config: AdminDependencies["config"]): string {
+  const read = readVia(via, config);
+  if (read !== undefined) return read;
+  const names = Object.keys(config.relay.hosts);
+  const known = names.length === 0 ? "relay.hosts has none" : `relay.hosts has ${names.join(", ")}`;
+  const detail = `names no next hop: '${via}' is no relay host (${known}), no HOST:PORT, and neither mx nor original`;
+  throw new Problem(400, `body.via ${detail}`, { violations: [{ field: "body.via", detail }] });
 }
 
 /** The end of a hold as tasks have it. */

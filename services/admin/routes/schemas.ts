@@ -134,6 +134,13 @@ export const removeBody = z
   })
   .refine(oneSelection, oneSelectionMessage);
 
+export const viaText = text.describe(
+  "The next hop: a name of relay.hosts, host:port, a host (port 25), mx, or original: by the routing table again.",
+);
+export const rerouteBody = z
+  .strictObject({ ...changeFields, via: viaText })
+  .refine(oneSelection, oneSelectionMessage);
+
 /** The result of a change, job by job. */
 export const changeReport = z.object({
   matched: z.int().describe("Jobs with one of the ids, or that match the filter."),
@@ -154,6 +161,12 @@ export const removeReport = changeReport.extend({
     .describe(
       "Jobs that were removed during an attempt, which may still deliver the message; no further attempt follows.",
     ),
+});
+
+export const rerouteReport = changeReport.extend({
+  underWay: z
+    .array(z.string())
+    .describe("Jobs that are being delivered by their old next hop; the next attempt goes by the new one."),
 });
 
 const holdKind = z.enum(["message", "destination", "sender", "all"]);

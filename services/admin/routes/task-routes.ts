@@ -2,11 +2,18 @@
 import { z } from "zod";
 import { taskActions, taskReportSchema, taskSchema } from "../tasks/task.ts";
 import type { TaskRunner } from "../tasks/task-runner.ts";
-import { startTask, taskRequest, untilOf } from "./change-routes.ts";
-import { ask } from "./dependencies.ts";
+import { checkedVia, startTask, taskRequest, untilOf } from "./change-routes.ts";
+import { type AdminDependencies, ask } from "./dependencies.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
-import { holdTerms, oneSelection, oneSelectionMessage, replaceHold, selectionFields } from "./schemas.ts";
+import {
+  holdTerms,
+  oneSelection,
+  oneSelectionMessage,
+  replaceHold,
+  selectionFields,
+  viaText,
+} from "./schemas.ts";
 
 const newTask = z
   .strictObject({
@@ -14,6 +21,7 @@ const newTask = z
     ...selectionFields,
     ...holdTerms,
     replace: replaceHold.optional(),
+    via: viaText.optional(),
     notify: z.boolean().optional().describe("remove: send the senders a delivery status notification."),
   })
   .refine(oneSelection, oneSelectionMessage)
@@ -24,11 +32,15 @@ const newTask = z
   .refine(
     ({ action, notify }) => notify === undefined || action === "remove",
     "takes `notify` with remove only",
+  )
+  .refine(
+    ({ action, via }) => (via !== undefined) === (action === "reroute"),
+    "takes `via` with reroute, always",
   );
 
 const taskParams = z.object({ id: z.string().max(100) });
 
-export function taskRoutes(tasks: TaskRunner): Route[] {
+export function taskRoutes(tasks: TaskRunner, deps: Pick<AdminDependencies, "config">): Route[] {
   const find = async (id: string) => {
     const task = await ask(tasks.find(id));
     if (task === undefined) throw new Problem(404, `There is no task ${id}.`);
@@ -56,7 +68,8 @@ export function taskRoutes(tasks: TaskRunner): Route[] {
       responses: { 202: { description: "It runs.", schema: taskSchema } },
       async handle({ body, request, reply }) {
         const { action, until, replace, notify } = body;
-        const terms = { ...untilOf(until), replace, notify };
+        const via = body.via === undefined ? undefined : checkedVia(body.via, deps.config);
+        const terms = { ...untilOf(until), replace, notify, via };
         const { task } = await startTask(tasks, taskRequest(action, request, body, terms));
         reply.code(202);
         return task;

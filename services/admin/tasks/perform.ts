@@ -3,6 +3,7 @@ import type { ChangeOptions, ChangeReport, JobSelection } from "../../../shared/
 import type { EventName } from "../../../shared/runtime/log.ts";
 import { holdMessages } from "./hold.ts";
 import { removeMessages, requeueMessages } from "./removal.ts";
+import { originalRoute, rerouteMessages } from "./reroute.ts";
 import type { TaskAction } from "./task.ts";
 import type { TaskDeps } from "./task-deps.ts";
 
@@ -13,6 +14,8 @@ export interface TaskTerms {
   untilMs?: number | null | undefined;
   /** hold: one that stands gets these terms. */
   replace?: boolean | undefined;
+  /** reroute: as readVia() returns it. */
+  via?: string | undefined;
   /** remove: the senders get a delivery status notification. */
   notify?: boolean | undefined;
 }
@@ -27,6 +30,7 @@ export const eventOfAction: Record<TaskAction, EventName> = {
   release: "message.released",
   remove: "message.removed",
   "put-back": "message.requeued",
+  reroute: "message.rerouted",
 };
 
 /** @param by  the name of the token */
@@ -34,7 +38,7 @@ export function perform(
   deps: TaskDeps,
   action: TaskAction,
   selection: JobSelection,
-  { reason, untilMs, replace = false, notify = false }: TaskTerms,
+  { reason, untilMs, replace = false, notify = false, via = originalRoute }: TaskTerms,
   by: string,
   options: ChangeOptions,
 ): Promise<TaskReport> {
@@ -57,5 +61,7 @@ export function perform(
       return removeMessages(deps, selection, notify, options);
     case "put-back":
       return requeueMessages(deps, selection, options);
+    case "reroute":
+      return rerouteMessages(deps, selection, via, options);
   }
 }

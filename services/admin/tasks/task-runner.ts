@@ -81,6 +81,7 @@ export class TaskRunner {
       id: newTaskId(nowMs),
       action: request.action,
       selection: request.described,
+      ...(request.terms.via === undefined ? {} : { via: request.terms.via }),
       reason: request.terms.reason ?? null,
       by: request.actor.by,
       state: "running",
@@ -154,11 +155,12 @@ export class TaskRunner {
     const { log, now } = this.#deps;
     const { action, selection, terms, actor } = request;
     const facts = { event: "admin.change" as const, action, task: task.id, ...actor, ...request.described };
-    const logged = { ...facts, reason: terms.reason, notify: terms.notify };
+    const logged = { ...facts, reason: terms.reason, notify: terms.notify, via: terms.via };
     const changed = (messageIds: string[]): void => {
       for (let start = 0; start < messageIds.length; start += idsOfLine) {
         const ids = messageIds.slice(start, start + idsOfLine);
-        logEvent(log, { event: eventOfAction[action], ...actor, reason: terms.reason, task: task.id, ids });
+        const { reason, via } = terms;
+        logEvent(log, { event: eventOfAction[action], ...actor, reason, via, task: task.id, ids });
       }
     };
     const progress = (report: Readonly<ChangeReport>): void => {

@@ -1,7 +1,7 @@
 /** A task: a change of many messages as an operator sees it, while it runs and afterwards. Pure. */
 import { z } from "zod";
 
-export const taskActions = ["retry", "hold", "release", "remove", "put-back"] as const;
+export const taskActions = ["retry", "hold", "release", "remove", "put-back", "reroute"] as const;
 export type TaskAction = (typeof taskActions)[number];
 
 const timestamp = z.iso.datetime();
@@ -12,6 +12,7 @@ export const taskSchema = z.object({
   selection: z
     .record(z.string(), z.unknown())
     .describe("What was selected: `ids` (twenty at most, and how many `more`), `filter` or `all`."),
+  via: z.string().optional().describe("reroute: the new next hop, or `original`."),
   reason: z.string().nullable().describe("For people."),
   by: z.string().describe("The name of the token."),
   state: z

@@ -104,14 +104,15 @@ function questionOf({ verb }: ChangeWords, { changed, matched, rule }: Report): 
 /** @returns the exit status */
 export function printReport(
   context: Context,
-  { verb, done }: ChangeWords,
+  { action, verb, done }: ChangeWords,
   selection: Selection,
   report: Report,
   values: ChangeValues,
 ): number {
   const begins = values["dry-run"] ? `would ${verb.toLowerCase()}` : done;
   if (values.json) context.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-  else if (report.matched > 0 || report.unknown.length === 0) print(context, renderReport(begins, report));
+  else if (report.matched > 0 || report.unknown.length === 0)
+    print(context, renderReport(begins, report, action));
   const status = printUnknown(context, report.unknown);
   // A rule holds mail that comes later, also where there is none yet.
   const didNothing = report.matched === 0 && !report.rule;

@@ -158,7 +158,7 @@ function describeDiagnosis(diagnosis: NonNullable<Detail["recipients"][number]["
 }
 
 /** One line with the number of changed messages, and one for each message that was not changed. */
-export function renderReport(done: string, report: Report): string[] {
+export function renderReport(done: string, report: Report, action = ""): string[] {
   const { matched, changed, skipped, underWay = [], rule } = report;
   const lines = [
     matched === 0 && skipped.length === 0 ? "no message matches" : `${done} ${changed} of ${matched}`,
@@ -166,6 +166,7 @@ export function renderReport(done: string, report: Report): string[] {
   const later = done.startsWith("would") ? "would be held" : "are held";
   if (rule) lines.push(`messages that come later ${later} too, by the rule ${rule}`);
   for (const { id, reason } of skipped) lines.push(`${id} ${reason}`);
-  for (const id of underWay) lines.push(`${id} is being delivered; that attempt is its last`);
+  const after = action === "reroute" ? "its next attempt goes the new way" : "that attempt is its last";
+  for (const id of underWay) lines.push(`${id} is being delivered; ${after}`);
   return lines.map(printable);
 }

@@ -34,11 +34,12 @@ export function taskColumns(output: Output, nowMs: number): Column<Task>[] {
 }
 
 export function renderTask(task: Task): string[] {
-  const { id, action, selection, state, by, reason, startedAt, finishedAt, total, matched, changed } = task;
+  const { id, action, selection, via, state, by, reason, startedAt, finishedAt, total, matched, changed } =
+    task;
   const of = total === null ? "" : ` of ${total}`;
   const lines = [
     id,
-    field("Action", `${action} ${selectionText(selection)}`),
+    field("Action", `${action} ${selectionText(selection)}${via === undefined ? "" : ` --via ${via}`}`),
     field("By", by),
     field("State", task.error === null ? state : `${state}: ${task.error}`),
     field("Started", startedAt),

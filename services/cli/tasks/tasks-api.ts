@@ -7,6 +7,7 @@ const taskSchema = z.looseObject({
   id: z.string(),
   action: z.string(),
   selection: z.record(z.string(), z.unknown()),
+  via: z.string().optional(),
   reason: z.string().nullable(),
   by: z.string(),
   state: z.string(),

@@ -6,6 +6,7 @@ import { addJobs, holdJobs, makeDue, releaseJobs, removeJobs } from "../bullmq/j
 import { requeuedJob } from "../contract/dead-job.ts";
 import { type HoldRule, holdRuleId } from "../holds/rules.ts";
 import type { Holds } from "../holds/store.ts";
+import { type NewRoute, rerouteJobs } from "./reroute.ts";
 import { type InspectedJob, jobIdOf } from "./rows.ts";
 import type { JobFinder, JobSelection } from "./selection.ts";
 
@@ -134,6 +135,46 @@ export class JobChanges {
     );
   }
 
+  /** @param routesOf  records the new next hops, and returns the routes of the jobs that have one, by job id */
+  async reroute(
+    selection: JobSelection,
+    routesOf: (jobs: InspectedJob[]) => Promise<ReadonlyMap<string, NewRoute>>,
+    options: ChangeOptions = {},
+  ): Promise<ChangeReport & { underWay: string[] }> {
+    // As for a retry: the attempt is to be a real one.
+    if (!options.dryRun) await forgetDeadDestinations(this.#redis);
+    const underWay: string[] = [];
+    // A job may move to another status before it is reached, and be met again there.
+    const done = new Set<string>();
+    const report = await this.#change(
+      selection,
+      (job) =>
+        done.has(jobIdOf(job)) ? null : job.status === "dead" ? "is dead: put it back instead" : undefined,
+      async (queue, jobs) => {
+        const routes = await routesOf(jobs);
+        const { rerouted, left } = await rerouteJobs(
+          this.#redis,
+          queue,
+          routes,
+          (job) => this.#holds.match(job),
+          Date.now(),
+        );
+        for (const id of routes.keys()) done.add(id);
+        underWay.push(...left);
+        const unroutable = jobs.filter((job) => !routes.has(jobIdOf(job))).map(jobIdOf);
+        const skipped = unroutable.map((id) => ({ id, reason: "cannot be read in the spool" }));
+        const statusOf = new Map(jobs.map((job) => [jobIdOf(job), job.status]));
+        const moved = rerouted.filter(({ jobId, hold }) => {
+          const status = statusOf.get(jobId);
+          return status === "deferred" || (status === "held") !== hold;
+        });
+        return { left: moved.length, changed: routes.size, skipped };
+      },
+      options,
+    );
+    return { ...report, underWay };
+  }
+
   remove(selection: JobSelection, options: ChangeOptions = {}): Promise<ChangeReport> {
     return this.#change(
       selection,
@@ -163,13 +204,13 @@ export class JobChanges {
   }
 
   /**
-   * @param refuse  why a job is skipped; `undefined`: it is not
+   * @param refuse  why a job is skipped; `undefined`: it is not; `null`: it was changed before, in another status
    * @param act     changes jobs of one queue
    * @param skip    a status that a filter does not reach: the one that `act` gives the jobs
    */
   async #change(
     selection: JobSelection,
-    refuse: (job: InspectedJob) => string | undefined,
+    refuse: (job: InspectedJob) => string | undefined | null,
     act: (queue: ListedQueue, jobs: InspectedJob[]) => Promise<Done>,
     { changed, progress, signal, dryRun = false }: ChangeOptions,
     skip?: JobStatus,
@@ -187,6 +228,7 @@ export class JobChanges {
         for (const job of jobs.filter((each) => each.queue === queue)) {
           const reason = refuse(job);
           if (reason === undefined) able.push(job);
+          else if (reason === null) report.matched--;
           else addSkipped([{ id: jobIdOf(job), reason }]);
         }
         if (able.length === 0) continue;

@@ -8,6 +8,7 @@ import type { RedisConnection } from "../../runtime/redis.ts";
 import { settlesWithin } from "../../runtime/with-timeout.ts";
 import { forEachPlace, type OrderedPlace } from "../bullmq/all-places.ts";
 import { type ListedQueue, readPayloads } from "../bullmq/job-places.ts";
+import { replacedSince } from "../bullmq/replace-payloads.ts";
 import { parseDeliveryJob } from "../contract/contract.ts";
 import { parseDeadJob } from "../contract/dead-job.ts";
 import { type IndexedPayload, MailIndex } from "./mail-index.ts";
@@ -30,6 +31,8 @@ const retryMs = 2_000;
 /** How long an answer waits for the first scan. */
 const firstScanMs = 8_000;
 const payloadsAtOnce = 500;
+/** Between this process and another one that changes payloads. */
+const clockSkewMs = 10_000;
 /** A job in the index takes about so much of the heap, of which the index takes a third at most. */
 const octetsPerJob = 700;
 const heapShare = 1 / 3;
@@ -44,6 +47,8 @@ export class IndexRefresher {
   #asOfMs: number | undefined;
   #wasWhole = true;
   #tookMs = 0;
+  /** When the last scan began, in epoch milliseconds. */
+  #startedMs = 0;
   #askedMs = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -112,6 +117,10 @@ export class IndexRefresher {
 
   async #runScan(): Promise<void> {
     const startedMs = performance.now();
+    const nowMs = Date.now();
+    for (const jobId of await replacedSince(this.#redis, this.#startedMs - clockSkewMs))
+      this.index.forget(jobId);
+    this.#startedMs = nowMs;
     this.index.beginScan();
     this.#wasWhole = await forEachPlace(this.#redis, async (places) => {
       if (this.#isClosed) throw new Error("the index is closed");

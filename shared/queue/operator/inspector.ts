@@ -26,6 +26,7 @@ import { type IndexPage, pageOf, type Totals } from "./index-page.ts";
 import { IndexRefresher, type IndexState } from "./index-refresher.ts";
 import type { IndexedJob } from "./mail-index.ts";
 import { type QueueAges, queueAges } from "./queue-ages.ts";
+import type { NewRoute } from "./reroute.ts";
 import type { RowSort } from "./row-order.ts";
 import { type InspectedJob, type JobFilter, jobIdOf, jobMatcher, type QueueRow, rowOf } from "./rows.ts";
 import { JobFinder, type JobSelection, sections } from "./selection.ts";
@@ -108,6 +109,16 @@ export interface Inspector {
   hold(selection: JobSelection, terms?: HoldTerms, options?: ChangeOptions): Promise<HoldReport>;
   /** Ends what hold() did with the same selection; jobs under another rule stay held. */
   release(selection: JobSelection, options?: ChangeOptions): Promise<ChangeReport>;
+  /**
+   * Gives jobs the routes that `routesOf` says; they are due now, or held by their new next hop's holds. Record the next
+   * hops in the spool first: workers follow these.
+   * @returns also the jobs that workers have now
+   */
+  reroute(
+    selection: JobSelection,
+    routesOf: (jobs: InspectedJob[]) => Promise<ReadonlyMap<string, NewRoute>>,
+    options?: ChangeOptions,
+  ): Promise<ChangeReport & { underWay: string[] }>;
   /** Removes jobs. Settle their recipients as `removed` in the spool first, or the reconciler adds the jobs again. */
   remove(selection: JobSelection, options?: ChangeOptions): Promise<ChangeReport>;
   /** Requeues dead jobs for delivery. Settle their recipients as `pending` in the spool first. */
@@ -242,6 +253,7 @@ export function createInspector(options: {
     retry: (selection, options) => changes.retry(selection, options),
     hold: (selection, terms = {}, options) => changes.hold(selection, terms, options),
     release: (selection, options) => changes.release(selection, options),
+    reroute: (selection, routesOf, options) => changes.reroute(selection, routesOf, options),
     remove: (selection, options) => changes.remove(selection, options),
     requeue: (selection, options) => changes.requeue(selection, options),
 

@@ -143,6 +143,11 @@ export class MailIndex {
     });
   }
 
+  /** Its payload has changed while its place may not have: the next scan reads it again. */
+  forget(jobId: string): void {
+    this.#jobs.delete(jobId);
+  }
+
   /** The payload is gone or cannot be read. */
   drop(place: OrderedPlace): void {
     this.#jobs.delete(keyOf(place));

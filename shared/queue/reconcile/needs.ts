@@ -15,6 +15,8 @@ export type NeedyMessage = Pick<StoredMessage, "locator"> & {
 /** What a message needs to have in the queues. Recipient groups by number. */
 export interface Needs<M extends NeedyMessage = StoredMessage> {
   message: M;
+  /** Of its recipients. */
+  states: States;
   /** Groups with a pending recipient: a delivery job for each. */
   groups: number[];
   /** Reports that are pending: a bounce job for each. */
@@ -38,7 +40,7 @@ export function needsOf<M extends NeedyMessage>(
   nowMs: number,
   retentionMs: number,
 ): Needs<M> {
-  const needs: Needs<M> = { message, groups: [], bounces: [], dead: [], expired: [] };
+  const needs: Needs<M> = { message, states, groups: [], bounces: [], dead: [], expired: [] };
   const reports = new Set<SharedReport>();
   // Recipients that inline delivery reached are in no group.
   for (const state of states.values()) if (isReportPending(state)) reports.add("succeeded");
@@ -136,6 +138,7 @@ export function jobsMissing<M extends NeedyMessage>(
 export function stillMissing(missing: Needs, now: Needs): Needs {
   return {
     ...missing,
+    states: now.states,
     groups: missing.groups.filter((group) => now.groups.includes(group)),
     bounces: missing.bounces.filter((kind) => now.bounces.includes(kind)),
     dead: now.dead.filter(({ group }) => missing.dead.some((dead) => dead.group === group)),

@@ -17,6 +17,7 @@
 import type { Config } from "../../config/schema.ts";
 import type { RouteSummary } from "../../routing/route.ts";
 import type { RedisConnection } from "../../runtime/redis.ts";
+import type { RecipientState } from "../../spool/recipient-state.ts";
 import type { Spool, StoredMessage, SummarizedMessage, UnreadableMessage } from "../../spool/spool.ts";
 import { countWaiting, jobsExist } from "../bullmq/job-places.ts";
 import { removeJobs } from "../bullmq/jobs.ts";
@@ -46,7 +47,12 @@ export interface ScanDeps {
   config: Pick<Config, "queue" | "dsn">;
   /** Absent: nothing is held. */
   holds: Pick<Holds, "list" | "match"> | undefined;
-  summarizeRoute(message: StoredMessage, group: number): RouteSummary;
+  /** @param states  of the message's recipients: operators may have chosen other next hops */
+  summarizeRoute(
+    message: StoredMessage,
+    group: number,
+    states: ReadonlyMap<number, RecipientState>,
+  ): RouteSummary;
   /** Whether to go on: the lease may be lost meanwhile. */
   mayGoOn(): boolean;
 }
@@ -141,9 +147,7 @@ async function addMissing(
 ): Promise<void> {
   const { producer, config, summarizeRoute } = deps;
   const nowMs = Date.now();
-  const groups = missing.flatMap(({ message, groups }) =>
-    groups.map((group) => toEnqueue(deps, message, group, nowMs)),
-  );
+  const groups = missing.flatMap((each) => each.groups.map((group) => toEnqueue(deps, each, group, nowMs)));
   if (groups.length > 0) {
     const waiting = await countWaiting(deps.redis, "delivery");
     const { fresh, restored } = splitByAge(groups, waiting, startedMs);
@@ -163,9 +167,9 @@ async function addMissing(
     report.bounces += some.length;
   }
 
-  for (const { message, dead } of missing) {
+  for (const { message, states, dead } of missing) {
     for (const { group, cause } of dead) {
-      await producer.addDead(deadFromMessage(message, group, summarizeRoute(message, group), cause));
+      await producer.addDead(deadFromMessage(message, group, summarizeRoute(message, group, states), cause));
       report.dead++;
     }
   }
@@ -173,11 +177,11 @@ async function addMissing(
 
 function toEnqueue(
   { holds, summarizeRoute }: ScanDeps,
-  message: StoredMessage,
+  { message, states }: Needs,
   group: number,
   nowMs: number,
 ): GroupToEnqueue {
-  const route = summarizeRoute(message, group);
+  const route = summarizeRoute(message, group, states);
   const entry = { message, group, route, redelivery: true };
   if (holds === undefined || holds.list().length === 0) return entry;
   const rule = holds.match(makeDeliveryJob(message, group, route, true));

@@ -49,6 +49,8 @@ export interface Given {
   answers?: Answers;
   job?: Partial<DeliveryJob>;
   states?: [number, RecipientState][];
+  /** States that others record during the run. */
+  statesNow?: ReadonlyMap<number, RecipientState>;
   router?: Partial<Router>;
   /** Milliseconds since the message was received. */
   ageMs?: number;
@@ -154,7 +156,7 @@ export async function runJob(given: Given): Promise<Ran> {
       },
       async states(_id, fresh) {
         ran.steps.push(fresh ? "states fresh" : "states");
-        return states;
+        return new Map([...states, ...(given.statesNow ?? [])]);
       },
       async recordSettlements() {
         step("settle again");
@@ -196,6 +198,7 @@ export async function runJob(given: Given): Promise<Ran> {
         nextHop: { kind: "mx", domain: of.envelope.recipients[index]?.address.split("@")[1] ?? "" },
       }),
       backup: () => undefined,
+      via: () => undefined,
       ...given.router,
     },
     now: () => nowMs,

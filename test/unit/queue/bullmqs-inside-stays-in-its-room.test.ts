@@ -11,6 +11,7 @@ const offered = [
   "epoch.ts",
   "job-places.ts",
   "jobs.ts",
+  "replace-payloads.ts",
   "scan-mark.ts",
 ];
 const layout = /:(?:wait|active|delayed|failed|stalled|marker|lock)["`]/;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   allRecipientsSettled,
+  foldEntries,
   isSettled,
   LogicalClock,
   mergeStates,
@@ -42,6 +43,21 @@ test("a delivered recipient whose sender is still to hear of it is not settled, 
   }
   assert.deepEqual(merged(reported, delivered), delivered);
   assert.deepEqual(merged(delivered, reported), delivered);
+});
+
+test("a reroute counts wherever its entry stands, and folding keeps it", () => {
+  const entry = (state: RecipientState, timestamp: number) => ({ recipients: [0], state, timestamp });
+  const isp = entry({ kind: "pending", via: "isp" }, 1);
+  const delay = entry({ kind: "pending", delay: { diagnosis: someDiagnosis, willRetryUntilMs: 9 } }, 2);
+  for (const entries of [
+    [isp, delay],
+    [delay, isp],
+  ]) {
+    assert.deepEqual(mergeStates(entries).get(0), { ...delay.state, via: "isp" });
+    assert.deepEqual(mergeStates(foldEntries(entries)), mergeStates(entries));
+  }
+  assert.deepEqual(mergeStates([isp, entry({ kind: "failed", diagnosis: someDiagnosis }, 0)]).get(0), failed);
+  assert.equal(mergeStates([entry({ kind: "pending", via: "" }, 2), isp]).get(0), undefined);
 });
 
 test("a message is settled when every recipient is, an absent recipient being pending", () => {

@@ -24,6 +24,8 @@ const states: RecipientState[] = [
   { kind: "pending" },
   { kind: "pending", warned: true },
   { kind: "pending", delay: { diagnosis: someDiagnosis, willRetryUntilMs: 1_900_000_000_000 } },
+  { kind: "pending", via: "isp 2\n" },
+  { kind: "pending", via: "" },
   { kind: "delivered" },
   success,
   { kind: "bounced" },

@@ -5,8 +5,8 @@
  *     <id> <state><recipients>[ <diagnosis, delay or success as JSON>]\n
  *     …
  *
- * States: p pending, l pending with a warning of the delay to be sent, w pending with the warning sent, d delivered,
- * b bounced, r removed, f failed, x dead. Recipients: `0`, `0,3`, `0-99,105`.
+ * States: p pending, l pending with a warning of the delay to be sent, w pending with the warning sent, v pending by the
+ * next hop that follows as JSON, d delivered, b bounced, r removed, f failed, x dead. Recipients: `0`, `0,3`, `0-99,105`.
  * A batch counts as a whole or not at all: a line damaged into another valid one would lose mail, while a lost
  * settlement only delivers twice.
  */
@@ -28,6 +28,7 @@ export function formatLine({ id, recipients, state }: Settlement): string {
 function formatState(state: RecipientState, recipients: string): string {
   switch (state.kind) {
     case "pending":
+      if (state.via !== undefined) return `v${recipients} ${JSON.stringify(state.via)}`;
       if (state.delay !== undefined) return `l${recipients} ${JSON.stringify(state.delay)}`;
       return `${state.warned === true ? "w" : "p"}${recipients}`;
     case "delivered":
@@ -187,6 +188,8 @@ function parseState(letter: string, json: string): RecipientState | undefined {
       return { kind: "pending", delay: JSON.parse(json) };
     case "w":
       return warned;
+    case "v":
+      return { kind: "pending", via: JSON.parse(json) };
     case "d":
       return json === "" ? delivered : { kind: "delivered", success: JSON.parse(json) };
     case "b":
