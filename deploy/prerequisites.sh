@@ -1,16 +1,19 @@
 #!/bin/sh
 # Installs the Debian packages that Postern needs beyond npm, as root or with passwordless sudo; else names them.
 #   prerequisites.sh redis        redis-server, for `npm start`
-#   prerequisites.sh redis lab    also the third-party programs of the lab tests, for `npm test`
-# Tests without their lab programs are skipped; a missing redis-server is an error.
+#   prerequisites.sh redis lab browser    also the third-party programs of the lab tests and of those of the dashboard,
+#                                         for `npm test`
+# Tests without their programs are skipped; a missing redis-server is an error.
 set -u
 
-# package:program, package:@PerlModule or package:/file below a directory of /usr/lib
+# package:program, package:@PerlModule, package:@@fonts or package:/file below a directory of /usr/lib
 redis="redis-server:redis-server"
 lab="postfix:smtp-sink swaks:swaks libnet-ssleay-perl:@Net::SSLeay libio-socket-inet6-perl:@IO::Socket::INET6 haproxy:haproxy nftables:nft iproute2:ip procps:sysctl sasl2-bin:saslpasswd2 libsasl2-modules:/sasl2/libplain.so libsisimai-perl:@Sisimai python3:python3 openssl:openssl msmtp:msmtp curl:curl prometheus:promtool"
+browser="chromium:chromium fonts-dejavu-core:@@dejavu"
 
 has() {
   case $1 in
+    @@*) ls /usr/share/fonts/truetype/"${1#@@}" >/dev/null 2>&1 ;;
     @*) perl -M"${1#@}" -e 1 2>/dev/null ;;
     /*) ls /usr/lib/*"$1" >/dev/null 2>&1 ;;
     *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 ;;
@@ -25,7 +28,8 @@ missing() {
 
 wanted=$redis
 for word in "$@"; do
-  [ "$word" = lab ] && wanted="$redis $lab"
+  [ "$word" = lab ] && wanted="$wanted $lab"
+  [ "$word" = browser ] && wanted="$wanted $browser"
 done
 
 packages=$(missing "$wanted")

@@ -24,6 +24,8 @@ export function ask(question) {
     open = {
       question,
       answer(form) {
+        // Closed, not only taken away: the browser gives the focus back to where it was.
+        document.querySelector("dialog")?.close();
         open = undefined;
         redraw();
         resolve(form);

@@ -71,7 +71,8 @@ function draw() {
   const view = currentView();
   document.title = `${view.title} – Postern`;
   const context = { place, nowMs: Date.now(), redraw: draw, reload: () => void load() };
-  const needsToken = failure?.status === 401 && data === undefined;
+  // A token that has ended: what the page had stays below the question.
+  const needsToken = failure?.status === 401;
   render(
     html`
       <a class="skip" href="#main">Skip to the content</a>

@@ -100,7 +100,7 @@ async function exportMessage(id) {
 function recipients(detail, nowMs) {
   const jobs = new Map(detail.jobs.map((/** @type {any} */ job) => [job.id, job]));
   return html`<section aria-labelledby="recipients" class="card"><h2 id="recipients">Recipients</h2>
-    <div class="scroll" tabindex="0" role="region" aria-labelledby="recipients"><table>
+    <div class="scroll" tabindex="0" role="region" aria-label="Table of recipients"><table>
       <thead><tr><th scope="col">Address</th><th scope="col">State</th><th scope="col">Route</th><th scope="col" class="number">Next attempt</th><th scope="col">Last reason</th></tr></thead>
       <tbody>${detail.recipients.map((/** @type {any} */ recipient) => {
         const job = /** @type {any} */ (jobs.get(recipient.job));

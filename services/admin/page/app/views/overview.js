@@ -156,7 +156,7 @@ function rateTable(rates) {
 function services(rows, nowMs) {
   return html`<section aria-labelledby="services" class="card">
     <h2 id="services">Services</h2>
-    <div class="scroll" tabindex="0" role="region" aria-labelledby="services"><table>
+    <div class="scroll" tabindex="0" role="region" aria-label="Table of services"><table>
       <thead><tr><th scope="col">Service</th><th scope="col">State</th><th scope="col">Host</th><th scope="col" class="number">Process</th><th scope="col" class="number">Up for</th></tr></thead>
       <tbody>${rows.map(
         (service) => html`<tr>
@@ -176,7 +176,7 @@ function queues(rows) {
   const columns = /** @type {const} */ (["waiting", "active", "deferred", "held", "dead"]);
   return html`<section aria-labelledby="queues" class="card">
     <h2 id="queues">Queues</h2>
-    <div class="scroll" tabindex="0" role="region" aria-labelledby="queues"><table>
+    <div class="scroll" tabindex="0" role="region" aria-label="Table of queues"><table>
       <thead><tr><th scope="col">Queue</th>${columns.map((name) => html`<th scope="col" class="number">${name}</th>`)}<th scope="col" class="number">Oldest</th></tr></thead>
       <tbody>${rows.map(
         (queue) => html`<tr>
