@@ -25,6 +25,8 @@ describe("everybody can use the page", { skip: unlessBrowser() }, () => {
     "dead",
     "tracking",
     "tasks",
+    "probe",
+    "configuration",
   ];
 
   before(async () => {
@@ -51,14 +53,8 @@ describe("everybody can use the page", { skip: unlessBrowser() }, () => {
   /** Each rule that is broken, with the elements. */
   const violations = async (page: Page): Promise<string[]> => {
     await page.evaluate(axe);
-    return page.evaluate(async () => {
-      // biome-ignore lint/suspicious/noExplicitAny: axe is a global of the page
-      const { violations } = await (globalThis as any).axe.run(document);
-      return violations.map(
-        // biome-ignore lint/suspicious/noExplicitAny: as above
-        ({ id, help, nodes }: any) => `${id}: ${help}: ${nodes.map(({ html }: any) => html).join(" ")}`,
-      );
-    });
+    return page.evaluate<string[]>(`axe.run(document).then(({ violations }) =>
+      violations.map(({ id, help, nodes }) => id + ": " + help + ": " + nodes.map(({ html }) => html).join(" ")))`);
   };
   const loaded = (page: Page) => page.waitForLoadState("networkidle");
 
@@ -89,7 +85,7 @@ describe("everybody can use the page", { skip: unlessBrowser() }, () => {
         for (const view of views()) {
           await open(view);
           await loaded(page);
-          const beyond = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+          const beyond = await page.evaluate<number>("document.documentElement.scrollWidth - innerWidth");
           assert.ok(beyond <= 0, `${view} is ${beyond} pixels too wide`);
         }
         await open("queue");
@@ -104,10 +100,8 @@ describe("everybody can use the page", { skip: unlessBrowser() }, () => {
     await dashboard.inTab("queue", async (page) => {
       await loaded(page);
       const focused = () =>
-        page.evaluate(() => {
-          const { activeElement: at } = document;
-          return at?.getAttribute("aria-label") ?? at?.getAttribute("name") ?? at?.textContent?.trim() ?? "";
-        });
+        page.evaluate<string>(`(({ activeElement: at }) =>
+          at.getAttribute("aria-label") ?? at.getAttribute("name") ?? at.textContent.trim())(document)`);
       await page.keyboard.press("Tab");
       assert.equal(await focused(), "Skip to the content");
       const order: string[] = [];
@@ -132,16 +126,18 @@ describe("everybody can use the page", { skip: unlessBrowser() }, () => {
       await page.keyboard.press("Enter");
       const dialog = page.getByRole("dialog", { name: "New hold" });
       await dialog.waitFor();
-      const inDialog = () => page.evaluate(() => document.activeElement?.closest("dialog") !== null);
-      for (let step = 0; step < 8; step++) {
-        assert.ok(
-          (await inDialog()) || (await page.evaluate(() => document.activeElement === document.body)),
+      // Between the last field and the first one the focus is on the browser itself.
+      const isKept = () =>
+        page.evaluate<boolean>(
+          `document.activeElement === document.body || document.activeElement.closest("dialog") !== null`,
         );
+      for (let step = 0; step < 8; step++) {
+        assert.ok(await isKept());
         await page.keyboard.press("Tab");
       }
       await page.keyboard.press("Escape");
       await dialog.waitFor({ state: "detached" });
-      assert.equal(await page.evaluate(() => document.activeElement?.textContent?.trim()), "New hold");
+      assert.equal(await page.evaluate("document.activeElement.textContent.trim()"), "New hold");
     });
   });
 

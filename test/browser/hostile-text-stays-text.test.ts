@@ -80,7 +80,7 @@ describe("hostile text on the page", { skip: unlessBrowser() }, () => {
       await page.getByRole("rowheader", { name: address }).waitFor();
       await page.locator(".timeline").getByText("onerror=alert(1)").first().waitFor();
       await holdsText(page);
-      const width = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      const width = await page.evaluate<number>("document.documentElement.scrollWidth - innerWidth");
       assert.ok(width <= 0, "a long header field makes the page wider");
     });
   });

@@ -25,7 +25,7 @@ describe(`${thousands} deferred messages on the page`, { skip: unlessBrowser() }
     const redis = createRedis({ url: admin.redis.url }, "plain", createLogger("test", { write() {} }));
     await addDeferredJobs(redis, messages);
     redis.disconnect();
-    const indexed = async () => (await (await admin.get("/api/v1/messages")).json()).totals?.matched;
+    const indexed = async () => (await list("limit=1")).totals?.matched;
     await waitFor("the index of the queues", async () => (await indexed()) === messages, 120_000);
     dashboard = await openDashboard(admin.url);
   });
@@ -34,6 +34,11 @@ describe(`${thousands} deferred messages on the page`, { skip: unlessBrowser() }
     await admin?.close();
   });
 
+  const list = async (query: string) =>
+    (await (await admin.get(`/api/v1/messages?${query}`)).json()) as {
+      messages: { id: string }[];
+      totals: { matched: number } | null;
+    };
   const matched = (page: Page, text: string | RegExp) =>
     page.getByRole("status").filter({ hasText: text }).first().waitFor();
   const queryOf = (page: Page) => new URLSearchParams(new URL(page.url()).hash.split("?")[1]);
@@ -86,11 +91,8 @@ describe(`${thousands} deferred messages on the page`, { skip: unlessBrowser() }
       const idsOf = () => page.locator("tbody th.code").allInnerTexts();
       await page.getByLabel("Order").selectOption("oldest");
       await page.getByRole("link", { name: "Next page" }).waitFor();
-      const agesOf = async () =>
-        (await (await admin.get(`/api/v1/messages?limit=100&sort=oldest`)).json()).messages.map(
-          ({ id }: { id: string }) => id,
-        );
-      await waitFor("the oldest first", async () => (await idsOf()).join() === (await agesOf()).join());
+      const oldest = async () => (await list("limit=100&sort=oldest")).messages.map(({ id }) => id);
+      await waitFor("the oldest first", async () => (await idsOf()).join() === (await oldest()).join());
       const first = await idsOf();
       await page.getByRole("link", { name: "Next page" }).click();
       await page.getByRole("link", { name: "First page" }).waitFor();

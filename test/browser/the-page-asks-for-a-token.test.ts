@@ -49,7 +49,7 @@ describe("the page asks for a token", { skip: unlessBrowser() }, () => {
         await page.getByRole("status").filter({ hasText: "1 in the queues" }).waitFor();
         await page.getByRole("button", { name: "Forget the token" }).click();
         await page.getByRole("heading", { name: "A token is needed" }).waitFor();
-        assert.equal(await page.evaluate(() => sessionStorage.getItem("postern.token")), null);
+        assert.equal(await page.evaluate(`sessionStorage.getItem("postern.token")`), null);
       },
       { ...fromElsewhere, token: null, expected: /401/ },
     );
@@ -92,7 +92,8 @@ describe("the page asks for a token", { skip: unlessBrowser() }, () => {
         await dialog.getByText("The token screen lacks the scope write").waitFor();
         await page.keyboard.press("Escape");
         await dialog.waitFor({ state: "detached" });
-        const { messages } = await (await admin.get("/api/v1/messages?status=held")).json();
+        const held = await admin.get("/api/v1/messages?status=held");
+        const { messages } = (await held.json()) as { messages: unknown[] };
         assert.equal(messages.length, 1);
       },
       { ...fromElsewhere, token: reader, expected: /403/ },

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { createMemorySpool } from "../../shared/spool/memory.ts";
-import type { Spool } from "../../shared/spool/spool.ts";
 import { startTestAdmin, type TestAdmin } from "../support/admin.ts";
 import { unlessBrowser } from "./browser.ts";
 import { answer, type Dashboard, openDashboard, toastOf } from "./dashboard.ts";
@@ -29,11 +28,12 @@ describe("the page follows what happens", { skip: unlessBrowser() }, () => {
 
   before(async () => {
     const spool = createMemorySpool();
-    const settle: Spool["settle"] = async (entries) => {
+    const settle = spool.settle.bind(spool);
+    spool.settle = async (entries) => {
       await settling;
-      return spool.settle(entries);
+      return settle(entries);
     };
-    admin = await startTestAdmin({}, { spool: Object.assign(Object.create(spool), { settle }) });
+    admin = await startTestAdmin({}, { spool });
     events = writeEvents(admin);
     dashboard = await openDashboard(admin.url);
   });

@@ -99,9 +99,10 @@ export async function download(path) {
  * Server-sent events by fetch(), since EventSource sends no token. Ends with the signal; an interruption throws.
  * @param {string} path
  * @param {(event: any) => void} onEvent  gets the parsed data of each
+ * @param {(place: { eventId: string }) => void} onOpen  gets where the feed begins
  * @param {AbortSignal} signal
  */
-export async function listen(path, onEvent, signal) {
+export async function listen(path, onEvent, onOpen, signal) {
   const response = await send(path, { signal, headers: { accept: "text/event-stream" } });
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -112,10 +113,13 @@ export async function listen(path, onEvent, signal) {
     rest = blocks.pop() ?? "";
     for (const block of blocks) {
       const lines = block.split(/\r?\n/);
-      // Events with a name are about the feed itself.
-      if (lines.some((line) => line.startsWith("event:"))) continue;
+      // One with a name is about the feed itself: it is open now.
+      const isEvent = !lines.some((line) => line.startsWith("event:"));
       const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim());
-      if (data.length > 0) onEvent(JSON.parse(data.join("\n")));
+      if (data.length === 0) continue;
+      const parsed = JSON.parse(data.join("\n"));
+      if (isEvent) onEvent(parsed);
+      else onOpen(parsed);
     }
   }
 }

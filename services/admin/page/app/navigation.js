@@ -9,6 +9,8 @@ const places = /** @type {const} */ ([
   ["dead", "Dead mail"],
   ["tracking", "Tracking"],
   ["tasks", "Tasks"],
+  ["probe", "Probe"],
+  ["configuration", "Configuration"],
 ]);
 
 /**

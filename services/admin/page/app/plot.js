@@ -2,6 +2,7 @@
 import { html } from "lit-html";
 import { ref } from "lit-html/directives/ref.js";
 import uPlot from "uplot";
+import { count } from "./format.js";
 
 const height = 220;
 
@@ -66,6 +67,25 @@ export class Plot {
     if (width !== undefined) this.build(width);
   }
 
+  /** @param {uPlot} plot */
+  readOut(plot) {
+    const index = plot.cursor.idx;
+    const at = index === null || index === undefined ? undefined : plot.data[0][index];
+    const output = this.element?.querySelector(".readout") ?? document.createElement("p");
+    output.className = "readout";
+    output.textContent =
+      at === undefined
+        ? ""
+        : [
+            new Date(at * 1000).toLocaleTimeString("en-GB"),
+            ...this.lines.flatMap(({ label }, line) => {
+              const value = plot.data[line + 1]?.[index ?? 0];
+              return value === null || value === undefined || value === 0 ? [] : [`${count(value)} ${label}`];
+            }),
+          ].join("   ");
+    this.element?.append(output);
+  }
+
   /** @param {number} width */
   build(width) {
     if (this.element === undefined) return;
@@ -80,13 +100,20 @@ export class Plot {
         width,
         height,
         cursor: { y: false, drag: { x: false, y: false } },
-        scales: { y: { range: (_plot, _least, most) => [0, Math.max(5, most * 1.1)] } },
+        // The table below has the colours; the values at the pointer stand above the curves.
+        legend: { show: false },
+        hooks: { setCursor: [(plot) => this.readOut(plot)] },
+        scales: { y: { range: (_plot, _least, most) => [0, Math.max(5, (most ?? 0) * 1.1)] } },
         axes: [
-          { ...axis, values: "{HH}:{mm}" },
-          { ...axis, size: 56 },
+          { ...axis, values: "{HH}:{mm}", space: 70 },
+          {
+            ...axis,
+            size: 56,
+            incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5],
+          },
         ],
         series: [
-          { value: "{HH}:{mm}:{ss}" },
+          {},
           ...this.lines.map(({ label, colour: name }) => ({
             label,
             stroke: colour(name),

@@ -17,7 +17,7 @@ export const dead = {
     const ids = [...selected];
     /** @type {import("../change.js").Selection} */
     const selection = ids.length > 0 ? { ids } : { filter: { status: "dead" } };
-    const whom = ids.length > 0 ? `${count(ids.length)} selected` : "all dead mail";
+    const whom = ids.length > 0 ? `${count(ids.length)} selected` : "All dead mail";
     const changed = () => {
       selected.clear();
       reload();

@@ -1,9 +1,9 @@
 /** Hold rules: what stands, since when, why, how much waits; a new one; release. */
 import { html } from "lit-html";
-import { get, post, remove } from "../api.js";
+import { ApiError, get, post, remove } from "../api.js";
 import { withToken } from "../change.js";
 import { ask } from "../dialog.js";
-import { clock, count, until } from "../format.js";
+import { clock, count, plural, until } from "../format.js";
 import { placeTo } from "../route.js";
 import { toast } from "../toast.js";
 
@@ -32,11 +32,23 @@ function line(rule, nowMs, reload) {
   return html`<tr>
     <th scope="row" class="address">${rule.kind === "all" ? "all mail" : `${rule.kind} ${rule.value}`}</th>
     <td class="reason">${rule.reason || "–"}</td><td>${rule.by ?? "–"}</td>
-    <td>${clock(rule.createdAt, nowMs)}</td>
-    <td>${rule.until === null ? "released" : `${until(rule.until, nowMs)}`}</td>
-    <td class="number">${rule.waiting === undefined ? "–" : count(rule.waiting)}</td>
+    <td>${clock(rule.since ?? rule.createdAt, nowMs)}</td>
+    <td>${rule.until === null ? "it is released" : html`${clock(rule.until, nowMs)} <span class="quiet">${until(rule.until, nowMs)}</span>`}</td>
+    <td class="number"><a href=${heldBy(rule)}>${count(rule.waiting)}</a></td>
     <td><button @click=${() => endHold(rule, reload)}>Release</button></td>
   </tr>`;
+}
+
+/** @param {any} rule */
+function heldBy({ kind, value }) {
+  const byKind = {
+    destination: { search: value },
+    sender: { from: value },
+    message: { search: value },
+    all: {},
+  };
+  const filter = byKind[/** @type {keyof typeof byKind} */ (kind)];
+  return placeTo("queue", "", { status: "held", ...filter });
 }
 
 /** @param {any} rule @param {() => void} reload */
@@ -44,7 +56,7 @@ async function endHold(rule, reload) {
   const name = rule.kind === "all" ? "all mail" : `${rule.kind} ${rule.value}`;
   const form = await ask({
     title: `Release ${name}`,
-    body: html`<p>${rule.waiting === undefined ? "What it holds" : `${count(rule.waiting)} held`} is due at once, unless another hold covers it.</p>`,
+    body: html`<p>${typeof rule.waiting === "number" ? plural(rule.waiting, "held message") : "What it holds"}: due at once, unless another hold covers it.</p>`,
     confirm: "Release",
   });
   if (form === undefined) return;
@@ -90,7 +102,16 @@ async function addHold(reload) {
 
 /** @param {Record<string, unknown>} body @param {() => void} reload */
 async function create(body, reload) {
-  const done = await withToken(() => post("/api/v1/holds", body));
+  const done = await withToken(() => post("/api/v1/holds", body)).catch(async (error) => {
+    if (!(error instanceof ApiError) || error.status !== 409) throw error;
+    // A standing hold changes only when the operator says so.
+    const form = await ask({
+      title: "Change the hold?",
+      body: html`<p>${error.message}</p>`,
+      confirm: "Change it",
+    });
+    return form === undefined ? undefined : post("/api/v1/holds", { ...body, replace: true });
+  });
   if (done === undefined) return;
   toast(`The hold stands; ${count(done.parked)} held now.`);
   reload();

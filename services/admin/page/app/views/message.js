@@ -5,6 +5,7 @@ import { changeMail, withToken } from "../change.js";
 import { bytes, clock, sender, until } from "../format.js";
 import { placeTo } from "../route.js";
 import { toast } from "../toast.js";
+import { history } from "./history.js";
 import { timeline } from "./timeline.js";
 
 /** @type {import("../main.js").View} */
@@ -31,12 +32,12 @@ export const message = {
     return html`
       ${detail === undefined ? html`<p class="banner good">It has left the gateway: nothing of it waits here.</p>` : facts(detail, nowMs)}
       ${detail === undefined ? nothing : actions(detail, context)}
-      ${detail === undefined ? nothing : recipients(detail, nowMs)}
+      ${detail === undefined ? nothing : html`${recipients(detail, nowMs)} ${history(detail, nowMs)}`}
       <section aria-labelledby="events" class="card"><h2 id="events">What happened</h2>
         ${trace === undefined ? html`<p class="quiet">No events are kept of it.</p>` : timeline(trace.events, nowMs)}
         ${trace?.more ? html`<p class="quiet">There is more than is shown here: <code>postern trace ${place.rest}</code></p>` : nothing}
       </section>
-      ${detail === undefined ? nothing : headers(detail)}
+      ${detail === undefined ? nothing : headers(detail, context.reload)}
     `;
   },
 };
@@ -44,6 +45,10 @@ export const message = {
 /** @param {any} detail @param {number} nowMs */
 function facts(detail, nowMs) {
   const { origin, envelope } = detail;
+  const givesUpAt = detail.jobs
+    .map((/** @type {any} */ job) => job.givesUpAt)
+    .filter(Boolean)
+    .sort()[0];
   const rows = [
     ["Id", html`<span class="code">${detail.id}</span>`],
     ["Message-ID", html`<span class="code">${detail.messageId ?? "–"}</span>`],
@@ -56,7 +61,9 @@ function facts(detail, nowMs) {
         ? "the gateway itself"
         : `${origin.client.address} (${origin.helo}) by ${origin.listener}, ${origin.direction}, ${origin.protocol}${origin.user ? `, user ${origin.user}` : ""}`,
     ],
-    ...(detail.expiresAt ? [["Gives up", until(detail.expiresAt, nowMs)]] : []),
+    ...(givesUpAt === undefined
+      ? []
+      : [["Gives up", `${clock(givesUpAt, nowMs)} (${until(givesUpAt, nowMs)})`]]),
   ];
   return html`<dl class="facts card">${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
@@ -124,13 +131,13 @@ function reasonOf(diagnosis) {
   return `${said}${remote === undefined ? "" : ` (${remote.host})`}`;
 }
 
-/** @param {any} detail */
-function headers(detail) {
+/** @param {any} detail @param {() => void} reload */
+function headers(detail, reload) {
   return html`<section aria-labelledby="header" class="card"><h2 id="header">Header</h2>
     ${
       detail.headers === null
         ? html`<p class="quiet">Header fields need a token with the scope <code>content</code>.
-            <button @click=${() => withToken(() => get(`/api/v1/messages/${encodeURIComponent(detail.id)}/raw`).catch(rethrowRefusal)).then(() => location.reload())}>Enter one</button></p>`
+            <button @click=${() => withToken(() => get(`/api/v1/messages/${encodeURIComponent(detail.id)}/raw`).catch(rethrowRefusal)).then(reload)}>Enter one</button></p>`
         : html`<pre tabindex="0">${detail.headers}</pre>`
     }
   </section>`;

@@ -1,8 +1,9 @@
 /** The gateway at a glance: is it well, what passes, what waits, why, and what to do. */
 import { html, nothing } from "lit-html";
 import { ApiError, get } from "../api.js";
-import { age, bytes, count, plural, short, since } from "../format.js";
+import { age, bytes, count, short, since } from "../format.js";
 import { Plot } from "../plot.js";
+import { trailingMinute } from "../rates.js";
 import { placeTo } from "../route.js";
 import { ageMatrix, reasonTable } from "./summary.js";
 
@@ -39,21 +40,19 @@ export const overview = {
     return html`
       ${state(status)} ${nextSteps(status)} ${tiles(status)}
       <section aria-labelledby="traffic" class="card">
-        <h2 id="traffic">Per minute, last hour</h2>
+        <h2 id="traffic">Messages per minute, last hour</h2>
         ${rates === undefined ? unknown() : plot.draw(perMinute(rates))}
         ${status.rates === null ? nothing : rateTable(status.rates)}
       </section>
-      <div class="columns">
-        <section aria-labelledby="waiting" class="card">
+      <section aria-labelledby="waiting" class="card">
           <h2 id="waiting">Waiting mail, by destination and age</h2>
           ${byDestination === undefined ? unknown() : ageMatrix(byDestination, (key) => placeTo("destinations", key), nowMs)}
-        </section>
-        <section aria-labelledby="reasons" class="card">
+      </section>
+      <section aria-labelledby="reasons" class="card">
           <h2 id="reasons">Why mail waits</h2>
           ${byReason === undefined ? unknown() : reasonTable(byReason, nowMs)}
-        </section>
-      </div>
-      ${services(status.services, nowMs)} ${queues(status.queues)}
+      </section>
+      <div class="columns">${services(status.services, nowMs)} ${queues(status.queues)}</div>
       <p class="quiet">Postern ${status.services[0]?.version ?? ""}</p>
     `;
   },
@@ -85,8 +84,8 @@ function nextSteps({ next }) {
   const step = (/** @type {any} */ { text, command }) => {
     const href = command === null ? undefined : hrefOf(command);
     return html`<li>
-      ${text} ${href === undefined ? nothing : html`<a href=${href}>Look</a>`}
-      ${command === null ? nothing : html`<code>${command}</code>`}
+      ${href === undefined ? text : html`<a href=${href}>${text}</a>`}
+      ${command === null ? nothing : html`<br><code class="quiet">${command}</code>`}
     </li>`;
   };
   return html`<section aria-labelledby="next" class="card">
@@ -127,9 +126,9 @@ function tiles({ queues, dead, held, oldestSeconds, disk, redis }) {
     </div>`;
   return html`<dl class="tiles">
     ${tile("Waiting", short(waiting), "for delivery now", placeTo("queue", "", { status: "waiting" }))}
-    ${tile("Deferred", short(sum("deferred")), "until the next attempt", placeTo("queue", "", { status: "deferred" }))}
+    ${tile("Deferred", short(sum("deferred")), "to be tried again", placeTo("queue", "", { status: "deferred" }))}
     ${tile("Held", short(held), "by an operator", "#/holds")}
-    ${tile("Dead", short(dead), "neither delivered nor returned", "#/dead", dead > 0)}
+    ${tile("Dead", short(dead), "needs an operator", "#/dead", dead > 0)}
     ${tile("Oldest", oldestSeconds === null ? "–" : age(oldestSeconds * 1000), "in the queue", placeTo("queue", "", { sort: "oldest" }))}
     ${tile("Spool", disk === null ? "–" : bytes(disk.usedBytes), disk === null ? "not readable" : `${bytes(disk.freeBytes)} free`)}
     ${tile("Redis", redis.usedBytes === null ? "–" : bytes(redis.usedBytes), redis.ok ? `answers in ${redis.latencyMs} ms` : "out of reach", "", !redis.ok)}
@@ -138,9 +137,16 @@ function tiles({ queues, dead, held, oldestSeconds, disk, redis }) {
 
 /** @param {any} rates @returns {any} */
 function perMinute({ bucketSeconds, buckets }) {
-  const factor = 60 / bucketSeconds;
   const times = buckets.map((/** @type {any} */ bucket) => Date.parse(bucket.at) / 1000);
-  return [times, ...kinds.map(([kind]) => buckets.map((/** @type {any} */ bucket) => bucket[kind] * factor))];
+  return [
+    times,
+    ...kinds.map(([kind]) =>
+      trailingMinute(
+        buckets.map((/** @type {any} */ bucket) => bucket[kind]),
+        bucketSeconds,
+      ),
+    ),
+  ];
 }
 
 /** @param {any} rates */
@@ -186,6 +192,6 @@ function queues(rows) {
         </tr>`,
       )}</tbody>
     </table></div>
-    <p class="quiet">${plural(rows.length, "queue")}; <code>bounce</code> holds notifications that are still to be made.</p>
+    <p class="quiet"><code>bounce</code> has notifications that are still to be made.</p>
   </section>`;
 }

@@ -4,6 +4,7 @@ import { get } from "../api.js";
 import { changeMail } from "../change.js";
 import { bytes, count } from "../format.js";
 import { placeTo } from "../route.js";
+import { importMail } from "./import-mail.js";
 import { mailTable } from "./mail-table.js";
 
 const pageSize = 100;
@@ -48,14 +49,16 @@ export const queue = {
       selected.clear();
       selectedFor = key;
     }
-    return html`${filterForm(place)} ${totals(page, filter)} ${actions(page, filter, context)}
+    return html`${filterForm(place)}
+      <div class="head">${totals(page, filter)} <button @click=${() => importMail(context.reload)}>Import</button></div>
+      ${actions(page, filter, context)}
       ${mailTable(page.messages, context.nowMs, { selected, redraw: context.redraw })} ${pages(page, place)}`;
   },
 };
 
 const statuses = ["waiting", "active", "deferred", "held", "dead"];
 const sorts = /** @type {const} */ ([
-  ["", "as workers take them"],
+  ["", "by due time"],
   ["oldest", "oldest first"],
   ["newest", "newest first"],
   ["next", "next attempt first"],
@@ -114,7 +117,7 @@ function actions(page, filter, { reload }) {
   const all = Object.keys(filter).length === 0;
   /** @type {import("../change.js").Selection} */
   const selection = ids.length > 0 ? { ids } : all ? { all: true } : { filter };
-  const whom = ids.length > 0 ? `${count(ids.length)} selected` : all ? "all mail" : "all that match";
+  const whom = ids.length > 0 ? `${count(ids.length)} selected` : all ? "All mail" : "All that match";
   const changed = () => {
     selected.clear();
     reload();

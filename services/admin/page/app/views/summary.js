@@ -1,6 +1,7 @@
 /** Tables of queued mail in groups. */
 import { html, nothing } from "lit-html";
 import { count, plural, since, some } from "../format.js";
+import { ageLabel, searchablePart } from "../rates.js";
 import { placeTo } from "../route.js";
 
 /**
@@ -25,7 +26,7 @@ export function ageMatrix(summary, hrefOf, nowMs) {
     <td class="number">${since(each.oldestAt, nowMs)}</td>
   </tr>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Waiting mail by destination and age"><table class="matrix">
-    <thead><tr><th scope="col">Destination</th><th scope="col" class="number">All</th>${ages.map((name) => html`<th scope="col" class="number">${name}</th>`)}<th scope="col" class="number">Oldest</th></tr></thead>
+    <thead><tr><th scope="col">Destination</th><th scope="col" class="number">All</th>${ages.map((name) => html`<th scope="col" class="number" title="received at most so long ago">${ageLabel(name)}</th>`)}<th scope="col" class="number">Oldest</th></tr></thead>
     <tbody>${row("All", summary.total)}${summary.rows.map((/** @type {any} */ each) => row(each.key, each, hrefOf(each.key)))}</tbody>
   </table></div>
   ${more(summary)}`;
@@ -35,17 +36,24 @@ export function ageMatrix(summary, hrefOf, nowMs) {
 export function reasonTable(summary, nowMs) {
   if (summary.rows.length === 0) return html`<p class="quiet">No mail waits.</p>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Reasons why mail waits"><table>
-    <thead><tr><th scope="col" class="number">Mail</th><th scope="col">Reason</th><th scope="col" class="number">Last seen</th><th scope="col">Sample</th></tr></thead>
+    <thead><tr><th scope="col" class="number">Mail</th><th scope="col">Reason</th><th scope="col" class="number">Last</th><th scope="col">Oldest message</th></tr></thead>
     <tbody>${summary.rows.map(
       (/** @type {any} */ row) => html`<tr>
         <td class="number">${count(row.messages)}</td>
-        <td class="reason">${reasonText(row)}</td>
-        <td class="number">${since(row.reason?.lastAt, nowMs)}</td>
+        <td class="reason">${reasonLink(row)}</td>
+        <td class="number">${row.reason?.lastAt ? `${since(row.reason.lastAt, nowMs)} ago` : "–"}</td>
         <td><a class="code" href=${placeTo("message", row.sample)}>${row.sample}</a></td>
       </tr>`,
     )}</tbody>
   </table></div>
   ${more(summary)}`;
+}
+
+/** Its mail in the queue. @param {any} row */
+function reasonLink(row) {
+  const part = searchablePart(row.reason?.text ?? "");
+  if (part === "") return reasonText(row);
+  return html`<a href=${placeTo("queue", "", { error: part })}>${reasonText(row)}</a>`;
 }
 
 /** @param {any} row */

@@ -13,11 +13,27 @@ export function timeline(events, nowMs, linked = false) {
       (event) => html`<li class=${toneOf(event.event)}>
         <time datetime=${event.at}>${clock(event.at, nowMs)}</time>
         <span class="label">${event.label}</span>
-        <span class="text">${linked && event.id ? html`<a class="code" href=${placeTo("message", event.id)}>${event.id}</a> ` : nothing}${event.text}
+        <span class="text">${linked && event.id ? html`<a class="code" href=${placeTo("message", event.id)}>${event.id}</a> ` : nothing}${withoutSession(event)} ${session(event)}
           ${event.dsnId ? html`<a class="code" href=${placeTo("message", event.dsnId)}>its timeline</a>` : nothing}</span>
       </li>`,
     )}
   </ol>`;
+}
+
+/** The text without what session() says. @param {any} event */
+function withoutSession({ tls, text }) {
+  return tls === undefined ? text : text.replace(/ \([^()]*\bms\)(?=$|, next attempt)/, "");
+}
+
+/** TLS as it was wanted and as it became, and how long the attempt took. @param {any} event */
+function session({ tls, tlsFailure, ms }) {
+  if (tls === undefined) return nothing;
+  const got = tls.protocol ? `${tls.protocol}${tls.verified ? ", verified" : ""}` : "in clear text";
+  return html`<span class="facts-line">
+    <span>TLS wanted: ${tls.policy ?? "–"}</span>
+    <span class=${tls.protocol ? "good" : ""}>got: ${got}</span>
+    ${tlsFailure === undefined ? nothing : html`<span class="bad">STARTTLS failed: ${tlsFailure}</span>`}
+    ${typeof ms === "number" ? html`<span>${ms} ms</span>` : nothing}</span>`;
 }
 
 /** @type {Record<string, string>} */

@@ -4,7 +4,7 @@ import { ApiError, get, listen } from "../api.js";
 import { placeTo } from "../route.js";
 import { timeline } from "./timeline.js";
 
-const limit = 200;
+const limit = 60;
 const spans = /** @type {const} */ ([
   ["15m", "15 minutes"],
   ["1h", "hour"],
@@ -25,7 +25,7 @@ const kinds = /** @type {const} */ ([
   ["admin.change", "changes by operators"],
 ]);
 
-/** @type {{ stop: AbortController, events: any[], lost: boolean } | undefined} */
+/** @type {{ stop: AbortController, events: any[], state: "connecting" | "open" | "lost", since: string | undefined } | undefined} */
 let live;
 
 /** @type {import("../main.js").View} */
@@ -33,15 +33,15 @@ export const tracking = {
   title: "Tracking",
   refreshMs: 15_000,
   async load({ query }, signal) {
-    const { q, within = "1h", event } = query;
+    const { q, within = "1h", event, before } = query;
     if (q === undefined || q === "") {
-      return get("/api/v1/events", { within, event, limit }, signal);
+      return get("/api/v1/events", { within, event, before, limit }, signal);
     }
     try {
-      const trace = await get("/api/v1/trace", { q, limit: 1_000 }, signal);
+      const trace = await get("/api/v1/trace", { q, limit: 100 }, signal);
       return { events: trace.events, next: null, more: trace.more };
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return { events: [], next: null };
+      if (error instanceof ApiError && error.status === 404) return { events: [], next: null, unknown: q };
       throw error;
     }
   },
@@ -53,20 +53,34 @@ export const tracking = {
         ${
           live === undefined
             ? html`<button @click=${() => start(place.query.event, redraw)}>Live</button>`
-            : html`<button class="primary" @click=${() => stop(redraw)}>Stop</button>`
+            : html`<button class="primary" @click=${() => stop(context.reload)}>Stop</button>`
         }
-        <span role="status">${live === undefined ? "" : live.lost ? "The feed is interrupted; it is taken up again." : "Live: the latest first."}</span>
+        <span role="status">${live === undefined ? "" : feedStates[live.state]}</span>
       </p>
       <section class="card" aria-label="Events">
-        ${shown.length === 0 ? html`<p class="quiet">${live ? "Nothing happened yet." : "Nothing of this happened in that time."}</p>` : timeline(shown, nowMs, true)}
+        ${shown.length === 0 ? html`<p class="quiet">${live ? "Nothing happened yet." : page.unknown ? `Nothing is known of ${page.unknown}. Events are kept for some days only.` : "Nothing of this happened in that time."}</p>` : timeline(shown, nowMs, true)}
       </section>
+      ${pages(page, place)}
       ${page.more ? html`<p class="quiet">There is more: name a message, or use <code>postern trace</code>.</p>` : nothing}`;
   },
+  /** A new search ends what is live. */
   leave() {
     live?.stop.abort();
     live = undefined;
   },
 };
+
+/** @param {any} page @param {import("../route.js").Place} place */
+function pages({ next }, { query }) {
+  if (live !== undefined) return nothing;
+  const latest = query.before
+    ? html`<a href=${placeTo("tracking", "", { ...query, before: undefined })}>Latest</a>`
+    : nothing;
+  const earlier = next
+    ? html`<a href=${placeTo("tracking", "", { ...query, before: next })}>Earlier</a>`
+    : nothing;
+  return html`<p class="pages">${latest} ${earlier}</p>`;
+}
 
 /** @param {import("../route.js").Place} place */
 function searchForm({ query }) {
@@ -91,13 +105,23 @@ function searchForm({ query }) {
   </form>`;
 }
 
+const feedStates = {
+  connecting: "Connecting …",
+  open: "Live: the latest first.",
+  lost: "The feed is interrupted; it is taken up again.",
+};
 const keptLive = 300;
 const drawEveryMs = 500;
 const retryMs = 3_000;
 
 /** @param {string | undefined} event @param {() => void} redraw */
 function start(event, redraw) {
-  const feed = { stop: new AbortController(), events: /** @type {any[]} */ ([]), lost: false };
+  const feed = {
+    stop: new AbortController(),
+    events: /** @type {any[]} */ ([]),
+    state: /** @type {"connecting" | "open" | "lost"} */ ("connecting"),
+    since: /** @type {string | undefined} */ (undefined),
+  };
   live = feed;
   let due = false;
   const drawSoon = () => {
@@ -109,21 +133,30 @@ function start(event, redraw) {
     }, drawEveryMs);
   };
   const follow = async () => {
-    const query = event ? `?event=${encodeURIComponent(event)}` : "";
     while (!feed.stop.signal.aborted) {
+      // After an interruption it goes on with what happened meanwhile.
+      const query = new URLSearchParams({
+        ...(event ? { event } : {}),
+        ...(feed.since ? { since: feed.since } : {}),
+      });
       try {
         await listen(
-          `/api/v1/events/stream${query}`,
+          `/api/v1/events/stream?${query}`,
           (each) => {
-            feed.lost = false;
+            feed.since = each.eventId;
             feed.events = [each, ...feed.events].slice(0, keptLive);
+            drawSoon();
+          },
+          ({ eventId }) => {
+            feed.state = "open";
+            feed.since = eventId;
             drawSoon();
           },
           feed.stop.signal,
         );
       } catch {
         if (feed.stop.signal.aborted) return;
-        feed.lost = true;
+        feed.state = "lost";
         drawSoon();
         await new Promise((resolve) => setTimeout(resolve, retryMs));
       }
@@ -133,9 +166,9 @@ function start(event, redraw) {
   redraw();
 }
 
-/** @param {() => void} redraw */
-function stop(redraw) {
+/** @param {() => void} reload  what came meanwhile is in the list, too */
+function stop(reload) {
   live?.stop.abort();
   live = undefined;
-  redraw();
+  reload();
 }

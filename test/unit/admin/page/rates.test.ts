@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readExport } from "../../../../services/admin/page/app/import-envelope.js";
+import { ageLabel, searchablePart, trailingMinute } from "../../../../services/admin/page/app/rates.js";
+
+test("the plot has the messages of the minute that ended at each time", () => {
+  assert.deepEqual(trailingMinute([1, 2, 3, 4, 5, 6, 7, 0], 10), [1, 3, 6, 10, 15, 21, 27, 25]);
+  assert.deepEqual(trailingMinute([2, 3], 60), [2, 3]);
+});
+
+test("what never happened in the time has no line", () => {
+  assert.deepEqual(trailingMinute([0, 0, 0], 10), [null, null, null]);
+});
+
+test("the ages of the matrix are said in hours once they are long", () => {
+  assert.deepEqual(["5m", "80m", "120m", "1280m", "older"].map(ageLabel), [
+    "5m",
+    "1h 20m",
+    "2h",
+    "21h 20m",
+    "older",
+  ]);
+});
+
+test("a reason finds its mail by the longest part that all of the group have", () => {
+  assert.equal(searchablePart("Mailbox of … is full, … octets over quota"), "octets over quota");
+  assert.equal(searchablePart("mailbox full"), "mailbox full");
+  assert.equal(searchablePart("…"), "");
+});
+
+test("an exported message has its envelope at its top, and the rest stays as it is", () => {
+  const file = Buffer.from(
+    "X-Postern-Id: 1M8\r\nX-Postern-From: <>\r\nX-Postern-To: <a@b.example>\r\nX-Postern-To: c@d.example\r\nSubject: x\r\n\r\n\xff",
+    "latin1",
+  );
+  const { octets, ...envelope } = readExport(file);
+  assert.deepEqual(envelope, { id: "1M8", from: "", to: ["a@b.example", "c@d.example"] });
+  assert.equal(Buffer.from(octets).toString("latin1"), "Subject: x\r\n\r\n\xff");
+  assert.deepEqual(readExport(Buffer.from("no line end")).to, []);
+});
