@@ -65,6 +65,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     limiter,
     transparentSourceOf: transparentSource(options.config, log),
   });
+  limiter.publishConnections(() => smtpClient.connections());
   const watched = createRedis(redis, "plain", log);
   const producer = createProducer(redis, log);
   const holds = createHolds({ redis, file: options.holdsFile, log });

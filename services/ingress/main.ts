@@ -39,12 +39,13 @@ export function main(options: RunOptions): Promise<void> {
       );
       // Clients and the destinations of inline delivery are counted by the same leases.
       const limiter = createClusterLimiter({ redis, log, metrics, deadDestinations: livePolicy(live) });
+      let inline: OwnedInlineDeps | undefined;
+      limiter.publishConnections(() => inline?.connections() ?? new Map());
       // Where every client means this gateway itself, no connection is opened to another server.
       const ownConnections = config.listeners.some(({ destination }) => destination !== "self")
         ? createClusterOwnConnections({ redis, log })
         : undefined;
       let loginFailures: ClusterLoginFailures | undefined;
-      let inline: OwnedInlineDeps | undefined;
       /** What was needed once is kept until the process ends. */
       const needsOf = (config: Config) => {
         if (config.auth !== undefined) loginFailures ??= createClusterLoginFailures({ redis, log });

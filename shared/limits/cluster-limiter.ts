@@ -9,6 +9,7 @@ import { createRedis, type RedisConfig } from "../runtime/redis.ts";
 import { ClusterDeadDestinations } from "./cluster-dead-destinations.ts";
 import { ClusterRates } from "./cluster-rates.ts";
 import { ClusterSlots } from "./cluster-slots.ts";
+import { ConnectionPublisher, type PhaseCounts } from "./connection-phases.ts";
 import type { DeadDestinationPolicy } from "./dead-destinations.ts";
 import type { Limiter } from "./limiter.ts";
 import { createLocalLimiter } from "./local-limiter.ts";
@@ -26,6 +27,8 @@ export interface ClusterLimiterOptions {
 }
 
 export interface ClusterLimiter extends Limiter {
+  /** Lets operators see what this process does with its connections, until close(). */
+  publishConnections(connections: () => Map<string, PhaseCounts>): void;
   close(): Promise<void>;
 }
 
@@ -50,6 +53,7 @@ export function createClusterLimiter(options: ClusterLimiterOptions): ClusterLim
     slots.sweep();
   }, sweepMs).unref();
   const learntLimits = options.metrics && createLimiterMetrics(options.metrics);
+  let published: ConnectionPublisher | undefined;
   let isClosed = false;
 
   return {
@@ -86,9 +90,14 @@ export function createClusterLimiter(options: ClusterLimiterOptions): ClusterLim
       deadDestinations.reportNoAnswer(destination, reachabilityKey, diagnosis, tookMs);
     },
 
+    publishConnections(connections) {
+      published = new ConnectionPublisher({ redis: redis.connection, process: slots.process, connections });
+    },
+
     async close() {
       if (isClosed) return;
       isClosed = true;
+      published?.close();
       clearInterval(sweeper);
       await Promise.all([slots.close(), rates.close()]);
       redis.connection.disconnect();

@@ -3,7 +3,6 @@
  * an open connection costs no question to Redis. While Redis is away each process keeps the limits for itself.
  */
 import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import { type Diagnosis, diagnosisSchema } from "../smtp/diagnosis.ts";
 import type { ClusterDeadDestinations } from "./cluster-dead-destinations.ts";
 import {
@@ -15,6 +14,7 @@ import {
   shrinkScript,
   takeSlotScript,
 } from "./cluster-scripts.ts";
+import { processName } from "./connection-phases.ts";
 import { type AnswerHistory, DestinationLease } from "./destination-lease.ts";
 import type { SlotAnswer, SlotRequest } from "./limiter.ts";
 import type { LocalLimiter } from "./local-limiter.ts";
@@ -34,7 +34,7 @@ export interface ClusterSlotsDeps {
 export class ClusterSlots {
   readonly #deps: ClusterSlotsDeps;
   /** The field of this process in the hashes of leases; operators see host and process id of it. */
-  readonly #worker = `${hostname()} ${process.pid} ${randomUUID()}`;
+  readonly process = processName(randomUUID());
   readonly #leases = new Map<string, DestinationLease>();
 
   constructor(deps: ClusterSlotsDeps) {
@@ -100,7 +100,7 @@ export class ClusterSlots {
       if (reachabilityKey !== undefined) await deadDestinations.untilMarked(reachabilityKey);
       const { busyMs } = lease.answers;
       const args = [
-        this.#worker,
+        this.process,
         connections,
         leaseMs,
         ignoreDeadCache === true ? 1 : 0,
@@ -135,7 +135,7 @@ export class ClusterSlots {
     for (let start = 0; start < leases.length; start += leasesAtOnce) {
       const some = leases.slice(start, start + leasesAtOnce);
       const keys = some.map(([destination]) => leasesKey(destination));
-      const args = [this.#worker, leaseMs, ...some.flatMap(([, lease]) => lease.report(nowMs))];
+      const args = [this.process, leaseMs, ...some.flatMap(([, lease]) => lease.report(nowMs))];
       const processes = await redis.run(renewLeasesScript, keys, args, (answer) => answer as number[]);
       // They are reported again in time; until then Redis lets run out what it has.
       if (processes === undefined) return;

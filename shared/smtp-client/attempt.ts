@@ -164,6 +164,7 @@ export class Attempt {
     const { pool, now } = this.#deps;
     const begunMs = now();
     this.#leased = leased;
+    leased.progress = this.#steps;
     this.#isHostFull = false;
     const interrupt = () => this.#interrupt();
     if (signal.aborted) interrupt();

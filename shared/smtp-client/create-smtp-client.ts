@@ -2,6 +2,7 @@
 import path from "node:path";
 import tls from "node:tls";
 import type { Config } from "../config/schema.ts";
+import type { PhaseCounts } from "../limits/connection-phases.ts";
 import { deadDestinationPolicy } from "../limits/dead-destinations.ts";
 import type { Limiter } from "../limits/limiter.ts";
 import { createLocalLimiter } from "../limits/local-limiter.ts";
@@ -55,6 +56,8 @@ const policyTimeoutMs = 15_000;
 
 /** An SMTP client whose configuration can be replaced while it runs. */
 export interface ConfiguredSmtpClient extends SmtpClient, InlineSmtpClient, LoginClient, ProbeClient {
+  /** What is done with the connections to each destination now. */
+  connections(): Map<string, PhaseCounts>;
   /**
    * Makes another configuration ready. From the commit on, new attempts follow it, over connections of their own; those
    * under way end as they began.
@@ -156,6 +159,7 @@ export function createSmtpClient(config: Config, options: SmtpClientOptions = {}
   return {
     attempt: run,
     stop,
+    connections: () => pool.phases(),
     openInline: (request) =>
       openInline(request, run, {
         stepMs: current.config.timeouts.inline,

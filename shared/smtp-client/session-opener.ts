@@ -27,7 +27,7 @@ export interface SessionOpenerOptions {
   openByMs: number | undefined;
   tries: AddressTries;
   /** Gets the time of each step; absent: nobody wants to know. */
-  steps?: Pick<StepLog, "add">;
+  steps?: Pick<StepLog, "add" | "enter">;
 }
 
 type DeliveryAddress = Extract<AddressCandidate, { kind: "address" }>;

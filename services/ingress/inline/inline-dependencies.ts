@@ -3,6 +3,7 @@
  * Owns all three; close() ends them.
  */
 import type { Config } from "../../../shared/config/schema.ts";
+import type { PhaseCounts } from "../../../shared/limits/connection-phases.ts";
 import type { Limiter } from "../../../shared/limits/limiter.ts";
 import type { Producer } from "../../../shared/queue/contract/queue.ts";
 import { createHolds } from "../../../shared/queue/holds/store.ts";
@@ -14,6 +15,8 @@ import { createSmtpClient, transparentSource } from "../../../shared/smtp-client
 import type { InlineDeps } from "./inline.ts";
 
 export interface OwnedInlineDeps extends InlineDeps {
+  /** What is done with the connections to each destination now. */
+  connections(): Map<string, PhaseCounts>;
   /** Deliveries that begin after the commit follow this configuration. */
   prepare(config: Config): Commit;
   /** To be called when the sessions have ended: cuts what is under way with remote servers. */
@@ -53,6 +56,7 @@ export function createInlineDeps(options: {
       !areHoldsKnown ||
       holds.match({ id: "", part: 0, from, to: [to], route: route.label, aliases: route.aliases }) !==
         undefined,
+    connections: () => transport.connections(),
     prepare: (next) => transport.prepare(next, transparentSource(next, log)),
     async close() {
       await transport.close(0);

@@ -4,6 +4,7 @@ import type { PriorityClass } from "../../limits/priority-class.ts";
 import type { Diagnosis } from "../../smtp/diagnosis.ts";
 import type { DestinationLimits } from "../next-hops/destination.ts";
 import type { Session } from "../session/session.ts";
+import type { StepLog } from "../session/step-log.ts";
 
 export interface ConnectionRequest {
   /** What must be equal for a session to be shared. */
@@ -45,5 +46,7 @@ export interface LeasedConnection {
   readonly priorityClass: PriorityClass | undefined;
   readonly client?: WaitingClient;
   readonly leasedAtMs: number;
+  /** What the attempt does that has no session yet; absent: it has not begun. */
+  progress?: Pick<StepLog, "phase">;
   session: Session | undefined;
 }

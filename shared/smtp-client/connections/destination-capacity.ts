@@ -69,6 +69,11 @@ export class DestinationCapacity {
     return this.#deps.limiter.exceedsShare(this.#destination);
   }
 
+  /** Connections that wait for the server's reply to QUIT. */
+  get closing(): number {
+    return this.#closing;
+  }
+
   get messagesPerConnection(): number {
     return this.limits.messagesPerConnection;
   }

@@ -2,6 +2,7 @@
  * Connections to the servers of all destinations: a message goes on with an idle one, opens one where the limits allow,
  * or waits for a short time. The pool owns every session that is leased or idle; close() ends them all.
  */
+import type { ConnectionPhase, PhaseCounts } from "../../limits/connection-phases.ts";
 import type { Limiter, Slot } from "../../limits/limiter.ts";
 import { unreachable } from "../../unreachable.ts";
 import type { SmtpConnection } from "../session/connection.ts";
@@ -123,6 +124,26 @@ export class Pool {
     else this.#close(state, slot, session);
     if (this.#isClosing && this.#leased.size === 0) this.#onAllReleased?.();
     this.#forgetUnused(state);
+  }
+
+  /** What is done with the connections to each destination now. */
+  phases(): Map<string, PhaseCounts> {
+    const all = new Map<string, PhaseCounts>();
+    const add = ({ name }: DestinationState, phase: ConnectionPhase, count = 1): void => {
+      if (count === 0) return;
+      const counts = all.get(name) ?? {};
+      counts[phase] = (counts[phase] ?? 0) + count;
+      all.set(name, counts);
+    };
+    for (const [{ session, progress }, state] of this.#leased) {
+      add(state, session === undefined ? (progress?.phase ?? "resolving") : "transaction");
+    }
+    for (const state of this.#destinations.values()) {
+      add(state, "idle", state.idle.size);
+      add(state, "waiting", state.waiters.size);
+      add(state, "closing", state.capacity.closing);
+    }
+    return all;
   }
 
   /** Says QUIT in the background; close() waits for it. */

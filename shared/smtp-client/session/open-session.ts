@@ -30,6 +30,7 @@ export async function openSession(
 ): Promise<Opened> {
   const { remote, localAddress, transparentSource, withinMs = Number.POSITIVE_INFINITY } = request;
   const startedMs = deps.now();
+  request.steps?.enter("dialing");
   const socket = await dial(
     { ...remote, localAddress, transparentSource },
     Math.min(deps.timeouts.connect, withinMs),
@@ -92,11 +93,13 @@ async function converse(
 ): Promise<Opened> {
   const { now } = deps;
   const startedMs = now();
+  request.steps?.enter("greeting");
   const greeting = await hearGreeting(connection, request, deps);
   let extensions = greeting ?? (await sayHello(connection, request, deps));
   logStep(request, "greeting", startedMs, now(), "kind" in extensions);
   if ("kind" in extensions) return extensions;
   const tlsStartedMs = now();
+  if (extensions.startTls && request.policy.tries) request.steps?.enter("tls");
   const tls = await startTls(connection, extensions.startTls, request, deps);
   if (tls !== undefined) {
     logStep(request, "tls", tlsStartedMs, now(), "kind" in tls);
@@ -106,6 +109,7 @@ async function converse(
     extensions = await sayHello(connection, request, deps, true);
     if ("kind" in extensions) return extensions;
   }
+  if (request.auth !== undefined) request.steps?.enter("auth");
   const failure = await authenticate(connection, extensions.auth, request, deps);
   return failure ?? { kind: "session", session: sessionOf(connection, request, extensions, tls, deps.now()) };
 }

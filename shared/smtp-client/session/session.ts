@@ -39,7 +39,7 @@ export interface SessionRequest {
   /** For the whole opening; `undefined`: each of its steps has its time-out. */
   withinMs: number | undefined;
   /** Gets the time of each step; absent: nobody wants to know. */
-  steps?: Pick<StepLog, "add">;
+  steps?: Pick<StepLog, "add" | "enter">;
 }
 
 export interface SessionDeps {

@@ -1,7 +1,10 @@
-/** How long the steps of one attempt took, for metrics and traces. Bounded, however many hosts an attempt tries. Pure. */
+/** How long the steps of one attempt took, for metrics and traces, and which is under way. Bounded, however many hosts an attempt tries. Pure. */
 import type { TlsLevel } from "../../routing/next-hop.ts";
 
 export type StepName = "admission" | "dns" | "connect" | "greeting" | "tls" | "transaction";
+
+/** What an attempt that has no session yet is doing now. */
+export type SessionPhase = "resolving" | "dialing" | "greeting" | "tls" | "auth";
 
 export interface Step {
   name: StepName;
@@ -27,6 +30,12 @@ const maxSteps = 50;
 
 export class StepLog {
   readonly steps: Step[] = [];
+  /** What is under way. */
+  phase: SessionPhase = "resolving";
+
+  enter(phase: SessionPhase): void {
+    this.phase = phase;
+  }
 
   add(step: Step): void {
     if (this.steps.length < maxSteps) this.steps.push(step);
@@ -43,6 +52,7 @@ export async function* timeSteps<T>(
   let isFirst = true;
   try {
     for (;;) {
+      log.enter("resolving");
       const startedMs = now();
       const next = await found.next();
       const durationMs = now() - startedMs;
