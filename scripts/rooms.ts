@@ -451,6 +451,7 @@ export const rooms: Record<string, Room> = {
       "shared/events/stream",
       "shared/limits",
       "shared/mail",
+      "shared/net",
       "shared/queue/contract",
       "shared/queue/holds",
       "shared/queue/operator",

@@ -7,6 +7,8 @@ import type { Diagnosis } from "../smtp/diagnosis.ts";
 import {
   deadBeforeVoidKey,
   deadDestinationKey,
+  deadDestinationMember,
+  deadDestinationsKey,
   leasesKey,
   markDeadScript,
   voidDeadScript,
@@ -59,8 +61,14 @@ export class ClusterDeadDestinations {
     this.suspect(reachabilityKey);
     if (!this.#redis.isAvailable) return;
     const { firstMs, maxMs } = this.#policy;
-    const keys = [deadDestinationKey(reachabilityKey), leasesKey(destination), deadBeforeVoidKey];
-    const args = [tookMs, firstMs, maxMs, JSON.stringify(diagnosis)];
+    const keys = [
+      deadDestinationKey(reachabilityKey),
+      leasesKey(destination),
+      deadBeforeVoidKey,
+      deadDestinationsKey,
+    ];
+    const member = deadDestinationMember(destination, reachabilityKey);
+    const args = [tookMs, firstMs, maxMs, JSON.stringify(diagnosis), member];
     const marked = this.#redis
       .run(markDeadScript, keys, args, () => undefined)
       .finally(() => this.#marking.delete(reachabilityKey));

@@ -35,6 +35,20 @@ export function deadDestinationKey(reachabilityKey: string): string {
 /** A time: dead destinations that were marked before it count no longer. */
 export const deadBeforeVoidKey = `${queuePrefix}:silence`;
 
+/**
+ * A sorted set of what deadDestinationMember() names, by when the entry is forgotten. Operators read it; an entry that is
+ * not there any more may be in it.
+ */
+export const deadDestinationsKey = `${queuePrefix}:dead-destinations`;
+
+/** The name of a destination has no tabulator. */
+export function deadDestinationMember(destination: string, reachabilityKey: string): string {
+  return `${destination}\t${reachabilityKey}`;
+}
+
+/** In that set; those that end first are left out. */
+const maxDeadDestinations = 10_000;
+
 const clock = `
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -173,8 +187,9 @@ return workers
 `);
 
 /**
- * No host answered. KEYS: the entry of the dead destination, leases of the destination, since when older entries are void.
- * ARGV: ms since the attempt began, first interval, longest interval (ms), diagnosis (JSON).
+ * No host answered. KEYS: the entry of the dead destination, leases of the destination, since when older entries are void,
+ * the set of dead destinations. ARGV: ms since the attempt began, first interval, longest interval (ms), diagnosis (JSON),
+ * the member of the set.
  * Nothing is remembered when any worker had an answer since then. Attempts that were under way together are one probe.
  * Returns the interval, 0 when nothing is remembered.
  */
@@ -184,15 +199,21 @@ for _, lease in ipairs(redis.call("HVALS", KEYS[2])) do
   local _, _, answered = readLease(lease)
   if answered >= started then return 0 end
 end
-local before = redis.call("HMGET", KEYS[1], "marked", "interval")
+local before = redis.call("HMGET", KEYS[1], "marked", "interval", "since")
 local void = redis.call("GET", KEYS[3])
-local interval = tonumber(ARGV[2])
+local interval, since = tonumber(ARGV[2]), started
 if before[1] and (not void or tonumber(before[1]) > tonumber(void)) then
   if tonumber(before[1]) >= started then interval = tonumber(before[2])
   else interval = math.max(interval, math.min(tonumber(ARGV[3]), 2 * before[2])) end
+  since = math.min(tonumber(before[3] or before[1]), now)
 end
-redis.call("HSET", KEYS[1], "until", now + interval, "marked", now, "interval", interval, "diagnosis", ARGV[4])
-redis.call("PEXPIRE", KEYS[1], math.ceil(2 * interval + tonumber(ARGV[3])))
+redis.call("HSET", KEYS[1], "until", now + interval, "marked", now, "interval", interval, "since",
+  string.format("%d", since), "diagnosis", ARGV[4])
+local keptMs = math.ceil(2 * interval + tonumber(ARGV[3]))
+redis.call("PEXPIRE", KEYS[1], keptMs)
+redis.call("ZADD", KEYS[4], now + keptMs, ARGV[5])
+redis.call("ZREMRANGEBYSCORE", KEYS[4], "-inf", now)
+redis.call("ZREMRANGEBYRANK", KEYS[4], 0, -${maxDeadDestinations + 1})
 return interval
 `);
 

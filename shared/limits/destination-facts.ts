@@ -1,46 +1,130 @@
-/** What all processes together know of one destination now, for operators. It changes nothing; the connection is the caller's. */
+/** What all processes together know of destinations now, for operators. It changes nothing; the connection is the caller's. */
+import type { Rate } from "../config/values.ts";
 import type { RedisConnection } from "../runtime/redis.ts";
 import { type Diagnosis, diagnosisSchema } from "../smtp/diagnosis.ts";
-import { deadBeforeVoidKey, deadDestinationKey, learntLimitKey, leasesKey } from "./cluster-scripts.ts";
+import {
+  deadBeforeVoidKey,
+  deadDestinationKey,
+  deadDestinationMember,
+  deadDestinationsKey,
+  learntLimitKey,
+  leasesKey,
+  rateKey,
+} from "./cluster-scripts.ts";
+import { type ProcessConnections, readConnections, readProcessName } from "./connection-phases.ts";
 import { learntLimit } from "./learnt-limit.ts";
+import { paceOf } from "./limiter.ts";
+
+/** Hosts of a destination of which none answers. Times are epoch milliseconds. */
+export interface DeadHosts {
+  /** What has to answer, as reachabilityKeyOf() names it: `mx example.org`, `smtp.isp.example:587`. */
+  hosts: string;
+  /** How the last attempt failed. */
+  diagnosis: Diagnosis;
+  /** The start of the first attempt that failed; `null` in an entry of the version before. */
+  sinceMs: number | null;
+  /** No attempt is made until then. */
+  untilMs: number;
+  lastAttemptMs: number;
+}
 
 /** Times are epoch milliseconds. */
 export interface DestinationFacts {
   /** The processes that have connections. Host and process id are `null` for one of the version before. */
   slots: { host: string | null; pid: number | null; connections: number; untilMs: number }[];
+  /** What they do with them. */
+  connections: ProcessConnections[];
   /** Learnt from refusals of the server: how many connections it may have now, and since when. */
   learnt: { connections: number; atMs: number } | null;
-  /** No host answers: how the last attempt failed, and until when none is made. */
-  dead: { diagnosis: Diagnosis; untilMs: number; lastAttemptMs: number } | null;
+  /** The first to die first. */
+  dead: DeadHosts[];
+  rate: RateUse | null;
+}
+
+/** How much of a rate is used. */
+export interface RateUse {
+  /** Messages that could go at once when nothing was sent for long. */
+  burst: number;
+  /** How many of them are used now. */
+  used: number;
+  /** Until the next may go; 0: now. */
+  waitMs: number;
 }
 
 /**
  * @param name   under which its limits are counted
  * @param limit  of its connections, as configured
- * @param reachabilityKeys  under which its hosts may be remembered as dead
+ * @param hosts  under which its hosts may be remembered as dead besides those that have been marked for this name
  * @throws Error of Redis
  */
 export async function readDestinationFacts(
   redis: RedisConnection,
-  { name, limit, reachabilityKeys }: { name: string; limit: number; reachabilityKeys: readonly string[] },
+  { name, limit, rate, hosts }: { name: string; limit: number; rate?: Rate; hosts: readonly string[] },
   nowMs: number,
 ): Promise<DestinationFacts> {
-  const [leases, learntText, voidText, ...entries] = await Promise.all([
+  const [leases, learntText, rateText, connections, dead] = await Promise.all([
     redis.hgetall(leasesKey(name)),
     redis.get(learntLimitKey(name)),
-    redis.get(deadBeforeVoidKey),
-    ...reachabilityKeys.map((key) => redis.hgetall(deadDestinationKey(key))),
+    redis.get(rateKey(name)),
+    readConnections(redis, name),
+    readDeadDestinations(redis, nowMs, { name, hosts }),
   ]);
-  const [connections, atMs] = (learntText ?? "").split(" ").map(Number);
-  const learnt = connections !== undefined && atMs !== undefined ? { connections, atMs } : undefined;
+  const [bearable, atMs] = (learntText ?? "").split(" ").map(Number);
+  const learnt = bearable !== undefined && atMs !== undefined ? { connections: bearable, atMs } : undefined;
   return {
     slots: Object.entries(leases).flatMap(([worker, lease]) => readLease(worker, lease, nowMs) ?? []),
+    connections,
     learnt:
       learnt === undefined ? null : { connections: learntLimit(learnt, limit, nowMs), atMs: learnt.atMs },
-    dead:
-      entries.map((entry) => readDead(entry, Number(voidText ?? 0), nowMs)).find((dead) => dead !== null) ??
-      null,
+    dead: dead.get(name) ?? [],
+    rate: rate === undefined ? null : useOfRate(rate, Number(rateText ?? 0), nowMs),
   };
+}
+
+/** @param atMs  when the rate would be used up evenly, as reserveRateScript keeps it. Pure. */
+export function useOfRate(rate: Rate, atMs: number, nowMs: number): RateUse {
+  const { shareMs, aheadMs } = paceOf(rate);
+  const usedMs = Math.min(aheadMs, Math.max(0, atMs - nowMs));
+  return {
+    burst: Math.round(aheadMs / shareMs),
+    used: Math.round(usedMs / shareMs),
+    waitMs: Math.max(0, Math.ceil(usedMs + shareMs - aheadMs)),
+  };
+}
+
+/**
+ * Dead hosts by destination, as limits count it: of one destination, or of all.
+ * @param hosts  of the destination, to look at although nothing has marked them under its name
+ * @throws Error of Redis
+ */
+export async function readDeadDestinations(
+  redis: RedisConnection,
+  nowMs: number,
+  one?: { name: string; hosts: readonly string[] },
+): Promise<Map<string, DeadHosts[]>> {
+  const [members, voidText] = await Promise.all([
+    redis.zrangebyscore(deadDestinationsKey, nowMs, "+inf"),
+    redis.get(deadBeforeVoidKey),
+  ]);
+  const wanted = new Set(
+    one === undefined ? members : members.filter((member) => member.startsWith(`${one.name}\t`)),
+  );
+  for (const hosts of one?.hosts ?? []) wanted.add(deadDestinationMember(one?.name ?? "", hosts));
+  const found = new Map<string, DeadHosts[]>();
+  const named = [...wanted].map((member) => {
+    const [destination = "", hosts = ""] = member.split("\t");
+    return { destination, hosts };
+  });
+  const pipeline = redis.pipeline();
+  for (const { hosts } of named) pipeline.hgetall(deadDestinationKey(hosts));
+  for (const [index, [error, entry]] of ((await pipeline.exec()) ?? []).entries()) {
+    if (error) throw error;
+    const { destination = "", hosts = "" } = named[index] ?? {};
+    const dead = readDead(hosts, entry as Record<string, string>, Number(voidText ?? 0), nowMs);
+    if (dead !== undefined) found.set(destination, [...(found.get(destination) ?? []), dead]);
+  }
+  for (const dead of found.values()) dead.sort((a, b) => (a.sinceMs ?? 0) - (b.sinceMs ?? 0));
+  return found;
 }
 
 /** @param worker  `host pid id`, as ClusterSlots names itself; only an id in the version before */
@@ -51,17 +135,26 @@ function readLease(
 ): DestinationFacts["slots"][number] | undefined {
   const [connections = 0, untilMs = 0] = lease.split(" ").map(Number);
   if (untilMs < nowMs || connections === 0) return undefined;
-  const [host = null, pid] = worker.split(" ");
-  return pid === undefined
-    ? { host: null, pid: null, connections, untilMs }
-    : { host, pid: Number(pid), connections, untilMs };
+  const { host, pid } = readProcessName(worker) ?? { host: null, pid: null };
+  return { host, pid, connections, untilMs };
 }
 
-function readDead(entry: Record<string, string>, voidMs: number, nowMs: number): DestinationFacts["dead"] {
-  const { until, marked, diagnosis } = entry;
-  if (until === undefined || diagnosis === undefined) return null;
-  if (Number(marked) <= voidMs || Number(until) <= nowMs) return null;
+function readDead(
+  hosts: string,
+  entry: Record<string, string>,
+  voidMs: number,
+  nowMs: number,
+): DeadHosts | undefined {
+  const { until, marked, since, diagnosis } = entry;
+  if (until === undefined || diagnosis === undefined) return undefined;
+  if (Number(marked) <= voidMs || Number(until) <= nowMs) return undefined;
   const { data } = diagnosisSchema.safeParse(JSON.parse(diagnosis));
-  if (data === undefined) return null;
-  return { diagnosis: data as Diagnosis, untilMs: Number(until), lastAttemptMs: Number(marked) };
+  if (data === undefined) return undefined;
+  return {
+    hosts,
+    diagnosis: data as Diagnosis,
+    sinceMs: since === undefined ? null : Number(since),
+    untilMs: Number(until),
+    lastAttemptMs: Number(marked),
+  };
 }

@@ -36,6 +36,7 @@ test("every route of the API is in the document", () => {
     "DELETE /api/v1/holds/{id}",
     "DELETE /api/v1/tasks/{id}",
     "GET /api/v1/config",
+    "GET /api/v1/destinations",
     "GET /api/v1/destinations/{name}",
     "GET /api/v1/events",
     "GET /api/v1/events/stream",

@@ -7,9 +7,12 @@ import type { MessageMeta } from "../../shared/mail/message.ts";
 import type { HostPort } from "../../shared/net/endpoint.ts";
 import type { NextHop } from "../../shared/routing/next-hop.ts";
 import type { Outcome } from "../../shared/smtp/diagnosis.ts";
-import { createSmtpClient, type SmtpClientOptions } from "../../shared/smtp-client/create-smtp-client.ts";
+import {
+  type ConfiguredSmtpClient,
+  createSmtpClient,
+  type SmtpClientOptions,
+} from "../../shared/smtp-client/create-smtp-client.ts";
 import { createResolver } from "../../shared/smtp-client/dns/resolver.ts";
-import type { InlineSmtpClient } from "../../shared/smtp-client/inline.ts";
 import type { AttemptResult, SmtpClient } from "../../shared/smtp-client/smtp-client.ts";
 import type { Body } from "../../shared/spool/spool.ts";
 import { testConfig } from "./config.ts";
@@ -36,7 +39,7 @@ const timeouts = {
   quit: "500ms",
 };
 
-export function testTransport(settings: TransportSettings = {}): SmtpClient & InlineSmtpClient {
+export function testTransport(settings: TransportSettings = {}): ConfiguredSmtpClient {
   const config = testConfig({
     ...settings.config,
     delivery: { loopback: "allow", ...settings.config?.delivery },

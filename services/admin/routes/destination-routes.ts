@@ -1,58 +1,68 @@
-/** The route about one destination: limits and who uses them, why it is slow, and what waits for it. */
-import { z } from "zod";
+/** The routes about destinations: limits and who uses them, what connections do, why it is slow, and what waits. */
 import { age } from "../../../shared/age.ts";
-import { type DestinationFacts, readDestinationFacts } from "../../../shared/limits/destination-facts.ts";
+import { addPhases, readConnections } from "../../../shared/limits/connection-phases.ts";
+import {
+  type DeadHosts,
+  type DestinationFacts,
+  readDeadDestinations,
+  readDestinationFacts,
+} from "../../../shared/limits/destination-facts.ts";
+import { compileRouting, type Routing } from "../../../shared/routing/classify.ts";
 import {
   type DestinationLimits,
   destinationLimits,
 } from "../../../shared/smtp-client/next-hops/destination.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
+import { listDestinations } from "./destination-list.ts";
+import { findDestination } from "./destination-name.ts";
+import {
+  destinationBody,
+  destinationParams,
+  destinationsBody,
+  destinationsQuery,
+} from "./destination-schemas.ts";
+import { lastDeliveries } from "./last-deliveries.ts";
 import { defineRoute, type Route } from "./route.ts";
 import { describeIndex } from "./summary-routes.ts";
-import { summaryBody } from "./summary-schemas.ts";
-
-const timestamp = z.iso.datetime();
-const { total, rows, asOf, indexed, notIndexed } = summaryBody.shape;
-export const destinationParams = z.object({
-  name: z
-    .string()
-    .trim()
-    .toLowerCase()
-    .min(1)
-    .max(255)
-    .describe("A domain of recipients, or the host of a next hop."),
-});
-export const destinationBody = z.object({
-  name: z.string(),
-  limits: z.object({
-    connections: z.int().describe("As configured, over all processes."),
-    messagesPerConnection: z.int(),
-    rate: z.string().nullable().describe("Messages and seconds: 600/60s."),
-  }),
-  connections: z.int().describe("In use now."),
-  slots: z
-    .array(z.object({ host: z.string().nullable(), pid: z.int().nullable(), connections: z.int() }))
-    .describe("The processes that have them."),
-  learnt: z
-    .object({ connections: z.int(), since: timestamp })
-    .nullable()
-    .describe("The server has refused connections: it gets so many now, and one more every half minute."),
-  dead: z
-    .object({ reason: z.string(), until: timestamp, lastAttemptAt: timestamp })
-    .nullable()
-    .describe("No host answers: no attempt is made until then."),
-  why: z.array(z.string()).describe("Why it is slow, one sentence each."),
-  waiting: total,
-  reasons: rows,
-  asOf,
-  indexed,
-  notIndexed,
-});
 
 const reasonsShown = 10;
+/** Of those with mail: more than a list shows, since others may have connections only. */
+const destinationsRead = 10_000;
 
 export function destinationRoutes(deps: AdminDependencies): Route[] {
+  /** Compiling takes long with long lists. */
+  let compiled: { of: AdminDependencies["config"]; routing: Routing } | undefined;
+  const routingOf = (config: AdminDependencies["config"]): Routing => {
+    if (compiled?.of !== config) compiled = { of: config, routing: compileRouting(config) };
+    return compiled.routing;
+  };
   return [
+    defineRoute({
+      method: "GET",
+      path: "/api/v1/destinations",
+      operationId: "listDestinations",
+      summary: "Destinations with queued mail, open connections, or hosts that do not answer",
+      access: "read",
+      query: destinationsQuery,
+      responses: { 200: { description: "The most mail first.", schema: destinationsBody } },
+      async handle({ query: { limit } }) {
+        const [mail, connections, dead] = await ask(
+          Promise.all([
+            deps.inspector.summary({}, { by: "destination", limit: destinationsRead }),
+            readConnections(deps.redis),
+            readDeadDestinations(deps.redis, deps.now()),
+          ]),
+        );
+        const all = listDestinations({ mail: mail.rows, connections, dead });
+        return {
+          ...describeIndex(mail.index),
+          all: all.length,
+          destinations: all
+            .slice(0, limit)
+            .map(({ dead, ...row }) => ({ ...row, dead: dead === undefined ? null : describeDead(dead) })),
+        };
+      },
+    }),
     defineRoute({
       method: "GET",
       path: "/api/v1/destinations/{name}",
@@ -63,33 +73,46 @@ export function destinationRoutes(deps: AdminDependencies): Route[] {
       responses: { 200: { description: "Also for one that has no mail.", schema: destinationBody } },
       async handle({ params: { name } }) {
         const nowMs = deps.now();
-        const limits = destinationLimits(deps.config.limits.destinations)(name);
-        const options = { by: "reason", limit: reasonsShown } as const;
-        const toDomain = await ask(deps.inspector.summary({ to: `*@${name}` }, options));
-        const waiting =
-          toDomain.total.messages > 0
-            ? toDomain
-            : await ask(deps.inspector.summary({ route: name }, options));
-        const reachabilityKeys = [`mx ${name}`, name, `${name}:25`];
-        const known = { name, limit: limits.connections, reachabilityKeys };
-        const facts = await ask(readDestinationFacts(deps.redis, known, nowMs));
+        const { nextHop, limitName, hosts } = findDestination(name, deps.config, routingOf(deps.config));
+        const limits = destinationLimits(deps.config.limits.destinations)(limitName);
+        const { connections, messagesPerConnection, rate } = limits;
+        const known = { name: limitName, limit: connections, hosts, ...(rate === undefined ? {} : { rate }) };
+        const [waiting, facts, lastDelivered] = await ask(
+          Promise.all([
+            waitingFor(deps, name),
+            readDestinationFacts(deps.redis, known, nowMs),
+            lastDeliveries(deps.events, name),
+          ]),
+        );
         const { learnt, dead } = facts;
+        const deadHosts = dead.map(describeDead);
         return {
           name,
+          nextHop,
+          countedAs: limitName,
           limits: {
-            connections: limits.connections,
-            messagesPerConnection: limits.messagesPerConnection,
-            rate: limits.rate === undefined ? null : `${limits.rate.count}/${limits.rate.periodMs / 1000}s`,
+            connections,
+            messagesPerConnection,
+            rate: rate === undefined ? null : `${rate.count}/${rate.periodMs / 1000}s`,
+          },
+          rateInUse: facts.rate && {
+            used: facts.rate.used,
+            of: facts.rate.burst,
+            nextAt: facts.rate.waitMs === 0 ? null : iso(nowMs + facts.rate.waitMs),
           },
           connections: inUse(facts),
-          slots: facts.slots.map(({ host, pid, connections }) => ({ host, pid, connections })),
+          slots: facts.slots.map(({ host, pid, connections }) => ({
+            host,
+            pid,
+            connections,
+            phases: phasesOf(facts, limitName, (process) => process.host === host && process.pid === pid),
+          })),
+          phases: phasesOf(facts, limitName, () => true),
           learnt: learnt && { connections: learnt.connections, since: iso(learnt.atMs) },
-          dead: dead && {
-            reason: dead.diagnosis.reason,
-            until: iso(dead.untilMs),
-            lastAttemptAt: iso(dead.lastAttemptMs),
-          },
+          dead: deadHosts[0] ?? null,
+          deadHosts,
           why: whySlow(facts, limits, nowMs),
+          lastDelivered,
           waiting: waiting.total,
           reasons: waiting.rows,
           ...describeIndex(waiting.index),
@@ -99,15 +122,43 @@ export function destinationRoutes(deps: AdminDependencies): Route[] {
   ];
 }
 
+/** By the recipients' domain, or else by the next hop. */
+async function waitingFor({ inspector }: AdminDependencies, name: string) {
+  const options = { by: "reason", limit: reasonsShown } as const;
+  const toDomain = await inspector.summary({ to: `*@${name}` }, options);
+  return toDomain.total.messages > 0 ? toDomain : inspector.summary({ route: name }, options);
+}
+
+function phasesOf(
+  { connections }: DestinationFacts,
+  name: string,
+  isMeant: (process: DestinationFacts["connections"][number]) => boolean,
+) {
+  return addPhases(connections.filter(isMeant).map(({ destinations }) => destinations.get(name) ?? {}));
+}
+
+function describeDead({ hosts, diagnosis, sinceMs, untilMs, lastAttemptMs }: DeadHosts) {
+  return {
+    hosts,
+    reason: diagnosis.reason,
+    since: sinceMs === null ? null : iso(sinceMs),
+    until: iso(untilMs),
+    lastAttemptAt: iso(lastAttemptMs),
+  };
+}
+
 /** Sentences for an operator; none when nothing of ours slows it. Pure. */
-export function whySlow(facts: DestinationFacts, limits: DestinationLimits, nowMs: number): string[] {
-  const { dead, learnt } = facts;
-  const why: string[] = [];
-  if (dead !== null) {
-    why.push(
-      `No host answers: ${dead.diagnosis.reason}. The next attempt is made in ${age(dead.untilMs - nowMs)}.`,
-    );
-  }
+export function whySlow(
+  facts: Pick<DestinationFacts, "dead" | "learnt" | "slots" | "rate">,
+  limits: DestinationLimits,
+  nowMs: number,
+): string[] {
+  const { dead, learnt, rate } = facts;
+  const why = dead.map(({ hosts, diagnosis, sinceMs, untilMs }) => {
+    const which = dead.length === 1 ? "" : ` of ${hosts}`;
+    const since = sinceMs === null ? "" : `It has been so for ${age(nowMs - sinceMs)}. `;
+    return `No host${which} answers: ${diagnosis.reason}. ${since}The next attempt is made in ${age(untilMs - nowMs)}.`;
+  });
   const bearable = Math.min(limits.connections, learnt?.connections ?? limits.connections);
   if (bearable < limits.connections) {
     const ago = age(nowMs - (learnt?.atMs ?? nowMs));
@@ -116,10 +167,13 @@ export function whySlow(facts: DestinationFacts, limits: DestinationLimits, nowM
     );
   }
   if (inUse(facts) >= bearable) why.push(`All ${bearable} connections that it may have are in use.`);
+  if (rate !== null && rate.waitMs > 0) {
+    why.push(`Its rate is used up: the next message may go in ${age(rate.waitMs)}.`);
+  }
   return why;
 }
 
-function inUse({ slots }: DestinationFacts): number {
+function inUse({ slots }: Pick<DestinationFacts, "slots">): number {
   return slots.reduce((sum, { connections }) => sum + connections, 0);
 }
 
