@@ -58,7 +58,7 @@ export function readSource(text: string, env: Readonly<Record<string, string | u
   const configErrors: ConfigError[] = syntaxErrors(document).map((error) => ({
     path: "",
     line: lineAt(error.pos[0]),
-    message: `is not YAML: ${error.message.split("\n", 1)[0]}`,
+    message: `is not YAML: ${withoutText(error.message)}`,
   }));
   const nothing = { lineOf: () => 1, isUnset: () => false, variableText: () => undefined };
   if (document.errors.length > 0) return { value: undefined, configErrors, ...nothing };
@@ -69,7 +69,7 @@ export function readSource(text: string, env: Readonly<Record<string, string | u
   try {
     value = document.toJS({ maxAliasCount: 1000 });
   } catch (error) {
-    configErrors.push(configErrorAt([], 1, (error as Error).message));
+    configErrors.push(configErrorAt([], 1, withoutText((error as Error).message)));
     return { value: undefined, configErrors, ...nothing };
   }
   return {
@@ -204,6 +204,16 @@ function syntaxErrors(document: Document.Parsed): (YAMLParseError | YAMLWarning)
   const first = document.errors.findIndex((error) => error.code === "UNEXPECTED_TOKEN");
   const errors = first < 0 ? document.errors : document.errors.slice(0, first + 1);
   return [...errors, ...document.warnings];
+}
+
+/** The message without the text of the file that the parser puts behind a colon: it may be a password. */
+function withoutText(message: string): string {
+  const [line = ""] = message.split("\n", 1);
+  const quotes = /^(?:Unresolved (?:alias|tag)|Unexpected .* token|Invalid escape sequence)/.exec(line);
+  if (quotes === null) return line;
+  const [kept = ""] = line.split(/: | \\/, 1);
+  const hint = /alias|tag/.test(kept) ? "; a text that begins with *, & or ! needs quotes" : "";
+  return `${kept.trimEnd()}${hint}`;
 }
 
 /** Maps, lists and scalars as YAML. A `${` in a text is written so that it is read as text. */

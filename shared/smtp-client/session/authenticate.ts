@@ -1,6 +1,6 @@
 /** AUTH PLAIN and LOGIN in a session that is being opened (RFC 4954). */
 import { deferred, remoteName } from "../../smtp/diagnose.ts";
-import { isPositive } from "../../smtp/status.ts";
+import { isPositive, type SmtpReply } from "../../smtp/status.ts";
 import type { SmtpConnection } from "./connection.ts";
 import type { OpeningFailure, SessionDeps, SessionRequest } from "./session.ts";
 import { failed, lost, refused } from "./session.ts";
@@ -27,9 +27,18 @@ export async function authenticate(
     if (heard.kind === "lost") return lost(heard.disconnectReason, remote, "while saying AUTH", now());
     const isLast = i === lines.length - 1;
     if (isLast ? isPositive(heard.reply) : heard.reply.code === 334) continue;
-    return refused(heard.reply, remote, now());
+    return refused(withoutPassword(heard.reply, auth.password, lines), remote, now());
   }
   return undefined;
+}
+
+/** A server may repeat what it was told, and its replies go into the log and into jobs. */
+function withoutPassword(reply: SmtpReply, password: string, sent: readonly string[]): SmtpReply {
+  const secrets = [password, ...sent.map((line) => line.replace(/^AUTH \w+ ?/, ""))].filter(
+    (secret) => secret !== "",
+  );
+  const mask = (line: string) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), line);
+  return { ...reply, lines: reply.lines.map(mask) };
 }
 
 function base64(text: string): string {
