@@ -88,7 +88,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
 
   function measure(): Pressures {
     const measured = { storage: spool.pressure(), redisShare, memoryShare, connections };
-    const found = findPressures(measured, thresholds(), new Set(episodes.keys()));
+    const found = findPressures(measured, thresholds(), episodes);
     for (const [name, reason] of found.active) {
       const episode = episodes.get(name);
       if (episode === undefined) begin(name, reason);

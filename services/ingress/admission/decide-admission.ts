@@ -57,7 +57,7 @@ const easedShare: Record<PressureName, number> = {
 export function findPressures(
   measured: Measured,
   thresholds: Thresholds,
-  before: ReadonlySet<PressureName>,
+  before: { has(name: PressureName): boolean },
 ): Pressures {
   const { storage, redisShare = 0, memoryShare, connections } = measured;
   const active = new Map<PressureName, string>();
