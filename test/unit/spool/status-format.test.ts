@@ -51,7 +51,7 @@ test("settlements of every kind read back as they were written", () => {
   );
   assert.deepEqual(
     entries.map(({ entry }) => entry.timestamp),
-    [...Array(3).fill(1_700_000_000_000_001), ...Array(6).fill(1_700_000_000_000_002), 3],
+    [...Array(3).fill(1_700_000_000_000_001), ...Array(states.length - 3).fill(1_700_000_000_000_002), 3],
   );
 });
 
