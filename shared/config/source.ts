@@ -218,5 +218,5 @@ function withoutText(message: string): string {
 
 /** Maps, lists and scalars as YAML. A `${` in a text is written so that it is read as text. */
 export function formatYaml(value: Record<string, unknown>): string {
-  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false }).replaceAll("${", "$${");
+  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false }).replaceAll("${", () => "$${");
 }

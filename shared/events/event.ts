@@ -95,9 +95,12 @@ export function decodeEvent(text: string): StoredEvent | undefined {
   }
   if (typeof value !== "object" || value === null) return undefined;
   const { version, at, event } = value as Partial<StoredEvent>;
-  return version === 1 && typeof at === "number" && typeof event === "string"
-    ? (value as StoredEvent)
-    : undefined;
+  return version === 1 && isTime(at) && typeof event === "string" ? (value as StoredEvent) : undefined;
+}
+
+/** Epoch milliseconds that a date can show (ECMA-262 §21.4.1.1): others would fail whoever shows the event. */
+function isTime(value: unknown): boolean {
+  return typeof value === "number" && Math.abs(value) <= 8.64e15;
 }
 
 /** More than any message may have recipients by default. */

@@ -19,8 +19,10 @@ export function readMessages(file: Buffer): ImportedMessage[] {
     .map((part) => {
       const [line = ""] = part.split(/\r?\n/, 1);
       const message = readMessage(part.slice(part.indexOf("\n") + 1).replaceAll(/^>(>*From )/gm, "$1"));
-      const sender = /^From (\S+@\S+) /.exec(line)?.[1];
-      return message.from === undefined && sender !== undefined ? { ...message, from: sender } : message;
+      const [, sender] = /^From (\S+) /.exec(line) ?? [];
+      return message.from === undefined && sender !== undefined && /.@./.test(sender)
+        ? { ...message, from: sender }
+        : message;
     });
 }
 

@@ -42,6 +42,9 @@ export function parseDeliveryJobId(jobId: string): { id: string; group: number }
   return match?.[1] === undefined ? undefined : { id: match[1], group: Number(match[2]) };
 }
 
+/** Epoch milliseconds that a date can show (ECMA-262 §21.4.1.1): one job with others would fail every list that it is in. */
+const epochMs = z.number().min(-8.64e15).max(8.64e15);
+
 const locatorSchema = z.object({
   segment: z.string().regex(/^[\w.-]+$/),
   offset: z.int().min(0),
@@ -77,7 +80,7 @@ export const deliveryJobSchema = z.object({
   /** The names of that next hop which holds may use. Absent in jobs of the version before. */
   aliases: z.array(z.string()).optional(),
   size: z.int(),
-  receivedAtMs: z.number(),
+  receivedAtMs: epochMs,
   /** A redelivery: added more than once, or after Redis lost it. Recipients may be settled already. */
   again: z.literal(true).optional(),
   /** When it was requeued from the queue `dead`: its time to expire counts from then. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readConfig } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
+import { formatYaml, readSource } from "../../../shared/config/source.ts";
 
 function configOf(text: string, env: Record<string, string>): Config {
   const read = readConfig(text, "/etc/postern", env);
@@ -125,4 +126,12 @@ test("anchors, aliases and merge keys work, and an error in an alias has the lin
       ["listeners[1].shadow", 3],
     ],
   );
+});
+
+test("a configuration that is shown is read back as it was, also where a text looks like a variable", () => {
+  const braces = ["NAME}", "", "{x}"].map((rest) => `a $${"{"}${rest}`);
+  for (const text of [...braces, `$${braces[0]}`]) {
+    const shown = formatYaml({ text });
+    assert.deepEqual(readSource(shown, {}).value, { text }, shown);
+  }
 });

@@ -89,3 +89,15 @@ test("consecutive recipients are written as ranges", () => {
   assert.deepEqual(parseRecipients("1-3,5,9"), [1, 2, 3, 5, 9]);
   assert.deepEqual(parseRecipients(formatRecipients([])), []);
 });
+
+test("an entry that nobody can read hides no other: JSON of a later version, or more recipients than there are", () => {
+  for (const line of ["M1 f0 d3", "M1 x0 {", "M1 d0-4294967295", "M1 d-1", "M1 d0,x", "M1 q0"]) {
+    const { entries, damaged } = parseLog(formatBatch(1, `${line}\nM2 d0\n`));
+    assert.deepEqual(
+      entries.map(({ id }) => id),
+      ["M2"],
+      line,
+    );
+    assert.deepEqual(damaged, []);
+  }
+});

@@ -172,12 +172,20 @@ function parseLines(
   }
 }
 
-/** Undefined for a state that this version does not know. */
+/** More indexes than any message has, and few enough to count. */
+const recipientList = /^(?:\d{1,7}(?:-\d{1,7})?(?:,\d{1,7}(?:-\d{1,7})?)*)?$/;
+
+/** Undefined for what this version does not know or cannot read: one entry must not hide all others of the log. */
 function parseEntry(status: string, timestamp: number): StatusEntry | undefined {
   const spaceAt = status.indexOf(" ");
-  const recipients = parseRecipients(status.slice(1, spaceAt === -1 ? undefined : spaceAt));
-  const state = parseState(status.charAt(0), spaceAt === -1 ? "" : status.slice(spaceAt + 1));
-  return state === undefined ? undefined : { recipients, state, timestamp };
+  const list = status.slice(1, spaceAt === -1 ? undefined : spaceAt);
+  if (!recipientList.test(list)) return undefined;
+  try {
+    const state = parseState(status.charAt(0), spaceAt === -1 ? "" : status.slice(spaceAt + 1));
+    return state === undefined ? undefined : { recipients: parseRecipients(list), state, timestamp };
+  } catch {
+    return undefined;
+  }
 }
 
 function parseState(letter: string, json: string): RecipientState | undefined {

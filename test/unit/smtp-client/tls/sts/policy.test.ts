@@ -3,6 +3,7 @@ import { test } from "node:test";
 import {
   listsHost,
   parseStsPolicy,
+  readStsRecords,
   type StsPolicy,
 } from "../../../../../shared/smtp-client/tls/sts/policy.ts";
 
@@ -99,3 +100,13 @@ for (const [host, listed] of [
     assert.equal(listsHost(parsed(whole), host), listed);
   });
 }
+
+// With quadratic time each would take hours.
+test("a line of very many spaces is read in no time: whoever owns the domain must not stop deliveries to others", () => {
+  const spaces = " \t".repeat(2 ** 20);
+  assert.equal(parseStsPolicy(`mx: a${spaces}b\n`).kind, "invalid");
+  assert.equal(parseStsPolicy(`mx:${spaces}\0\n`).kind, "invalid");
+  assert.equal(readStsRecords([`v=STSv1; id=1; a${spaces}b`]).kind, "none");
+  const spacious = `version:${spaces}STSv1${spaces}\nmode: none${spaces}\nmax_age: 1\n`;
+  assert.equal(parseStsPolicy(spacious).kind, "policy");
+});
