@@ -2,17 +2,7 @@
  * The guards of the outgoing proxy, and how to take each one out of its source: a fuzzer that does not notice is of no use.
  * Each change must apply to exactly one place.
  */
-import { readFileSync } from "node:fs";
-import { registerHooks } from "node:module";
-import { fileURLToPath } from "node:url";
-
-interface Guard {
-  file: string;
-  from: string;
-  to: string;
-}
-
-const directory = new URL("../../../services/ingress/outgoing/", import.meta.url);
+import { type Guard, takeOut as takeOutOf } from "../guard.ts";
 
 export const guards: Record<string, Guard> = {
   "command lines of limited length": {
@@ -101,13 +91,5 @@ export const guards: Record<string, Guard> = {
 export function takeOut(name: string): void {
   const guard = guards[name];
   if (guard === undefined) throw new Error(`no guard "${name}"`);
-  const file = fileURLToPath(new URL(guard.file, directory));
-  const parts = readFileSync(file, "utf8").split(guard.from);
-  if (parts.length !== 2) throw new Error(`${guard.file} has the guard "${name}" ${parts.length - 1} times`);
-  registerHooks({
-    load(url, context, next) {
-      if (!url.startsWith("file:") || fileURLToPath(url) !== file) return next(url, context);
-      return { format: "module-typescript", source: parts.join(guard.to), shortCircuit: true };
-    },
-  });
+  takeOutOf({ ...guard, file: `services/ingress/outgoing/${guard.file}` });
 }
