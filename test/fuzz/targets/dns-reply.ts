@@ -20,6 +20,8 @@ const target: Target = {
       query.copy(message, 0, 0, 2);
       const reply = recognise(message);
       if (reply === undefined) continue;
+      // An MX or TLSA record must not be left out without anybody noticing.
+      if (reply.rcode === 0 && !reply.truncated) assert.equal(reply.answers.length, message.readUInt16BE(6));
       const reading = readReply(name, type, reply);
       if (reading.kind === "failure") mustBeOneLine(reading.reason);
       if (reading.kind !== "records") continue;
