@@ -115,7 +115,7 @@ function section(name: string, operation: Operation): string {
   for (const [status, { description = "", content }] of Object.entries(operation.responses)) {
     if (status === "default") continue;
     const [[type, { schema }] = ["", { schema: {} }]] = Object.entries(content ?? {});
-    const kind = type === "" || type === "application/json" ? "" : ` (\`${type}\`)`;
+    const kind = type === "" || type === "application/json" ? "" : ` (${type})`;
     const table = type === "application/json" ? fieldTable(schema) : "";
     parts.push(`**${status}**${kind}: ${description}${table === "" ? "" : `\n\n${table}`}`);
   }

@@ -19,3 +19,11 @@ for (const [file, atLeast] of [
     }
   });
 }
+
+test("each failure that docs/durability.md lists has a test", () => {
+  const page = readFileSync(new URL("docs/durability.md", root), "utf8");
+  const [, table = ""] = /^## Each failure\n\n((?:\|.*\n)+)/m.exec(page) ?? [];
+  const rows = table.trimEnd().split("\n").slice(2);
+  assert.ok(rows.length >= 10, `${rows.length} rows`);
+  for (const row of rows) assert.match(row, /`test\/[^`]+\.test\.ts`/);
+});
