@@ -17,7 +17,15 @@ export type Traffic = Record<TrafficKind, number>;
 export interface TrafficBucket extends Traffic {
   /** When it begins; epoch milliseconds. */
   atMs: number;
+  rows: SessionRows;
 }
+
+/**
+ * Sessions opened, by the row of the routing table that decided about the connection, or by the direction where several
+ * rows may (`local`). `opaque`: of all of them those that went on under TLS or in another protocol, unread, counted when
+ * they did.
+ */
+export type SessionRows = Record<string, number>;
 
 /** The counters that count each kind, and the first of the label values that they count under. */
 const sources: Record<TrafficKind, readonly [counter: string, label?: string][]> = {
@@ -31,6 +39,13 @@ const sources: Record<TrafficKind, readonly [counter: string, label?: string][]>
   refused: [["refusals_total"]],
   proxied: [["proxy_transactions_total"]],
 };
+
+const sessionsCounter = "connections_total";
+/** Its place among the labels of that counter. */
+const rowLabel = 1;
+const opaqueCounter = "proxy_not_inspected_total";
+/** In a bucket, before the name of a row. */
+const rowField = "row:";
 
 const bucketMs = 10_000;
 const keptMs = 3_900_000;
@@ -53,10 +68,21 @@ export function countedBy(metrics: Pick<Metrics, "totals">): Traffic {
   return traffic;
 }
 
+/** The sessions that this process has counted since its start. */
+export function sessionsBy(metrics: Pick<Metrics, "totals">): SessionRows {
+  const rows: SessionRows = {};
+  const add = (row: string, count: number): void => {
+    rows[row] = (rows[row] ?? 0) + count;
+  };
+  for (const [key, count] of metrics.totals(sessionsCounter)) add(key.split("\t")[rowLabel] ?? "", count);
+  for (const count of metrics.totals(opaqueCounter).values()) add("opaque", count);
+  return rows;
+}
+
 /** Publishes what the process has counted since it last did; what Redis does not take is added the next time. */
 export class TrafficPublisher {
   readonly #metrics: Pick<Metrics, "totals">;
-  #published = noTraffic();
+  #published: Record<string, number> = {};
 
   constructor(metrics: Pick<Metrics, "totals">) {
     this.#metrics = metrics;
@@ -64,12 +90,16 @@ export class TrafficPublisher {
 
   /** @throws Error of Redis */
   async publish(redis: RedisConnection, nowMs: number): Promise<void> {
-    const counted = countedBy(this.#metrics);
-    const gained = trafficKinds.filter((kind) => counted[kind] > this.#published[kind]);
+    const counted: Record<string, number> = { ...countedBy(this.#metrics) };
+    for (const [row, count] of Object.entries(sessionsBy(this.#metrics)))
+      counted[`${rowField}${row}`] = count;
+    const gained = Object.entries(counted)
+      .map(([field, count]) => [field, count - (this.#published[field] ?? 0)] as const)
+      .filter(([, count]) => count > 0);
     if (gained.length === 0) return;
     const key = bucketKey(Math.floor(nowMs / bucketMs));
     const transaction = redis.multi();
-    for (const kind of gained) transaction.hincrby(key, kind, counted[kind] - this.#published[kind]);
+    for (const [field, count] of gained) transaction.hincrby(key, field, count);
     transaction.pexpire(key, keptMs);
     for (const [error] of (await transaction.exec()) ?? []) if (error) throw error;
     this.#published = counted;
@@ -91,7 +121,11 @@ export async function readTraffic(
     const counts = value as Record<string, string>;
     const traffic = noTraffic();
     for (const kind of trafficKinds) traffic[kind] = Number(counts[kind] ?? 0);
-    return { atMs: (current - count + index) * bucketMs, ...traffic };
+    const rows: SessionRows = {};
+    for (const [field, count] of Object.entries(counts)) {
+      if (field.startsWith(rowField)) rows[field.slice(rowField.length)] = Number(count);
+    }
+    return { atMs: (current - count + index) * bucketMs, ...traffic, rows };
   });
 }
 
@@ -102,4 +136,15 @@ export function ratePerMinute(buckets: readonly TrafficBucket[], minutes: number
   for (const bucket of wanted) for (const kind of trafficKinds) rate[kind] += bucket[kind];
   for (const kind of trafficKinds) rate[kind] = Math.round((rate[kind] / minutes) * 10) / 10;
   return rate;
+}
+
+/** Sessions a minute over the last minutes, by row. Pure. @param buckets  as ratePerMinute() takes them */
+export function sessionsPerMinute(buckets: readonly TrafficBucket[], minutes: number): SessionRows {
+  const sum: SessionRows = {};
+  for (const { rows } of buckets.slice(-(minutes * 60_000) / bucketMs)) {
+    for (const [row, count] of Object.entries(rows)) sum[row] = (sum[row] ?? 0) + count;
+  }
+  return Object.fromEntries(
+    Object.entries(sum).map(([row, count]) => [row, Math.round((count / minutes) * 10) / 10]),
+  );
 }

@@ -126,6 +126,11 @@ test("what a process counts shows in the rates of the gateway, and stays when it
     health: async () => ({ ready: true, reasons: [] }),
   });
   t.after(() => announced.close());
+  const connections = metrics.counter("connections_total", "connections", ["listener", "row", "handler"]);
+  connections.with("transparent", "client-server", "outgoing-proxy").add(20);
+  connections.with("other", "client-server", "outgoing-proxy").add(5);
+  connections.with("transparent", "to-protected", "queue").add(10);
+  metrics.counter("proxy_not_inspected_total", "opaque", ["reason"]).with("starttls").add(15);
   metrics.counter("messages_accepted_total", "accepted").with().add(30);
   metrics.counter("delivery_outcomes_total", "outcomes", ["outcome", "class"]).with("deferred", "4xx").add(7);
   await waitFor("the version", async () =>
@@ -137,12 +142,24 @@ test("what a process counts shows in the rates of the gateway, and stays when it
   const { rates } = await status();
   assert.deepEqual([rates?.["1m"]?.accepted, rates?.["5m"]?.accepted], [30, 6]);
   assert.deepEqual([rates?.["1m"]?.deferred, rates?.["1m"]?.refused], [7, 4]);
+  const bySession = (await (await admin.get("/api/v1/status")).json()) as { sessions: object };
+  assert.deepEqual(bySession.sessions, { "client-server": 5, "to-protected": 2, opaque: 3 });
+  assert.match(
+    (await postern("status")).out,
+    /\nSessions a minute: 5 client-server, 2 to-protected; 3 of them opaque \(TLS\)\n/,
+  );
   const history = await (await admin.get("/api/v1/rates?minutes=2")).json();
-  const { buckets } = history as { buckets: { at: string; accepted: number }[] };
+  const { buckets } = history as {
+    buckets: { at: string; accepted: number; rows: Record<string, number> }[];
+  };
   assert.equal(buckets.length, 12);
   assert.equal(
     buckets.reduce((sum, { accepted }) => sum + accepted, 0),
     30,
+  );
+  assert.equal(
+    buckets.reduce((sum, { rows }) => sum + (rows.opaque ?? 0), 0),
+    15,
   );
 });
 

@@ -14,6 +14,9 @@ const traffic = (type: z.ZodType<number>) =>
     >,
   );
 
+const rowsDescription =
+  "By the row of the routing table that decided about the connection (client-server, to-protected …), or by its direction where several may; opaque: of these, sessions that went on under TLS or in another protocol, unread.";
+
 const statusService = serviceRow.extend({
   state: z
     .enum(["ready", "not ready", "ended", "missing"])
@@ -41,6 +44,10 @@ export const gatewayStatus = z.object({
     .object({ "1m": traffic(z.number()), "5m": traffic(z.number()), "15m": traffic(z.number()) })
     .nullable()
     .describe("A minute, over the last minute, five and fifteen; null when Redis cannot say."),
+  sessions: z
+    .record(z.string(), z.number())
+    .nullable()
+    .describe(`Sessions a minute over the last five minutes; null when Redis cannot say. ${rowsDescription}`),
   queues: queueOverview.shape.queues.nullable(),
   oldestSeconds: queueOverview.shape.oldestSeconds,
   dead: z.int().nullable(),
@@ -96,6 +103,11 @@ export const ratesQuery = z.strictObject({
 export const ratesBody = z.object({
   bucketSeconds: z.int(),
   buckets: z
-    .array(traffic(z.int()).extend({ at: timestamp }))
+    .array(
+      traffic(z.int()).extend({
+        at: timestamp,
+        rows: z.record(z.string(), z.int()).describe(`Sessions opened. ${rowsDescription}`),
+      }),
+    )
     .describe("Oldest first; the last one is over."),
 });

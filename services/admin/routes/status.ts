@@ -2,7 +2,7 @@
 import { age } from "../../../shared/age.ts";
 import { type EndedService, readEndedServices } from "../../../shared/runtime/announcement.ts";
 import type { Health } from "../../../shared/runtime/health-server.ts";
-import { ratePerMinute, readTraffic } from "../../../shared/runtime/traffic.ts";
+import { ratePerMinute, readTraffic, sessionsPerMinute } from "../../../shared/runtime/traffic.ts";
 import type { AdminDependencies } from "./dependencies.ts";
 import { littleDiskBytes, nextSteps, type StatusFacts } from "./next-steps.ts";
 import { queueRows } from "./overview-routes.ts";
@@ -13,6 +13,8 @@ import { describeIndex } from "./summary-routes.ts";
 
 const limitMs = 1_400;
 const worstShown = 3;
+/** Sessions are shown over so many minutes. */
+const sessionMinutes = 5;
 
 export async function gatewayStatus(deps: AdminDependencies): Promise<GatewayStatus> {
   const { inspector, redis, holds } = deps;
@@ -57,6 +59,7 @@ export async function gatewayStatus(deps: AdminDependencies): Promise<GatewaySta
             "5m": ratePerMinute(traffic, 5),
             "15m": ratePerMinute(traffic, 15),
           },
+    sessions: traffic === undefined ? null : sessionsPerMinute(traffic, sessionMinutes),
     queues,
     oldestSeconds: oldestMs === undefined ? null : oldestMs / 1000,
     dead: sum("dead"),

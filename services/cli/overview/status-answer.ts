@@ -34,6 +34,7 @@ const statusSchema = z.object({
     latencyMs: z.number().nullable(),
   }),
   rates: z.object({ "1m": rate, "5m": rate, "15m": rate }).nullable(),
+  sessions: z.record(z.string(), z.number()).nullable().optional(),
   queues: z
     .array(
       z.object({

@@ -17,6 +17,7 @@ export function renderStatus(status: Status, width: number): string[] {
     ...resourceLines(status),
     "",
     ...rateLines(status, width),
+    ...sessionLines(status, width),
     "",
     ...queueLines(status, width),
     ...worstLines(status, nowMs, width),
@@ -71,6 +72,16 @@ function rateLines({ rates }: Status, width: number): string[] {
     ...(["accepted", "delivered", "deferred", "bounced", "refused", "proxied"] as const).map(column),
   ];
   return renderTable(columns, rows, width);
+}
+
+/** `Sessions a minute: 12 client-server, 3 to-protected; 4 opaque (TLS)`, of the last five minutes. */
+function sessionLines({ sessions }: Status, width: number): string[] {
+  const { opaque = 0, ...rows } = sessions ?? {};
+  const parts = Object.entries(rows).sort(([, a], [, b]) => b - a);
+  if (parts.length === 0) return [];
+  const unread = opaque === 0 ? "" : `; ${opaque} of them opaque (TLS)`;
+  const text = `Sessions a minute: ${parts.map(([row, count]) => `${count} ${row}`).join(", ")}${unread}`;
+  return wrap(printable(text), width);
 }
 
 function queueLines({ queues }: Status, width: number): string[] {

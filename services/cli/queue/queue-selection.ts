@@ -35,7 +35,7 @@ export const filterOptions = {
   search: {
     type: "string",
     value: "TEXT",
-    help: "a part of an address, the Message-ID, the id, the route or the reasons",
+    help: "a part of an address, the Message-ID, the id, the route or the reasons; the Subject is not searched",
   },
   all: { type: "boolean", help: "all messages" },
 } as const;

@@ -25,6 +25,7 @@ const well: StatusFacts = {
   services: statusServices(all, [], true),
   redis: { ok: true, usedBytes: 1, maxBytes: null, latencyMs: 1 },
   rates: { "1m": rate, "5m": rate, "15m": rate },
+  sessions: null,
   queues: [],
   oldestSeconds: null,
   dead: 0,
