@@ -18,6 +18,10 @@ export const redis = z.strictObject({
   cluster: z.array(server).min(1).optional().describe("Some nodes of a Redis Cluster."),
   username: text.optional().describe("User name of the ACL. Absent: the default user."),
   password: text.optional().describe("Password; an environment variable keeps it out of the file."),
+  sentinel_username: text.optional().describe("User name at the sentinels. Absent: their default user."),
+  sentinel_password: text
+    .optional()
+    .describe("Password of the sentinels, which is not that of Redis. Absent: they need none."),
   tls: z
     .strictObject({
       ca: text.optional().describe("PEM file with the authorities to trust. Absent: the system's."),
@@ -29,7 +33,7 @@ export const redis = z.strictObject({
     })
     .optional()
     .describe(
-      "TLS with Redis; files are relative to the configuration file. Absent: TLS only with `rediss://`.",
+      "TLS with Redis and its sentinels; files are relative to the configuration file. Absent: TLS only with `rediss://`.",
     ),
 });
 

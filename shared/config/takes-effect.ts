@@ -28,6 +28,8 @@ const effects: Readonly<Record<string, Effect>> = {
   "redis.cluster": everyService,
   "redis.username": everyService,
   "redis.password": everyService,
+  "redis.sentinel_username": everyService,
+  "redis.sentinel_password": everyService,
   "redis.tls.ca": everyService,
   "redis.tls.cert": everyService,
   "redis.tls.key": everyService,

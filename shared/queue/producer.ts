@@ -4,7 +4,13 @@
  */
 import type { RouteSummary } from "../routing/route.ts";
 import type { Logger } from "../runtime/log.ts";
-import { createRedis, queuePrefix, type RedisConfig } from "../runtime/redis.ts";
+import {
+  canBeReplaced,
+  createRedis,
+  queuePrefix,
+  type RedisConfig,
+  type RedisConnection,
+} from "../runtime/redis.ts";
 import { withTimeout } from "../runtime/with-timeout.ts";
 import type { StoredMessage } from "../spool/spool.ts";
 import { addJobs, type NewJob } from "./bullmq/jobs.ts";
@@ -57,6 +63,7 @@ export class QueueTimeout extends Error {
 
 export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProducer {
   const redis = createRedis(redisConfig, "producer", log);
+  if (canBeReplaced(redisConfig)) requestScansAfterFailovers(redis);
 
   const addGroups = async (
     groups: Iterable<GroupToEnqueue>,
@@ -96,6 +103,11 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
       redis.disconnect();
     },
   };
+}
+
+/** What a server had taken before another took over from it may be lost, also after the reconciler has compared. */
+function requestScansAfterFailovers(redis: RedisConnection): void {
+  redis.once("ready", () => redis.on("ready", () => redis.incr(scanRequestsKey).catch(() => {})));
 }
 
 function* groupsOf(messages: Parameters<Producer["addDeliveries"]>[0]): Generator<GroupToEnqueue, void> {

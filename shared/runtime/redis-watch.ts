@@ -1,6 +1,7 @@
 /** Logs each outage of Redis once, and its end once, however many connections a process has. */
 import type { Cluster, Redis } from "ioredis";
 import type { Logger } from "./log.ts";
+import { SilentServer } from "./redis-heartbeat.ts";
 
 /** A connection that is ready again within this time is not logged. */
 const graceMs = 300;
@@ -24,8 +25,10 @@ export function lastError(connection: object): string | undefined {
 /** Also handles the `error` events of each failed reconnection, which would end the process otherwise. */
 export function watchConnection(connection: Redis | Cluster, where: string, log: Logger): void {
   let timer: NodeJS.Timeout | undefined;
+  let isClosed = false;
 
   const away = (): void => {
+    if (isClosed) return;
     const outage = outages.get(where) ?? { away: new Set(), sinceMs: Date.now(), logged: false };
     outages.set(where, outage);
     outage.away.add(connection);
@@ -50,6 +53,15 @@ export function watchConnection(connection: Redis | Cluster, where: string, log:
     }
   };
 
+  // Closed while it waits to connect again, a connection does not say `end`; what breaks while it closes is no outage.
+  const disconnect = connection.disconnect.bind(connection);
+  connection.disconnect = (reconnect = false) => {
+    if (!reconnect) {
+      isClosed = true;
+      back(true);
+    }
+    disconnect(reconnect);
+  };
   connection.on("error", (error: Error) => {
     lastErrors.set(connection, error.message);
     if (connection.status !== "ready") away();
@@ -71,6 +83,9 @@ export function isOutage(error: Error, connection: Pick<Redis | Cluster, "status
   return (
     connection.status !== "ready" ||
     "syscall" in error ||
-    /Connection is closed|Stream isn't writeable/.test(error.message)
+    error instanceof SilentServer ||
+    /Connection is closed|Stream isn't writeable|All sentinels are unreachable|CLUSTERDOWN|Cluster isn't ready/.test(
+      error.message,
+    )
   );
 }

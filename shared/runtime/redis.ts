@@ -1,9 +1,13 @@
 /** Opens connections to Redis as the configuration says. The caller of createRedis() closes the connection. */
 import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
-import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { type Cluster, Redis, type RedisOptions } from "ioredis";
 import type { Config } from "../config/schema.ts";
 import type { Logger } from "./log.ts";
+import { type ClusterOptions, openCluster } from "./redis-cluster.ts";
+import { dropExpired, failUnanswered } from "./redis-commands.ts";
+import { endWhenSilent } from "./redis-heartbeat.ts";
+import { PromptSentinelConnector } from "./redis-sentinels.ts";
 import { watchConnection } from "./redis-watch.ts";
 
 /** Braces make one hash slot of all keys: required by BullMQ on Redis Cluster. */
@@ -14,14 +18,17 @@ export type RedisConnection = Redis | Cluster;
 
 /**
  * `producer`: commands fail at once while Redis is out of reach, and are never sent again.
- * `worker`: commands wait for Redis without a limit, as BullMQ's workers need it.
- * `plain`: commands wait for a few seconds, then fail.
+ * `plain`: commands wait for a few seconds, then fail; they are never sent again.
+ * `worker`: commands wait for Redis without a limit, as BullMQ's workers need it. One whose answer is missing when the
+ * connection breaks is sent again, so what a worker sends may run twice.
  */
 export type RedisPurpose = "producer" | "worker" | "plain";
 
-/** How long a `plain` command may take, time to connect included. */
-const plainTimeoutMs = 5_000;
-const connectTimeoutMs = 5_000;
+/** How long a command may take but for those of workers, time to connect included. */
+const deadlineMs = 5_000;
+const connectTimeoutMs = 3_000;
+/** So long a server may take to close a connection that we have ended; one that hangs never does. */
+const disconnectTimeoutMs = 500;
 
 /** Without `replyMapping`, which would change the shape of replies. */
 type Options = Omit<RedisOptions, "replyMapping">;
@@ -32,6 +39,7 @@ type SharedOption =
   | "autoResubscribe"
   | "commandTimeout"
   | "connectTimeout"
+  | "disconnectTimeout"
   | "keepAlive"
   | "maxRetriesPerRequest"
   | "password"
@@ -61,6 +69,11 @@ export function describeRedis(config: RedisConfig): string {
   return url.protocol === "unix:" ? url.pathname : `${url.hostname}:${url.port || 6379}${url.pathname}`;
 }
 
+/** Whether another server may take over, without the last writes of the one before: replication is asynchronous. */
+export function canBeReplaced(config: RedisConfig): boolean {
+  return config.sentinels !== undefined || config.cluster !== undefined;
+}
+
 function connect(config: RedisConfig, purpose: RedisPurpose): RedisConnection {
   const options: Pick<RedisOptions, SharedOption> = {
     ...behaviour(purpose),
@@ -68,32 +81,55 @@ function connect(config: RedisConfig, purpose: RedisPurpose): RedisConnection {
     ...(config.password === undefined ? {} : { password: config.password }),
     ...(config.tls === undefined ? {} : { tls: readTls(config.tls) }),
   };
+  const enableOfflineQueue = purpose !== "producer";
   if (config.cluster) {
-    return new Cluster([...config.cluster], {
+    const clusterOptions: ClusterOptions = {
       redisOptions: options,
-      enableOfflineQueue: purpose !== "producer",
+      enableOfflineQueue,
       clusterRetryStrategy: retryDelayMs,
-    });
+      // Certificates are for names.
+      ...(config.tls === undefined ? {} : { dnsLookup: (name, callback) => callback(null, name) }),
+    };
+    const key = `${queuePrefix}:probe`;
+    const deadline = purpose === "worker" ? {} : { deadlineMs };
+    return openCluster(config.cluster, clusterOptions, { key, ...deadline });
   }
   if (config.sentinels) {
-    return new Redis({
-      ...options,
-      retryStrategy: retryDelayMs,
-      enableOfflineQueue: purpose !== "producer",
-      sentinels: config.sentinels,
-      name: config.name ?? "mymaster",
-      ...(config.tls === undefined
-        ? {}
-        : { enableTLSForSentinelMode: true, sentinelTLS: readTls(config.tls) }),
-    });
+    return open(
+      {
+        ...options,
+        retryStrategy: retryDelayMs,
+        enableOfflineQueue,
+        Connector: PromptSentinelConnector,
+        sentinels: config.sentinels,
+        name: config.name ?? "mymaster",
+        // Ends the connection to a primary that was replaced and does not know it yet.
+        failoverDetector: true,
+        ...(config.sentinel_username === undefined ? {} : { sentinelUsername: config.sentinel_username }),
+        ...(config.sentinel_password === undefined ? {} : { sentinelPassword: config.sentinel_password }),
+        ...(config.tls === undefined
+          ? {}
+          : { enableTLSForSentinelMode: true, sentinelTLS: readTls(config.tls) }),
+      },
+      purpose,
+    );
   }
   const standalone: Options = {
     ...fromUrl(config.url ?? "redis://127.0.0.1:6379/0"),
     ...options,
     retryStrategy: retryDelayMs,
-    enableOfflineQueue: purpose !== "producer",
+    enableOfflineQueue,
   };
-  return new Redis(standalone);
+  return open(standalone, purpose);
+}
+
+/** A single server at a time. Its duplicates, which BullMQ makes, are watched as it is itself. */
+function open(options: Options, purpose: RedisPurpose): Redis {
+  const redis = new Redis(options);
+  endWhenSilent(redis);
+  dropExpired(redis);
+  if (purpose !== "worker") failUnanswered(redis);
+  return Object.assign(redis, { duplicate: (more: Options = {}) => open({ ...options, ...more }, purpose) });
 }
 
 /** Reads a URL: `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path[?db=n]`. */
@@ -117,6 +153,7 @@ function fromUrl(text: string): Options {
 function behaviour(purpose: RedisPurpose): Pick<RedisOptions, SharedOption> {
   const common: Pick<RedisOptions, SharedOption> = {
     connectTimeout: connectTimeoutMs,
+    disconnectTimeout: disconnectTimeoutMs,
     keepAlive: 10_000,
     // ioredis handles no failure of a subscription that it repeats: closed meanwhile, the process would end. Who
     // subscribes does so at each `ready`.
@@ -124,13 +161,14 @@ function behaviour(purpose: RedisPurpose): Pick<RedisOptions, SharedOption> {
     // After a failover the old master answers READONLY until it stops: reconnect to find the new one, and send again.
     reconnectOnError: (error) => (error.message.startsWith("READONLY") ? 2 : false),
   };
+  const once = { ...common, autoResendUnfulfilledCommands: false, commandTimeout: deadlineMs };
   switch (purpose) {
     case "producer":
-      return { ...common, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
+      return { ...once, maxRetriesPerRequest: 0 };
+    case "plain":
+      return { ...once, maxRetriesPerRequest: null };
     case "worker":
       return { ...common, maxRetriesPerRequest: null };
-    case "plain":
-      return { ...common, maxRetriesPerRequest: null, commandTimeout: plainTimeoutMs };
   }
 }
 

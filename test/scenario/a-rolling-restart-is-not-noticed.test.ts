@@ -2,77 +2,11 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { freePort } from "../support/free-port.ts";
+import { numbersOf, sendMail } from "../support/mail-load.ts";
 import { startRedis } from "../support/redis.ts";
 import { createServiceProcesses, type ServiceProcess } from "../support/service-processes.ts";
-import { SmtpClient } from "../support/smtp-client.ts";
 import { startSmtpPeer } from "../support/smtp-peer.ts";
 import { waitFor } from "../support/wait-for.ts";
-
-interface Load {
-  /** Numbers of the messages that got 250. */
-  accepted: Set<number>;
-  /** What clients saw besides the usual replies, and 421 between two transactions. */
-  surprises: string[];
-  /** 421 between two transactions. */
-  turnedAway: number;
-  stop(): Promise<void>;
-}
-
-/** Clients that send messages over sessions of several messages each, half of them with the envelope in one piece. */
-function sendMail(port: number, clients: number): Load {
-  const load: Load = { accepted: new Set(), surprises: [], turnedAway: 0, stop };
-  let isOver = false;
-  let count = 0;
-
-  /** One session. @returns at its end, or when it is turned away */
-  async function session(pipelines: boolean): Promise<void> {
-    let client: SmtpClient;
-    try {
-      client = await SmtpClient.connect(port);
-    } catch (error) {
-      load.surprises.push(`connect: ${(error as Error).message}`);
-      return;
-    }
-    /** @returns whether the session goes on; between two transactions it may end with 421 */
-    const expect = async (what: string, code: string, isBetween: boolean): Promise<boolean> => {
-      const reply = await client.reply(30_000).catch((error: Error) => error.message);
-      if (reply.startsWith(code)) return true;
-      if (isBetween && /^421 4\.3\.2 /.test(reply)) load.turnedAway++;
-      else load.surprises.push(`${what}: ${reply}`);
-      return false;
-    };
-    try {
-      if (!(await expect("greeting", "220", true))) return;
-      client.write("EHLO client.example\r\n");
-      if (!(await expect("EHLO", "250", true))) return;
-      for (let i = 0; i < 5 && !isOver; i++) {
-        const number = count++;
-        const envelope = ["MAIL FROM:<ann@example.net>", "RCPT TO:<bob@example.com>", "DATA"];
-        if (pipelines) client.write(`${envelope.join("\r\n")}\r\n`);
-        for (const [step, command] of envelope.entries()) {
-          if (!pipelines) client.write(`${command}\r\n`);
-          if (!(await expect(command, step === 2 ? "354" : "250", step === 0))) return;
-        }
-        client.write(`X-Number: ${number}\r\n\r\nHello.\r\n.\r\n`);
-        if (!(await expect("the final dot", "250", false))) return;
-        load.accepted.add(number);
-      }
-      client.write("QUIT\r\n");
-      await expect("QUIT", "221", true);
-    } finally {
-      client.close();
-    }
-  }
-
-  const loops = Array.from({ length: clients }, async (_, index) => {
-    while (!isOver) await session(index % 2 === 0);
-  });
-  async function stop(): Promise<void> {
-    isOver = true;
-    await Promise.all(loops);
-  }
-  return load;
-}
 
 async function startWorld(t: TestContext) {
   const redis = await startRedis();
@@ -115,8 +49,7 @@ test("restarted one by one under load, no mail is lost, none comes twice, and cl
   }
   await load.stop();
   t.diagnostic(`${load.accepted.size} messages, ${load.turnedAway} sessions turned away`);
-  const numbers = () =>
-    peer.received.map(({ data }) => Number(/X-Number: (\d+)/.exec(data.toString("latin1"))?.[1]));
+  const numbers = () => numbersOf(peer);
   await waitFor("everything to be delivered", () => new Set(numbers()).size >= load.accepted.size, 60_000);
   assert.deepEqual(load.surprises, []);
   assert.ok(load.turnedAway > 0, "sessions were open when their process was stopped");

@@ -11,7 +11,7 @@ import type { configSchema } from "../../shared/config/schema.ts";
 
 const program = fileURLToPath(new URL("../../services/cli/main.ts", import.meta.url));
 
-export type ServiceCommand = "ingress" | "delivery" | "bounce";
+export type ServiceCommand = "ingress" | "delivery" | "bounce" | "admin";
 
 export interface ServiceProcess {
   readonly service: ServiceCommand;

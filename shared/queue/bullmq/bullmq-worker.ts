@@ -13,6 +13,7 @@ import {
 import { type Interruption, longestStopMs } from "../../runtime/interruption.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import { longestBlockSeconds } from "../../runtime/redis-heartbeat.ts";
 import { isOutage } from "../../runtime/redis-watch.ts";
 import { settlesWithin } from "../../runtime/with-timeout.ts";
 import type { QueueName } from "../contract/contract.ts";
@@ -112,6 +113,11 @@ class PatientWorker extends Worker {
   /** @param mayTakeNext  whether the step that ends the job may take the next one */
   override processJob(job: Job, token: string, mayTakeNext = () => true): ReturnType<Worker["processJob"]> {
     return super.processJob(job, token, () => this.#gate.isOpen && mayTakeNext());
+  }
+
+  /** Blocks for a short time, so that a server that has stopped answering is noticed. */
+  protected override getBlockTimeout(blockUntil: number): number {
+    return Math.min(super.getBlockTimeout(blockUntil), longestBlockSeconds);
   }
 
   /** A payload that is not JSON must not stop the worker inside BullMQ. */
