@@ -5,6 +5,8 @@ import { SilentServer } from "./redis-heartbeat.ts";
 
 /** A connection that is ready again within this time is not logged. */
 const graceMs = 300;
+/** The same just after an outage: connections notice a failover within seconds of each other. */
+const afterOutage = { lastsMs: 10_000, graceMs: 3_000 };
 
 interface Outage {
   away: Set<Redis | Cluster>;
@@ -14,6 +16,8 @@ interface Outage {
 
 /** By the server, as describeRedis() shows it. */
 const outages = new Map<string, Outage>();
+/** When the last one ended that was logged, by the monotonic clock. */
+const endedAtMs = new Map<string, number>();
 
 /** Why a connection is not ready, for connections that are watched. */
 const lastErrors = new WeakMap<object, string>();
@@ -38,7 +42,7 @@ export function watchConnection(connection: Redis | Cluster, where: string, log:
       if (outage.logged || !outage.away.has(connection)) return;
       outage.logged = true;
       log.warn({ redis: where, error: lastError(connection) ?? "connection lost" }, "Redis is out of reach");
-    }, graceMs);
+    }, graceOf(where));
     timer.unref();
   };
 
@@ -49,6 +53,7 @@ export function watchConnection(connection: Redis | Cluster, where: string, log:
     if (!outage?.away.delete(connection) || outage.away.size > 0) return;
     outages.delete(where);
     if (outage.logged && !ended) {
+      endedAtMs.set(where, performance.now());
       log.info({ redis: where, awayMs: Date.now() - outage.sinceMs }, "Redis is back");
     }
   };
@@ -72,6 +77,11 @@ export function watchConnection(connection: Redis | Cluster, where: string, log:
     back(false);
   });
   connection.on("end", () => back(true));
+}
+
+function graceOf(where: string): number {
+  const sinceMs = performance.now() - (endedAtMs.get(where) ?? Number.NEGATIVE_INFINITY);
+  return sinceMs < afterOutage.lastsMs ? afterOutage.graceMs : graceMs;
 }
 
 /**
