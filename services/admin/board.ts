@@ -30,7 +30,15 @@ export async function mountBoard(app: FastifyInstance, board: BoardQueues): Prom
     queues,
     serverAdapter,
     // `dead` has no workers on purpose; the state of the services is on the dashboard.
-    options: { uiConfig: { boardTitle: "Postern", showWorkers: false } },
+    // It follows the browser's light or dark, as the dashboard does.
+    options: {
+      uiConfig: {
+        boardTitle: "Postern",
+        showWorkers: false,
+        hideDocsLink: true,
+        miscLinks: [{ text: "Dashboard", url: "/" }],
+      },
+    },
   });
   await app.register(serverAdapter.registerPlugin(), { prefix: boardPath });
 }

@@ -18,10 +18,10 @@ export const configuration = {
       <p class="actions"><button class="primary" @click=${() => readAgain(reload)}>Reload</button>
         <span class="quiet">Every process checks its file, and takes it when all of them can.</span></p>
       ${lastReload === undefined ? nothing : report(lastReload)}
-      ${Object.entries(config).map(
+      <div class="settings">${Object.entries(config).map(
         ([name, value]) => html`<section class="card" aria-label=${name}><h2 class="code">${name}</h2>
           <pre tabindex="0">${typeof value === "object" && value !== null ? lines(value) : String(value)}</pre></section>`,
-      )}`;
+      )}</div>`;
   },
   leave() {
     lastReload = undefined;

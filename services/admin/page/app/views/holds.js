@@ -19,7 +19,7 @@ export const holds = {
       ${
         rules.length === 0
           ? html`<p class="quiet card">No hold stands.</p>`
-          : html`<div class="scroll card" tabindex="0" role="region" aria-label="Holds"><table>
+          : html`<div class="scroll card" tabindex="0" role="region" aria-label="Holds"><table class="mail">
             <thead><tr><th scope="col">Holds</th><th scope="col">Reason</th><th scope="col">By</th><th scope="col">Since</th><th scope="col">Until</th><th scope="col" class="number">Waiting</th><th scope="col"><span class="unseen">Actions</span></th></tr></thead>
             <tbody>${rules.map((/** @type {any} */ rule) => line(rule, nowMs, reload))}</tbody>
           </table></div>`
@@ -31,10 +31,10 @@ export const holds = {
 function line(rule, nowMs, reload) {
   return html`<tr>
     <th scope="row" class="address">${rule.kind === "all" ? "all mail" : `${rule.kind} ${rule.value}`}</th>
-    <td class="reason">${rule.reason || "–"}</td><td>${rule.by ?? "–"}</td>
-    <td>${clock(rule.since ?? rule.createdAt, nowMs)}</td>
-    <td>${rule.until === null ? "it is released" : html`${clock(rule.until, nowMs)} <span class="quiet">${until(rule.until, nowMs)}</span>`}</td>
-    <td class="number"><a href=${heldBy(rule)}>${count(rule.waiting)}</a></td>
+    <td class="reason" data-label="because">${rule.reason || "–"}</td><td data-label="by">${rule.by ?? "–"}</td>
+    <td data-label="since">${clock(rule.since ?? rule.createdAt, nowMs)}</td>
+    <td data-label="until">${rule.until === null ? "it is released" : html`${clock(rule.until, nowMs)} <span class="quiet">${until(rule.until, nowMs)}</span>`}</td>
+    <td class="number" data-label="waiting"><a href=${heldBy(rule)}>${count(rule.waiting)}</a></td>
     <td><button @click=${() => endHold(rule, reload)}>Release</button></td>
   </tr>`;
 }

@@ -18,7 +18,7 @@ export function ageMatrix(summary, hrefOf, nowMs) {
     ...summary.rows.flatMap((/** @type {any} */ row) => ages.map((name) => row.ages[name] ?? 0)),
   );
   const cell = (/** @type {number} */ value) =>
-    html`<td class=${value === 0 ? "number zero" : `number heat${Math.ceil((Math.log1p(value) / Math.log1p(most)) * 4)}`}>${count(value)}</td>`;
+    html`<td class=${value === 0 ? "number zero" : `number heat${Math.min(4, Math.ceil((Math.log1p(value) / Math.log1p(most)) * 4))}`}>${count(value)}</td>`;
   const row = (/** @type {string} */ name, /** @type {any} */ each, href = "") => html`<tr>
     <th scope="row" class="address">${href === "" ? name : html`<a href=${href}>${name}</a>`}</th>
     <td class="number">${count(each.messages)}</td>
@@ -35,7 +35,7 @@ export function ageMatrix(summary, hrefOf, nowMs) {
 /** @param {any} summary @param {number} nowMs */
 export function reasonTable(summary, nowMs) {
   if (summary.rows.length === 0) return html`<p class="quiet">No mail waits.</p>`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Reasons why mail waits"><table>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Reasons why mail waits"><table class="reasons">
     <thead><tr><th scope="col" class="number">Mail</th><th scope="col">Reason</th><th scope="col" class="number">Last</th><th scope="col">Oldest message</th></tr></thead>
     <tbody>${summary.rows.map(
       (/** @type {any} */ row) => html`<tr>
@@ -49,8 +49,13 @@ export function reasonTable(summary, nowMs) {
   ${more(summary)}`;
 }
 
+/** Groups that no server and no fault has named, and their filter. @type {Record<string, string>} */
+const noReply = { held: "held", "not tried yet": "waiting" };
+
 /** Its mail in the queue. @param {any} row */
 function reasonLink(row) {
+  const status = noReply[row.key];
+  if (status !== undefined) return html`<a href=${placeTo("queue", "", { status })}>${reasonText(row)}</a>`;
   const part = searchablePart(row.reason?.text ?? "");
   if (part === "") return reasonText(row);
   return html`<a href=${placeTo("queue", "", { error: part })}>${reasonText(row)}</a>`;
