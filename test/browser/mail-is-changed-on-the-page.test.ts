@@ -91,6 +91,24 @@ describe("mail is changed on the page", { skip: unlessBrowser() }, () => {
     );
   });
 
+  test("a message is rerouted to the next hop that the operator names, and not to one that is none", async () => {
+    const message = await deferredTo("reroute@one.example");
+    await dashboard.inTab(
+      `message/${message.meta.id}`,
+      async (page) => {
+        await press(page, "Reroute");
+        await answer(page, "Count the mail", { "A relay host": "no such relay" });
+        await page.locator(".toast.bad", { hasText: "names no next hop" }).waitFor();
+        await press(page, "Reroute");
+        await answer(page, "Count the mail", { "A relay host": "192.0.2.9:2525" });
+        await answer(page, "Reroute");
+        await toastOf(page, "1 message is rerouted");
+      },
+      { expected: /404|400/ },
+    );
+    await waitFor("its new route", async () => /192\.0\.2\.9/.test(`${(await jobOf(message))?.route}`));
+  });
+
   test("a removal names its number, is given up by Escape, and is done after the button only", async () => {
     const mails = [await deferredTo("a@gone.example"), await deferredTo("b@gone.example")] as const;
     await dashboard.inTab(viewOf("queue", { to: "*@gone.example" }), async (page) => {

@@ -6,7 +6,7 @@ import { plural } from "./format.js";
 import { toast } from "./toast.js";
 
 /**
- * @typedef {"retry" | "hold" | "release" | "remove" | "put-back"} Action
+ * @typedef {"retry" | "hold" | "release" | "remove" | "put-back" | "reroute"} Action
  * @typedef {{ ids: string[] } | { filter: Record<string, string> } | { all: true }} Selection
  */
 
@@ -38,6 +38,12 @@ const actions = {
     done: "is removed",
     note: "This cannot be undone.",
     danger: true,
+  },
+  reroute: {
+    title: "Reroute",
+    verb: "Reroute",
+    done: "is rerouted",
+    note: "They are due at once, by the new next hop. TLS requirements stay. Reroute to original takes it back.",
   },
   "put-back": {
     title: "Put back into the queue",
@@ -76,7 +82,11 @@ export async function withToken(call) {
 export async function changeMail(action, selection, changed = () => {}) {
   const { title, verb, note, danger = false } = actions[action];
   try {
-    const counted = await withToken(() => post(`/api/v1/messages/${action}`, { ...selection, dryRun: true }));
+    const via = action === "reroute" ? await askNextHop() : {};
+    if (via === undefined) return;
+    const counted = await withToken(() =>
+      post(`/api/v1/messages/${action}`, { ...selection, ...via, dryRun: true }),
+    );
     if (counted === undefined) return;
     if (counted.changed === 0) {
       const why =
@@ -105,10 +115,21 @@ export async function changeMail(action, selection, changed = () => {}) {
         <label>Reason, for the log <input name="reason" maxlength="500" autocomplete="off" autofocus></label>`,
     });
     if (form === undefined) return;
-    await run(action, selection, termsOf(form, action), changed);
+    await run(action, selection, { ...termsOf(form, action), ...via }, changed);
   } catch (error) {
     toast(error instanceof Error ? error.message : String(error), { bad: true });
   }
+}
+
+/** @returns {Promise<{ via: string } | undefined>} */
+async function askNextHop() {
+  const form = await ask({
+    title: "Reroute to which next hop?",
+    body: html`<label>A relay host of the configuration, HOST:PORT, <code>mx</code>, or <code>original</code>
+      <input name="via" required autocomplete="off" autofocus></label>`,
+    confirm: "Count the mail",
+  });
+  return form && { via: String(form.get("via") ?? "").trim() };
 }
 
 /** @param {FormData} form @param {Action} action */

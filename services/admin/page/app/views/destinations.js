@@ -43,7 +43,7 @@ function one(name, { facts, mail }, { nowMs, reload }) {
   return html`
     <h2 class="name">${name} <span class="quiet">${plural(facts.waiting.messages, "message")} waiting${facts.waiting.held > 0 ? `, ${count(facts.waiting.held)} of them held` : ""}</span></h2>
     <p class="actions" role="group" aria-label="Change the mail to ${name}">
-      ${button("retry", "Retry now")} ${button("hold", "Hold")} ${button("release", "Release")} ${button("remove", "Remove", "danger")}
+      ${button("retry", "Retry now")} ${button("hold", "Hold")} ${button("release", "Release")} ${button("reroute", "Reroute")} ${button("remove", "Remove", "danger")}
       <a href=${placeTo("queue", "", { to: `*@${name}` })}>All its mail</a> <a href=${placeTo("probe", "", { address: `postmaster@${name}` })}>Probe it</a>
     </p>
     ${whySlow(facts)} ${limitFacts(facts, nowMs)}

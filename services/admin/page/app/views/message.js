@@ -82,6 +82,7 @@ function actions(detail, { reload }) {
     ${has("deferred") ? button("retry", "Retry now") : nothing}
     ${has("deferred") || has("waiting") || has("active") ? button("hold", "Hold") : nothing}
     ${has("held") ? button("release", "Release") : nothing}
+    ${has("deferred") || has("waiting") || has("held") ? button("reroute", "Reroute") : nothing}
     ${has("dead") ? button("put-back", "Put back") : nothing}
     ${detail.jobs.length > 0 ? button("remove", "Remove", "danger") : nothing}
     <button @click=${() => exportMessage(detail.id)}>Export</button>

@@ -128,7 +128,7 @@ function actions(page, filter, { reload }) {
     kind = "",
   ) => html`<button class=${kind} @click=${() => changeMail(action, selection, changed)}>${name}</button>`;
   return html`<p class="actions" role="group" aria-label="Change ${whom}"><span>${whom}:</span>
-    ${button("retry", "Retry now")} ${button("hold", "Hold")} ${button("release", "Release")}
+    ${button("retry", "Retry now")} ${button("hold", "Hold")} ${button("release", "Release")} ${button("reroute", "Reroute")}
     ${button("remove", "Remove", "danger")}</p>`;
 }
 
