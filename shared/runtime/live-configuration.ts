@@ -8,7 +8,7 @@ import type { Config } from "../config/schema.ts";
 import { takeOver } from "../config/take-over.ts";
 import type { Service } from "../config/takes-effect.ts";
 import type { Commit } from "./live.ts";
-import type { EventName, Logger } from "./log.ts";
+import { type Logger, logEvent, writeEvent } from "./log.ts";
 
 export type ValidConfig = Extract<LoadedConfig, { kind: "ok" }>;
 
@@ -146,8 +146,8 @@ export class LiveConfiguration {
     const before = this.#faults.files;
     this.#faults = { whole: cause.kind === "files" ? this.#faults.whole : [], files: loaded.kept };
     for (const fault of loaded.kept.filter((line) => !before.includes(line)))
-      log.error({ event: "config.refused" satisfies EventName }, fault);
-    log.info({ event: "config.taken" satisfies EventName, cause: cause.kind, changed, restart });
+      writeEvent(log, "error", { event: "config.refused" }, undefined, fault);
+    logEvent(log, { event: "config.taken", cause: cause.kind, changed, restart });
     if (restart.length > 0)
       log.warn(`in force when ${this.#options.service} is started again: ${restart.join(", ")}`);
   }
@@ -158,7 +158,7 @@ export class LiveConfiguration {
     if (cause.kind === "files") this.#faults.files = errors;
     else this.#faults.whole = errors;
     for (const error of errors.filter((line) => !before.includes(line)).slice(0, maxErrors))
-      log.error({ event: "config.refused" satisfies EventName }, error);
+      writeEvent(log, "error", { event: "config.refused" }, undefined, error);
     log.error("the configuration before stays in force");
   }
 }

@@ -1,4 +1,5 @@
 /** The route that lets every process read its configuration again. */
+import { logEvent } from "../../../shared/runtime/log.ts";
 import { actorOf } from "./actor.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { Problem } from "./problem.ts";
@@ -23,7 +24,7 @@ export function reloadRoutes({ redis, log }: AdminDependencies): Route[] {
         });
         const report = await ask(running);
         const services = report.services.map(({ name, host, state }) => `${name} on ${host}: ${state}`);
-        log.info({ event: "admin.reload", ...actorOf(request), state: report.state, services });
+        logEvent(log, { event: "admin.reload", ...actorOf(request), state: report.state, services });
         return report;
       },
     }),
