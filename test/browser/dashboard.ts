@@ -58,6 +58,8 @@ async function openTab(
     viewport: { width: 1280, height: 900 },
     locale: "en-GB",
     timezoneId: "UTC",
+    // Colours are looked at once they have arrived.
+    reducedMotion: "reduce",
     ...how,
   });
   context.setDefaultTimeout(waitMs);

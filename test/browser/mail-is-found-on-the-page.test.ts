@@ -26,7 +26,7 @@ describe(`${thousands} deferred messages on the page`, { skip: unlessBrowser() }
     await addDeferredJobs(redis, messages);
     redis.disconnect();
     const indexed = async () => (await list("limit=1")).totals?.matched;
-    await waitFor("the index of the queues", async () => (await indexed()) === messages, 120_000);
+    await waitFor("the index of the queues", async () => (await indexed()) === messages, 300_000);
     dashboard = await openDashboard(admin.url);
   });
   after(async () => {
