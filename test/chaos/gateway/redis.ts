@@ -47,7 +47,12 @@ export function startChaosRedis(options: {
       if (!isRestoring) return;
       isRestoring = false;
       rmSync(files, { recursive: true, force: true });
-      cpSync(dump, files, { recursive: true });
+      try {
+        cpSync(dump, files, { recursive: true });
+      } catch {
+        // The disk is full at the moment: Redis comes back empty, which the gateway must outlive as well.
+        rmSync(files, { recursive: true, force: true });
+      }
     },
   });
   return {
@@ -56,7 +61,12 @@ export function startChaosRedis(options: {
     command: (line) => ask(socket, line),
     keepDump() {
       rmSync(dump, { recursive: true, force: true });
-      cpSync(files, dump, { recursive: true });
+      try {
+        cpSync(files, dump, { recursive: true });
+      } catch {
+        // Redis replaces its files meanwhile: the next dump is whole.
+        rmSync(dump, { recursive: true, force: true });
+      }
     },
     hasDump: () => existsSync(dump),
     restoreDump() {
