@@ -77,7 +77,8 @@ describe("hostile text on the page", { skip: unlessBrowser() }, () => {
     await dashboard.inTab(`message/${message.meta.id}`, async (page) => {
       await page.locator("pre").filter({ hasText: "Subject:" }).waitFor();
       assert.ok((await page.locator("pre").allInnerTexts()).join().includes(markup));
-      await page.getByRole("rowheader", { name: address }).waitFor();
+      const recipients = page.getByRole("region", { name: "Table of recipients" });
+      await recipients.getByRole("rowheader", { name: address }).waitFor();
       await page.locator(".timeline").getByText("onerror=alert(1)").first().waitFor();
       await holdsText(page);
       const width = await page.evaluate<number>("document.documentElement.scrollWidth - innerWidth");
