@@ -161,7 +161,9 @@ test("a burst goes at once and the rest evenly, for all workers together and whi
   await waitFor("Redis to be away", async () => (await worker.takeSlot(request)).kind === "slot");
   const alone = [];
   for (let i = 0; i < 4; i++) alone.push(await worker.admitMessage("b", rate));
-  assert.deepEqual(alone, [0, 0, 0, 60_000]);
+  assert.deepEqual(alone.slice(0, 3), [0, 0, 0]);
+  // Time goes on between the four.
+  assert.ok((alone[3] ?? 0) > 50_000 && (alone[3] ?? 0) <= 60_000, `${alone[3]} ms`);
 });
 
 test("a worker's clock that is set back by an hour changes neither connections nor rates", async (t) => {
