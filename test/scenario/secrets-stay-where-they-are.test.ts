@@ -273,6 +273,8 @@ const broken: Record<string, string> = {
   "a collector that is none": `tracing: { otlp: "htp://u:${guess}@127.0.0.1" }`,
   "a host without a name": `relay: { hosts: { isp: { auth: { user: u, password: ${guess} } } } }`,
   "a password without a user": `relay: { hosts: { isp: { host: h, auth: { password: ${guess} } } } }`,
+  "a password of the sentinels without sentinels": `redis: { url: "redis://h", sentinel_password: ${guess} }`,
+  "a password of the sentinels that YAML takes for an alias": `redis: { sentinels: ["h:1"], name: n, sentinel_password: *${guess} }`,
   "a password in place of a login": `relay: { hosts: { isp: { host: h, auth: ${guess} } } }`,
 };
 
@@ -330,6 +332,7 @@ test("every key of the configuration that holds a secret is planted here", () =>
     if (typeof schema.additionalProperties === "object") walk(schema.additionalProperties, "");
   };
   walk(configJsonSchema(), "");
-  // redis.password, relay.hosts.*.auth.password, admin.token and admin.tokens[].token, admin.tokens itself.
-  assert.deepEqual(names.sort(), ["password", "password", "token", "token", "tokens"]);
+  // redis.password, redis.sentinel_password, relay.hosts.*.auth.password, admin.token, admin.tokens[].token, admin.tokens.
+  const known = ["password", "password", "sentinel_password", "token", "token", "tokens"];
+  assert.deepEqual(names.sort(), known);
 });
