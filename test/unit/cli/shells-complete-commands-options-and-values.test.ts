@@ -18,7 +18,8 @@ async function offered(...words: string[]): Promise<string[]> {
 test("commands and groups are completed, with their summaries", async () => {
   assert.deepEqual(await offered("exp"), ["explain"]);
   assert.ok((await offered("")).includes("queue"));
-  assert.deepEqual(await offered("queue", "re"), ["retry", "release", "remove"]);
+  assert.deepEqual(await offered("queue", "rel"), ["release"]);
+  assert.ok((await offered("queue", "re")).includes("remove"));
   assert.match(await complete(commands, ["expl"]), /^explain\tShow what the routing table does/);
   assert.deepEqual(await offered("-c", "gw.yaml", "queue", "li"), ["list"]);
 });
