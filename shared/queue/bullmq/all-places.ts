@@ -9,6 +9,7 @@ import {
   type JobStatus,
   type ListedQueue,
   listedQueues,
+  scanDelayed,
 } from "./job-places.ts";
 import { queueKey } from "./keys.ts";
 
@@ -62,27 +63,17 @@ export async function forEachPlace(
     const members = name === "delayed" ? first.flat().length / 2 : first.length;
     if (members > chunk) {
       isWhole = false;
-      if (status === undefined) await scanDelayed(redis, queue, each);
-      else await readList(redis, queue, status, each);
+      if (status === undefined) {
+        for await (const places of scanDelayed(redis, queue, chunk))
+          if (places.length > 0) await each(places.map(ordered));
+      } else await readList(redis, queue, status, each);
     } else if (members > 0) {
-      await each(status === undefined ? delayed(queue, first) : listed(queue, status, first, 0));
+      await each(
+        status === undefined ? delayedPlaces(queue, first).map(ordered) : listed(queue, status, first, 0),
+      );
     }
   }
   return isWhole;
-}
-
-/** ZSCAN returns every member that is there from beginning to end, whatever happens to the others. */
-async function scanDelayed(
-  redis: RedisConnection,
-  queue: ListedQueue,
-  each: (places: OrderedPlace[]) => Promise<void>,
-): Promise<void> {
-  let cursor = "0";
-  do {
-    const [next, flat] = await redis.zscan(queueKey(queue, "delayed"), cursor, "COUNT", chunk);
-    cursor = next;
-    if (flat.length > 0) await each(delayed(queue, flat));
-  } while (cursor !== "0");
 }
 
 /** Lists grow at the head and shrink at the tail: read from the head, a growing list shows some jobs twice. */
@@ -105,6 +96,7 @@ function listed(queue: ListedQueue, status: JobStatus, ids: unknown[], start: nu
   return ids.map((id, index) => ({ jobId: String(id), queue, status, order: -(start + index) }));
 }
 
-function delayed(queue: ListedQueue, flat: unknown[]): OrderedPlace[] {
-  return delayedPlaces(queue, flat).map((place) => ({ ...place, order: place.dueAtMs ?? 0 }));
+/** Of a deferred or held job. */
+function ordered(place: JobPlace): OrderedPlace {
+  return { ...place, order: place.dueAtMs ?? 0 };
 }

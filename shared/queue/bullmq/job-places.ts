@@ -183,7 +183,11 @@ export async function forEachJob(
 ): Promise<void> {
   switch (status) {
     case "deferred":
-      return forEachDeferred(redis, queue, each);
+      for await (const places of scanDelayed(redis, queue, chunkSize)) {
+        const deferred = places.filter((place) => place.status === "deferred");
+        if (deferred.length > 0) await each(deferred);
+      }
+      return;
     case "held":
       return inChunks(each, async (start) =>
         delayedPlaces(
@@ -212,18 +216,21 @@ export async function forEachJob(
   }
 }
 
-/** ZSCAN returns every member that is there from beginning to end, whatever happens to the others. */
-async function forEachDeferred(
+/**
+ * The deferred and held jobs of a queue, chunk by chunk. ZSCAN returns every member that is there from beginning to end,
+ * whatever happens to the others.
+ * @param count  jobs in a chunk, about
+ */
+export async function* scanDelayed(
   redis: RedisConnection,
   queue: ListedQueue,
-  each: (places: JobPlace[]) => Promise<number>,
-): Promise<void> {
+  count: number,
+): AsyncGenerator<JobPlace[]> {
   let cursor = "0";
   do {
-    const [next, flat] = await redis.zscan(queueKey(queue, "delayed"), cursor, "COUNT", chunkSize);
+    const [next, flat] = await redis.zscan(queueKey(queue, "delayed"), cursor, "COUNT", count);
     cursor = next;
-    const places = delayedPlaces(queue, flat).filter(({ status }) => status === "deferred");
-    if (places.length > 0) await each(places);
+    yield delayedPlaces(queue, flat);
   } while (cursor !== "0");
 }
 
