@@ -1,5 +1,6 @@
 /** The admin's answer about the status of the gateway, parsed. */
 import { z } from "zod";
+import { queueCounts } from "../admin-api/queue-counts.ts";
 
 const rate = z.object({
   accepted: z.number(),
@@ -35,19 +36,7 @@ const statusSchema = z.object({
   }),
   rates: z.object({ "1m": rate, "5m": rate, "15m": rate }).nullable(),
   sessions: z.record(z.string(), z.number()).nullable().optional(),
-  queues: z
-    .array(
-      z.object({
-        name: z.string(),
-        waiting: z.number(),
-        active: z.number(),
-        deferred: z.number(),
-        held: z.number(),
-        dead: z.number(),
-        oldestSeconds: z.number().nullable(),
-      }),
-    )
-    .nullable(),
+  queues: z.array(queueCounts.extend({ oldestSeconds: z.number().nullable() })).nullable(),
   worst: z.array(
     z.object({
       destination: z.string(),

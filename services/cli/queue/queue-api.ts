@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import { z } from "zod";
 import type { RowSort } from "../../../shared/queue/operator/row-order.ts";
 import { type AdminClient, AdminRefused } from "../admin-api/admin-client.ts";
+import { mailByStatus, queueCounts } from "../admin-api/queue-counts.ts";
 import type { QueueFilter, Selection } from "./queue-selection.ts";
 
 const row = z.object({
@@ -104,29 +105,12 @@ export type Detail = z.infer<typeof detail>;
 
 export const rowsPerPage = 1000;
 
-const counts = z.object({
-  queues: z.array(
-    z.object({
-      name: z.string(),
-      waiting: z.number(),
-      active: z.number(),
-      deferred: z.number(),
-      held: z.number(),
-      dead: z.number(),
-    }),
-  ),
-});
+const counts = z.object({ queues: z.array(queueCounts) });
 
-/** All mail in the queues by status, whatever a list shows. */
+/** All mail in the queues by status, whatever a list shows; without those that no mail has. */
 export async function countMessages(client: AdminClient): Promise<Map<string, number>> {
   const { queues } = counts.parse(await client.get("/api/v1/queues"));
-  const byStatus = new Map<string, number>();
-  for (const { name, ...each } of queues) {
-    if (name === "bounce") continue;
-    for (const [status, count] of Object.entries(each))
-      if (count > 0) byStatus.set(status, (byStatus.get(status) ?? 0) + count);
-  }
-  return byStatus;
+  return new Map([...mailByStatus(queues)].filter(([, count]) => count > 0));
 }
 
 /**

@@ -4,21 +4,13 @@ import { z } from "zod";
 import { duration } from "../../../shared/config/values.ts";
 import type { AdminClient } from "../admin-api/admin-client.ts";
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
+import { mailByStatus, queueCounts } from "../admin-api/queue-counts.ts";
 import { CommandFailed, defineCommand, UsageError } from "../command-line/command.ts";
 import { truncate } from "../command-line/table.ts";
 import { type Moment, renderTop } from "./screen.ts";
 
 const queuesSchema = z.object({
-  queues: z.array(
-    z.object({
-      name: z.string(),
-      waiting: z.number(),
-      active: z.number(),
-      deferred: z.number(),
-      held: z.number(),
-      dead: z.number(),
-    }),
-  ),
+  queues: z.array(queueCounts),
   oldestSeconds: z.number().nullable(),
 });
 const servicesSchema = z.object({
@@ -91,16 +83,10 @@ async function look(client: AdminClient): Promise<Moment> {
     summary("destination").then((body) => summarySchema.parse(body)),
     summary("reason").then((body) => summarySchema.parse(body)),
   ]);
-  const counts = new Map<string, number>();
-  for (const { name, ...byStatus } of queues.queues) {
-    if (name === "bounce") continue;
-    for (const [status, count] of Object.entries(byStatus))
-      counts.set(status, (counts.get(status) ?? 0) + count);
-  }
   return {
     atMs: Date.now(),
     services: services.services,
-    counts,
+    counts: mailByStatus(queues.queues),
     oldestSeconds: queues.oldestSeconds,
     destinations: destinations.rows,
     reasons: reasons.rows,
