@@ -36,6 +36,7 @@ import { createEventFeed } from "./routes/event-feed.ts";
 import { checkReadiness } from "./routes/readiness.ts";
 import { registerRoutes } from "./routes/route.ts";
 import { createServer } from "./server.ts";
+import { shareUnderWay } from "./share-under-way.ts";
 import { watchSpool } from "./spool-watch.ts";
 import { TaskRunner } from "./tasks/task-runner.ts";
 import { findTokens } from "./token.ts";
@@ -90,7 +91,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const producer = createProducer(options.redis, log);
   const board = openBoardQueues(options.redis, log);
   const spoolWatch = watchSpool(spool, path.dirname(holdsFile));
-  const services = async () => askServices(await readAnnouncements(redis));
+  const services = shareUnderWay(async () => askServices(await readAnnouncements(redis)));
   const health = (): Promise<Health> => checkReadiness({ redis, spool, services });
   const deps: AdminDependencies = {
     get config() {

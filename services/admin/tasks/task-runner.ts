@@ -87,7 +87,7 @@ export class TaskRunner {
       state: "running",
       startedAt: new Date(nowMs).toISOString(),
       finishedAt: null,
-      total: "ids" in request.selection ? request.selection.ids.length : null,
+      total: null,
       matched: 0,
       changed: 0,
       skipped: 0,
@@ -98,8 +98,8 @@ export class TaskRunner {
     const ended = Promise.withResolvers<void>();
     this.#running.set(task.id, { stop, task, ended: ended.promise });
     try {
+      task.total = await this.#count(request.selection);
       await this.#store.write(task);
-      task.total ??= await this.#count(request.selection);
     } catch (error) {
       this.#running.delete(task.id);
       ended.resolve();
@@ -144,7 +144,7 @@ export class TaskRunner {
     await Promise.all(running.map(({ ended }) => ended));
   }
 
-  /** How many jobs a filter selects now, from the index; `null` while the index is being built. */
+  /** How many jobs are selected now; `null` for a filter while the index is being built. */
   async #count(selection: JobSelection): Promise<number | null> {
     if ("ids" in selection) return selection.ids.length;
     const { totals } = await this.#deps.inspector.list(selection.filter, { limit: 1 });
