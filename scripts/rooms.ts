@@ -548,8 +548,14 @@ export const rooms: Record<string, Room> = {
     imports: ["services/cli/command-line", "shared/config"],
   },
   "services/cli/top": {
-    purpose: "`postern top`: a live screen of the queues.",
-    imports: ["services/cli/admin-api", "services/cli/command-line", "shared", "shared/config"],
+    purpose: "`postern top`: a live screen of the gateway.",
+    imports: [
+      "services/cli/admin-api",
+      "services/cli/command-line",
+      "services/cli/overview",
+      "shared",
+      "shared/config",
+    ],
   },
   "services/cli/user": {
     purpose: "`postern user`: the users of the gateway itself.",

@@ -8,7 +8,6 @@ import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { commands } from "../../services/cli/commands.ts";
 import { dispatch } from "../../services/cli/dispatch.ts";
-import { renderTop } from "../../services/cli/top/screen.ts";
 import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
 import { startHealthServer } from "../../shared/runtime/health-server.ts";
 import { createLogger, logEvent, withEventSink } from "../../shared/runtime/log.ts";
@@ -608,23 +607,4 @@ test("an mbox is imported message by message; what has no envelope needs --from 
   assert.equal(bad.status, 1);
   assert.match(bad.err, /body\.to\[0\] is not a mail address/);
   assert.equal((await postern("queue", "import", path.join(directory, "nothing"))).status, 1);
-});
-
-test("top shows services, mail by status, and the largest groups, within the terminal", async () => {
-  await admin.accept();
-  await admin.defer(`mailbox full ${"and more ".repeat(20)}`);
-  await admin.accept({ to: [["c@example.org"]] });
-  await admin.announce("delivery", { ready: false, reasons: ["Redis is out of reach"] });
-  const { status, out } = await posternIn(80, "top");
-  assert.equal(status, 0);
-  for (const line of out.split("\n")) assert.ok(line.length <= 80, line);
-  assert.match(out, /1 waiting {2}0 active {2}1 deferred {2}0 held {2}0 dead/);
-  assert.match(out, /1 of 1 services are not ready: delivery: Redis is out of reach/);
-  assert.match(out, /MESSAGES +HELD +OLDEST +DESTINATION\n(.*\n)* +1 +0 +\S+ +example\.org/);
-  assert.match(out, /REASON\n +1 +0 +\S+ +.*mailbox full/);
-  assert.equal((await postern("top", "--interval", "0")).status, 2);
-  const moment = { atMs: 0, services: [], oldestSeconds: null, destinations: [], reasons: [] };
-  const [before, now] = [3, 1].map((deferred) => ({ ...moment, counts: new Map([["deferred", deferred]]) }));
-  const lines = renderTop({ write() {} }, now ?? assert.fail(), before, { width: 80, height: 24 });
-  assert.match(lines[2] ?? "", /1 deferred \(-2\)/);
 });

@@ -24,8 +24,8 @@ export class AdminRefused extends CommandFailed {
 }
 
 export interface AdminClient {
-  /** All four: @throws AdminUnreachable, AdminRefused */
-  get(pathname: string, query?: Record<string, string>): Promise<unknown>;
+  /** All four: @throws AdminUnreachable, AdminRefused. @param signal  ends the request early */
+  get(pathname: string, query?: Record<string, string>, signal?: AbortSignal): Promise<unknown>;
   post(pathname: string, body: unknown): Promise<unknown>;
   delete(pathname: string): Promise<unknown>;
   /** The octets of a response. */
@@ -52,7 +52,7 @@ export function createAdminClient(baseUrl: string, token: string | undefined): A
         ...init,
         headers,
         redirect: "error",
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(init.signal ? [init.signal] : [])]),
       });
     } catch (error) {
       throw new AdminUnreachable(`nothing answers at ${baseUrl} (${causeOf(error)}): is the admin running?`);
@@ -63,10 +63,10 @@ export function createAdminClient(baseUrl: string, token: string | undefined): A
     throw new AdminRefused(response.status, problem.data?.detail ?? `HTTP status ${response.status}`);
   };
   return {
-    async get(pathname, query = {}) {
+    async get(pathname, query = {}, signal) {
       const url = new URL(pathname, baseUrl);
       for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
-      return (await send(url, {}, readTimeoutMs)).json();
+      return (await send(url, signal === undefined ? {} : { signal }, readTimeoutMs)).json();
     },
     async post(pathname, body) {
       const init = {

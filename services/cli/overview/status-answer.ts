@@ -37,6 +37,7 @@ const statusSchema = z.object({
   rates: z.object({ "1m": rate, "5m": rate, "15m": rate }).nullable(),
   sessions: z.record(z.string(), z.number()).nullable().optional(),
   queues: z.array(queueCounts.extend({ oldestSeconds: z.number().nullable() })).nullable(),
+  oldestSeconds: z.number().nullable(),
   worst: z.array(
     z.object({
       destination: z.string(),

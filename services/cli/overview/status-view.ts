@@ -10,7 +10,7 @@ type Queue = NonNullable<Status["queues"]>[number];
 export function renderStatus(status: Status, width: number): string[] {
   const nowMs = Date.parse(status.at);
   return [
-    ...verdictLines(status),
+    ...stateLines(status),
     "",
     ...renderTable(serviceColumns(nowMs), status.services, width),
     "",
@@ -26,7 +26,8 @@ export function renderStatus(status: Status, width: number): string[] {
   ];
 }
 
-function verdictLines({ ok, reasons, warnings }: Status): string[] {
+/** Whether it is well, then why not and what needs an operator. */
+export function stateLines({ ok, reasons, warnings }: Pick<Status, "ok" | "reasons" | "warnings">): string[] {
   const head = ok ? "OK: mail is accepted, delivered and returned." : "NOT OK";
   const lines = [...reasons, ...warnings.map((warning) => `warning: ${warning}`)];
   return [head, ...lines.map((line) => `  ${printable(line)}`)];

@@ -1,34 +1,25 @@
-/** `postern top`: a live screen of the queues; one screen where the output is no terminal. */
-import { setTimeout as sleep } from "node:timers/promises";
+/** `postern top`: a live screen of the gateway; one screen where the output is no terminal. */
 import { z } from "zod";
 import { duration } from "../../../shared/config/values.ts";
-import type { AdminClient } from "../admin-api/admin-client.ts";
+import { type AdminClient, AdminRefused } from "../admin-api/admin-client.ts";
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
-import { mailByStatus, queueCounts } from "../admin-api/queue-counts.ts";
+import { mailByStatus } from "../admin-api/queue-counts.ts";
 import { CommandFailed, defineCommand, UsageError } from "../command-line/command.ts";
 import { truncate } from "../command-line/table.ts";
-import { type Moment, renderTop } from "./screen.ts";
+import { parseStatus } from "../overview/status-answer.ts";
+import { showLive } from "./live-screen.ts";
+import { type Group, type Moment, renderTop } from "./screen.ts";
 
-const queuesSchema = z.object({
-  queues: z.array(queueCounts),
-  oldestSeconds: z.number().nullable(),
-});
-const servicesSchema = z.object({
-  services: z.array(z.object({ name: z.string(), ready: z.boolean(), reasons: z.array(z.string()) })),
-});
 const group = z.object({ key: z.string(), messages: z.number(), held: z.number(), oldestAt: z.string() });
 const summarySchema = z.object({ rows: z.array(group) });
-
-const alternateScreen = "\u001b[?1049h\u001b[?25l";
-const ownScreen = "\u001b[?25h\u001b[?1049l";
-const home = "\u001b[H";
-const clearBelow = "\u001b[J";
-const clearLine = "\u001b[K";
+/** For a pipe or a file. */
+const sizeWithoutTerminal = { width: 120, height: 40 };
 
 export const command = defineCommand({
   usage: "[--interval 2s]",
   details:
-    "On a terminal until Ctrl-C; elsewhere one screen. Figures in brackets are changes since the screen before.",
+    "On a terminal until q or Ctrl-C; any other key looks at once. Elsewhere one screen. Figures in brackets are changes\n" +
+    "since the screen before; rates are messages a minute over the last minute, as in 'postern status'.",
   options: {
     interval: { type: "string", value: "DURATION", help: "between two looks, 1s at least; default 2s" },
   },
@@ -42,53 +33,63 @@ export const command = defineCommand({
     if (everyMs === undefined || everyMs < 1000)
       throw new UsageError(`needs a duration of 1s at least for --interval, not '${interval}'`);
     const client = await connectToAdmin(context);
-    const { stdout } = context;
+    const { stdin, stdout } = context;
     const draw = (now: Moment, before: Moment | undefined): string[] =>
-      renderTop(stdout, now, before, { width: stdout.columns ?? 120, height: stdout.rows ?? 40 });
+      renderTop(stdout, now, before, {
+        width: stdout.columns ?? sizeWithoutTerminal.width,
+        height: stdout.rows ?? sizeWithoutTerminal.height,
+      });
     if (stdout.isTTY !== true) {
       stdout.write(`${draw(await look(client), undefined).join("\n")}\n`);
       return 0;
     }
-    const ended = new AbortController();
-    const end = (): void => ended.abort();
-    process.once("SIGINT", end).once("SIGTERM", end);
-    stdout.write(alternateScreen);
-    try {
-      for (let before: Moment | undefined; !ended.signal.aborted; ) {
+    let before: Moment | undefined;
+    await showLive({
+      screen: stdout,
+      keyboard: stdin,
+      everyMs,
+      async lines(signal) {
         try {
-          const now = await look(client);
-          const lines = draw(now, before).map((line) => `${line}${clearLine}`);
-          stdout.write(`${home}${lines.join("\n")}${clearBelow}`);
+          const now = await look(client, signal);
+          const lines = draw(now, before);
           before = now;
+          return lines;
         } catch (error) {
           // The admin may be starting again.
           if (!(error instanceof CommandFailed) || before === undefined) throw error;
-          stdout.write(`${home}${truncate(error.message, stdout.columns ?? 80)}${clearLine}`);
+          return [truncate(error.message, stdout.columns ?? sizeWithoutTerminal.width)];
         }
-        await sleep(everyMs, undefined, { signal: ended.signal }).catch(() => {});
-      }
-    } finally {
-      stdout.write(ownScreen);
-      process.off("SIGINT", end).off("SIGTERM", end);
-    }
+      },
+    });
     return 0;
   },
 });
 
-async function look(client: AdminClient): Promise<Moment> {
-  const summary = (by: string) => client.get("/api/v1/queues/summary", { by, limit: "20" });
-  const [queues, services, destinations, reasons] = await Promise.all([
-    client.get("/api/v1/queues").then((body) => queuesSchema.parse(body)),
-    client.get("/api/v1/services").then((body) => servicesSchema.parse(body)),
-    summary("destination").then((body) => summarySchema.parse(body)),
-    summary("reason").then((body) => summarySchema.parse(body)),
+async function look(client: AdminClient, signal?: AbortSignal): Promise<Moment> {
+  const [status, destinations, reasons] = await Promise.all([
+    client.get("/api/v1/status", {}, signal).then(parseStatus),
+    largest(client, "destination", signal),
+    largest(client, "reason", signal),
   ]);
   return {
-    atMs: Date.now(),
-    services: services.services,
-    counts: mailByStatus(queues.queues),
-    oldestSeconds: queues.oldestSeconds,
-    destinations: destinations.rows,
-    reasons: reasons.rows,
+    status,
+    counts: status.queues === null ? undefined : mailByStatus(status.queues),
+    destinations,
+    reasons,
   };
+}
+
+/** @returns `undefined` while Redis is out of reach or the queues are not known */
+async function largest(
+  client: AdminClient,
+  by: "destination" | "reason",
+  signal?: AbortSignal,
+): Promise<Group[] | undefined> {
+  try {
+    const answer = await client.get("/api/v1/queues/summary", { by, limit: "20" }, signal);
+    return summarySchema.parse(answer).rows;
+  } catch (error) {
+    if (error instanceof AdminRefused && error.status === 503) return undefined;
+    throw error;
+  }
 }
