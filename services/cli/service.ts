@@ -16,7 +16,8 @@ type ServiceMain = (options: RunOptions) => Promise<void>;
 export function serviceCommand(name: ServiceName): Command {
   return defineCommand({
     details: "Needs redis.url. SIGTERM stops it gently; SIGHUP reads its files again.",
-    usage: "[--grace 30s] [--redis URL] [--health-port PORT] [--user NAME] [--listen-fds N]",
+    usage:
+      "[--grace 30s] [--redis URL] [--health-port PORT] [--health-file FILE] [--user NAME] [--listen-fds N]",
     options: {
       grace: graceOption,
       redis: { type: "string", value: "URL", help: "replaces redis of the configuration" },
@@ -24,6 +25,11 @@ export function serviceCommand(name: ServiceName): Command {
         type: "string",
         value: "PORT",
         help: "replaces health.port of the configuration; 0: any free port",
+      },
+      "health-file": {
+        type: "string",
+        value: "FILE",
+        help: "gets address and port of /health, for the health check of a container",
       },
       user: userOption,
       "listen-fds": {
@@ -60,7 +66,8 @@ export function serviceCommand(name: ServiceName): Command {
           withOptions(loadConfig({ file: context.configFile, ...(before === undefined ? {} : { before }) })),
       };
       const sockets = takeSockets(name, config, values);
-      await main({ config, configFile: file, source, graceMs: graceMs(values.grace), sockets });
+      const healthFile = values["health-file"];
+      await main({ config, configFile: file, source, graceMs: graceMs(values.grace), healthFile, sockets });
       // A signal ends the process.
       return new Promise<never>(() => {});
     },

@@ -10,6 +10,7 @@ import { defaultFsSpoolOptions } from "../spool/fs/options.ts";
 import type { FileFault, Spool } from "../spool/spool.ts";
 import { announceService, type Reloading } from "./announcement.ts";
 import { type FileWatch, watchFiles } from "./file-watch.ts";
+import { removeHealthFile, writeHealthFile } from "./health-file.ts";
 import { type Health, type HealthServer, healthInTime, startHealthServer } from "./health-server.ts";
 import type { Commit } from "./live.ts";
 import { LiveConfiguration, type ValidConfig } from "./live-configuration.ts";
@@ -66,6 +67,8 @@ export interface RunOptions {
   health?: false;
   /** With `health: false`: the URL of that server, once the service runs. */
   url?: (service: RunningService) => string | null;
+  /** Gets address and port of /health, for a container's health check. */
+  healthFile?: string | undefined;
   log?: Logger;
   /** Descriptors of listening sockets that were opened for it: by systemd, or before it changed its user. */
   sockets?: readonly number[];
@@ -96,12 +99,14 @@ export async function runService(
   start: (context: ServiceContext) => Promise<RunningService>,
   options: RunOptions,
 ): Promise<void> {
-  const { config, configFile, graceMs, source } = options;
+  const { config, configFile, graceMs, healthFile, source } = options;
   const log = options.log ?? createLogger(name, undefined, config.log.format);
   const metrics = createMetrics(name);
   const processMetrics = registerProcessMetrics(metrics);
   let service: RunningService | undefined;
   let server: HealthServer | undefined;
+  /** Where others reach the service. */
+  let url: string | null = null;
   let tracing: Tracing | undefined;
   let announced: { close(): Promise<void> } | undefined;
   let live: LiveConfiguration | undefined;
@@ -157,7 +162,11 @@ export async function runService(
   process.on("disconnect", () => void stop("the supervisor is gone"));
 
   try {
-    if (options.health !== false) server = await startHealthServer(config.health, health, metrics, name);
+    if (healthFile !== undefined) removeHealthFile(healthFile);
+    if (options.health !== false) {
+      server = await startHealthServer(config.health, health, metrics, name);
+      if (healthFile !== undefined) writeHealthFile(healthFile, { ...config.health, port: server.port });
+    }
     if (config.tracing !== undefined) {
       const { tracing: metrics } = processMetrics;
       const about = { tracing: config.tracing, service: name, hostname: config.hostname, version };
@@ -170,6 +179,9 @@ export async function runService(
       metrics,
       ...(tracing === undefined ? {} : { tracing }),
     });
+    url = server?.url ?? options.url?.(service) ?? null;
+    if (healthFile !== undefined && server === undefined && url !== null)
+      writeHealthFile(healthFile, { ...config.admin, port: Number(new URL(url).port || 80) });
   } catch (error) {
     const reason = whyCannotStart(error);
     if (reason === undefined) return die("could not start")(error);
@@ -184,7 +196,6 @@ export async function runService(
     live = new LiveConfiguration({ service: name, log, prepare: (next) => prepare(next), ...source });
     watch = watchConfigFiles(live, log);
   }
-  const url = server?.url ?? options.url?.(service) ?? null;
   if (config.redis !== undefined) {
     const inTime = (): Promise<Health> => healthInTime(health);
     announced = announceService({

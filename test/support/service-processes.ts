@@ -23,7 +23,7 @@ export interface ServiceProcess {
 export interface ServiceProcesses {
   directory: string;
   /** Resolves when the service says that it runs. */
-  start(service: ServiceCommand): Promise<ServiceProcess>;
+  start(service: ServiceCommand, ...options: string[]): Promise<ServiceProcess>;
   /** The log of all of them so far: one record for each JSON line. */
   log: Record<string, unknown>[];
   /** Kills what still runs, and removes the directory. */
@@ -47,8 +47,8 @@ export function createServiceProcesses(
   return {
     directory,
     log,
-    async start(service) {
-      const child = fork(program, [service, "-c", file], {
+    async start(service, ...options) {
+      const child = fork(program, [service, "-c", file, ...options], {
         stdio: ["ignore", "pipe", "inherit", "ipc"],
         execArgv,
       });
