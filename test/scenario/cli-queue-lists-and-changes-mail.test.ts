@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
@@ -151,9 +153,38 @@ test("a list says how many messages there are in all, not only how many it shows
   assert.equal(await lastLine(), "4 messages: 3 waiting, 1 held");
   assert.equal(await lastLine("--limit", "2"), "the first 2; in the queues: 4 messages: 3 waiting, 1 held");
   assert.equal(
+    await lastLine("--status", "waiting", "--limit", "2"),
+    "the first 2; matching: 3 messages: 3 waiting; in the queues: 4 messages: 3 waiting, 1 held",
+  );
+  assert.equal(
+    await lastLine("--status", "waiting", "--sort", "oldest", "--limit", "3"),
+    "matching: 3 messages: 3 waiting; in the queues: 4 messages: 3 waiting, 1 held",
+  );
+  assert.equal(
     await lastLine("--to", "*@example.org"),
     "matching: 1 message: 1 held; in the queues: 4 messages: 3 waiting, 1 held",
   );
+});
+
+test("a cut list says at least how many match when the admin cannot count them yet", async () => {
+  await admin.accept();
+  const { messages } = (await (await admin.get("/api/v1/messages")).json()) as { messages: unknown[] };
+  const queues = await (await admin.get("/api/v1/queues")).text();
+  const busy = createServer(({ url = "" }, response) => {
+    const isList = url.startsWith("/api/v1/messages");
+    response.end(isList ? JSON.stringify({ messages, next: "0.1", totals: null }) : queues);
+  });
+  busy.listen(0, "127.0.0.1");
+  await once(busy, "listening");
+  try {
+    const { port } = busy.address() as { port: number };
+    const words = ["--status", "waiting", "--limit", "1", "--url", `http://127.0.0.1:${port}`];
+    const { out } = await postern("queue", "list", ...words);
+    const expected = "the first 1; matching: at least 1 message; in the queues: 1 message: 1 waiting";
+    assert.equal(out.trimEnd().split("\n").at(-1), expected);
+  } finally {
+    busy.close();
+  }
 });
 
 test("a filter that can match nothing is wrong use, with the pattern that was meant", async () => {

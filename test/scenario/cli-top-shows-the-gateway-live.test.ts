@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -7,6 +6,7 @@ import { after, before, test } from "node:test";
 import { type Moment, renderTop } from "../../services/cli/top/screen.ts";
 import { startTestAdmin, type TestAdmin, token } from "../support/admin.ts";
 import { runCommand } from "../support/cli-terminal.ts";
+import { runAtTerminal } from "../support/pseudo-terminal.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
@@ -54,23 +54,23 @@ test("without a terminal top prints one screen: state, rates, mail by status, an
 });
 
 test("at a terminal top draws again until q, and leaves the terminal as it was", async (t) => {
-  if (!hasScript()) return t.skip("the program script of util-linux is missing");
   const [modeBefore, modeAfter] = [path.join(directory, "before"), path.join(directory, "after")];
-  const inTerminal = `stty rows 24 cols 80; stty -g >${modeBefore}; ${root}/bin/postern -c ${configFile} top --interval 1s; echo "ended $?"; stty -g >${modeAfter}`;
-  const child = spawn("script", ["-qec", inTerminal, "/dev/null"], { stdio: ["pipe", "pipe", "inherit"] });
-  t.after(() => child.kill("SIGKILL"));
-  const exit = new Promise((resolve) => child.once("exit", resolve));
-  let seen = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    seen += text;
-  });
-  await waitFor("the screen to be drawn twice", () => seen.split("\u001b[Hpostern top").length > 2);
+  const terminal = runAtTerminal(
+    t,
+    `stty -g >${modeBefore}; ${root}/bin/postern -c ${configFile} top --interval 1s; echo "ended $?"; stty -g >${modeAfter}`,
+  );
+  if (terminal === undefined) return;
+  await waitFor(
+    "the screen to be drawn twice",
+    () => terminal.seen().split("\u001b[Hpostern top").length > 2,
+  );
   await admin.accept({ to: [["d@late.example"]] });
-  await waitFor("mail that came later", () => seen.includes("late.example"));
-  child.stdin.write("q");
-  await waitFor("its end", () => seen.includes("ended 0"));
-  await exit;
-  assert.ok(seen.includes("\u001b[?1049h") && seen.includes("\u001b[?25h\u001b[?1049l"));
+  await waitFor("mail that came later", () => terminal.seen().includes("late.example"));
+  terminal.type("q");
+  await terminal.ended();
+  assert.ok(terminal.seen().includes("ended 0"));
+  assert.ok(terminal.seen().includes("\u001b[?1049h"));
+  assert.ok(terminal.seen().includes("\u001b[?25h\u001b[?1049l"));
   assert.equal(await readFile(modeAfter, "utf8"), await readFile(modeBefore, "utf8"));
 });
 
@@ -104,12 +104,3 @@ test("figures that changed since the screen before say by how much; what is not 
   const unknown = renderTop({ write() {} }, { ...moment, counts: undefined }, now, { width: 80, height: 6 });
   assert.equal(unknown[6 - 1], "A minute  not known");
 });
-
-function hasScript(): boolean {
-  try {
-    execFileSync("script", ["--version"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}

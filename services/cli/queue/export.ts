@@ -6,6 +6,8 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
 import { CommandFailed, defineCommand, UsageError } from "../command-line/command.ts";
+import { withProgress, withSpinner } from "../command-line/spinner.ts";
+import { formatCount } from "../command-line/wrap.ts";
 import { type Detail, messagesOf, rawMessage, showMessage } from "./queue-api.ts";
 import { filterOptions, manyIds, readSelection, selectionUsage } from "./queue-selection.ts";
 import { printUnknown } from "./queue-view.ts";
@@ -37,25 +39,38 @@ export const command = defineCommand({
   async run(context, values, words) {
     const selection = readSelection(values, words);
     const client = await connectToAdmin(context);
-    const { ids, unknown } = await messagesOf(client, selection);
+    const { ids, unknown } = await withSpinner(context, "looking for the messages", () =>
+      messagesOf(client, selection),
+    );
     const { output } = values;
     const intoDirectory = output !== undefined && (ids.length > 1 || (await isDirectory(output)));
     if (ids.length > 1 && output === undefined) {
       throw new UsageError(`needs -o DIRECTORY for ${ids.length} messages`);
     }
     if (intoDirectory) await mkdir(output, { recursive: true }).catch(cannotWrite(output));
-    for (const id of ids) {
+    const exportOne = async (id: string): Promise<void> => {
       const message = await rawMessage(client, id);
       const detail = values.envelope ? await showMessage(client, id) : undefined;
       if (message === undefined || (values.envelope && detail === undefined)) {
         message?.destroy();
         unknown.push(id);
-        continue;
+        return;
       }
       const whole = detail === undefined ? message : Readable.from(prefixed(envelopeFields(detail), message));
       if (output === undefined) await toStandardOutput(whole);
       else await toFile(whole, intoDirectory ? path.join(output, `${id}.eml`) : output);
+    };
+    if (output === undefined) {
+      // Nothing stands between the octets of a message on the same terminal.
+      for (const id of ids) await exportOne(id);
+      return printUnknown(context, unknown);
     }
+    await withProgress(context, `exported 0 of ${formatCount(ids.length, "message")}`, async (show) => {
+      for (const [done, id] of ids.entries()) {
+        show(`exported ${done} of ${formatCount(ids.length, "message")}`);
+        await exportOne(id);
+      }
+    });
     return printUnknown(context, unknown);
   },
 });

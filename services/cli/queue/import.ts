@@ -4,7 +4,9 @@ import path from "node:path";
 import { z } from "zod";
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
 import { CommandFailed, defineCommand } from "../command-line/command.ts";
+import { withProgress } from "../command-line/spinner.ts";
 import { printable } from "../command-line/table.ts";
+import { formatCount } from "../command-line/wrap.ts";
 import { type ImportedMessage, readMessages } from "./import-source.ts";
 
 const answerSchema = z.object({ id: z.string(), status: z.enum(["queued", "known"]) });
@@ -37,20 +39,52 @@ export const command = defineCommand({
   ],
   async run(context, { from, to, json }, words) {
     const client = await connectToAdmin(context);
+    const files = (await Promise.all(words.map(filesOf))).flat();
     const results: { file: string; id: string; status: string }[] = [];
-    for (const file of (await Promise.all(words.map(filesOf))).flat()) {
-      for (const message of readMessages(await read(file))) {
-        const answer = answerSchema.parse(
-          await client.post("/api/v1/messages", bodyOf(file, message, from, to)),
-        );
-        results.push({ file, ...answer });
-        if (!json) context.stdout.write(`${answer.id} ${answer.status} ${printable(file)}\n`);
+    await withProgress(context, "reading the first file", async (show) => {
+      for (const [index, file] of files.entries()) {
+        const messages = readMessages(await read(file));
+        for (const [before, message] of messages.entries()) {
+          show(
+            progressOf({
+              done: results.length,
+              file,
+              before,
+              of: messages.length,
+              index,
+              files: files.length,
+            }),
+          );
+          const answer = answerSchema.parse(
+            await client.post("/api/v1/messages", bodyOf(file, message, from, to)),
+          );
+          results.push({ file, ...answer });
+          if (!json) context.stdout.write(`${answer.id} ${answer.status} ${printable(file)}\n`);
+        }
       }
-    }
+    });
     if (json) context.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
     return results.length === 0 ? 1 : 0;
   },
 });
+
+interface Progress {
+  /** Messages of all files. */
+  done: number;
+  file: string;
+  /** Messages of this file that were imported before, and all of it. */
+  before: number;
+  of: number;
+  index: number;
+  files: number;
+}
+
+/** `imported 120 messages; mbox, 20 of 512`; of several files `file 3 of 7` stands in between. */
+function progressOf({ done, file, before, of, index, files }: Progress): string {
+  const which = files === 1 ? "" : ` file ${index + 1} of ${files},`;
+  const within = of === 1 ? "" : `, ${before} of ${of}`;
+  return `imported ${formatCount(done, "message")};${which} ${path.basename(file)}${within}`;
+}
 
 function bodyOf(file: string, message: ImportedMessage, from: string | undefined, to: string[]) {
   const sender = from ?? message.from;

@@ -3,7 +3,8 @@ import { compareKeys, type RowSort, rowKey, rowSorts } from "../../../shared/que
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
 import { type Context, defineCommand, UsageError } from "../command-line/command.ts";
 import { startTable } from "../command-line/table.ts";
-import { countMessages, listRows, type Row, rowsPerPage } from "./queue-api.ts";
+import { formatCount } from "../command-line/wrap.ts";
+import { countMessages, listRows, type Row, type RowPage, rowsPerPage } from "./queue-api.ts";
 import { filterOptions, readFilter } from "./queue-selection.ts";
 import { countLine, listColumns, print } from "./queue-view.ts";
 
@@ -50,35 +51,45 @@ export const command = defineCommand({
         : sorted(listRows(client, filter), sort, limit);
     const shown = await (values.json ? printJson(context, pages) : printTable(context, pages));
     const isFiltered = Object.keys(filter).length > 0;
-    if (!values.json) {
-      const isCut = limit !== undefined && total(shown) === limit;
-      print(context, summary(shown, isFiltered, isCut ? limit : undefined, await countMessages(client)));
-    }
-    return total(shown) === 0 && isFiltered ? 1 : 0;
+    if (!values.json) print(context, summary(shown, { isFiltered, limit }, await countMessages(client)));
+    return shown.count === 0 && isFiltered ? 1 : 0;
   },
 });
 
 /** All rows at once: the admin would need a pass over the queues for each page. */
-async function* sorted(pages: AsyncIterable<Row[]>, sort: RowSort, limit?: number): AsyncGenerator<Row[]> {
-  const rows: { key: number; id: string; row: Row }[] = [];
-  for await (const page of pages)
-    for (const row of page) rows.push({ key: rowKey(sort, row), id: row.id, row });
-  yield rows
+async function* sorted(
+  pages: AsyncIterable<RowPage>,
+  sort: RowSort,
+  limit?: number,
+): AsyncGenerator<RowPage> {
+  const all: { key: number; id: string; row: Row }[] = [];
+  let totals: RowPage["totals"] = null;
+  for await (const page of pages) {
+    totals ??= page.totals;
+    for (const row of page.rows) all.push({ key: rowKey(sort, row), id: row.id, row });
+  }
+  const rows = all
     .sort(compareKeys)
     .slice(0, limit)
     .map(({ row }) => row);
+  yield { rows, totals };
 }
 
-/** Rows by status. */
-type Shown = Map<string, number>;
+interface Shown {
+  count: number;
+  byStatus: Map<string, number>;
+  /** Of all that match, as the first page said. */
+  totals: RowPage["totals"];
+}
 
-async function printTable(context: Context, pages: AsyncIterable<Row[]>): Promise<Shown> {
+async function printTable(context: Context, pages: AsyncIterable<RowPage>): Promise<Shown> {
   const { stdout } = context;
-  const shown: Shown = new Map();
+  const shown = nothingShown();
   let table: ReturnType<typeof startTable<Row>> | undefined;
-  for await (const rows of pages) {
+  for await (const page of pages) {
+    const { rows } = page;
     if (rows.length === 0) continue;
-    count(shown, rows);
+    addPage(shown, page);
     if (table !== undefined) print(context, table.more(rows));
     else {
       table = startTable(listColumns(stdout, Date.now()), rows, stdout.columns ?? widthWithoutTerminal);
@@ -89,12 +100,12 @@ async function printTable(context: Context, pages: AsyncIterable<Row[]>): Promis
 }
 
 /** One array, row by row. */
-async function printJson({ stdout }: Context, pages: AsyncIterable<Row[]>): Promise<Shown> {
-  const shown: Shown = new Map();
+async function printJson({ stdout }: Context, pages: AsyncIterable<RowPage>): Promise<Shown> {
+  const shown = nothingShown();
   let before = "[";
-  for await (const rows of pages) {
-    count(shown, rows);
-    for (const row of rows) {
+  for await (const page of pages) {
+    addPage(shown, page);
+    for (const row of page.rows) {
       stdout.write(`${before}\n${JSON.stringify(row)}`);
       before = ",";
     }
@@ -103,24 +114,30 @@ async function printJson({ stdout }: Context, pages: AsyncIterable<Row[]>): Prom
   return shown;
 }
 
-function count(shown: Shown, rows: readonly Row[]): void {
-  for (const { status } of rows) shown.set(status, (shown.get(status) ?? 0) + 1);
+function nothingShown(): Shown {
+  return { count: 0, byStatus: new Map(), totals: null };
 }
 
-function total(counts: ReadonlyMap<string, number>): number {
-  return [...counts.values()].reduce((sum, each) => sum + each, 0);
+function addPage(shown: Shown, { rows, totals }: RowPage): void {
+  shown.totals ??= totals;
+  shown.count += rows.length;
+  for (const { status } of rows) shown.byStatus.set(status, (shown.byStatus.get(status) ?? 0) + 1);
 }
 
-/** What the list shows, and what all the queues have. @param limit  that cut the list short */
+/** How many match, of which the list may show the first ones, and what all the queues have. */
 function summary(
-  shown: Shown,
-  isFiltered: boolean,
-  limit: number | undefined,
+  { count, byStatus, totals }: Shown,
+  { isFiltered, limit }: { isFiltered: boolean; limit: number | undefined },
   all: ReadonlyMap<string, number>,
 ): string[] {
-  if (total(shown) === 0)
-    return isFiltered ? [`no message matches; in the queues: ${countLine(all)}`] : ["no messages"];
-  if (limit !== undefined) return ["", `the first ${limit}; in the queues: ${countLine(all)}`];
-  if (isFiltered) return ["", `matching: ${countLine(shown)}; in the queues: ${countLine(all)}`];
-  return ["", countLine(shown)];
+  const inQueues = `in the queues: ${countLine(all)}`;
+  if (count === 0) return isFiltered ? [`no message matches; ${inQueues}`] : ["no messages"];
+  const isCut = count === limit && (totals === null || totals.matched > count);
+  if (!isCut) return ["", isFiltered ? `matching: ${countLine(byStatus)}; ${inQueues}` : countLine(byStatus)];
+  if (!isFiltered) return ["", `the first ${count}; ${inQueues}`];
+  // The first reading of long queues is under way, or they are too long for the admin's memory.
+  if (totals === null)
+    return ["", `the first ${count}; matching: at least ${formatCount(count, "message")}; ${inQueues}`];
+  const matching = new Map(Object.entries(totals.statuses).filter(([, each]) => each > 0));
+  return ["", `the first ${count}; matching: ${countLine(matching)}; ${inQueues}`];
 }

@@ -21,7 +21,13 @@ const row = z.object({
   reason: z.string().nullable(),
 });
 export type Row = z.infer<typeof row>;
-const page = z.object({ messages: z.array(row), next: z.string().nullable() });
+const totals = z.object({ matched: z.number(), statuses: z.record(z.string(), z.number()) });
+const page = z.object({
+  messages: z.array(row),
+  next: z.string().nullable(),
+  // An admin of the version before has none.
+  totals: totals.nullable().default(null),
+});
 
 export const reportSchema = z.object({
   matched: z.number(),
@@ -113,6 +119,13 @@ export async function countMessages(client: AdminClient): Promise<Map<string, nu
   return new Map([...mailByStatus(queues)].filter(([, count]) => count > 0));
 }
 
+/** Rows of a list, and how many match on all pages. */
+export interface RowPage {
+  rows: Row[];
+  /** `null` when the admin does not know: it reads the queues for the first time, or they are too long for its memory. */
+  totals: z.infer<typeof totals> | null;
+}
+
 /**
  * The rows that match, page by page; sorted, each page costs the admin a pass over all of them.
  * @param limit  rows at most
@@ -122,7 +135,7 @@ export async function* listRows(
   filter: QueueFilter,
   limit = Number.POSITIVE_INFINITY,
   sort?: RowSort,
-): AsyncGenerator<Row[]> {
+): AsyncGenerator<RowPage> {
   let left = limit;
   let cursor: string | null = null;
   do {
@@ -132,10 +145,10 @@ export async function* listRows(
       ...(sort === undefined ? {} : { sort }),
       ...(cursor === null ? {} : { cursor }),
     };
-    const { messages, next } = page.parse(await client.get("/api/v1/messages", query));
+    const { messages, next, totals } = page.parse(await client.get("/api/v1/messages", query));
     left -= messages.length;
     cursor = next;
-    if (messages.length > 0) yield messages;
+    if (messages.length > 0) yield { rows: messages, totals };
   } while (cursor !== null && left > 0);
 }
 
@@ -184,7 +197,7 @@ export async function messagesOf(
   const unknown: string[] = [];
   const addMatching = async (filter: QueueFilter): Promise<boolean> => {
     let any = false;
-    for await (const rows of listRows(client, filter)) {
+    for await (const { rows } of listRows(client, filter)) {
       any = true;
       for (const { id } of rows) ids.add(queueIdOf(id));
     }
