@@ -67,14 +67,22 @@ export const rooms: Record<string, Room> = {
     imports: ["shared/config", "shared/net", "shared/runtime", "shared/smtp"],
   },
   "shared/spool": {
-    purpose: "The spool's interface and the states of recipients, with the implementation in memory.",
-    imports: ["shared/mail", "shared/smtp"],
+    purpose:
+      "The spool's interface and the states of recipients, with the implementation in memory, and what all kinds of storage report.",
+    imports: ["shared", "shared/mail", "shared/smtp"],
+  },
+  "shared/spool/records": {
+    purpose:
+      "What a spool stores, as octets and names, whatever the storage: records of messages, status entries, drafts.",
+    pure: true,
+    imports: ["shared", "shared/mail", "shared/spool"],
   },
   "shared/spool/fs": {
     purpose: "The spool on a file system: opens, recovers and ties the pieces below together.",
     imports: [
       "shared/mail",
       "shared/spool",
+      "shared/spool/records",
       "shared/spool/fs/cleanup",
       "shared/spool/fs/disk",
       "shared/spool/fs/segments",
@@ -84,22 +92,28 @@ export const rooms: Record<string, Room> = {
   },
   "shared/spool/fs/disk": {
     purpose: "Files, names, free space and faults of a spool directory.",
-    imports: ["shared", "shared/spool"],
+    imports: ["shared/spool", "shared/spool/records"],
   },
   "shared/spool/fs/writers": {
     purpose: "Which processes write to a spool: their heartbeats, and which of their files are finished.",
-    imports: ["shared/spool", "shared/spool/fs/disk"],
+    imports: ["shared/spool", "shared/spool/records", "shared/spool/fs/disk"],
   },
   "shared/spool/fs/segments": {
     purpose: "Segments of messages: group commit, reading, scanning and large bodies.",
-    imports: ["shared/mail", "shared/spool", "shared/spool/fs/disk", "shared/spool/fs/writers"],
+    imports: [
+      "shared/mail",
+      "shared/spool",
+      "shared/spool/records",
+      "shared/spool/fs/disk",
+      "shared/spool/fs/writers",
+    ],
   },
   "shared/spool/fs/states": {
     purpose: "The status log: which recipients are settled, written in batches and read from its tail.",
     imports: [
-      "shared",
       "shared/mail",
       "shared/spool",
+      "shared/spool/records",
       "shared/spool/fs/disk",
       "shared/spool/fs/segments",
       "shared/spool/fs/writers",
@@ -109,6 +123,7 @@ export const rooms: Record<string, Room> = {
     purpose: "Frees space: deletes settled segments, moves old messages, compacts status logs.",
     imports: [
       "shared/spool",
+      "shared/spool/records",
       "shared/spool/fs/disk",
       "shared/spool/fs/segments",
       "shared/spool/fs/states",

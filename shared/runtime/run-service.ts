@@ -4,7 +4,7 @@ import path from "node:path";
 import type { LoadedConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import type { Service } from "../config/takes-effect.ts";
-import { describeFault, faultFields, type SpoolFault } from "../spool/fs/disk/fault.ts";
+import { describeFault, faultFields, type SpoolFault } from "../spool/fault.ts";
 import { createFsSpool } from "../spool/fs/fs-spool.ts";
 import { defaultFsSpoolOptions } from "../spool/fs/options.ts";
 import type { FileFault, Spool } from "../spool/spool.ts";

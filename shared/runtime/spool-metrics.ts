@@ -1,5 +1,5 @@
 /** What each process with a spool measures of it: traffic, the time of the disk, and faults. */
-import type { SpoolFault } from "../spool/fs/disk/fault.ts";
+import type { SpoolFault } from "../spool/fault.ts";
 import { nodeFiles, type SpoolFiles } from "../spool/fs/disk/files.ts";
 import type { FsSpool } from "../spool/fs/fs-spool.ts";
 import { type Metrics, shortSecondsBuckets } from "./metrics.ts";

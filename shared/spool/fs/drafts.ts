@@ -3,18 +3,19 @@
  * message, the status log. Owns the drafts, until close().
  */
 import type { MessageMeta } from "../../mail/message.ts";
+import type { SpoolCounters } from "../counters.ts";
+import type { OnFault } from "../fault.ts";
 import type { LogicalClock } from "../recipient-state.ts";
+import { BufferedDraft, type DraftBody, type DraftHost, type LargeBody } from "../records/draft.ts";
+import { largeName } from "../records/names.ts";
+import { headLength, makeHead, type RecordExtra, type TimedSettlement } from "../records/record.ts";
+import { coalesced } from "../sequence.ts";
 import type { Draft, Settlement, StoredMessage } from "../spool.ts";
-import type { SpoolCounters } from "./disk/counters.ts";
-import type { DiskWatch } from "./disk/disk-watch.ts";
-import type { OnFault } from "./disk/fault.ts";
+import type { StorageWatch } from "../storage-watch.ts";
 import { orSpoolError, type SpoolFiles, syncDirectory } from "./disk/files.ts";
-import { largeName, type Places } from "./disk/names.ts";
-import { coalesced } from "./disk/sequence.ts";
+import type { Places } from "./disk/names.ts";
 import type { DiskSpace } from "./disk/space.ts";
-import { type DraftBody, type DraftHost, FsDraft } from "./segments/draft.ts";
 import { LargeBodyWriter } from "./segments/large-body.ts";
-import { headLength, makeHead, type RecordExtra, type TimedSettlement } from "./segments/record.ts";
 import type { SegmentWriter } from "./segments/segment-writer.ts";
 import type { StatusLog } from "./states/status-log.ts";
 import type { StatusTail } from "./states/status-tail.ts";
@@ -29,7 +30,7 @@ export interface DraftsOptions {
   draftMemoryBytes: number;
   heartbeat: WriterHeartbeat;
   space: DiskSpace;
-  disk: DiskWatch;
+  disk: StorageWatch;
   clock: LogicalClock;
   segments: SegmentWriter;
   log: StatusLog;
@@ -42,7 +43,7 @@ export class Drafts implements DraftHost {
   readonly largeBytes: number;
   readonly memory: { usedBytes: number; limitBytes: number };
   readonly #options: DraftsOptions;
-  readonly #open = new Set<FsDraft>();
+  readonly #open = new Set<BufferedDraft>();
   readonly #commits = new Set<Promise<StoredMessage>>();
   readonly #syncLargeDirectory: () => Promise<void>;
   #largeCount = 0;
@@ -55,7 +56,7 @@ export class Drafts implements DraftHost {
   }
 
   open(): Draft {
-    const draft = new FsDraft(this);
+    const draft = new BufferedDraft(this);
     this.#open.add(draft);
     return draft;
   }
@@ -78,7 +79,7 @@ export class Drafts implements DraftHost {
     return commit;
   }
 
-  ended(draft: FsDraft): void {
+  ended(draft: BufferedDraft): void {
     this.#open.delete(draft);
   }
 
@@ -104,7 +105,7 @@ export class Drafts implements DraftHost {
   }
 
   /** @returns the name of the body's file */
-  async #storeLarge(large: LargeBodyWriter): Promise<string> {
+  async #storeLarge(large: LargeBody): Promise<string> {
     const name = await large.finish();
     await orSpoolError(this.#syncLargeDirectory(), "the message's body could not be stored");
     this.#options.counters.largeBodies++;

@@ -11,6 +11,9 @@
  * has written or removed. On NFS the last needs the mount options `noac` and `lookupcache=none`.
  */
 import type { MessageMeta } from "../../mail/message.ts";
+import { type SpoolCounters, zeroCounters } from "../counters.ts";
+import type { OnFault } from "../fault.ts";
+import { FileFaults } from "../file-faults.ts";
 import { LogicalClock, type RecipientState } from "../recipient-state.ts";
 import {
   type Body,
@@ -28,11 +31,9 @@ import {
   type UnsettledWalk,
 } from "../spool.ts";
 import { KnownStates, StateIndex } from "../state-index.ts";
+import { StorageWatch } from "../storage-watch.ts";
 import { Collector } from "./cleanup/collector.ts";
-import { type SpoolCounters, zeroCounters } from "./disk/counters.ts";
-import { DiskWatch } from "./disk/disk-watch.ts";
-import type { OnFault } from "./disk/fault.ts";
-import { FileFaults } from "./disk/file-faults.ts";
+import { probeDisk } from "./disk/disk-probe.ts";
 import { makeDirectories, orSpoolError, spoolError } from "./disk/files.ts";
 import { type Places, placesIn } from "./disk/names.ts";
 import { DiskSpace } from "./disk/space.ts";
@@ -73,7 +74,7 @@ class FileSystemSpool implements FsSpool {
   readonly counters: SpoolCounters = zeroCounters();
   readonly #fileFaults: FileFaults;
   readonly #space: DiskSpace;
-  readonly #disk: DiskWatch;
+  readonly #disk: StorageWatch;
   readonly #heartbeat: WriterHeartbeat;
   readonly #segments: SegmentWriter;
   readonly #log: StatusLog;
@@ -101,7 +102,7 @@ class FileSystemSpool implements FsSpool {
     const common = { ...options, fileFaults, places, counters, onFault, clock, index, implied };
 
     this.#space = new DiskSpace(common);
-    this.#disk = new DiskWatch(common);
+    this.#disk = new StorageWatch({ ...options, probe: () => probeDisk(common), toFailure: spoolError });
     this.#heartbeat = new WriterHeartbeat(common);
     const writing = { ...common, heartbeat: this.#heartbeat, space: this.#space, disk: this.#disk };
     const segments = new SegmentWriter(writing);

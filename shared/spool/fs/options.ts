@@ -1,5 +1,5 @@
 /** Settings of a spool on a file system, and their defaults. */
-import type { OnFault, SpoolFault } from "./disk/fault.ts";
+import type { OnFault, SpoolFault } from "../fault.ts";
 import { nodeFiles, type SpoolFiles } from "./disk/files.ts";
 
 export interface FsSpoolOptions {

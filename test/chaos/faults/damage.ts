@@ -7,7 +7,7 @@ import {
   readHeader,
   readText,
   recordLength,
-} from "../../../shared/spool/fs/segments/record.ts";
+} from "../../../shared/spool/records/record.ts";
 import type { SupervisedProgram } from "../gateway/supervised.ts";
 import type { Destroyed } from "../history/events.ts";
 import type { Random } from "../random.ts";

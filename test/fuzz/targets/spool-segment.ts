@@ -3,15 +3,15 @@ import type { Stats } from "node:fs";
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { nodeFiles, type SpoolFiles } from "../../../shared/spool/fs/disk/files.ts";
-import { BatchLayout } from "../../../shared/spool/fs/segments/batch.ts";
+import { scanSegment } from "../../../shared/spool/fs/segments/scan.ts";
+import { BatchLayout } from "../../../shared/spool/records/batch.ts";
 import {
   headerLength,
   headSize,
   makeHead,
   placeSeed,
   readHeader,
-} from "../../../shared/spool/fs/segments/record.ts";
-import { scanSegment } from "../../../shared/spool/fs/segments/scan.ts";
+} from "../../../shared/spool/records/record.ts";
 import { someMeta } from "../../contract/spool.ts";
 import type { Target } from "../engine/target.ts";
 

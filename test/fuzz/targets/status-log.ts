@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
 import {
   formatBatch,
   formatLine,
   formatRecipients,
   parseLog,
   parseRecipients,
-} from "../../../shared/spool/fs/states/status-format.ts";
-import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+} from "../../../shared/spool/records/status-format.ts";
 import type { Target } from "../engine/target.ts";
 
 const diagnosis = {

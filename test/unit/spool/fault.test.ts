@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describeFault, faultFields } from "../../../shared/spool/fs/disk/fault.ts";
+import { describeFault, faultFields } from "../../../shared/spool/fault.ts";
 
 test("a fault of the spool is logged in words, with its facts as fields", () => {
   const damaged = { kind: "damaged", place: "0abc-1", offset: 40, length: 955 } as const;

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
-import type { SpoolFault } from "../../../shared/spool/fs/disk/fault.ts";
-import { FileFaults } from "../../../shared/spool/fs/disk/file-faults.ts";
+import type { SpoolFault } from "../../../shared/spool/fault.ts";
+import { FileFaults } from "../../../shared/spool/file-faults.ts";
 import { BackgroundCloser } from "../../../shared/spool/fs/disk/files.ts";
 import { logPath, placesIn } from "../../../shared/spool/fs/disk/names.ts";
 import { FollowedLog } from "../../../shared/spool/fs/states/followed-log.ts";
-import { formatBatch, formatLine } from "../../../shared/spool/fs/states/status-format.ts";
 import { LogicalClock } from "../../../shared/spool/recipient-state.ts";
+import { formatBatch, formatLine } from "../../../shared/spool/records/status-format.ts";
 import { StateIndex } from "../../../shared/spool/state-index.ts";
 import { faultyFiles } from "./faulty-files.ts";
 import { makeSpoolFixture } from "./spool-fixture.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import type { SpoolFault } from "../../../shared/spool/fs/disk/fault.ts";
+import type { SpoolFault } from "../../../shared/spool/fault.ts";
 import { nodeFiles } from "../../../shared/spool/fs/disk/files.ts";
 import { placesIn } from "../../../shared/spool/fs/disk/names.ts";
 import { parseHeartbeat, unlessFenced, WriterHeartbeat } from "../../../shared/spool/fs/writers/heartbeat.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { IdList } from "../../../shared/spool/fs/cleanup/id-list.ts";
+import { IdList } from "../../../shared/spool/records/id-list.ts";
 
 test("ids and numbers of recipients come back in their order, whatever their length and however many", () => {
   const list = new IdList();

@@ -6,7 +6,8 @@ import { type TestContext, test } from "node:test";
 import { crc32 } from "node:zlib";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
 import { createFsSpool, type FsSpool } from "../../../shared/spool/fs/fs-spool.ts";
-import { BatchLayout } from "../../../shared/spool/fs/segments/batch.ts";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+import { BatchLayout } from "../../../shared/spool/records/batch.ts";
 import {
   headLength,
   makeHead,
@@ -15,9 +16,8 @@ import {
   readHeader,
   readText,
   writeHead,
-} from "../../../shared/spool/fs/segments/record.ts";
-import { formatBatch, formatLine } from "../../../shared/spool/fs/states/status-format.ts";
-import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+} from "../../../shared/spool/records/record.ts";
+import { formatBatch, formatLine } from "../../../shared/spool/records/status-format.ts";
 import type { Locator, Settlement } from "../../../shared/spool/spool.ts";
 import { bodyOf, store } from "../../contract/spool.ts";
 import { waitFor } from "../../support/wait-for.ts";

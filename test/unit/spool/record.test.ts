@@ -11,7 +11,7 @@ import {
   readText,
   recordLength,
   writeHead,
-} from "../../../shared/spool/fs/segments/record.ts";
+} from "../../../shared/spool/records/record.ts";
 import { someMeta } from "../../contract/spool.ts";
 
 const seed = placeSeed("somewhere");

@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { crc32 } from "node:zlib";
-import type { SpoolFault } from "../../../shared/spool/fs/disk/fault.ts";
+import type { SpoolFault } from "../../../shared/spool/fault.ts";
 import { nodeFiles, type SpoolFiles } from "../../../shared/spool/fs/disk/files.ts";
-import { BatchLayout } from "../../../shared/spool/fs/segments/batch.ts";
-import { makeHead } from "../../../shared/spool/fs/segments/record.ts";
 import { scanSegment } from "../../../shared/spool/fs/segments/scan.ts";
+import { BatchLayout } from "../../../shared/spool/records/batch.ts";
+import { makeHead } from "../../../shared/spool/records/record.ts";
 import { someMeta } from "../../contract/spool.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "postern-scan-"));

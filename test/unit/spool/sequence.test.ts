@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { coalesced, Sequence } from "../../../shared/spool/fs/disk/sequence.ts";
+import { coalesced, Sequence } from "../../../shared/spool/sequence.ts";
 
 test("calls during a run share one run that begins after it", async () => {
   let running = 0;

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { SpoolFault } from "../../../shared/spool/fs/disk/fault.ts";
+import type { SpoolFault } from "../../../shared/spool/fault.ts";
 import { createFsSpool, type FsSpool } from "../../../shared/spool/fs/fs-spool.ts";
 import type { FsSpoolOptions } from "../../../shared/spool/fs/options.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { WaitingSettlements } from "../../../shared/spool/fs/states/status-batch.ts";
-import { parseLog } from "../../../shared/spool/fs/states/status-format.ts";
 import { LogicalClock, type RecipientState } from "../../../shared/spool/recipient-state.ts";
+import { WaitingSettlements } from "../../../shared/spool/records/status-batch.ts";
+import { parseLog } from "../../../shared/spool/records/status-format.ts";
 import { someDiagnosis } from "../../contract/spool.ts";
 
 const delivered: RecipientState = { kind: "delivered" };

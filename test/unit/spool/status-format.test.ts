@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
 import {
   formatBatch,
   formatLine,
   formatRecipients,
   parseLog,
   parseRecipients,
-} from "../../../shared/spool/fs/states/status-format.ts";
-import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+} from "../../../shared/spool/records/status-format.ts";
 import type { Settlement } from "../../../shared/spool/spool.ts";
 import { someDiagnosis } from "../../contract/spool.ts";
 

@@ -3,9 +3,11 @@
  * what is known of them is forgotten, and are complete in their new place before they leave the old one.
  */
 import { join } from "node:path";
+import type { FileFaults } from "../../file-faults.ts";
+import { writerOfLarge } from "../../records/names.ts";
+import type { SegmentContents } from "../../records/segment-contents.ts";
 import { type CollectReport, SpoolFull } from "../../spool.ts";
 import type { StateIndex } from "../../state-index.ts";
-import type { FileFaults } from "../disk/file-faults.ts";
 import {
   done,
   isMissing,
@@ -16,14 +18,14 @@ import {
   statFile,
   syncDirectory,
 } from "../disk/files.ts";
-import { largeNames, largePath, movedPath, type Places, segmentPath, writerOfLarge } from "../disk/names.ts";
+import { largeNames, largePath, movedPath, type Places, segmentPath } from "../disk/names.ts";
 import type { StoredRecords } from "../segments/stored-records.ts";
 import type { StatusLog } from "../states/status-log.ts";
 import type { CompleteLog, StatusTail } from "../states/status-tail.ts";
 import { CollectorLock, type CollectorLockOptions } from "./collector-lock.ts";
 import { compactLogs, LogRetention } from "./log-compaction.ts";
 import { type MoveOptions, moveMessages } from "./move.ts";
-import { type SegmentContents, SegmentIndex } from "./segment-index.ts";
+import { SegmentIndex } from "./segment-index.ts";
 
 export interface CollectorOptions extends CollectorLockOptions, Omit<MoveOptions, "directory"> {
   files: SpoolFiles;

@@ -1,7 +1,17 @@
 /** Moves messages that have waited long out of their segment, each to a file of its own, so that the segment can go. */
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import type { OnFault } from "../disk/fault.ts";
+import type { OnFault } from "../../fault.ts";
+import { locatorOf } from "../../records/parse-record.ts";
+import {
+  bodyOffset,
+  headLength,
+  makeHead,
+  placeSeed,
+  recordLength,
+  writeHead,
+} from "../../records/record.ts";
+import type { DamagedRecord, ScannedRecord } from "../../records/window.ts";
 import {
   closeFile,
   done,
@@ -14,9 +24,7 @@ import {
   writeFully,
 } from "../disk/files.ts";
 import { movedPath, movedPlace, type Places, segmentPath } from "../disk/names.ts";
-import { bodyOffset, headLength, makeHead, placeSeed, recordLength, writeHead } from "../segments/record.ts";
-import { type DamagedRecord, type ScannedRecord, scanSegment } from "../segments/scan.ts";
-import { locatorOf } from "../segments/stored-records.ts";
+import { scanSegment } from "../segments/scan.ts";
 
 export interface MoveOptions {
   files: SpoolFiles;

@@ -2,23 +2,14 @@
  * The segment index: which messages are in which segment or moved file, as the collector needs it to free space.
  * Each segment is walked once as it grows; only ids and counts are kept. Owns nothing.
  */
-import { SpoolUnavailable } from "../../spool.ts";
-import type { StateIndex } from "../../state-index.ts";
-import type { FileFaults } from "../disk/file-faults.ts";
-import { isMissing, type SpoolFiles, statFile } from "../disk/files.ts";
-import { movedPath, type Places, parseNumberedName, segmentPlace } from "../disk/names.ts";
-import type { TimedSettlement } from "../segments/record.ts";
-import type { DamagedRecord, ScanCursor } from "../segments/scan.ts";
-import type { StoredRecords } from "../segments/stored-records.ts";
-import { IdList } from "./id-list.ts";
 
-/** A message as the collector knows it. */
-export interface IndexedMessage {
-  readonly id: string;
-  readonly recipients: number;
-  /** Name of the body's own file. */
-  readonly large: string | undefined;
-}
+import type { FileFaults } from "../../file-faults.ts";
+import { type IndexedMessage, SegmentContents } from "../../records/segment-contents.ts";
+import type { DamagedRecord } from "../../records/window.ts";
+import { SpoolUnavailable } from "../../spool.ts";
+import { isMissing, type SpoolFiles, statFile } from "../disk/files.ts";
+import { movedPath, type Places, segmentPlace } from "../disk/names.ts";
+import type { StoredRecords } from "../segments/stored-records.ts";
 
 export interface MovedMessage extends IndexedMessage {
   /** Octets of its file. */
@@ -27,61 +18,6 @@ export interface MovedMessage extends IndexedMessage {
 
 /** Files of moved messages that are read at the same time. */
 const readsAtOnce = 32;
-
-/** The messages of one segment, in little memory, since there may be millions. */
-export class SegmentContents {
-  readonly name: string;
-  readonly openedMs: number;
-  /** When this process found it, by `monotonicMs`. */
-  readonly foundAtMs: number;
-  /** The segment never grows again, and all of it was walked. */
-  complete = false;
-  readonly cursor: ScanCursor = { position: 0, damaged: false };
-  readonly messages = new IdList();
-  /** By id. */
-  readonly #large = new Map<string, string>();
-  /** Settlements of other messages by its records. */
-  readonly settlements: TimedSettlement[] = [];
-
-  constructor(name: string, foundAtMs: number) {
-    this.name = name;
-    this.foundAtMs = foundAtMs;
-    this.openedMs = parseNumberedName(name)?.openedMs ?? 0;
-  }
-
-  add({ id, recipients, large }: IndexedMessage): void {
-    this.messages.add(id, recipients);
-    if (large !== undefined) this.#large.set(id, large);
-  }
-
-  /** How many of its messages are not settled; stops counting above `most`. */
-  countUnsettled(states: StateIndex, most: number): number {
-    let count = 0;
-    for (const { id, recipients } of this.messages.entries())
-      if (!states.isSettled(id, recipients) && ++count > most) break;
-    return count;
-  }
-
-  /** Names of the large bodies of settled messages. */
-  settledLargeBodies(states: StateIndex): string[] {
-    if (this.#large.size === 0) return [];
-    const names: string[] = [];
-    for (const { id, recipients } of this.messages.entries()) {
-      const name = this.#large.get(id);
-      if (name !== undefined && states.isSettled(id, recipients)) names.push(name);
-    }
-    return names;
-  }
-
-  /** The body of a settled message was removed before its record. */
-  dropLargeBody(name: string): void {
-    for (const [id, each] of this.#large) if (each === name) this.#large.delete(id);
-  }
-
-  largeBodies(): Iterable<string> {
-    return this.#large.values();
-  }
-}
 
 export class SegmentIndex {
   readonly #files: SpoolFiles;

@@ -4,8 +4,8 @@
  */
 import * as fs from "node:fs";
 import { dirname, resolve } from "node:path";
+import type { OnFault } from "../../fault.ts";
 import { SpoolFull, SpoolUnavailable } from "../../spool.ts";
-import type { OnFault } from "./fault.ts";
 
 export type FileError = NodeJS.ErrnoException;
 type Done = (error: FileError | null) => void;

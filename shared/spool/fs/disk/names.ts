@@ -1,5 +1,6 @@
 /** Names and places of everything in a spool directory (pure). */
 import { join } from "node:path";
+import { parseNumberedName } from "../../records/names.ts";
 
 /** The directories of one spool. */
 export interface Places {
@@ -67,35 +68,11 @@ export function movedFilePlace(id: string): string {
   return `own/${id}.msg`;
 }
 
-/** What the name of a segment or status log says. */
-export interface NumberedName {
-  /** Epoch milliseconds when it was opened; rising, and never twice, for one writer. */
-  openedMs: number;
-  writer: string;
-  /** It may contain records that settle other messages; only segments do. */
-  settling: boolean;
-}
-
-/** `openedMs` has nine digits in base 36 until the year 5188, hence names sort by age. */
-export function numberedName({ openedMs, writer, settling }: NumberedName): string {
-  return `${openedMs.toString(36).padStart(9, "0")}-${writer}${settling ? "-s" : ""}`;
-}
-
-const numbered = /^([0-9a-z]{9})-([0-9a-z]{12})(-s)?$/;
-
-export function parseNumberedName(name: string): NumberedName | undefined {
-  const match = numbered.exec(name);
-  if (match?.[1] === undefined || match[2] === undefined) return undefined;
-  return {
-    openedMs: Number.parseInt(match[1], 36),
-    writer: match[2],
-    settling: match[3] !== undefined,
-  };
-}
-
 /** The well-formed names in a directory listing that have this ending, without it, oldest first. */
 export function numberedNames(listing: string[], ending: ".seg" | "-s.seg" | ".log"): string[] {
-  return stems(listing, ending, ending === "-s.seg" ? ".seg" : ending).filter((name) => numbered.test(name));
+  return stems(listing, ending, ending === "-s.seg" ? ".seg" : ending).filter(
+    (name) => parseNumberedName(name) !== undefined,
+  );
 }
 
 /** The ids of the moved messages in a directory listing. */
@@ -113,21 +90,6 @@ function stems(listing: string[], ending: string, cut = ending): string[] {
     .filter((file) => file.endsWith(ending))
     .map((file) => file.slice(0, -cut.length))
     .sort();
-}
-
-/** @param random  at least 12 random octets */
-export function writerName(random: Uint8Array): string {
-  let name = "";
-  for (let i = 0; i < 12; i++) name += ((random[i] ?? 0) % 36).toString(36);
-  return name;
-}
-
-export function largeName(writer: string, count: number): string {
-  return `${writer}-${count.toString(36)}`;
-}
-
-export function writerOfLarge(name: string): string {
-  return name.slice(0, name.indexOf("-"));
 }
 
 /** What stands for the segment in the locator of a moved message. */

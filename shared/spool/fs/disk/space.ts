@@ -1,12 +1,12 @@
 /** The free and the used space of a spool. The free space is watched, so that asking costs nothing. Owns a timer until close(). */
 import { constants, type StatsFs } from "node:fs";
 import { join, relative } from "node:path";
+import type { OnFault } from "../../fault.ts";
+import type { FileFaults } from "../../file-faults.ts";
+import { coalesced } from "../../sequence.ts";
 import { SpoolFull } from "../../spool.ts";
-import type { OnFault } from "./fault.ts";
-import type { FileFaults } from "./file-faults.ts";
 import { called, closeFile, done, listDirectory, openFile, type SpoolFiles, statFile } from "./files.ts";
 import { numberedNames, type Places } from "./names.ts";
-import { coalesced } from "./sequence.ts";
 
 const watchEveryMs = 1000;
 /** Files whose size is asked for at the same time. */

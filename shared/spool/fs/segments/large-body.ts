@@ -4,8 +4,9 @@
  */
 import { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
+import type { LargeBody } from "../../records/draft.ts";
 import { SpoolCorrupt } from "../../spool.ts";
-import type { DiskWatch } from "../disk/disk-watch.ts";
+import type { StorageWatch } from "../../storage-watch.ts";
 import {
   called,
   closeFile,
@@ -23,11 +24,11 @@ import type { DiskSpace } from "../disk/space.ts";
 const highWaterBytes = 1024 * 1024;
 const readBytes = 256 * 1024;
 
-export class LargeBodyWriter {
+export class LargeBodyWriter implements LargeBody {
   readonly #files: SpoolFiles;
   readonly #places: Places;
   readonly #space: DiskSpace;
-  readonly #disk: DiskWatch;
+  readonly #disk: StorageWatch;
   readonly #makeName: () => Promise<string>;
   #name: string | undefined;
   #fd: number | undefined;
@@ -39,7 +40,12 @@ export class LargeBodyWriter {
 
   /** @param makeName  gives the name of the file, without its ending; called once */
   constructor(
-    { files, places, space, disk }: { files: SpoolFiles; places: Places; space: DiskSpace; disk: DiskWatch },
+    {
+      files,
+      places,
+      space,
+      disk,
+    }: { files: SpoolFiles; places: Places; space: DiskSpace; disk: StorageWatch },
     makeName: () => Promise<string>,
   ) {
     this.#files = files;

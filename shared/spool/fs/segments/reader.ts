@@ -3,13 +3,15 @@
  * Owns the descriptors of segments that it shares between reads, until close().
  */
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
 import type { MessageMeta } from "../../../mail/message.ts";
 import { isFileSafeId } from "../../../mail/queue-id.ts";
+import type { SpoolCounters } from "../../counters.ts";
+import type { OnFault } from "../../fault.ts";
+import type { FileFaults } from "../../file-faults.ts";
+import { parseNumberedName } from "../../records/names.ts";
+import { bodyOf, parseRecord, type ReadRecord } from "../../records/parse-record.ts";
+import { headerLength, headSize, type RecordHeader, type RecordText } from "../../records/record.ts";
 import { type Body, type Locator, SpoolCorrupt } from "../../spool.ts";
-import type { SpoolCounters } from "../disk/counters.ts";
-import type { OnFault } from "../disk/fault.ts";
-import type { FileFaults } from "../disk/file-faults.ts";
 import {
   closeFile,
   isMissing,
@@ -27,23 +29,11 @@ import {
   movedPlace,
   movedSegment,
   type Places,
-  parseNumberedName,
   segmentPath,
   segmentPlace,
 } from "../disk/names.ts";
 import { type FilePart, GroupedReads } from "./grouped-reads.ts";
 import { LargeBodyStream } from "./large-body.ts";
-import {
-  bodyOffset,
-  headerLength,
-  headSize,
-  placeSeed,
-  type RecordHeader,
-  type RecordText,
-  readHeader,
-  readText,
-  recordLength,
-} from "./record.ts";
 import { SegmentDescriptors } from "./segment-descriptors.ts";
 
 export interface ReadMessage {
@@ -51,19 +41,9 @@ export interface ReadMessage {
   body: Body;
 }
 
-/** A record's octets and where they were read. */
-interface ReadRecord {
-  /** The record, or what is before its body. */
-  octets: Buffer;
-  /** Octets of the whole record, as the locator or the file has it. */
-  whole: number;
-  /** See `placeSeed`. */
-  place: string;
-  /** The file that contains the record. */
+/** A record and the file that contains it. */
+interface FileRecord extends ReadRecord {
   path: string;
-  offset: number;
-  /** Of the locator; absent when there was none. */
-  checksum?: number;
 }
 
 /** Reads a record, or what is before its body, from a part of a file. */
@@ -130,7 +110,7 @@ export class RecordReader {
   }
 
   /** Looks in the segment, then among the moved messages, then in a segment that was put aside. */
-  async #find(id: string, locator: Locator, read: ReadPart): Promise<ReadRecord | undefined> {
+  async #find(id: string, locator: Locator, read: ReadPart): Promise<FileRecord | undefined> {
     const { segment, offset, checksum } = locator;
     if (segment === movedSegment || parseNumberedName(segment) === undefined)
       return this.#findMoved(id, read);
@@ -148,7 +128,7 @@ export class RecordReader {
     return damaged && { ...damaged, place: segment, path, offset, checksum };
   }
 
-  async #findMoved(id: string, read: ReadPart): Promise<ReadRecord | undefined> {
+  async #findMoved(id: string, read: ReadPart): Promise<FileRecord | undefined> {
     if (!isFileSafeId(id)) return undefined;
     const path = movedPath(this.#places, id);
     const found = await this.#readFile(path, read).catch((error: unknown) =>
@@ -157,11 +137,10 @@ export class RecordReader {
     return found && { ...found, place: movedPlace(id), path, offset: 0 };
   }
 
-  #message(id: string, record: ReadRecord): ReadMessage | Promise<ReadMessage | undefined> {
+  #message(id: string, record: FileRecord): ReadMessage | Promise<ReadMessage | undefined> {
     const { header, text } = parseRecord(id, record);
     if (header.large) return this.#withLargeBody(header, text, record.path);
-    const bytes = record.octets.subarray(bodyOffset(header));
-    if (crc32(bytes) !== header.bodyCrc) throw corrupt(id, record, "the body does not match its checksum");
+    const bytes = bodyOf(id, record, header);
     return { meta: text.meta(), body: { kind: "buffer", bytes } };
   }
 
@@ -228,25 +207,4 @@ export class RecordReader {
 
   /** `length` octets, or as many as there are before the end of the file. */
   readonly #readAt: ReadPart = (fd, part) => this.#reads.read(fd, part);
-}
-
-/** @throws SpoolCorrupt unless the octets begin with the record of this message, with intact id, meta and extra */
-function parseRecord(id: string, record: ReadRecord): { header: RecordHeader; text: RecordText } {
-  const { octets, place, checksum } = record;
-  const seed = placeSeed(place);
-  const header = octets.length < headerLength ? undefined : readHeader(octets, 0, seed);
-  if (header === undefined) throw corrupt(id, record, "no record begins here");
-  if (checksum !== undefined && header.checksum !== checksum)
-    throw corrupt(id, record, "this is another record");
-  if (recordLength(header) !== record.whole || bodyOffset(header) > octets.length)
-    throw corrupt(id, record, "the record is cut short");
-  const text = readText(octets, 0, header, seed);
-  if (text === undefined)
-    throw corrupt(id, record, "the envelope does not match its checksum", header.recipients);
-  if (text.id !== id) throw corrupt(id, record, `this is message ${text.id}`);
-  return { header, text };
-}
-
-function corrupt(id: string, { place, offset }: ReadRecord, what: string, recipients?: number): SpoolCorrupt {
-  return new SpoolCorrupt(`message ${id} in ${place} at ${offset}: ${what}`, recipients);
 }

@@ -2,35 +2,10 @@
 
 import type { Stats } from "node:fs";
 import { isFileSafeId } from "../../../mail/queue-id.ts";
-import type { OnFault } from "../disk/fault.ts";
+import type { OnFault } from "../../fault.ts";
+import { headerLength, magic, placeSeed, readHeader, recordLength } from "../../records/record.ts";
+import { type DamagedRecord, readWindow, type ScannedRecord } from "../../records/window.ts";
 import { called, closeFile, openFile, readFully, type SpoolFiles } from "../disk/files.ts";
-import {
-  bodyOffset,
-  headerLength,
-  magic,
-  placeSeed,
-  type RecordHeader,
-  type RecordText,
-  readHeader,
-  readText,
-  recordLength,
-} from "./record.ts";
-
-export interface ScannedRecord extends RecordText {
-  offset: number;
-  /** Octets in the segment. */
-  length: number;
-  header: RecordHeader;
-}
-
-/** A record with an intact header whose id, meta or extra is damaged. */
-export interface DamagedRecord {
-  /** As it stands there: it may be what is damaged. */
-  id: string;
-  offset: number;
-  length: number;
-  header: RecordHeader;
-}
 
 /** How far a segment has been walked. */
 export interface ScanCursor {
@@ -154,40 +129,6 @@ function reportDamage(scan: Scan, cursor: ScanCursor, offset: number, length: nu
   if (scan.hasUnreadable) return;
   cursor.damaged = true;
   scan.onFault({ kind: "damaged", place: scan.segment, offset, length });
-}
-
-interface WindowContent {
-  records: ScannedRecord[];
-  /** Where the next window begins. */
-  position: number;
-  /** `cut`: the file ends within a record. `lost`: no record begins at `position`. */
-  stop: "cut" | "lost" | undefined;
-  /** Fewest octets that the next window needs. */
-  need: number;
-  /** A record with damaged id, meta or extra; the window ends after it. */
-  damaged?: DamagedRecord;
-}
-
-function readWindow(window: Buffer, start: number, { seed, end }: Scan): WindowContent {
-  const content: WindowContent = { records: [], position: start, stop: undefined, need: 0 };
-  for (;;) {
-    const at = content.position - start;
-    if (at + headerLength > window.length) return content;
-    const header = readHeader(window, at, seed);
-    if (header === undefined) return { ...content, stop: "lost" };
-    const length = recordLength(header);
-    if (content.position + length > end) return { ...content, stop: "cut" };
-    const textEnd = bodyOffset(header);
-    if (at + textEnd > window.length) return { ...content, need: textEnd };
-    const text = readText(window, at, header, seed);
-    const offset = content.position;
-    content.position += length;
-    if (text === undefined) {
-      const id = window.toString("latin1", at + headerLength, at + headerLength + header.idLength);
-      return { ...content, damaged: { id, offset, length, header } };
-    }
-    content.records.push({ ...text, offset, length, header });
-  }
 }
 
 /** The offset of the next whole record at or after `from`. */

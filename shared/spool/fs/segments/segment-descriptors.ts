@@ -2,7 +2,7 @@
  * Read descriptors of segments, shared by the reads of a few seconds and then closed: a removed segment must not be
  * read long after its settlements are forgotten, nor keep its space. Owns the descriptors, until close().
  */
-import type { OnFault } from "../disk/fault.ts";
+import type { OnFault } from "../../fault.ts";
 import { BackgroundCloser, isMissing, openFile, type SpoolFiles, spoolError } from "../disk/files.ts";
 import { type Places, segmentPath } from "../disk/names.ts";
 

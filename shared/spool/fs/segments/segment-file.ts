@@ -1,7 +1,8 @@
 /** A segment that this process writes. It owns its descriptor until the caller closes it. */
-import type { OnFault } from "../disk/fault.ts";
+import type { OnFault } from "../../fault.ts";
+import { type NumberedName, numberedName } from "../../records/names.ts";
 import { closeFile, done, openFile, type SpoolFiles, syncDirectory, writeFully } from "../disk/files.ts";
-import { type NumberedName, numberedName, type Places, segmentPath } from "../disk/names.ts";
+import { type Places, segmentPath } from "../disk/names.ts";
 
 export interface SegmentFileOptions {
   files: SpoolFiles;

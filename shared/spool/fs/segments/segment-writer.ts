@@ -2,13 +2,14 @@
  * Group commit: all records that are ready when a write begins share it, and share one fdatasync.
  * Owns the segment that it writes to, until close().
  */
+
+import type { SpoolCounters } from "../../counters.ts";
+import { BatchLayout, type PlacelessRecord } from "../../records/batch.ts";
 import { type Locator, SpoolUnavailable } from "../../spool.ts";
-import type { SpoolCounters } from "../disk/counters.ts";
-import type { DiskWatch } from "../disk/disk-watch.ts";
+import type { StorageWatch } from "../../storage-watch.ts";
 import { BackgroundCloser, spoolError } from "../disk/files.ts";
 import type { DiskSpace } from "../disk/space.ts";
 import { unlessFenced, type WriterHeartbeat } from "../writers/heartbeat.ts";
-import { BatchLayout, type PlacelessRecord } from "./batch.ts";
 import { SegmentFile, type SegmentFileOptions } from "./segment-file.ts";
 
 interface WaitingRecord extends PlacelessRecord {
@@ -22,7 +23,7 @@ interface WaitingRecord extends PlacelessRecord {
 export interface SegmentWriterOptions extends SegmentFileOptions {
   heartbeat: WriterHeartbeat;
   space: Pick<DiskSpace, "use">;
-  disk: Pick<DiskWatch, "watch">;
+  disk: Pick<StorageWatch, "watch">;
   /** A segment that has grown to this is closed. */
   segmentBytes: number;
   /** A segment with records is closed at this age, so that it can be collected. */

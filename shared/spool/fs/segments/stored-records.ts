@@ -1,8 +1,11 @@
 /** All records of a spool: those of the segments, and the moved messages. Owns nothing. */
 import { makeQueueId } from "../../../mail/queue-id.ts";
+import type { OnFault } from "../../fault.ts";
+import type { FileFaults } from "../../file-faults.ts";
+import { parseNumberedName } from "../../records/names.ts";
+import { locatorOf } from "../../records/parse-record.ts";
+import type { DamagedRecord, ScannedRecord } from "../../records/window.ts";
 import { type Locator, SpoolUnavailable } from "../../spool.ts";
-import type { OnFault } from "../disk/fault.ts";
-import type { FileFaults } from "../disk/file-faults.ts";
 import { isMissing, listDirectory, type SpoolFiles, spoolError, statFile } from "../disk/files.ts";
 import {
   movedFilePlace,
@@ -12,18 +15,11 @@ import {
   movedSegment,
   numberedNames,
   type Places,
-  parseNumberedName,
   segmentPath,
   segmentPlace,
 } from "../disk/names.ts";
 import type { WriterRegistry } from "../writers/writer-registry.ts";
-import {
-  type DamagedRecord,
-  type ScanCursor,
-  type ScannedRecord,
-  type ScanOptions,
-  scanSegment,
-} from "./scan.ts";
+import { type ScanCursor, type ScanOptions, scanSegment } from "./scan.ts";
 
 export interface StoredRecordsOptions {
   files: SpoolFiles;
@@ -225,14 +221,6 @@ export class StoredRecords {
     }
     return [...likely, ...unlikely];
   }
-}
-
-/** @param segment  name of the segment, or `movedSegment` */
-export function locatorOf(
-  segment: string,
-  { offset, length, header }: Pick<ScannedRecord, "offset" | "length" | "header">,
-): Locator {
-  return { segment, offset, length, checksum: header.checksum };
 }
 
 export function movedLocator({ bytes, checksum }: MovedSummary): Locator {

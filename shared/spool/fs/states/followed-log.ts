@@ -1,8 +1,9 @@
 /** One status log of another process, read into the index as it grows. Owns its descriptor until end(). */
 import type { Stats } from "node:fs";
+import type { OnFault } from "../../fault.ts";
+import type { FileFaults } from "../../file-faults.ts";
+import { parseLog } from "../../records/status-format.ts";
 import type { StateIndex } from "../../state-index.ts";
-import type { OnFault } from "../disk/fault.ts";
-import type { FileFaults } from "../disk/file-faults.ts";
 import {
   type BackgroundCloser,
   called,
@@ -12,7 +13,6 @@ import {
   type SpoolFiles,
 } from "../disk/files.ts";
 import { logPath, logPlace, type Places } from "../disk/names.ts";
-import { parseLog } from "./status-format.ts";
 
 export interface FollowedLogOptions {
   files: SpoolFiles;

@@ -3,11 +3,14 @@
  * neither. Its writer notes the settlement in a status log as well, at once; if the process died in between, or the
  * machine lost the last second of its logs, only the records say so. Owns nothing.
  */
+
+import type { FileFaults } from "../../file-faults.ts";
+import { parseNumberedName } from "../../records/names.ts";
+import type { ScannedRecord } from "../../records/window.ts";
 import type { StateIndex } from "../../state-index.ts";
-import type { FileFaults } from "../disk/file-faults.ts";
 import { isMissing, type SpoolFiles } from "../disk/files.ts";
-import { type Places, parseNumberedName, segmentPath, segmentPlace } from "../disk/names.ts";
-import { type ScannedRecord, scanSegment } from "../segments/scan.ts";
+import { type Places, segmentPath, segmentPlace } from "../disk/names.ts";
+import { scanSegment } from "../segments/scan.ts";
 import type { WriterHeartbeat } from "../writers/heartbeat.ts";
 import type { WriterRegistry } from "../writers/writer-registry.ts";
 

@@ -1,5 +1,7 @@
 /** A status log that this process writes. It owns its descriptor until close(). */
-import type { OnFault } from "../disk/fault.ts";
+import type { OnFault } from "../../fault.ts";
+import { type NumberedName, numberedName } from "../../records/names.ts";
+import type { StatusBatch } from "../../records/status-batch.ts";
 import {
   closeFile,
   done,
@@ -9,8 +11,7 @@ import {
   syncDirectory,
   writeFully,
 } from "../disk/files.ts";
-import { logPath, type NumberedName, numberedName, type Places } from "../disk/names.ts";
-import type { StatusBatch } from "./status-batch.ts";
+import { logPath, type Places } from "../disk/names.ts";
 
 export interface StatusLogFileOptions {
   files: SpoolFiles;

@@ -4,14 +4,14 @@
  * Owns the log that it writes to and its timers, until close().
  */
 import { isFileSafeId } from "../../../mail/queue-id.ts";
+import type { SpoolCounters } from "../../counters.ts";
 import type { LogicalClock } from "../../recipient-state.ts";
+import { type StatusBatch, WaitingSettlements } from "../../records/status-batch.ts";
+import { coalesced, Sequence } from "../../sequence.ts";
 import { type Settlement, SpoolUnavailable } from "../../spool.ts";
 import type { StateIndex } from "../../state-index.ts";
-import type { SpoolCounters } from "../disk/counters.ts";
 import { spoolError } from "../disk/files.ts";
-import { coalesced, Sequence } from "../disk/sequence.ts";
 import { unlessFenced, type WriterHeartbeat } from "../writers/heartbeat.ts";
-import { type StatusBatch, WaitingSettlements } from "./status-batch.ts";
 import { StatusLogFile, type StatusLogFileOptions } from "./status-log-file.ts";
 
 export interface StatusLogOptions extends StatusLogFileOptions {

@@ -2,12 +2,14 @@
  * Follows what all other processes settle, and puts it into the index: their status logs, and the records that settle
  * messages. Owns the descriptors of the logs that still grow and a timer, until close().
  */
+
+import type { OnFault } from "../../fault.ts";
+import type { FileFaults } from "../../file-faults.ts";
+import { parseNumberedName } from "../../records/names.ts";
+import { coalesced } from "../../sequence.ts";
 import type { StateIndex } from "../../state-index.ts";
-import type { OnFault } from "../disk/fault.ts";
-import type { FileFaults } from "../disk/file-faults.ts";
 import { BackgroundCloser, listDirectory, type SpoolFiles, statFile } from "../disk/files.ts";
-import { logPath, numberedNames, type Places, parseNumberedName } from "../disk/names.ts";
-import { coalesced } from "../disk/sequence.ts";
+import { logPath, numberedNames, type Places } from "../disk/names.ts";
 import type { WriterHeartbeat } from "../writers/heartbeat.ts";
 import type { WriterRegistry } from "../writers/writer-registry.ts";
 import { FollowedLog } from "./followed-log.ts";

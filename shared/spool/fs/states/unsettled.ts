@@ -1,14 +1,10 @@
 /** Finds all messages that are not settled, in the segments and among the moved ones. */
 import type { RecipientState } from "../../recipient-state.ts";
+import { locatorOf } from "../../records/parse-record.ts";
+import type { DamagedRecord } from "../../records/window.ts";
 import type { StoredMessage, UnsettledWalk } from "../../spool.ts";
 import type { KnownStates } from "../../state-index.ts";
-import type { DamagedRecord } from "../segments/scan.ts";
-import {
-  locatorOf,
-  type MovedSummary,
-  movedLocator,
-  type StoredRecords,
-} from "../segments/stored-records.ts";
+import { type MovedSummary, movedLocator, type StoredRecords } from "../segments/stored-records.ts";
 
 /**
  * A record that was read longer ago than this counts only if its segment still exists: it may have been collected,

@@ -13,8 +13,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import type { OnFault } from "../../fault.ts";
+import { type NumberedName, writerName } from "../../records/names.ts";
+import { Sequence } from "../../sequence.ts";
 import { SpoolUnavailable } from "../../spool.ts";
-import type { OnFault } from "../disk/fault.ts";
 import {
   BackgroundCloser,
   closeFile,
@@ -25,8 +27,7 @@ import {
   statFile,
   writeFully,
 } from "../disk/files.ts";
-import { type NumberedName, type Places, writerName } from "../disk/names.ts";
-import { Sequence } from "../disk/sequence.ts";
+import type { Places } from "../disk/names.ts";
 
 /** Octets of the line: always as many, so that one write replaces it. */
 export const heartbeatBytes = 128;

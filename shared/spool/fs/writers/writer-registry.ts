@@ -1,6 +1,8 @@
 /** Which writers are alive and which of their files are finished, from the heartbeat files of all processes. Owns nothing. */
 import { join } from "node:path";
-import type { FileFaults } from "../disk/file-faults.ts";
+import type { FileFaults } from "../../file-faults.ts";
+import { type NumberedName, parseNumberedName } from "../../records/names.ts";
+import { coalesced } from "../../sequence.ts";
 import {
   closeFile,
   isMissing,
@@ -10,8 +12,7 @@ import {
   removeFile,
   type SpoolFiles,
 } from "../disk/files.ts";
-import { type NumberedName, type Places, parseNumberedName } from "../disk/names.ts";
-import { coalesced } from "../disk/sequence.ts";
+import type { Places } from "../disk/names.ts";
 import {
   type HeartbeatLine,
   heartbeatBytes,

@@ -1,6 +1,7 @@
 /** The files of a spool that cannot be read now, so that each is reported once and passed by. */
-import type { FileFault } from "../../spool.ts";
+
 import type { OnFault } from "./fault.ts";
+import type { FileFault } from "./spool.ts";
 
 /** A disk that fails altogether has a fault for every file: the first ones are enough to name it. */
 const mostFaults = 1000;

@@ -1,21 +1,19 @@
 /**
- * Watches the writes that clients wait for: how long the disk takes, and whether it fails. While the last one was slow or
- * failed, a probe is written now and then, so that it is known when the disk is well again although no mail comes. Owns a
- * timer and the probe's file, until close().
+ * Watches the writes that clients wait for: how long the storage takes, and whether it fails. While the last one was slow or
+ * failed, a probe is written now and then, so that it is known when the storage is well again although no mail comes. Owns a
+ * timer, until close().
  */
-import { join } from "node:path";
-import { SpoolFull, type StoragePressure } from "../../spool.ts";
-import { closeFile, done, openFile, removeFile, type SpoolFiles, spoolError, writeFully } from "./files.ts";
-import type { Places } from "./names.ts";
+import { SpoolFull, type StoragePressure } from "./spool.ts";
 
 const probeEveryMs = 1000;
-const probeBytes = Buffer.alloc(4096);
 
-export interface DiskWatchOptions {
-  files: SpoolFiles;
-  places: Places;
+export interface StorageWatchOptions {
+  /** Writes a few octets durably, and removes them. */
+  probe(): Promise<void>;
+  /** The failure in words for operators; SpoolFull for lack of space. */
+  toFailure(error: unknown, doing: string): Error;
   monotonicMs: () => number;
-  /** A write that took longer is followed by a probe. A disk that is well takes a hundredth of the default. */
+  /** A write that took longer is followed by a probe. */
   slowMs: number;
 }
 
@@ -24,15 +22,15 @@ interface Running {
   sinceMs: number;
 }
 
-export class DiskWatch {
-  readonly #options: DiskWatchOptions;
+export class StorageWatch {
+  readonly #options: StorageWatchOptions;
   readonly #timer: NodeJS.Timeout;
   readonly #running = new Set<Running>();
   #lastMs = 0;
   #failure: string | undefined;
   #probing: Promise<void> | undefined;
 
-  constructor(options: DiskWatchOptions) {
+  constructor(options: StorageWatchOptions) {
     this.#options = options;
     this.#timer = setInterval(() => this.#probeIfNeeded(), probeEveryMs).unref();
   }
@@ -40,7 +38,7 @@ export class DiskWatch {
   /**
    * Watches one write.
    * @param doing      for operators: "writing messages"
-   * @param isDurable  it ends on stable storage: only then its success says that the disk is well
+   * @param isDurable  it ends on stable storage: only then its success says that the storage is well
    */
   async watch<T>(doing: string, write: () => Promise<T>, isDurable = true): Promise<T> {
     const { monotonicMs } = this.#options;
@@ -54,7 +52,7 @@ export class DiskWatch {
       }
       return result;
     } catch (error) {
-      const failure = spoolError(error, doing);
+      const failure = this.#options.toFailure(error, doing);
       // Free space is watched elsewhere.
       if (!(failure instanceof SpoolFull)) this.#failure = failure.message;
       throw error;
@@ -82,24 +80,10 @@ export class DiskWatch {
     const isWell = this.#failure === undefined && this.#lastMs < this.#options.slowMs;
     // The end of a running write says as much as a probe.
     if (isWell || this.#running.size > 0 || this.#probing !== undefined) return;
-    this.#probing = this.watch("writing a probe", () => this.#probe())
+    this.#probing = this.watch("writing a probe", () => this.#options.probe())
       .catch(() => {})
       .finally(() => {
         this.#probing = undefined;
       });
-  }
-
-  async #probe(): Promise<void> {
-    const { files, places } = this.#options;
-    const path = join(places.root, "probe");
-    const fd = await openFile(files, path, "w");
-    try {
-      await writeFully(files, fd, [probeBytes], 0);
-      await done((end) => files.fdatasync(fd, end));
-    } finally {
-      await closeFile(files, fd);
-      // Another process may have removed it.
-      await removeFile(files, path).catch(() => {});
-    }
   }
 }

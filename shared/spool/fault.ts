@@ -1,5 +1,5 @@
 /** Faults of a spool that no caller hears of by an exception, and their log lines. */
-import { unreachable } from "../../../unreachable.ts";
+import { unreachable } from "../unreachable.ts";
 
 export type SpoolFault =
   /** Octets of a segment or log that are not what was written. Records after them are still read. */

@@ -1,6 +1,6 @@
 /** Settlements are gathered in memory and become batches: the text of one write, and the entries for the index (pure). */
-import type { LogicalClock, StatusEntry } from "../../recipient-state.ts";
-import type { Settlement } from "../../spool.ts";
+import type { LogicalClock, StatusEntry } from "../recipient-state.ts";
+import type { Settlement } from "../spool.ts";
 import { formatBatch, formatLine, type IndexedEntry } from "./status-format.ts";
 
 export interface StatusBatch {

@@ -1,6 +1,6 @@
 /** Lays out the records of one group commit for one write (pure, except for the buffer that it reuses). */
 
-import type { Locator } from "../../spool.ts";
+import type { Locator } from "../spool.ts";
 import { headLength, placeSeed, type RecordHead, writeHead } from "./record.ts";
 
 /** A record whose place is not known yet. */

@@ -11,9 +11,9 @@
  * settlement only delivers twice.
  */
 import { crc32 } from "node:zlib";
-import { unreachable } from "../../../unreachable.ts";
-import type { RecipientState, StatusEntry } from "../../recipient-state.ts";
-import type { Settlement } from "../../spool.ts";
+import { unreachable } from "../../unreachable.ts";
+import type { RecipientState, StatusEntry } from "../recipient-state.ts";
+import type { Settlement } from "../spool.ts";
 
 const pending: RecipientState = { kind: "pending" };
 const warned: RecipientState = { kind: "pending", warned: true };

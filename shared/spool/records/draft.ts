@@ -1,9 +1,18 @@
-/** A message as it is being received: in memory while it is small, then in a file of its own. */
+/** A message as it is being received: in memory while it is small, then in a place of its own (pure). */
 import { crc32 } from "node:zlib";
-import type { MessageMeta } from "../../../mail/message.ts";
-import { isFileSafeId } from "../../../mail/queue-id.ts";
-import { type Draft, type Settlement, SpoolUnavailable, type StoredMessage } from "../../spool.ts";
-import type { LargeBodyWriter } from "./large-body.ts";
+import type { MessageMeta } from "../../mail/message.ts";
+import { isFileSafeId } from "../../mail/queue-id.ts";
+import { type Draft, type Settlement, SpoolUnavailable, type StoredMessage } from "../spool.ts";
+
+/** A body with a place of its own in the storage: exactly one of finish() and discard() ends it. */
+export interface LargeBody {
+  /** @throws the error of an earlier write */
+  write(chunk: Buffer): Promise<void> | undefined;
+  /** Resolves with its name when all of it is on stable storage. */
+  finish(): Promise<string>;
+  /** Removes what was written, also after finish(). */
+  discard(): Promise<void>;
+}
 
 /** The complete body of a draft. */
 export interface DraftBody {
@@ -12,7 +21,7 @@ export interface DraftBody {
   /** In memory; empty when the body has its own file. */
   chunks: Buffer[];
   /** Its own file, complete but not yet durable. */
-  large: LargeBodyWriter | undefined;
+  large: LargeBody | undefined;
 }
 
 /** What drafts need of their spool. */
@@ -21,17 +30,17 @@ export interface DraftHost {
   largeBytes: number;
   /** Octets that all open drafts hold in memory together, and how many they may. */
   memory: { usedBytes: number; limitBytes: number };
-  openLarge(): LargeBodyWriter;
+  openLarge(): LargeBody;
   /** Takes over the body, also when it rejects. */
   store(meta: MessageMeta, body: DraftBody, settles: Settlement | undefined): Promise<StoredMessage>;
-  ended(draft: FsDraft): void;
+  ended(draft: BufferedDraft): void;
 }
 
 /** Chunks below this are copied together: a buffer for each octet of a slow client would cost a hundred octets. */
 const tinyBytes = 1024;
 const blockBytes = 4096;
 
-export class FsDraft implements Draft {
+export class BufferedDraft implements Draft {
   readonly #host: DraftHost;
   #state: "open" | "closed" | "ended" = "open";
   #size = 0;
@@ -40,7 +49,7 @@ export class FsDraft implements Draft {
   /** Octets in memory as counted against the common limit. */
   #memoryBytes = 0;
   #block: { buffer: Buffer; used: number } | undefined;
-  #large: LargeBodyWriter | undefined;
+  #large: LargeBody | undefined;
 
   constructor(host: DraftHost) {
     this.#host = host;

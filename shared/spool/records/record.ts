@@ -6,8 +6,8 @@
  * imitates a record is not taken for one when a damaged segment is searched for the next record.
  */
 import { crc32 } from "node:zlib";
-import type { MessageMeta } from "../../../mail/message.ts";
-import type { Locator, Settlement } from "../../spool.ts";
+import type { MessageMeta } from "../../mail/message.ts";
+import type { Locator, Settlement } from "../spool.ts";
 
 export const headerLength = 40;
 /** The first octet is not UTF-8: rare in mail, fast to search for. */
