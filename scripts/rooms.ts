@@ -52,6 +52,11 @@ export const rooms: Record<string, Room> = {
     purpose: "The process of a service: log, metrics, health, connections to Redis, sockets and signals.",
     imports: ["shared/config", "shared/net", "shared/spool", "shared/spool/fs", "shared/spool/fs/disk"],
   },
+  "shared/shards": {
+    purpose:
+      "Shards of the queues: the prefix of their keys, connections to each, and which of them may have jobs.",
+    imports: ["shared/mail", "shared/runtime"],
+  },
   "shared/events": {
     purpose: "What happened to mail, as events: their stored form, the words that find them, timelines.",
     pure: true,
@@ -139,6 +144,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/holds",
       "shared/routing",
       "shared/runtime",
+      "shared/shards",
       "shared/spool",
     ],
   },
@@ -149,7 +155,7 @@ export const rooms: Record<string, Room> = {
   },
   "shared/queue/bullmq": {
     purpose: "All that knows BullMQ's inside: workers, job locks, keys, due times and scripts.",
-    imports: ["shared/queue/contract", "shared/runtime"],
+    imports: ["shared/queue/contract", "shared/runtime", "shared/shards"],
   },
   "shared/queue/holds": {
     purpose: "Hold rules: where they are stored, which jobs they cover, and how these are held and released.",
@@ -160,6 +166,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/contract",
       "shared/routing",
       "shared/runtime",
+      "shared/shards",
     ],
   },
   "shared/queue/operator": {
@@ -173,6 +180,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/contract",
       "shared/queue/holds",
       "shared/runtime",
+      "shared/shards",
       "shared/smtp",
     ],
   },
@@ -186,6 +194,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/holds",
       "shared/routing",
       "shared/runtime",
+      "shared/shards",
       "shared/spool",
     ],
   },
@@ -438,6 +447,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/holds",
       "shared/queue/operator",
       "shared/runtime",
+      "shared/shards",
       "shared/smtp-client",
       "shared/spool",
     ],
@@ -472,6 +482,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/operator",
       "shared/routing",
       "shared/runtime",
+      "shared/shards",
       "shared/smtp",
       "shared/smtp-client",
       "shared/smtp-client/next-hops",

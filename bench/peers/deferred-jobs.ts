@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { makeQueueId } from "../../shared/mail/queue-id.ts";
 import { addJobs } from "../../shared/queue/bullmq/jobs.ts";
 import { deliveryJobId } from "../../shared/queue/contract/contract.ts";
-import type { RedisConnection } from "../../shared/runtime/redis.ts";
+import { queuePrefix, type RedisConnection } from "../../shared/runtime/redis.ts";
 
 const hourMs = 3_600_000;
 const replies: [code: number, status: string, words: string][] = [
@@ -17,7 +17,7 @@ const replies: [code: number, status: string, words: string][] = [
 export async function addDeferredJobs(redis: RedisConnection, count: number): Promise<void> {
   for (let start = 0; start < count; start += 1_000) {
     const jobs = Array.from({ length: Math.min(1_000, count - start) }, (_, n) => deferredJob(start + n));
-    await addJobs(redis, "delivery", jobs);
+    await addJobs({ prefix: queuePrefix, redis }, "delivery", jobs);
   }
 }
 

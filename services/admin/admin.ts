@@ -18,9 +18,11 @@ import { type Health, reachableUrl } from "../../shared/runtime/health-server.ts
 import { LiveValue } from "../../shared/runtime/live.ts";
 import { type Logger, withEventSink } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
-import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
+import type { RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { cannotListen } from "../../shared/runtime/start-failure.ts";
+import { KnownShards } from "../../shared/shards/known-shards.ts";
+import { ShardConnections } from "../../shared/shards/shard-connections.ts";
 import { createSmtpClient, type SmtpClientOptions } from "../../shared/smtp-client/create-smtp-client.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { mountBoard } from "./board.ts";
@@ -76,7 +78,9 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const live = new LiveValue(await settingsOf(options.config));
   const eventPublisher = createEventPublisher({ ...options, events: options.config.events });
   const log = withEventSink(options.log, eventPublisher);
-  const redis = createRedis(options.redis, "plain", log);
+  const connections = new ShardConnections(options.redis, "plain", log);
+  const shards = new KnownShards(connections, options.redis.shards ?? 1, log);
+  const redis = connections.global;
   const events = createEventReader(redis);
   const holds = createHolds({ redis: options.redis, file: holdsFile, log });
   const inspector = createInspector({
@@ -100,6 +104,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     log,
     spool,
     redis,
+    shards,
     inspector,
     holds,
     producer,
@@ -155,7 +160,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
       holds.close(),
       eventPublisher.close(),
     ]);
-    redis.disconnect();
+    shards.close();
+    connections.disconnect();
   };
   try {
     await app.register(fastifySSE, { heartbeatInterval: heartbeatMs });

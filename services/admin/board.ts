@@ -18,16 +18,8 @@ const descriptions: Record<QueueName, string> = {
 export async function mountBoard(app: FastifyInstance, board: BoardQueues): Promise<void> {
   const serverAdapter = new FastifyAdapter();
   serverAdapter.setBasePath(boardPath);
-  const queues = board.queues.map((queue) => {
-    const adapter = new BullMQAdapter(queue, {
-      readOnlyMode: true,
-      description: descriptions[queue.name as QueueName],
-    });
-    adapter.setFormatter("name", ({ data, name }) => jobTitle(data, name));
-    return adapter;
-  });
-  createBullBoard({
-    queues,
+  const { replaceQueues } = createBullBoard({
+    queues: adaptersOf(board),
     serverAdapter,
     // `dead` has no workers on purpose; the state of the services is on the dashboard.
     // It follows the browser's light or dark, as the dashboard does.
@@ -40,7 +32,22 @@ export async function mountBoard(app: FastifyInstance, board: BoardQueues): Prom
       },
     },
   });
+  board.onChange(() => replaceQueues(adaptersOf(board)));
   await app.register(serverAdapter.registerPlugin(), { prefix: boardPath });
+}
+
+/** With several shards the name of a queue says which one it is in. */
+function adaptersOf(board: BoardQueues): BullMQAdapter[] {
+  return board.queues.map((queue) => {
+    const shard = board.shardOf(queue).replace(/[{}]/g, "");
+    const adapter = new BullMQAdapter(queue, {
+      readOnlyMode: true,
+      description: descriptions[queue.name as QueueName],
+      ...(shard === "" ? {} : { prefix: `${shard}-` }),
+    });
+    adapter.setFormatter("name", ({ data, name }) => jobTitle(data, name));
+    return adapter;
+  });
 }
 
 /** The title of a job: sender and recipients, since all jobs of a queue have the same name. */

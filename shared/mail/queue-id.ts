@@ -3,12 +3,18 @@
 /** Crockford's base 32 without I, L, O, U, which are easily confused when read aloud. */
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+/** Shards that a queue id can name. */
+export const maxShards = alphabet.length;
+
 /**
- * 18 characters: 9 of epoch milliseconds (until the year 3084), 9 of randomness (45 bits).
+ * 18 characters: 9 of epoch milliseconds (until the year 3084), 9 of randomness (45 bits). Of a message whose jobs are in a
+ * shard of the queues a 19th names the shard: every process knows from the id where its jobs are, however many shards it is
+ * configured with itself.
  * @param nowMs   epoch milliseconds
  * @param random  at least 9 random octets
+ * @param shard   0 to maxShards - 1; absent: its jobs are in no shard
  */
-export function makeQueueId(nowMs: number, random: Uint8Array): string {
+export function makeQueueId(nowMs: number, random: Uint8Array, shard?: number): string {
   let id = "";
   let rest = nowMs;
   for (let i = 0; i < 9; i++) {
@@ -16,7 +22,24 @@ export function makeQueueId(nowMs: number, random: Uint8Array): string {
     rest = Math.floor(rest / 32);
   }
   for (let i = 0; i < 9; i++) id += alphabet.charAt((random[i] ?? 0) & 31);
-  return id;
+  return shard === undefined ? id : id + alphabet.charAt(shard);
+}
+
+/**
+ * The shard of a new message, by its random octets.
+ * @param shards  how many there are, 1 to maxShards
+ * @returns `undefined` for a single one
+ */
+export function chooseShard(random: Uint8Array, shards: number): number | undefined {
+  if (shards <= 1) return undefined;
+  const number = (random[0] ?? 0) * 2 ** 16 + (random[1] ?? 0) * 2 ** 8 + (random[2] ?? 0);
+  return number % shards;
+}
+
+/** The shard that a queue id, or a job id that begins with one, names. @returns `undefined` for all other ids */
+export function shardOfId(id: string): number | undefined {
+  const shard = /^[0-9A-HJKMNP-TV-Z]{18}([0-9A-HJKMNP-TV-Z])(?:-|$)/.exec(id)?.[1];
+  return shard === undefined ? undefined : alphabet.indexOf(shard);
 }
 
 /** The time that a queue id, or a job id that begins with one, was made. @returns epoch milliseconds */
@@ -27,7 +50,7 @@ export function queueIdTimeMs(id: string): number {
 }
 
 export function isQueueId(text: string): boolean {
-  return /^[0-9A-HJKMNP-TV-Z]{18}$/.test(text);
+  return /^[0-9A-HJKMNP-TV-Z]{18,19}$/.test(text);
 }
 
 /** Ids become file names, hence no dots or slashes, and a limit. Operators type ids, so Spool.read() checks them too. */

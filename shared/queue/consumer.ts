@@ -2,7 +2,7 @@
 import type { Logger } from "../runtime/log.ts";
 import type { RedisConfig } from "../runtime/redis.ts";
 import { unreachable } from "../unreachable.ts";
-import { type JobEnd, type StartedJob, startWorker, type WorkerTiming } from "./bullmq/bullmq-worker.ts";
+import type { JobEnd, StartedJob, WorkerTiming } from "./bullmq/bullmq-worker.ts";
 import {
   type BounceJob,
   bounceJobSchema,
@@ -14,6 +14,7 @@ import type { BounceNext, BounceTask, Consumer, DeliveryTask, JobNext } from "./
 import type { Holds } from "./holds/store.ts";
 import type { JobMetrics } from "./job-metrics.ts";
 import { JobRuns } from "./job-runs.ts";
+import { ShardWorkers } from "./shard-workers.ts";
 
 export interface DeliveryConsumerOptions {
   redis: RedisConfig;
@@ -48,25 +49,17 @@ const newerVersionMs = 60_000;
 
 /** Consumes `delivery` and `delivery-slow` with separate shares, so that fresh mail never waits behind slow mail. */
 export function consumeDeliveries(options: DeliveryConsumerOptions): Consumer {
-  const shares = deliveryShares(options.concurrency, options.slowShare);
   // One for both queues: a job may be handed out by one while it is being worked on by the other.
   const runs = new JobRuns();
-  const workers = (["delivery", "delivery-slow"] as const).map((queue) =>
-    startWorker({
-      queue,
-      redis: options.redis,
-      concurrency: shares[queue],
-      mayOutlastGrace: true,
-      log: options.log,
-      ...(options.timing === undefined ? {} : { timing: options.timing }),
-      handle: (started) => runs.start(started, (run) => deliver(run, queue, options)),
-    }),
-  );
-  return {
-    async close(graceMs) {
-      await Promise.all(workers.map((worker) => worker.close(graceMs)));
-    },
-  };
+  return new ShardWorkers({
+    redis: options.redis,
+    concurrency: deliveryShares(options.concurrency, options.slowShare),
+    mayOutlastGrace: true,
+    log: options.log,
+    ...(options.timing === undefined ? {} : { timing: options.timing }),
+    handle: (queue, started) =>
+      runs.start(started, (run) => deliver(run, queue as DeliveryQueueName, options)),
+  });
 }
 
 /** How many jobs of each queue a process works on at once. */
@@ -77,13 +70,12 @@ export function deliveryShares(concurrency: number, slowShare = 0.25): Record<De
 
 export function consumeBounces(options: BounceConsumerOptions): Consumer {
   const runs = new JobRuns();
-  return startWorker({
-    queue: "bounce",
+  return new ShardWorkers({
     redis: options.redis,
-    concurrency: options.concurrency,
+    concurrency: { bounce: options.concurrency },
     log: options.log,
     ...(options.timing === undefined ? {} : { timing: options.timing }),
-    handle: (started) => runs.start(started, (run) => bounce(run, options)),
+    handle: (_, started) => runs.start(started, (run) => bounce(run, options)),
   });
 }
 

@@ -1,21 +1,19 @@
 /**
  * The room of the queues: producer, publisher and consumer, which services use. The producer adds jobs: idempotent by
- * job id, many in one step, never waiting long. It owns one connection; close() ends it.
+ * job id, many in one step, never waiting long. The id of a message says in which shard its jobs are. It owns a connection
+ * to each shard; close() ends them.
  */
 import type { RouteSummary } from "../routing/route.ts";
 import type { Logger } from "../runtime/log.ts";
-import {
-  canBeReplaced,
-  createRedis,
-  queuePrefix,
-  type RedisConfig,
-  type RedisConnection,
-} from "../runtime/redis.ts";
+import { canBeReplaced, queuePrefix, type RedisConfig } from "../runtime/redis.ts";
 import { withTimeout } from "../runtime/with-timeout.ts";
+import { ShardClaims } from "../shards/registry.ts";
+import { prefixOfId } from "../shards/shard.ts";
+import { ShardConnections } from "../shards/shard-connections.ts";
 import type { StoredMessage } from "../spool/spool.ts";
 import { addJobs, type NewJob } from "./bullmq/jobs.ts";
 import { inBatches, type Load } from "./contract/batches.ts";
-import { type DeliveryQueueName, deliveryJobId } from "./contract/contract.ts";
+import { type DeliveryQueueName, deliveryJobId, type QueueName } from "./contract/contract.ts";
 import { deadJobId } from "./contract/dead-job.ts";
 import { bounceId, makeDeliveryJob } from "./contract/delivery-job.ts";
 import type { Producer } from "./contract/queue.ts";
@@ -62,8 +60,25 @@ export class QueueTimeout extends Error {
 }
 
 export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProducer {
-  const redis = createRedis(redisConfig, "producer", log);
-  if (canBeReplaced(redisConfig)) requestScansAfterFailovers(redis);
+  const connections = new ShardConnections(redisConfig, "producer", log);
+  const claims = new ShardClaims(connections.global);
+  if (canBeReplaced(redisConfig)) requestScansAfterFailovers(connections);
+
+  /** Jobs of any messages. @returns how many it added */
+  const add = async (queue: QueueName, jobs: readonly NewJob[], options?: { flagActive?: boolean }) => {
+    const byPrefix = Map.groupBy(jobs, ({ jobId }) => prefixOfId(jobId));
+    await claims.claim(byPrefix.keys());
+    let added = 0;
+    const calls = [...byPrefix].map(([prefix, some]) =>
+      addJobs(connections.of(prefix), queue, some, options),
+    );
+    // Not Promise.all: a rejection must not leave calls running that the caller then repeats.
+    for (const result of await Promise.allSettled(calls)) {
+      if (result.status === "rejected") throw result.reason;
+      added += result.value;
+    }
+    return added;
+  };
 
   const addGroups = async (
     groups: Iterable<GroupToEnqueue>,
@@ -73,7 +88,7 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
     for (const batch of inBatches(groups, loadOfGroup)) {
       const nowMs = Date.now();
       const jobs = batch.map((group) => newDelivery(group, nowMs));
-      added += await inTime(addJobs(redis, queue, jobs));
+      added += await inTime(add(queue, jobs));
     }
     return added;
   };
@@ -88,26 +103,30 @@ export function createProducer(redisConfig: RedisConfig, log: Logger): QueueProd
     async addBounce(job, delayMs) {
       const isShared = job.kind === "failed" || job.kind === "delayed" || job.kind === "succeeded";
       const jobs = [{ jobId: bounceId(job), payload: job, delayMs }];
-      await inTime(addJobs(redis, "bounce", jobs, { flagActive: isShared }));
+      await inTime(add("bounce", jobs, { flagActive: isShared }));
     },
 
     async addDead(job) {
-      await inTime(addJobs(redis, "dead", [{ jobId: deadJobId(job), payload: job }]));
+      await inTime(add("dead", [{ jobId: deadJobId(job), payload: job }]));
     },
 
     async requestScan() {
-      await inTime(redis.incr(scanRequestsKey));
+      await inTime(connections.global.incr(scanRequestsKey));
     },
 
     async close() {
-      redis.disconnect();
+      connections.disconnect();
     },
   };
 }
 
 /** What a server had taken before another took over from it may be lost, also after the reconciler has compared. */
-function requestScansAfterFailovers(redis: RedisConnection): void {
-  redis.once("ready", () => redis.on("ready", () => redis.incr(scanRequestsKey).catch(() => {})));
+function requestScansAfterFailovers(connections: ShardConnections): void {
+  const wereReady = new Set<string>();
+  connections.onReady(({ prefix }) => {
+    if (wereReady.has(prefix)) connections.global.incr(scanRequestsKey).catch(() => {});
+    wereReady.add(prefix);
+  });
 }
 
 function* groupsOf(messages: Parameters<Producer["addDeliveries"]>[0]): Generator<GroupToEnqueue, void> {

@@ -10,10 +10,16 @@ import { endWhenSilent } from "./redis-heartbeat.ts";
 import { PromptSentinelConnector } from "./redis-sentinels.ts";
 import { watchConnection } from "./redis-watch.ts";
 
-/** Braces make one hash slot of all keys: required by BullMQ on Redis Cluster. */
+/**
+ * Braces make one hash slot of all keys: required by BullMQ on Redis Cluster. The prefix of all keys but for those of shards
+ * (shared/shards).
+ */
 export const queuePrefix = "{postern}";
 
-export type RedisConfig = NonNullable<Config["redis"]>;
+export type RedisConfig = NonNullable<Config["redis"]> & {
+  /** Over how many shards the queues are spread: `queue.shards`. Absent: 1. */
+  shards?: number;
+};
 export type RedisConnection = Redis | Cluster;
 
 /**
@@ -49,11 +55,18 @@ type SharedOption =
 
 /**
  * Connects in the background; connection errors are logged once for each outage and never thrown.
+ * @param prefix  of the keys: in a cluster the connection is one to the primary of their hash slot
  * @throws Error when a certificate file of `redis.tls` cannot be read, or the configuration names no server
  */
-export function createRedis(config: RedisConfig, purpose: RedisPurpose, log: Logger): RedisConnection {
-  const connection = connect(config, purpose);
-  watchConnection(connection, describeRedis(config), log);
+export function createRedis(
+  config: RedisConfig,
+  purpose: RedisPurpose,
+  log: Logger,
+  prefix: string = queuePrefix,
+): RedisConnection {
+  const connection = connect(config, purpose, prefix);
+  const slot = prefix === queuePrefix ? "" : `, ${prefix}`;
+  watchConnection(connection, `${describeRedis(config)}${slot}`, log);
   return connection;
 }
 
@@ -74,7 +87,7 @@ export function canBeReplaced(config: RedisConfig): boolean {
   return config.sentinels !== undefined || config.cluster !== undefined;
 }
 
-function connect(config: RedisConfig, purpose: RedisPurpose): RedisConnection {
+function connect(config: RedisConfig, purpose: RedisPurpose, prefix: string): RedisConnection {
   const options: Pick<RedisOptions, SharedOption> = {
     ...behaviour(purpose),
     ...(config.username === undefined ? {} : { username: config.username }),
@@ -90,7 +103,7 @@ function connect(config: RedisConfig, purpose: RedisPurpose): RedisConnection {
       // Certificates are for names.
       ...(config.tls === undefined ? {} : { dnsLookup: (name, callback) => callback(null, name) }),
     };
-    const key = `${queuePrefix}:probe`;
+    const key = `${prefix}:probe`;
     const deadline = purpose === "worker" ? {} : { deadlineMs };
     return openCluster(config.cluster, clusterOptions, { key, ...deadline });
   }

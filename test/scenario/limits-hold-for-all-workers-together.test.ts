@@ -13,6 +13,7 @@ import { createLogger } from "../../shared/runtime/log.ts";
 import { createMetrics } from "../../shared/runtime/metrics.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
 import type { Diagnosis } from "../../shared/smtp/diagnosis.ts";
+import { onlyShards } from "../support/only-shard.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -295,7 +296,7 @@ test("an operator's retry is a real attempt, even to a destination that is remem
   await waitFor("it is remembered", async () => (await a.takeSlot(request)).kind === "dead");
   const connection = createRedis({ url: redis.url }, "plain", log);
   const nothing = { find: async () => ({ jobs: [], unknown: [] }) };
-  await new JobChanges(connection, {} as never, nothing as never)
+  await new JobChanges({ global: connection, ofId: onlyShards(connection).of }, {} as never, nothing as never)
     .retry({ all: true } as never)
     .catch(() => undefined);
   connection.disconnect();

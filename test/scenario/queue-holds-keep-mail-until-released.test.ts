@@ -17,6 +17,7 @@ import { createRedis, type RedisConnection } from "../../shared/runtime/redis.ts
 import { createMemorySpool } from "../../shared/spool/memory.ts";
 import { testConfig } from "../support/config.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
+import { onlyShard } from "../support/only-shard.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -249,7 +250,11 @@ test("the time held is counted at each release, over several holds, and no momen
   const client = plainConnection();
   /** As if it had been held an hour earlier. */
   const longAgo = () =>
-    client.zadd(queueKey("delivery", "delayed"), scoreOf(heldDueMs(Date.now()) - 3600), `${id}-0`);
+    client.zadd(
+      queueKey({ prefix: "{postern}" }, "delivery", "delayed"),
+      scoreOf(heldDueMs(Date.now()) - 3600),
+      `${id}-0`,
+    );
   const heldMs = async () => (await inspector.find(id))[0]?.job.heldMs ?? 0;
 
   await inspector.hold({ ids: [id] }, { reason: 'says ,"heldMs":99999999}' });
@@ -275,15 +280,21 @@ test("the time held is added to the payload without changing the rest: empty lis
   const [id = ""] = await accept("a@example.org");
   const jobId = `${id}-0`;
   const payload = {
-    ...JSON.parse((await client.hget(jobKey("delivery", jobId), "data")) ?? ""),
+    ...JSON.parse((await client.hget(jobKey({ prefix: "{postern}" }, "delivery", jobId), "data")) ?? ""),
     from: 'ann,"heldMs":7}@example.com',
     history: { attempts: 0, lastAttemptAtMs: 1_700_000_000_000.5, last: [] },
   };
-  await client.hset(jobKey("delivery", jobId), "data", JSON.stringify(payload));
+  await client.hset(jobKey({ prefix: "{postern}" }, "delivery", jobId), "data", JSON.stringify(payload));
   await inspector.hold({ ids: [id] });
-  await client.zadd(queueKey("delivery", "delayed"), scoreOf(heldDueMs(Date.now()) - 60), jobId);
+  await client.zadd(
+    queueKey({ prefix: "{postern}" }, "delivery", "delayed"),
+    scoreOf(heldDueMs(Date.now()) - 60),
+    jobId,
+  );
   await inspector.release({ ids: [id] });
-  const { heldMs, ...rest } = JSON.parse((await client.hget(jobKey("delivery", jobId), "data")) ?? "");
+  const { heldMs, ...rest } = JSON.parse(
+    (await client.hget(jobKey({ prefix: "{postern}" }, "delivery", jobId), "data")) ?? "",
+  );
   assert.deepEqual(rest, payload);
   assert.ok(heldMs >= 60_000 && heldMs < 90_000, `${heldMs}`);
 });
@@ -294,7 +305,7 @@ test("a job that changes while it is released keeps the change, and is released 
   const [id = ""] = await accept("a@example.org");
   const jobId = `${id}-0`;
   await inspector.hold({ ids: [id] });
-  const key = jobKey("delivery", jobId);
+  const key = jobKey({ prefix: "{postern}" }, "delivery", jobId);
   const evalsha = client.evalsha.bind(client);
   let runs = 0;
   // Changes the job between the reading and the script that writes the new payload.
@@ -305,7 +316,7 @@ test("a job that changes while it is released keeps the change, and is released 
     }
     return evalsha(...args);
   }) as typeof evalsha;
-  assert.equal(await releaseJobs(client, "delivery", [jobId], Date.now() + 5_000), 1);
+  assert.equal(await releaseJobs(onlyShard(client), "delivery", [jobId], Date.now() + 5_000), 1);
   const [found] = await inspector.find(id);
   assert.deepEqual([found?.status, found?.job.route], ["deferred", "changed"]);
   assert.ok((found?.job.heldMs ?? 0) >= 6_000, `${found?.job.heldMs}`);
@@ -320,9 +331,9 @@ test("a job that changes each time stays held, and the next sweep finds it", asy
   let runs = 0;
   client.evalsha = (async (...args: Parameters<typeof evalsha>) => {
     const data = JSON.stringify({ ...(await inspector.find(id))[0]?.job, heldMs: ++runs });
-    await client.hset(jobKey("delivery", `${id}-0`), "data", data);
+    await client.hset(jobKey({ prefix: "{postern}" }, "delivery", `${id}-0`), "data", data);
     return evalsha(...args);
   }) as typeof evalsha;
-  assert.equal(await releaseJobs(client, "delivery", [`${id}-0`], Date.now()), 0);
+  assert.equal(await releaseJobs(onlyShard(client), "delivery", [`${id}-0`], Date.now()), 0);
   assert.equal((await inspector.find(id))[0]?.status, "held");
 });

@@ -11,6 +11,7 @@ import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis, type RedisConnection } from "../../shared/runtime/redis.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
+import { onlyShard } from "../support/only-shard.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -97,7 +98,7 @@ test("the version of BullMQ that is installed and pinned is the one that decisio
 test("a held job is to BullMQ a delayed one with a due time in 2039: its workers leave it alone", async () => {
   const nowMs = Date.now();
   const held = await enqueue();
-  assert.equal(await holdJobs(plain, "delivery", [held], nowMs), 1);
+  assert.equal(await holdJobs(onlyShard(plain), "delivery", [held], nowMs), 1);
   await queue("delivery").add("mail", {}, { jobId: "theirs", delay: heldDueMs(nowMs) - Date.now() });
   const ours = Number(await plain.zscore("{postern}:delivery:delayed", held));
   const theirs = Number(await plain.zscore("{postern}:delivery:delayed", "theirs"));
@@ -169,7 +170,7 @@ test("a job that BullMQ itself failed waits again as if nothing had happened", a
   await waitFor("it failed", async () => (await queue("delivery").getFailedCount()) === 1);
   await failing.close();
   connection.disconnect();
-  assert.equal(await requeueFailed(plain, "delivery"), 1);
+  assert.equal(await requeueFailed(onlyShard(plain), "delivery"), 1);
   const job = await queue("delivery").getJob(jobId);
   assert.deepEqual([await job?.getState(), job?.failedReason], ["waiting", undefined]);
   assert.deepEqual(job?.stacktrace, []);

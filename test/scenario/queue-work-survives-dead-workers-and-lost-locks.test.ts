@@ -14,6 +14,7 @@ import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
+import { onlyShard } from "../support/only-shard.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -269,7 +270,7 @@ test("a job that is deferred while its worker takes locks again stays deferred",
   const base = "{postern}:delivery:";
   await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
   const connection = createRedis({ url: redis.url }, "plain", log);
-  const activeJobs = new ActiveJobs("delivery", connection, 60_000, log);
+  const activeJobs = new ActiveJobs("delivery", onlyShard(connection), 60_000, log);
   try {
     // As its worker would take it.
     await redis.command(`RPOPLPUSH ${base}wait ${base}active`);

@@ -22,6 +22,7 @@ import type { Spool } from "../../shared/spool/spool.ts";
 import { testConfig } from "../support/config.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
 import { storeInFinishedSegments } from "../support/finished-segments.ts";
+import { onlyShards } from "../support/only-shard.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -133,7 +134,8 @@ test("messages with a thousand next hops each are enqueued again a thousand jobs
   const calls: number[] = [];
   const report = await scanSpool({
     spool,
-    redis: connection,
+    shards: onlyShards(connection),
+    claims: { claim: async () => {} },
     producer: {
       ...producer,
       addGroups: async (groups, queue) => {

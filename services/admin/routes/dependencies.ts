@@ -15,6 +15,7 @@ import {
 import type { Health } from "../../../shared/runtime/health-server.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { RedisConnection } from "../../../shared/runtime/redis.ts";
+import type { KnownShards } from "../../../shared/shards/known-shards.ts";
 import {
   type Spool,
   SpoolCorrupt,
@@ -29,7 +30,10 @@ export interface AdminDependencies {
   config: Config;
   log: Logger;
   spool: Spool;
+  /** Where all is that there is once for the whole gateway. */
   redis: RedisConnection;
+  /** Where the queues are. */
+  shards: KnownShards;
   inspector: Inspector;
   holds: Holds;
   producer: Pick<Producer, "addBounce" | "addDeliveries">;

@@ -20,7 +20,7 @@ import {
 } from "./schemas.ts";
 
 export function holdRoutes(deps: AdminDependencies): Route[] {
-  const { holds, inspector, redis, log, now } = deps;
+  const { holds, inspector, shards, log, now } = deps;
   const describe = async (rules: readonly HoldRule[]): Promise<HoldView[]> => {
     const waiting = await ask(inspector.heldBy(rules));
     return rules.map((rule, index) => describeHold(rule, waiting?.[index] ?? null));
@@ -56,7 +56,7 @@ export function holdRoutes(deps: AdminDependencies): Route[] {
         const terms = { ...(reason === undefined ? {} : { reason }), ...untilOf(until), by };
         const rule = { ...holdRuleOf(named, terms, standing), createdAtMs: standing?.createdAtMs ?? now() };
         await ask(holds.add([rule]));
-        const parked = await ask(holdCovered(redis, holds));
+        const parked = await ask(holdCovered(shards, holds));
         logEvent(log, {
           event: "admin.hold",
           ...actorOf(request),
@@ -83,7 +83,7 @@ export function holdRoutes(deps: AdminDependencies): Route[] {
       async handle({ params: { id }, query: { reason }, request }) {
         const removed = await ask(holds.remove([id]));
         if (removed === 0) throw new Problem(404, `There is no hold ${id}.`);
-        const report = await ask(releaseUncovered(redis, holds));
+        const report = await ask(releaseUncovered(shards, holds));
         logEvent(log, { event: "admin.unhold", ...actorOf(request), hold: id, reason, ...report });
         return report;
       },

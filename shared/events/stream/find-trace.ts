@@ -20,7 +20,7 @@ const maxDepth = 3;
 
 /** What somebody wants to know about: a queue id (with the number of a recipient group or not), a Message-ID, an address, a session. */
 export function parseWanted(text: string): Wanted {
-  const queueId = /^([0-9A-HJKMNP-TV-Z]{18})(?:-\d+)?$/.exec(text.toUpperCase())?.[1];
+  const queueId = /^([0-9A-HJKMNP-TV-Z]{18,19})(?:-\d+)?$/.exec(text.toUpperCase())?.[1];
   if (queueId !== undefined && isQueueId(queueId)) return { kind: "message", word: queueId };
   // A reverse-path with its brackets is an address, and so is a Message-ID that a person wrote without them.
   if (/^<.*>$/.test(text)) return { kind: "message-id", word: text };

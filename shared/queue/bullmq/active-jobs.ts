@@ -1,6 +1,6 @@
 /** The active jobs of one worker, and how it keeps their locks, also when Redis was away, was emptied or came back older. Owns two timers. */
 import type { Logger } from "../../runtime/log.ts";
-import type { RedisConnection } from "../../runtime/redis.ts";
+import type { Shard } from "../../shards/shard.ts";
 import { otherQueue, type QueueName } from "../contract/contract.ts";
 import { epochKey, readEpoch } from "./epoch.ts";
 import { jobName, jobOptions } from "./jobs.ts";
@@ -19,7 +19,7 @@ interface ActiveJob {
 export class ActiveJobs {
   readonly #jobs = new Map<string, ActiveJob>();
   readonly #queue: QueueName;
-  readonly #redis: RedisConnection;
+  readonly #shard: Shard;
   readonly #lockMs: number;
   readonly #log: Logger;
   /** The epoch under which all of these jobs were taken; another one in Redis means that it was emptied since. */
@@ -28,9 +28,9 @@ export class ActiveJobs {
   #serverRun: string | undefined;
   #whenIdle: (() => void) | undefined;
 
-  constructor(queue: QueueName, redis: RedisConnection, lockMs: number, log: Logger) {
+  constructor(queue: QueueName, shard: Shard, lockMs: number, log: Logger) {
     this.#queue = queue;
-    this.#redis = redis;
+    this.#shard = shard;
     this.#lockMs = lockMs;
     this.#log = log;
   }
@@ -70,7 +70,7 @@ export class ActiveJobs {
 
   /** Whether the lock of a job that Redis handed out is still there. */
   async hasLock(jobId: string, token: string): Promise<boolean> {
-    return (await this.#redis.get(lockKey(this.#queue, jobId))) === token;
+    return (await this.#shard.redis.get(lockKey(this.#shard, this.#queue, jobId))) === token;
   }
 
   /** As reclaim(), for all of them, when Redis is back. */
@@ -107,10 +107,14 @@ export class ActiveJobs {
       if (job && !job.lost) args.push(jobId, job.token, JSON.stringify(job.payload ?? null));
     }
     if (args.length === 0) return [];
-    const keys = [queueBase(this.#queue), queueBase(otherQueue(this.#queue)), epochKey];
+    const keys = [
+      queueBase(this.#shard, this.#queue),
+      queueBase(this.#shard, otherQueue(this.#queue)),
+      epochKey(this.#shard),
+    ];
     const isOtherServer = serverRun === this.#serverRun ? 0 : 1;
     const head = [this.#lockMs, this.#epoch ?? "", isOtherServer, Date.now(), jobName, jobOptions];
-    const lost = (await reclaimScript.run(this.#redis, keys, [...head, ...args])) as string[];
+    const lost = (await reclaimScript.run(this.#shard.redis, keys, [...head, ...args])) as string[];
     for (const jobId of lost) {
       const job = this.#jobs.get(jobId);
       if (job) job.lost = true;
@@ -150,8 +154,11 @@ export class ActiveJobs {
       );
       if (args.length === 0) return;
       try {
-        const keys = [queueBase(this.#queue)];
-        const jobIds = (await renewLocksScript.run(this.#redis, keys, [this.#lockMs, ...args])) as string[];
+        const keys = [queueBase(this.#shard, this.#queue)];
+        const jobIds = (await renewLocksScript.run(this.#shard.redis, keys, [
+          this.#lockMs,
+          ...args,
+        ])) as string[];
         if (jobIds.length > 0) whenLost(await this.reclaim(jobIds));
       } catch (error) {
         this.#log.debug({ err: error, queue: this.#queue }, "could not renew job locks");
@@ -170,7 +177,7 @@ export class ActiveJobs {
     const check = async (): Promise<void> => {
       try {
         this.#serverRun ??= await this.#readServerRun();
-        const epoch = await readEpoch(this.#redis);
+        const epoch = await readEpoch(this.#shard);
         if (this.#epoch !== undefined && epoch !== this.#epoch) {
           whenLost(await this.reclaim([...this.#jobs.keys()]));
         }
@@ -184,7 +191,7 @@ export class ActiveJobs {
 
   /** A random value of each run of a Redis server; in a cluster that of any of its servers. */
   async #readServerRun(): Promise<string | undefined> {
-    return /^run_id:(\w+)/m.exec(await this.#redis.info("server"))?.[1];
+    return /^run_id:(\w+)/m.exec(await this.#shard.redis.info("server"))?.[1];
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * Where all jobs of the listed queues are, without their payloads: in one step where they are few, else in chunks while
+ * Where all jobs of the listed queues of a shard are, without their payloads: in one step where they are few, else in chunks while
  * jobs come and go. It owns nothing; the connection is the caller's.
  */
-import type { RedisConnection } from "../../runtime/redis.ts";
+import type { Shard } from "../../shards/shard.ts";
 import {
   delayedPlaces,
   type JobPlace,
@@ -44,12 +44,12 @@ const collections: readonly Collection[] = listedQueues.flatMap((queue): Collect
  * @throws Error of Redis
  */
 export async function forEachPlace(
-  redis: RedisConnection,
+  shard: Shard,
   each: (places: OrderedPlace[]) => Promise<void>,
 ): Promise<boolean> {
-  const transaction = redis.multi();
+  const transaction = shard.redis.multi();
   for (const { queue, name } of collections) {
-    const key = queueKey(queue, name);
+    const key = queueKey(shard, queue, name);
     if (name === "delayed") transaction.zrange(key, "0", String(chunk), "WITHSCORES");
     else transaction.lrange(key, 0, chunk);
   }
@@ -64,9 +64,9 @@ export async function forEachPlace(
     if (members > chunk) {
       isWhole = false;
       if (status === undefined) {
-        for await (const places of scanDelayed(redis, queue, chunk))
+        for await (const places of scanDelayed(shard, queue, chunk))
           if (places.length > 0) await each(places.map(ordered));
-      } else await readList(redis, queue, status, each);
+      } else await readList(shard, queue, status, each);
     } else if (members > 0) {
       await each(
         status === undefined ? delayedPlaces(queue, first).map(ordered) : listed(queue, status, first, 0),
@@ -78,14 +78,14 @@ export async function forEachPlace(
 
 /** Lists grow at the head and shrink at the tail: read from the head, a growing list shows some jobs twice. */
 async function readList(
-  redis: RedisConnection,
+  shard: Shard,
   queue: ListedQueue,
   status: JobStatus,
   each: (places: OrderedPlace[]) => Promise<void>,
 ): Promise<void> {
-  const key = queueKey(queue, status === "active" ? "active" : "wait");
+  const key = queueKey(shard, queue, status === "active" ? "active" : "wait");
   for (let start = 0; ; start += chunk) {
-    const ids = await redis.lrange(key, start, start + chunk - 1);
+    const ids = await shard.redis.lrange(key, start, start + chunk - 1);
     if (ids.length === 0) return;
     await each(listed(queue, status, ids, start));
   }

@@ -1,5 +1,5 @@
 /**
- * One BullMQ worker on one queue, made patient: no job ever fails for BullMQ, a lost lock ends the work on its job,
+ * One BullMQ worker on one queue of a shard, made patient: no job ever fails for BullMQ, a lost lock ends the work on its job,
  * locks are taken again after an outage of Redis. It owns two connections; close() ends them.
  */
 import {
@@ -12,15 +12,17 @@ import {
 } from "bullmq";
 import { type Interruption, longestStopMs } from "../../runtime/interruption.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import { createRedis, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
 import { longestBlockSeconds } from "../../runtime/redis-heartbeat.ts";
 import { isOutage } from "../../runtime/redis-watch.ts";
 import { settlesWithin } from "../../runtime/with-timeout.ts";
+import type { Shard } from "../../shards/shard.ts";
 import type { QueueName } from "../contract/contract.ts";
 import { ActiveJobs } from "./active-jobs.ts";
 import { heldDueMs } from "./due-times.ts";
 import { JobGate } from "./job-gate.ts";
 import { queueBase } from "./keys.ts";
+import type { SharedConcurrency } from "./shared-concurrency.ts";
 import { runScriptsWhenFull } from "./when-full.ts";
 import { finishScript, rescheduleScript } from "./worker-scripts.ts";
 
@@ -71,7 +73,10 @@ export const workerTiming: WorkerTiming = {
 export interface WorkerOptions {
   queue: QueueName;
   redis: RedisConfig;
-  concurrency: number;
+  /** Of the shard. */
+  prefix: string;
+  /** Of all workers of the queue in this process. */
+  concurrency: SharedConcurrency;
   log: Logger;
   timing?: WorkerTiming;
   /** Work may go on for longestStopMs() although its signal was aborted. Absent: it ends at once. */
@@ -93,26 +98,70 @@ const afterAbortMs = 2_000;
 /** BullMQ's close() waits without limit for jobs, and for a Redis that is away. */
 const closeMs = 1_000;
 
-/** A BullMQ worker that takes jobs only while its gate is open. */
+/** What BullMQ itself returns when there is no job. */
+const noJob = undefined as unknown as Job;
+
+/** A BullMQ worker that takes jobs only while its gate is open, and no more than it has permits for. */
 class PatientWorker extends Worker {
   readonly #gate: JobGate;
+  readonly #permits: SharedConcurrency;
+  /** Jobs that are being worked on. */
+  #jobs = 0;
+  /** Tokens of jobs whose permit serves for the next one, which is being taken. */
+  readonly #handingOn = new Set<string>();
 
-  constructor(queue: QueueName, process: Processor, options: BullmqWorkerOptions, gate: JobGate) {
+  constructor(
+    queue: QueueName,
+    process: Processor,
+    options: BullmqWorkerOptions,
+    gate: JobGate,
+    permits: SharedConcurrency,
+  ) {
     super(queue, process, { ...options, autorun: false });
     this.#gate = gate;
+    this.#permits = permits;
+    // BullMQ's loop takes jobs until it has so many, and only then begins with the first: one at a time, so that no job
+    // that was taken waits while the loop waits for a permit.
+    Object.defineProperty(this, "_concurrency", { get: () => Math.min(permits.limit, this.#jobs + 1) });
     this.run().catch((error) => this.emit("error", error));
   }
 
   protected override async moveToActive(token: string, name?: string): Promise<Job> {
     await this.#gate.opened();
-    // BullMQ itself returns it when there is no job.
-    if (this.closing !== undefined || this.isPaused()) return undefined as unknown as Job;
-    return super.moveToActive(token, name);
+    if (this.#handingOn.has(token)) return super.moveToActive(token, name);
+    if (!(await this.#permits.take(this))) return noJob;
+    let job: Job | undefined;
+    try {
+      if (this.closing === undefined && !this.isPaused()) job = await super.moveToActive(token, name);
+    } finally {
+      if (job === undefined) this.#permits.give();
+    }
+    return job ?? noJob;
   }
 
   /** @param mayTakeNext  whether the step that ends the job may take the next one */
-  override processJob(job: Job, token: string, mayTakeNext = () => true): ReturnType<Worker["processJob"]> {
-    return super.processJob(job, token, () => this.#gate.isOpen && mayTakeNext());
+  override async processJob(job: Job, token: string, mayTakeNext = () => true) {
+    let next: Awaited<ReturnType<Worker["processJob"]>> | undefined;
+    this.#jobs++;
+    try {
+      next = await super.processJob(job, token, () => {
+        const isFree = this.#gate.isOpen && !this.#permits.isWanted && mayTakeNext();
+        if (isFree) this.#handingOn.add(token);
+        return isFree;
+      });
+    } finally {
+      this.#jobs--;
+      this.#handingOn.delete(token);
+      if (next === undefined) this.#permits.give();
+      // The loop may wait for a permit, while this job has one and waits for the loop.
+      else this.#permits.cancel(this);
+    }
+    return next;
+  }
+
+  /** What waits for a permit gets none any more. */
+  stopWaiting(): void {
+    this.#permits.cancel(this);
   }
 
   /** Blocks for a short time, so that a server that has stopped answering is noticed. */
@@ -132,10 +181,11 @@ class PatientWorker extends Worker {
 
 export function startWorker(options: WorkerOptions): RunningWorker {
   const { queue, log, handle, timing = workerTiming } = options;
-  const redis = createRedis(options.redis, "worker", log);
+  const redis = createRedis(options.redis, "worker", log, options.prefix);
+  const shard: Shard = { prefix: options.prefix, redis };
   const copies = rememberCopies(redis);
   runScriptsWhenFull(redis);
-  const activeJobs = new ActiveJobs(queue, redis, timing.lockMs, log);
+  const activeJobs = new ActiveJobs(queue, shard, timing.lockMs, log);
   const gate = new JobGate();
   let closing = false;
 
@@ -160,7 +210,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       if (activeJobs.isLost(jobId, token)) throw handedOver;
       // BullMQ removes the job itself.
       if (end.kind === "done") return;
-      const code = await activeJobs.endWithLock(jobId, () => endJob(redis, queue, jobId, token, end));
+      const code = await activeJobs.endWithLock(jobId, () => endJob(shard, queue, jobId, token, end));
       if (code < 0)
         log.warn({ jobId, queue, code }, "another worker took the job before the work on it ended");
     } finally {
@@ -171,8 +221,8 @@ export function startWorker(options: WorkerOptions): RunningWorker {
 
   const workerOptions: BullmqWorkerOptions = {
     connection: redis,
-    prefix: queuePrefix,
-    concurrency: options.concurrency,
+    prefix: options.prefix,
+    concurrency: options.concurrency.limit,
     lockDuration: timing.lockMs,
     skipLockRenewal: true,
     stalledInterval: timing.stalledCheckMs,
@@ -186,6 +236,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     (job, token, signal) => processJob(job, token, signal),
     workerOptions,
     gate,
+    options.concurrency,
   );
   worker.on("error", (error) => logWorkerError(error, redis, queue, log));
   const cancelLost = (jobIds: string[]): void => {
@@ -212,6 +263,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       stopWatching();
       await worker.pause(true);
       gate.close();
+      worker.stopWaiting();
       if (!(await settlesWithin(activeJobs.idle(), graceMs))) {
         worker.cancelAllJobs("stopping" satisfies Interruption);
         const moreMs = options.mayOutlastGrace === true ? longestStopMs(graceMs) - graceMs : 0;
@@ -227,7 +279,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
 
 /** @returns 0 or more: done; negative: the job is not this worker's any more */
 async function endJob(
-  redis: RedisConnection,
+  shard: Shard,
   queue: QueueName,
   jobId: string,
   token: string,
@@ -235,14 +287,15 @@ async function endJob(
 ): Promise<number> {
   if (end.kind === "done-unless-more") {
     const args = [jobId, token, Math.round(end.againAtMs)];
-    return Number(await finishScript.run(redis, [queueBase(queue)], args));
+    return Number(await finishScript.run(shard.redis, [queueBase(shard, queue)], args));
   }
   const nowMs = Date.now();
   const later: Extract<JobEnd, { kind: "later" }> =
     end.kind === "held" ? { kind: "later", atMs: heldDueMs(nowMs), queue } : end;
   const data = later.payload === undefined ? "" : JSON.stringify(later.payload);
   const args = [jobId, token, Math.round(later.atMs), data, later.failures ?? "", nowMs];
-  return Number(await rescheduleScript.run(redis, [queueBase(queue), queueBase(later.queue)], args));
+  const keys = [queueBase(shard, queue), queueBase(shard, later.queue)];
+  return Number(await rescheduleScript.run(shard.redis, keys, args));
 }
 
 /** BullMQ makes its blocking connection from ours, and cannot be told to give it up while Redis is away. */

@@ -1,14 +1,18 @@
-/** The epoch: a random value in Redis that is lost when Redis is emptied, so that every process notices. Not BullMQ's. */
+/** The epoch: a random value in a shard that is lost when its Redis is emptied, so that every process notices. Not BullMQ's. */
 import { randomUUID } from "node:crypto";
-import { queuePrefix, type RedisConnection } from "../../runtime/redis.ts";
+import type { Shard } from "../../shards/shard.ts";
+import { ownKey } from "./keys.ts";
 
-export const epochKey = `${queuePrefix}:epoch`;
+export function epochKey(shard: Pick<Shard, "prefix">): string {
+  return ownKey(shard, "epoch");
+}
 
 /** The epoch; begins a new one when there is none. */
-export async function readEpoch(redis: RedisConnection): Promise<string> {
-  const epoch = await redis.get(epochKey);
+export async function readEpoch(shard: Shard): Promise<string> {
+  const key = epochKey(shard);
+  const epoch = await shard.redis.get(key);
   if (epoch !== null) return epoch;
   const begun = randomUUID();
   // SET NX GET: the old value if another process was faster.
-  return (await redis.set(epochKey, begun, "NX", "GET")) ?? begun;
+  return (await shard.redis.set(key, begun, "NX", "GET")) ?? begun;
 }

@@ -1,5 +1,6 @@
-/** Finds jobs in BullMQ's lists and sets: by id, by page, and whole queues in chunks. It owns nothing; the connection is the caller's. */
+/** Finds jobs in BullMQ's lists and sets: by id, by page, and whole queues in chunks. It owns nothing; connections are the caller's. */
 import type { RedisConnection } from "../../runtime/redis.ts";
+import { askByShard, type Shard, type Shards } from "../../shards/shard.ts";
 import { otherQueue, type QueueName, queueNames } from "../contract/contract.ts";
 import { dueMsOf, heldFromScore } from "./due-times.ts";
 import { jobKey, lockKey, queueBase, queueKey } from "./keys.ts";
@@ -36,15 +37,16 @@ export function statusesOf(queue: ListedQueue): readonly JobStatus[] {
 
 /** The payloads of the jobs at these places, as far as the jobs are still there and their payloads are JSON. */
 export async function readPayloads<P extends JobPlace>(
-  redis: RedisConnection,
+  shards: Pick<Shards, "of">,
   places: readonly P[],
 ): Promise<{ place: P; payload: unknown }[]> {
-  if (places.length === 0) return [];
-  const pipeline = redis.pipeline();
-  for (const { queue, jobId } of places) pipeline.hget(jobKey(queue, jobId), "data");
-  const results = await valuesOf(pipeline);
+  const texts = await askByShard(shards, places, jobIdOf, (shard, some) => {
+    const pipeline = shard.redis.pipeline();
+    for (const { queue, jobId } of some) pipeline.hget(jobKey(shard, queue, jobId), "data");
+    return valuesOf(pipeline);
+  });
   return places.flatMap((place, index) => {
-    const text = results[index];
+    const text = texts[index];
     if (typeof text !== "string") return [];
     try {
       return [{ place, payload: JSON.parse(text) as unknown }];
@@ -55,45 +57,58 @@ export async function readPayloads<P extends JobPlace>(
 }
 
 /** Where each of these jobs is; those that are nowhere are left out. A job id may be in `dead` besides. */
-export async function locateJobs(redis: RedisConnection, jobIds: readonly string[]): Promise<JobPlace[]> {
-  const pipeline = redis.pipeline();
+export async function locateJobs(shards: Pick<Shards, "of">, jobIds: readonly string[]): Promise<JobPlace[]> {
+  const places = await askByShard(
+    shards,
+    jobIds,
+    (jobId) => jobId,
+    (shard, some) => placesOf(shard, some),
+  );
+  return places.flat();
+}
+
+/** @returns for each job where it is: in none, one or two of the queues */
+async function placesOf(shard: Shard, jobIds: readonly string[]): Promise<JobPlace[][]> {
+  const pipeline = shard.redis.pipeline();
   for (const jobId of jobIds) {
     for (const queue of listedQueues) {
-      pipeline.exists(jobKey(queue, jobId));
-      pipeline.zscore(queueKey(queue, "delayed"), jobId);
-      pipeline.exists(lockKey(queue, jobId));
+      pipeline.exists(jobKey(shard, queue, jobId));
+      pipeline.zscore(queueKey(shard, queue, "delayed"), jobId);
+      pipeline.exists(lockKey(shard, queue, jobId));
     }
   }
   const values = await valuesOf(pipeline);
-  const places: JobPlace[] = [];
   let at = 0;
-  for (const jobId of jobIds) {
-    for (const queue of listedQueues) {
+  return jobIds.map((jobId) =>
+    listedQueues.flatMap((queue): JobPlace[] => {
       const [exists, score, locked] = values.slice(at, at + 3);
       at += 3;
-      if (exists !== 1) continue;
-      if (queue === "dead") places.push({ jobId, queue, status: "dead" });
-      else if (score !== null) places.push(delayedPlace(queue, jobId, Number(score)));
-      else places.push({ jobId, queue, status: locked === 1 ? "active" : "waiting" });
-    }
-  }
-  return places;
+      if (exists !== 1) return [];
+      if (queue === "dead") return [{ jobId, queue, status: "dead" }];
+      if (score !== null) return [delayedPlace(queue, jobId, Number(score))];
+      return [{ jobId, queue, status: locked === 1 ? "active" : "waiting" }];
+    }),
+  );
 }
 
 /** For each job whether it exists, in its queue or in the other one where it may be: one look at both, so that a job on its way is seen. */
-export async function jobsExist(
-  redis: RedisConnection,
+export function jobsExist(
+  shards: Pick<Shards, "of">,
   jobs: readonly { queue: QueueName; jobId: string }[],
 ): Promise<boolean[]> {
-  const exist: boolean[] = [];
-  for (let start = 0; start < jobs.length; start += lookedForAtOnce) {
-    const pipeline = redis.pipeline();
-    for (const { queue, jobId } of jobs.slice(start, start + lookedForAtOnce))
-      pipeline.exists(jobKey(queue, jobId), jobKey(otherQueue(queue), jobId));
-    for (const count of await valuesOf(pipeline)) exist.push(Number(count) > 0);
-  }
-  return exist;
+  return askByShard(shards, jobs, jobIdOf, async (shard, own) => {
+    const exist: boolean[] = [];
+    for (let start = 0; start < own.length; start += lookedForAtOnce) {
+      const pipeline = shard.redis.pipeline();
+      for (const { queue, jobId } of own.slice(start, start + lookedForAtOnce))
+        pipeline.exists(jobKey(shard, queue, jobId), jobKey(shard, otherQueue(queue), jobId));
+      for (const count of await valuesOf(pipeline)) exist.push(Number(count) > 0);
+    }
+    return exist;
+  });
 }
+
+const jobIdOf = ({ jobId }: { jobId: string }): string => jobId;
 
 /**
  * The ids of the delivery jobs of a message.
@@ -101,48 +116,70 @@ export async function jobsExist(
  *                   limit may have been higher when the message was accepted
  */
 export async function jobIdsOfMessage(
-  redis: RedisConnection,
+  shards: Pick<Shards, "of">,
   messageId: string,
   maxGroups: number,
 ): Promise<string[]> {
   const groups = new Set<number>();
-  const keys = listedQueues.map(queueBase);
+  const shard = shards.of(messageId);
+  const keys = listedQueues.map((queue) => queueBase(shard, queue));
   let hasFound = false;
   for (let first = 0; first < maxGroups || hasFound; first += groupsAtOnce) {
     const range = [messageId, first, first + groupsAtOnce - 1];
-    const found = ((await findGroupsScript.run(redis, keys, range)) as number[][]).flat();
+    const found = ((await findGroupsScript.run(shard.redis, keys, range)) as number[][]).flat();
     hasFound = found.length > 0;
     for (const group of found) groups.add(group);
   }
   return [...groups].sort((a, b) => a - b).map((group) => `${messageId}-${group}`);
 }
 
-/** How many jobs of a queue wait for a worker. */
-export function countWaiting(redis: RedisConnection, queue: QueueName): Promise<number> {
-  return redis.llen(queueKey(queue, "wait"));
+/** How many jobs of a queue wait for a worker, in all shards. */
+export async function countWaiting({ all }: Pick<Shards, "all">, queue: QueueName): Promise<number> {
+  const counts = await Promise.all(all.map((shard) => shard.redis.llen(queueKey(shard, queue, "wait"))));
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
-/** Jobs by queue and status; those of `dead` count as waiting. */
-export async function countJobs(redis: RedisConnection): Promise<QueueCounts> {
-  const pipeline = redis.pipeline();
-  for (const queue of queueNames) {
-    pipeline.llen(queueKey(queue, "wait"));
-    pipeline.llen(queueKey(queue, "active"));
-    pipeline.zcount(queueKey(queue, "delayed"), "-inf", `(${heldFromScore}`);
-    pipeline.zcount(queueKey(queue, "delayed"), heldFromScore, "+inf");
+/** Jobs of all shards by queue and status; those of `dead` count as waiting. */
+export async function countJobs({ all }: Pick<Shards, "all">): Promise<QueueCounts> {
+  const counts = Object.fromEntries(
+    queueNames.map((queue) => [queue, { waiting: 0, active: 0, deferred: 0, held: 0 }]),
+  ) as QueueCounts;
+  for (const values of await Promise.all(all.map(countsOf))) {
+    queueNames.forEach((queue, index) => {
+      const [waiting = 0, active = 0, deferred = 0, held = 0] = values.slice(index * 4, index * 4 + 4);
+      const sums = counts[queue];
+      sums.waiting += waiting;
+      sums.active += active;
+      sums.deferred += deferred;
+      sums.held += held;
+    });
   }
-  const values = (await valuesOf(pipeline)).map(Number);
-  const counts = {} as QueueCounts;
-  queueNames.forEach((queue, index) => {
-    const [waiting = 0, active = 0, deferred = 0, held = 0] = values.slice(index * 4, index * 4 + 4);
-    counts[queue] = { waiting, active, deferred, held };
-  });
   return counts;
+}
+
+async function countsOf(shard: Shard): Promise<number[]> {
+  const pipeline = shard.redis.pipeline();
+  for (const queue of queueNames) {
+    pipeline.llen(queueKey(shard, queue, "wait"));
+    pipeline.llen(queueKey(shard, queue, "active"));
+    pipeline.zcount(queueKey(shard, queue, "delayed"), "-inf", `(${heldFromScore}`);
+    pipeline.zcount(queueKey(shard, queue, "delayed"), heldFromScore, "+inf");
+  }
+  return (await valuesOf(pipeline)).map(Number);
+}
+
+/** Whether a shard has no job in any queue. */
+export async function isEmpty(shard: Shard): Promise<boolean> {
+  const pipeline = shard.redis.pipeline();
+  for (const queue of queueNames)
+    for (const collection of ["wait", "active", "delayed", "failed"] as const)
+      pipeline.exists(queueKey(shard, queue, collection));
+  return (await valuesOf(pipeline)).every((exists) => exists === 0);
 }
 
 /** A page of a queue's jobs in one status, in the order in which workers will take them. */
 export async function pageOfJobs(
-  redis: RedisConnection,
+  shard: Shard,
   queue: ListedQueue,
   status: JobStatus,
   offset: number,
@@ -152,19 +189,19 @@ export async function pageOfJobs(
     case "waiting":
     case "dead": {
       // Workers pop the tail.
-      const ids = await redis.lrange(queueKey(queue, "wait"), -(offset + limit), -(offset + 1));
+      const ids = await shard.redis.lrange(queueKey(shard, queue, "wait"), -(offset + limit), -(offset + 1));
       return ids.reverse().map((jobId) => ({ jobId, queue, status }));
     }
     case "active": {
-      const ids = await redis.lrange(queueKey(queue, "active"), offset, offset + limit - 1);
+      const ids = await shard.redis.lrange(queueKey(shard, queue, "active"), offset, offset + limit - 1);
       return ids.map((jobId) => ({ jobId, queue, status }));
     }
     case "deferred":
     case "held": {
-      const key = queueKey(queue, "delayed");
-      const deferred = status === "held" ? await redis.zcount(key, "-inf", `(${heldFromScore}`) : 0;
+      const key = queueKey(shard, queue, "delayed");
+      const deferred = status === "held" ? await shard.redis.zcount(key, "-inf", `(${heldFromScore}`) : 0;
       const first = deferred + offset;
-      const flat = await redis.zrange(key, String(first), String(first + limit - 1), "WITHSCORES");
+      const flat = await shard.redis.zrange(key, String(first), String(first + limit - 1), "WITHSCORES");
       return delayedPlaces(queue, flat).filter((place) => place.status === status);
     }
   }
@@ -176,14 +213,14 @@ export async function pageOfJobs(
  * @param each  returns how many of the chunk left this status by it
  */
 export async function forEachJob(
-  redis: RedisConnection,
+  shard: Shard,
   queue: ListedQueue,
   status: JobStatus,
   each: (places: JobPlace[]) => Promise<number>,
 ): Promise<void> {
   switch (status) {
     case "deferred":
-      for await (const places of scanDelayed(redis, queue, chunkSize)) {
+      for await (const places of scanDelayed(shard, queue, chunkSize)) {
         const deferred = places.filter((place) => place.status === "deferred");
         if (deferred.length > 0) await each(deferred);
       }
@@ -192,8 +229,8 @@ export async function forEachJob(
       return inChunks(each, async (start) =>
         delayedPlaces(
           queue,
-          await redis.zrangebyscore(
-            queueKey(queue, "delayed"),
+          await shard.redis.zrangebyscore(
+            queueKey(shard, queue, "delayed"),
             heldFromScore,
             "+inf",
             "WITHSCORES",
@@ -207,9 +244,9 @@ export async function forEachJob(
     case "waiting":
     case "dead": {
       // Lists grow at the head and shrink at the tail: read from the head, a growing list shows some jobs twice.
-      const key = queueKey(queue, status === "active" ? "active" : "wait");
+      const key = queueKey(shard, queue, status === "active" ? "active" : "wait");
       return inChunks(each, async (start) => {
-        const ids = await redis.lrange(key, start, start + chunkSize - 1);
+        const ids = await shard.redis.lrange(key, start, start + chunkSize - 1);
         return ids.map((jobId) => ({ jobId, queue, status }));
       });
     }
@@ -222,13 +259,13 @@ export async function forEachJob(
  * @param count  jobs in a chunk, about
  */
 export async function* scanDelayed(
-  redis: RedisConnection,
+  shard: Shard,
   queue: ListedQueue,
   count: number,
 ): AsyncGenerator<JobPlace[]> {
   let cursor = "0";
   do {
-    const [next, flat] = await redis.zscan(queueKey(queue, "delayed"), cursor, "COUNT", count);
+    const [next, flat] = await shard.redis.zscan(queueKey(shard, queue, "delayed"), cursor, "COUNT", count);
     cursor = next;
     yield delayedPlaces(queue, flat);
   } while (cursor !== "0");

@@ -1,10 +1,10 @@
 /**
  * The room of BullMQ's inside: all that knows its keys, locks, scores and scripts (docs/decisions/0006-bullmq-inside.md).
- * This file adds, moves and removes jobs that no worker has, many in one step. It owns nothing; the connection is the
- * caller's. All functions reject with an Error of Redis; what was done until then stays done.
+ * This file adds, moves and removes jobs that no worker has, many in one step. All jobs of a call are in one shard. It owns nothing;
+ * connections are the caller's. All functions reject with an Error of Redis; what was done until then stays done.
  */
 import { createHash } from "node:crypto";
-import type { RedisConnection } from "../../runtime/redis.ts";
+import type { Shard } from "../../shards/shard.ts";
 import { otherQueue, type QueueName } from "../contract/contract.ts";
 import { heldDueMs, heldSinceMs, scoreOf } from "./due-times.ts";
 import { jobKey, queueBase, queueKey } from "./keys.ts";
@@ -47,17 +47,17 @@ const releaseTries = 3;
  * @returns how many it added
  */
 export async function addJobs(
-  redis: RedisConnection,
+  shard: Shard,
   queue: QueueName,
   jobs: readonly NewJob[],
   { flagActive = false }: { flagActive?: boolean } = {},
 ): Promise<number> {
-  const keys = [queueBase(queue), queueBase(otherQueue(queue)), scanMarkKey];
+  const keys = [queueBase(shard, queue), queueBase(shard, otherQueue(queue)), scanMarkKey(shard)];
   const script = queue === "delivery" || queue === "delivery-slow" ? addScript : addWhenFullScript;
   const byDelay = Map.groupBy(jobs, ({ delayMs = 0 }) => Math.max(0, Math.round(delayMs)));
   const calls = [...byDelay].flatMap(([delayMs, equallyLate]) => {
     const head = [Date.now(), delayMs, jobName, jobOptions, flagActive ? 1 : 0];
-    return serialise(equallyLate).map((jobs) => script.run(redis, keys, [...head, ...jobs]));
+    return serialise(equallyLate).map((jobs) => script.run(shard.redis, keys, [...head, ...jobs]));
   });
   let added = 0;
   // Not Promise.all: a rejection must not leave calls running that the caller then repeats.
@@ -69,25 +69,21 @@ export async function addJobs(
 }
 
 /** Removes jobs that no worker has. @returns how many */
-export async function removeJobs(
-  redis: RedisConnection,
-  queue: QueueName,
-  jobIds: readonly string[],
-): Promise<number> {
+export async function removeJobs(shard: Shard, queue: QueueName, jobIds: readonly string[]): Promise<number> {
   if (jobIds.length === 0) return 0;
-  return Number(await removeScript.run(redis, [queueBase(queue)], [...jobIds]));
+  return Number(await removeScript.run(shard.redis, [queueBase(shard, queue)], [...jobIds]));
 }
 
 /** Makes deferred jobs due at `dueMs`, in epoch milliseconds. @returns how many; jobs in another status stay as they are */
 export async function makeDue(
-  redis: RedisConnection,
+  shard: Shard,
   queue: QueueName,
   jobIds: readonly string[],
   dueMs: number,
 ): Promise<number> {
   if (jobIds.length === 0) return 0;
   const score = scoreOf(Math.round(dueMs));
-  return Number(await makeDueScript.run(redis, [queueBase(queue)], [score, ...jobIds]));
+  return Number(await makeDueScript.run(shard.redis, [queueBase(shard, queue)], [score, ...jobIds]));
 }
 
 /**
@@ -95,14 +91,14 @@ export async function makeDue(
  * @returns how many of them are held now
  */
 export async function holdJobs(
-  redis: RedisConnection,
+  shard: Shard,
   queue: QueueName,
   jobIds: readonly string[],
   nowMs: number,
 ): Promise<number> {
   if (jobIds.length === 0) return 0;
   const score = scoreOf(heldDueMs(nowMs));
-  return Number(await holdScript.run(redis, [queueBase(queue)], [score, ...jobIds]));
+  return Number(await holdScript.run(shard.redis, [queueBase(shard, queue)], [score, ...jobIds]));
 }
 
 /**
@@ -111,7 +107,7 @@ export async function holdJobs(
  * @returns how many of the jobs are not held any more
  */
 export async function releaseJobs(
-  redis: RedisConnection,
+  shard: Shard,
   queue: QueueName,
   jobIds: readonly string[],
   nowMs: number,
@@ -119,7 +115,7 @@ export async function releaseJobs(
   const release = async (chunk: readonly string[]): Promise<number> => {
     let left = chunk;
     for (let tries = 0; tries < releaseTries && left.length > 0; tries++) {
-      left = await releaseOnce(redis, queue, left, nowMs);
+      left = await releaseOnce(shard, queue, left, nowMs);
     }
     return left.length;
   };
@@ -128,22 +124,22 @@ export async function releaseJobs(
 }
 
 /** Nothing may fail for BullMQ; jobs that failed all the same (a dashboard, an older release) wait again. @returns how many */
-export async function requeueFailed(redis: RedisConnection, queue: QueueName): Promise<number> {
-  return Number(await requeueFailedScript.run(redis, [queueBase(queue)], []));
+export async function requeueFailed(shard: Shard, queue: QueueName): Promise<number> {
+  return Number(await requeueFailedScript.run(shard.redis, [queueBase(shard, queue)], []));
 }
 
 /** @returns the ids of the jobs that changed while they were released */
 async function releaseOnce(
-  redis: RedisConnection,
+  shard: Shard,
   queue: QueueName,
   jobIds: readonly string[],
   nowMs: number,
 ): Promise<string[]> {
   const dueMs = Math.round(nowMs);
-  const pipeline = redis.pipeline();
+  const pipeline = shard.redis.pipeline();
   for (const jobId of jobIds) {
-    pipeline.zscore(queueKey(queue, "delayed"), jobId);
-    pipeline.hget(jobKey(queue, jobId), "data");
+    pipeline.zscore(queueKey(shard, queue, "delayed"), jobId);
+    pipeline.hget(jobKey(shard, queue, jobId), "data");
   }
   const values = ((await pipeline.exec()) ?? []).map(([error, value]) => {
     if (error) throw error;
@@ -156,7 +152,11 @@ async function releaseOnce(
     return [jobId, String(score), sha1(data), addHeldTime(data, Math.max(0, dueMs - sinceMs))];
   });
   if (args.length === 0) return [];
-  return (await releaseScript.run(redis, [queueBase(queue)], [scoreOf(dueMs), ...args])) as string[];
+  return (await releaseScript.run(
+    shard.redis,
+    [queueBase(shard, queue)],
+    [scoreOf(dueMs), ...args],
+  )) as string[];
 }
 
 /** A payload that cannot be read stays as it is: its worker will say so. */

@@ -1,13 +1,13 @@
 /**
- * Gives jobs that no worker has another payload, and holds them or makes them due now in the same step. A job that changes
+ * Gives jobs that no worker has another payload, and holds them or makes them due now in the same step. All are in one shard. A job that changes
  * meanwhile is read again. It owns nothing; the connection is the caller's.
  */
 import { createHash } from "node:crypto";
-import { queuePrefix, type RedisConnection } from "../../runtime/redis.ts";
 import { Script } from "../../runtime/redis-script.ts";
+import type { Shard } from "../../shards/shard.ts";
 import type { QueueName } from "../contract/contract.ts";
 import { heldDueMs, heldFromScore, heldSinceMs, scoreOf } from "./due-times.ts";
-import { jobKey, queueBase, queueKey } from "./keys.ts";
+import { jobKey, ownKey, queueBase, queueKey } from "./keys.ts";
 import { wakeWorkers } from "./scripts.ts";
 
 /**
@@ -51,7 +51,7 @@ return results
 `);
 
 /** A sorted set: jobs that got another payload lately and keep their place, by the time in epoch milliseconds. */
-const replacedKey = `${queuePrefix}:replaced`;
+const replacedKey = (shard: Shard): string => ownKey(shard, "replaced");
 /** Longer than any scan of the queues takes. */
 const rememberedMs = 600_000;
 const tries = 3;
@@ -67,7 +67,7 @@ export interface ReplacedJob {
  * @throws Error of Redis; what was done until then stays done
  */
 export async function replacePayloads(
-  redis: RedisConnection,
+  shard: Shard,
   queue: QueueName,
   jobIds: readonly string[],
   nowMs: number,
@@ -77,10 +77,10 @@ export async function replacePayloads(
   const left: string[] = [];
   let open = [...jobIds];
   for (let round = 0; round < tries && open.length > 0; round++) {
-    const pipeline = redis.pipeline();
+    const pipeline = shard.redis.pipeline();
     for (const jobId of open) {
-      pipeline.zscore(queueKey(queue, "delayed"), jobId);
-      pipeline.hget(jobKey(queue, jobId), "data");
+      pipeline.zscore(queueKey(shard, queue, "delayed"), jobId);
+      pipeline.hget(jobKey(shard, queue, jobId), "data");
     }
     const values = ((await pipeline.exec()) ?? []).map(([error, value]) => {
       if (error) throw error;
@@ -104,8 +104,8 @@ export async function replacePayloads(
     if (given.length === 0) break;
     const head = [scoreOf(Math.round(nowMs)), scoreOf(heldDueMs(nowMs)), Math.round(nowMs)];
     const results = (await replaceScript.run(
-      redis,
-      [queueBase(queue), replacedKey],
+      shard.redis,
+      [queueBase(shard, queue), replacedKey(shard)],
       [...head, ...args],
     )) as number[];
     open = [];
@@ -115,13 +115,13 @@ export async function replacePayloads(
       else open.push(jobId);
     });
   }
-  await redis.zremrangebyscore(replacedKey, "-inf", nowMs - rememberedMs);
+  await shard.redis.zremrangebyscore(replacedKey(shard), "-inf", nowMs - rememberedMs);
   return { replaced, left: [...left, ...open] };
 }
 
 /** The jobs that got another payload since then, whatever else of them changed. */
-export function replacedSince(redis: RedisConnection, sinceMs: number): Promise<string[]> {
-  return redis.zrangebyscore(replacedKey, Math.round(sinceMs), "+inf");
+export function replacedSince(shard: Shard, sinceMs: number): Promise<string[]> {
+  return shard.redis.zrangebyscore(replacedKey(shard), Math.round(sinceMs), "+inf");
 }
 
 function parse(data: string): unknown {

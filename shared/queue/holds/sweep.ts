@@ -1,6 +1,6 @@
 /** Makes the held jobs agree with the hold rules after these changed or expired. The leading reconciler runs it. Owns nothing. */
 import type { Logger } from "../../runtime/log.ts";
-import type { RedisConnection } from "../../runtime/redis.ts";
+import type { Shards } from "../../shards/shard.ts";
 import { holdCovered, releaseUncovered } from "./enforcement.ts";
 import { type HoldRule, holdRuleId } from "./rules.ts";
 import type { Holds } from "./store.ts";
@@ -11,7 +11,7 @@ const settleMs = 1_000;
 const secondSweepMs = 8_000;
 
 export class HoldSweep {
-  readonly #redis: RedisConnection;
+  readonly #shards: Shards;
   readonly #holds: Holds;
   readonly #log: Logger;
   readonly #unsubscribe: () => void;
@@ -19,8 +19,8 @@ export class HoldSweep {
   #dueMs: number[] = [0];
   #running = false;
 
-  constructor(redis: RedisConnection, holds: Holds, log: Logger) {
-    this.#redis = redis;
+  constructor(shards: Shards, holds: Holds, log: Logger) {
+    this.#shards = shards;
     this.#holds = holds;
     this.#log = log;
     this.#unsubscribe = holds.onChange(() => {
@@ -55,8 +55,8 @@ export class HoldSweep {
     const expired = expiredRules(this.#holds);
     const areLeft = this.#holds.list().length > expired.length;
     if (expired.length > 0) await this.#holds.remove(expired.map(holdRuleId));
-    const parked = areLeft ? await holdCovered(this.#redis, this.#holds) : 0;
-    const { released } = await releaseUncovered(this.#redis, this.#holds);
+    const parked = areLeft ? await holdCovered(this.#shards, this.#holds) : 0;
+    const { released } = await releaseUncovered(this.#shards, this.#holds);
     if (parked + released > 0) this.#log.info({ parked, released }, "holds changed");
   }
 }

@@ -1,6 +1,7 @@
-/** Changes the jobs that an operator selected, and reports what came of it. It owns nothing; the connection is the caller's. */
+/** Changes the jobs that an operator selected, and reports what came of it. It owns nothing; connections are the caller's. */
 import { forgetDeadDestinations } from "../../limits/cluster-dead-destinations.ts";
-import type { RedisConnection } from "../../runtime/redis.ts";
+import { byShard, type Shard } from "../../shards/shard.ts";
+import type { ShardConnections } from "../../shards/shard-connections.ts";
 import { type JobStatus, type ListedQueue, listedQueues } from "../bullmq/job-places.ts";
 import { addJobs, holdJobs, makeDue, releaseJobs, removeJobs } from "../bullmq/jobs.ts";
 import { requeuedJob } from "../contract/dead-job.ts";
@@ -62,23 +63,23 @@ export interface ChangeOptions {
 const maxSkipped = 1000;
 
 export class JobChanges {
-  readonly #redis: RedisConnection;
+  readonly #connections: Pick<ShardConnections, "global" | "ofId">;
   readonly #holds: Holds;
   readonly #finder: JobFinder;
 
-  constructor(redis: RedisConnection, holds: Holds, finder: JobFinder) {
-    this.#redis = redis;
+  constructor(connections: Pick<ShardConnections, "global" | "ofId">, holds: Holds, finder: JobFinder) {
+    this.#connections = connections;
     this.#holds = holds;
     this.#finder = finder;
   }
 
   async retry(selection: JobSelection, options: ChangeOptions = {}): Promise<ChangeReport> {
     // "Now" means a real attempt, also at a destination that is remembered as dead.
-    if (!options.dryRun) await forgetDeadDestinations(this.#redis);
+    if (!options.dryRun) await forgetDeadDestinations(this.#connections.global);
     return this.#change(
       selection,
       whyNotRetried,
-      async (queue, jobs) => allOf(await makeDue(this.#redis, queue, jobs.map(jobIdOf), Date.now())),
+      async (shard, queue, jobs) => allOf(await makeDue(shard, queue, jobs.map(jobIdOf), Date.now())),
       options,
     );
   }
@@ -95,13 +96,13 @@ export class JobChanges {
         rule === undefined && terms.replace === false ? this.#holds.find(ruleOfJob(job)) : undefined;
       return own === undefined ? whyNotHeld(job) : `is held already${own.reason && `: ${own.reason}`}`;
     };
-    const act = async (queue: ListedQueue, jobs: InspectedJob[]): Promise<Done> => {
+    const act = async (shard: Shard, queue: ListedQueue, jobs: InspectedJob[]): Promise<Done> => {
       if (rule === undefined) {
         const own = jobs.map(ruleOfJob);
         await this.#holds.add(own.map((each) => holdRuleOf(each, terms, this.#holds.find(each))));
       }
       const idle = jobs.filter(({ status }) => status === "waiting" || status === "deferred").map(jobIdOf);
-      const left = await holdJobs(this.#redis, queue, idle, Date.now());
+      const left = await holdJobs(shard, queue, idle, Date.now());
       // Active jobs count as held: the rule holds them when their workers defer them.
       return { left, changed: left + jobs.length - idle.length, skipped: [] };
     };
@@ -116,7 +117,7 @@ export class JobChanges {
     return this.#change(
       selection,
       ({ status, job }) => (status === "held" || this.#holds.match(job) ? undefined : "is not held"),
-      async (queue, jobs) => {
+      async (shard, queue, jobs) => {
         const named = jobs.flatMap((job) => [jobIdOf(job), job.job.id]);
         await this.#holds.remove(named.map((value) => holdRuleId({ kind: "message", value })));
         const free: InspectedJob[] = [];
@@ -127,7 +128,7 @@ export class JobChanges {
           else skipped.push({ id: jobIdOf(job), reason: `is still held by ${holdRuleId(rule)}` });
         }
         const held = free.filter(({ status }) => status === "held").map(jobIdOf);
-        const left = await releaseJobs(this.#redis, queue, held, Date.now());
+        const left = await releaseJobs(shard, queue, held, Date.now());
         // The others were under a rule, but not held yet.
         return { left, changed: left + free.length - held.length, skipped };
       },
@@ -142,7 +143,7 @@ export class JobChanges {
     options: ChangeOptions = {},
   ): Promise<ChangeReport & { underWay: string[] }> {
     // As for a retry: the attempt is to be a real one.
-    if (!options.dryRun) await forgetDeadDestinations(this.#redis);
+    if (!options.dryRun) await forgetDeadDestinations(this.#connections.global);
     const underWay: string[] = [];
     // A job may move to another status before it is reached, and be met again there.
     const done = new Set<string>();
@@ -150,10 +151,10 @@ export class JobChanges {
       selection,
       (job) =>
         done.has(jobIdOf(job)) ? null : job.status === "dead" ? "is dead: put it back instead" : undefined,
-      async (queue, jobs) => {
+      async (shard, queue, jobs) => {
         const routes = await routesOf(jobs);
         const { rerouted, left } = await rerouteJobs(
-          this.#redis,
+          shard,
           queue,
           routes,
           (job) => this.#holds.match(job),
@@ -179,9 +180,9 @@ export class JobChanges {
     return this.#change(
       selection,
       ({ status }) => (status === "active" ? "is being delivered" : undefined),
-      async (queue, jobs) => {
+      async (shard, queue, jobs) => {
         const ids = jobs.map(jobIdOf);
-        const removed = await removeJobs(this.#redis, queue, ids);
+        const removed = await removeJobs(shard, queue, ids);
         await this.#holds.remove(ids.map((value) => holdRuleId({ kind: "message", value })));
         return allOf(removed);
       },
@@ -193,11 +194,11 @@ export class JobChanges {
     return this.#change(
       selection,
       ({ status }) => (status === "dead" ? undefined : "is not dead"),
-      async (_, jobs) => {
+      async (shard, _, jobs) => {
         const nowMs = Date.now();
         const requeued = jobs.map((job) => ({ jobId: jobIdOf(job), payload: requeuedJob(job, nowMs) }));
-        await addJobs(this.#redis, "delivery", requeued);
-        return allOf(await removeJobs(this.#redis, "dead", jobs.map(jobIdOf)));
+        await addJobs(shard, "delivery", requeued);
+        return allOf(await removeJobs(shard, "dead", jobs.map(jobIdOf)));
       },
       options,
     );
@@ -205,13 +206,13 @@ export class JobChanges {
 
   /**
    * @param refuse  why a job is skipped; `undefined`: it is not; `null`: it was changed before, in another status
-   * @param act     changes jobs of one queue
+   * @param act     changes jobs of one queue of a shard
    * @param skip    a status that a filter does not reach: the one that `act` gives the jobs
    */
   async #change(
     selection: JobSelection,
     refuse: (job: InspectedJob) => string | undefined | null,
-    act: (queue: ListedQueue, jobs: InspectedJob[]) => Promise<Done>,
+    act: (shard: Shard, queue: ListedQueue, jobs: InspectedJob[]) => Promise<Done>,
     { changed, progress, signal, dryRun = false }: ChangeOptions,
     skip?: JobStatus,
   ): Promise<ChangeReport> {
@@ -231,12 +232,14 @@ export class JobChanges {
           else if (reason === null) report.matched--;
           else addSkipped([{ id: jobIdOf(job), reason }]);
         }
-        if (able.length === 0) continue;
-        const done = dryRun ? wouldChange(able) : await act(queue, able);
-        left += done.left;
-        report.changed += done.changed;
-        addSkipped(done.skipped);
-        if (done.changed > 0 && !dryRun) changed?.(messagesOf(able, done.skipped));
+        const ofId = { of: (id: string) => this.#connections.ofId(id) };
+        for (const [shard, some] of byShard(ofId, able, ({ job }) => job.id)) {
+          const done = dryRun ? wouldChange(some) : await act(shard, queue, some);
+          left += done.left;
+          report.changed += done.changed;
+          addSkipped(done.skipped);
+          if (done.changed > 0 && !dryRun) changed?.(messagesOf(some, done.skipped));
+        }
       }
       progress?.(report);
       return left;

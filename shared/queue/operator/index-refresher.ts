@@ -1,11 +1,11 @@
 /**
  * Keeps the index of queued mail current: a scan every few seconds, never for long without a pause, and before an answer
- * where the queues are short. Owns a timer; close() ends it. The connection is the caller's.
+ * where the queues are short. Owns a timer; close() ends it. Connections are the caller's.
  */
 import { getHeapStatistics } from "node:v8";
 import type { Logger } from "../../runtime/log.ts";
-import type { RedisConnection } from "../../runtime/redis.ts";
 import { settlesWithin } from "../../runtime/with-timeout.ts";
+import type { KnownShards } from "../../shards/known-shards.ts";
 import { forEachPlace, type OrderedPlace } from "../bullmq/all-places.ts";
 import { type ListedQueue, readPayloads } from "../bullmq/job-places.ts";
 import { replacedSince } from "../bullmq/replace-payloads.ts";
@@ -41,7 +41,7 @@ export class IndexRefresher {
   readonly index = new MailIndex(
     Math.floor((getHeapStatistics().heap_size_limit * heapShare) / octetsPerJob),
   );
-  readonly #redis: RedisConnection;
+  readonly #shards: KnownShards;
   readonly #log: Logger;
   #scan: Promise<void> | undefined;
   #asOfMs: number | undefined;
@@ -53,8 +53,8 @@ export class IndexRefresher {
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(redis: RedisConnection, log: Logger) {
-    this.#redis = redis;
+  constructor(shards: KnownShards, log: Logger) {
+    this.#shards = shards;
     this.#log = log;
   }
 
@@ -118,14 +118,22 @@ export class IndexRefresher {
   async #runScan(): Promise<void> {
     const startedMs = performance.now();
     const nowMs = Date.now();
-    for (const jobId of await replacedSince(this.#redis, this.#startedMs - clockSkewMs))
-      this.index.forget(jobId);
+    await this.#shards.loaded;
+    const shards = this.#shards.all;
+    for (const shard of shards) {
+      for (const jobId of await replacedSince(shard, this.#startedMs - clockSkewMs)) this.index.forget(jobId);
+    }
     this.#startedMs = nowMs;
     this.index.beginScan();
-    this.#wasWhole = await forEachPlace(this.#redis, async (places) => {
-      if (this.#isClosed) throw new Error("the index is closed");
-      await this.#readMissing(places.filter((place) => this.index.see(place)));
-    });
+    let isWhole = true;
+    for (const shard of shards) {
+      const isShardWhole = await forEachPlace(shard, async (places) => {
+        if (this.#isClosed) throw new Error("the index is closed");
+        await this.#readMissing(places.filter((place) => this.index.see(place)));
+      });
+      isWhole &&= isShardWhole;
+    }
+    this.#wasWhole = isWhole;
     this.index.endScan();
     this.#asOfMs = Date.now();
     this.#tookMs = performance.now() - startedMs;
@@ -135,7 +143,7 @@ export class IndexRefresher {
     for (let start = 0; start < places.length; start += payloadsAtOnce) {
       const some = places.slice(start, start + payloadsAtOnce);
       const found = new Map<string, IndexedPayload>();
-      for (const { place, payload } of await readPayloads(this.#redis, some)) {
+      for (const { place, payload } of await readPayloads(this.#shards, some)) {
         const read = readPayload(place.queue, payload);
         if (read !== undefined) found.set(`${place.queue} ${place.jobId}`, read);
       }

@@ -1,9 +1,11 @@
 /**
  * The operator's room: lists the queues and changes jobs, for the admin's API and `postern queue`. Made for a million
- * jobs: pages and chunks, no KEYS. Owns one connection; close() ends it.
+ * jobs: pages and chunks, no KEYS. Owns connections to the shards; close() ends them.
  */
 import type { Logger } from "../../runtime/log.ts";
-import { createRedis, type RedisConfig } from "../../runtime/redis.ts";
+import type { RedisConfig } from "../../runtime/redis.ts";
+import { KnownShards } from "../../shards/known-shards.ts";
+import { ShardConnections } from "../../shards/shard-connections.ts";
 import {
   countJobs,
   type ListedQueue,
@@ -29,7 +31,7 @@ import { type QueueAges, queueAges } from "./queue-ages.ts";
 import type { NewRoute } from "./reroute.ts";
 import type { RowSort } from "./row-order.ts";
 import { type InspectedJob, type JobFilter, jobIdOf, jobMatcher, type QueueRow, rowOf } from "./rows.ts";
-import { JobFinder, type JobSelection, sections } from "./selection.ts";
+import { JobFinder, type JobSelection, shardSections } from "./selection.ts";
 import { BadCursor, sortedPage } from "./sorted-list.ts";
 import { type Grouping, type Summary, summarise } from "./summary.ts";
 import { type WorstDestination, worstDestinations } from "./worst-destinations.ts";
@@ -129,7 +131,7 @@ export interface Inspector {
 const pageChunk = 500;
 /** A search ends its page after so long. */
 const searchMs = 2_000;
-const cursorPattern = /^(\d{1,2})\.(\d{1,15})$/;
+const cursorPattern = /^(\d{1,3})\.(\d{1,15})$/;
 
 /** @param maxRecipients  `limits.recipients`: as many recipient groups of a message are looked for */
 export function createInspector(options: {
@@ -139,10 +141,11 @@ export function createInspector(options: {
   maxRecipients?: number;
 }): Inspector {
   const { holds } = options;
-  const redis = createRedis(options.redis, "plain", options.log);
-  const finder = new JobFinder(redis, holds, () => options.maxRecipients ?? 1000);
-  const changes = new JobChanges(redis, holds, finder);
-  const refresher = new IndexRefresher(redis, options.log);
+  const connections = new ShardConnections(options.redis, "plain", options.log);
+  const shards = new KnownShards(connections, options.redis.shards ?? 1, options.log);
+  const finder = new JobFinder(shards, holds, () => options.maxRecipients ?? 1000);
+  const changes = new JobChanges(connections, holds, finder);
+  const refresher = new IndexRefresher(shards, options.log);
   const { index } = refresher;
   refresher.start();
   const matcherOf = (filter: JobFilter) => indexMatcher(filter, Date.now(), (job) => holds.match(job));
@@ -153,7 +156,7 @@ export function createInspector(options: {
   /** Rows are read as the jobs are now: one that has changed since the scan is left out when it matches no more. */
   const rowsOf = async ({ jobs }: IndexPage, filter: JobFilter): Promise<QueueRow[]> => {
     const ids = jobs.map(({ id }) => id);
-    const found = await finder.read(await locateJobs(redis, [...new Set(ids)]));
+    const found = await finder.read(await locateJobs(shards, [...new Set(ids)]));
     const current = new Map(found.map((job) => [keyOf(job.queue, jobIdOf(job)), job]));
     const matches = jobMatcher(filter, Date.now());
     return jobs.flatMap(({ id, queue }) => {
@@ -163,19 +166,19 @@ export function createInspector(options: {
   };
 
   const listByScan = async (filter: JobFilter, { limit, cursor }: PageRequest): Promise<JobPage> => {
-    const wanted = sections(filter);
+    await shards.loaded;
+    const wanted = shardSections(shards.all, filter);
     const start = cursor === undefined ? ["", "0", "0"] : cursorPattern.exec(cursor);
     if (start === null) throw new BadCursor("not a cursor of this list");
-    let section = Number(start[1]);
+    const section = Number(start[1]);
     let offset = Number(start[2]);
     const matches = jobMatcher(filter, Date.now());
     const untilMs = Date.now() + searchMs;
     const rows: QueueRow[] = [];
     const pageTo = (next: string | null): JobPage => ({ rows, next, totals: null, index: refresher.state });
-    for (; section < wanted.length; section++, offset = 0) {
-      const [queue, status] = wanted[section] ?? ["delivery", "waiting"];
+    for (const [shard, queue, status] of wanted.slice(section)) {
       for (;;) {
-        const places = await pageOfJobs(redis, queue, status, offset, pageChunk);
+        const places = await pageOfJobs(shard, queue, status, offset, pageChunk);
         if (places.length === 0) break;
         const jobs = new Map((await finder.read(places)).map((job) => [jobIdOf(job), job]));
         for (const { jobId } of places) {
@@ -211,7 +214,7 @@ export function createInspector(options: {
       const isReady = await refresher.ready();
       if (!isReady || refresher.state.skipped > 0) {
         if (sort === undefined) return listByScan(filter, request);
-        const sorted = await sortedPage(redis, finder, filter, sort, request);
+        const sorted = await sortedPage(shards, finder, filter, sort, request);
         return { ...sorted, totals: null, index: refresher.state };
       }
       const page = pageOf(index.values(), matcherOf(filter), sort ?? "queue", limit, cursor);
@@ -248,7 +251,10 @@ export function createInspector(options: {
       return (await refresher.ready()) ? countHeld(index.values(), rules) : undefined;
     },
 
-    counts: () => countJobs(redis),
+    async counts() {
+      await shards.loaded;
+      return countJobs(shards);
+    },
 
     retry: (selection, options) => changes.retry(selection, options),
     hold: (selection, terms = {}, options) => changes.hold(selection, terms, options),
@@ -259,7 +265,8 @@ export function createInspector(options: {
 
     async close() {
       refresher.close();
-      redis.disconnect();
+      shards.close();
+      connections.disconnect();
     },
   };
 }

@@ -1,5 +1,5 @@
 /** Gives jobs another next hop, by which holds and lists know them from then on. It owns nothing; the connection is the caller's. */
-import type { RedisConnection } from "../../runtime/redis.ts";
+import type { Shard } from "../../shards/shard.ts";
 import type { ListedQueue } from "../bullmq/job-places.ts";
 import { replacePayloads } from "../bullmq/replace-payloads.ts";
 import { parseDeliveryJob } from "../contract/contract.ts";
@@ -18,11 +18,11 @@ type Match = (job: Parameters<Holds["match"]>[0]) => HoldRule | undefined;
 /**
  * They are due now, or held where a hold covers their new next hop: a hold of the old one holds them no more. A worker
  * reads the states of their recipients `fresh`.
- * @param routes  by job id
+ * @param routes  by job id; all of one shard
  * @returns `left`: the jobs that a worker has now, or that ended; they carry the new route after their attempt
  */
 export async function rerouteJobs(
-  redis: RedisConnection,
+  shard: Shard,
   queue: ListedQueue,
   routes: ReadonlyMap<string, NewRoute>,
   match: Match,
@@ -30,7 +30,7 @@ export async function rerouteJobs(
 ): Promise<{ rerouted: { jobId: string; hold: boolean }[]; left: string[] }> {
   const holdOf = new Map<string, boolean>();
   const { replaced, left } = await replacePayloads(
-    redis,
+    shard,
     queue,
     [...routes.keys()],
     nowMs,

@@ -1,5 +1,6 @@
-/** Finds the jobs that operators select, by id or by filter, chunk by chunk. It owns nothing; the connection is the caller's. */
-import type { RedisConnection } from "../../runtime/redis.ts";
+/** Finds the jobs that operators select, by id or by filter, chunk by chunk. It owns nothing; connections are the caller's. */
+import type { KnownShards } from "../../shards/known-shards.ts";
+import type { Shard } from "../../shards/shard.ts";
 import {
   forEachJob,
   type JobPlace,
@@ -24,13 +25,13 @@ export type JobSelection =
 const idsAtOnce = 50;
 
 export class JobFinder {
-  readonly #redis: RedisConnection;
+  readonly #shards: KnownShards;
   readonly #holds: Pick<Holds, "match">;
   readonly #maxGroups: () => number;
 
   /** @param maxGroups  recipient groups that a message may have */
-  constructor(redis: RedisConnection, holds: Pick<Holds, "match">, maxGroups: () => number) {
-    this.#redis = redis;
+  constructor(shards: KnownShards, holds: Pick<Holds, "match">, maxGroups: () => number) {
+    this.#shards = shards;
     this.#holds = holds;
     this.#maxGroups = maxGroups;
   }
@@ -45,13 +46,13 @@ export class JobFinder {
       });
       return found;
     }
-    const jobIds = parseDeliveryJobId(id) ? [id] : await jobIdsOfMessage(this.#redis, id, this.#maxGroups());
-    return this.read(await locateJobs(this.#redis, jobIds));
+    const jobIds = parseDeliveryJobId(id) ? [id] : await jobIdsOfMessage(this.#shards, id, this.#maxGroups());
+    return this.read(await locateJobs(this.#shards, jobIds));
   }
 
   /** The jobs at these places, as far as they are still there and can be read. */
   async read(places: readonly JobPlace[]): Promise<InspectedJob[]> {
-    const found = await readPayloads(this.#redis, places);
+    const found = await readPayloads(this.#shards, places);
     return found.flatMap(({ place, payload }) => this.#inspect(place, payload) ?? []);
   }
 
@@ -68,9 +69,10 @@ export class JobFinder {
   ): Promise<string[]> {
     if ("ids" in selection) return this.#forEachId(selection.ids, act);
     const matches = jobMatcher(selection.filter, Date.now());
-    for (const [queue, status] of sections(selection.filter)) {
+    await this.#shards.loaded;
+    for (const [shard, queue, status] of shardSections(this.#shards.all, selection.filter)) {
       if (status === skip) continue;
-      await forEachJob(this.#redis, queue, status, async (places) => {
+      await forEachJob(shard, queue, status, async (places) => {
         const jobs = (await this.read(places)).filter(matches);
         return jobs.length === 0 ? 0 : act(jobs);
       });
@@ -109,8 +111,17 @@ export class JobFinder {
   }
 }
 
-/** The queues and statuses that a filter leaves, in the order in which they are shown. */
-export function sections(filter: JobFilter): [ListedQueue, JobStatus][] {
+/** The queues and statuses that a filter leaves, in the order in which they are shown, in each shard. */
+export function shardSections(
+  shards: readonly Shard[],
+  filter: JobFilter,
+): [Shard, ListedQueue, JobStatus][] {
+  return sections(filter).flatMap(([queue, status]) =>
+    shards.map((shard): [Shard, ListedQueue, JobStatus] => [shard, queue, status]),
+  );
+}
+
+function sections(filter: JobFilter): [ListedQueue, JobStatus][] {
   return listedQueues
     .filter((queue) => filter.queue === undefined || filter.queue === queue)
     .flatMap((queue) =>

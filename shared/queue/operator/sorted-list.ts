@@ -1,5 +1,5 @@
-/** Pages of a sorted list: one pass over the jobs for each page. It owns nothing; the connection is the caller's. */
-import type { RedisConnection } from "../../runtime/redis.ts";
+/** Pages of a sorted list: one pass over the jobs for each page. It owns nothing; connections are the caller's. */
+import type { Shards } from "../../shards/shard.ts";
 import { forEachJob, type JobPlace } from "../bullmq/job-places.ts";
 import {
   compareKeys,
@@ -11,7 +11,7 @@ import {
   rowKey,
 } from "./row-order.ts";
 import { type JobFilter, jobMatcher, type QueueRow, rowOf } from "./rows.ts";
-import { type JobFinder, sections } from "./selection.ts";
+import { type JobFinder, shardSections } from "./selection.ts";
 
 /** A cursor that list() never gave out. */
 export class BadCursor extends Error {
@@ -34,7 +34,7 @@ export interface SortedPage {
 
 /** @throws BadCursor, TooManyToSort */
 export async function sortedPage(
-  redis: RedisConnection,
+  { all }: Shards,
   finder: JobFinder,
   filter: JobFilter,
   sort: RowSort,
@@ -68,8 +68,8 @@ export async function sortedPage(
   const keyed: (RowKey & { place: JobPlace })[] = [];
   let best: (RowKey & { row: QueueRow })[] = [];
   const seen = new Set<string>();
-  for (const [queue, status] of sections(filter)) {
-    await forEachJob(redis, queue, status, async (places) => {
+  for (const [shard, queue, status] of shardSections(all, filter)) {
+    await forEachJob(shard, queue, status, async (places) => {
       checkTime();
       // A job may be met twice when it moves meanwhile.
       const fresh = places.filter(({ jobId }) => !seen.has(jobId));

@@ -6,9 +6,13 @@
 import { randomUUID } from "node:crypto";
 import type { Config } from "../../config/schema.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import { queuePrefix, type RedisConfig } from "../../runtime/redis.ts";
 import { Script } from "../../runtime/redis-script.ts";
 import { settlesWithin } from "../../runtime/with-timeout.ts";
+import { KnownShards } from "../../shards/known-shards.ts";
+import { forgetAfterMs, ShardClaims } from "../../shards/registry.ts";
+import type { Shard } from "../../shards/shard.ts";
+import { ShardConnections } from "../../shards/shard-connections.ts";
 import type { Spool } from "../../spool/spool.ts";
 import { readEpoch } from "../bullmq/epoch.ts";
 import { requeueFailed } from "../bullmq/jobs.ts";
@@ -17,8 +21,9 @@ import { HoldSweep } from "../holds/sweep.ts";
 import { createProducer, type QueueProducer, scanRequestsKey } from "../producer.ts";
 import { Lease } from "./leader-lease.ts";
 import { type ScanDeps, type ScanReport, scanSpool } from "./scan.ts";
+import { ShardForgetter } from "./shard-forgetter.ts";
 import { type CollectTiming, SpoolCollector } from "./spool-collector.ts";
-import { noMemory, type ScanReason, whyScan } from "./why-scan.ts";
+import { noMemory, type ScanMemory, type ScanReason, whyScan } from "./why-scan.ts";
 
 export interface ReconcilerTiming extends CollectTiming {
   /** Between two heartbeats, each of which renews the lease. */
@@ -29,6 +34,8 @@ export interface ReconcilerTiming extends CollectTiming {
   scanEveryMs: number;
   /** After Redis was emptied, workers get so long to restore their active jobs before a scan. */
   reclaimMs: number;
+  /** A shard that has no jobs, and got none for so long, is forgotten. */
+  forgetShardsAfterMs: number;
 }
 
 export const reconcilerTiming: ReconcilerTiming = {
@@ -36,6 +43,7 @@ export const reconcilerTiming: ReconcilerTiming = {
   leaseMs: 10_000,
   scanEveryMs: 600_000,
   reclaimMs: 2_500,
+  forgetShardsAfterMs: forgetAfterMs,
   collectEveryMs: 10_000,
   collectAtMostMs: 60_000,
 };
@@ -62,8 +70,8 @@ export interface Reconciler {
 }
 
 const leaseKey = `${queuePrefix}:keeper`;
-/** The leader's last heartbeat; another value means that Redis lost writes. */
-const heartbeatKey = `${queuePrefix}:keeper:heartbeat`;
+/** The leader's last heartbeat in a shard; another value means that its Redis lost writes. */
+const heartbeatKey = ({ prefix }: Shard): string => `${prefix}:keeper:heartbeat`;
 /** KEYS: the heartbeat. ARGV: the new one. Returns the one before. It runs also when Redis is full. */
 const heartbeatScript = new Script(
   `
@@ -84,7 +92,10 @@ class LeasedReconciler implements Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #timing: ReconcilerTiming;
   readonly #log: Logger;
-  readonly #redis: RedisConnection;
+  readonly #connections: ShardConnections;
+  readonly #shards: KnownShards;
+  readonly #claims: ShardClaims;
+  readonly #forgetter: ShardForgetter;
   readonly #producer: QueueProducer;
   readonly #lease: Lease;
   readonly #sweep: HoldSweep | undefined;
@@ -92,8 +103,12 @@ class LeasedReconciler implements Reconciler {
   /** Makes this process's heartbeats differ from all others. */
   readonly #processId = randomUUID();
   #heartbeats = 0;
-  #reconnected = false;
-  #memory = noMemory;
+  /** The prefixes of shards to which the connection was lost and came back since the last heartbeat. */
+  readonly #reconnected = new Set<string>();
+  /** By the prefix of a shard. */
+  readonly #memories = new Map<string, ScanMemory>();
+  /** When a scan is due without any other reason, by the monotonic clock. */
+  #nextScanMs = 0;
   /** The next scan, if there is a reason for one; not before a time by the monotonic clock. */
   #dueScan: { reason: ScanReason; notBeforeMs: number } | undefined;
   #scanning: Promise<void> | undefined;
@@ -106,14 +121,20 @@ class LeasedReconciler implements Reconciler {
     this.#options = options;
     this.#timing = { ...reconcilerTiming, ...options.timing };
     this.#log = log;
-    this.#redis = createRedis(redis, "plain", log);
-    this.#producer = createProducer(redis, log);
-    this.#lease = new Lease(this.#redis, leaseKey, this.#timing.leaseMs);
-    this.#sweep = holds && new HoldSweep(this.#redis, holds, log);
-    this.#collector = new SpoolCollector(spool, this.#timing, log);
-    this.#redis.on("ready", () => {
-      this.#reconnected = true;
+    this.#connections = new ShardConnections(redis, "plain", log);
+    this.#connections.onReady(({ prefix }) => this.#reconnected.add(prefix));
+    this.#shards = new KnownShards(this.#connections, redis.shards ?? 1, log);
+    this.#claims = new ShardClaims(this.#connections.global);
+    this.#forgetter = new ShardForgetter({
+      connections: this.#connections,
+      own: redis.shards ?? 1,
+      afterMs: this.#timing.forgetShardsAfterMs,
+      log,
     });
+    this.#producer = createProducer(redis, log);
+    this.#lease = new Lease(this.#connections.global, leaseKey, this.#timing.leaseMs);
+    this.#sweep = holds && new HoldSweep(this.#shards, holds, log);
+    this.#collector = new SpoolCollector(spool, this.#timing, log);
     this.#tickRegularly();
   }
 
@@ -128,7 +149,8 @@ class LeasedReconciler implements Reconciler {
     await settlesWithin(this.#leave(), closeMs);
     // What still waits for Redis ends with its connections.
     await this.#producer.close();
-    this.#redis.disconnect();
+    this.#shards.close();
+    this.#connections.disconnect();
     await Promise.all([this.#scanning, collected]);
   }
 
@@ -152,35 +174,44 @@ class LeasedReconciler implements Reconciler {
   async #tick(): Promise<void> {
     const lease = await this.#lease.renew();
     if (lease === "others") {
-      this.#memory = { ...this.#memory, heartbeat: undefined };
+      for (const [prefix, memory] of this.#memories)
+        this.#memories.set(prefix, { ...memory, heartbeat: undefined });
       return;
     }
-    await this.#lookForReason(lease);
+    const scanRequests = await this.#connections.global.get(scanRequestsKey);
+    for (const prefix of this.#memories.keys())
+      if (!this.#shards.all.some((shard) => shard.prefix === prefix)) this.#memories.delete(prefix);
+    // Not Promise.all: a shard that is out of reach must not keep the others from being looked at.
+    const looks = await Promise.allSettled(
+      this.#shards.all.map((shard) => this.#lookForReason(shard, lease, scanRequests)),
+    );
     this.#scanIfDue();
     this.#collector.collectIfDue();
-    for (const queue of ["delivery", "delivery-slow", "bounce"] as const) {
-      const requeued = await requeueFailed(this.#redis, queue);
-      if (requeued > 0)
-        this.#log.warn({ queue, jobs: requeued }, "jobs had failed for BullMQ; they wait again");
-    }
+    for (const look of looks) if (look.status === "rejected") throw look.reason;
     this.#sweep?.sweepIfDue();
+    await this.#forgetter.forgetIfDue();
   }
 
-  async #lookForReason(lease: "taken" | "renewed"): Promise<void> {
+  async #lookForReason(shard: Shard, lease: "taken" | "renewed", scanRequests: string | null): Promise<void> {
+    const { prefix, redis } = shard;
     const heartbeat = `${this.#processId}:${this.#heartbeats++}`;
-    const heartbeatBefore = (await heartbeatScript.run(this.#redis, [heartbeatKey], [heartbeat])) as
+    const heartbeatBefore = (await heartbeatScript.run(redis, [heartbeatKey(shard)], [heartbeat])) as
       | string
       | null;
-    const scanRequests = await this.#redis.get(scanRequestsKey);
-    const epoch = await readEpoch(this.#redis);
+    const epoch = await readEpoch(shard);
     const nowMs = performance.now();
-    const reconnected = this.#reconnected;
-    this.#reconnected = false;
+    const reconnected = this.#reconnected.delete(prefix);
     const seen = { nowMs, lease, heartbeat, heartbeatBefore, scanRequests, epoch, reconnected };
-    const { reason, letWorkersReclaim, memory } = whyScan(seen, this.#memory);
-    this.#memory = memory;
+    const before = { ...(this.#memories.get(prefix) ?? noMemory), nextScanMs: this.#nextScanMs };
+    const { reason, letWorkersReclaim, memory } = whyScan(seen, before);
+    this.#memories.set(prefix, memory);
     if (reason !== undefined) this.#dueScan ??= { reason, notBeforeMs: 0 };
     if (letWorkersReclaim && this.#dueScan) this.#dueScan.notBeforeMs = nowMs + this.#timing.reclaimMs;
+    for (const queue of ["delivery", "delivery-slow", "bounce"] as const) {
+      const requeued = await requeueFailed(shard, queue);
+      if (requeued > 0)
+        this.#log.warn({ queue, prefix, jobs: requeued }, "jobs had failed for BullMQ; they wait again");
+    }
   }
 
   #scanIfDue(): void {
@@ -195,12 +226,12 @@ class LeasedReconciler implements Reconciler {
   async #scan(reason: ScanReason): Promise<void> {
     const { spool, config, holds, summarizeRoute, onScan } = this.#options;
     const startedMs = performance.now();
-    this.#memory = { ...this.#memory, nextScanMs: startedMs + this.#timing.scanEveryMs };
+    this.#nextScanMs = startedMs + this.#timing.scanEveryMs;
     const mayGoOn = (): boolean => this.#lease.held && !this.#closed;
     try {
       // Before the rules are known, none would count.
       await holds?.ready;
-      const connections = { redis: this.#redis, producer: this.#producer };
+      const connections = { shards: this.#shards, claims: this.#claims, producer: this.#producer };
       const report = await scanSpool({ spool, config, holds, summarizeRoute, mayGoOn, ...connections });
       if (!mayGoOn()) {
         this.#dueScan ??= { reason, notBeforeMs: 0 };

@@ -16,7 +16,8 @@
  */
 import type { Config } from "../../config/schema.ts";
 import type { RouteSummary } from "../../routing/route.ts";
-import type { RedisConnection } from "../../runtime/redis.ts";
+import type { ShardClaims } from "../../shards/registry.ts";
+import { byShard, prefixOfId, type Shards } from "../../shards/shard.ts";
 import type { RecipientState } from "../../spool/recipient-state.ts";
 import type { Spool, StoredMessage, SummarizedMessage, UnreadableMessage } from "../../spool/spool.ts";
 import { countWaiting, jobsExist } from "../bullmq/job-places.ts";
@@ -42,7 +43,9 @@ import { expireDeadJobs, keepUnreadable } from "./unreadable.ts";
 
 export interface ScanDeps {
   spool: Pick<Spool, "unsettled" | "states" | "settle">;
-  redis: RedisConnection;
+  shards: Shards;
+  /** The shards of all unsettled messages are claimed, so that no process forgets them. */
+  claims: Pick<ShardClaims, "claim">;
   producer: Pick<QueueProducer, "addGroups" | "addBounce" | "addDead">;
   config: Pick<Config, "queue" | "dsn">;
   /** Absent: nothing is held. */
@@ -79,7 +82,8 @@ export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
   const batch = new Batch<Needs>();
   const compareBatch = async (): Promise<void> => {
     const needs = batch.take();
-    await markScan(deps.redis);
+    const own = byShard(deps.shards, needs, ({ message }) => message.meta.id);
+    await Promise.all([...own.keys()].map(markScan));
     await addMissing(deps, await findMissing(deps, needs, Date.now()), report, startedMs);
     for (const each of needs) report.expired += await expire(deps, each);
   };
@@ -110,13 +114,14 @@ export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
 
 /** For each of these messages whether it lacks a job, or has dead recipients whose time is over. Counts the others. */
 async function lack(
-  { redis, config }: ScanDeps,
+  { shards, claims, config }: ScanDeps,
   messages: readonly SummarizedMessage[],
   report: ScanReport,
 ): Promise<boolean[]> {
   const nowMs = Date.now();
   const needs = messages.map((each) => needsOf(each, each.states, nowMs, config.queue.dead_retention));
-  const missing = jobsMissing(needs, await jobsExist(redis, needs.flatMap(jobsOf)));
+  await claims.claim(new Set(messages.map(({ meta }) => prefixOfId(meta.id))));
+  const missing = jobsMissing(needs, await jobsExist(shards, needs.flatMap(jobsOf)));
   const lacking = new Set(missing.map(({ message }) => message.meta.id));
   const wanted = needs.map(({ message, expired }) => lacking.has(message.meta.id) || expired.length > 0);
   report.messages += wanted.filter((isWanted) => !isWanted).length;
@@ -125,11 +130,11 @@ async function lack(
 
 /** The needs without a job, by states that are read after the look for the job. */
 async function findMissing(
-  { redis, spool, config }: ScanDeps,
+  { shards, spool, config }: ScanDeps,
   needs: readonly Needs[],
   nowMs: number,
 ): Promise<Needs[]> {
-  const missing = jobsMissing(needs, await jobsExist(redis, needs.flatMap(jobsOf)));
+  const missing = jobsMissing(needs, await jobsExist(shards, needs.flatMap(jobsOf)));
   return Promise.all(
     missing.map(async (each) => {
       const states = await spool.states(each.message.meta.id, true);
@@ -149,7 +154,7 @@ async function addMissing(
   const nowMs = Date.now();
   const groups = missing.flatMap((each) => each.groups.map((group) => toEnqueue(deps, each, group, nowMs)));
   if (groups.length > 0) {
-    const waiting = await countWaiting(deps.redis, "delivery");
+    const waiting = await countWaiting(deps.shards, "delivery");
     const { fresh, restored } = splitByAge(groups, waiting, startedMs);
     report.deliveries += await producer.addGroups(fresh);
     report.deliveries += await producer.addGroups(restored, "delivery-slow");
@@ -189,13 +194,13 @@ function toEnqueue(
 }
 
 /** Settles dead recipients whose time is over, and removes their jobs. @returns how many recipients */
-async function expire({ spool, redis }: ScanDeps, { message, expired }: Needs): Promise<number> {
+async function expire({ spool, shards }: ScanDeps, { message, expired }: Needs): Promise<number> {
   if (expired.length === 0) return 0;
   const { id } = message.meta;
   const recipients = expired.flatMap((each) => each.recipients);
   await spool.settle([{ id, recipients, state: { kind: "removed" } }]);
   await removeJobs(
-    redis,
+    shards.of(id),
     "dead",
     expired.map(({ group }) => deliveryJobId(id, group)),
   );

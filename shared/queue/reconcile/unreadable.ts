@@ -3,7 +3,7 @@
  * removes them or their time is over, as all dead mail. It owns nothing.
  */
 import type { Config } from "../../config/schema.ts";
-import type { RedisConnection } from "../../runtime/redis.ts";
+import type { Shards } from "../../shards/shard.ts";
 import { isSettled, type RecipientState } from "../../spool/recipient-state.ts";
 import type { Settlement, Spool, UnreadableMessage } from "../../spool/spool.ts";
 import { forEachJob, jobsExist, readPayloads } from "../bullmq/job-places.ts";
@@ -14,7 +14,7 @@ import type { QueueProducer } from "../producer.ts";
 
 export interface UnreadableDeps {
   spool: Pick<Spool, "states" | "settle">;
-  redis: RedisConnection;
+  shards: Shards;
   producer: Pick<QueueProducer, "addDead">;
   config: Pick<Config, "queue">;
 }
@@ -67,17 +67,17 @@ export async function keepUnreadable(
   message: UnreadableMessage,
   nowMs: number,
 ): Promise<number> {
-  const { spool, redis, producer, config } = deps;
+  const { spool, shards, producer, config } = deps;
   const { settlements, isDead } = needsOfUnreadable(message, nowMs, config.queue.dead_retention);
   if (settlements.length > 0) await spool.settle(settlements);
   // A worker that had a job of any of its recipient groups has made that one dead.
   const jobIds = Array.from({ length: message.recipients }, (_, group) => deliveryJobId(message.id, group));
   if (!isDead) {
-    await removeJobs(redis, "dead", jobIds);
+    await removeJobs(shards.of(message.id), "dead", jobIds);
     return 0;
   }
   const exist = await jobsExist(
-    redis,
+    shards,
     jobIds.map((jobId) => ({ queue: "dead", jobId })),
   );
   if (exist.includes(true)) return 0;
@@ -91,21 +91,23 @@ export async function keepUnreadable(
  * @returns how many
  */
 export async function expireDeadJobs(
-  { spool, redis, config }: UnreadableDeps,
+  { spool, shards, config }: UnreadableDeps,
   nowMs: number,
 ): Promise<number> {
   let removed = 0;
-  await forEachJob(redis, "dead", "dead", async (places) => {
-    const expired: string[] = [];
-    for (const { place, payload } of await readPayloads(redis, places)) {
-      const dead = parseDeadJob(payload);
-      if (dead === undefined || nowMs - dead.deadAtMs <= config.queue.dead_retention) continue;
-      const states = await spool.states(dead.job.id);
-      if (![...states.values()].some(({ kind }) => kind === "dead")) expired.push(place.jobId);
-    }
-    const gone = await removeJobs(redis, "dead", expired);
-    removed += gone;
-    return gone;
-  });
+  for (const shard of shards.all) {
+    await forEachJob(shard, "dead", "dead", async (places) => {
+      const expired: string[] = [];
+      for (const { place, payload } of await readPayloads(shards, places)) {
+        const dead = parseDeadJob(payload);
+        if (dead === undefined || nowMs - dead.deadAtMs <= config.queue.dead_retention) continue;
+        const states = await spool.states(dead.job.id);
+        if (![...states.values()].some(({ kind }) => kind === "dead")) expired.push(place.jobId);
+      }
+      const gone = await removeJobs(shard, "dead", expired);
+      removed += gone;
+      return gone;
+    });
+  }
   return removed;
 }

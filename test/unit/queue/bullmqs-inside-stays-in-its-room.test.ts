@@ -11,8 +11,10 @@ const offered = [
   "epoch.ts",
   "job-places.ts",
   "jobs.ts",
+  "leftovers.ts",
   "replace-payloads.ts",
   "scan-mark.ts",
+  "shared-concurrency.ts",
 ];
 const layout = /:(?:wait|active|delayed|failed|stalled|marker|lock)["`]/;
 
