@@ -46,8 +46,12 @@ interface Entry {
   endsMs: number;
 }
 
-/** Entries before those whose period is over are forgotten, and then the oldest. */
+/**
+ * At so many entries those whose period is over are forgotten, and then the oldest, down to `keptEntries`: not one by one, for
+ * who tries many names would have all entries searched at each.
+ */
 const maxEntries = 20_000;
+const keptEntries = 18_000;
 
 /** @param nowMs  milliseconds of any clock that only moves forward */
 export function createLocalLoginFailures(nowMs: () => number = () => performance.now()): LoginFailures {
@@ -90,7 +94,7 @@ export function createLocalLoginFailures(nowMs: () => number = () => performance
 function forget(entries: Map<string, Entry>, nowMs: number): void {
   for (const [key, { endsMs }] of entries) if (endsMs <= nowMs) entries.delete(key);
   for (const key of entries.keys()) {
-    if (entries.size < maxEntries) return;
+    if (entries.size <= keptEntries) return;
     entries.delete(key);
   }
 }
