@@ -3,19 +3,11 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import net from "node:net";
 import { test } from "node:test";
+import { freePort } from "../support/free-port.ts";
 import { outcomes, summary, testMessage, testTransport, via } from "../support/smtp-client-fixture.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const smtpSink = ["/usr/sbin/smtp-sink", "/usr/bin/smtp-sink"].find((path) => existsSync(path));
-
-/** A port that was free a moment ago: smtp-sink cannot pick one by itself. */
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function answers(port: number): Promise<boolean> {
   const socket = net.connect({ port, host: "127.0.0.1" });
