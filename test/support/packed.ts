@@ -19,6 +19,8 @@ export const packedEnvironment = {
   PATH: `${path.dirname(process.execPath)}:${process.env.PATH?.split(":")
     .filter((directory) => !directory.includes("node_modules"))
     .join(":")}`,
+  // Its modules have other paths in each run: in the repository's cache they would stay for nothing.
+  NODE_COMPILE_CACHE: undefined,
 };
 
 export interface Packed {
