@@ -15,7 +15,7 @@ import { waitFor } from "../support/wait-for.ts";
 const skip = unlessLab() || unlessInstalled("haproxy");
 
 /** In random pieces; `npm run lab:soak` asks for more. */
-const sessions = Number(process.env.POSTERN_LAB_SESSIONS ?? 10_000);
+const sessions = Number(process.env.POSTERN_LAB_SESSIONS ?? 3_000);
 
 const haproxyPort = 10_030;
 const listeners = {

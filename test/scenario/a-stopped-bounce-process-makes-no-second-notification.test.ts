@@ -43,7 +43,9 @@ for (const { place, name, says } of [
       /^State:\s+T/m.test(readFileSync(`/proc/${child.pid}/status`, "utf8")),
     );
 
-    await flow.startBounce();
+    await flow.startBounce({
+      workerTiming: { lockMs: 20_000, stalledCheckMs: 200, epochCheckMs: 200, reclaimMs: 200 },
+    });
     await waitFor("the other one makes the notification", () => home.received.length === 1);
     child.kill("SIGCONT");
     await waitFor("it goes on", () => output.includes(says));

@@ -7,6 +7,8 @@ let document: Document;
 before(async () => {
   admin = await startTestAdmin();
   document = (await (await admin.get("/openapi.json")).json()) as Document;
+  // A reload waits for the answers of services, and longer when there are none.
+  await admin.announce("ingress");
 });
 after(() => admin.close());
 

@@ -30,7 +30,7 @@ test("whatever the remote server does: a recipient that got 250 is delivered or 
   ];
   const failures: readonly Answer[] = [...refusals, close, reset];
   /** Each takes the time-out, which is long enough for a busy machine: a few are enough. */
-  const hangShare = 0.05;
+  const hangShare = 0.02;
   /** A quarter of the commands of a failing round fail; the rounds between let sessions be shared. */
   let share = 0;
   const maybe = (): Answer | undefined =>

@@ -7,7 +7,7 @@ import path from "node:path";
 import type { TestContext } from "node:test";
 import { pino } from "pino";
 import type { z } from "zod";
-import { startBounce } from "../../services/bounce/bounce.ts";
+import { type BounceOptions, startBounce } from "../../services/bounce/bounce.ts";
 import { type DeliveryOptions, startDelivery } from "../../services/delivery/delivery.ts";
 import type { Config, configSchema } from "../../shared/config/schema.ts";
 import type { Envelope } from "../../shared/mail/envelope.ts";
@@ -30,7 +30,7 @@ export interface MailFlow {
   accept(envelope: Partial<Envelope> & { to: string[] }, parts?: number[][]): Promise<StoredMessage>;
   /** @param more  starts a further worker, whose name is in its events as `worker` */
   startDelivery(more?: StartedDelivery): Promise<RunningService>;
-  startBounce(): Promise<RunningService>;
+  startBounce(more?: Pick<BounceOptions, "workerTiming">): Promise<RunningService>;
   /** The recorded states of the recipients of a message. */
   kinds(id: string): Promise<string[]>;
 }
@@ -122,7 +122,8 @@ export async function createMailFlow(
           }),
         spoolOptions,
       ),
-    startBounce: () => run((own) => startBounce({ config, redis: redisConfig, log, spool: own })),
+    startBounce: (more) =>
+      run((own) => startBounce({ ...more, config, redis: redisConfig, log, spool: own })),
     async kinds(id) {
       const states = await spool.states(id, true);
       return [...states].sort(([a], [b]) => a - b).map(([, { kind }]) => kind);

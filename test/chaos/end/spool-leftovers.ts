@@ -8,13 +8,18 @@ import type { Spool } from "../../../shared/spool/spool.ts";
 /** A writer whose heartbeat does not change for so long is taken for dead: all are. */
 const deadAfterMs = 200;
 /** Segments go first, then logs, then bodies, each when the one before is known to be gone. */
-const rounds = 40;
+const defaultRounds = 40;
 
 /**
  * Collects the spool as the gateway does, without its pauses, and lists what stays for nothing.
  * @param isDamaged  the run has damaged the spool: what is put aside for the operator is no leftover
+ * @param rounds  how often it collects before what is still there counts as left
  */
-export async function spoolLeftovers(directory: string, isDamaged: boolean): Promise<string[]> {
+export async function spoolLeftovers(
+  directory: string,
+  isDamaged: boolean,
+  rounds = defaultRounds,
+): Promise<string[]> {
   const spool = createFsSpool({ directory, deadAfterMs, forgetAfterMs: 0, orphanAfterMs: 0, logAgeMs: 0 });
   let unsettled: Unsettled = { segments: new Set(), ids: new Set() };
   try {
