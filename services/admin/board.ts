@@ -33,7 +33,17 @@ export async function mountBoard(app: FastifyInstance, board: BoardQueues): Prom
     },
   });
   board.onChange(() => replaceQueues(adaptersOf(board)));
-  await app.register(serverAdapter.registerPlugin(), { prefix: boardPath });
+  await app.register(async (scope) => {
+    scope.addHook("onSend", async (_request, _reply, payload) => withoutForeignLinks(payload));
+    await scope.register(serverAdapter.registerPlugin(), { prefix: boardPath });
+  });
+}
+
+/** Its page links to fonts of another site, which our content security policy refuses anyway. */
+function withoutForeignLinks(payload: unknown): unknown {
+  return typeof payload === "string" && payload.startsWith("<!DOCTYPE html>")
+    ? payload.replaceAll(/<link\b[^>]*\bhref="https:\/\/[^>]*>/g, "")
+    : payload;
 }
 
 /** With several shards the name of a queue says which one it is in. */

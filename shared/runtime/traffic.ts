@@ -17,6 +17,8 @@ export type Traffic = Record<TrafficKind, number>;
 export interface TrafficBucket extends Traffic {
   /** When it begins; epoch milliseconds. */
   atMs: number;
+  /** Whether any process has reported in it: without, no traffic means that nothing is known. */
+  isMeasured: boolean;
   rows: SessionRows;
 }
 
@@ -46,6 +48,8 @@ const rowLabel = 1;
 const opaqueCounter = "proxy_not_inspected_total";
 /** In a bucket, before the name of a row. */
 const rowField = "row:";
+/** In a bucket: processes that have reported in it. */
+const reportedField = "reported";
 
 const bucketMs = 10_000;
 const keptMs = 3_900_000;
@@ -83,6 +87,8 @@ export function sessionsBy(metrics: Pick<Metrics, "totals">): SessionRows {
 export class TrafficPublisher {
   readonly #metrics: Pick<Metrics, "totals">;
   #published: Record<string, number> = {};
+  /** The last bucket that says that this process has reported. */
+  #reportedIn = -1;
 
   constructor(metrics: Pick<Metrics, "totals">) {
     this.#metrics = metrics;
@@ -96,13 +102,17 @@ export class TrafficPublisher {
     const gained = Object.entries(counted)
       .map(([field, count]) => [field, count - (this.#published[field] ?? 0)] as const)
       .filter(([, count]) => count > 0);
-    if (gained.length === 0) return;
-    const key = bucketKey(Math.floor(nowMs / bucketMs));
+    const bucket = Math.floor(nowMs / bucketMs);
+    const isFirst = bucket !== this.#reportedIn;
+    if (gained.length === 0 && !isFirst) return;
+    const key = bucketKey(bucket);
     const transaction = redis.multi();
+    if (isFirst) transaction.hincrby(key, reportedField, 1);
     for (const [field, count] of gained) transaction.hincrby(key, field, count);
     transaction.pexpire(key, keptMs);
     for (const [error] of (await transaction.exec()) ?? []) if (error) throw error;
     this.#published = counted;
+    this.#reportedIn = bucket;
   }
 }
 
@@ -125,7 +135,9 @@ export async function readTraffic(
     for (const [field, count] of Object.entries(counts)) {
       if (field.startsWith(rowField)) rows[field.slice(rowField.length)] = Number(count);
     }
-    return { atMs: (current - count + index) * bucketMs, ...traffic, rows };
+    // A process of the version before reports only what it has counted.
+    const isMeasured = Object.keys(counts).length > 0;
+    return { atMs: (current - count + index) * bucketMs, isMeasured, ...traffic, rows };
   });
 }
 

@@ -1,11 +1,19 @@
 /** What else the command line can do, done on the dashboard: probe, import, reload, a destination explained. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
+import { ConnectionPublisher, type PhaseCounts } from "../../shared/limits/connection-phases.ts";
+import { createLogger } from "../../shared/runtime/log.ts";
+import { createMetrics } from "../../shared/runtime/metrics.ts";
+import { createRedis } from "../../shared/runtime/redis.ts";
+import { TrafficPublisher } from "../../shared/runtime/traffic.ts";
 import { startTestAdmin, type TestAdmin } from "../support/admin.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { unlessBrowser } from "./browser.ts";
 import { answer, type Dashboard, openDashboard, toastOf } from "./dashboard.ts";
 import { type EventWriter, writeEvents } from "./page-events.ts";
+
+const quiet = createLogger("test", { write() {} });
 
 describe("nothing needs the command line", { skip: unlessBrowser() }, () => {
   let admin: TestAdmin;
@@ -87,6 +95,82 @@ describe("nothing needs the command line", { skip: unlessBrowser() }, () => {
       await page.getByRole("link", { name: /4\.2\.2 mailbox full/ }).click();
       await page.getByText("x@two.example").first().waitFor();
     });
+  });
+
+  test("a destination says what its connections do, which hosts do not answer, and the last replies", async () => {
+    const redis = createRedis({ url: admin.redis.url }, "plain", quiet);
+    const limiter = createClusterLimiter({
+      redis: { url: admin.redis.url },
+      log: quiet,
+      deadDestinations: { firstMs: 60_000, maxMs: 60_000 },
+    });
+    const name = "busy.example";
+    const phases = new Map<string, PhaseCounts>([[name, { transaction: 2, tls: 1, waiting: 4 }]]);
+    const publisher = new ConnectionPublisher({ redis, process: "gw2 4711 x", connections: () => phases });
+    try {
+      await redis.ping();
+      await publisher.publish(0);
+      const diagnosis = {
+        status: "4.4.1",
+        class: "connect",
+        reason: "connection refused",
+        atMs: Date.now(),
+      } as const;
+      limiter.reportNoAnswer(name, `${name}:2525`, diagnosis, Date.now() - 120_000);
+      events.write({
+        event: "delivery.delivered",
+        id: "0XBUSY",
+        to: "z@busy.example",
+        remote: "mx.busy.example[192.0.2.9]:25",
+        reply: "250 2.0.0 taken",
+      });
+      await waitFor("its facts", async () => {
+        const facts = await (await admin.get(`/api/v1/destinations/${name}`)).text();
+        return facts.includes("connection refused") && facts.includes("0XBUSY") && facts.includes('"tls":1');
+      });
+      await dashboard.inTab("destinations", async (page, open) => {
+        const row = page.getByRole("region", { name: "Destinations now" }).getByRole("row", { name: /busy/ });
+        for (const part of ["2 sending", "1 in TLS handshake", "4 waiting for one", "for 2m"])
+          await row.getByText(part).waitFor();
+        await open(`destinations/${name}`);
+        const now = page.getByRole("region", { name: "Connections now" });
+        await now.getByText("2 sending").waitFor();
+        const dead = page.getByRole("region", { name: "Hosts that do not answer" });
+        await dead.getByText("connection refused").waitFor();
+        const last = page.getByRole("region", { name: "The last mail that it took" });
+        await last.getByText("250 2.0.0 taken").waitFor();
+      });
+    } finally {
+      publisher.close();
+      await limiter.close();
+      redis.disconnect();
+    }
+  });
+
+  test("the overview has sessions by row of the routing table, opaque ones among them", async () => {
+    const metrics = createMetrics("ingress");
+    const connections = metrics.counter("connections_total", "connections", ["listener", "row", "handler"]);
+    connections.with("transparent", "client-server", "outgoing-proxy").add(120);
+    metrics.counter("proxy_not_inspected_total", "opaque", ["reason"]).with("starttls").add(60);
+    const redis = createRedis({ url: admin.redis.url }, "plain", quiet);
+    try {
+      await redis.ping();
+      // Of ten seconds that are over.
+      await new TrafficPublisher(metrics).publish(redis, Date.now() - 15_000);
+      await dashboard.inTab("overview", async (page) => {
+        const table = page.getByRole("region", { name: "Sessions per minute" });
+        await table
+          .getByRole("row", { name: /client-server/ })
+          .getByText("120")
+          .waitFor();
+        await table
+          .getByRole("row", { name: /of them opaque/ })
+          .getByText("60")
+          .waitFor();
+      });
+    } finally {
+      redis.disconnect();
+    }
   });
 
   test("a timeline says which TLS was wanted, and which it became", async () => {

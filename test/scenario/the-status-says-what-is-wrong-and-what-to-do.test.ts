@@ -10,6 +10,7 @@ import { announceService } from "../../shared/runtime/announcement.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createMetrics } from "../../shared/runtime/metrics.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
+import { readTraffic, TrafficPublisher } from "../../shared/runtime/traffic.ts";
 import { startTestAdmin, type TestAdmin, token } from "../support/admin.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -150,9 +151,12 @@ test("what a process counts shows in the rates of the gateway, and stays when it
   );
   const history = await (await admin.get("/api/v1/rates?minutes=2")).json();
   const { buckets } = history as {
-    buckets: { at: string; accepted: number; rows: Record<string, number> }[];
+    buckets: { at: string; measured: boolean; accepted: number; rows: Record<string, number> }[];
   };
   assert.equal(buckets.length, 12);
+  assert.equal(buckets[0]?.measured, false, "before the gateway was started nobody counted");
+  assert.ok(buckets.some(({ measured }) => measured));
+  assert.ok(buckets.every(({ measured, accepted }) => measured || accepted === 0));
   assert.equal(
     buckets.reduce((sum, { accepted }) => sum + accepted, 0),
     30,
@@ -161,6 +165,21 @@ test("what a process counts shows in the rates of the gateway, and stays when it
     buckets.reduce((sum, { rows }) => sum + (rows.opaque ?? 0), 0),
     15,
   );
+});
+
+test("a process without traffic says once in ten seconds that it counts nothing", async (t) => {
+  const redis = createRedis({ url: admin.redis.url }, "plain", log);
+  t.after(() => redis.disconnect());
+  const publisher = new TrafficPublisher({ totals: () => new Map() });
+  // A time of its own, in which no other process reports.
+  const atMs = Date.parse("2026-01-01T12:00:00Z");
+  for (const laterMs of [0, 2_000, 20_000]) await publisher.publish(redis, atMs + laterMs);
+  const buckets = await readTraffic(redis, 1, atMs + 40_000);
+  assert.deepEqual(
+    buckets.map(({ isMeasured }) => isMeasured),
+    [false, false, true, false, true, false],
+  );
+  assert.equal(await redis.hget(`{postern}:traffic:${atMs / 10_000}`, "reported"), "1");
 });
 
 test("a service that ends without a word is named until it is back", async (t) => {

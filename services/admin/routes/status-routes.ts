@@ -30,7 +30,11 @@ export function statusRoutes(deps: AdminDependencies): Route[] {
         const buckets = await ask(readTraffic(deps.redis, minutes, deps.now()));
         return {
           bucketSeconds,
-          buckets: buckets.map(({ atMs, ...counts }) => ({ at: new Date(atMs).toISOString(), ...counts })),
+          buckets: buckets.map(({ atMs, isMeasured, ...counts }) => ({
+            at: new Date(atMs).toISOString(),
+            measured: isMeasured,
+            ...counts,
+          })),
         };
       },
     }),

@@ -106,6 +106,11 @@ export const ratesBody = z.object({
     .array(
       traffic(z.int()).extend({
         at: timestamp,
+        measured: z
+          .boolean()
+          .describe(
+            "Whether any process reported in these ten seconds; false: the counts are not known, not 0.",
+          ),
         rows: z.record(z.string(), z.int()).describe(`Sessions opened. ${rowsDescription}`),
       }),
     )

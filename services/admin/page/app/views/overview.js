@@ -3,7 +3,7 @@ import { html, nothing } from "lit-html";
 import { ApiError, get } from "../api.js";
 import { age, bytes, count, short, since } from "../format.js";
 import { Plot } from "../plot.js";
-import { trailingMinute } from "../rates.js";
+import { sessionRates, trailingMinute } from "../rates.js";
 import { placeTo } from "../route.js";
 import { ageMatrix, reasonTable } from "./summary.js";
 
@@ -43,6 +43,10 @@ export const overview = {
         <h2 id="traffic">Messages per minute, last hour</h2>
         ${rates === undefined ? unknown() : plot.draw(perMinute(rates))}
         ${status.rates === null ? nothing : rateTable(status.rates)}
+      </section>
+      <section aria-labelledby="sessions" class="card">
+        <h2 id="sessions">Sessions per minute, by row of the routing table</h2>
+        ${rates === undefined ? unknown() : sessionTable(rates)}
       </section>
       <section aria-labelledby="waiting" class="card">
           <h2 id="waiting">Waiting mail, by destination and age</h2>
@@ -142,7 +146,7 @@ function perMinute({ bucketSeconds, buckets }) {
     times,
     ...kinds.map(([kind]) =>
       trailingMinute(
-        buckets.map((/** @type {any} */ bucket) => bucket[kind]),
+        buckets.map((/** @type {any} */ bucket) => (bucket.measured ? bucket[kind] : null)),
         bucketSeconds,
       ),
     ),
@@ -155,6 +159,33 @@ function rateTable(rates) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Messages per minute"><table>
     <thead><tr><th scope="col">Per minute over</th>${kinds.map(([kind, colour]) => html`<th scope="col" class="number"><span class="dot ${colour.slice(2)}"></span>${kind}</th>`)}</tr></thead>
     <tbody>${spans.map((span) => html`<tr><th scope="row">${span.replace("m", " min")}</th>${kinds.map(([kind]) => html`<td class="number">${short(rates[span][kind])}</td>`)}</tr>`)}</tbody>
+  </table></div>`;
+}
+
+const sessionSpans = /** @type {const} */ ([1, 5, 15, 60]);
+
+/** What the rows of the routing table do with a connection. @type {Record<string, string>} */
+const rowNotes = {
+  "client-server": "passed through to the server that the client chose",
+  "to-protected": "mail for protected domains, queued",
+  "domain-server": "mail for others, queued for the server that the client chose",
+  relay: "mail for others, queued",
+  local: "clients that mean the gateway itself",
+};
+
+/** @param {any} rates */
+function sessionTable({ bucketSeconds, buckets }) {
+  const { rows, opaque } = sessionRates(buckets, bucketSeconds, sessionSpans);
+  if (rows.length === 0) return html`<p class="quiet">No session in the last hour.</p>`;
+  const cells = (/** @type {number[]} */ values) =>
+    values.map((each) => html`<td class=${each === 0 ? "number zero" : "number"}>${short(each)}</td>`);
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Sessions per minute"><table>
+    <thead><tr><th scope="col">Per minute over</th>${sessionSpans.map((minutes) => html`<th scope="col" class="number">${minutes} min</th>`)}</tr></thead>
+    <tbody>${rows.map(
+      ({ name, rates }) =>
+        html`<tr><th scope="row">${name} <span class="quiet note">${rowNotes[name] ?? ""}</span></th>${cells(rates)}</tr>`,
+    )}
+    <tr><th scope="row">of them opaque <span class="quiet note">went on under TLS or in another protocol, unread</span></th>${cells(opaque)}</tr></tbody>
   </table></div>`;
 }
 
