@@ -11,8 +11,15 @@ export interface RedisGroup {
   readonly servers: RedisProcess[];
   /** The one that has the key's slot now, as the others see it. */
   primary(key?: string): Promise<RedisProcess>;
+  /** Waits until the next failover can succeed: all agree on who leads, and each replica has its primary's data. */
+  isWhole(): Promise<void>;
+  /** What each server says of the others, and the end of its log: for the message of a failed test. */
+  describe(): Promise<string>;
   close(): Promise<void>;
 }
+
+/** Servers that share a slow machine need long to agree. */
+const patientMs = 180_000;
 
 const storage = [
   "appendonly yes",
@@ -45,6 +52,14 @@ export async function startSentinelGroup(downAfterMs: number): Promise<RedisGrou
     const infos = await Promise.all(sentinels.map((each) => each.command("INFO", "sentinel")));
     return infos.every((info) => /status=ok,.*slaves=1,sentinels=3/.test(info));
   });
+  const isWhole = async (): Promise<boolean> => {
+    for (const sentinel of sentinels) {
+      const replicas = await sentinel.command("SENTINEL", "REPLICAS", "mail");
+      if (!/flags\r\n\$5\r\nslave\r\n[\s\S]*master-link-status\r\n\$2\r\nok\r\n/.test(replicas)) return false;
+      if (!/status=ok,/.test(await sentinel.command("INFO", "sentinel"))) return false;
+    }
+    return (await replicasInSync(servers)) === 1;
+  };
   return {
     config: { sentinels: sentinels.map(({ port }) => ({ host: "127.0.0.1", port })), name: "mail" },
     setting: { sentinels: sentinels.map(({ port }) => `127.0.0.1:${port}`), name: "mail" },
@@ -52,6 +67,16 @@ export async function startSentinelGroup(downAfterMs: number): Promise<RedisGrou
     async primary() {
       const reply = await sentinels[0]?.command("SENTINEL", "get-master-addr-by-name", "mail");
       return known(servers, Number(/\r\n(\d+)\r\n/.exec(reply ?? "")?.[1]));
+    },
+    isWhole: async () => {
+      await waitFor("the sentinels to see a replica that follows", isWhole, patientMs);
+    },
+    async describe() {
+      const descriptions = [
+        ...sentinels.map((each) => describeServer(each, ["INFO", "sentinel"])),
+        ...servers.map((each) => describeServer(each, ["INFO", "replication"])),
+      ];
+      return (await Promise.all(descriptions)).join("\n");
     },
     close: () => processes.close(),
   };
@@ -64,6 +89,8 @@ export async function startClusterGroup(nodeTimeoutMs: number): Promise<RedisGro
     ...storage,
     "cluster-enabled yes",
     `cluster-node-timeout ${nodeTimeoutMs}`,
+    // On a slow machine some elections fail, and after a while the only replica would be out of date for Redis.
+    "cluster-replica-validity-factor 0",
     "cluster-announce-ip 127.0.0.1",
   ];
   const servers = await Promise.all([1, 2, 3, 4, 5, 6].map(() => processes.start(lines)));
@@ -82,15 +109,21 @@ export async function startClusterGroup(nodeTimeoutMs: number): Promise<RedisGro
       (await replica.command("CLUSTER", "REPLICATE", id)).startsWith("+OK"),
     );
   }
-  await waitFor("the cluster to be complete", async () => {
-    for (const [index, server] of servers.entries()) {
+  const isWhole = async (): Promise<boolean> => {
+    for (const server of servers) {
       const info = await server.command("CLUSTER", "INFO");
       if (!/cluster_state:ok[\s\S]*cluster_known_nodes:6[\s\S]*cluster_size:3/.test(info)) return false;
-      const replication = await server.command("INFO", "replication");
-      if (index >= 3 && !replication.includes("master_link_status:up")) return false;
+      // Who takes over is elected by primaries that know the replica as one of the primary that failed.
+      const nodes = (await server.command("CLUSTER", "NODES"))
+        .split("\n")
+        .filter((line) => line.includes("@"));
+      const followed = nodes.map((line) => line.split(" ")[3] ?? "").filter((id) => id.length === 40);
+      if (nodes.some((line) => /fail|handshake|noaddr/.test(line)) || new Set(followed).size < 3)
+        return false;
     }
-    return true;
-  });
+    return (await replicasInSync(servers)) === 3;
+  };
+  await waitFor("the cluster to be complete", isWhole, patientMs);
   return {
     config: { cluster: servers.map(({ port }) => ({ host: "127.0.0.1", port })) },
     setting: { cluster: servers.map(({ port }) => `127.0.0.1:${port}`) },
@@ -112,8 +145,30 @@ export async function startClusterGroup(nodeTimeoutMs: number): Promise<RedisGro
         return undefined;
       });
     },
+    isWhole: async () => {
+      await waitFor(
+        "all servers of the cluster to know each other, and the replicas to follow",
+        isWhole,
+        patientMs,
+      );
+    },
+    async describe() {
+      return (await Promise.all(servers.map((each) => describeServer(each, ["CLUSTER", "NODES"])))).join(
+        "\n",
+      );
+    },
     close: () => processes.close(),
   };
+}
+
+async function replicasInSync(servers: RedisProcess[]): Promise<number> {
+  const infos = await Promise.all(servers.map((server) => server.command("INFO", "replication")));
+  return infos.filter((info) => /role:slave[\s\S]*master_link_status:up/.test(info)).length;
+}
+
+async function describeServer(server: RedisProcess, question: string[]): Promise<string> {
+  const answer = (await server.command(...question)) || "no answer";
+  return [`--- server at port ${server.port}`, answer.trim(), ...server.lastLines()].join("\n");
 }
 
 function known(servers: RedisProcess[], port: number): RedisProcess {

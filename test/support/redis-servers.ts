@@ -18,6 +18,8 @@ export interface RedisProcess {
   resume(): void;
   /** Starts it again after kill(), with the files that it left. */
   start(): Promise<void>;
+  /** The end of its log, for the message of a failed test. */
+  lastLines(): string[];
 }
 
 export interface RedisProcesses {
@@ -30,6 +32,10 @@ export interface RedisProcesses {
   freePort(): Promise<number>;
   close(): Promise<void>;
 }
+
+/** Of what a server prints: characters, and lines for the message of a failed test. */
+const keptOutput = 20_000;
+const keptLines = 25;
 
 export function createRedisProcesses(): RedisProcesses {
   const directory = mkdtempSync(path.join(tmpdir(), "redis-servers-"));
@@ -48,10 +54,11 @@ export function createRedisProcesses(): RedisProcesses {
       mkdirSync(own);
       const file = path.join(own, "redis.conf");
       // In front, for a sentinel must know its own address before the first group.
-      const head = [`bind 127.0.0.1`, `dir ${own}`, "daemonize no", "loglevel warning"];
+      const head = [`bind 127.0.0.1`, `dir ${own}`, "daemonize no", "loglevel notice"];
       const isTls = lines.some((line) => line.startsWith("tls-port"));
       writeFileSync(file, [...head, ...(isTls ? ["port 0"] : [`port ${port}`]), ...lines].join("\n"));
       let child: ChildProcess | undefined;
+      let output = "";
       const server: RedisProcess = {
         port,
         command: (...words) => ask(port, isTls, login, words),
@@ -75,10 +82,9 @@ export function createRedisProcesses(): RedisProcesses {
           child = started;
           running.add(started);
           started.once("exit", () => running.delete(started));
-          let output = "";
           for (const stream of [started.stdout, started.stderr])
             stream.on("data", (chunk) => {
-              output += chunk;
+              output = (output + chunk).slice(-keptOutput);
             });
           await waitFor(`redis-server at port ${port}`, async () => {
             if (started.exitCode !== null) throw new Error(`redis-server ended: ${output}`);
@@ -86,6 +92,7 @@ export function createRedisProcesses(): RedisProcesses {
             return (await ask(port, isTls, login, ["PING"])).length > 0;
           });
         },
+        lastLines: () => output.trimEnd().split("\n").slice(-keptLines),
       };
       await server.start();
       return server;
