@@ -2,6 +2,7 @@
 import net from "node:net";
 import tls from "node:tls";
 import type { Certificate } from "./certificate.ts";
+import { freePort } from "./free-port.ts";
 
 /** Closes the connection in place of a reply, with FIN or RST. */
 export const close = { do: "close" } as const;
@@ -124,13 +125,15 @@ export async function startSmtpPeer(options: SmtpPeerOptions = {}): Promise<Smtp
     socket.on("close", () => sessions.delete(session));
     void session.run();
   });
+  // Nobody else answers at its port when it is stopped.
+  const port = options.port ?? (await freePort());
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(options.port ?? 0, address, resolve);
+    server.listen(port, address, resolve);
   });
   return {
     address,
-    port: (server.address() as net.AddressInfo).port,
+    port,
     received,
     commands,
     get connections() {
