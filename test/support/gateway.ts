@@ -94,10 +94,12 @@ export async function startGateway(
       "the gateway to be ready",
       async () => {
         if (started.exitCode !== null) throw new Error(`postern up ended: ${errors}`);
-        // Each check is a process, which would slow the start of the services down.
         if (!lines.some(({ service, message }) => service === "up" && /^listening: /.test(`${message}`)))
           return false;
-        return (await postern("health", "admin")).code === 0;
+        // On another host, or at another address, only a command gets there, which is a process for each question.
+        if (prefix.length > 0 || given.admin !== undefined)
+          return (await postern("health", "admin")).code === 0;
+        return (await fetch(`${adminUrl}/health`).catch(() => undefined))?.ok === true;
       },
       60_000,
     ).catch((error: Error) => {
