@@ -135,6 +135,54 @@ export const rooms: Record<string, Room> = {
       "shared/spool/fs/writers",
     ],
   },
+  "shared/spool/s3": {
+    purpose: "The spool in an S3-compatible store: keys, drafts, and what ties the pieces below together.",
+    imports: [
+      "shared/mail",
+      "shared/spool",
+      "shared/spool/records",
+      "shared/spool/s3/cleanup",
+      "shared/spool/s3/messages",
+      "shared/spool/s3/states",
+      "shared/spool/s3/store",
+    ],
+  },
+  "shared/spool/s3/store": {
+    purpose:
+      "The object store: keys, requests, what their failures mean, how often they are repeated, what the store can do.",
+    imports: ["shared/spool", "shared/spool/records"],
+  },
+  "shared/spool/s3/messages": {
+    purpose: "Objects with messages: batches, large bodies, local copies, and which message is where.",
+    imports: [
+      "shared/mail",
+      "shared/spool",
+      "shared/spool/records",
+
+      "shared/spool/s3/store",
+    ],
+  },
+  "shared/spool/s3/states": {
+    purpose: "Objects with status entries: written in batches, and read by all processes.",
+    imports: [
+      "shared/mail",
+      "shared/spool",
+      "shared/spool/records",
+
+      "shared/spool/s3/store",
+    ],
+  },
+  "shared/spool/s3/cleanup": {
+    purpose: "Frees space in the store: removes what is settled, joins what is left, forgets what is gone.",
+    imports: [
+      "shared/spool",
+      "shared/spool/records",
+
+      "shared/spool/s3/messages",
+      "shared/spool/s3/states",
+      "shared/spool/s3/store",
+    ],
+  },
   "shared/queue": {
     purpose: "Producers, consumers and the background publisher of the queues.",
     imports: [
@@ -595,6 +643,7 @@ export const rooms: Record<string, Room> = {
 
 /** The rooms (with the rooms below them) and files that may import each package. */
 export const packages: Record<string, readonly string[]> = {
+  "@aws-sdk/client-s3": ["shared/spool/s3/store"],
   "@bomb.sh/tab": ["services/cli/completion"],
   "@bull-board/api": ["services/admin/board.ts"],
   "@bull-board/fastify": ["services/admin/board.ts"],

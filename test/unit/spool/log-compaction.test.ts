@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LogRetention } from "../../../shared/spool/fs/cleanup/log-compaction.ts";
+import { LogRetention } from "../../../shared/spool/log-compaction.ts";
 
 const log = (name: string) => ({ name, bytes: 100 });
 const names = (logs: { name: string }[]) => logs.map(({ name }) => name);

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import type { FileFaults } from "../../file-faults.ts";
+import { type CompleteLog, compactLogs, LogRetention } from "../../log-compaction.ts";
 import { writerOfLarge } from "../../records/names.ts";
 import type { SegmentContents } from "../../records/segment-contents.ts";
 import { type CollectReport, SpoolFull } from "../../spool.ts";
@@ -18,12 +19,11 @@ import {
   statFile,
   syncDirectory,
 } from "../disk/files.ts";
-import { largeNames, largePath, movedPath, type Places, segmentPath } from "../disk/names.ts";
+import { largeNames, largePath, logPath, movedPath, type Places, segmentPath } from "../disk/names.ts";
 import type { StoredRecords } from "../segments/stored-records.ts";
 import type { StatusLog } from "../states/status-log.ts";
-import type { CompleteLog, StatusTail } from "../states/status-tail.ts";
+import type { StatusTail } from "../states/status-tail.ts";
 import { CollectorLock, type CollectorLockOptions } from "./collector-lock.ts";
-import { compactLogs, LogRetention } from "./log-compaction.ts";
 import { type MoveOptions, moveMessages } from "./move.ts";
 import { SegmentIndex } from "./segment-index.ts";
 
@@ -261,7 +261,18 @@ export class Collector {
       for (const id of this.#retention.recentlyGone()) if (ids.has(id)) present.add(id);
       return present;
     };
-    report.bytesFreed += await compactLogs(this.#options, expired, presentAmong);
+    const remove = (obsolete: readonly CompleteLog[]): Promise<number> => this.#removeLogs(obsolete);
+    report.bytesFreed += await compactLogs({ ...this.#options, remove }, expired, presentAmong);
+  }
+
+  async #removeLogs(logs: readonly CompleteLog[]): Promise<number> {
+    const { files, places } = this.#options;
+    let freed = 0;
+    for (const { name, bytes } of logs) {
+      await removeFile(files, logPath(places, name));
+      freed += bytes;
+    }
+    return freed;
   }
 
   /** Bodies whose record was never written: their writer died, or was refused and could not remove them. */

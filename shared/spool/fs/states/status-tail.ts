@@ -5,6 +5,7 @@
 
 import type { OnFault } from "../../fault.ts";
 import type { FileFaults } from "../../file-faults.ts";
+import type { CompleteLog } from "../../log-compaction.ts";
 import { parseNumberedName } from "../../records/names.ts";
 import { coalesced } from "../../sequence.ts";
 import type { StateIndex } from "../../state-index.ts";
@@ -28,11 +29,6 @@ export interface StatusTailOptions {
   followMs: number;
   fileFaults: FileFaults;
   onFault: OnFault;
-}
-
-export interface CompleteLog {
-  name: string;
-  bytes: number;
 }
 
 const readBytes = 1024 * 1024;

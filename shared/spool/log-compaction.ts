@@ -3,18 +3,24 @@
  * of a mostly obsolete log is written again first. What a log says must outlive its messages, or they would be
  * delivered again.
  */
-import type { Settlement } from "../../spool.ts";
-import type { StateIndex } from "../../state-index.ts";
-import { removeFile, type SpoolFiles } from "../disk/files.ts";
-import { logPath, type Places } from "../disk/names.ts";
-import type { StatusLog } from "../states/status-log.ts";
-import type { CompleteLog } from "../states/status-tail.ts";
+import type { Settlement } from "./spool.ts";
+import type { StateIndex } from "./state-index.ts";
 
-export interface CompactionOptions {
-  files: SpoolFiles;
-  places: Places;
+/** A status log that never grows again, and is in the index completely. */
+export interface CompleteLog {
+  name: string;
+  bytes: number;
+}
+
+export interface LogCompactionOptions {
   index: StateIndex;
-  log: StatusLog;
+  log: {
+    appendRecorded(settlements: readonly Settlement[], timestamp: number): Promise<void>;
+    /** Resolves when all that was appended is on stable storage. */
+    sync(): Promise<void>;
+  };
+  /** Removes logs of which nothing is needed any more. @returns octets freed */
+  remove(logs: readonly CompleteLog[]): Promise<number>;
 }
 
 /** A log of which more than this is still needed stays. */
@@ -29,7 +35,7 @@ const smallBytes = 64 * 1024;
  * @returns octets freed
  */
 export async function compactLogs(
-  { files, places, index, log }: CompactionOptions,
+  { index, log, remove }: LogCompactionOptions,
   logs: readonly CompleteLog[],
   presentAmong: (ids: ReadonlySet<string>) => Promise<ReadonlySet<string>>,
 ): Promise<number> {
@@ -52,16 +58,15 @@ export async function compactLogs(
     await writeAgain(needed, index, log);
     await log.sync();
   }
-  let freed = 0;
-  for (const { name, bytes } of obsolete) {
-    await removeFile(files, logPath(places, name));
-    freed += bytes;
-  }
-  return freed;
+  return remove(obsolete);
 }
 
 /** With their own timestamps: an old state that is written again does not become a new one. */
-async function writeAgain(ids: ReadonlySet<string>, index: StateIndex, log: StatusLog): Promise<void> {
+async function writeAgain(
+  ids: ReadonlySet<string>,
+  index: StateIndex,
+  log: LogCompactionOptions["log"],
+): Promise<void> {
   const byTimestamp = new Map<number, Settlement[]>();
   for (const id of ids) {
     for (const { recipients, state, timestamp } of index.entriesOf(id)) {
