@@ -27,7 +27,7 @@ export class Script {
   }
 
   /** @throws Error of Redis, or of the connection */
-  async run(redis: RedisConnection, keys: string[], args: (string | number)[]): Promise<unknown> {
+  async run(redis: RedisConnection, keys: string[], args: (string | number | Buffer)[]): Promise<unknown> {
     try {
       return await redis.evalsha(this.#sha, keys.length, ...keys, ...args);
     } catch (error) {

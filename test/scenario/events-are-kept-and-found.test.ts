@@ -1,12 +1,18 @@
 /** The stream of events on a real Redis: appended in batches, found by word, kept by age and number, never in the way of mail. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { encodeEvent, wordsOf } from "../../shared/events/event.ts";
+import { encodeNumber, fingerprint } from "../../shared/events/fingerprint.ts";
+import { appendEvents, newShardExpiries } from "../../shared/events/stream/append.ts";
+import { EventBatch } from "../../shared/events/stream/event-batch.ts";
 import {
   createEventPublisher,
   type EventPublisherOptions,
 } from "../../shared/events/stream/event-publisher.ts";
 import { createEventReader } from "../../shared/events/stream/event-reader.ts";
 import { findTrace, parseWanted } from "../../shared/events/stream/find-trace.ts";
+import { eventKeys } from "../../shared/events/stream/keys.ts";
+import { packEvents } from "../../shared/events/stream/packing.ts";
 import { createLogger, logEvent, withEventSink } from "../../shared/runtime/log.ts";
 import { createMetrics } from "../../shared/runtime/metrics.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
@@ -79,9 +85,10 @@ test("each of thousands of messages is found among the others, the latest first 
 test("with more events than events.max the oldest go, and the index goes with them", async (t) => {
   const { publisher, reader, connection } = await startEvents(t, { events: { keep: 3_600_000, max: 500 } });
   for (let index = 0; index < 20_000; index++)
-    publisher.add({ event: "delivery.delivered", id: `M${index % 10_000}` });
-  await waitFor("the last", async () => (await connection.xlen("{postern}:events")) === 500);
-  await waitFor("the rest to be written", async () => (await reader.find("M9999", 10)).length === 1);
+    publisher.add({ event: "delivery.delivered", id: `M${index % 10_000}`, place: index });
+  await waitFor("the last", async () => (await reader.after("0", 20_000)).at(-1)?.place === 19_999);
+  const kept = await reader.after("0", 20_000);
+  assert.ok(kept.length >= 500 && kept.length < 500 + packEvents, `${kept.length} events are kept`);
   assert.deepEqual(await reader.find("M5", 10), []);
   let records = 0;
   for (let shard = 0; shard < 64; shard++) {
@@ -105,7 +112,7 @@ test("events older than events.keep go, and a Redis that nobody writes to any mo
 
 test("while Redis is away events wait within bounds; what is dropped is counted and logged once", async (t) => {
   const { redis, publisher, reader, lines, counted } = await startEvents(t, {
-    limit: { events: 100, characters: 1_000_000 },
+    limit: { events: 100, octets: 1_000_000 },
   });
   publisher.add({ event: "delivery.delivered", id: "before" });
   await waitFor("the event", async () => (await reader.find("before", 10)).length === 1);
@@ -127,15 +134,17 @@ test("while Redis is away events wait within bounds; what is dropped is counted 
 });
 
 test("when Redis has reached maxmemory the older half of the events makes room for mail", async (t) => {
-  const { redis, publisher, reader, connection, lines } = await startEvents(t, { memoryCheckMs: Infinity });
+  const { redis, publisher, reader, lines } = await startEvents(t, { memoryCheckMs: Infinity });
   for (let index = 0; index < 2_000; index++) publisher.add({ event: "delivery.delivered", id: `M${index}` });
   await waitFor("the events", async () => (await reader.find("M1999", 10)).length === 1);
   await redis.command("CONFIG SET maxmemory 1000");
   publisher.add({ event: "delivery.delivered", id: "late" });
-  await waitFor("room", async () => (await connection.xlen("{postern}:events")) <= 1_000);
+  const count = async (): Promise<number> => (await reader.after("0", 3_000)).length;
+  await waitFor("room", async () => (await count()) <= 1_000 + packEvents);
   await redis.command("CONFIG SET maxmemory 0");
   await waitFor("the late one", async () => (await reader.find("late", 10)).length === 1);
-  assert.ok(lines.some(({ message }) => /nearly full: the older half/.test(String(message))));
+  const line = lines.find(({ message }) => /nearly full: the older half/.test(String(message)));
+  assert.ok(Math.abs(Number(line?.removed) - 1_000) <= packEvents, `${line?.removed} were removed`);
 });
 
 test("before Redis is full, the older half of the events goes", async (t) => {
@@ -146,7 +155,79 @@ test("before Redis is full, the older half of the events goes", async (t) => {
   await redis.command(`CONFIG SET maxmemory ${Math.round(used * 1.15)}`);
   publisher.add({ event: "delivery.delivered", id: "next" });
   await waitFor("the next one", async () => (await reader.find("next", 10)).length === 1);
-  assert.ok((await connection.xlen("{postern}:events")) <= 1_001);
+  assert.ok((await reader.after("0", 3_000)).length <= 1_001 + packEvents);
+});
+
+test("pages begin and end within an entry of the stream, in both directions", async (t) => {
+  const { publisher, reader, connection } = await startEvents(t);
+  const all = Array.from({ length: 100 }, (_, index) => `M${index}`);
+  for (const id of all) publisher.add({ event: "delivery.delivered", id });
+  await waitFor("the last", async () => (await reader.find("M99", 10)).length === 1);
+  assert.equal(await connection.xlen("{postern}:events"), Math.ceil(100 / packEvents));
+  const forward: string[] = [];
+  for (let place = "0"; ; ) {
+    const events = await reader.after(place, 7);
+    if (events.length === 0) break;
+    for (const { id, eventId } of events) [place] = [eventId, forward.push(id ?? "")];
+  }
+  assert.deepEqual(forward, all);
+  const backward: string[] = [];
+  for (let place: string | undefined; ; ) {
+    const events = await reader.before(place, 7);
+    if (events.length === 0) break;
+    for (const { id, eventId } of events) [place] = [eventId, backward.push(id ?? "")];
+  }
+  assert.deepEqual(backward, all.reverse());
+  assert.equal((await reader.before(undefined, 1))[0]?.eventId, await reader.lastId());
+});
+
+test("batches of the same millisecond give no two events the same id", async (t) => {
+  const { reader, connection } = await startEvents(t);
+  const batches = Array.from({ length: 100 }, (_, number) => {
+    const batch = new EventBatch();
+    for (const place of [0, 1, 2]) {
+      const fields = { event: "delivery.delivered", id: `${number}-${place}` } as const;
+      batch.add(encodeEvent(fields, Date.now()), wordsOf(fields));
+    }
+    return batch;
+  });
+  const retention = { keepMs: 3_600_000, max: 1_000_000 };
+  const keys = eventKeys("{postern}");
+  await Promise.all(
+    batches.map((batch) => appendEvents(connection, keys, batch, retention, newShardExpiries())),
+  );
+  const events = await reader.after("0", 1_000);
+  assert.equal(events.length, 300);
+  assert.equal(new Set(events.map(({ eventId }) => eventId)).size, 300);
+  for (const { id, eventId } of events.slice(100, 130))
+    assert.deepEqual(
+      (await reader.find(id ?? "", 10)).map((event) => event.eventId),
+      [eventId],
+    );
+});
+
+test("events that an earlier version stored one by one are found, and go first", async (t) => {
+  const { publisher, reader, connection } = await startEvents(t, { events: { keep: 3_600_000, max: 40 } });
+  const nowMs = Date.now();
+  for (let place = 0; place < 30; place++) {
+    const { shard, text } = fingerprint(`old${place}`, 64);
+    const event = { version: 1, at: nowMs, event: "delivery.delivered", id: `old${place}` };
+    await connection.xadd("{postern}:events", `${nowMs - 1_000}-${place}`, "e", JSON.stringify(event));
+    const words = `{postern}:events:words:${shard}`;
+    await connection.del(words);
+    await connection.xadd(words, `${nowMs - 1_000}-0`, "w", `${text}${encodeNumber(place, 2)}`);
+  }
+  const idsOf = async (): Promise<(string | undefined)[]> =>
+    (await reader.after("0", 1_000)).map(({ id }) => id);
+  assert.equal((await idsOf()).length, 30);
+  assert.equal((await reader.find("old29", 10))[0]?.eventId, await reader.lastId());
+  for (let index = 0; index < 16; index++) publisher.add({ event: "delivery.delivered", id: `new${index}` });
+  await waitFor("the new ones", async () => (await idsOf()).includes("new15"));
+  assert.deepEqual((await idsOf()).slice(0, 2), ["old6", "old7"]);
+  assert.equal((await idsOf()).length, 40);
+  for (let index = 16; index < 48; index++) publisher.add({ event: "delivery.delivered", id: `new${index}` });
+  await waitFor("the newer ones", async () => (await idsOf()).includes("new47"));
+  assert.equal((await idsOf())[0], "new0");
 });
 
 test("an index that is ahead of the stream is made anew", async (t) => {

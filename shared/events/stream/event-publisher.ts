@@ -8,9 +8,10 @@ import type { Metrics, Tally } from "../../runtime/metrics.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
 import { settlesWithin } from "../../runtime/with-timeout.ts";
 import { encodeEvent, fateOf, wordsOf } from "../event.ts";
-import { appendEvents, dropOlderHalf, type Entry, newShardExpiries, type Retention } from "./append.ts";
+import { appendEvents, dropOlderHalf, newShardExpiries, type Retention } from "./append.ts";
+import { EventBatch } from "./event-batch.ts";
 import { createEventMetrics } from "./event-metrics.ts";
-import { type EventKeys, eventKeys, maxBatch } from "./keys.ts";
+import { type EventKeys, eventKeys } from "./keys.ts";
 
 export interface EventPublisher extends EventSink {
   /** Appends what waits, within a second at most. */
@@ -27,8 +28,8 @@ export interface EventPublisherOptions {
   prefix?: string;
   /** Between batches. */
   intervalMs?: number;
-  /** Of what waits: events, and characters of them. */
-  limit?: { events: number; characters: number };
+  /** Of what waits: events, and octets of them. */
+  limit?: { events: number; octets: number };
   /** How often the memory of Redis is looked at. */
   memoryCheckMs?: number;
 }
@@ -36,7 +37,7 @@ export interface EventPublisherOptions {
 /** The more events come together, the less each costs; an operator who watches does not notice the time. */
 const defaultIntervalMs = 500;
 /** As many as 10 seconds of a busy process bring. */
-const defaultLimit = { events: 20_000, characters: 16 * 2 ** 20 };
+const defaultLimit = { events: 20_000, octets: 16 * 2 ** 20 };
 const firstPauseMs = 500;
 const longestPauseMs = 5_000;
 const longestCloseMs = 1_000;
@@ -58,15 +59,18 @@ class BatchingPublisher implements EventPublisher {
   readonly #keys: EventKeys;
   readonly #retention: Retention;
   readonly #intervalMs: number;
-  readonly #limit: { events: number; characters: number };
+  readonly #limit: { events: number; octets: number };
   readonly #published: Tally;
   readonly #droppedTally: Tally;
   /** By session: what is appended once the session has an event that is kept. */
   readonly #sessions = new Map<string, { fields: EventFields; atMs: number; json: string | undefined }>();
   readonly #expiries = newShardExpiries();
-  #waiting: Entry[] = [];
-  /** Of those that wait. */
-  #characters = 0;
+  /** What waits; the last one takes the next event, unless it is full or being appended. */
+  #batches: EventBatch[] = [];
+  #appending: EventBatch | undefined;
+  /** Events that wait, and their octets. */
+  #waiting = 0;
+  #octets = 0;
   /** Since the last batch that was appended. */
   #dropped = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -84,7 +88,7 @@ class BatchingPublisher implements EventPublisher {
     this.#intervalMs = options.intervalMs ?? defaultIntervalMs;
     this.#limit = options.limit ?? defaultLimit;
     this.#memoryCheckMs = options.memoryCheckMs ?? defaultMemoryCheckMs;
-    const { published, dropped } = createEventMetrics(options.metrics, () => this.#waiting.length);
+    const { published, dropped } = createEventMetrics(options.metrics, () => this.#waiting);
     this.#published = published;
     this.#droppedTally = dropped;
   }
@@ -110,10 +114,10 @@ class BatchingPublisher implements EventPublisher {
     this.#closing = true;
     const rest = async (): Promise<void> => {
       await this.#running;
-      while (this.#waiting.length > 0 && (await this.#appendBatch())) {}
+      while (this.#waiting > 0 && (await this.#appendBatch())) {}
     };
     await settlesWithin(rest(), longestCloseMs);
-    if (this.#waiting.length > 0) this.#drop(this.#waiting.length);
+    if (this.#waiting > 0) this.#drop(this.#waiting);
     this.#redis.disconnect();
   }
 
@@ -128,20 +132,30 @@ class BatchingPublisher implements EventPublisher {
   }
 
   #push(fields: EventFields, atMs: number, json?: string): void {
-    if (this.#waiting.length >= this.#limit.events || this.#characters >= this.#limit.characters) {
+    if (this.#waiting >= this.#limit.events || this.#octets >= this.#limit.octets) {
       this.#drop(1);
       return;
     }
-    const text = encodeEvent(fields, atMs, json);
-    this.#characters += text.length;
-    this.#waiting.push({ text, words: wordsOf(fields) });
+    const batch = this.#openBatch();
+    const before = batch.octets;
+    batch.add(encodeEvent(fields, atMs, json), wordsOf(fields));
+    this.#waiting++;
+    this.#octets += batch.octets - before;
     if (this.#timer === undefined && this.#running === undefined) this.#appendIn(this.#intervalMs);
+  }
+
+  #openBatch(): EventBatch {
+    const last = this.#batches.at(-1);
+    if (last !== undefined && !last.isFull && last !== this.#appending) return last;
+    const batch = new EventBatch();
+    this.#batches.push(batch);
+    return batch;
   }
 
   #drop(count: number): void {
     if (this.#dropped === 0) {
       this.#log.warn(
-        { waiting: this.#waiting.length },
+        { waiting: this.#waiting },
         "events are dropped: Redis does not take them; trace will lack them, the log has them",
       );
     }
@@ -161,18 +175,20 @@ class BatchingPublisher implements EventPublisher {
   async #run(): Promise<void> {
     let isTaken = true;
     do isTaken = await this.#appendBatch();
-    while (isTaken && this.#waiting.length >= maxBatch);
+    while (isTaken && this.#batches[0]?.isFull === true);
     this.#running = undefined;
     if (this.#closing) return;
     if (isTaken) this.#pauseMs = firstPauseMs;
-    if (this.#waiting.length > 0) this.#appendIn(isTaken ? this.#intervalMs : this.#pauseMs);
+    if (this.#waiting > 0) this.#appendIn(isTaken ? this.#intervalMs : this.#pauseMs);
     if (!isTaken) this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
   }
 
   /** @returns whether Redis took it */
   async #appendBatch(): Promise<boolean> {
-    const batch = this.#waiting.slice(0, maxBatch);
-    if (batch.length === 0) return true;
+    const [batch] = this.#batches;
+    if (batch === undefined) return true;
+    // It does not grow any more, also when it is repeated: Redis may have taken it without our hearing of it.
+    this.#appending = batch;
     try {
       await this.#checkMemory();
       await appendEvents(this.#redis, this.#keys, batch, this.#retention, this.#expiries);
@@ -181,9 +197,10 @@ class BatchingPublisher implements EventPublisher {
       else this.#log.debug({ err: error }, "could not append events; will repeat");
       return false;
     }
-    this.#waiting = this.#waiting.slice(batch.length);
-    for (const { text } of batch) this.#characters -= text.length;
-    this.#published.add(batch.length);
+    this.#batches.shift();
+    this.#waiting -= batch.count;
+    this.#octets -= batch.octets;
+    this.#published.add(batch.count);
     if (this.#dropped > 0)
       this.#log.info({ events: this.#dropped }, "events were dropped; new ones are kept again");
     this.#dropped = 0;
