@@ -604,6 +604,7 @@ export const rooms: Record<string, Room> = {
       "services/cli/holds",
       "shared",
       "shared/config",
+      "shared/mail",
       "shared/net",
       "shared/queue/holds",
       "shared/queue/operator",

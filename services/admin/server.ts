@@ -47,8 +47,13 @@ export function createServer(
       socket.destroy();
     },
   });
-  // Only application/json is parsed, which a form on a foreign page cannot send.
+  // Only application/json and mailboxes are parsed, which a form on a foreign page cannot send.
   app.removeContentTypeParser("text/plain");
+  app.addContentTypeParser(
+    "application/mbox",
+    { parseAs: "buffer" },
+    async (_request: unknown, body: unknown) => body,
+  );
   app.decorateRequest("caller");
   app.addHook("onRequest", async (request, reply) => {
     reply.headers({

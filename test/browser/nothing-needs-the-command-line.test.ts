@@ -45,29 +45,46 @@ describe("nothing needs the command line", { skip: unlessBrowser() }, () => {
     });
   });
 
-  test("an exported message is imported with its envelope, once", async () => {
-    const buffer = Buffer.from(
+  test("an exported message is imported with its envelope, an mbox message by message, and each once", async () => {
+    const exported = Buffer.from(
       "X-Postern-Id: 1M8TEST\r\nX-Postern-From: <ann@office.example>\r\nX-Postern-To: <bob@one.example>\r\nSubject: again\r\n\r\nHello\r\n",
     );
-    const file = { name: "again.eml", mimeType: "message/rfc822", buffer };
-    await dashboard.inTab("queue", async (page) => {
-      const send = async (text: string): Promise<void> => {
+    const mbox = Buffer.from(
+      "From ann@office.example Mon\nSubject: 1\n\na\n\nFrom MAILER-DAEMON Mon\nSubject: 2\n\nb\n\nFrom bea@office.example Mon\nSubject: 3\n\nc\n",
+    );
+    await dashboard.inTab("queue", async (page, open) => {
+      const send = async (name: string, buffer: Buffer, fields: Record<string, string>, counted: string) => {
         await page.getByRole("button", { name: "Import", exact: true }).click();
+        const file = { name, mimeType: "application/octet-stream", buffer };
         await page.getByRole("dialog").locator("input[type=file]").setInputFiles(file);
-        await answer(page, "Import");
-        await toastOf(page, text);
+        await answer(page, "Count the messages", fields);
+        await page.getByRole("dialog").getByText(counted, { exact: true }).waitFor();
       };
-      await send("1 message imported");
-      await page.getByText("ann@office.example").waitFor();
-      await send("0 messages imported, 1 known already");
+      await send("again.eml", exported, {}, "1 message");
+      await answer(page, "Import 1 message", { "Reason, for the log": "from the other site" });
+      await toastOf(page, "1 message is imported");
+      await page.getByText("ann@office.example").first().waitFor();
+      await send("again.eml", exported, {}, "1 message");
+      await answer(page, "Import 1 message");
+      await toastOf(page, "0 messages are imported, 1 left as they are");
+
+      await send("mail.mbox", mbox, { "Recipients, separated by commas": "cy@mbox.example" }, "2 messages");
+      await page.getByText("mail.mbox, message 2 does not say who sent it: give the sender").waitFor();
+      await answer(page, "Import 2 messages");
+      await toastOf(page, "2 messages are imported, 1 left as they are");
+      await open("tasks");
+      const row = page.getByRole("row", { name: /again\.eml/ }).filter({ hasText: "from the other site" });
+      await row.getByText("1 changed").waitFor();
+      await page
+        .getByRole("row", { name: /mail\.mbox/ })
+        .getByText("2 changed")
+        .waitFor();
     });
-    const { messages } = (await (await admin.get("/api/v1/messages?to=*@one.example")).json()) as {
+    const { messages } = (await (await admin.get("/api/v1/messages?to=*@mbox.example")).json()) as {
       messages: { from: string; to: string[] }[];
     };
-    assert.deepEqual(
-      messages.map(({ from, to }) => [from, to]),
-      [["ann@office.example", ["bob@one.example"]]],
-    );
+    const senders = messages.map(({ from }) => from).sort();
+    assert.deepEqual(senders, ["ann@office.example", "bea@office.example"]);
   });
 
   test("the configuration is shown without secrets, and read again by a button", async () => {

@@ -210,7 +210,7 @@ export const guards: Record<string, TargetGuard> = {
   },
   "the sender of an mbox is found in linear time": {
     target: "import-file",
-    file: "services/cli/queue/import-source.ts",
+    file: "shared/mail/import-source.ts",
     from: "/^From (\\S+) /",
     to: "/^From (\\S+@\\S+) /",
   },

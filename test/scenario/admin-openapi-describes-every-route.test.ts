@@ -59,6 +59,7 @@ test("every route of the API is in the document", () => {
     "GET /metrics",
     "GET /openapi.json",
     "POST /api/v1/holds",
+    "POST /api/v1/imports",
     "POST /api/v1/messages",
     "POST /api/v1/messages/hold",
     "POST /api/v1/messages/put-back",

@@ -35,7 +35,7 @@ export function allRoutes({ deps, tasks, prober, stream, metrics, version }: Rou
     ...changeRoutes(tasks, deps),
     ...taskRoutes(tasks, deps),
     ...holdRoutes(deps),
-    ...importRoutes(deps),
+    ...importRoutes(deps, tasks),
     ...probeRoutes(deps, prober),
     ...summaryRoutes(deps),
     ...eventRoutes(deps),

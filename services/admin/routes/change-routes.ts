@@ -5,8 +5,14 @@
 import type { FastifyRequest } from "fastify";
 import type { TaskReport, TaskTerms } from "../tasks/perform.ts";
 import { readVia } from "../tasks/reroute.ts";
-import type { TaskAction } from "../tasks/task.ts";
-import { TaskCancelled, type TaskRequest, type TaskRunner, TooManyTasks } from "../tasks/task-runner.ts";
+import type { ChangeAction } from "../tasks/task.ts";
+import {
+  type ImportRequest,
+  TaskCancelled,
+  type TaskRequest,
+  type TaskRunner,
+  TooManyTasks,
+} from "../tasks/task-runner.ts";
 import { actorOf } from "./actor.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { Problem } from "./problem.ts";
@@ -32,7 +38,7 @@ interface ChangeBody extends Selection {
 export function changeRoutes(tasks: TaskRunner, deps: Pick<AdminDependencies, "config">): Route[] {
   /** Waits for the whole change. */
   const change = async (
-    action: TaskAction,
+    action: ChangeAction,
     request: FastifyRequest,
     body: ChangeBody,
     terms: TaskTerms = {},
@@ -129,7 +135,7 @@ export function untilOf(until: string | null | undefined): { untilMs?: number | 
 }
 
 export function taskRequest(
-  action: TaskAction,
+  action: ChangeAction,
   request: FastifyRequest,
   selection: Selection & { reason?: string | undefined },
   terms: TaskTerms,
@@ -144,7 +150,7 @@ export function taskRequest(
 }
 
 /** @throws Problem 429 when too many run, 503 without Redis */
-export async function startTask(tasks: TaskRunner, request: TaskRequest) {
+export async function startTask(tasks: TaskRunner, request: TaskRequest | ImportRequest) {
   const refused = (error: unknown): never => {
     throw error instanceof TooManyTasks ? new Problem(429, error.message) : error;
   };

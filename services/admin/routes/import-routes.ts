@@ -1,28 +1,26 @@
-/** The route that puts a message in the queue again, through the spool: one that was exported, or comes from another system. */
-import { createHash } from "node:crypto";
+/** The routes that put messages in the queue again, through the spool: one message, or a mailbox as a task. */
 import { z } from "zod";
-import { HeaderScan } from "../../../shared/mail/headers.ts";
-import type { MessageMeta } from "../../../shared/mail/message.ts";
-import { makeQueueId } from "../../../shared/mail/queue-id.ts";
-import { compileRouting } from "../../../shared/routing/classify.ts";
-import { groupByNextHop, summarizeRoute } from "../../../shared/routing/route.ts";
-import { logEvent } from "../../../shared/runtime/log.ts";
-import { queuePrefix } from "../../../shared/runtime/redis.ts";
+import { type ImportedMessage, readMessages } from "../../../shared/mail/import-source.ts";
+import { importMailbox, type MailboxEntry } from "../tasks/import-mailbox.ts";
+import { ImportRefused, importMessage } from "../tasks/import-message.ts";
+import { taskSchema } from "../tasks/task.ts";
+import type { TaskRunner } from "../tasks/task-runner.ts";
 import { actorOf } from "./actor.ts";
+import { startTask } from "./change-routes.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { mailbox } from "./mailbox.ts";
 import { Problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
+import { changeReport } from "./schemas.ts";
 
 /** JSON with the message in base64. */
 const bodyLimit = 100 * 1024 * 1024;
-/** How long an id is known. */
-const rememberSeconds = 30 * 86_400;
+/** The admin has the whole mailbox in memory; larger ones go by `postern queue import`, message by message. */
+const mailboxLimit = 32 * 1024 * 1024;
 
+const reversePath = z.union([z.enum(["", "<>"]).transform(() => ""), mailbox]);
 const importBody = z.strictObject({
-  from: z
-    .union([z.enum(["", "<>"]).transform(() => ""), mailbox])
-    .meta({ jsonSchema: { type: "string" }, description: "The reverse-path; empty for <>." }),
+  from: reversePath.meta({ jsonSchema: { type: "string" }, description: "The reverse-path; empty for <>." }),
   to: z
     .array(mailbox.meta({ jsonSchema: { type: "string" } }))
     .min(1)
@@ -39,7 +37,22 @@ const importReport = z.object({
   status: z.enum(["queued", "known"]).describe("known: it was imported before, and nothing was done."),
 });
 
-export function importRoutes(deps: AdminDependencies): Route[] {
+const mailboxQuery = z.strictObject({
+  from: reversePath.optional().meta({
+    jsonSchema: { type: "string" },
+    description: "The sender of all messages; absent: as each says.",
+  }),
+  to: z
+    .string()
+    .max(10_000)
+    .optional()
+    .describe("The recipients of all messages, separated by commas; absent: as each says."),
+  name: z.string().max(255).optional().describe("Of the file, for the log and for people."),
+  reason: z.string().max(500).optional().describe("For people."),
+  dryRun: z.enum(["true", "false"]).optional().describe("true: only count and check the messages."),
+});
+
+export function importRoutes(deps: AdminDependencies, tasks: TaskRunner): Route[] {
   return [
     defineRoute({
       method: "POST",
@@ -50,107 +63,76 @@ export function importRoutes(deps: AdminDependencies): Route[] {
       bodyLimit,
       body: importBody,
       responses: { 200: { description: "It is on stable storage.", schema: importReport } },
-      async handle({ body, request }) {
-        const octets = withCrlf(Buffer.from(body.message, "base64"));
-        const { limits } = deps.config;
-        if (octets.length > limits.message)
-          throw new Problem(413, `The message has more than ${limits.message} octets.`);
-        if (body.to.length > limits.recipients)
-          throw new Problem(400, `A message has ${limits.recipients} recipients at most.`);
-        const to = [...new Set(body.to)];
-        const key = `${queuePrefix}:import:${digest([body.id ?? "", ...(body.id === undefined ? [body.from, ...to, octets] : [])]).toString("hex")}`;
-        const { id, isKnown } = await ask(claimId(deps, key));
-        if (isKnown) return { id, status: "known" as const };
-        const meta = metaOf(id, deps, { from: body.from, to }, octets);
-        await ask(store(deps, meta.meta, meta.routes, octets));
-        await ask(deps.redis.set(key, `${id} stored`, "EX", rememberSeconds));
-        const { messageId } = meta.meta;
-        logEvent(deps.log, {
-          event: "message.accepted",
-          id,
-          ...actorOf(request),
-          imported: true,
-          from: body.from,
-          to,
-          size: octets.length,
-          ...(messageId === undefined ? {} : { messageId }),
-        });
-        return { id, status: "queued" as const };
+      async handle({ body: { message, ...mail }, request }) {
+        const given = { ...mail, octets: Buffer.from(message, "base64") };
+        return ask(importMessage(deps, given, actorOf(request)).catch(asRefusal));
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/api/v1/imports",
+      operationId: "importMailbox",
+      summary: "Imports the messages of an mbox (RFC 4155) or one exported message as a task, each once",
+      access: "write",
+      bodyLimit: mailboxLimit,
+      bodyType: "application/mbox",
+      query: mailboxQuery,
+      responses: {
+        200: {
+          description: "With dryRun: how many it would import, and why not the others.",
+          schema: changeReport,
+        },
+        202: { description: "It runs.", schema: taskSchema },
+      },
+      async handle({ query: { from, to, name = "a mailbox", reason, dryRun }, request, reply }) {
+        const entries = entriesOf(request.body, from, recipientsOf(to));
+        const actor = actorOf(request);
+        if (dryRun === "true") {
+          return { ...(await ask(importMailbox(deps, entries, actor, { dryRun: true }))), task: null };
+        }
+        const described = { file: name, messages: entries.length };
+        const wanted = { action: "import" as const, mailbox: entries, described, terms: { reason }, actor };
+        const { task } = await startTask(tasks, wanted);
+        reply.code(202);
+        return task;
       },
     }),
   ];
 }
 
-/** A crash between the claim and the record leaves a claim without a message: the next import takes its id. */
-async function claimId(
-  { redis, spool, now }: AdminDependencies,
-  key: string,
-): Promise<{ id: string; isKnown: boolean }> {
-  const nowMs = now();
-  const fresh = makeQueueId(nowMs, digest([key, String(nowMs)]));
-  await redis.set(key, fresh, "EX", rememberSeconds, "NX");
-  const [id = fresh, state] = ((await redis.get(key)) ?? fresh).split(" ");
-  const isKnown = state === "stored" || (id !== fresh && (await spool.readMeta(id)) !== undefined);
-  return { id, isKnown };
+/** @throws Problem 400 */
+function recipientsOf(text: string | undefined): string[] {
+  const given = (text ?? "").split(",").filter((each) => each.trim() !== "");
+  return given.map((each) => {
+    const parsed = mailbox.safeParse(each);
+    if (parsed.success) return parsed.data;
+    const detail = `is not a mail address: ${each.trim()}`;
+    throw new Problem(400, `query.to ${detail}`, { violations: [{ field: "query.to", detail }] });
+  });
 }
 
-function metaOf(
-  id: string,
-  { config, now }: AdminDependencies,
-  { from, to }: { from: string; to: string[] },
-  octets: Buffer,
-) {
-  const routing = compileRouting(config);
-  const groups = groupByNextHop(to.map((address) => routing.routeRecipient(null, from, address)));
-  const headers = new HeaderScan();
-  headers.push(octets);
-  if (headers.receivedFields > config.limits.hops)
-    throw new Problem(
-      400,
-      `The message has more than ${config.limits.hops} Received fields: it has gone round in circles.`,
-    );
-  const meta: MessageMeta = {
-    version: 1,
-    id,
-    receivedAtMs: now(),
-    envelope: { reversePath: from, recipients: to.map((address) => ({ address })) },
-    origin: null,
-    received: "",
-    ...(headers.messageId === undefined ? {} : { messageId: headers.messageId }),
-    size: octets.length,
-    has8bit: octets.some((octet) => octet > 127),
-    parts: groups.map(({ recipients }) => recipients),
-  };
-  return { meta, routes: groups.map(({ route }) => summarizeRoute(route)) };
+/** @throws Problem 400 without a body */
+function entriesOf(body: unknown, from: string | undefined, to: readonly string[]): MailboxEntry[] {
+  if (!Buffer.isBuffer(body) || body.length === 0)
+    throw new Problem(400, "The body is no mailbox: send its octets as application/mbox.");
+  return readMessages(body).map((message) => entryOf(message, from, to));
 }
 
-/** When Redis fails after the record is stored, the reconciler schedules the message. */
-async function store(
-  { spool, producer, log }: AdminDependencies,
-  meta: MessageMeta,
-  routes: ReturnType<typeof summarizeRoute>[],
-  octets: Buffer,
-): Promise<void> {
-  const draft = spool.draft();
-  try {
-    await draft.write(octets);
-    const message = await draft.commit(meta);
-    await producer.addDeliveries([{ message, routes }]).catch((err: unknown) => {
-      log.warn({ id: meta.id, err }, "an imported message waits for the reconciler to enqueue it");
-    });
-  } finally {
-    await draft.discard();
-  }
+function entryOf(message: ImportedMessage, from: string | undefined, to: readonly string[]): MailboxEntry {
+  const sender = from ?? message.from;
+  if (sender === undefined) return { reason: "does not say who sent it: give the sender" };
+  const recipients = to.length > 0 ? to : message.to;
+  if (recipients.length === 0) return { reason: "does not say whom it is for: give the recipients" };
+  const parsedFrom = reversePath.safeParse(sender);
+  const parsedTo = mailbox.array().safeParse(recipients);
+  if (!parsedFrom.success) return { reason: `has a sender that is no mail address: ${sender.slice(0, 100)}` };
+  if (!parsedTo.success) return { reason: "has a recipient that is no mail address" };
+  // Other recipients are another import.
+  const id = from === undefined && to.length === 0 ? message.id : undefined;
+  return { mail: { id, from: parsedFrom.data, to: parsedTo.data, octets: message.octets } };
 }
 
-/** RFC 5321 §2.3.8: lines end in CRLF, and bare CR and LF are not sent. */
-function withCrlf(octets: Buffer): Buffer {
-  const text = octets.toString("latin1").replaceAll(/\r\n|\r|\n/g, "\r\n");
-  return Buffer.from(text.endsWith("\r\n") ? text : `${text}\r\n`, "latin1");
-}
-
-function digest(parts: readonly (string | Buffer)[]): Buffer {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(`${Buffer.byteLength(part)}:`).update(part);
-  return hash.digest();
+function asRefusal(error: unknown): never {
+  if (error instanceof ImportRefused) throw new Problem(error.isTooLarge ? 413 : 400, error.message);
+  throw error;
 }

@@ -94,16 +94,19 @@ function operation(route: Route): Json {
     summary: route.summary,
     security: security(route),
     parameters: [...parameters(route.params, "path"), ...parameters(route.query, "query")],
-    ...(route.body === undefined
-      ? {}
-      : {
-          requestBody: {
-            required: true,
-            content: { "application/json": { schema: jsonSchema(route.body, "input") } },
-          },
-        }),
+    ...requestBody(route),
     responses: { ...responses, default: { $ref: "#/components/responses/Problem" } },
   };
+}
+
+function requestBody({ body, bodyType }: Route): Json {
+  if (body === undefined && bodyType === undefined) return {};
+  const content =
+    body === undefined
+      ? // OpenAPI 3.1 §4.8.14: octets have no schema.
+        { [bodyType ?? ""]: {} }
+      : { "application/json": { schema: jsonSchema(body, "input") } };
+  return { requestBody: { required: true, content } };
 }
 
 /** An empty requirement makes credentials optional (OpenAPI 3.1 §4.8.30): from loopback, and for probes. */

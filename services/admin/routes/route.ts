@@ -21,6 +21,8 @@ export interface Route {
   access: Access;
   /** Octets of the body at most; absent: that of the server. */
   bodyLimit?: number;
+  /** The media type of a body that is octets, not JSON. */
+  bodyType?: "application/mbox";
   /** Answers with server-sent events. */
   isStream?: true;
   params?: z.ZodType;

@@ -1,6 +1,6 @@
 /** Routes for tasks: changes of many messages that go on while nobody waits for them. */
 import { z } from "zod";
-import { taskActions, taskReportSchema, taskSchema } from "../tasks/task.ts";
+import { changeActions, taskReportSchema, taskSchema } from "../tasks/task.ts";
 import type { TaskRunner } from "../tasks/task-runner.ts";
 import { checkedVia, startTask, taskRequest, untilOf } from "./change-routes.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
@@ -17,7 +17,7 @@ import {
 
 const newTask = z
   .strictObject({
-    action: z.enum(taskActions),
+    action: z.enum(changeActions),
     ...selectionFields,
     ...holdTerms,
     replace: replaceHold.optional(),

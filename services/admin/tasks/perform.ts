@@ -4,7 +4,7 @@ import type { EventName } from "../../../shared/runtime/log.ts";
 import { holdMessages } from "./hold.ts";
 import { removeMessages, requeueMessages } from "./removal.ts";
 import { originalRoute, rerouteMessages } from "./reroute.ts";
-import type { TaskAction } from "./task.ts";
+import type { ChangeAction } from "./task.ts";
 import type { TaskDeps } from "./task-deps.ts";
 
 export interface TaskTerms {
@@ -24,7 +24,7 @@ export interface TaskTerms {
 export type TaskReport = ChangeReport & { rule?: string | null; underWay?: string[] };
 
 /** What the timeline of each changed message says. */
-export const eventOfAction: Record<TaskAction, EventName> = {
+export const eventOfAction: Record<ChangeAction, EventName> = {
   retry: "message.retried",
   hold: "message.held",
   release: "message.released",
@@ -36,7 +36,7 @@ export const eventOfAction: Record<TaskAction, EventName> = {
 /** @param by  the name of the token */
 export function perform(
   deps: TaskDeps,
-  action: TaskAction,
+  action: ChangeAction,
   selection: JobSelection,
   { reason, untilMs, replace = false, notify = false, via = originalRoute }: TaskTerms,
   by: string,

@@ -14,7 +14,7 @@ export interface TaskDeps {
   redis: RedisConnection;
   inspector: Inspector;
   holds: Pick<Holds, "add" | "find">;
-  producer: Pick<Producer, "addBounce">;
+  producer: Pick<Producer, "addBounce" | "addDeliveries">;
   /** Epoch milliseconds. */
   now(): number;
 }

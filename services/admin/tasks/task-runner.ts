@@ -10,26 +10,33 @@ import {
 } from "../../../shared/queue/operator/inspector.ts";
 import { logEvent, writeEvent } from "../../../shared/runtime/log.ts";
 import { standingHold } from "./hold.ts";
+import { importMailbox, type MailboxEntry } from "./import-mailbox.ts";
 import { eventOfAction, perform, type TaskReport, type TaskTerms } from "./perform.ts";
 import {
+  type ChangeAction,
   type StoredReport,
   type StoredTask,
   shownTask,
   signOfLifeMs,
   type Task,
-  type TaskAction,
 } from "./task.ts";
 import type { TaskDeps } from "./task-deps.ts";
 import { TaskStore } from "./task-store.ts";
 
 export interface TaskRequest {
-  action: TaskAction;
+  action: ChangeAction;
   selection: JobSelection;
   /** The selection for the log and for people. */
   described: Record<string, unknown>;
   terms: TaskTerms;
   /** Who asked, and from which address. */
   actor: { by: string; client: string };
+}
+
+/** Messages that are to be put in the queue. */
+export interface ImportRequest extends Omit<TaskRequest, "action" | "selection"> {
+  action: "import";
+  mailbox: readonly MailboxEntry[];
 }
 
 export interface StartedTask {
@@ -70,7 +77,7 @@ export class TaskRunner {
   }
 
   /** Starts a task; it goes on when nobody waits for it. @throws TooManyTasks, HoldStands, Error of Redis */
-  async start(request: TaskRequest): Promise<StartedTask> {
+  async start(request: TaskRequest | ImportRequest): Promise<StartedTask> {
     const standing = request.action === "hold" ? standingHold(this.#deps, request.selection) : undefined;
     if (standing !== undefined && request.terms.replace !== true) throw new HoldStands(standing);
     if (this.#running.size >= maxRunning) {
@@ -98,7 +105,8 @@ export class TaskRunner {
     const ended = Promise.withResolvers<void>();
     this.#running.set(task.id, { stop, task, ended: ended.promise });
     try {
-      task.total = await this.#count(request.selection);
+      task.total =
+        request.action === "import" ? request.mailbox.length : await this.#count(request.selection);
       await this.#store.write(task);
     } catch (error) {
       this.#running.delete(task.id);
@@ -151,12 +159,18 @@ export class TaskRunner {
     return totals?.matched ?? null;
   }
 
-  async #run(task: StoredTask, request: TaskRequest, signal: AbortSignal): Promise<TaskReport> {
+  async #run(
+    task: StoredTask,
+    request: TaskRequest | ImportRequest,
+    signal: AbortSignal,
+  ): Promise<TaskReport> {
     const { log, now } = this.#deps;
-    const { action, selection, terms, actor } = request;
+    const { action, terms, actor } = request;
     const facts = { event: "admin.change" as const, action, task: task.id, ...actor, ...request.described };
     const logged = { ...facts, reason: terms.reason, notify: terms.notify, via: terms.via };
     const changed = (messageIds: string[]): void => {
+      // Each imported message has an event of its own.
+      if (action === "import") return;
       for (let start = 0; start < messageIds.length; start += idsOfLine) {
         const ids = messageIds.slice(start, start + idsOfLine);
         const { reason, via } = terms;
@@ -173,11 +187,11 @@ export class TaskRunner {
       this.#store.write(task).catch((error) => log.debug({ err: error }, "could not write a task"));
     }, signOfLifeMs);
     try {
-      const report = await perform(this.#deps, action, selection, terms, actor.by, {
-        changed,
-        progress,
-        signal,
-      });
+      const options = { changed, progress, signal };
+      const report =
+        request.action === "import"
+          ? await importMailbox(this.#deps, request.mailbox, actor, options)
+          : await perform(this.#deps, request.action, request.selection, terms, actor.by, options);
       progress(report);
       logEvent(log, { ...logged, ...countsOf(report) });
       await this.#store

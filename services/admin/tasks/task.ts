@@ -1,8 +1,10 @@
 /** A task: a change of many messages as an operator sees it, while it runs and afterwards. Pure. */
 import { z } from "zod";
 
-export const taskActions = ["retry", "hold", "release", "remove", "put-back", "reroute"] as const;
-export type TaskAction = (typeof taskActions)[number];
+/** Of mail in the queues. */
+export const changeActions = ["retry", "hold", "release", "remove", "put-back", "reroute"] as const;
+export type ChangeAction = (typeof changeActions)[number];
+const taskActions = [...changeActions, "import"] as const;
 
 const timestamp = z.iso.datetime();
 
@@ -11,7 +13,9 @@ export const taskSchema = z.object({
   action: z.enum(taskActions),
   selection: z
     .record(z.string(), z.unknown())
-    .describe("What was selected: `ids` (twenty at most, and how many `more`), `filter` or `all`."),
+    .describe(
+      "What was selected: `ids` (twenty at most, and how many `more`), `filter` or `all`; import: `file` and `messages`.",
+    ),
   via: z.string().optional().describe("reroute: the new next hop, or `original`."),
   reason: z.string().nullable().describe("For people."),
   by: z.string().describe("The name of the token."),

@@ -2,12 +2,12 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
+import { type ImportedMessage, readMessages } from "../../../shared/mail/import-source.ts";
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
 import { CommandFailed, defineCommand } from "../command-line/command.ts";
 import { withProgress } from "../command-line/spinner.ts";
 import { printable } from "../command-line/table.ts";
 import { formatCount } from "../command-line/wrap.ts";
-import { type ImportedMessage, readMessages } from "./import-source.ts";
 
 const answerSchema = z.object({ id: z.string(), status: z.enum(["queued", "known"]) });
 

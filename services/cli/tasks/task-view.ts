@@ -52,7 +52,8 @@ export function renderTask(task: Task): string[] {
 
 /** As the command line selects messages: `--to *@example.com`. */
 function selectionText(selection: Task["selection"]): string {
-  const { ids, more, filter } = selection;
+  const { ids, more, filter, file } = selection;
+  if (typeof file === "string") return file;
   if (Array.isArray(ids)) return `${ids.join(" ")}${typeof more === "number" ? ` and ${more} more` : ""}`;
   if (typeof filter !== "object" || filter === null) return "--all";
   return Object.entries(filter)

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { readMessages } from "../../../services/cli/queue/import-source.ts";
+import { readMessages } from "../../../shared/mail/import-source.ts";
 import type { Target } from "../engine/target.ts";
 
 const target: Target = {

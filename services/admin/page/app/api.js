@@ -63,12 +63,28 @@ async function send(path, init = {}) {
  * @returns {Promise<any>}
  */
 export async function get(path, query = {}, signal) {
+  return (await send(withQuery(path, query), signal ? { signal } : {})).json();
+}
+
+/** @param {string} path @param {Record<string, string | number | undefined>} query */
+function withQuery(path, query) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== "") search.set(name, String(value));
   }
   const text = search.toString();
-  return (await send(text === "" ? path : `${path}?${text}`, signal ? { signal } : {})).json();
+  return text === "" ? path : `${path}?${text}`;
+}
+
+/**
+ * @param {string} path
+ * @param {Record<string, string | number | undefined>} query
+ * @param {Blob} mailbox
+ * @returns {Promise<any>}
+ */
+export async function postMailbox(path, query, mailbox) {
+  const init = { method: "POST", headers: { "content-type": "application/mbox" }, body: mailbox };
+  return (await send(withQuery(path, query), init)).json();
 }
 
 /**

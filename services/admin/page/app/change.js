@@ -153,6 +153,34 @@ const pollMs = 700;
 const followedMs = 15_000;
 
 /**
+ * Waits for a task, for some seconds at most. @param {any} started
+ * @returns {Promise<any>} the task as it was seen last
+ */
+export async function followTask(started) {
+  let task = started;
+  for (let waitedMs = 0; task.state === "running" && waitedMs < followedMs; waitedMs += pollMs) {
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+    task = await get(`/api/v1/tasks/${encodeURIComponent(task.id)}`);
+  }
+  return task;
+}
+
+/**
+ * What came of a task. @param {any} task @param {string} verb
+ * @param {string} done  of one message: `is held` @param {{ undo?: () => void }} [options]
+ */
+export function sayTask(task, verb, done, options = {}) {
+  if (task.state === "running") {
+    toast(`${verb}: ${plural(task.changed, "message")} so far. The page Tasks shows how it goes on.`);
+  } else if (task.state === "done") {
+    const text = `${plural(task.changed, "message")} ${task.changed === 1 ? done : done.replace(/^is /, "are ")}.`;
+    toast(text, options);
+  } else {
+    toast(`${verb} ${task.state}: ${task.error ?? "its admin has ended"}.`, { bad: true });
+  }
+}
+
+/**
  * @param {Action} action
  * @param {Selection} selection
  * @param {Record<string, unknown>} terms
@@ -161,22 +189,9 @@ const followedMs = 15_000;
 async function run(action, selection, terms, changed) {
   const started = await withToken(() => post("/api/v1/tasks", { action, ...selection, ...terms }));
   if (started === undefined) return;
-  let task = started;
-  for (let waitedMs = 0; task.state === "running" && waitedMs < followedMs; waitedMs += pollMs) {
-    await new Promise((resolve) => setTimeout(resolve, pollMs));
-    task = await get(`/api/v1/tasks/${encodeURIComponent(task.id)}`);
-  }
-  const { done, undo } = actions[action];
+  const task = await followTask(started);
+  const { verb, done, undo } = actions[action];
   changed();
-  if (task.state === "running") {
-    toast(
-      `${actions[action].verb}: ${plural(task.changed, "message")} so far. The page Tasks shows how it goes on.`,
-    );
-  } else if (task.state === "done") {
-    const text = `${plural(task.changed, "message")} ${task.changed === 1 ? done : done.replace(/^is /, "are ")}.`;
-    const back = undo === undefined ? {} : { undo: () => void changeMail(undo, selection, changed) };
-    toast(text, back);
-  } else {
-    toast(`${actions[action].verb} ${task.state}: ${task.error ?? "its admin has ended"}.`, { bad: true });
-  }
+  const back = undo === undefined ? {} : { undo: () => void changeMail(undo, selection, changed) };
+  sayTask(task, verb, done, back);
 }

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readExport } from "../../../../services/admin/page/app/import-envelope.js";
 import {
   ageLabel,
   searchablePart,
@@ -49,15 +48,4 @@ test("a reason finds its mail by the longest part that all of the group have", (
   assert.equal(searchablePart("Mailbox of … is full, … octets over quota"), "octets over quota");
   assert.equal(searchablePart("mailbox full"), "mailbox full");
   assert.equal(searchablePart("…"), "");
-});
-
-test("an exported message has its envelope at its top, and the rest stays as it is", () => {
-  const file = Buffer.from(
-    "X-Postern-Id: 1M8\r\nX-Postern-From: <>\r\nX-Postern-To: <a@b.example>\r\nX-Postern-To: c@d.example\r\nSubject: x\r\n\r\n\xff",
-    "latin1",
-  );
-  const { octets, ...envelope } = readExport(file);
-  assert.deepEqual(envelope, { id: "1M8", from: "", to: ["a@b.example", "c@d.example"] });
-  assert.equal(Buffer.from(octets).toString("latin1"), "Subject: x\r\n\r\n\xff");
-  assert.deepEqual(readExport(Buffer.from("no line end")).to, []);
 });

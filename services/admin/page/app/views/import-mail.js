@@ -1,63 +1,81 @@
-/** Imports messages from files: stored in the spool and scheduled, each once. */
-import { html } from "lit-html";
-import { post } from "../api.js";
-import { withToken } from "../change.js";
+/** Imports messages from files: counted first, then stored in the spool and scheduled by a task, each once. */
+import { html, nothing } from "lit-html";
+import { postMailbox } from "../api.js";
+import { followTask, sayTask, withToken } from "../change.js";
 import { ask } from "../dialog.js";
-import { plural } from "../format.js";
-import { base64, readExport } from "../import-envelope.js";
+import { bytes, count, plural } from "../format.js";
 import { toast } from "../toast.js";
+
+/** As the admin takes it at most. */
+const maxBytes = 32 * 1024 * 1024;
+const shownReasons = 5;
 
 /** @param {() => void} reload */
 export async function importMail(reload) {
   const form = await ask({
     title: "Import messages",
-    body: html`<p>Each file is one message. It is on stable storage when the page says so; what was imported before is left alone.
-        An mbox: <code>postern queue import</code>.</p>
-      <label>Files <input type="file" name="files" multiple required accept=".eml,message/rfc822,text/plain"></label>
+    body: html`<p>Each file is one message, or an mbox of ${bytes(maxBytes)} at most; larger ones: <code>postern queue import</code>.
+        What was imported before is left alone.</p>
+      <label>Files <input type="file" name="files" multiple required accept=".eml,.mbox,message/rfc822,application/mbox,text/plain"></label>
       <label>Sender (empty: the file's own; &lt;&gt; is the null sender) <input name="from" autocomplete="off"></label>
       <label>Recipients, separated by commas (empty: the file's own) <input name="to" autocomplete="off"></label>`,
-    confirm: "Import",
+    confirm: "Count the messages",
   });
   if (form === undefined) return;
-  let queued = 0;
-  let known = 0;
   try {
-    for (const file of form.getAll("files")) {
-      if (typeof file === "string") continue;
-      const done = await withToken(async () => post("/api/v1/messages", await bodyOf(file, form)));
-      if (done === undefined) break;
-      if (done.status === "queued") queued++;
-      else known++;
-    }
-    toast(`${plural(queued, "message")} imported${known > 0 ? `, ${known} known already` : ""}.`);
+    await importFiles(form, reload);
   } catch (error) {
-    toast(
-      `${error instanceof Error ? error.message : error} ${plural(queued, "message")} imported before it.`,
-      {
-        bad: true,
-      },
-    );
+    toast(error instanceof Error ? error.message : String(error), { bad: true });
   }
-  reload();
 }
 
-/** @param {File} file @param {FormData} form */
-async function bodyOf(file, form) {
-  const message = readExport(new Uint8Array(await file.arrayBuffer()));
-  const given = String(form.get("from") ?? "").trim();
-  const givenTo = String(form.get("to") ?? "")
-    .split(",")
-    .map((each) => each.trim())
-    .filter((each) => each !== "");
-  const from = given === "" ? message.from : given;
-  const to = givenTo.length > 0 ? givenTo : message.to;
-  if (from === undefined) throw new Error(`${file.name} does not say who sent it: give the sender.`);
-  if (to.length === 0) throw new Error(`${file.name} does not say whom it is for: give the recipients.`);
-  const isItsOwn = given === "" && givenTo.length === 0;
-  return {
-    from: from === "<>" ? "" : from,
-    to,
-    message: base64(message.octets),
-    ...(message.id !== undefined && isItsOwn ? { id: message.id } : {}),
-  };
+/** @param {FormData} form @param {() => void} reload */
+async function importFiles(form, reload) {
+  const files = form.getAll("files").flatMap((file) => (typeof file === "string" ? [] : [file]));
+  const large = files.find(({ size }) => size > maxBytes);
+  if (large !== undefined)
+    throw new Error(
+      `${large.name} has ${bytes(large.size)}, more than ${bytes(maxBytes)}: use postern queue import.`,
+    );
+  const given = (/** @type {string} */ name) => String(form.get(name) ?? "").trim();
+  const envelope = { from: given("from"), to: given("to") };
+  const send = (/** @type {File} */ file, /** @type {Record<string, string>} */ terms) =>
+    withToken(() => postMailbox("/api/v1/imports", { ...envelope, name: file.name, ...terms }, file));
+  let messages = 0;
+  /** @type {string[]} */
+  const reasons = [];
+  for (const file of files) {
+    const counted = await send(file, { dryRun: "true" });
+    if (counted === undefined) return;
+    messages += counted.changed;
+    for (const { id, reason } of counted.skipped) reasons.push(`${file.name}, ${id} ${reason}`);
+  }
+  if (messages === 0) throw new Error(`Nothing to import: ${reasons[0] ?? "the files have no message"}.`);
+  const sure = await ask({
+    title: "Import messages",
+    body: html`<p><strong>${plural(messages, "message")}</strong> in ${plural(files.length, "file")} will be stored in the spool and are due at once.</p>
+      ${reasons.length === 0 ? nothing : leftOut(reasons)}
+      <label>Reason, for the log <input name="reason" maxlength="500" autocomplete="off" autofocus></label>`,
+    confirm: `Import ${plural(messages, "message")}`,
+  });
+  if (sure === undefined) return;
+  const reason = String(sure.get("reason") ?? "").trim();
+  for (const file of files) {
+    const started = await send(file, reason === "" ? {} : { reason });
+    if (started === undefined) return;
+    const task = await followTask(started);
+    reload();
+    sayTask(
+      task,
+      "Import",
+      task.skipped > 0 ? `is imported, ${count(task.skipped)} left as they are` : "is imported",
+    );
+  }
+}
+
+/** @param {string[]} reasons */
+function leftOut(reasons) {
+  const hidden = reasons.length - shownReasons;
+  return html`<p>${plural(reasons.length, "message")} cannot be imported:</p>
+    <ul>${reasons.slice(0, shownReasons).map((each) => html`<li>${each}</li>`)}${hidden > 0 ? html`<li>and ${count(hidden)} more</li>` : nothing}</ul>`;
 }

@@ -32,7 +32,8 @@ function line(task, nowMs, reload) {
 }
 
 /** @param {any} selection */
-function describe({ ids, more, filter, all }) {
+function describe({ ids, more, filter, all, file }) {
+  if (file) return file;
   if (all) return "all mail";
   if (ids) return ids.length === 1 && !more ? ids[0] : `${count(ids.length + (more ?? 0))} messages`;
   return Object.entries(filter ?? {})

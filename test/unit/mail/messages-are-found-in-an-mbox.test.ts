@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readMessages } from "../../../../services/cli/queue/import-source.ts";
+import { readMessages } from "../../../shared/mail/import-source.ts";
 
 test("the sender of a message in an mbox is the address in its From line, where there is one", () => {
   const senders = ["a@example.com", "MAILER-DAEMON", "@", "a@"].map(
