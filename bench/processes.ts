@@ -14,13 +14,14 @@ export type CpuSeconds = ReadonlyMap<string, number>;
 const ticksPerSecond = Number(execFileSync("getconf", ["CLK_TCK"]).toString());
 const services = new Set(["ingress", "delivery", "bounce", "admin"]);
 
-/** The children of a process; a Node process is named after the service that it runs. */
+/** The children of a process, and theirs; a Node process is named after the service that it runs. */
 export function childrenOf(parent: number): ProcessName[] {
-  return readdirSync("/proc")
+  const parents = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => statOf(pid)?.parent === parent)
-    .map((pid) => ({ pid, name: nameOf(pid) }));
+    .map((name): [pid: number, parent: number | undefined] => [Number(name), statOf(Number(name))?.parent]);
+  const below = (above: number): number[] =>
+    parents.filter(([, each]) => each === above).flatMap(([pid]) => [pid, ...below(pid)]);
+  return below(parent).map((pid) => ({ pid, name: nameOf(pid) }));
 }
 
 /** @param parent  its children that have exited count as `ended` */

@@ -4,6 +4,7 @@ import { registerGauges } from "../services/admin/gauges.ts";
 import { createRequestMetrics } from "../services/admin/request-metrics.ts";
 import type { AdminDependencies } from "../services/admin/routes/dependencies.ts";
 import { createBounceMetrics } from "../services/bounce/publish.ts";
+import { registerWorkerMetrics } from "../services/cli/processes/worker-group-metrics.ts";
 import { createDeliveryMetrics } from "../services/delivery/delivery-metrics.ts";
 import { createPressureMetrics } from "../services/ingress/admission/admission.ts";
 import { createLimitMetrics } from "../services/ingress/connections/client-limits.ts";
@@ -18,6 +19,8 @@ import { createPublisherMetrics } from "../shared/queue/publisher-metrics.ts";
 import { createMetrics, type MetricFamily, type Metrics } from "../shared/runtime/metrics.ts";
 import { registerProcessMetrics } from "../shared/runtime/process-metrics.ts";
 import { createSpoolMetrics } from "../shared/runtime/spool-metrics.ts";
+
+const noWorkers = { counts: () => ({ ready: 0, exits: 0 }) };
 
 type Service = "ingress" | "delivery" | "bounce" | "admin";
 
@@ -88,6 +91,11 @@ const sections: [title: string, about: string, families: () => readonly MetricFa
     "delivery",
     "Jobs, attempts and their steps, outcomes of recipients.",
     () => familiesOf("delivery", own.delivery),
+  ],
+  [
+    "A service with several workers",
+    "Of `ingress` and `delivery` with `--workers 2` or more. The other metrics of such a service are sums over its workers, which do not go back when one is restarted; memory, processor and event loop are a series for each, with the label `worker`.",
+    () => familiesOf("ingress", (metrics) => registerWorkerMetrics(metrics, 0, noWorkers)),
   ],
   ["bounce", "Delivery status notifications.", () => familiesOf("bounce", own.bounce)],
   [

@@ -556,6 +556,7 @@ export const rooms: Record<string, Room> = {
       "services/cli/holds",
       "services/cli/intercept",
       "services/cli/overview",
+      "services/cli/processes",
       "services/cli/queue",
       "services/cli/tasks",
       "services/cli/top",
@@ -636,9 +637,13 @@ export const rooms: Record<string, Room> = {
     purpose: "`postern user`: the users of the gateway itself.",
     imports: ["services/cli/command-line", "shared", "shared/config", "shared/users"],
   },
+  "services/cli/processes": {
+    purpose: "Child processes that are supervised: services, and the workers of one service.",
+    imports: ["shared/config", "shared/runtime"],
+  },
   "services/cli/up": {
     purpose: "`postern up`: every service and a Redis on one machine.",
-    imports: ["services/cli/command-line", "shared/config", "shared/runtime"],
+    imports: ["services/cli/command-line", "services/cli/processes", "shared/config", "shared/runtime"],
   },
 };
 

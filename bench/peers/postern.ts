@@ -37,6 +37,8 @@ export interface PosternOptions {
   prefix?: string[];
   /** Further processes, beside the one of each service that `postern up` runs. */
   more?: Partial<Record<"ingress" | "delivery", number>>;
+  /** Of ingress, and of delivery; absent: 1. */
+  workers?: number;
   /** Options for Node in every service. */
   nodeOptions?: string;
 }
@@ -70,14 +72,21 @@ export async function startPostern(options: PosternOptions): Promise<Postern> {
     started.push({ name: args[0] ?? "", child });
     return child;
   };
-  const up = start("up");
+  const up = start("up", "--workers", String(options.workers ?? 1));
   const isReady = (service: string) => async (): Promise<boolean> => {
     if (up.exitCode !== null)
       throw new Error(`postern up ended: ${readFileSync(logFile, "utf8").slice(-2000)}`);
     return (await runQuietly(word, [...words, "health", service, "-c", configFile])).code === 0;
   };
   await waitFor("postern up to be ready", isReady("admin"), 60_000);
-  const redis = ["--redis", `unix://${join(data, "redis", "redis.sock")}`, "--health-port", "0"];
+  const redis = [
+    "--workers",
+    "1",
+    "--redis",
+    `unix://${join(data, "redis", "redis.sock")}`,
+    "--health-port",
+    "0",
+  ];
   for (const service of ["ingress", "delivery"] as const) {
     for (let n = 0; n < (options.more?.[service] ?? 0); n++) {
       const child = start(service, ...redis);

@@ -9,11 +9,17 @@ import { type ServiceAnnouncement, urlFromHere } from "../../shared/runtime/anno
 /** A service that takes longer is busy: its announcement counts until it expires. */
 const answerMs = 500;
 
-const healthSchema = z.object({
+const health = {
   ready: z.boolean(),
   reasons: z.array(z.string()),
   warnings: z.array(z.string()).default([]),
+};
+const healthSchema = z.object({
+  ...health,
+  /** Of a service whose processes answer at one address. */
+  workers: z.array(z.object({ ...health, pid: z.int() })).optional(),
 });
+const ended = { ready: false, reasons: ["its process has ended"] };
 
 /** @returns the same services in the same order */
 export function askServices(announced: readonly ServiceAnnouncement[]): Promise<ServiceAnnouncement[]> {
@@ -27,10 +33,13 @@ async function ask(service: ServiceAnnouncement): Promise<ServiceAnnouncement> {
   try {
     const signal = AbortSignal.timeout(answerMs);
     const response = await fetch(`${urlFromHere(service.url)}/health`, { signal });
-    return { ...service, ...healthSchema.parse(await response.json()) };
+    const { workers, ...whole } = healthSchema.parse(await response.json());
+    if (workers === undefined) return { ...service, ...whole };
+    const own = workers.find(({ pid }) => pid === service.pid);
+    return { ...service, ...(own ?? ended) };
   } catch (error) {
     const { cause } = error as { cause?: { code?: string } };
     if (cause?.code !== "ECONNREFUSED") return service;
-    return { ...service, ready: false, reasons: ["its process has ended"] };
+    return { ...service, ...ended };
   }
 }

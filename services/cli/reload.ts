@@ -17,6 +17,7 @@ const reportSchema = z.object({
       errors: z.array(z.string()),
       changed: z.array(z.string()),
       restart: z.array(z.string()),
+      rolling: z.array(z.string()).default([]),
     }),
   ),
 });
@@ -33,7 +34,7 @@ has; 1 when not all could be asked. SIGHUP to 'postern up', or to a service, rel
   options: {
     json: {
       type: "boolean",
-      help: "print { state, services: [{ name, host, pid, state, errors, changed, restart }] }",
+      help: "print { state, services: [{ name, host, pid, state, errors, changed, restart, rolling }] }",
     },
   },
   usesAdmin: true,
@@ -85,12 +86,19 @@ function print({ stdout, stderr }: Context, { state, services }: Report): void {
   for (const line of renderTable(columns, services, stdout.columns ?? 80)) stdout.write(`${line}\n`);
   for (const error of unique(services.flatMap(({ errors }) => errors))) stderr.write(`${error}\n`);
   stdout.write(`${describeReport(state, services)}\n`);
-  for (const key of unique(services.flatMap(({ restart }) => restart))) {
-    const names = unique(services.filter(({ restart }) => restart.includes(key)).map(({ name }) => name));
+  for (const key of unique(services.flatMap(({ rolling }) => rolling)))
     stdout.write(
-      `in force when ${names.join(", ")} ${names.length === 1 ? "is" : "are"} started again: ${key}\n`,
+      `in force when the workers of ${namesWith("rolling", key, services)} are restarted, which has begun: ${key}\n`,
     );
+  for (const key of unique(services.flatMap(({ restart }) => restart))) {
+    const names = namesWith("restart", key, services);
+    stdout.write(`in force when ${names} ${names.includes(",") ? "are" : "is"} started again: ${key}\n`);
   }
+}
+
+/** The services that have the key in this list, as text. */
+function namesWith(list: "restart" | "rolling", key: string, services: readonly Process[]): string {
+  return unique(services.filter((each) => each[list].includes(key)).map(({ name }) => name)).join(", ");
 }
 
 function describeState({ state }: Process): string {

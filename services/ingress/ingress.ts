@@ -18,8 +18,10 @@ import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
 import { type Commit, type Live, LiveValue } from "../../shared/runtime/live.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
+import { createMemoryMeter } from "../../shared/runtime/memory-meter.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
 import { createOwnAddresses } from "../../shared/runtime/own-addresses.ts";
+import { claimPorts, type PortClaims } from "../../shared/runtime/port-claim.ts";
 import type { RedisHealthConnection } from "../../shared/runtime/redis-health.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { whySpoolFails } from "../../shared/runtime/spool-health.ts";
@@ -38,7 +40,6 @@ import { createRejections } from "./connections/rejection.ts";
 import type { InlineDeps } from "./inline/inline.ts";
 import { matchSockets } from "./listener/given-sockets.ts";
 import { type Handlers, Listener } from "./listener/listener.ts";
-import { claimPorts, type PortClaims } from "./listener/port-claim.ts";
 import { createOutgoingProxy } from "./outgoing/outgoing-proxy.ts";
 import type { SessionSettings } from "./session/session-profile.ts";
 import { createSessions } from "./session/sessions.ts";
@@ -63,6 +64,8 @@ export interface IngressOptions {
   loginFailures?: LoginFailures;
   /** Descriptors of listening sockets that others have opened; each must be a listener's. */
   sockets?: readonly number[];
+  /** How many processes like this share the memory of the machine or container; absent: 1. */
+  workers?: number;
 }
 
 /** What another configuration may need besides itself. */
@@ -98,6 +101,7 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
     log,
     ...(options.redis === undefined ? {} : { redis: options.redis }),
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+    memory: createMemoryMeter(options.workers),
   });
   const routing = compileRouting(config);
   const connections = createConnections(

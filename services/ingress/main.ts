@@ -68,6 +68,7 @@ export function main(options: RunOptions): Promise<void> {
         ...needsOf(config),
         ...(ownConnections === undefined ? {} : { ownConnections }),
         ...(options.sockets === undefined ? {} : { sockets: options.sockets }),
+        ...(options.worker === undefined ? {} : { workers: options.worker.of }),
       });
       return {
         ...ingress,

@@ -174,6 +174,17 @@ export function needsRestart(key: string, service: Service): boolean {
   return typeof effect === "object" && effect.includes(service);
 }
 
+/**
+ * Whether a service follows a change of the key when its workers are restarted one after another. Not where all services
+ * have to change together, and not for the address at which the workers' supervisor answers.
+ * @param key  as take-over.ts names it: `listeners[].port (submission)`, `listeners (submission is new)`
+ */
+export function followedByWorkers(key: string): boolean {
+  const [path = ""] = key.split(" ");
+  if (path === "listeners") return true;
+  return typeof effects[path] === "object" && !/^(data$|redis\.|health\.)/.test(path);
+}
+
 /** For the reference page: one or two words. */
 export function describeEffect(key: string): string {
   const effect = effects[key];

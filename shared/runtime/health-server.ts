@@ -14,6 +14,8 @@ export interface Health {
   reasons: string[];
   /** What needs an operator and does not keep the service from its work, one line each. */
   warnings?: string[];
+  /** Of a service with several workers: each of those that run. */
+  workers?: (Health & { pid: number })[];
 }
 
 /** Ready when nothing is wrong. @param faults  what each check says; `undefined` when it found nothing */
@@ -29,6 +31,9 @@ export interface HealthServer {
   close(): Promise<void>;
 }
 
+/** What the server asks for at each request to /metrics. */
+export type MetricsPage = Pick<Metrics, "text" | "contentType">;
+
 /** Which service answers: those of `postern up` share an address. */
 export const serviceHeader = "x-postern-service";
 
@@ -36,14 +41,14 @@ export const serviceHeader = "x-postern-service";
 const healthLimitMs = 5_000;
 
 /**
- * `GET /health`: 200 or 503 with `{ live, ready, reasons, warnings }`. `GET /metrics`: the metrics in the format of Prometheus.
+ * `GET /health`: 200 or 503 with `{ live, ready, reasons, warnings, workers }`. `GET /metrics`: the metrics in the format of Prometheus.
  * @param name  of the service, which each answer has in its header field X-Postern-Service
  * @throws CannotStart when the address cannot be listened on
  */
 export async function startHealthServer(
   where: { address: string; port: number },
   health: () => Health | Promise<Health>,
-  metrics: Metrics,
+  metrics: MetricsPage,
   name?: string,
 ): Promise<HealthServer> {
   const server = http.createServer((request, response) => {
@@ -88,7 +93,7 @@ interface Answer {
 async function answer(
   request: http.IncomingMessage,
   health: () => Health | Promise<Health>,
-  metrics: Metrics,
+  metrics: MetricsPage,
 ): Promise<Answer> {
   const path = (request.url ?? "").split("?")[0];
   if (request.method !== "GET" && request.method !== "HEAD") {
@@ -96,11 +101,12 @@ async function answer(
   }
   if (path === "/metrics") return { status: 200, type: metrics.contentType, body: await metrics.text() };
   if (path !== "/health") return { status: 404, type: "text/plain", body: "/health or /metrics\n" };
-  const { ready, reasons, warnings = [] } = await healthInTime(health);
+  const { ready, reasons, warnings = [], workers } = await healthInTime(health);
+  const more = { ...(warnings.length > 0 && { warnings }), ...(workers !== undefined && { workers }) };
   return {
     status: ready ? 200 : 503,
     type: "application/json",
-    body: `${JSON.stringify({ live: true, ready, reasons, ...(warnings.length > 0 && { warnings }) })}\n`,
+    body: `${JSON.stringify({ live: true, ready, reasons, ...more })}\n`,
   };
 }
 

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { describeConfigErrors, type LoadedConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { takeOver } from "../config/take-over.ts";
-import type { Service } from "../config/takes-effect.ts";
+import { followedByWorkers, type Service } from "../config/takes-effect.ts";
 import type { Commit } from "./live.ts";
 import { type Logger, logEvent, writeEvent } from "./log.ts";
 
@@ -32,6 +32,8 @@ export const reloadOutcomeSchema = z.object({
   changed: z.array(z.string()),
   /** Changed keys that this service follows when it is started again. */
   restart: z.array(z.string()),
+  /** Changed keys for which the workers of this service are now restarted, one after another. Absent in the version before. */
+  rolling: z.array(z.string()).default([]),
 });
 export type ReloadOutcome = z.infer<typeof reloadOutcomeSchema>;
 
@@ -42,6 +44,8 @@ export interface LiveConfigurationOptions {
   load(before?: ValidConfig): LoadedConfig;
   /** Of the service. */
   prepare(config: Config): Promise<Commit>;
+  /** Present: the process is one of several workers, which a supervisor restarts when they ask for it. */
+  restartWorkers?(keys: string[]): void;
   log: Logger;
 }
 
@@ -54,6 +58,7 @@ interface Prepared {
   commit: Commit;
   changed: string[];
   restart: string[];
+  rolling: string[];
 }
 
 type Preparation = { kind: "ready"; prepared: Prepared } | { kind: "invalid" | "failed"; errors: string[] };
@@ -111,34 +116,38 @@ export class LiveConfiguration {
       checked !== undefined && checked.request === request && phase === "take"
         ? { kind: "ready", prepared: checked.prepared }
         : await this.#prepare(cause.kind === "files");
-    const outcome = { request, phase, errors: [], changed: [], restart: [] };
+    const outcome = { request, phase, errors: [], changed: [], restart: [], rolling: [] };
     if (preparation.kind !== "ready") {
       this.#refuse(cause, preparation.errors);
       this.#outcome = { ...outcome, state: preparation.kind, errors: preparation.errors.slice(0, maxErrors) };
       return this.#outcome;
     }
     const { prepared } = preparation;
-    const { changed, restart } = prepared;
+    const { changed, restart, rolling } = prepared;
     if (phase === "check" && request !== null) this.#checked = { request, prepared };
     else this.#take(cause, prepared);
-    this.#outcome = { ...outcome, state: phase === "check" ? "checked" : "taken", changed, restart };
+    this.#outcome = { ...outcome, state: phase === "check" ? "checked" : "taken", changed, restart, rolling };
     return this.#outcome;
   }
 
   async #prepare(onlyFiles: boolean): Promise<Preparation> {
-    const { service, load, prepare } = this.#options;
+    const { service, load, prepare, restartWorkers } = this.#options;
     try {
       const loaded = load(onlyFiles ? this.#loaded : undefined);
       if (loaded.kind === "invalid") return { kind: "invalid", errors: describeConfigErrors(loaded) };
-      const { config, changed, restart } = takeOver(this.#config, loaded.config, service);
-      return { kind: "ready", prepared: { loaded, config, changed, restart, commit: await prepare(config) } };
+      const { config, changed, restart: keys } = takeOver(this.#config, loaded.config, service);
+      // A worker that starts reads everything: also what all services have to change together.
+      const isForWorkers = restartWorkers !== undefined && keys.every(followedByWorkers);
+      const [rolling, restart] = isForWorkers ? [keys, []] : [[], keys];
+      const commit = await prepare(config);
+      return { kind: "ready", prepared: { loaded, config, changed, restart, rolling, commit } };
     } catch (error) {
       return { kind: "failed", errors: [(error as Error).message] };
     }
   }
 
-  #take(cause: ReloadCause, { loaded, config, commit, changed, restart }: Prepared): void {
-    const { log } = this.#options;
+  #take(cause: ReloadCause, { loaded, config, commit, changed, restart, rolling }: Prepared): void {
+    const { log, restartWorkers } = this.#options;
     commit();
     this.#loaded = loaded;
     this.#config = config;
@@ -147,7 +156,9 @@ export class LiveConfiguration {
     this.#faults = { whole: cause.kind === "files" ? this.#faults.whole : [], files: loaded.kept };
     for (const fault of loaded.kept.filter((line) => !before.includes(line)))
       writeEvent(log, "error", { event: "config.refused" }, undefined, fault);
-    logEvent(log, { event: "config.taken", cause: cause.kind, changed, restart });
+    const workers = rolling.length === 0 ? {} : { rolling };
+    logEvent(log, { event: "config.taken", cause: cause.kind, changed, restart, ...workers });
+    if (rolling.length > 0) restartWorkers?.(rolling);
     if (restart.length > 0)
       log.warn(`in force when ${this.#options.service} is started again: ${restart.join(", ")}`);
   }

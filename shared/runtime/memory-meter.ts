@@ -13,10 +13,11 @@ export interface MemoryMeter {
   collectGarbage(): void;
 }
 
-export function createMemoryMeter(): MemoryMeter {
+/** @param processes  how many of the same kind share the memory, this one included */
+export function createMemoryMeter(processes = 1): MemoryMeter {
   // Without a limit it is 0 or beyond all memory.
   const constrained = process.constrainedMemory();
-  const allowed = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+  const allowed = (constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()) / processes;
   let collect: (() => void) | undefined;
   return {
     share() {

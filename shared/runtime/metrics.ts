@@ -1,5 +1,12 @@
 /** The metrics of one process. Counting adds to a number; Prometheus' formats are made when /metrics is read. */
-import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from "prom-client";
+import {
+  AggregatorRegistry,
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  type Metric,
+  Registry,
+} from "prom-client";
 
 /** One series of a counter. */
 export interface Tally {
@@ -26,6 +33,21 @@ export interface MetricFamily {
   labels: readonly string[];
 }
 
+/**
+ * What the value of a service is that has several workers. `sum` of theirs, or `max`; `each`: a series for each, with the
+ * label `worker`.
+ */
+export type OverWorkers = "sum" | "max" | "each";
+
+/** The values of a metric at one moment, in a form that can be sent to another process. */
+export interface MetricValues {
+  name: string;
+  help: string;
+  type: string;
+  aggregator: string;
+  values: { labels: Record<string, string | number>; value: number; metricName?: string }[];
+}
+
 /** A value, or a value for each combination of label values (joined by a tab). */
 export type Reading = number | ReadonlyMap<string, number>;
 
@@ -33,7 +55,13 @@ export interface Metrics {
   /** @param name  without `postern_`, ending in `_total` */
   counter(name: string, help: string, labels?: readonly string[]): LabelledCounter;
   /** A counter that something else keeps, and that is read at each scrape. */
-  counted(name: string, help: string, read: () => Reading, labels?: readonly string[]): void;
+  counted(
+    name: string,
+    help: string,
+    read: () => Reading,
+    labels?: readonly string[],
+    overWorkers?: OverWorkers,
+  ): void;
   /**
    * @param name     without `postern_`, ending in its unit, for example `_seconds`
    * @param buckets  upper bounds, ascending
@@ -45,13 +73,21 @@ export interface Metrics {
     labels?: readonly string[],
   ): LabelledHistogram;
   /** A value that is read at each scrape. */
-  gauge(name: string, help: string, read: () => Reading | Promise<Reading>, labels?: readonly string[]): void;
+  gauge(
+    name: string,
+    help: string,
+    read: () => Reading | Promise<Reading>,
+    labels?: readonly string[],
+    overWorkers?: OverWorkers,
+  ): void;
   /** Every metric of Postern's own, in the order in which they were made. */
   families(): readonly MetricFamily[];
   /** What a counter has counted, by its label values (joined by a tab); empty for one that there is not. */
   totals(name: string): Map<string, number>;
   /** In the text format of Prometheus. */
   text(): Promise<string>;
+  /** What text() has, as values. */
+  values(): Promise<MetricValues[]>;
   readonly contentType: string;
 }
 
@@ -69,11 +105,14 @@ export const shortSecondsBuckets: readonly number[] = [
 const maxSeries = 1000;
 const separator = "\t";
 
-/** @param service  a label of every series */
-export function createMetrics(service: string): Metrics {
+/**
+ * @param service  a label of every series
+ * @param ofNode  `false`: without the metrics of Node.js and of the process
+ */
+export function createMetrics(service: string, ofNode = true): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ service });
-  collectDefaultMetrics({ register: registry });
+  if (ofNode) collectDefaultMetrics({ register: registry });
   const families: MetricFamily[] = [];
 
   function describe(type: MetricFamily["type"], name: string, help: string, labels: readonly string[]) {
@@ -97,9 +136,10 @@ export function createMetrics(service: string): Metrics {
       return { with: (...values) => series.at(values) };
     },
 
-    counted(name, help, read, labels = []) {
+    counted(name, help, read, labels = [], overWorkers = "sum") {
       new Counter({
         ...describe("counter", name, help, labels),
+        aggregator: overWorkers as "sum",
         collect() {
           this.reset();
           for (const [key, value] of seriesOf(read())) this.inc(labelsOf(labels, key), value);
@@ -130,9 +170,10 @@ export function createMetrics(service: string): Metrics {
       return { with: (...values) => series.at(values) };
     },
 
-    gauge(name, help, read, labels = []) {
+    gauge(name, help, read, labels = [], overWorkers = "sum") {
       new Gauge({
         ...describe("gauge", name, help, labels),
+        aggregator: overWorkers as "sum",
         async collect() {
           this.reset();
           const value = await read();
@@ -150,8 +191,42 @@ export function createMetrics(service: string): Metrics {
     },
 
     text: () => registry.metrics(),
+    values: () => valuesOf(registry),
     contentType: registry.contentType,
   };
+}
+
+/** Joins the metrics of several processes: those with the same labels become one, as their `aggregator` says. */
+export function joinMetrics(processes: readonly (readonly MetricValues[])[]): {
+  values(): Promise<MetricValues[]>;
+  text(): Promise<string>;
+} {
+  // Its types take the objects of a registry only.
+  const registry = AggregatorRegistry.aggregate(processes as unknown as object[]);
+  return { values: () => valuesOf(registry), text: () => registry.metrics() };
+}
+
+/** Labels that the series of a histogram share stand at each of them: they are joined by their labels. JSON has no NaN. */
+async function valuesOf(registry: Pick<Registry, "getMetricsAsJSON">): Promise<MetricValues[]> {
+  const metrics = (await registry.getMetricsAsJSON()) as unknown as WithSharedLabels[];
+  return metrics.map(({ name, help, type, aggregator = "sum", values }) => ({
+    name,
+    help,
+    type: String(type),
+    aggregator,
+    values: values
+      .filter(({ value }) => Number.isFinite(value))
+      .map(({ labels, sharedLabels, value, metricName }) => ({
+        labels: { ...sharedLabels, ...labels },
+        value,
+        ...(metricName === undefined ? {} : { metricName }),
+      })),
+  }));
+}
+
+interface WithSharedLabels extends Omit<MetricValues, "values" | "aggregator"> {
+  aggregator?: string;
+  values: (MetricValues["values"][number] & { sharedLabels?: Record<string, string> })[];
 }
 
 class Count implements Tally {

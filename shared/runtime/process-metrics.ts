@@ -23,11 +23,14 @@ export function registerProcessMetrics(metrics: Metrics): ProcessMetrics {
     "Always 1; the labels say which version of Postern and of Node.js runs. Two versions for long: an upgrade has stopped half-way.",
     () => new Map([[`${version}\t${process.version}`, 1]]),
     ["version", "node"],
+    "max",
   );
   metrics.counted(
     "event_loop_active_seconds_total",
     "Time that the event loop was busy. Its rate is the share of one processor that the process can use, 0 to 1: above 0.9 for long, run another instance of the service.",
     () => performance.eventLoopUtilization().active / 1000,
+    [],
+    "each",
   );
   const seconds = metrics
     .histogram(

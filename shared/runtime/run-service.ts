@@ -21,6 +21,7 @@ import type { RedisConfig } from "./redis.ts";
 import { createSpoolMetrics } from "./spool-metrics.ts";
 import { type CannotStartMessage, orCannotUse, whyCannotStart } from "./start-failure.ts";
 import { createTracing, type Tracing } from "./tracing.ts";
+import { answerSupervisor, askForRestart, sendLastMetrics } from "./worker-channel.ts";
 
 export interface ServiceContext {
   config: Config;
@@ -72,6 +73,13 @@ export interface RunOptions {
   log?: Logger;
   /** Descriptors of listening sockets that were opened for it: by systemd, or before it changed its user. */
   sockets?: readonly number[];
+  /** Present: it is one of several processes that a supervisor speaks for. */
+  worker?: {
+    /** Where the supervisor answers /health and /metrics. */
+    url: string;
+    /** How many there are. */
+    of: number;
+  };
 }
 
 export interface ConfigSource {
@@ -145,6 +153,7 @@ export async function runService(
     try {
       await service?.close(graceMs);
       await tracing?.close();
+      if (options.worker !== undefined) await sendLastMetrics(metrics);
       await announced?.close();
       await server?.close();
     } catch (error) {
@@ -158,12 +167,23 @@ export async function runService(
   process.on("SIGHUP", () => {
     void live?.reload({ kind: "signal" });
   });
+  // Without a handler it would end the process.
+  process.on("SIGUSR2", () => {
+    log.warn("SIGUSR2: there are no workers to restart one after another; --workers 2 or more starts them");
+  });
   // A supervisor that was killed cannot signal its services; they notice that the channel to it is closed.
   process.on("disconnect", () => void stop("the supervisor is gone"));
+  const inTime = (): Promise<Health> => healthInTime(health);
+  if (options.worker !== undefined) {
+    const stopOnce = (): void => {
+      if (!stopping) void stop("the supervisor");
+    };
+    answerSupervisor({ health: inTime, metrics, stop: stopOnce });
+  }
 
   try {
     if (healthFile !== undefined) removeHealthFile(healthFile);
-    if (options.health !== false) {
+    if (options.health !== false && options.worker === undefined) {
       server = await startHealthServer(config.health, health, metrics, name);
       if (healthFile !== undefined) writeHealthFile(healthFile, { ...config.health, port: server.port });
     }
@@ -179,7 +199,7 @@ export async function runService(
       metrics,
       ...(tracing === undefined ? {} : { tracing }),
     });
-    url = server?.url ?? options.url?.(service) ?? null;
+    url = server?.url ?? options.worker?.url ?? options.url?.(service) ?? null;
     if (healthFile !== undefined && server === undefined && url !== null)
       writeHealthFile(healthFile, { ...config.admin, port: Number(new URL(url).port || 80) });
   } catch (error) {
@@ -193,11 +213,17 @@ export async function runService(
   }
   if (source !== undefined) {
     const { prepare } = service;
-    live = new LiveConfiguration({ service: name, log, prepare: (next) => prepare(next), ...source });
+    const ofWorker = options.worker === undefined ? {} : { restartWorkers: askForRestart };
+    live = new LiveConfiguration({
+      service: name,
+      log,
+      prepare: (next) => prepare(next),
+      ...ofWorker,
+      ...source,
+    });
     watch = watchConfigFiles(live, log);
   }
   if (config.redis !== undefined) {
-    const inTime = (): Promise<Health> => healthInTime(health);
     announced = announceService({
       redis: config.redis,
       name,

@@ -101,13 +101,16 @@ export function transparentListener(address: string, port: number): number {
 }
 
 /**
- * A bound socket for the process alone, opened while it may still open low ports. `::` takes IPv4 too.
+ * A bound socket, opened while the process may still open low ports, or for several processes to accept on. `::` takes
+ * IPv4 too.
+ * @param shared  other processes of the same user may bind the port
  * @returns a descriptor for `net.Server.listen({ fd })`
  * @throws Error with the code of the system when the address cannot be bound
  */
-export function boundSocket(address: string, port: number): number {
+export function boundSocket(address: string, port: number, shared = false): number {
   return open(address, (fd, family) => {
     set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (shared) set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (family === AF_INET6) set(fd, SOL_IPV6, IPV6_V6ONLY, address === "::" ? 0 : 1);
     bindTo(fd, address, port);
   });

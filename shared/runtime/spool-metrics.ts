@@ -65,6 +65,9 @@ export function createSpoolMetrics(metrics: Metrics): SpoolMetrics {
     "spool_unreadable_files",
     "Files of the spool that this process could not read lately; everything else is read all the same. Not 0: a disk fails, see 'The spool is damaged' in docs/operations.md.",
     () => watched?.faults().length ?? 0,
+    [],
+    // They read the same files.
+    "max",
   );
   const files: SpoolFiles = {
     ...nodeFiles,

@@ -12,11 +12,14 @@ export interface Load {
   stop(): Promise<void>;
 }
 
-/** Clients that send messages over sessions of several messages each, half of them with the envelope in one piece. */
-export function sendMail(port: number, clients: number): Load {
+/**
+ * Clients that send messages over sessions of several messages each, half of them with the envelope in one piece.
+ * @param first  the number of the first message
+ */
+export function sendMail(port: number, clients: number, first = 0): Load {
   const load: Load = { accepted: new Set(), surprises: [], turnedAway: 0, stop };
   let isOver = false;
-  let count = 0;
+  let count = first;
 
   /** One session. @returns at its end, or when it is turned away */
   async function session(pipelines: boolean): Promise<void> {

@@ -16,13 +16,16 @@ export type ServiceCommand = "ingress" | "delivery" | "bounce" | "admin";
 export interface ServiceProcess {
   readonly service: ServiceCommand;
   readonly pid: number;
+  signal(name: NodeJS.Signals): void;
   /** Sends SIGTERM. @returns the exit status, or the signal that ended it */
   stop(): Promise<number | string>;
 }
 
 export interface ServiceProcesses {
   directory: string;
-  /** Resolves when the service says that it runs. */
+  /** The configuration file of all of them. */
+  file: string;
+  /** Resolves when the service says that it runs. @param options  --workers 1 for ingress and delivery, when absent */
   start(service: ServiceCommand, ...options: string[]): Promise<ServiceProcess>;
   /** The log of all of them so far: one record for each JSON line. */
   log: Record<string, unknown>[];
@@ -46,9 +49,12 @@ export function createServiceProcesses(
 
   return {
     directory,
+    file,
     log,
     async start(service, ...options) {
-      const child = fork(program, [service, "-c", file, ...options], {
+      const hasWorkers = service === "ingress" || service === "delivery";
+      const workers = hasWorkers && !options.includes("--workers") ? ["--workers", "1"] : [];
+      const child = fork(program, [service, "-c", file, ...workers, ...options], {
         stdio: ["ignore", "pipe", "inherit", "ipc"],
         execArgv,
       });
@@ -73,6 +79,7 @@ export function createServiceProcesses(
       return {
         service,
         pid: child.pid ?? 0,
+        signal: (name) => void child.kill(name),
         stop() {
           child.kill("SIGTERM");
           return ended;

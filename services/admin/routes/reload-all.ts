@@ -23,6 +23,7 @@ export interface ProcessReport {
   errors: string[];
   changed: string[];
   restart: string[];
+  rolling: string[];
 }
 
 /** An announcement of a process that has died is there for six seconds: it is not waited for longer. */
@@ -60,10 +61,10 @@ async function ask(
 
 function reportOf({ name, host, pid, reload }: ServiceAnnouncement, request: ReloadRequest): ProcessReport {
   const process = { name, host, pid };
-  const nothing = { errors: [], changed: [], restart: [] };
+  const nothing = { errors: [], changed: [], restart: [], rolling: [] };
   if (reload === undefined) return { ...process, ...nothing, state: "old-version" };
   const isAnswer = reload !== null && reload.request === request.id && reload.phase === request.phase;
   if (!isAnswer) return { ...process, ...nothing, state: "no-answer" };
-  const { state, errors, changed, restart } = reload;
-  return { ...process, state, errors, changed, restart };
+  const { state, errors, changed, restart, rolling } = reload;
+  return { ...process, state, errors, changed, restart, rolling };
 }

@@ -282,6 +282,9 @@ const processReport = z.object({
   errors: z.array(z.string()).describe("One line for each error, with file and line."),
   changed: z.array(z.string()).describe("Keys that changed with it."),
   restart: z.array(z.string()).describe("Changed keys that the process follows when it is started again."),
+  rolling: z
+    .array(z.string())
+    .describe("Changed keys for which the workers of the service are now restarted, one after another."),
 });
 export const reloadReport = z.object({
   state: z

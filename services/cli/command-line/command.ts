@@ -57,6 +57,8 @@ export interface Option {
   /** May be given several times. */
   multiple?: boolean;
   required?: boolean;
+  /** Neither in the help nor completed: one process of Postern gives it to another. */
+  hidden?: boolean;
   /** The placeholder for the value in the help: `PATTERN`. `FILE` and `DIRECTORY` are completed as such. */
   value?: string;
   /** The only values that it takes; any others are wrong use. Completed by shells. */

@@ -28,3 +28,17 @@ export const userOption = {
   value: "NAME",
   help: "for root: open the listeners' sockets, then become this user for good",
 } as const;
+
+export const workersOption = {
+  type: "string",
+  value: "N",
+  help: "processes that share the work, and the listeners' ports; default: the processors that this one may use",
+} as const;
+
+/** @throws UsageError */
+export function workerCount(given: string): number {
+  const count = Number(given);
+  if (!/^\d{1,3}$/.test(given) || count === 0)
+    throw new UsageError("needs a number for --workers: 1, 2 or more");
+  return count;
+}

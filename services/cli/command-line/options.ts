@@ -36,7 +36,7 @@ export const commonHeading = "Common options:";
 export function parserOption(name: string, option: Option, words: readonly string[]): ParserOption {
   const { short, type, value = "TEXT", help } = option;
   const flags = `${short === undefined ? "" : `-${short}, `}--${name}${type === "string" ? ` <${value}>` : ""}`;
-  const declared = new ParserOption(flags, help);
+  const declared = new ParserOption(flags, help).hideHelp(option.hidden === true);
   if (type === "boolean") return declared;
   return declared.argParser<unknown>((given, earlier) => {
     const flag = flagAsGiven(name, short, given, words);

@@ -47,7 +47,8 @@ function groupsOf(entries: readonly CommandEntry[]): Set<string> {
 function declare(completed: Completed, command: Command | undefined, options: Record<string, Option>): void {
   completed.option("help", "this help", "h");
   if (command === undefined) return;
-  for (const [name, { type, help, short, choices = [] }] of Object.entries(options)) {
+  for (const [name, { type, help, short, choices = [], hidden }] of Object.entries(options)) {
+    if (hidden) continue;
     if (type === "boolean") completed.option(name, help, short ?? "");
     else completed.option(name, help, adding(choices), short);
   }

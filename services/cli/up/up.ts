@@ -3,6 +3,7 @@
  * Owns the children and the embedded Redis; a stop signal ends the services first and Redis last.
  */
 import { mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { listenDescriptors } from "../../../shared/config/listen-descriptors.ts";
@@ -12,20 +13,34 @@ import { becomeUser, openListeners, usesClientAddresses } from "../../../shared/
 import { withNetAdmin } from "../../../shared/runtime/socket.ts";
 import { CannotStart, orCannotUse } from "../../../shared/runtime/start-failure.ts";
 import { defineCommand } from "../command-line/command.ts";
-import { graceMs, graceOption, requireConfig, userOption } from "../command-line/common-options.ts";
-import { type Child, type ChildSettings, superviseChild } from "./child.ts";
+import {
+  graceMs,
+  graceOption,
+  requireConfig,
+  userOption,
+  workerCount,
+  workersOption,
+} from "../command-line/common-options.ts";
+import { type Child, type ChildSettings, superviseChild } from "../processes/child.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { readableLine } from "./log-lines.ts";
 import { type EmbeddedRedis, startEmbeddedRedis } from "./redis-server.ts";
 
 /** In the order in which they are started. */
 const services = ["ingress", "delivery", "bounce", "admin"] as const;
+/** So many of the first have workers. */
+const withWorkers = 2;
 const lastPort = 65_535;
 
 export const command = defineCommand({
-  details: "SIGTERM or Ctrl-C stops everything gently; once more stops it at once. SIGHUP reads files again.",
-  usage: "[--grace 30s] [--log text|json] [--user NAME]",
+  details:
+    "SIGTERM or Ctrl-C stops everything gently; once more stops it at once. SIGHUP reads files again. SIGUSR2 restarts the workers of ingress and delivery one after another, without a refused connection.",
+  usage: "[--workers N] [--grace 30s] [--log text|json] [--user NAME]",
   options: {
+    workers: {
+      ...workersOption,
+      help: "processes of ingress, and of delivery; default: a quarter of the processors, at least 1",
+    },
     grace: graceOption,
     user: userOption,
     log: {
@@ -39,12 +54,14 @@ export const command = defineCommand({
     ["with ./postern.yaml", "up"],
     ["under a service manager that reads JSON", "up -c /etc/postern/postern.yaml --log json"],
     ["with port 25, started by root", "up -c /etc/postern/postern.yaml --user postern"],
+    ["on a machine that carries much mail", "up --workers 4"],
   ],
   run(context, values) {
     const { config, file } = requireConfig(context);
     const log = (values.log ?? (process.stdout.isTTY ? "text" : "json")) as UpOptions["log"];
     const { user } = values;
-    return runEverything({ config, configFile: file, graceMs: graceMs(values.grace), log, user });
+    const workers = values.workers === undefined ? defaultWorkers() : workerCount(values.workers);
+    return runEverything({ config, configFile: file, graceMs: graceMs(values.grace), log, user, workers });
   },
 });
 
@@ -56,6 +73,13 @@ interface UpOptions {
   log: "text" | "json";
   /** Whom root becomes. */
   user: string | undefined;
+  /** Of ingress, and of delivery. */
+  workers: number;
+}
+
+/** Everything shares the machine: one process of each service and Redis keep up to four processors busy. */
+function defaultWorkers(): number {
+  return Math.max(1, Math.floor(availableParallelism() / 4));
 }
 
 /** @returns the exit status, once a signal has stopped everything */
@@ -77,7 +101,12 @@ async function runEverything(options: UpOptions): Promise<number> {
   const stop = stopSignal(log);
   process.on("SIGHUP", () => {
     log.info("SIGHUP: the services read the configuration again");
-    for (const child of children) child.reload();
+    for (const child of children) child.signal("SIGHUP");
+  });
+  process.on("SIGUSR2", () => {
+    log.info("SIGUSR2: the workers of ingress and delivery are restarted one after another");
+    if (options.workers === 1) log.warn("there is one of each: --workers 2 or more starts them");
+    else for (const child of children.slice(0, withWorkers)) child.signal("SIGUSR2");
   });
   try {
     const sockets = takeSockets(config, data, options.user);
@@ -149,6 +178,7 @@ function serviceArguments(
     String(healthPort(name, options.config.health.port)),
     ...(redis ? ["--redis", redis.url] : []),
     ...(name === "ingress" && sockets.length > 0 ? ["--listen-fds", String(sockets.length)] : []),
+    ...(name === "ingress" || name === "delivery" ? ["--workers", String(options.workers)] : []),
   ];
 }
 

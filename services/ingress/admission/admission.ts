@@ -65,6 +65,7 @@ export function createPressureMetrics(
     "1: there is too much of it (storage, memory, Redis' memory, connections), and mail is refused until there is less. `pressure.begin` in the log says how much; see limits.pressure.",
     () => new Map(pressureNames.map((name) => [name, isUnder(name) ? 1 : 0])),
     ["pressure"],
+    "max",
   );
   return metrics?.counter(
     "pressure_refusals_total",

@@ -1,14 +1,15 @@
 /** Listening sockets that systemd, or this program before it changed its user, has opened: which listener each one is for. */
 import type { ListenerConfig } from "../../../shared/config/schema.ts";
 import { type Endpoint, formatEndpoint } from "../../../shared/net/endpoint.ts";
+import { canonicalAddress } from "../../../shared/net/network.ts";
 import { describeSocket } from "../../../shared/runtime/socket.ts";
 import { CannotStart } from "../../../shared/runtime/start-failure.ts";
 
 type Described = (Endpoint & { transparent: boolean }) | undefined;
 
 /**
- * A socket belongs to the listener with its address and port. All of them must be somebody's: on one that nobody accepts,
- * clients would wait for ever.
+ * A socket belongs to the listener with its address and port; without such a listener, to one of its address with port 0,
+ * in their order. All of them must be somebody's: on one that nobody accepts, clients would wait for ever.
  * @returns descriptors by the name of the listener
  * @throws CannotStart
  */
@@ -23,7 +24,10 @@ export function matchSockets(
     if (socket === undefined)
       throw new CannotStart(`the descriptor ${fd} that was handed over is no TCP socket`);
     const place = formatEndpoint(socket);
-    const listener = listeners.find((each) => each.address === socket.address && each.port === socket.port);
+    const ofAddress = listeners.filter(({ address }) => canonicalAddress(address) === socket.address);
+    const listener =
+      ofAddress.find(({ port }) => port === socket.port) ??
+      ofAddress.find(({ name, port }) => port === 0 && !matched.has(name));
     if (listener === undefined)
       throw new CannotStart(
         `a socket for ${place} was handed over, and no listener has this address and port`,

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { configurationEntries } from "../../../shared/config/reference.ts";
-import { classedKeys, describeEffect, needsRestart } from "../../../shared/config/takes-effect.ts";
+import {
+  classedKeys,
+  describeEffect,
+  followedByWorkers,
+  needsRestart,
+} from "../../../shared/config/takes-effect.ts";
 
 test("every key of the schema says when a change takes effect, and no other key does", () => {
   const paths = configurationEntries().map(({ path }) => path);
@@ -30,4 +35,20 @@ test("addresses, the data directory and Redis need a restart of those who use th
     ["data", "limits.message", "intercept.ports", "intercept.pass_ports"].map(describeEffect),
     ["restart", "reload", "`intercept up`", "reload"],
   );
+});
+
+test("a rolling restart of workers is enough for what concerns them alone", () => {
+  const keys = {
+    "listeners[].port (submission)": true,
+    "listeners (submission is new)": true,
+    "delivery.concurrency": true,
+    "log.format": true,
+    "events.keep": true,
+    data: false,
+    "redis.url": false,
+    "redis.tls.ca": false,
+    "health.port": false,
+    "limits.message": false,
+  };
+  for (const [key, isEnough] of Object.entries(keys)) assert.equal(followedByWorkers(key), isEnough, key);
 });

@@ -31,6 +31,24 @@ test("a socket is for the listener with its address and port", () => {
   assert.deepEqual(match(), []);
 });
 
+test("a socket on another port of its address is for a listener with any free port", () => {
+  const free = [
+    { name: "mx", address: "127.0.0.1", port: 25, destination: "self" },
+    { name: "one", address: "127.0.0.1", port: 0, destination: "self" },
+    { name: "two", address: "127.0.0.1", port: 0, destination: "self" },
+  ] as const;
+  const at = (port: number) => ({ address: "127.0.0.1", port, transparent: false });
+  const bound: Record<number, ReturnType<typeof describeSocket>> = { 3: at(4001), 4: at(25), 5: at(4002) };
+  assert.deepEqual(
+    [...matchSockets(free, [3, 4, 5], (fd) => bound[fd])],
+    [
+      ["one", 3],
+      ["mx", 4],
+      ["two", 5],
+    ],
+  );
+});
+
 test("a socket that nobody would accept on, or that is of the wrong kind, is an error", () => {
   assert.throws(
     () => match(7),

@@ -75,7 +75,8 @@ function report({ state, services }) {
 }
 
 /** @param {any} process */
-function notes({ errors = [], restart = [] }) {
+function notes({ errors = [], restart = [], rolling = [] }) {
   return html`${errors.length > 0 ? html`: ${errors.join("; ")}` : nothing}
-    ${restart.length > 0 ? html`; after a restart only: ${restart.join(", ")}` : nothing}`;
+    ${restart.length > 0 ? html`; after a restart only: ${restart.join(", ")}` : nothing}
+    ${rolling.length > 0 ? html`; its workers are restarted for: ${rolling.join(", ")}` : nothing}`;
 }

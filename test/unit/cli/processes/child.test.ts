@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
-import { type Child, superviseChild } from "../../../../services/cli/up/child.ts";
+import { type Child, superviseChild } from "../../../../services/cli/processes/child.ts";
 import { createLogger } from "../../../../shared/runtime/log.ts";
 import { CannotStart } from "../../../../shared/runtime/start-failure.ts";
 import { waitFor } from "../../../support/wait-for.ts";

@@ -11,7 +11,7 @@ import { readFileSync, statSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import type { ListenerConfig } from "../../../shared/config/schema.ts";
+import type { ListenerConfig } from "../config/schema.ts";
 
 /** Held while this process listens. */
 export interface PortClaims {
