@@ -47,7 +47,8 @@ const texts: Partial<Record<string, (facts: Facts) => EventText>> = {
   "message.refused": (facts) => ({
     label: "refused",
     text: join(
-      `${str(facts.stage)}: ${str(facts.reply)}`,
+      `${str(facts.stage)}${facts.remote === undefined ? "" : ` by ${str(facts.remote)}`}: ${str(facts.reply)}${session(facts)}`,
+      steps(facts),
       facts.from === undefined ? "" : `from ${path(facts.from)}`,
       facts.to === undefined ? "" : `to ${list(facts.to)}`,
       str(facts.command),
@@ -63,12 +64,16 @@ const texts: Partial<Record<string, (facts: Facts) => EventText>> = {
   }),
   "delivery.delivered": (facts) => ({
     label: "delivered",
-    text: `${str(facts.to)} by ${str(facts.remote)}: ${str(facts.reply)}${session(facts)}`,
+    text: join(
+      `${str(facts.to)} by ${str(facts.remote)}: ${str(facts.reply)}${session(facts)}`,
+      steps(facts),
+    ),
   }),
   "delivery.deferred": (facts) => ({
     label: "deferred",
     text: join(
       `${str(facts.to)} ${failure(facts)}`,
+      steps(facts),
       facts.nextAttemptAt === undefined ? "" : `next attempt ${time(facts.nextAttemptAt)}`,
     ),
   }),
@@ -160,6 +165,17 @@ function session(facts: Facts): string {
     facts.ms === undefined ? "" : `${number(facts.ms)} ms`,
   );
   return text === "" ? "" : ` (${text})`;
+}
+
+/** Of a transaction that the client waited for: `MAIL 250 2.1.0 Ok in 2 ms, final dot in 40 ms`. */
+function steps(facts: Facts): string {
+  const all = Array.isArray(facts.steps) ? (facts.steps as Facts[]) : [];
+  return all
+    .map(({ command, reply, ms }) => {
+      const name = command === "DOT" ? "final dot" : str(command);
+      return `${name}${reply === undefined ? "" : ` ${str(reply)}`} in ${number(ms)} ms`;
+    })
+    .join(", ");
 }
 
 function byWhom({ by, reason }: Facts): string {

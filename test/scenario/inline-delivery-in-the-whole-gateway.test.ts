@@ -11,6 +11,8 @@ let isBusy = false;
 const known = new Set<string>();
 /** The remote server does not reply to the dot until these are called. */
 let answers: ((reply: string) => void)[] | undefined;
+/** To the final dot. */
+let refusal: string | undefined;
 let peer: SmtpPeer;
 let elsewhere: SmtpPeer;
 let gateway: Gateway;
@@ -26,7 +28,9 @@ before(async () => {
             ? "450 4.2.0 later"
             : undefined,
       message: () =>
-        answers === undefined ? "250 2.0.0 taken" : new Promise((resolve) => answers?.push(resolve)),
+        answers === undefined
+          ? (refusal ?? "250 2.0.0 taken")
+          : new Promise((resolve) => answers?.push(resolve)),
     },
   });
   elsewhere = await startSmtpPeer();
@@ -64,6 +68,62 @@ test("inline: the remote 250 and the remote 550 are the client's, and the queue 
   assert.deepEqual(sent.rcpt, ["550 5.1.1 no such user", "250 2.1.5 Ok"]);
   assert.equal(sent.dot, "250 2.0.0 taken");
   assert.equal(copiesOf("a@example.com"), 1);
+});
+
+test("each step that the remote server took is in the timeline, and who refused what it refused", async () => {
+  const connected = await client();
+  const sent = await send(connected, ["<no-one@example.com>", "<steps@example.com>", "<second@example.com>"]);
+  assert.equal(sent.dot, "250 2.0.0 taken");
+  refusal = "554 5.6.0 not this one";
+  assert.equal((await send(connected, ["<content@example.com>"])).dot, "554 5.6.0 not this one");
+  refusal = undefined;
+  connected.close();
+  interface Step {
+    command: string;
+    reply?: string;
+    ms: number;
+  }
+  const trace = async (address: string, event: string) => {
+    const { stdout } = await gateway.postern("trace", address, "--json");
+    const events = JSON.parse(stdout || "[]") as {
+      event: string;
+      to: unknown;
+      steps?: Step[];
+      remote?: string;
+      text: string;
+    }[];
+    return events.filter((each) => each.event === event && String(each.to) === address);
+  };
+  const server = `[127.0.0.1]:${peer.port}`;
+  const [delivered] = await waitFor("the events", async () => {
+    const found = await trace("steps@example.com", "delivery.delivered");
+    return found.length > 0 && found;
+  });
+  assert.deepEqual(
+    delivered?.steps?.map(({ command, reply }) => [command, reply?.slice(0, 3)]),
+    [
+      ["MAIL", "250"],
+      ["RCPT", "250"],
+      ["DATA", "354"],
+      ["DOT", undefined],
+    ],
+  );
+  assert.ok(delivered?.steps?.every(({ ms }) => Number.isInteger(ms) && ms >= 0));
+  assert.match(
+    delivered?.text ?? "",
+    /: 250 2\.0\.0 taken \(.*\d+ ms\), MAIL 250 .* in \d+ ms, RCPT 250 .* in \d+ ms, DATA 354.* in \d+ ms, final dot in \d+ ms$/,
+  );
+  // The others of the message have their own RCPT, and no event more.
+  const [second, ...more] = await trace("second@example.com", "delivery.delivered");
+  assert.deepEqual([second?.steps?.map(({ command }) => command), more], [["RCPT"], []]);
+  const [denied] = await trace("no-one@example.com", "message.refused");
+  assert.equal(denied?.remote, server);
+  const refused = await waitFor(
+    "the refusal",
+    async () => (await trace("content@example.com", "message.refused"))[0],
+  );
+  assert.equal(refused.remote, server);
+  assert.match(refused.text, /^DOT by .*: 554 5\.6\.0 not this one \(.*ms\), MAIL 250 .*final dot in/);
 });
 
 test("mail that the remote server could not take inline is delivered by the queue, once", async () => {

@@ -6,6 +6,7 @@ import type { Recipient } from "../../../shared/mail/envelope.ts";
 import { identifyNextHop } from "../../../shared/routing/next-hop.ts";
 import type { Route } from "../../../shared/routing/route.ts";
 import type { Diagnosis } from "../../../shared/smtp/diagnosis.ts";
+import type { InlineStep } from "../../../shared/smtp-client/transaction/inline-steps.ts";
 import type {
   InlineEnd,
   InlineTransaction,
@@ -16,6 +17,8 @@ export class InlineDelivery {
   readonly route: Route;
   /** Recipients that the remote server accepted, by index into the client's envelope. */
   readonly recipients: number[] = [];
+  /** What it replied to each of them. */
+  readonly accepted = new Map<number, InlineStep>();
   /** Recipients that it could not take now, and why. */
   readonly deferred = new Map<number, Diagnosis>();
   readonly #transaction: InlineTransaction;
@@ -44,6 +47,15 @@ export class InlineDelivery {
   /** Passes a recipient on. Answers within the time of one step; never rejects. */
   askRecipient(recipient: Recipient): Promise<RecipientAnswer> {
     return this.#transaction.recipient(recipient);
+  }
+
+  /** Keeps the answer about a recipient that the client may have. @param index  into the client's envelope */
+  note(index: number, answer: Exclude<RecipientAnswer, { kind: "rejected" }>): void {
+    if (answer.kind === "deferred") this.deferred.set(index, answer.diagnosis);
+    else {
+      this.recipients.push(index);
+      if (answer.step !== undefined) this.accepted.set(index, answer.step);
+    }
   }
 
   /** @param received  the Received field that goes before the message, unless the delivery is hidden */

@@ -10,6 +10,7 @@ import { makeReply, type Reply } from "../../../shared/smtp/reply.ts";
 import { clientName } from "../connections/client-limits.ts";
 import { type Inline, mayGoInline, openInlineDelivery } from "../inline/inline.ts";
 import type { InlineDelivery } from "../inline/inline-delivery.ts";
+import { refusingServer } from "../inline/inline-log.ts";
 import { refusalForClient } from "../inline/remote-reply.ts";
 import { type MailCommand, parseMail, parseRcpt } from "../message/envelope-command.ts";
 import { type ClientGreeting, originOf } from "../message/record.ts";
@@ -189,11 +190,10 @@ export class EnvelopeReceiver {
     if (answer.kind === "rejected") {
       inline.metrics.count("rejected", 1);
       if (!isOpen) return undefined;
-      return this.#denyRecipient(transaction, recipient.address, refusalForClient(answer.diagnosis));
+      const reply = refusalForClient(answer.diagnosis);
+      return this.#denyRecipient(transaction, recipient.address, reply, refusingServer(answer.diagnosis));
     }
-    const index = transaction.recipientCount;
-    if (answer.kind === "accepted") delivery.recipients.push(index);
-    else delivery.deferred.set(index, answer.diagnosis);
+    delivery.note(transaction.recipientCount, answer);
     transaction.add(recipient, route);
     return isOpen ? replies.rcptOk : undefined;
   }
@@ -208,15 +208,26 @@ export class EnvelopeReceiver {
     return isWithinReason ? reply : this.#budget.countError(reply);
   }
 
-  #denyRecipient(transaction: ClientTransaction, recipient: string, reply: Reply): Reply {
-    return this.#budget.countDenied(this.#refuseRecipient(transaction, recipient, reply));
+  #denyRecipient(
+    transaction: ClientTransaction,
+    recipient: string,
+    reply: Reply,
+    facts: { remote?: string } = {},
+  ): Reply {
+    return this.#budget.countDenied(this.#refuseRecipient(transaction, recipient, reply, facts));
   }
 
-  #refuseRecipient(transaction: ClientTransaction, recipient: string, reply: Reply): Reply {
+  /** @property remote  the server whose refusal it is */
+  #refuseRecipient(
+    transaction: ClientTransaction,
+    recipient: string,
+    reply: Reply,
+    facts: { remote?: string } = {},
+  ): Reply {
     transaction.refusedRecipients++;
     const { helo } = this.#session.greeting;
     const from = transaction.envelope.reversePath;
-    this.#sessionLog.refused("RCPT", reply, { helo, from, to: [recipient] });
+    this.#sessionLog.refused("RCPT", reply, { helo, from, to: [recipient], ...facts });
     return reply;
   }
 }

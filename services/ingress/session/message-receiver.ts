@@ -5,7 +5,7 @@ import { settlesWithin } from "../../../shared/runtime/with-timeout.ts";
 import type { Reply } from "../../../shared/smtp/reply.ts";
 import { type FinishedInline, finishInline } from "../inline/finish-inline.ts";
 import type { InlineDelivery } from "../inline/inline-delivery.ts";
-import { logInline } from "../inline/inline-log.ts";
+import { logInline, type RefusedInline, refusedInline } from "../inline/inline-log.ts";
 import { type Acceptance, storeMessage } from "../message/accept.ts";
 import { DataReceiver, storageReply } from "../message/data-receiver.ts";
 import {
@@ -218,7 +218,10 @@ export class MessageReceiver {
       this.#session.reply(acceptance.reply ?? queuedReply(acceptance.id));
     } else {
       incoming.data.abandon();
-      this.#session.reply(this.#refuse("DOT", incoming, acceptance.reply));
+      const { end } = finished;
+      const ms = this.#profile.now() - incoming.data.startedAtMs;
+      const facts = end === undefined ? {} : refusedInline(end, ms);
+      this.#session.reply(this.#refuse("DOT", incoming, acceptance.reply, facts));
     }
     this.#session.transactionOver(acceptance.kind === "accepted");
   }
@@ -276,10 +279,11 @@ export class MessageReceiver {
     stage: Stage,
     { transaction, greeting }: Pick<IncomingMessage, "transaction" | "greeting">,
     reply: Reply,
+    facts: Partial<RefusedInline> = {},
   ): Reply {
     const { envelope } = transaction;
     const to = addresses(envelope);
-    this.#sessionLog.refused(stage, reply, { helo: greeting.helo, from: envelope.reversePath, to });
+    this.#sessionLog.refused(stage, reply, { helo: greeting.helo, from: envelope.reversePath, to, ...facts });
     return reply;
   }
 }

@@ -1,8 +1,10 @@
 /** The log lines and counters of a session; bounded, whatever a client sends. */
+
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import { type EventFields, type Logger, logEvent } from "../../../shared/runtime/log.ts";
 import { describeReply, type Reply } from "../../../shared/smtp/reply.ts";
+import type { RefusedInline } from "../inline/inline-log.ts";
 import type { SessionMetrics } from "./session-metrics.ts";
 
 /** Which step of a transaction was refused. */
@@ -74,11 +76,14 @@ export class SessionLog {
     logEvent(this.#log, fields, count > maxLoggedRecipients ? { to: allAddresses(envelope) } : undefined);
   }
 
-  /** @property command  the command line, where its form was refused */
+  /**
+   * @property command  the command line, where its form was refused
+   * @property remote  the server whose refusal it is, with what else is known of the session with it
+   */
   refused(
     stage: Stage,
     reply: Reply,
-    facts: { helo: string; from?: string; to?: string[]; command?: string },
+    facts: { helo: string; from?: string; to?: string[]; command?: string } & Partial<RefusedInline>,
   ): void {
     this.#refused++;
     this.#metrics.refused(`${reply.code} ${reply.enhanced ?? ""}`.trimEnd());

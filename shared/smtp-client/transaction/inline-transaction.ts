@@ -9,13 +9,14 @@ import type { Diagnosis, Outcome } from "../../smtp/diagnosis.ts";
 import type { SmtpConnection } from "../session/connection.ts";
 import { seconds, stopped } from "../session/disconnect-reason.ts";
 import type { Session, TlsResult } from "../session/session.ts";
+import { type InlineStep, timeStep } from "./inline-steps.ts";
 import { hasInternationalAddress, rejectUnfit, unfitFor } from "./mail-commands.ts";
 import { MailTransaction, type TransactionReport } from "./mail-transaction.ts";
 import { OctetQueue } from "./octet-queue.ts";
 
 /** The remote server's answer about one recipient, for the waiting client. */
 export type RecipientAnswer =
-  | { kind: "accepted" }
+  | { kind: "accepted"; step?: InlineStep }
   | { kind: "rejected"; diagnosis: Diagnosis }
   /** A refusal for now, or no reply in time: the queue delivers to this recipient. */
   | { kind: "deferred"; diagnosis: Diagnosis };
@@ -23,8 +24,10 @@ export type RecipientAnswer =
 /** How the transaction ended for all recipients that were accepted. */
 export interface InlineEnd {
   outcome: Outcome;
-  /** Of the session; absent in clear text, and where no message was sent. */
+  /** Of the session; absent in clear text, and where no server accepted MAIL. */
   tls?: TlsResult;
+  /** MAIL, DATA and the final dot, as far as it came. */
+  steps: readonly InlineStep[];
 }
 
 export interface InlineTransactionOptions {
@@ -73,6 +76,9 @@ export class InlineTransaction {
   #onClient: (() => void) | undefined;
   /** When a server accepted MAIL, epoch milliseconds. */
   #begunAtMs: number | undefined;
+  /** Of the session in which a server accepted MAIL. */
+  #tls: TlsResult | undefined;
+  #steps: InlineStep[] = [];
 
   constructor(options: InlineTransactionOptions) {
     this.#options = options;
@@ -128,13 +134,13 @@ export class InlineTransaction {
     if (this.#phase.name === "ended") return;
     // Between two commands the session is in order and may stay; otherwise it must end.
     const mayStay = this.#phase.name === "idle" && this.#begunAtMs !== undefined;
-    this.#conclude({ outcome: stopped(this.#options.now()) });
+    this.#conclude(stopped(this.#options.now()));
     if (!mayStay) this.#controller.abort();
   }
 
   /** The attempt is over: its outcome counts where the transaction has none. */
   attemptEnded(outcome: Outcome): void {
-    this.#conclude({ outcome });
+    this.#conclude(outcome);
   }
 
   /** Runs the transaction in an open session; called again, with the next host, when this one does not accept MAIL. */
@@ -153,48 +159,54 @@ export class InlineTransaction {
       timeouts: { mail: stepMs, rcpt: stepMs, data: stepMs, body: stepMs, dot: dotMs },
       now,
     });
-    const mail = await transaction.mail({ recipients: [recipient], data: false });
+    const { result: mail, step } = await timeStep("MAIL", now, () =>
+      transaction.mail({ recipients: [recipient], data: false }),
+    );
+    this.#steps = [step];
     if (mail.kind !== "accepted") {
       // A refusal for good is the client's answer; after any other the next host is asked.
-      if (mail.outcome.kind === "rejected") this.#conclude({ outcome: mail.outcome });
+      if (mail.outcome.kind === "rejected") this.#conclude(mail.outcome);
       await transaction.reset();
       return report(mail.outcome, transaction.isReusable, transaction.isUntouched);
     }
     this.#begunAtMs = now();
-    const end = await this.#passOn(transaction, session);
-    this.#conclude(end);
+    this.#tls = session.tls;
+    const outcome = await this.#passOn(transaction, session);
+    this.#conclude(outcome);
     await transaction.reset();
-    return { ...report(end.outcome, transaction.isReusable), isConcluded: true };
+    return { ...report(outcome, transaction.isReusable), isConcluded: true };
   }
 
   /** After MAIL: recipients one by one, then the message. */
-  async #passOn(transaction: MailTransaction, session: Session): Promise<InlineEnd> {
+  async #passOn(transaction: MailTransaction, session: Session): Promise<Outcome> {
+    const { now } = this.#options;
     for (;;) {
       const phase = this.#phase;
       switch (phase.name) {
         case "idle":
-          if (transaction.isInterrupted) return { outcome: await transaction.interruption() };
-          if (!(await this.#nextEvent(session.connection, 0)) || this.#isTooSlow(0)) {
-            return { outcome: this.#clientTooSlow() };
-          }
+          if (transaction.isInterrupted) return transaction.interruption();
+          if (!(await this.#nextEvent(session.connection, 0)) || this.#isTooSlow(0))
+            return this.#clientTooSlow();
           break;
         case "rcpt": {
-          const rcpt = await transaction.rcpt(phase.recipient);
-          if (rcpt.kind === "ended") return { outcome: rcpt.outcome };
+          const { recipient, answer } = phase;
+          const { result: rcpt, step } = await timeStep("RCPT", now, () => transaction.rcpt(recipient));
+          if (rcpt.kind === "ended") return rcpt.outcome;
           if (this.#phase !== phase) break;
           this.#phase = { name: "idle" };
-          phase.answer(rcpt.kind === "accepted" ? rcpt : rcpt.outcome);
+          answer(rcpt.kind === "accepted" ? { kind: "accepted", step } : rcpt.outcome);
           break;
         }
         case "data":
         case "dot": {
-          const data = await transaction.data(phase.prefix);
-          if (data.kind !== "accepted") return { outcome: data.outcome };
-          const outcome = await this.#sendMessage(transaction, session, phase.prefix.length);
-          return session.tls === undefined ? { outcome } : { outcome, tls: session.tls };
+          const { prefix } = phase;
+          const { result: data, step } = await timeStep("DATA", now, () => transaction.data(prefix));
+          this.#steps.push(step);
+          if (data.kind !== "accepted") return data.outcome;
+          return this.#sendMessage(transaction, session, prefix.length);
         }
         case "ended":
-          return phase.end;
+          return phase.end.outcome;
       }
     }
   }
@@ -217,7 +229,11 @@ export class InlineTransaction {
       const traits = { octets, has8bit, needsSmtpUtf8: false };
       const unfit = isChecked ? unfitFor(envelope, traits, extensions) : undefined;
       if (unfit !== undefined) return rejectUnfit(unfit, remote, now());
-      if (this.#phase.name === "dot") return transaction.dot(unsent);
+      if (this.#phase.name === "dot") {
+        const { result, step } = await timeStep("DOT", now, () => transaction.dot(unsent));
+        this.#steps.push(step);
+        return result;
+      }
       if (transaction.isInterrupted) return transaction.interruption();
       if (this.#phase.name === "ended") return this.#phase.end.outcome;
       if (unsent.length > 0) {
@@ -287,7 +303,7 @@ export class InlineTransaction {
   #giveUpServer(): void {
     const { destination, now, stepMs } = this.#options;
     const reason = `${destination} did not answer within ${seconds(stepMs)}`;
-    this.#conclude({ outcome: deferred("network", "4.4.2", reason, now()) });
+    this.#conclude(deferred("network", "4.4.2", reason, now()));
     this.#controller.abort();
   }
 
@@ -297,12 +313,14 @@ export class InlineTransaction {
   }
 
   /** The first end counts. */
-  #conclude(end: InlineEnd): void {
+  #conclude(outcome: Outcome): void {
     const phase = this.#phase;
     if (phase.name === "ended") return;
+    const tls = this.#tls === undefined ? {} : { tls: this.#tls };
+    const end: InlineEnd = { outcome, ...tls, steps: this.#steps };
     this.#octets.takeAll();
     this.#octets.release();
-    if (phase.name === "rcpt") phase.answer(answerOf(end.outcome));
+    if (phase.name === "rcpt") phase.answer(answerOf(outcome));
     this.#resolveEnded(end);
     this.#enter({ name: "ended", end });
   }

@@ -6,7 +6,7 @@ import type { Envelope, Recipient } from "../../mail/envelope.ts";
 import type { Failure } from "../../smtp/diagnose.ts";
 import type { Outcome } from "../../smtp/diagnosis.ts";
 import { DotStuffer } from "../../smtp/dot-stuffing.ts";
-import { isPositive } from "../../smtp/status.ts";
+import { isPositive, type SmtpReply } from "../../smtp/status.ts";
 import type { Heard } from "../session/connection.ts";
 import type { Session, Timeouts } from "../session/session.ts";
 import { type MessageTraits, mailCommand, rcptCommand } from "./mail-commands.ts";
@@ -45,7 +45,7 @@ export interface MailTransactionOptions {
 }
 
 export type RecipientResult =
-  | { kind: "accepted" }
+  | { kind: "accepted"; reply: SmtpReply }
   /** `tooMany`: a further transaction may have room for this one. */
   | { kind: "refused"; outcome: Failure; tooMany: boolean }
   | SessionEnd;
@@ -135,7 +135,7 @@ export class MailTransaction {
     switch (result.kind) {
       case "accepted":
         this.#acceptedRecipients++;
-        return { kind: "accepted" };
+        return result;
       case "refused": {
         const tooMany = this.#acceptedRecipients > 0 && isTooManyRecipients(result.reply);
         return { kind: "refused", outcome: result.outcome, tooMany };

@@ -22,7 +22,9 @@ export function timeline(events, nowMs, linked = false) {
 
 /** The text without what session() says. @param {any} event */
 function withoutSession({ tls, text }) {
-  return tls === undefined ? text : text.replace(/ \([^()]*\bms\)(?=$|, next attempt)/, "");
+  return tls === undefined
+    ? text
+    : text.replace(/ \([^()]*\bms\)(?=$|, next attempt|, MAIL |, RCPT |, from )/, "");
 }
 
 /** TLS as it was wanted and as it became, and how long the attempt took. @param {any} event */
