@@ -4,7 +4,7 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { token } from "../support/admin.ts";
 import { openBrowser } from "./browser.ts";
 
-const waitMs = 30_000;
+const waitMs = 90_000;
 
 export interface TabOptions extends BrowserContextOptions {
   /** What the tab has in its storage; absent: the token of the test's admin, null: none. */

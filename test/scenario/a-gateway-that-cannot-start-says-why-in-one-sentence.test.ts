@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -72,6 +72,11 @@ function programsWithRedis(t: TestContext, script: string | undefined): string {
   return directory;
 }
 
+const ours = new Set(
+  Object.values(networkInterfaces()).flatMap((each) => each?.map(({ address }) => address)),
+);
+/** For documentation: a container network on this machine may use one of them all the same. */
+const foreign = Array.from({ length: 250 }, (_, n) => `192.0.2.${250 - n}`).find((each) => !ours.has(each));
 const notHere = "this machine does not have that address";
 const cases: Record<
   string,
@@ -87,16 +92,16 @@ const cases: Record<
       `the data directory ${directory}/file/data cannot be used: a part of its path is a file`,
   },
   "a listener on an address that is not ours": {
-    given: { listeners: [{ name: "in", address: "192.0.2.1", port: 2525 }] },
-    says: () => `listener in cannot listen on 192.0.2.1:2525: ${notHere}`,
+    given: { listeners: [{ name: "in", address: foreign, port: 2525 }] },
+    says: () => `listener in cannot listen on ${foreign}:2525: ${notHere}`,
   },
   "an admin on an address that is not ours": {
-    given: { admin: { address: "192.0.2.1", port: 8025 } },
-    says: () => `admin cannot listen on 192.0.2.1:8025: ${notHere}`,
+    given: { admin: { address: foreign, port: 8025 } },
+    says: () => `admin cannot listen on ${foreign}:8025: ${notHere}`,
   },
   "a health address that is not ours": {
-    given: { health: { address: "192.0.2.1" } },
-    says: () => `health cannot listen on 192.0.2.1:0: ${notHere}`,
+    given: { health: { address: foreign } },
+    says: () => `health cannot listen on ${foreign}:0: ${notHere}`,
   },
   "no redis-server": {
     given: {},

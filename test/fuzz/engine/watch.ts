@@ -3,9 +3,18 @@ import { Worker } from "node:worker_threads";
 import { maxShared, type Order, type Outcome, sharedHead } from "./order.ts";
 
 export interface WatchOptions {
-  /** How long one input may take: only what hangs takes longer, however busy the machine is. */
+  /** How much CPU time one input may take: only what hangs takes more, however busy the machine is. */
   stallMs?: number;
   memoryMb?: number;
+}
+
+/** One that hangs without taking CPU time ends after so many times `stallMs`. */
+const idleFactor = 6;
+
+/** Of all threads of this process: one of them works. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 export function watch(
@@ -21,11 +30,12 @@ export function watch(
   });
   return new Promise((resolve) => {
     let seen = -1;
-    let sinceMs = performance.now();
+    let since = { cpuMs: cpuMs(), ms: performance.now() };
     const timer = setInterval(() => {
       const now = Atomics.load(counter, 0);
-      if (now !== seen) [seen, sinceMs] = [now, performance.now()];
-      else if (performance.now() - sinceMs > stallMs)
+      const at = { cpuMs: cpuMs(), ms: performance.now() };
+      if (now !== seen) [seen, since] = [now, at];
+      else if (at.cpuMs - since.cpuMs > stallMs || at.ms - since.ms > idleFactor * stallMs)
         end({ kind: "failed", what: `hang: no end after ${stallMs / 1000} s`, input: current(), runs: now });
     }, 100);
     const end = (outcome: Outcome) => {
