@@ -6,6 +6,9 @@ import { openBrowser } from "./browser.ts";
 
 const waitMs = 90_000;
 
+/** What Chromium says of requests that it ends when the machine gets or loses a network, such as one of Docker. */
+const networkChanged = /ERR_NETWORK_CHANGED/;
+
 export interface TabOptions extends BrowserContextOptions {
   /** What the tab has in its storage; absent: the token of the test's admin, null: none. */
   token?: string | null;
@@ -28,9 +31,18 @@ export async function openDashboard(url: string): Promise<Dashboard> {
   const browser = await openBrowser();
   return {
     async inTab(view, act, options = {}) {
-      const { page, faults } = await openTab(browser, url, options);
+      const { page, faults, cut } = await openTab(browser, url, options);
       const open = async (next: string): Promise<void> => {
-        await page.goto(`${url}/#/${next}`);
+        const load = (how: () => Promise<unknown>) =>
+          how().catch((error: Error) => {
+            if (!networkChanged.test(error.message)) throw error;
+            cut.add(url);
+          });
+        await load(() => page.goto(`${url}/#/${next}`));
+        while (cut.size > 0) {
+          cut.clear();
+          await load(() => page.reload());
+        }
         await page.locator("main h1").waitFor();
       };
       try {
@@ -39,8 +51,8 @@ export async function openDashboard(url: string): Promise<Dashboard> {
         assert.deepEqual(faults, []);
       } catch (error) {
         // What the page said explains a button that never came.
-        if (error instanceof Error && faults.length > 0) error.message += `\nthe page: ${faults.join("\n")}`;
-        throw error;
+        if (faults.length === 0) throw error;
+        throw new Error(`${error}\nthe page: ${faults.join("\n")}`, { cause: error });
       } finally {
         await page.context().close();
       }
@@ -64,6 +76,8 @@ async function openTab(
   });
   context.setDefaultTimeout(waitMs);
   const faults: string[] = [];
+  /** The addresses of files that did not come since the network changed: the page is not whole. */
+  const cut = new Set<string>();
   const page = await context.newPage();
   if (given !== null) {
     // Only where there is none: a token that the page has forgotten stays forgotten.
@@ -75,6 +89,7 @@ async function openTab(
   }
   page.on("console", (message) => {
     if (message.type() !== "error" || expected?.test(message.text())) return;
+    if (networkChanged.test(message.text())) return;
     faults.push(`console: ${message.text()}`);
   });
   page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
@@ -82,7 +97,11 @@ async function openTab(
     if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).origin !== url)
       faults.push(`request to ${request.url()}`);
   });
-  return { page, faults };
+  page.on("requestfailed", (request) => {
+    if (networkChanged.test(request.failure()?.errorText ?? "") && request.resourceType() !== "fetch")
+      cut.add(request.url());
+  });
+  return { page, faults, cut };
 }
 
 /** Answers the open dialog: fills its fields by their labels, then presses the button. */
