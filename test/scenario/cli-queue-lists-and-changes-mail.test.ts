@@ -134,6 +134,21 @@ test("the table fits terminals of 80 to 200 columns and keeps ids whole", async 
   });
 });
 
+test("of several recipients the list shows the one that is asked for, or that the reason is about", async () => {
+  await admin.accept({ to: [["ann@example.com", "bob@example.com", "cy@example.com"]] });
+  await admin.defer("mx.example.com [203.0.113.25] said: 452 4.2.2 <bob@example.com> mailbox full");
+  assert.match((await posternIn(200, "queue", "list")).out, / bob@example\.com \+2 +452 4\.2\.2 <bob/);
+  for (const words of [
+    ["--to", "cy@*"],
+    ["--search", "cy@"],
+  ])
+    assert.match((await posternIn(200, "queue", "list", ...words)).out, / cy@example\.com \+2 /);
+  assert.match((await posternIn(80, "queue", "list")).out, / 452 4\.2\.2/);
+  const { out } = await posternIn(80, "queue", "show", "--all");
+  for (const line of out.split("\n")) assert.ok(line.length <= 80, line);
+  assert.match(out, /To: +<bob@example\.com> pending\n +4\.7\.1 at \S+\n +mx\.example\.com/);
+});
+
 test("statuses have colours on a terminal that has them, and columns stay where they are", async () => {
   await admin.accept();
   await postern("queue", "hold", "--all");

@@ -49,7 +49,9 @@ export const command = defineCommand({
       sort === undefined || few
         ? listRows(client, filter, limit, sort)
         : sorted(listRows(client, filter), sort, limit);
-    const shown = await (values.json ? printJson(context, pages) : printTable(context, pages));
+    const shown = await (values.json
+      ? printJson(context, pages)
+      : printTable(context, pages, filter.to ?? filter.search));
     const isFiltered = Object.keys(filter).length > 0;
     if (!values.json) print(context, summary(shown, { isFiltered, limit }, await countMessages(client)));
     return shown.count === 0 && isFiltered ? 1 : 0;
@@ -82,7 +84,11 @@ interface Shown {
   totals: RowPage["totals"];
 }
 
-async function printTable(context: Context, pages: AsyncIterable<RowPage>): Promise<Shown> {
+async function printTable(
+  context: Context,
+  pages: AsyncIterable<RowPage>,
+  sought: string | undefined,
+): Promise<Shown> {
   const { stdout } = context;
   const shown = nothingShown();
   let table: ReturnType<typeof startTable<Row>> | undefined;
@@ -92,7 +98,11 @@ async function printTable(context: Context, pages: AsyncIterable<RowPage>): Prom
     addPage(shown, page);
     if (table !== undefined) print(context, table.more(rows));
     else {
-      table = startTable(listColumns(stdout, Date.now()), rows, stdout.columns ?? widthWithoutTerminal);
+      table = startTable(
+        listColumns(stdout, Date.now(), sought),
+        rows,
+        stdout.columns ?? widthWithoutTerminal,
+      );
       print(context, table.lines);
     }
   }

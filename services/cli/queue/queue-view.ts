@@ -3,7 +3,8 @@ import { age } from "../../../shared/age.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Context, Output } from "../command-line/command.ts";
 import { paint, type Style } from "../command-line/paint.ts";
-import { type Column, printable } from "../command-line/table.ts";
+import { type Column, displayWidth, printable } from "../command-line/table.ts";
+import { wrap } from "../command-line/wrap.ts";
 import type { Detail, Report, Row } from "./queue-api.ts";
 
 export function print({ stdout }: Context, lines: readonly string[]): void {
@@ -16,8 +17,8 @@ export function printUnknown({ stderr }: Context, unknown: readonly string[]): n
   return unknown.length > 0 ? 1 : 0;
 }
 
-/** The columns of a list. */
-export function listColumns(output: Output, nowMs: number): Column<Row>[] {
+/** The columns of a list. @param sought  a part of what the list was asked for: the recipient that has it comes first */
+export function listColumns(output: Output, nowMs: number, sought = ""): Column<Row>[] {
   return [
     { title: "ID", value: ({ id }) => id },
     {
@@ -29,9 +30,9 @@ export function listColumns(output: Output, nowMs: number): Column<Row>[] {
     { title: "AGE", value: ({ receivedAt }) => shortAge(nowMs - Date.parse(receivedAt)), align: "right" },
     { title: "TRIES", value: ({ attempts }) => String(attempts), align: "right" },
     { title: "NEXT", value: ({ nextAttemptAt }) => nextAttempt(nextAttemptAt, nowMs), align: "right" },
-    { title: "FROM", value: ({ from }) => from || "<>", shrinkTo: 8 },
-    { title: "TO", value: ({ to }) => recipients(to), shrinkTo: 8 },
-    { title: "REASON", value: ({ reason }) => reason ?? "", shrinkTo: 10 },
+    { title: "FROM", value: ({ from }) => from || "<>", shrinkTo: 6 },
+    { title: "TO", value: (row) => recipients(row, sought), shrinkTo: 8 },
+    { title: "REASON", value: ({ reason }) => withoutHost(reason ?? ""), shrinkTo: 12 },
   ];
 }
 
@@ -45,8 +46,21 @@ export function countLine(byStatus: ReadonlyMap<string, number>): string {
   return `${all} ${all === 1 ? "message" : "messages"}: ${parts.join(", ")}`;
 }
 
-function recipients([first = "", ...others]: readonly string[]): string {
-  return others.length === 0 ? first : `${first} +${others.length}`;
+/** One recipient: the one that was asked for, else one that the reason is about; the others may have the message. */
+function recipients({ to, reason }: Pick<Row, "to" | "reason">, sought: string): string {
+  const wanted = sought.toLowerCase().replaceAll("*", "");
+  const why = (reason ?? "").toLowerCase();
+  const shown =
+    to.find((address) => wanted !== "" && address.toLowerCase().includes(wanted)) ??
+    to.find((address) => why.includes(address.toLowerCase())) ??
+    to[0] ??
+    "";
+  return to.length <= 1 ? shown : `${shown} +${to.length - 1}`;
+}
+
+/** What the server said, without its name: `queue show` has it. */
+function withoutHost(reason: string): string {
+  return reason.replace(/^\S+(?: \[[^\]\s]+\])? said: (?=\d{3})/, "");
 }
 
 /** With the largest unit only. */
@@ -60,7 +74,26 @@ function nextAttempt(at: string | null, nowMs: number): string {
   return inMs <= 0 ? "now" : shortAge(inMs);
 }
 
-export function renderDetail(detail: Detail, nowMs: number): string[] {
+/** @param width  of the terminal, at which values are wrapped; absent: they are not */
+export function renderDetail(detail: Detail, nowMs: number, width?: number): string[] {
+  const lines = detailLines(detail, nowMs).flatMap((line) =>
+    width === undefined ? [line] : wrapped(line, width),
+  );
+  if (detail.headers === null) return [...lines, "", "  (the header needs a token with the scope content)"];
+  const headers = detail.headers.split(/\r?\n/).filter((line) => line !== "");
+  return [...lines, "", ...headers.map((line) => `  ${printable(line.replaceAll("\t", " "))}`)];
+}
+
+/** Where the values stand. */
+const valueAt = 15;
+
+function wrapped(line: string, width: number): string[] {
+  if (displayWidth(line) <= width) return [line];
+  const [first = "", ...rest] = wrap(line.slice(valueAt), Math.max(20, width - valueAt));
+  return [line.slice(0, valueAt) + first, ...rest.map((each) => " ".repeat(valueAt) + each)];
+}
+
+function detailLines(detail: Detail, nowMs: number): string[] {
   const lines = [
     detail.id,
     field("Message-ID", detail.messageId ?? "none"),
@@ -92,10 +125,7 @@ export function renderDetail(detail: Detail, nowMs: number): string[] {
       lines.push(field("Hold", `${kind} ${value}${reason === "" ? "" : `: ${reason}`}${end}`));
     } else if (job.status === "dead") lines.push(field("Reason", job.reason ?? ""));
   }
-  lines.push(...describeHistory(detail));
-  if (detail.headers === null) return [...lines, "", "  (the header needs a token with the scope content)"];
-  const headers = detail.headers.split(/\r?\n/).filter((line) => line !== "");
-  return [...lines, "", ...headers.map((line) => `  ${printable(line.replaceAll("\t", " "))}`)];
+  return [...lines, ...describeHistory(detail)];
 }
 
 function whenText(at: string, nowMs: number): string {
@@ -146,7 +176,8 @@ function envelopeParameters({ from: _, ...parameters }: Detail["envelope"]): str
 
 function describeDiagnosis(diagnosis: NonNullable<Detail["recipients"][number]["diagnosis"]>): string[] {
   const { status, reason, reply, remote, at } = diagnosis;
-  const lines = [field("", `${status} ${reason} (${at})`)];
+  const isRepeated = reply !== undefined && remote !== undefined && /^\S+( \[\S+\])? said: /.test(reason);
+  const lines = [field("", isRepeated ? `${status} at ${at}` : `${status} ${reason} (${at})`)];
   if (reply !== undefined) {
     const server = remote === undefined ? "" : `${remote.host} [${remote.address}]:${remote.port} `;
     const enhanced = reply.enhanced === undefined ? "" : `${reply.enhanced} `;
@@ -160,10 +191,11 @@ function describeDiagnosis(diagnosis: NonNullable<Detail["recipients"][number]["
 /** One line with the number of changed messages, and one for each message that was not changed. */
 export function renderReport(done: string, report: Report, action = ""): string[] {
   const { matched, changed, skipped, underWay = [], rule } = report;
-  const lines = [
-    matched === 0 && skipped.length === 0 ? "no message matches" : `${done} ${changed} of ${matched}`,
-  ];
+  const isNone = matched === 0 && skipped.length === 0;
   const later = done.startsWith("would") ? "would be held" : "are held";
+  const lines = isNone
+    ? [rule ? "no message matches now" : "no message matches"]
+    : [`${done} ${changed} of ${matched}`];
   if (rule) lines.push(`messages that come later ${later} too, by the rule ${rule}`);
   for (const { id, reason } of skipped) lines.push(`${id} ${reason}`);
   const after = action === "reroute" ? "its next attempt goes the new way" : "that attempt is its last";

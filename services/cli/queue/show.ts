@@ -35,7 +35,10 @@ export const command = defineCommand({
       }
     } else {
       shown.forEach((detail, index) => {
-        print(context, [...(index > 0 ? [""] : []), ...renderDetail(detail, Date.now())]);
+        print(context, [
+          ...(index > 0 ? [""] : []),
+          ...renderDetail(detail, Date.now(), context.stdout.columns),
+        ]);
       });
       if (shown.length === 0 && unknown.length === 0) print(context, ["no message matches"]);
     }
