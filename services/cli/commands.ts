@@ -175,6 +175,11 @@ export const commands: CommandList = {
       load: () => import("./reload.ts"),
     },
     {
+      name: "drain",
+      summary: "Take a host out of service: no new sessions, and wait until its mail is delivered",
+      load: () => import("./drain.ts"),
+    },
+    {
       name: "explain",
       summary: "Show what the routing table does with a connection and its recipients",
       load: () => import("./explain.ts"),

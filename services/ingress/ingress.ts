@@ -16,6 +16,7 @@ import { createLocalOwnConnections, type OwnConnections } from "../../shared/lim
 import type { ClientConnection } from "../../shared/mail/client-connection.ts";
 import type { Publisher } from "../../shared/queue/contract/queue.ts";
 import { compileRouting } from "../../shared/routing/classify.ts";
+import type { Drain } from "../../shared/runtime/drain.ts";
 import { type Commit, type Live, LiveValue } from "../../shared/runtime/live.ts";
 import type { Logger } from "../../shared/runtime/log.ts";
 import { createMemoryMeter } from "../../shared/runtime/memory-meter.ts";
@@ -143,6 +144,8 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
   const addresses = listeners.map(({ name, address }) => ({ listener: name, ...address }));
   for (const bound of addresses) log.info(bound, "listening");
 
+  let isDraining = false;
+
   return {
     addresses,
     async health() {
@@ -153,6 +156,15 @@ export async function startIngress(options: IngressOptions): Promise<RunningIngr
       );
       const warnings = [...(health.warnings ?? []), ...connections.faults()];
       return warnings.length === 0 ? health : { ...health, warnings };
+    },
+    draining: {
+      follow(drain) {
+        const before = isDraining;
+        isDraining = drain !== undefined;
+        admission.drain(drain === undefined ? undefined : describeDrain(drain));
+        if (isDraining && !before) connections.endWhenIdle();
+      },
+      sessions: () => admission.connections,
     },
     async prepare(next, needs = options) {
       warnOfUnavailableOptions(next, log);
@@ -189,6 +201,8 @@ interface Connections {
   prepare(settings: Omit<SessionSettings, "mailLimit">): Commit;
   /** What an operator should hear of, one line each. */
   faults(): string[];
+  /** Ends what is open, in its own time. */
+  endWhenIdle(): void;
   close(graceMs: number): Promise<void>;
 }
 
@@ -249,12 +263,21 @@ function createConnections(
       };
     },
     faults: () => sessions.faults,
+    endWhenIdle() {
+      sessions.endWhenIdle();
+      outgoingProxy.endWhenIdle();
+    },
     async close(graceMs) {
       limits.close();
       rejections.close();
       await Promise.all([sessions.close(graceMs), outgoingProxy.close(graceMs), passThrough.close(graceMs)]);
     },
   };
+}
+
+function describeDrain({ sinceMs, by, reason }: Drain): string {
+  const why = reason === "" ? "" : ` (${reason})`;
+  return `${by} has taken this host out of service at ${new Date(sinceMs).toISOString()}${why}`;
 }
 
 /** Four random characters for this process, then a count: short, and unique in any log of a year. */

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { z } from "zod";
+import { type Drain, type Draining, readDrain } from "./drain.ts";
 import type { Health } from "./health-server.ts";
 import { type ReloadOutcome, reloadOutcomeSchema } from "./live-configuration.ts";
 import type { Logger } from "./log.ts";
@@ -28,6 +29,8 @@ const announcementSchema = z.object({
   reload: reloadOutcomeSchema.nullable().optional(),
   /** Of Postern. Absent in announcements of the version before. */
   version: z.string().optional(),
+  /** Of an ingress whose host is taken out of service: connections of clients that are still open. */
+  draining: z.object({ sessions: z.int() }).optional(),
 });
 export type ServiceAnnouncement = z.infer<typeof announcementSchema>;
 
@@ -77,6 +80,8 @@ export function announceService(options: {
   /** After each announcement, a write that Redis has answered or not: how long that took. */
   onWritten?(seconds: number, isWritten: boolean): void;
   reloading?: Reloading;
+  /** Absent: the service has no clients. */
+  draining?: Draining | undefined;
 }): { close(): Promise<void> } {
   const redis = createRedis(options.redis, "plain", options.log);
   const id = randomUUID();
@@ -98,6 +103,7 @@ export function announceService(options: {
     isBusy = true;
     clearTimeout(timer);
     try {
+      const isDraining = await followDrain();
       const { ready, reasons, warnings = [] } = await options.health();
       const { name, url } = options;
       const announcement: ServiceAnnouncement = {
@@ -111,6 +117,7 @@ export function announceService(options: {
         startedAt,
         ...(reloading === undefined ? {} : { reload: reloading.outcome() }),
         ...(options.version === undefined ? {} : { version: options.version }),
+        ...(isDraining ? { draining: { sessions: options.draining?.sessions() ?? 0 } } : {}),
       };
       if (closed) return;
       const begunMs = performance.now();
@@ -142,6 +149,14 @@ export function announceService(options: {
     if (closed) return;
     if (isOutdated) void announce();
     else timer = setTimeout(announce, everyMs);
+  };
+  let drain: Drain | undefined;
+  /** What Redis cannot say stays as it was. @returns whether this host is out of service */
+  const followDrain = async (): Promise<boolean> => {
+    if (options.draining === undefined) return false;
+    if (redis.status === "ready") drain = await readDrain(redis, hostname()).catch(() => drain);
+    if (!closed) options.draining.follow(drain);
+    return drain !== undefined;
   };
   /** A process that was out of reach of Redis finds the request when it is back. */
   const follow = async (reloading: Reloading): Promise<void> => {

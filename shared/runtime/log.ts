@@ -43,7 +43,9 @@ export type EventName =
   | "admin.unhold"
   | "admin.export"
   | "admin.probe"
-  | "admin.reload";
+  | "admin.reload"
+  | "admin.drain"
+  | "admin.undrain";
 
 /** The fields of one fact. */
 export interface EventFields {

@@ -9,6 +9,7 @@ import { createFsSpool } from "../spool/fs/fs-spool.ts";
 import { defaultFsSpoolOptions } from "../spool/fs/options.ts";
 import type { FileFault, Spool } from "../spool/spool.ts";
 import { announceService, type Reloading } from "./announcement.ts";
+import type { Draining } from "./drain.ts";
 import { type FileWatch, watchFiles } from "./file-watch.ts";
 import { removeHealthFile, writeHealthFile } from "./health-file.ts";
 import { type Health, type HealthServer, healthInTime, startHealthServer } from "./health-server.ts";
@@ -51,6 +52,8 @@ export interface RunningService {
    * @throws Error when it cannot be had; the configuration before stays in force
    */
   prepare(config: Config): Promise<Commit>;
+  /** Of a service with clients: how it follows that its host is taken out of service. */
+  draining?: Draining;
   /** Accepts nothing new, lets current transactions finish for up to `graceMs`, then ends them. */
   close(graceMs: number): Promise<void>;
   /** How long close() may take instead of `graceMs`. */
@@ -233,6 +236,7 @@ export async function runService(
       metrics,
       health: inTime,
       onWritten: processMetrics.redisWritten,
+      draining: service.draining,
       ...(live === undefined ? {} : { reloading: reloadingOf(live) }),
     });
   }

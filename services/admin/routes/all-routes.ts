@@ -3,6 +3,7 @@ import type { TaskRunner } from "../tasks/task-runner.ts";
 import { changeRoutes } from "./change-routes.ts";
 import type { AdminDependencies } from "./dependencies.ts";
 import { destinationRoutes } from "./destination-routes.ts";
+import { drainRoutes } from "./drain-routes.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { holdRoutes } from "./hold-routes.ts";
 import { importRoutes } from "./import-routes.ts";
@@ -41,6 +42,7 @@ export function allRoutes({ deps, tasks, prober, stream, metrics, version }: Rou
     ...eventRoutes(deps),
     stream,
     ...reloadRoutes(deps),
+    ...drainRoutes(deps),
     ...statusRoutes(deps),
     ...destinationRoutes(deps),
     openApiRoute(version, () => routes),

@@ -40,6 +40,10 @@ export interface Admission {
   /** Counts a connection until released() is called. @returns whether it is to be refused, and is not counted */
   refuseConnection(): boolean;
   released(): void;
+  /** Refuses everything new, since the host is taken out of service. @param reason  absent: it is in service */
+  drain(reason: string | undefined): void;
+  /** How many connections are counted. */
+  readonly connections: number;
   /** What there is too much of now, with one line for operators each. */
   pressures(): ReadonlyMap<PressureName, string>;
   close(): void;
@@ -62,7 +66,7 @@ export function createPressureMetrics(
 ): LabelledCounter | undefined {
   metrics?.gauge(
     "pressure",
-    "1: there is too much of it (storage, memory, Redis' memory, connections), and mail is refused until there is less. `pressure.begin` in the log says how much; see limits.pressure.",
+    "1: there is too much of it (storage, memory, Redis' memory, connections; draining: the host is out of service), and mail is refused until there is less. `pressure.begin` in the log says how much; see limits.pressure.",
     () => new Map(pressureNames.map((name) => [name, isUnder(name) ? 1 : 0])),
     ["pressure"],
     "max",
@@ -86,9 +90,10 @@ export function createAdmission(options: AdmissionOptions): Admission {
   let redisShare: number | undefined;
   let memoryShare = memory.share();
   let isAskingRedis = false;
+  let draining: string | undefined;
 
   function measure(): Pressures {
-    const measured = { storage: spool.pressure(), redisShare, memoryShare, connections };
+    const measured = { storage: spool.pressure(), redisShare, memoryShare, connections, draining };
     const found = findPressures(measured, thresholds(), episodes);
     for (const [name, reason] of found.active) {
       const episode = episodes.get(name);
@@ -152,6 +157,14 @@ export function createAdmission(options: AdmissionOptions): Admission {
     },
     released() {
       connections--;
+    },
+    drain(reason) {
+      if (reason === draining) return;
+      draining = reason;
+      measure();
+    },
+    get connections() {
+      return connections;
     },
     pressures: () => measure().active,
     close() {

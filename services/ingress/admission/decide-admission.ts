@@ -10,6 +10,7 @@ export const pressureNames = [
   "redis-memory",
   "memory",
   "connections",
+  "draining",
 ] as const;
 export type PressureName = (typeof pressureNames)[number];
 
@@ -22,6 +23,8 @@ export interface Measured {
   memoryShare: number;
   /** Connections of clients that are open. */
   connections: number;
+  /** Why the host is out of service; absent: it is not. */
+  draining?: string | undefined;
 }
 
 /** `limits.pressure`, and `limits.connections`. Percentages; 0: no threshold. */
@@ -51,6 +54,7 @@ const easedShare: Record<PressureName, number> = {
   "redis-memory": 0.95,
   memory: 0.9,
   connections: 0.95,
+  draining: 1,
 };
 
 /** @param before  those that were active at the last measurement */
@@ -97,6 +101,7 @@ export function findPressures(
       `this process has ${connections} of ${thresholds.connections} connections open`,
     );
   }
+  if (measured.draining !== undefined) active.set("draining", measured.draining);
   return { active, roomBytes };
 }
 
@@ -121,6 +126,7 @@ const mailReplies: readonly [PressureName, Reply][] = [
 ];
 
 export function decideAdmission({ active, roomBytes }: Pressures, request: Request): AdmissionDecision {
+  if (active.has("draining")) return { kind: "refuse", reply: replies.closing, pressure: "draining" };
   if (request.step === "connect") {
     if (request.isOver) return { kind: "refuse", reply: replies.processFull, pressure: "connections" };
     if (active.has("memory")) return { kind: "refuse", reply: replies.processFull, pressure: "memory" };

@@ -15,7 +15,8 @@ export function healthUnderPressure(
   const warnings: string[] = [];
   const faults = [...listenerFaults, spoolFault];
   for (const [name, reason] of pressures) {
-    if (name === "connections") warnings.push(`connections are refused: ${reason}`);
+    if (name === "draining") faults.push(reason);
+    else if (name === "connections") warnings.push(`connections are refused: ${reason}`);
     // The spool says so itself.
     else if (name !== "disk-full" || spoolFault === undefined) faults.push(`no mail is accepted: ${reason}`);
   }

@@ -33,10 +33,15 @@ export class OpenConnections<Key> {
     if (this.#open.size === 0) this.#empty?.resolve();
   }
 
+  /** Asks all connections to end when idle. Others may begin. */
+  endWhenIdle(): void {
+    for (const connection of this.#open.values()) connection.endWhenIdle?.();
+  }
+
   /** Asks all connections to end when idle, and cuts what is left after `graceMs`. Resolves when all have been deleted. */
   async close(graceMs: number): Promise<void> {
     this.#isClosing = true;
-    for (const connection of this.#open.values()) connection.endWhenIdle?.();
+    this.endWhenIdle();
     if (this.#open.size === 0) return;
     this.#empty ??= Promise.withResolvers();
     const graceOver = setTimeout(() => {

@@ -38,6 +38,8 @@ export interface OutgoingProxy {
   proxySession(socket: net.Socket, connection: ClientConnection): void;
   /** In place of proxySession(), where there are too many connections. */
   refuseConnection(socket: net.Socket, full: FullOf): void;
+  /** Ends the sessions that are open, each when nothing is under way in it. */
+  endWhenIdle(): void;
   /** Sessions that start after the commit follow these settings. */
   prepare(settings: ProxySettings): Commit;
   /** Idle sessions end at once, others when their transaction has, all after `graceMs`. Resolves when all have. */
@@ -113,6 +115,7 @@ export function createOutgoingProxy(options: OutgoingProxyOptions): OutgoingProx
       refuse(socket, (full === "client" ? replies.tooManyConnections : replies.processFull).octets);
     },
     prepare: (settings) => () => live.replace(settings),
+    endWhenIdle: () => open.endWhenIdle(),
     close: (graceMs) => open.close(graceMs),
   };
 }

@@ -35,6 +35,8 @@ export interface Sessions {
    * @throws Error when one that has not been in use cannot be read
    */
   prepare(settings: SessionSettings): Commit;
+  /** Ends the sessions that are open as close() does, in their own time. */
+  endWhenIdle(): void;
   /**
    * Starts no more sessions; idle ones get 421 4.3.2, those in a transaction after it. What is left after `graceMs` is
    * cut; a message that is being stored then stays accepted, unheard. Resolves when all are closed.
@@ -79,6 +81,7 @@ export function createSessions(options: SessionsOptions): Sessions {
         profiles.replace(made);
       };
     },
+    endWhenIdle: () => open.endWhenIdle(),
     close: (graceMs) => open.close(graceMs),
   };
 }
