@@ -5,12 +5,15 @@
  */
 import type { Socket } from "node:net";
 import type { Redis } from "ioredis";
+import type { Patience } from "./patience.ts";
 
 const everyMs = 1_000;
 /** Of a server that was ready. Longer than a blocking command lasts: see longestBlockSeconds. */
-export const silentMs = 4_000;
+const silentMs = 4_000;
 /** Of a server that was just connected. A hung one still accepts connections, for the kernel does that. */
 export const greetingMs = 2_000;
+/** A silence is a long one from this share of the limit on: a blocking command alone takes half of it. */
+const calmShare = 0.75;
 /** The longest that a blocking command of ours may block: the answer to a PING comes after it. */
 export const longestBlockSeconds = 2;
 
@@ -22,8 +25,11 @@ export class SilentServer extends Error {
   }
 }
 
-/** Asks the server every second while it is connected, and ends the connection when nothing comes back. */
-export function endWhenSilent(redis: Redis): void {
+/**
+ * Asks the server every second while it is connected, and ends the connection when nothing comes back. Who was ended like
+ * that gets longer the next time: see Patience.
+ */
+export function endWhenSilent(redis: Redis, patience: Patience): void {
   let timer: NodeJS.Timeout | undefined;
   const stop = (): void => clearInterval(timer);
   redis.on("connect", () => {
@@ -41,13 +47,17 @@ export function endWhenSilent(redis: Redis): void {
       if (lateMs > everyMs) heardAtMs += lateMs;
       if (stream.bytesRead !== octetsRead) heardAtMs = nowMs;
       octetsRead = stream.bytesRead;
-      const limitMs = redis.status === "ready" ? silentMs : greetingMs;
-      if (nowMs - heardAtMs >= limitMs) {
+      const isReady = redis.status === "ready";
+      const usualMs = isReady ? silentMs : greetingMs;
+      const silenceMs = nowMs - heardAtMs;
+      if (isReady) patience.beat(lateMs < everyMs && silenceMs < calmShare * silentMs);
+      if (silenceMs >= patience.of(usualMs)) {
         stop();
-        stream.destroy(new SilentServer(limitMs));
+        stream.destroy(new SilentServer(patience.of(usualMs)));
+        patience.exceeded();
         return;
       }
-      if (isAsking || redis.status !== "ready") return;
+      if (isAsking || !isReady) return;
       isAsking = true;
       const end = (): void => {
         isAsking = false;

@@ -3,6 +3,8 @@
  * asks all sentinels before it says that they are unreachable, and one that is away is nobody's error while others answer.
  */
 import { type Redis, SentinelConnector } from "ioredis";
+import type { Patience } from "./patience.ts";
+import { ignoreLateErrors } from "./redis-late-errors.ts";
 
 /** For connecting to a sentinel, and for its answer: the host of a primary that vanished may have run one. */
 const sentinelMs = 1_000;
@@ -15,14 +17,19 @@ interface Inside {
   initFailoverDetector(): Promise<void>;
 }
 
-export class PromptSentinelConnector extends SentinelConnector {
-  constructor(options: unknown) {
+class PromptSentinelConnector extends SentinelConnector {
+  readonly #patience: Patience;
+
+  constructor(options: unknown, patience: Patience) {
     super(options as ConstructorParameters<typeof SentinelConnector>[0]);
+    this.#patience = patience;
     const inside = this as unknown as Inside;
     const { connectToSentinel, initFailoverDetector } = inside;
     inside.connectToSentinel = (endpoint, more = {}) => {
-      const limits = { connectTimeout: sentinelMs, commandTimeout: sentinelMs };
-      const client = connectToSentinel.call(this, endpoint, { ...limits, ...more });
+      const limitMs = patience.of(sentinelMs);
+      const limits = { connectTimeout: limitMs, commandTimeout: limitMs };
+      const client = connectToSentinel.call(this, endpoint, { ...limits, ...more, lazyConnect: true });
+      ignoreLateErrors(client);
       // It would be printed on standard error. When all fail, the connection says so.
       client.on("error", () => {});
       return client;
@@ -39,6 +46,19 @@ export class PromptSentinelConnector extends SentinelConnector {
     const { sentinelIterator } = this as unknown as Inside;
     // ioredis goes on after the last one that it asked, and calls all unreachable when it has come to the end.
     if (sentinelIterator.cursor > 0) sentinelIterator.reset(true);
-    return super.connect(emit);
+    return super.connect((type, error) => {
+      // Of ioredis, when no sentinel has answered.
+      if (type === "error" && /timed out|ETIMEDOUT/.test(error.message)) this.#patience.exceeded();
+      emit(type, error);
+    });
   }
+}
+
+/** @returns what ioredis makes its connector of */
+export function sentinelConnector(patience: Patience): new (options: unknown) => SentinelConnector {
+  return class extends PromptSentinelConnector {
+    constructor(options: unknown) {
+      super(options, patience);
+    }
+  };
 }

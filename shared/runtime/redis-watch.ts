@@ -1,5 +1,5 @@
 /** Logs each outage of Redis once, and its end once, however many connections a process has. */
-import type { Cluster, Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import type { Logger } from "./log.ts";
 import { SilentServer } from "./redis-heartbeat.ts";
 
@@ -9,7 +9,7 @@ const graceMs = 300;
 const afterOutage = { lastsMs: 10_000, graceMs: 3_000 };
 
 interface Outage {
-  away: Set<Redis | Cluster>;
+  away: Set<Redis>;
   sinceMs: number;
   logged: boolean;
 }
@@ -27,7 +27,7 @@ export function lastError(connection: object): string | undefined {
 }
 
 /** Also handles the `error` events of each failed reconnection, which would end the process otherwise. */
-export function watchConnection(connection: Redis | Cluster, where: string, log: Logger): void {
+export function watchConnection(connection: Redis, where: string, log: Logger): void {
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
 
@@ -88,13 +88,13 @@ function graceOf(where: string): number {
  * Whether an error says no more than that Redis is away, or that the connection was closed: the watch logs each outage.
  * @param connection  the one that failed, or one to the same server
  */
-export function isOutage(error: Error, connection: Pick<Redis | Cluster, "status">): boolean {
+export function isOutage(error: Error, connection: Pick<Redis, "status">): boolean {
   // System errors of sockets and of name resolution have the name of their call.
   return (
     connection.status !== "ready" ||
     "syscall" in error ||
     error instanceof SilentServer ||
-    /Connection is closed|Stream isn't writeable|All sentinels are unreachable|CLUSTERDOWN|Cluster isn't ready/.test(
+    /Connection is closed|Stream isn't writeable|All sentinels are unreachable|no server of the cluster takes commands/.test(
       error.message,
     )
   );

@@ -1,13 +1,15 @@
 /** Opens connections to Redis as the configuration says. The caller of createRedis() closes the connection. */
 import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
-import { type Cluster, Redis, type RedisOptions } from "ioredis";
+import { Redis, type RedisOptions } from "ioredis";
 import type { Config } from "../config/schema.ts";
 import type { Logger } from "./log.ts";
-import { type ClusterOptions, openCluster } from "./redis-cluster.ts";
-import { dropExpired, failUnanswered } from "./redis-commands.ts";
+import { Patience } from "./patience.ts";
+import { isElsewhere, isTimeout, slotConnector } from "./redis-cluster.ts";
+import { failUnanswered, limitCommands } from "./redis-commands.ts";
 import { endWhenSilent } from "./redis-heartbeat.ts";
-import { PromptSentinelConnector } from "./redis-sentinels.ts";
+import { ignoreLateErrors } from "./redis-late-errors.ts";
+import { sentinelConnector } from "./redis-sentinels.ts";
 import { watchConnection } from "./redis-watch.ts";
 
 /**
@@ -20,7 +22,7 @@ export type RedisConfig = NonNullable<Config["redis"]> & {
   /** Over how many shards the queues are spread: `queue.shards`. Absent: 1. */
   shards?: number;
 };
-export type RedisConnection = Redis | Cluster;
+export type RedisConnection = Redis;
 
 /**
  * `producer`: commands fail at once while Redis is out of reach, and are never sent again.
@@ -43,13 +45,14 @@ type Options = Omit<RedisOptions, "replyMapping">;
 type SharedOption =
   | "autoResendUnfulfilledCommands"
   | "autoResubscribe"
-  | "commandTimeout"
   | "connectTimeout"
   | "disconnectTimeout"
+  | "enableOfflineQueue"
   | "keepAlive"
   | "maxRetriesPerRequest"
   | "password"
   | "reconnectOnError"
+  | "retryStrategy"
   | "tls"
   | "username";
 
@@ -94,55 +97,53 @@ function connect(config: RedisConfig, purpose: RedisPurpose, prefix: string): Re
     ...(config.password === undefined ? {} : { password: config.password }),
     ...(config.tls === undefined ? {} : { tls: readTls(config.tls) }),
   };
-  const enableOfflineQueue = purpose !== "producer";
-  if (config.cluster) {
-    const clusterOptions: ClusterOptions = {
-      redisOptions: options,
-      enableOfflineQueue,
-      clusterRetryStrategy: retryDelayMs,
-      // Certificates are for names.
-      ...(config.tls === undefined ? {} : { dnsLookup: (name, callback) => callback(null, name) }),
-    };
+  const { cluster, sentinels } = config;
+  if (cluster !== undefined) {
     const key = `${prefix}:probe`;
-    const deadline = purpose === "worker" ? {} : { deadlineMs };
-    return openCluster(config.cluster, clusterOptions, { key, ...deadline });
+    const Connector = (patience: Patience) =>
+      slotConnector({ servers: cluster, key, patience, retryDelayMs });
+    return open((patience) => ({ ...options, Connector: Connector(patience) }), purpose);
   }
-  if (config.sentinels) {
-    return open(
-      {
-        ...options,
-        retryStrategy: retryDelayMs,
-        enableOfflineQueue,
-        Connector: PromptSentinelConnector,
-        sentinels: config.sentinels,
-        name: config.name ?? "mymaster",
-        // Ends the connection to a primary that was replaced and does not know it yet.
-        failoverDetector: true,
-        ...(config.sentinel_username === undefined ? {} : { sentinelUsername: config.sentinel_username }),
-        ...(config.sentinel_password === undefined ? {} : { sentinelPassword: config.sentinel_password }),
-        ...(config.tls === undefined
-          ? {}
-          : { enableTLSForSentinelMode: true, sentinelTLS: readTls(config.tls) }),
-      },
-      purpose,
-    );
+  if (sentinels !== undefined) {
+    const sentinelOptions: Options = {
+      ...options,
+      sentinels,
+      name: config.name ?? "mymaster",
+      // Ends the connection to a primary that was replaced and does not know it yet.
+      failoverDetector: true,
+      ...(config.sentinel_username === undefined ? {} : { sentinelUsername: config.sentinel_username }),
+      ...(config.sentinel_password === undefined ? {} : { sentinelPassword: config.sentinel_password }),
+      ...(config.tls === undefined
+        ? {}
+        : { enableTLSForSentinelMode: true, sentinelTLS: readTls(config.tls) }),
+    };
+    return open((patience) => ({ ...sentinelOptions, Connector: sentinelConnector(patience) }), purpose);
   }
-  const standalone: Options = {
-    ...fromUrl(config.url ?? "redis://127.0.0.1:6379/0"),
-    ...options,
-    retryStrategy: retryDelayMs,
-    enableOfflineQueue,
-  };
-  return open(standalone, purpose);
+  const standalone = { ...fromUrl(config.url ?? "redis://127.0.0.1:6379/0"), ...options };
+  return open(() => standalone, purpose);
 }
 
-/** A single server at a time. Its duplicates, which BullMQ makes, are watched as it is itself. */
-function open(options: Options, purpose: RedisPurpose): Redis {
-  const redis = new Redis(options);
-  endWhenSilent(redis);
-  dropExpired(redis);
+/** One server at a time. Its duplicates, which BullMQ makes, are watched as it is itself. */
+function open(optionsFor: (patience: Patience) => Options, purpose: RedisPurpose): Redis {
+  const patience = new Patience();
+  const options = optionsFor(patience);
+  const redis = new Redis({ ...options, lazyConnect: true });
+  redis.options.lazyConnect = options.lazyConnect ?? false;
+  // ioredis reads it whenever it connects.
+  Object.defineProperty(redis.options, "connectTimeout", {
+    get: () => patience.of(connectTimeoutMs),
+    enumerable: true,
+  });
+  redis.on("error", (error) => {
+    if (isTimeout(error)) patience.exceeded();
+  });
+  ignoreLateErrors(redis);
+  endWhenSilent(redis, patience);
+  limitCommands(redis, purpose === "worker" ? undefined : deadlineMs);
   if (purpose !== "worker") failUnanswered(redis);
-  return Object.assign(redis, { duplicate: (more: Options = {}) => open({ ...options, ...more }, purpose) });
+  if (options.lazyConnect !== true) redis.connect().catch(() => {});
+  const duplicate = (more: Options = {}) => open((theirs) => ({ ...optionsFor(theirs), ...more }), purpose);
+  return Object.assign(redis, { duplicate });
 }
 
 /** Reads a URL: `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path[?db=n]`. */
@@ -172,9 +173,14 @@ function behaviour(purpose: RedisPurpose): Pick<RedisOptions, SharedOption> {
     // subscribes does so at each `ready`.
     autoResubscribe: false,
     // After a failover the old master answers READONLY until it stops: reconnect to find the new one, and send again.
-    reconnectOnError: (error) => (error.message.startsWith("READONLY") ? 2 : false),
+    reconnectOnError: (error) => (error.message.startsWith("READONLY") || isElsewhere(error) ? 2 : false),
+    retryStrategy: retryDelayMs,
   };
-  const once = { ...common, autoResendUnfulfilledCommands: false, commandTimeout: deadlineMs };
+  const once = {
+    ...common,
+    autoResendUnfulfilledCommands: false,
+    enableOfflineQueue: purpose !== "producer",
+  };
   switch (purpose) {
     case "producer":
       return { ...once, maxRetriesPerRequest: 0 };
