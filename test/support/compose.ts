@@ -12,6 +12,7 @@ const serviceSchema = z.looseObject({
   entrypoint: words.optional(),
   command: words.optional(),
   user: z.string().optional(),
+  init: z.boolean().default(false),
   read_only: z.boolean().default(false),
   cap_drop: z.array(z.string()).default([]),
   cap_add: z.array(z.string()).default([]),

@@ -34,7 +34,7 @@ export interface ServiceProcesses {
 }
 
 /**
- * @param given     the configuration but for `data`, which is in a directory of its own
+ * @param given     the configuration; absent `data` is in a directory of its own
  * @param execArgv  options of Node
  */
 export function createServiceProcesses(
@@ -43,7 +43,7 @@ export function createServiceProcesses(
 ): ServiceProcesses {
   const directory = mkdtempSync(join(tmpdir(), "postern-services-"));
   const file = join(directory, "postern.yaml");
-  writeFileSync(file, stringify({ hostname: "gw.example.net", ...given, data: join(directory, "data") }));
+  writeFileSync(file, stringify({ hostname: "gw.example.net", data: join(directory, "data"), ...given }));
   const running = new Map<ChildProcess, Promise<number | string>>();
   const log: ServiceProcesses["log"] = [];
 
