@@ -1,5 +1,6 @@
 /** The head of the page: where one can go. */
 import { html, nothing } from "lit-html";
+import { ref } from "lit-html/directives/ref.js";
 
 const places = /** @type {const} */ ([
   ["overview", "Overview"],
@@ -13,6 +14,18 @@ const places = /** @type {const} */ ([
   ["configuration", "Configuration"],
 ]);
 
+let current = "";
+
+/** On a phone the row of views is wider than the screen: the shown one is moved into sight. @param {string} view */
+function keepInSight(view) {
+  if (view === current) return;
+  current = view;
+  queueMicrotask(() => {
+    const link = document.querySelector("nav [aria-current]");
+    link?.closest("nav")?.scrollTo({ left: Math.max(0, /** @type {HTMLElement} */ (link).offsetLeft - 60) });
+  });
+}
+
 /**
  * @param {import("./route.js").Place} place
  * @param {boolean} hasToken
@@ -20,7 +33,7 @@ const places = /** @type {const} */ ([
  */
 export function navigation(place, hasToken, forgetToken) {
   const shown = place.view === "message" ? "queue" : place.view;
-  return html`<header>
+  return html`<header ${ref(() => keepInSight(shown))}>
     <a class="brand" href="#/overview">Postern</a>
     <nav aria-label="Views">
       <ul>

@@ -8,6 +8,8 @@ import { mailTable } from "./mail-table.js";
 import { ageMatrix, reasonTable } from "./summary.js";
 
 const shown = 200;
+/** Those with the most mail; the table of ages has more. */
+const shownNow = 50;
 
 /** @type {import("../main.js").View} */
 export const destinations = {
@@ -16,7 +18,7 @@ export const destinations = {
   async load({ rest }, signal) {
     if (rest === "") {
       const [list, all] = await Promise.all([
-        get("/api/v1/destinations", { limit: shown }, signal),
+        get("/api/v1/destinations", { limit: shownNow }, signal),
         get("/api/v1/queues/summary", { by: "destination", limit: shown }, signal),
       ]);
       return { list, all };
@@ -134,7 +136,7 @@ const phaseWords = {
 /** @param {Record<string, number>} phases */
 function phaseList(phases) {
   const parts = Object.entries(phases);
-  if (parts.length === 0) return html`<span class="quiet">–</span>`;
+  if (parts.length === 0) return html`<span class="quiet wide-only">–</span>`;
   return parts.map(
     ([phase, number]) =>
       html`<span class="phase ${phase}">${count(number)} ${phaseWords[phase] ?? phase}</span> `,
@@ -147,12 +149,12 @@ function deadHostTable({ deadHosts }, nowMs) {
     ${
       deadHosts.length === 0
         ? html`<p class="quiet">None.</p>`
-        : html`<div class="scroll" tabindex="0" role="region" aria-label="Hosts that do not answer"><table>
+        : html`<div class="scroll" tabindex="0" role="region" aria-label="Hosts that do not answer"><table class="mail">
           <thead><tr><th scope="col">Hosts</th><th scope="col">Reason</th><th scope="col" class="number">For</th><th scope="col" class="number">Again</th></tr></thead>
           <tbody>${deadHosts.map(
             (/** @type {any} */ dead) => html`<tr>
               <th scope="row" class="address">${dead.hosts}</th><td class="reason">${dead.reason}</td>
-              <td class="number">${since(dead.since ?? dead.lastAttemptAt, nowMs)}</td><td class="number">${until(dead.until, nowMs)}</td>
+              <td class="number" data-label="for">${since(dead.since ?? dead.lastAttemptAt, nowMs)}</td><td class="number" data-label="again">${until(dead.until, nowMs)}</td>
             </tr>`,
           )}</tbody>
         </table></div>`
@@ -165,11 +167,11 @@ function lastReplies({ lastDelivered }, nowMs) {
     ${
       lastDelivered.length === 0
         ? html`<p class="quiet">None among the latest events.</p>`
-        : html`<div class="scroll" tabindex="0" role="region" aria-label="The last mail that it took"><table>
+        : html`<div class="scroll" tabindex="0" role="region" aria-label="The last mail that it took"><table class="mail">
           <thead><tr><th scope="col" class="number">Ago</th><th scope="col">Id</th><th scope="col">To</th><th scope="col">Server</th><th scope="col">Reply</th></tr></thead>
           <tbody>${lastDelivered.map(
             (/** @type {any} */ each) => html`<tr>
-              <td class="number">${since(each.at, nowMs)}</td>
+              <td class="number" data-label="ago">${since(each.at, nowMs)}</td>
               <td class="code"><a href=${placeTo("message", each.id)}>${each.id}</a></td>
               <td class="address">${each.to}</td><td class="address">${each.remote}</td><td class="reason">${each.reply}</td>
             </tr>`,
@@ -183,16 +185,16 @@ function destinationTable({ destinations: rows, all }, nowMs) {
   if (rows.length === 0)
     return html`<p class="quiet">No destination has mail, connections, or hosts that do not answer.</p>`;
   const hidden = all - rows.length;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Destinations now"><table>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Destinations now"><table class="mail">
     <thead><tr><th scope="col">Destination</th><th scope="col" class="number">Mail</th><th scope="col" class="number">Held</th><th scope="col" class="number">Oldest</th><th scope="col">Connections</th><th scope="col">No answer</th></tr></thead>
     <tbody>${rows.map(
       (/** @type {any} */ row) => html`<tr>
         <th scope="row" class="address"><a href=${placeTo("destinations", row.name)}>${row.name}</a></th>
-        <td class=${row.messages === 0 ? "number zero" : "number"}>${count(row.messages)}</td>
-        <td class=${row.held === 0 ? "number zero" : "number"}>${count(row.held)}</td>
-        <td class="number">${since(row.oldestAt, nowMs)}</td>
+        <td class=${row.messages === 0 ? "number zero" : "number"} data-label="mail">${count(row.messages)}</td>
+        <td class=${row.held === 0 ? "number zero" : "number"} data-label="held">${count(row.held)}</td>
+        <td class="number" data-label="oldest">${since(row.oldestAt, nowMs)}</td>
         <td>${phaseList(row.phases)}</td>
-        <td class="reason">${row.dead === null ? "" : html`<span class="state bad">${row.dead.since === null ? "now" : `for ${since(row.dead.since, nowMs)}`}</span> ${row.dead.reason}`}</td>
+        <td class="reason">${row.dead === null ? html`<span class="quiet wide-only">–</span>` : html`<span class="state bad">${row.dead.since === null ? "now" : `for ${since(row.dead.since, nowMs)}`}</span> ${row.dead.reason}`}</td>
       </tr>`,
     )}</tbody>
   </table></div>

@@ -15,15 +15,15 @@ const tones = { delivered: "good", deferred: "deferred", rejected: "bad" };
 function attemptTable(attempts, nowMs) {
   const byRecipient = attempts.toSorted((a, b) => a.to.localeCompare(b.to) || a.at.localeCompare(b.at));
   return html`<section aria-labelledby="attempts" class="card"><h2 id="attempts">Attempts</h2>
-    <div class="scroll" tabindex="0" role="region" aria-label="Table of attempts"><table>
+    <div class="scroll" tabindex="0" role="region" aria-label="Table of attempts"><table class="mail">
       <thead><tr><th scope="col">Recipient</th><th scope="col" class="number">No.</th><th scope="col">At</th><th scope="col">Outcome</th><th scope="col">Server</th><th scope="col">TLS</th><th scope="col" class="number">Took</th><th scope="col">Answer</th></tr></thead>
       <tbody>${byRecipient.map(
         (each, index) => html`<tr>
           <th scope="row" class="address">${byRecipient[index - 1]?.to === each.to ? html`<span class="unseen">${each.to}</span>` : each.to}</th>
-          <td class="number">${each.attempt}</td><td>${clock(each.at, nowMs)}</td>
+          <td class="number" data-label="no.">${each.attempt}</td><td>${clock(each.at, nowMs)}</td>
           <td><span class="state ${tones[/** @type {keyof typeof tones} */ (each.outcome)]}">${each.outcome}</span></td>
           <td class="address">${each.remote ?? each.nextHop ?? "–"}</td>
-          <td>${each.tls ?? "–"}</td><td class="number">${each.ms === undefined ? "–" : `${each.ms} ms`}</td>
+          <td data-label="TLS">${each.tls ?? "–"}</td><td class="number">${each.ms === undefined ? "–" : `${each.ms} ms`}</td>
           <td class="reason">${each.reply ?? each.reason ?? "–"}</td>
         </tr>`,
       )}</tbody>

@@ -34,7 +34,7 @@ export const message = {
       ${detail === undefined ? nothing : actions(detail, context)}
       ${detail === undefined ? nothing : html`${recipients(detail, nowMs)} ${history(detail, nowMs)}`}
       <section aria-labelledby="events" class="card"><h2 id="events">What happened</h2>
-        ${trace === undefined ? html`<p class="quiet">No events are kept of it.</p>` : timeline(trace.events, nowMs)}
+        ${trace === undefined ? html`<p class="quiet">No events are kept of it.</p>` : timeline(trace.events, nowMs, { of: place.rest.replace(/-\d+$/, "") })}
         ${trace?.more ? html`<p class="quiet">There is more than is shown here: <code>postern trace ${place.rest}</code></p>` : nothing}
       </section>
       ${detail === undefined ? nothing : headers(detail, context.reload)}
@@ -108,7 +108,7 @@ async function exportMessage(id) {
 function recipients(detail, nowMs) {
   const jobs = new Map(detail.jobs.map((/** @type {any} */ job) => [job.id, job]));
   return html`<section aria-labelledby="recipients" class="card"><h2 id="recipients">Recipients</h2>
-    <div class="scroll" tabindex="0" role="region" aria-label="Table of recipients"><table>
+    <div class="scroll" tabindex="0" role="region" aria-label="Table of recipients"><table class="mail">
       <thead><tr><th scope="col">Address</th><th scope="col">State</th><th scope="col">Route</th><th scope="col" class="number">Next attempt</th><th scope="col">Last reason</th></tr></thead>
       <tbody>${detail.recipients.map((/** @type {any} */ recipient) => {
         const job = /** @type {any} */ (jobs.get(recipient.job));
@@ -116,8 +116,8 @@ function recipients(detail, nowMs) {
           <th scope="row" class="address">${recipient.address}</th>
           <td><span class="state ${job?.status ?? recipient.state}">${recipient.state === "pending" ? (job?.status ?? "pending") : recipient.state}</span></td>
           <td>${job?.route ?? "–"}</td>
-          <td class="number">${job?.status === "deferred" ? until(job.nextAttemptAt, nowMs) : "–"}</td>
-          <td class="reason">${job?.hold ? `held: ${job.hold.reason || `${job.hold.kind} ${job.hold.value}`}` : reasonOf(recipient.diagnosis)}</td>
+          <td class="number" data-label="next">${job?.status === "deferred" && recipient.state === "pending" ? until(job.nextAttemptAt, nowMs) : "–"}</td>
+          <td class="reason">${job?.hold && recipient.state === "pending" ? `held: ${job.hold.reason || `${job.hold.kind} ${job.hold.value}`}` : reasonOf(recipient.diagnosis)}</td>
         </tr>`;
       })}</tbody>
     </table></div>

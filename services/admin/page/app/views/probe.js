@@ -52,7 +52,7 @@ const tones = /** @type {Record<string, string>} */ ({ accepted: "good", deferre
 /** @param {any} report */
 function result({ address, route, result: outcome, ms, steps }) {
   return html`<p class="banner ${tones[outcome] ?? "bad"}"><strong>${outcome}</strong>: ${address}, ${route}, in ${ms} ms</p>
-    <div class="scroll card" tabindex="0" role="region" aria-label="Steps"><table>
+    <div class="scroll card" tabindex="0" role="region" aria-label="Steps"><table class="mail">
       <thead><tr><th scope="col">Step</th><th scope="col">Asked</th><th scope="col" class="number">Took</th><th scope="col">Result</th></tr></thead>
       <tbody>${steps.map(
         (/** @type {any} */ step) => html`<tr>

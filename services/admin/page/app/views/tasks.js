@@ -12,7 +12,7 @@ export const tasks = {
   load: (_place, signal) => get("/api/v1/tasks", {}, signal),
   draw({ tasks: list }, { nowMs, reload }) {
     if (list.length === 0) return html`<p class="quiet card">No message was changed by an operator yet.</p>`;
-    return html`<div class="scroll card" tabindex="0" role="region" aria-label="Tasks"><table>
+    return html`<div class="scroll card" tabindex="0" role="region" aria-label="Tasks"><table class="mail">
       <thead><tr><th scope="col">Started</th><th scope="col">Action</th><th scope="col">Of</th><th scope="col">By</th><th scope="col">Reason</th><th scope="col">State</th><th scope="col">Progress</th><th scope="col"><span class="unseen">Actions</span></th></tr></thead>
       <tbody>${list.map((/** @type {any} */ task) => line(task, nowMs, reload))}</tbody>
     </table></div>`;
@@ -24,7 +24,7 @@ function line(task, nowMs, reload) {
   const tone = task.state === "done" ? "good" : task.state === "running" ? "active" : "bad";
   return html`<tr>
     <td>${clock(task.startedAt, nowMs)}</td><th scope="row">${task.action}</th>
-    <td class="reason">${describe(task.selection)}</td><td>${task.by}</td><td class="reason">${task.reason ?? "–"}</td>
+    <td class="reason">${describe(task.selection)}</td><td data-label="by">${task.by}</td><td class="reason" data-label="because">${task.reason ?? "–"}</td>
     <td><span class="state ${tone}">${task.state}</span>${task.error === null ? "" : ` ${task.error}`}</td>
     <td>${progress(task, nowMs)}</td>
     <td>${task.state === "running" ? html`<button @click=${() => cancel(task.id, reload)}>Cancel</button>` : nothing}</td>

@@ -4,8 +4,13 @@ import { repeat } from "lit-html/directives/repeat.js";
 import { clock } from "../format.js";
 import { placeTo } from "../route.js";
 
-/** @param {any[]} events  of GET /api/v1/trace or /api/v1/events @param {number} nowMs @param {boolean} [linked]  with the id of the message */
-export function timeline(events, nowMs, linked = false) {
+/**
+ * @param {any[]} events  of GET /api/v1/trace or /api/v1/events
+ * @param {number} nowMs
+ * @param {{ linked?: boolean, of?: string }} [options]  linked: each with the id of its message; of: the queue id whose
+ *   timeline it is, events of its notifications name these
+ */
+export function timeline(events, nowMs, { linked = false, of } = {}) {
   return html`<ol class="timeline">
     ${repeat(
       events,
@@ -13,11 +18,16 @@ export function timeline(events, nowMs, linked = false) {
       (event) => html`<li class=${toneOf(event.event)}>
         <time datetime=${event.at}>${clock(event.at, nowMs)}</time>
         <span class="label">${event.label}</span>
-        <span class="text">${linked && event.id ? html`<a class="code" href=${placeTo("message", event.id)}>${event.id}</a> ` : nothing}${withoutSession(event)} ${session(event)}
+        <span class="text">${linked && event.id ? html`<a class="code" href=${placeTo("message", event.id)}>${event.id}</a> ` : nothing}${isOfNotification(event, of) ? `DSN ${event.id}: ` : ""}${withoutSession(event)} ${session(event)}
           ${event.dsnId ? html`<a class="code" href=${placeTo("message", event.dsnId)}>its timeline</a>` : nothing}</span>
       </li>`,
     )}
   </ol>`;
+}
+
+/** @param {any} event @param {string | undefined} of */
+function isOfNotification({ id, event }, of) {
+  return of !== undefined && id !== undefined && id !== of && event !== "dsn.made";
 }
 
 /** The text without what session() says. @param {any} event */

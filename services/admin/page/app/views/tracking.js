@@ -58,7 +58,7 @@ export const tracking = {
         <span role="status">${live === undefined ? "" : feedStates[live.state]}</span>
       </p>
       <section class="card" aria-label="Events">
-        ${shown.length === 0 ? html`<p class="quiet">${live ? "Nothing happened yet." : page.unknown ? `Nothing is known of ${page.unknown}. Events are kept for some days only.` : "Nothing of this happened in that time."}</p>` : timeline(shown, nowMs, true)}
+        ${shown.length === 0 ? html`<p class="quiet">${live ? "Nothing happened yet." : page.unknown ? `Nothing is known of ${page.unknown}. Events are kept for some days only.` : "Nothing of this happened in that time."}</p>` : timeline(shown, nowMs, { linked: true })}
       </section>
       ${pages(page, place)}
       ${page.more ? html`<p class="quiet">There is more: name a message, or use <code>postern trace</code>.</p>` : nothing}`;
