@@ -18,47 +18,57 @@ export interface LogOutput {
 const atomicOctets = 4096;
 /** How long a line may stay in the buffer. */
 const bufferMs = 5;
-/** A buffer of so many characters is written at once. */
-const maxCharacters = 64 * 1024;
+/** A buffer of so many octets is written at once. */
+const maxOctets = 64 * 1024;
+const bufferOctets = 2 * maxOctets;
+/** Octets of a character in UTF-8, at most (RFC 3629 §3; two units of UTF-16 make 4). */
+const characterOctets = 3;
 /** The pause before the next try while the pipe is full. */
 const fullPipePauseMs = 5;
 
 /** @param fd  a file descriptor; standard output unless a test gives another */
 export function createLogOutput(fd = 1): LogOutput {
-  let buffer: string[] = [];
-  let characters = 0;
+  // Lines become octets one by one: joining them to one text first costs several times as much.
+  const buffer = Buffer.allocUnsafeSlow(bufferOctets);
+  let used = 0;
+  /** Where each line ends. */
+  const ends: number[] = [];
 
   const flushSync = (): void => {
-    const lines = buffer;
-    buffer = [];
-    characters = 0;
     let start = 0;
-    let octets = 0;
-    for (let end = 0; end < lines.length; end++) {
-      const length = Buffer.byteLength(lines[end] ?? "");
-      if (octets > 0 && octets + length > atomicOctets) {
-        writeAll(fd, lines.slice(start, end).join(""));
+    let end = 0;
+    for (const next of ends) {
+      if (end > start && next - start > atomicOctets) {
+        writeAll(fd, buffer.subarray(start, end));
         start = end;
-        octets = 0;
       }
-      octets += length;
+      end = next;
     }
-    if (octets > 0) writeAll(fd, lines.slice(start).join(""));
+    if (end > start) writeAll(fd, buffer.subarray(start, end));
+    used = 0;
+    ends.length = 0;
   };
 
   process.on("exit", flushSync);
   return {
     write(line) {
-      characters += line.length;
-      if (buffer.push(line) === 1) setTimeout(flushSync, bufferMs).unref();
-      else if (characters > maxCharacters) flushSync();
+      const most = line.length * characterOctets;
+      if (used + most > bufferOctets) flushSync();
+      if (most > bufferOctets) {
+        writeAll(fd, Buffer.from(line));
+        return;
+      }
+      if (used === 0) setTimeout(flushSync, bufferMs).unref();
+      used += buffer.write(line, used);
+      ends.push(used);
+      if (used > maxOctets) flushSync();
     },
     flushSync,
   };
 }
 
-function writeAll(fd: number, text: string): void {
-  let rest = Buffer.from(text);
+function writeAll(fd: number, octets: Buffer): void {
+  let rest = octets;
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(fd, rest));

@@ -2,14 +2,22 @@
  * Events that are appended together: as octets from the moment they happen, since thousands of strings that wait, and are
  * joined later, cost several times as much. Owns nothing.
  */
-import { encodeNumber, fingerprint } from "../fingerprint.ts";
-import { maxBatch, shards } from "./keys.ts";
+import { maxBatch } from "./keys.ts";
 import { joinsPack } from "./packing.ts";
+import { WordIndex } from "./word-index.ts";
 
 /** The events of one entry of the stream. */
 export interface Pack {
   count: number;
   lines: Buffer;
+}
+
+/** A pack that may take further events: its place in a block. */
+interface OpenPack {
+  count: number;
+  block: Buffer;
+  start: number;
+  end: number;
 }
 
 /** A batch begins with a small block, so that a quiet gateway allocates little. */
@@ -24,13 +32,10 @@ export class EventBatch {
   count = 0;
   /** Of their JSON. */
   octets = 0;
-  readonly #packs: Pack[] = [];
-  /** By shard: a record for each word. */
-  readonly #index = new Map<number, string>();
+  readonly #packs: OpenPack[] = [];
+  readonly #words = new WordIndex();
   #block = Buffer.alloc(0);
   #used = 0;
-  /** Where the last pack begins in its block. */
-  #start = 0;
 
   get isFull(): boolean {
     return this.count >= maxBatch;
@@ -38,52 +43,50 @@ export class EventBatch {
 
   /** @param text  the event as JSON, on one line */
   add(text: string, words: readonly string[]): void {
-    this.#addWords(words);
+    for (const word of words) this.#words.add(word, this.count);
     this.#addText(text);
     this.count++;
   }
 
-  packs(): readonly Pack[] {
-    return this.#packs;
+  packs(): Pack[] {
+    return this.#packs.map(({ count, block, start, end }) => ({ count, lines: block.subarray(start, end) }));
   }
 
   /** By shard, its records. */
-  index(): ReadonlyMap<number, string> {
-    return this.#index;
-  }
-
-  #addWords(words: readonly string[]): void {
-    const place = encodeNumber(this.count, 2);
-    for (const word of words) {
-      const { shard, text } = fingerprint(word, shards);
-      this.#index.set(shard, `${this.#index.get(shard) ?? ""}${text}${place}`);
-    }
+  index(): ReadonlyMap<number, Buffer> {
+    return this.#words.records();
   }
 
   #addText(text: string): void {
-    const last = this.#packs.at(-1);
+    let pack = this.#packs.at(-1);
+    const joins = pack !== undefined && joinsPack(pack.count, pack.end - pack.start, text.length);
     const room = 1 + text.length * characterBytes;
-    const isOfLast = last !== undefined && joinsPack(last.count, last.lines.length, text.length);
-    if (this.#block.length - this.#used < room) this.#startBlock(room, isOfLast ? last.lines : undefined);
-    if (!isOfLast) this.#start = this.#used;
-    else this.#block[this.#used++] = newline;
+    if (this.#block.length - this.#used < room) this.#startBlock(room, joins ? pack : undefined);
+    if (pack !== undefined && joins) {
+      this.#block[this.#used++] = newline;
+      pack.count++;
+    } else {
+      pack = { count: 1, block: this.#block, start: this.#used, end: this.#used };
+      this.#packs.push(pack);
+    }
     const octets = this.#block.write(text, this.#used);
     this.#used += octets;
     this.octets += octets;
-    const lines = this.#block.subarray(this.#start, this.#used);
-    if (!isOfLast) this.#packs.push({ count: 1, lines });
-    else {
-      last.count++;
-      last.lines = lines;
-    }
+    pack.end = this.#used;
   }
 
-  /** @param lines  of the last pack, which goes on in the new block */
-  #startBlock(room: number, lines: Buffer | undefined): void {
+  /** @param pack  goes on in the new block */
+  #startBlock(room: number, pack: OpenPack | undefined): void {
     const next = Math.min(Math.max(this.#block.length * 2, firstBlockBytes), largestBlockBytes);
-    const kept = lines?.length ?? 0;
-    this.#block = Buffer.allocUnsafeSlow(Math.max(next, kept + room));
-    this.#used = lines?.copy(this.#block) ?? 0;
-    this.#start = 0;
+    const kept = pack === undefined ? 0 : pack.end - pack.start;
+    const block = Buffer.allocUnsafeSlow(Math.max(next, kept + room));
+    if (pack !== undefined) {
+      pack.block.copy(block, 0, pack.start, pack.end);
+      pack.block = block;
+      pack.start = 0;
+      pack.end = kept;
+    }
+    this.#block = block;
+    this.#used = kept;
   }
 }

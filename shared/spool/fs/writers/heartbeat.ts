@@ -72,8 +72,8 @@ export class WriterHeartbeat {
   readonly #closer: BackgroundCloser;
   #starting: Promise<string> | undefined;
   #name: string | undefined;
-  /** Of the file under that name. */
-  #fd: number | undefined;
+  /** The file under that name: its path, which every commit asks for, and a descriptor. */
+  #file: { path: string; fd: number } | undefined;
   readonly #formerNames = new Set<string>();
   #line: HeartbeatLine = { segmentsFrom: 0, logsFrom: 0, beat: 0, synced: nothingSynced };
   #lastOpenedMs = 0;
@@ -113,7 +113,8 @@ export class WriterHeartbeat {
    * @returns true when the writes under this name do not count and have to be repeated under a new one
    */
   async isFenced(name: string): Promise<boolean> {
-    if ((await statFile(this.#options.files, this.#path(name))) !== undefined) return false;
+    const path = this.#name === name && this.#file !== undefined ? this.#file.path : this.#path(name);
+    if ((await statFile(this.#options.files, path)) !== undefined) return false;
     this.#giveUpName(name);
     return true;
   }
@@ -126,12 +127,12 @@ export class WriterHeartbeat {
    */
   announceSynced({ writer, openedMs }: NumberedName, length: number): Promise<boolean> {
     return this.#writes.run(async () => {
-      const fd = this.#fd;
-      if (this.#name !== writer || fd === undefined) return false;
+      const file = this.#file;
+      if (this.#name !== writer || file === undefined) return false;
       this.#line.synced = [openedMs, length];
       // On the path of each message, hence both at once and without opening the file: what the segment has was on stable
       // storage before, and a file that is removed after this look makes all of it count.
-      const [, isFenced] = await Promise.all([this.#writeLine(fd), this.isFenced(writer)]);
+      const [, isFenced] = await Promise.all([this.#writeLine(file.fd), this.isFenced(writer)]);
       return !isFenced;
     });
   }
@@ -167,7 +168,8 @@ export class WriterHeartbeat {
     const name = writerName(randomBytes(12));
     this.#line.synced = nothingSynced;
     const { files } = this.#options;
-    const fd = await openFile(files, this.#path(name), "wx");
+    const path = this.#path(name);
+    const fd = await openFile(files, path, "wx");
     try {
       await this.#writeLine(fd);
     } catch (error) {
@@ -175,7 +177,7 @@ export class WriterHeartbeat {
       throw error;
     }
     this.#name = name;
-    this.#fd = fd;
+    this.#file = { path, fd };
     return name;
   }
 
@@ -223,9 +225,9 @@ export class WriterHeartbeat {
   }
 
   #retireName(name: string): void {
-    const fd = this.#fd;
+    const fd = this.#file?.fd;
     this.#name = undefined;
-    this.#fd = undefined;
+    this.#file = undefined;
     this.#formerNames.add(name);
     // After a write to it that is under way: another file may have its number then.
     if (fd !== undefined) void this.#writes.run(async () => this.#closer.close(fd, `heartbeat ${name}`));
