@@ -113,7 +113,7 @@ function section(name: string, operation: Operation): string {
   const body = operation.requestBody?.content["application/json"]?.schema;
   if (body !== undefined) parts.push(`Body, JSON:\n\n${fieldTable(body)}`);
   else if (operation.requestBody !== undefined)
-    parts.push(`Body: octets of the type \`${Object.keys(operation.requestBody.content).join()}\`.`);
+    parts.push(`Body: octets (${Object.keys(operation.requestBody.content).join()}).`);
   for (const [status, { description = "", content }] of Object.entries(operation.responses)) {
     if (status === "default") continue;
     const [[type, { schema }] = ["", { schema: {} }]] = Object.entries(content ?? {});
