@@ -10,6 +10,7 @@ import { makeSbom, sbomText } from "./sbom.ts";
 
 const branch = "main";
 const heading = "## Unreleased";
+const chartFile = "deploy/helm/postern/Chart.yaml";
 
 /** The reason why no release was made, in one sentence. */
 export class ReleaseRefused extends Error {
@@ -65,6 +66,7 @@ export function release({ root, version, date, dryRun }: ReleaseOptions): string
       "CHANGELOG.md": changelog,
       "package.json": `${JSON.stringify({ ...manifest, version }, null, 2)}\n`,
       "package-lock.json": `${JSON.stringify(lock, null, 2)}\n`,
+      [chartFile]: chartOf(read(chartFile), version),
     };
     for (const [file, text] of Object.entries(files)) writeFileSync(path.join(root, file), text);
     git("commit", "--quiet", "--all", "--message", `release: ${version}`);
@@ -72,7 +74,7 @@ export function release({ root, version, date, dryRun }: ReleaseOptions): string
   }
   return [
     `CHANGELOG.md: "${heading}" becomes "${headingOf(version, date)}"`,
-    `package.json, package-lock.json: ${manifest.version} becomes ${version}`,
+    `package.json, package-lock.json, ${chartFile}: ${manifest.version} becomes ${version}`,
     `commit "release: ${version}", tag ${tag}`,
     `${sbomFile}: the bill of materials, to be published with the packages`,
     `next, by hand: git push origin ${branch} ${tag}`,
@@ -86,6 +88,13 @@ function billOfMaterials(root: string, version: string): string {
   } catch (error) {
     throw new ReleaseRefused(`the bill of materials is not complete: ${(error as Error).message}`);
   }
+}
+
+/** The chart has the version of what it installs. */
+function chartOf(text: string, version: string): string {
+  return text
+    .replace(/^version: .*$/m, `version: ${version}`)
+    .replace(/^appVersion: .*$/m, `appVersion: "${version}"`);
 }
 
 function headingOf(version: string, date: string): string {

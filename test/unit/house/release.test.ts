@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
@@ -41,6 +41,8 @@ function repository(t: TestContext) {
   write("package.json", `${JSON.stringify(manifest, null, 2)}\n`);
   write("package-lock.json", `${JSON.stringify({ ...manifest, lockfileVersion: 3, packages }, null, 2)}\n`);
   write(".gitignore", "*.cdx.json\n");
+  mkdirSync(path.join(root, "deploy/helm/postern"), { recursive: true });
+  write("deploy/helm/postern/Chart.yaml", 'name: postern\nversion: 1.9.0\nappVersion: "1.9.0"\n');
   git("init", "--quiet", "--initial-branch", "main");
   git("add", "--all");
   git("commit", "--quiet", "--message", "first");
@@ -59,6 +61,10 @@ test("a release dates the changelog, sets the version in both manifests, commits
   assert.deepEqual(
     [lock.version, lock.packages[""].version, lock.packages["node_modules/yaml"].version],
     ["1.10.0", "1.10.0", "1.9.0"],
+  );
+  assert.equal(
+    read("deploy/helm/postern/Chart.yaml"),
+    'name: postern\nversion: 1.10.0\nappVersion: "1.10.0"\n',
   );
   assert.equal(git("log", "-1", "--format=%s"), "release: 1.10.0");
   assert.equal(git("rev-parse", "v1.10.0^{commit}"), git("rev-parse", "HEAD"));
