@@ -314,7 +314,7 @@ test("without Redis changes and lists answer 503, and work again when it is back
     assert.equal(answer.status, 503);
     assert.match(String(answer.headers.get("content-type")), /^application\/problem\+json/);
   }
-  assert.ok(performance.now() - startedAt < 15_000);
+  assert.ok(performance.now() - startedAt < 60_000);
   await admin.redis.restart();
   await waitFor("lists to work again", async () => (await admin.get("/api/v1/messages")).status === 200);
 });

@@ -30,7 +30,7 @@ test("after an error, an answer that makes no sense, or none in time, Redis is l
     const redis = new RedisWithDeadline(connectionTo(answer));
     const startMs = performance.now();
     assert.equal(await redis.run(script, [], [], read), undefined, what);
-    assert.ok(performance.now() - startMs < 2000, what);
+    assert.ok(performance.now() - startMs < 30_000, what);
     assert.ok(!redis.isAvailable, what);
   }
 });
