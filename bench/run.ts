@@ -27,6 +27,7 @@ import { profile } from "./profile/profile.ts";
 import { markdown, type Section } from "./report.ts";
 import { scaling } from "./scaling.ts";
 import { several } from "./several.ts";
+import { shards } from "./shards.ts";
 
 const { values } = parseArgs({
   options: {
@@ -56,6 +57,7 @@ const sections: Record<
     measure: outgoing,
   },
   several: { unless: withSource, measure: several },
+  shards: { unless: withSource, measure: shards },
   scaling: { unless: withRedis, measure: scaling },
   fairness: { unless: withSource, measure: fairness },
   million: { unless: withRedis, measure: million },

@@ -64,7 +64,7 @@ export const rooms: Record<string, Room> = {
   },
   "shared/events/stream": {
     purpose: "Events in a capped stream in Redis: appended in batches, found by word.",
-    imports: ["shared/events", "shared/mail", "shared/runtime"],
+    imports: ["shared/events", "shared/mail", "shared/runtime", "shared/shards"],
   },
   "shared/limits": {
     purpose:
@@ -458,6 +458,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/reconcile",
       "shared/routing",
       "shared/runtime",
+      "shared/shards",
       "shared/smtp",
       "shared/smtp-client",
       "shared/spool",
@@ -475,6 +476,7 @@ export const rooms: Record<string, Room> = {
       "shared/queue/contract",
       "shared/routing",
       "shared/runtime",
+      "shared/shards",
       "shared/smtp",
       "shared/spool",
     ],

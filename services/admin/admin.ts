@@ -8,7 +8,7 @@ import path from "node:path";
 import { fastifySSE } from "@fastify/sse";
 import type { Config } from "../../shared/config/schema.ts";
 import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
-import { createEventReader } from "../../shared/events/stream/event-reader.ts";
+import { createShardedEventReader } from "../../shared/events/stream/sharded-reader.ts";
 import { openBoardQueues } from "../../shared/queue/bullmq/board.ts";
 import { createHolds } from "../../shared/queue/holds/store.ts";
 import { createInspector } from "../../shared/queue/operator/inspector.ts";
@@ -81,7 +81,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const connections = new ShardConnections(options.redis, "plain", log);
   const shards = new KnownShards(connections, options.redis.shards ?? 1, log);
   const redis = connections.global;
-  const events = createEventReader(redis);
+  const eventShards = new KnownShards(connections, options.redis.shards ?? 1, log, "events");
+  const events = createShardedEventReader(eventShards);
   const holds = createHolds({ redis: options.redis, file: holdsFile, log });
   const inspector = createInspector({
     redis: options.redis,
@@ -161,6 +162,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
       eventPublisher.close(),
     ]);
     shards.close();
+    eventShards.close();
     connections.disconnect();
   };
   try {

@@ -16,11 +16,11 @@ import { healthOf } from "../../shared/runtime/health-server.ts";
 import { LiveValue } from "../../shared/runtime/live.ts";
 import { type Logger, withEventSink } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
-import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
-import { whyRedisFails } from "../../shared/runtime/redis-health.ts";
+import type { RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { whySpoolFails } from "../../shared/runtime/spool-health.ts";
 import type { Tracing } from "../../shared/runtime/tracing.ts";
+import { watchShards } from "../../shared/shards/shard-health.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createNotifier } from "./notifier.ts";
 import { createBounceMetrics } from "./publish.ts";
@@ -43,7 +43,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
   const { redis, spool, metrics, tracing, config: first } = options;
   const events = createEventPublisher({ redis, log: options.log, events: first.events, metrics });
   const log = withEventSink(options.log, events);
-  const watched = createRedis(redis, "plain", log);
+  const watched = watchShards(redis, log);
   const producer = createProducer(redis, log);
   const publisher = createPublisher(
     producer,
@@ -85,7 +85,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
   });
 
   return {
-    health: async () => healthOf(await Promise.all([whyRedisFails(watched), whySpoolFails(spool)])),
+    health: async () => healthOf(await Promise.all([watched.whyFails(), whySpoolFails(spool)])),
     async prepare(config) {
       const compiled = compile(config);
       return () => jobs.replace(compiled);
@@ -94,7 +94,7 @@ export async function startBounce(options: BounceOptions): Promise<RunningServic
       await consumer.close(graceMs);
       await publisher.close(graceMs);
       await Promise.all([producer.close(), events.close()]);
-      watched.disconnect();
+      watched.close();
     },
   };
 }

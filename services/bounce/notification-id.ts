@@ -1,10 +1,11 @@
 /**
  * The queue id of a notification, which follows from what it reports. Two processes that make the same one, for example
- * since one of them was stopped while another took its job over, make one message: its jobs and its states go by the id.
+ * since one of them was stopped while another took its job over, make one message: its jobs and its states go by the id. Its
+ * shard is that of the message that it is about.
  * Pure.
  */
 import { createHash } from "node:crypto";
-import { makeQueueId } from "../../shared/mail/queue-id.ts";
+import { makeQueueId, shardOfId } from "../../shared/mail/queue-id.ts";
 import type { DsnKind, DsnRecipient } from "./dsn.ts";
 
 /** @param originalId  the queue id of the message that it is about */
@@ -19,5 +20,5 @@ export function notificationId(
     hash.update(`\0${address}\0${report.status}\0${report.atMs}`);
     latestMs = Math.max(latestMs, report.atMs);
   }
-  return makeQueueId(latestMs, hash.digest());
+  return makeQueueId(latestMs, hash.digest(), shardOfId(originalId));
 }

@@ -23,10 +23,10 @@ import { longestStopMs } from "../../shared/runtime/interruption.ts";
 import { LiveValue } from "../../shared/runtime/live.ts";
 import { type Logger, withEventSink } from "../../shared/runtime/log.ts";
 import type { Metrics } from "../../shared/runtime/metrics.ts";
-import { createRedis, type RedisConfig } from "../../shared/runtime/redis.ts";
-import { whyRedisFails } from "../../shared/runtime/redis-health.ts";
+import type { RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import type { Tracing } from "../../shared/runtime/tracing.ts";
+import { watchShards } from "../../shared/shards/shard-health.ts";
 import { createSmtpClient, transparentSource } from "../../shared/smtp-client/create-smtp-client.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createDeliveryMetrics } from "./delivery-metrics.ts";
@@ -66,7 +66,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     transparentSourceOf: transparentSource(options.config, log),
   });
   limiter.publishConnections(() => smtpClient.connections());
-  const watched = createRedis(redis, "plain", log);
+  const watched = watchShards(redis, log);
   const producer = createProducer(redis, log);
   const holds = createHolds({ redis, file: options.holdsFile, log });
   const deliveryMetrics = createDeliveryMetrics(options.metrics, concurrency);
@@ -121,7 +121,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
 
   return {
     async health() {
-      const redisFault = await whyRedisFails(watched);
+      const redisFault = await watched.whyFails();
       const isStarting = redisFault === undefined && consumer === undefined;
       return healthOf([redisFault, isStarting ? "the hold rules are not known yet" : undefined]);
     },
@@ -144,7 +144,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       await smtpClient.close(Math.min(graceMs, live.current.timeouts.quit));
       await limiter.close();
       await Promise.all([holds.close(), producer.close(), events.close()]);
-      watched.disconnect();
+      watched.close();
     },
   };
 }

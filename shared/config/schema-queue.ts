@@ -1,8 +1,17 @@
 /** Schema of the queue, DSNs, limits, delivery and time-outs. */
 import { z } from "zod";
+import { maxShards } from "../mail/queue-id.ts";
 import { destinationPattern, duration, mxTlsLevel, rate, size, text } from "./values.ts";
 
 export const queue = z.strictObject({
+  shards: z
+    .int()
+    .min(1)
+    .max(maxShards)
+    .default(1)
+    .describe(
+      "Over how many shards the queues and the events are spread. The keys of a shard are one hash slot of a Redis Cluster, so that several primaries share the work; a single Redis gains nothing. 1: the prefix of all keys is `{postern}`. Otherwise messages accepted from now on go to `{postern-0}` and so on, and what the former shards have is delivered from there. At most 32.",
+    ),
   retry: z
     .array(duration)
     .min(1)

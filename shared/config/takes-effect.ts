@@ -91,6 +91,7 @@ const effects: Readonly<Record<string, Effect>> = {
   "auth.servers": "reload",
   "auth.failures.client": "reload",
   "auth.failures.user": "reload",
+  "queue.shards": everyService,
   "queue.retry": "reload",
   "queue.slow_after": "reload",
   "queue.expire": "reload",

@@ -9,7 +9,7 @@ export const maxShards = alphabet.length;
 /**
  * 18 characters: 9 of epoch milliseconds (until the year 3084), 9 of randomness (45 bits). Of a message whose jobs are in a
  * shard of the queues a 19th names the shard: every process knows from the id where its jobs are, however many shards it is
- * configured with itself.
+ * configured with itself (docs/decisions/0010-shards.md).
  * @param nowMs   epoch milliseconds
  * @param random  at least 9 random octets
  * @param shard   0 to maxShards - 1; absent: its jobs are in no shard

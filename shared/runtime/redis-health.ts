@@ -5,8 +5,6 @@ import { withTimeout } from "./with-timeout.ts";
 
 /** What takes longer counts as out of reach. */
 const answerMs = 800;
-/** A key that is written to see whether Redis takes writes. */
-const probeKey = `${queuePrefix}:probe`;
 const probeExpiryMs = 10_000;
 /** From this share of `maxmemory` on, an operator should know. */
 const nearlyFull = 0.9;
@@ -15,11 +13,15 @@ export type RedisHealthConnection = Pick<RedisConnection, "set" | "info" | "stat
 
 /**
  * Writes one key. Reading is not enough: with its memory or its disk full, Redis still answers PING.
+ * @param prefix  of the keys of a shard of the queues
  * @returns one line for an operator; `undefined` when Redis took the write
  */
-export async function whyRedisFails(redis: RedisHealthConnection): Promise<string | undefined> {
+export async function whyRedisFails(
+  redis: RedisHealthConnection,
+  prefix: string = queuePrefix,
+): Promise<string | undefined> {
   try {
-    await withTimeout(redis.set(probeKey, "", "PX", probeExpiryMs), answerMs);
+    await withTimeout(redis.set(`${prefix}:probe`, "", "PX", probeExpiryMs), answerMs);
     return undefined;
   } catch (error) {
     const known = redis.status === "ready" ? undefined : lastError(redis);

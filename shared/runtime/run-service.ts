@@ -281,7 +281,8 @@ export function runWithSpool(
       );
       spoolMetrics.watch(spool);
       const holdsFile = path.join(directory, "holds.json");
-      const service = await start({ ...context, redis: config.redis, spool, holdsFile });
+      const redis = { ...config.redis, shards: config.queue.shards };
+      const service = await start({ ...context, redis, spool, holdsFile });
       return {
         ...service,
         async health() {

@@ -1,10 +1,10 @@
 /**
- * The shards that may have jobs, as this process knows them: those of its configuration, and all others that stand in the
+ * The shards that may have jobs, or events, as this process knows them: those of its configuration, and all others that stand in the
  * registry, which it reads every two seconds. Owns a timer; close() ends it. The connections are the caller's.
  */
 import type { Logger } from "../runtime/log.ts";
 import { settlesWithin } from "../runtime/with-timeout.ts";
-import { readPrefixes } from "./registry.ts";
+import { readPrefixes, type ShardUse } from "./registry.ts";
 import { prefixesOf, type Shard, type Shards } from "./shard.ts";
 import type { ShardConnections } from "./shard-connections.ts";
 
@@ -16,6 +16,7 @@ export class KnownShards implements Shards {
   readonly #connections: ShardConnections;
   readonly #own: readonly string[];
   readonly #log: Logger;
+  readonly #use: ShardUse;
   readonly #whenChanged: (() => void)[] = [];
   #all: readonly Shard[];
   #timer: NodeJS.Timeout | undefined;
@@ -24,10 +25,11 @@ export class KnownShards implements Shards {
   readonly loaded: Promise<unknown>;
 
   /** @param own  how many shards this process is configured with */
-  constructor(connections: ShardConnections, own: number, log: Logger) {
+  constructor(connections: ShardConnections, own: number, log: Logger, use: ShardUse = "queues") {
     this.#connections = connections;
     this.#own = prefixesOf(own).sort();
     this.#log = log;
+    this.#use = use;
     this.#all = this.#own.map((prefix) => connections.of(prefix));
     this.loaded = settlesWithin(this.#refreshRegularly(), firstMs);
   }
@@ -52,7 +54,7 @@ export class KnownShards implements Shards {
 
   async #refreshRegularly(): Promise<void> {
     try {
-      const prefixes = await readPrefixes(this.#connections.global);
+      const prefixes = await readPrefixes(this.#connections.global, this.#use);
       if (!this.#isClosed) this.#update(prefixes);
     } catch (error) {
       if (!this.#isClosed) this.#log.debug({ err: error }, "could not read which shards are in use");

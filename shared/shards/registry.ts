@@ -6,19 +6,31 @@
 import { queuePrefix, type RedisConnection } from "../runtime/redis.ts";
 import { Script } from "../runtime/redis-script.ts";
 
-/** By the clock of Redis, in epoch milliseconds. */
-const registryKey = `${queuePrefix}:shards`;
+/** What the shards are in use for: jobs, or events, which are kept longer. Each has a registry of its own. */
+export type ShardUse = "queues" | "events";
+
+/** Times are by the clock of Redis, in epoch milliseconds. */
+const registryKeys: Record<ShardUse, string> = {
+  queues: `${queuePrefix}:shards`,
+  events: `${queuePrefix}:shards:events`,
+};
+const registryKey = registryKeys.queues;
 
 /**
  * Claims shards. Where none was ever claimed, the queues may be those of a version without shards.
- * KEYS: the registry. ARGV: the prefix of a version without shards, then the prefixes. It runs also when Redis is full.
+ * KEYS: the registry. ARGV: the prefix of a version without shards, after how long (ms) a shard that nobody claims is
+ * forgotten here or 0 for never, then the prefixes. It runs also when Redis is full.
  */
 const claimScript = new Script(
   `
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call("EXISTS", KEYS[1]) == 0 then redis.call("ZADD", KEYS[1], now, ARGV[1]) end
-for i = 2, #ARGV do redis.call("ZADD", KEYS[1], now, ARGV[i]) end
+for i = 3, #ARGV do redis.call("ZADD", KEYS[1], now, ARGV[i]) end
+if ARGV[2] ~= "0" then
+  redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", now - ARGV[2])
+  redis.call("PEXPIRE", KEYS[1], ARGV[2])
+end
 return now
 `,
   { whenFull: true },
@@ -49,8 +61,8 @@ export interface UnclaimedShard {
 }
 
 /** @throws Error of Redis */
-export async function readPrefixes(redis: RedisConnection): Promise<string[]> {
-  const prefixes = await redis.zrange(registryKey, "0", "-1");
+export async function readPrefixes(redis: RedisConnection, use: ShardUse): Promise<string[]> {
+  const prefixes = await redis.zrange(registryKeys[use], "0", "-1");
   return prefixes.length > 0 ? prefixes : [queuePrefix];
 }
 
@@ -71,6 +83,15 @@ export async function forgetShard(
   return Number(await forgetScript.run(redis, [registryKey], [prefix, claimed])) === 1;
 }
 
+/** Claims shards for events, for so long. @throws Error of Redis */
+export async function claimForEvents(
+  redis: RedisConnection,
+  prefixes: readonly string[],
+  forMs: number,
+): Promise<void> {
+  await claimScript.run(redis, [registryKeys.events], [queuePrefix, Math.ceil(forMs), ...prefixes]);
+}
+
 /** A claim is renewed after so long while jobs are added. */
 const renewMs = 2_000;
 /** A claim that is older must be renewed before jobs are added: it may be forgotten soon (see forgetAfterMs). */
@@ -83,6 +104,7 @@ export class ShardClaims {
   readonly #redis: RedisConnection;
   /** By prefix, of the monotonic clock. */
   readonly #claimedMs = new Map<string, number>();
+  #isRenewing = false;
 
   constructor(redis: RedisConnection) {
     this.#redis = redis;
@@ -100,13 +122,17 @@ export class ShardClaims {
       if (ageMs >= oldMs) isOld = true;
     }
     if (due.length === 0) return;
-    const claimed = this.#claim(due, nowMs);
-    if (isOld) await claimed;
-    else claimed.catch(() => {});
+    if (isOld) return this.#claim(due, nowMs);
+    if (this.#isRenewing) return;
+    this.#isRenewing = true;
+    const ended = (): void => {
+      this.#isRenewing = false;
+    };
+    this.#claim(due, nowMs).then(ended, ended);
   }
 
   async #claim(prefixes: readonly string[], nowMs: number): Promise<void> {
-    await claimScript.run(this.#redis, [registryKey], [queuePrefix, ...prefixes]);
+    await claimScript.run(this.#redis, [registryKey], [queuePrefix, 0, ...prefixes]);
     for (const prefix of prefixes) this.#claimedMs.set(prefix, nowMs);
   }
 }

@@ -48,14 +48,6 @@ export class ShardConnections {
     return this.of(prefixOfId(id));
   }
 
-  /** Ends the connection to a shard that is not used any more. */
-  leave(prefix: string): void {
-    const shard = this.#shards.get(prefix);
-    if (shard === undefined || prefix === queuePrefix) return;
-    this.#shards.delete(prefix);
-    if (shard.redis !== this.global) shard.redis.disconnect();
-  }
-
   /** @param notify  called whenever a connection to the shard is ready */
   onReady(notify: (shard: Shard) => void): void {
     this.#whenReady.push(notify);

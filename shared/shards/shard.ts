@@ -1,6 +1,6 @@
 /**
  * The room of the shards: parts of the queues with a prefix of their own, each of which is one hash slot of a Redis
- * Cluster. This file says which shard has the jobs of a message. Pure.
+ * Cluster (docs/decisions/0010-shards.md). This file says which shard has the jobs of a message. Pure.
  */
 import { shardOfId } from "../mail/queue-id.ts";
 import { queuePrefix, type RedisConnection } from "../runtime/redis.ts";

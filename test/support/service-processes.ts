@@ -25,6 +25,8 @@ export interface ServiceProcesses {
   directory: string;
   /** The configuration file of all of them. */
   file: string;
+  /** Writes the configuration anew, with these keys; processes that are started from then on have it. */
+  configure(given: Partial<z.input<typeof configSchema>>): void;
   /** Resolves when the service says that it runs. @param options  --workers 1 for ingress and delivery, when absent */
   start(service: ServiceCommand, ...options: string[]): Promise<ServiceProcess>;
   /** The log of all of them so far: one record for each JSON line. */
@@ -43,7 +45,11 @@ export function createServiceProcesses(
 ): ServiceProcesses {
   const directory = mkdtempSync(join(tmpdir(), "postern-services-"));
   const file = join(directory, "postern.yaml");
-  writeFileSync(file, stringify({ hostname: "gw.example.net", data: join(directory, "data"), ...given }));
+  const configure: ServiceProcesses["configure"] = (more) => {
+    const config = { hostname: "gw.example.net", data: join(directory, "data"), ...given, ...more };
+    writeFileSync(file, stringify(config));
+  };
+  configure({});
   const running = new Map<ChildProcess, Promise<number | string>>();
   const log: ServiceProcesses["log"] = [];
 
@@ -51,6 +57,7 @@ export function createServiceProcesses(
     directory,
     file,
     log,
+    configure,
     async start(service, ...options) {
       const hasWorkers = service === "ingress" || service === "delivery";
       const workers = hasWorkers && !options.includes("--workers") ? ["--workers", "1"] : [];

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { HeaderScan } from "../../../shared/mail/headers.ts";
 import type { MessageMeta } from "../../../shared/mail/message.ts";
-import { makeQueueId } from "../../../shared/mail/queue-id.ts";
+import { chooseShard, makeQueueId } from "../../../shared/mail/queue-id.ts";
 import { compileRouting } from "../../../shared/routing/classify.ts";
 import { groupByNextHop, summarizeRoute } from "../../../shared/routing/route.ts";
 import { logEvent } from "../../../shared/runtime/log.ts";
@@ -81,11 +81,12 @@ export function refuseTooMuch(
 
 /** A crash between the claim and the record leaves a claim without a message: the next import takes its id. */
 async function claimId(
-  { redis, spool, now }: TaskDeps,
+  { redis, spool, config, now }: TaskDeps,
   key: string,
 ): Promise<{ id: string; isKnown: boolean }> {
   const nowMs = now();
-  const fresh = makeQueueId(nowMs, digest([key, String(nowMs)]));
+  const random = digest([key, String(nowMs)]);
+  const fresh = makeQueueId(nowMs, random, chooseShard(random, config.queue.shards));
   await redis.set(key, fresh, "EX", rememberSeconds, "NX");
   const [id = fresh, state] = ((await redis.get(key)) ?? fresh).split(" ");
   const isKnown = state === "stored" || (id !== fresh && (await spool.readMeta(id)) !== undefined);

@@ -3,7 +3,7 @@ import { randomFillSync } from "node:crypto";
 import type { ClientConnection } from "../../../shared/mail/client-connection.ts";
 import type { Envelope } from "../../../shared/mail/envelope.ts";
 import type { MessageMeta, Origin, TriedInline } from "../../../shared/mail/message.ts";
-import { makeQueueId } from "../../../shared/mail/queue-id.ts";
+import { chooseShard, makeQueueId } from "../../../shared/mail/queue-id.ts";
 import { formatReceived, protocolKeyword, type TlsSummary } from "../../../shared/mail/received.ts";
 import {
   groupByNextHop,
@@ -145,11 +145,13 @@ function splitTried({ recipients, route }: RouteGroup, tried: TriedInline | unde
 const randomPool = new Uint8Array(9 * 400);
 let randomUsed = randomPool.length;
 
-export function nextQueueId(nowMs: number): string {
+/** @param shards  over which the queues are spread */
+export function nextQueueId(nowMs: number, shards: number): string {
   if (randomUsed === randomPool.length) {
     randomFillSync(randomPool);
     randomUsed = 0;
   }
   randomUsed += 9;
-  return makeQueueId(nowMs, randomPool.subarray(randomUsed - 9, randomUsed));
+  const random = randomPool.subarray(randomUsed - 9, randomUsed);
+  return makeQueueId(nowMs, random, chooseShard(random, shards));
 }

@@ -129,10 +129,11 @@ export class MessageReceiver {
       // The queue has its recipients; where the server deferred some, the log says why.
       if (inlineDelivery.deferred.size === 0) return undefined;
     }
-    const { hostname, now } = this.#profile;
+    const { hostname, shards, now } = this.#profile;
     const { connection, greeting } = this.#session;
     const atMs = now();
-    const trace = makeTraceInfo({ connection, hostname, ...greeting, envelope }, nextQueueId(atMs), atMs);
+    const id = nextQueueId(atMs, shards);
+    const trace = makeTraceInfo({ connection, hostname, ...greeting, envelope }, id, atMs);
     inlineDelivery.startData(trace.received);
     return { inlineDelivery, trace };
   }
@@ -167,11 +168,11 @@ export class MessageReceiver {
   /** To the remote server, if there is one, and to the spool for the recipients that are left. */
   async #deliverAndStore(incoming: IncomingMessage, span: TraceSpan | undefined): Promise<Finished> {
     const { data, inline: copy } = incoming;
-    const { acceptor, inline, now } = this.#profile;
+    const { acceptor, inline, shards, now } = this.#profile;
     const message = this.#describe(incoming);
     if (copy === undefined || inline === undefined || data.refusal !== undefined) {
       const atMs = now();
-      const trace = traced(copy?.trace ?? makeTraceInfo(message, nextQueueId(atMs), atMs), span);
+      const trace = traced(copy?.trace ?? makeTraceInfo(message, nextQueueId(atMs, shards), atMs), span);
       const store = () => storeMessage(data, message, acceptor, trace);
       return { acceptance: await (span === undefined ? store() : this.#step("store", span, store)) };
     }

@@ -55,6 +55,8 @@ export interface SessionsOptions extends SessionSettings {
 /** Durations in milliseconds; 0 means no limit. */
 export interface SessionProfile {
   hostname: string;
+  /** Over which the queues are spread. */
+  shards: number;
   /** It never listens: sessions need its TLS contexts and options. */
   server: SMTPServer;
   /** Whether there is a certificate to offer STARTTLS with. */
@@ -175,6 +177,7 @@ function makeProfile(
       ...(tls === undefined ? { hideSTARTTLS: true } : tlsOptions(tls, certificates)),
     }),
     hostname,
+    shards: config.queue.shards,
     routing,
     tracing: options.tracing,
     acceptor: { spool, publisher, log, deadlineMs: storageDeadlineMs ?? defaultStorageDeadlineMs },

@@ -1,17 +1,20 @@
 /**
  * Appends the events of a process to the stream, in batches in the background. Mail never waits for it, and never fails by
- * it: what does not fit into its memory is dropped and counted. It owns its connection to Redis and a timer; close() ends
- * both.
+ * it: what does not fit into its memory is dropped and counted. It owns its connections to Redis and a timer; close() ends
+ * them.
  */
 import type { EventFields, EventSink, Logger } from "../../runtime/log.ts";
 import type { Metrics, Tally } from "../../runtime/metrics.ts";
-import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import type { RedisConfig } from "../../runtime/redis.ts";
 import { settlesWithin } from "../../runtime/with-timeout.ts";
+import { claimForEvents } from "../../shards/registry.ts";
+import { prefixesOf } from "../../shards/shard.ts";
+import { ShardConnections } from "../../shards/shard-connections.ts";
 import { encodeEvent, fateOf, wordsOf } from "../event.ts";
-import { appendEvents, dropOlderHalf, newShardExpiries, type Retention } from "./append.ts";
+import type { Retention } from "./append.ts";
 import { EventBatch } from "./event-batch.ts";
 import { createEventMetrics } from "./event-metrics.ts";
-import { type EventKeys, eventKeys } from "./keys.ts";
+import { StreamWriter } from "./stream-writer.ts";
 
 export interface EventPublisher extends EventSink {
   /** Appends what waits, within a second at most. */
@@ -43,9 +46,8 @@ const longestPauseMs = 5_000;
 const longestCloseMs = 1_000;
 /** Sessions without mail, whose classification waits for an event of theirs. */
 const maxSessions = 10_000;
-/** How often the memory of Redis is looked at, and from which share of `maxmemory` on events give way to mail. */
-const defaultMemoryCheckMs = 10_000;
-const memoryShare = 0.8;
+/** A claim lasts as long as events are kept; it is renewed after so long at most. */
+const claimEveryMs = 60_000;
 
 export function createEventPublisher(options: EventPublisherOptions): EventPublisher {
   const { keep, max } = options.events;
@@ -55,16 +57,19 @@ export function createEventPublisher(options: EventPublisherOptions): EventPubli
 
 class BatchingPublisher implements EventPublisher {
   readonly #log: Logger;
-  readonly #redis: RedisConnection;
-  readonly #keys: EventKeys;
+  readonly #connections: ShardConnections;
   readonly #retention: Retention;
+  /** One for each shard; batches go to them in turn. */
+  readonly #writers: StreamWriter[];
+  #turn = 0;
+  /** By the monotonic clock. */
+  #claimedAtMs = Number.NEGATIVE_INFINITY;
   readonly #intervalMs: number;
   readonly #limit: { events: number; octets: number };
   readonly #published: Tally;
   readonly #droppedTally: Tally;
   /** By session: what is appended once the session has an event that is kept. */
   readonly #sessions = new Map<string, { fields: EventFields; atMs: number; json: string | undefined }>();
-  readonly #expiries = newShardExpiries();
   /** What waits; the last one takes the next event, unless it is full or being appended. */
   #batches: EventBatch[] = [];
   #appending: EventBatch | undefined;
@@ -76,18 +81,24 @@ class BatchingPublisher implements EventPublisher {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #pauseMs = firstPauseMs;
-  readonly #memoryCheckMs: number;
-  #memoryCheckedAtMs = 0;
   #closing = false;
 
   constructor(options: EventPublisherOptions, retention: Retention) {
     this.#log = options.log;
-    this.#redis = createRedis(options.redis, "producer", options.log);
-    this.#keys = eventKeys(options.prefix ?? queuePrefix);
+    this.#connections = new ShardConnections(options.redis, "producer", options.log);
+    const prefixes = options.prefix === undefined ? prefixesOf(options.redis.shards ?? 1) : [options.prefix];
     this.#retention = retention;
+    this.#writers = prefixes.map(
+      (prefix) =>
+        new StreamWriter({
+          shard: this.#connections.of(prefix),
+          retention: { ...retention, max: Math.ceil(retention.max / prefixes.length) },
+          log: options.log,
+          ...(options.memoryCheckMs === undefined ? {} : { memoryCheckMs: options.memoryCheckMs }),
+        }),
+    );
     this.#intervalMs = options.intervalMs ?? defaultIntervalMs;
     this.#limit = options.limit ?? defaultLimit;
-    this.#memoryCheckMs = options.memoryCheckMs ?? defaultMemoryCheckMs;
     const { published, dropped } = createEventMetrics(options.metrics, () => this.#waiting);
     this.#published = published;
     this.#droppedTally = dropped;
@@ -118,7 +129,7 @@ class BatchingPublisher implements EventPublisher {
     };
     await settlesWithin(rest(), longestCloseMs);
     if (this.#waiting > 0) this.#drop(this.#waiting);
-    this.#redis.disconnect();
+    this.#connections.disconnect();
   }
 
   #remember(session: string, fields: EventFields, json: string | undefined): void {
@@ -189,14 +200,10 @@ class BatchingPublisher implements EventPublisher {
     if (batch === undefined) return true;
     // It does not grow any more, also when it is repeated: Redis may have taken it without our hearing of it.
     this.#appending = batch;
-    try {
-      await this.#checkMemory();
-      await appendEvents(this.#redis, this.#keys, batch, this.#retention, this.#expiries);
-    } catch (error) {
-      if (/^OOM/.test((error as Error).message)) await this.#makeRoom();
-      else this.#log.debug({ err: error }, "could not append events; will repeat");
-      return false;
-    }
+    // One that failed is repeated in the next shard: the server of this one may be away.
+    const writer = this.#writers[this.#turn++ % this.#writers.length];
+    this.#claimIfDue();
+    if (!(await writer?.append(batch))) return false;
     this.#batches.shift();
     this.#waiting -= batch.count;
     this.#octets -= batch.octets;
@@ -207,27 +214,16 @@ class BatchingPublisher implements EventPublisher {
     return true;
   }
 
-  /** Events must not take the memory that the schedule of the mail needs. */
-  async #checkMemory(): Promise<void> {
-    const nowMs = Date.now();
-    if (nowMs < this.#memoryCheckedAtMs + this.#memoryCheckMs) return;
-    this.#memoryCheckedAtMs = nowMs;
-    const info = String(await this.#redis.info("memory"));
-    const read = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
-    const limit = read("maxmemory");
-    if (limit > 0 && read("used_memory") > limit * memoryShare) await this.#makeRoom();
-  }
-
-  async #makeRoom(): Promise<void> {
-    try {
-      const removed = await dropOlderHalf(this.#redis, this.#keys);
-      if (removed > 0)
-        this.#log.warn(
-          { removed },
-          "Redis is nearly full: the older half of the events was removed; lower events.max",
-        );
-    } catch (error) {
-      this.#log.debug({ err: error }, "could not remove events");
-    }
+  /** Readers look into all shards that stand in the registry. A claim that fails is repeated with the next batch. */
+  #claimIfDue(): void {
+    const { keepMs } = this.#retention;
+    const everyMs = Math.min(claimEveryMs, keepMs / 10);
+    const nowMs = performance.now();
+    if (nowMs < this.#claimedAtMs + everyMs) return;
+    this.#claimedAtMs = nowMs;
+    const prefixes = this.#writers.map(({ prefix }) => prefix);
+    claimForEvents(this.#connections.global, prefixes, keepMs + 2 * everyMs).catch(() => {
+      this.#claimedAtMs = Number.NEGATIVE_INFINITY;
+    });
   }
 }

@@ -168,13 +168,12 @@ async function countsOf(shard: Shard): Promise<number[]> {
   return (await valuesOf(pipeline)).map(Number);
 }
 
-/** Whether a shard has no job in any queue. */
+/** Whether a shard has no job in any queue: one look at all, so that a job on its way is seen. */
 export async function isEmpty(shard: Shard): Promise<boolean> {
-  const pipeline = shard.redis.pipeline();
-  for (const queue of queueNames)
-    for (const collection of ["wait", "active", "delayed", "failed"] as const)
-      pipeline.exists(queueKey(shard, queue, collection));
-  return (await valuesOf(pipeline)).every((exists) => exists === 0);
+  const keys = queueNames.flatMap((queue) =>
+    (["wait", "active", "delayed", "failed"] as const).map((name) => queueKey(shard, queue, name)),
+  );
+  return (await shard.redis.exists(...keys)) === 0;
 }
 
 /** A page of a queue's jobs in one status, in the order in which workers will take them. */
