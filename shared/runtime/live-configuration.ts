@@ -54,6 +54,8 @@ const maxErrors = 20;
 
 interface Prepared {
   loaded: ValidConfig;
+  /** Before its files were read; epoch milliseconds. */
+  readAtMs: number;
   config: Config;
   commit: Commit;
   changed: string[];
@@ -66,6 +68,8 @@ type Preparation = { kind: "ready"; prepared: Prepared } | { kind: "invalid" | "
 export class LiveConfiguration {
   readonly #options: LiveConfigurationOptions;
   #loaded: ValidConfig;
+  /** The process may have read them as soon as it began. */
+  #readAtMs: number = performance.timeOrigin;
   #config: Config;
   #outcome: ReloadOutcome | null = null;
   /** Checked by this request, and to be taken. */
@@ -84,6 +88,11 @@ export class LiveConfiguration {
   /** Of the last reload; `null` before the first. */
   get outcome(): ReloadOutcome | null {
     return this.#outcome;
+  }
+
+  /** When the files were read that are in use, or earlier; epoch milliseconds. */
+  get readAtMs(): number {
+    return this.#readAtMs;
   }
 
   /** The files to watch. */
@@ -133,6 +142,7 @@ export class LiveConfiguration {
   async #prepare(onlyFiles: boolean): Promise<Preparation> {
     const { service, load, prepare, restartWorkers } = this.#options;
     try {
+      const readAtMs = Date.now();
       const loaded = load(onlyFiles ? this.#loaded : undefined);
       if (loaded.kind === "invalid") return { kind: "invalid", errors: describeConfigErrors(loaded) };
       const { config, changed, restart: keys } = takeOver(this.#config, loaded.config, service);
@@ -140,16 +150,17 @@ export class LiveConfiguration {
       const isForWorkers = restartWorkers !== undefined && keys.every(followedByWorkers);
       const [rolling, restart] = isForWorkers ? [keys, []] : [[], keys];
       const commit = await prepare(config);
-      return { kind: "ready", prepared: { loaded, config, changed, restart, rolling, commit } };
+      return { kind: "ready", prepared: { loaded, readAtMs, config, changed, restart, rolling, commit } };
     } catch (error) {
       return { kind: "failed", errors: [(error as Error).message] };
     }
   }
 
-  #take(cause: ReloadCause, { loaded, config, commit, changed, restart, rolling }: Prepared): void {
+  #take(cause: ReloadCause, { loaded, readAtMs, config, commit, changed, restart, rolling }: Prepared): void {
     const { log, restartWorkers } = this.#options;
     commit();
     this.#loaded = loaded;
+    this.#readAtMs = readAtMs;
     this.#config = config;
     this.#restart = restart;
     const before = this.#faults.files;

@@ -247,6 +247,7 @@ export async function runService(
 function watchConfigFiles(live: LiveConfiguration, log: Logger): FileWatch {
   return watchFiles({
     files: () => live.files,
+    readAtMs: () => live.readAtMs,
     changed(files) {
       log.info({ files }, "changed files are read again");
       return live.reload({ kind: "files" });

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { parse, stringify } from "yaml";
+import { selfSignedCertificate } from "../support/certificate.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { SmtpClient } from "../support/smtp-client.ts";
 import { type SmtpPeer, startSmtpPeer } from "../support/smtp-peer.ts";
+import { startTls } from "../support/start-tls.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let first: SmtpPeer;
@@ -33,8 +36,10 @@ after(async () => {
 
 interface ConfigFile {
   listeners: { port: number }[];
-  limits: { message: string };
+  limits: { message: string; clients?: object };
   relay: { routes: { to: string; via: string }[] };
+  tls?: { cert: string; key: string };
+  protected?: object[];
 }
 
 function change(edit: (config: ConfigFile) => void): void {
@@ -211,4 +216,62 @@ test("what needs a restart is named, and everything else is taken, also at SIGHU
     /warning: start ingress again for changes of listeners\[\]\.port \(submission\)/,
   );
   assert.doesNotMatch(health.stdout, /not in force/);
+});
+
+test("a renewed certificate and a longer list of domains are taken without a reload; sessions go on", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "postern-renewal-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const [cert, key, domains] = ["cert.pem", "key.pem", "domains.txt"].map((name) => join(directory, name));
+  assert.ok(cert !== undefined && key !== undefined && domains !== undefined);
+  /** As programs that renew do: the new file takes the place of the old one. */
+  const replace = (file: string, content: string): void => {
+    writeFileSync(`${file}.new`, content);
+    renameSync(`${file}.new`, file);
+  };
+  const [old, renewed] = [selfSignedCertificate("old.example"), selfSignedCertificate("new.example")];
+  replace(cert, old.cert);
+  replace(key, old.key);
+  replace(domains, "listed.example\n");
+  change((config) => {
+    config.tls = { cert, key };
+    config.limits.clients = { connections: 1_000, rate: "10000/1m" };
+    config.relay.routes = [{ to: "*", via: `127.0.0.1:${first.port}` }];
+    config.protected = [{ domains: { file: domains }, servers: [`127.0.0.1:${second.port}`], inline: false }];
+  });
+  assert.equal((await reload()).state, "taken");
+
+  const handshake = async () => {
+    const { client } = await open();
+    const secured = await startTls(t, client);
+    return { ...secured, name: secured.socket.getPeerCertificate().subject.CN };
+  };
+  const before = await handshake();
+  assert.equal(before.name, "old.example");
+  // For a moment the files do not belong together.
+  replace(cert, renewed.cert);
+  replace(key, renewed.key);
+  await waitFor(
+    "the new certificate",
+    async () => {
+      const { socket, name } = await handshake();
+      socket.destroy();
+      return name === "new.example";
+    },
+    60_000,
+  );
+  assert.match(await before.client.command("EHLO client.example"), /^250/, "the session from before goes on");
+
+  const listed = async (to: string): Promise<boolean> => {
+    const { client } = await open();
+    await send(client, to, to);
+    client.close();
+    await waitFor("its arrival", () => [...subjects(first), ...subjects(second)].includes(to), 60_000);
+    return subjects(second).includes(to);
+  };
+  assert.equal(await listed("a@listed.example"), true);
+  assert.equal(await listed("a0@added.example"), false);
+  replace(domains, "listed.example\nadded.example\n");
+  let tries = 0;
+  await waitFor("the added domain", () => listed(`a${++tries}@added.example`), 60_000);
+  assert.match(await before.client.command("NOOP"), /^250/);
 });

@@ -87,3 +87,30 @@ test("a file that is still being written is left alone until it is whole", async
   beforeLook.do = () => {};
   await waitFor("the change to be noticed", () => seen.length === 1);
 });
+
+test("a file that changed after it was read, and before it was looked at, has changed", async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), "postern-watch-"));
+  const [old, young] = ["old.txt", "young.txt"].map((name) => path.join(directory, name));
+  assert.ok(old !== undefined && young !== undefined);
+  writeFileSync(old, "one\n");
+  const readAtMs = Date.now() + 1_000;
+  await waitFor("a time that is later", () => Date.now() > readAtMs + 100);
+  writeFileSync(young, "two\n");
+  const seen: string[] = [];
+  const watched = watchFiles({
+    files: () => [old, young, path.join(directory, "missing.txt")],
+    readAtMs: () => readAtMs,
+    async changed(changed) {
+      seen.push(...changed.map((file) => path.basename(file)));
+    },
+    everyMs: 10,
+  });
+  t.after(() => {
+    watched.close();
+    rmSync(directory, { recursive: true });
+  });
+  await waitFor("the younger file", () => seen.length > 0);
+  writeFileSync(old, "three words\n");
+  await waitFor("the older file", () => seen.length > 1);
+  assert.deepEqual(seen, ["young.txt", "old.txt"]);
+});
