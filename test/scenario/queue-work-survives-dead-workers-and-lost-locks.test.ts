@@ -10,6 +10,7 @@ import { rescheduleScript } from "../../shared/queue/bullmq/worker-scripts.ts";
 import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import type { Consumer, DeliveryTask, JobNext } from "../../shared/queue/contract/queue.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
+import { Lease } from "../../shared/queue/reconcile/leader-lease.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
 import { createRedis } from "../../shared/runtime/redis.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
@@ -165,6 +166,36 @@ test("locks are renewed when the clock is set back by an hour", async (t) => {
   finish();
   await waitFor("it is done", async () => !(await exists(`{postern}:delivery:${message.meta.id}-0`)));
   assert.equal(runs, 1);
+});
+
+test("a dead worker's job is delivered soon although Redis' clock was set back by an hour", async () => {
+  const message = storedMessage({});
+  const base = "{postern}:delivery:";
+  const jobId = `${message.meta.id}-0`;
+  await producer.addDeliveries([{ message, routes: [routeNamed("mx")] }]);
+  // What a worker that was killed before the clock was set back leaves behind.
+  await redis.command(`LMOVE ${base}wait ${base}active RIGHT LEFT`);
+  await redis.command(`SET ${base}${jobId}:lock dead-worker PX 3600000`);
+  await redis.command(`SET ${base}stalled-check 1 PX 3600000`);
+  const tasks: DeliveryTask[] = [];
+  consume(async (task) => {
+    tasks.push(task);
+    return { kind: "done" };
+  });
+  await waitFor("it is done", async () => tasks.length > 0 && !(await exists(`${base}${jobId}`)));
+  assert.equal(tasks[0]?.mayHaveRun, true);
+});
+
+test("a lease of a dead process ends soon although Redis' clock was set back by an hour", async () => {
+  const connection = createRedis({ url: redis.url }, "plain", log);
+  try {
+    await redis.command("SET the-lease dead-process PX 3600000");
+    const lease = new Lease(connection, "the-lease", 200);
+    assert.equal(await lease.renew(), "others");
+    await waitFor("it is taken", async () => (await lease.renew()) === "taken");
+  } finally {
+    connection.disconnect();
+  }
 });
 
 test("a job that is handed out again while it is being worked on is not worked on twice", async () => {

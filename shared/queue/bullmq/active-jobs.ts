@@ -5,7 +5,7 @@ import { otherQueue, type QueueName } from "../contract/contract.ts";
 import { epochKey, readEpoch } from "./epoch.ts";
 import { jobName, jobOptions } from "./jobs.ts";
 import { lockKey, queueBase } from "./keys.ts";
-import { reclaimScript, renewLocksScript } from "./worker-scripts.ts";
+import { cutLocksScript, reclaimScript, renewLocksScript } from "./worker-scripts.ts";
 
 /** A job since its latest start: Redis may hand out a job again that is active here. */
 interface ActiveJob {
@@ -187,6 +187,25 @@ export class ActiveJobs {
       }
     };
     return repeat(check, everyMs);
+  }
+
+  /**
+   * Looks regularly for locks from before Redis' clock was set back.
+   * @returns what stops it
+   */
+  cutLocks(everyMs: number): () => void {
+    const cut = async (): Promise<void> => {
+      try {
+        await cutLocksScript.run(
+          this.#shard.redis,
+          [queueBase(this.#shard, this.#queue)],
+          [this.#lockMs, everyMs],
+        );
+      } catch (error) {
+        this.#log.debug({ err: error, queue: this.#queue }, "could not look for locks of another time");
+      }
+    };
+    return repeat(cut, everyMs);
   }
 
   /** A random value of each run of a Redis server; in a cluster that of any of its servers. */

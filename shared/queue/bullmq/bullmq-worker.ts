@@ -247,6 +247,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   };
   const stopRenewing = activeJobs.renewLocks(cancelLost);
   const stopWatching = activeJobs.watchEpoch(timing.epochCheckMs, cancelLost);
+  const stopCutting = activeJobs.cutLocks(timing.stalledCheckMs);
   let wasAway = false;
   redis.on("close", () => {
     wasAway = true;
@@ -261,6 +262,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     async close(graceMs) {
       closing = true;
       stopWatching();
+      stopCutting();
       await worker.pause(true);
       gate.close();
       worker.stopWaiting();

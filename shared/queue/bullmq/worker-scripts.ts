@@ -99,6 +99,28 @@ return lost
 );
 
 /**
+ * Redis ends keys by the time of day. A lock, or the key that says that dead workers were looked for a moment ago, which
+ * lasts longer than any that begins now is from before Redis' clock was set back, and is cut: the jobs of a dead worker
+ * would wait for as long as the clock was set back by. KEYS: base of the queue. ARGV: lock duration, time between two
+ * looks (ms).
+ */
+export const cutLocksScript = new Script(
+  `
+local base = KEYS[1]
+local function cut(key, most)
+  if redis.call("PTTL", key) <= most then return false end
+  redis.call("PEXPIRE", key, most)
+  return true
+end
+if not cut(base .. "stalled-check", tonumber(ARGV[2])) then return end
+for _, id in ipairs(redis.call("LRANGE", base .. "active", 0, -1)) do
+  cut(base .. id .. ":lock", tonumber(ARGV[1]))
+end
+`,
+  { whenFull: true },
+);
+
+/**
  * Takes the locks of a worker's active jobs again where no other worker took the job meanwhile: after an outage of
  * Redis longer than a lock lasts. Where Redis was emptied it also restores the job as active, so that the reconciler
  * does not find it missing and no other worker delivers the mail a second time. The same where another server, or an

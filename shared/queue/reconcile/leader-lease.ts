@@ -5,13 +5,17 @@ import type { RedisConnection } from "../../runtime/redis.ts";
 import { Script } from "../../runtime/redis-script.ts";
 
 /**
- * Takes or renews the lease; with 0 ms, gives it up. It runs also when Redis is full: the reconciler makes room.
+ * Takes or renews the lease; with 0 ms, gives it up. It runs also when Redis is full: the reconciler makes room. Another
+ * owner's lease that lasts longer than one that begins now is from before Redis' clock was set back, and is cut.
  * KEYS: the lease. ARGV: owner, ms. Returns "renewed", "taken" or "others".
  */
 const leaseScript = new Script(
   `
 local owner = redis.call("GET", KEYS[1])
-if owner and owner ~= ARGV[1] then return "others" end
+if owner and owner ~= ARGV[1] then
+  if ARGV[2] ~= "0" and redis.call("PTTL", KEYS[1]) > tonumber(ARGV[2]) then redis.call("PEXPIRE", KEYS[1], ARGV[2]) end
+  return "others"
+end
 if ARGV[2] == "0" then
   redis.call("DEL", KEYS[1])
   return "renewed"
