@@ -50,7 +50,14 @@ export const rooms: Record<string, Room> = {
   },
   "shared/runtime": {
     purpose: "The process of a service: log, metrics, health, connections to Redis, sockets and signals.",
-    imports: ["shared/config", "shared/net", "shared/spool", "shared/spool/fs", "shared/spool/fs/disk"],
+    imports: [
+      "shared/config",
+      "shared/net",
+      "shared/spool",
+      "shared/spool/fs",
+      "shared/spool/handover",
+      "shared/spool/fs/disk",
+    ],
   },
   "shared/shards": {
     purpose:
@@ -94,6 +101,10 @@ export const rooms: Record<string, Room> = {
       "shared/spool/fs/states",
       "shared/spool/fs/writers",
     ],
+  },
+  "shared/spool/handover": {
+    purpose: "Hands the mail of one spool to another: each message once, wherever it is interrupted.",
+    imports: ["shared/spool", "shared/spool/fs"],
   },
   "shared/spool/fs/disk": {
     purpose: "Files, names, free space and faults of a spool directory.",
@@ -462,6 +473,7 @@ export const rooms: Record<string, Room> = {
       "shared/smtp",
       "shared/smtp-client",
       "shared/spool",
+      "shared/spool/handover",
     ],
   },
   "services/bounce": {
@@ -560,6 +572,7 @@ export const rooms: Record<string, Room> = {
       "services/cli/overview",
       "services/cli/processes",
       "services/cli/queue",
+      "services/cli/spool",
       "services/cli/tasks",
       "services/cli/top",
       "services/cli/trace",
@@ -638,6 +651,17 @@ export const rooms: Record<string, Room> = {
   "services/cli/user": {
     purpose: "`postern user`: the users of the gateway itself.",
     imports: ["services/cli/command-line", "shared", "shared/config", "shared/users"],
+  },
+  "services/cli/spool": {
+    purpose: "`postern spool`: the spool of a gateway whose services are stopped.",
+    imports: [
+      "services/cli/command-line",
+      "services/cli/up",
+      "shared/config",
+      "shared/queue/holds",
+      "shared/runtime",
+      "shared/spool/handover",
+    ],
   },
   "services/cli/processes": {
     purpose: "Child processes that are supervised: services, and the workers of one service.",

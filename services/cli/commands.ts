@@ -180,6 +180,11 @@ export const commands: CommandList = {
       load: () => import("./drain.ts"),
     },
     {
+      name: "spool copy",
+      summary: "Hand the mail of a stopped gateway to the spool of another, each message once",
+      load: () => import("./spool/copy.ts"),
+    },
+    {
       name: "explain",
       summary: "Show what the routing table does with a connection and its recipients",
       load: () => import("./explain.ts"),

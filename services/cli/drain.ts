@@ -33,11 +33,11 @@ const times = 2;
 
 export const command = defineCommand({
   usage: "[HOST] [--end | --no-wait | --timeout 30m] [--reason TEXT] [--json]",
-  details: `The ingress of the host (default: this one) answers 421 4.3.2 to new clients, ends sessions between two messages, and is
-not ready, so that load balancers leave it. Deliveries go on. Waits until no client is connected and all mail that can be
-delivered is; where other hosts take mail from the same queues, until no client is connected. Then its services may be stopped.
-What is deferred, held or dead stays in the spool. Ctrl-C ends the waiting; the same command waits again.
-Exit status: 0 when it is drained, 1 when not in time or the host is not known.`,
+  details: [
+    "The ingress of the host (default: this one) answers 421 4.3.2 to new clients, ends sessions between two messages, and is not ready, so that load balancers leave it. Deliveries go on.",
+    "Waits until no client is connected and all mail that can be delivered is; where other hosts take mail from the same queues, until no client is connected. Then its services may be stopped. What is deferred, held or dead stays in the spool: 'postern spool copy' hands it to another gateway. Ctrl-C ends the waiting; the same command waits again.",
+    "Exit status: 0 when it is drained, 1 when not in time or the host is not known.",
+  ].join("\n"),
   options: {
     end: { type: "boolean", help: "put the host back into service" },
     "no-wait": { type: "boolean", help: "begin it, and say how far it is" },

@@ -2,6 +2,7 @@
  * The delivery service: workers on both delivery queues, the SMTP client side, and the reconciler of the schedule.
  * Owns these and their connections to Redis; the spool, the log and the metrics are its caller's.
  */
+import path from "node:path";
 import type { Config } from "../../shared/config/schema.ts";
 import { createEventPublisher } from "../../shared/events/stream/event-publisher.ts";
 import { createClusterLimiter } from "../../shared/limits/cluster-limiter.ts";
@@ -28,6 +29,7 @@ import type { RunningService } from "../../shared/runtime/run-service.ts";
 import type { Tracing } from "../../shared/runtime/tracing.ts";
 import { watchShards } from "../../shared/shards/shard-health.ts";
 import { createSmtpClient, transparentSource } from "../../shared/smtp-client/create-smtp-client.ts";
+import { scanFileName } from "../../shared/spool/handover/handover-file.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
 import { createDeliveryMetrics } from "./delivery-metrics.ts";
 import type { Router } from "./plan.ts";
@@ -98,6 +100,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     },
     log,
     holds,
+    scanFile: path.join(path.dirname(options.holdsFile), scanFileName),
     summarizeRoute: ({ meta }, part, states) =>
       summarizeRoute(withReroutes(jobs.current.router, states).route(meta, meta.parts[part]?.[0] ?? 0)),
     ...(options.reconcilerTiming === undefined ? {} : { timing: options.reconcilerTiming }),

@@ -7,6 +7,7 @@ import type { Service } from "../config/takes-effect.ts";
 import { describeFault, faultFields, type SpoolFault } from "../spool/fault.ts";
 import { createFsSpool } from "../spool/fs/fs-spool.ts";
 import { defaultFsSpoolOptions } from "../spool/fs/options.ts";
+import { whyHandedOver } from "../spool/handover/handover-file.ts";
 import type { FileFault, Spool } from "../spool/spool.ts";
 import { announceService, type Reloading } from "./announcement.ts";
 import type { Draining } from "./drain.ts";
@@ -20,7 +21,7 @@ import { createMetrics, type Metrics } from "./metrics.ts";
 import { registerProcessMetrics, version } from "./process-metrics.ts";
 import type { RedisConfig } from "./redis.ts";
 import { createSpoolMetrics } from "./spool-metrics.ts";
-import { type CannotStartMessage, orCannotUse, whyCannotStart } from "./start-failure.ts";
+import { CannotStart, type CannotStartMessage, orCannotUse, whyCannotStart } from "./start-failure.ts";
 import { createTracing, type Tracing } from "./tracing.ts";
 import { answerSupervisor, askForRestart, sendLastMetrics } from "./worker-channel.ts";
 
@@ -277,6 +278,8 @@ export function runWithSpool(
         log.error(faultFields(fault), describeFault(fault));
       };
       const { files } = spoolMetrics;
+      const elsewhere = orCannotUse(config.data, () => whyHandedOver(directory));
+      if (elsewhere !== undefined) throw new CannotStart(elsewhere);
       const spool = orCannotUse(config.data, () =>
         createFsSpool({ directory, onFault, files, ...slowness(config) }),
       );

@@ -44,6 +44,26 @@ export async function writeHoldsFile(file: string, copy: HoldsCopy): Promise<voi
   }
 }
 
+/** Beside the copy: rules that came with mail from another spool, which a process of this gateway adds to its own. */
+export function handedOverPlace(file: string): string {
+  return path.join(path.dirname(file), "holds-handed-over.json");
+}
+
+/**
+ * Leaves rules to the gateway of another spool, which holds by them before it has the mail that they are for.
+ * @param from  the copy of the rules of this spool @param to  that of the other
+ * @returns how many rules stand
+ */
+export async function handOverHolds(from: string, to: string, nowMs: number): Promise<number> {
+  const stands = ({ untilMs }: HoldRule) => untilMs === undefined || untilMs > nowMs;
+  const rules = ((await readHoldsFile(from))?.rules ?? []).filter(stands);
+  if (rules.length === 0) return 0;
+  const place = handedOverPlace(to);
+  const before = (await readHoldsFile(place))?.rules ?? [];
+  await writeHoldsFile(place, { version: 1, rules: [...before, ...rules] });
+  return rules.length;
+}
+
 async function replace(file: string, copy: HoldsCopy): Promise<void> {
   const directory = path.dirname(file);
   await mkdir(directory, { recursive: true });

@@ -2,9 +2,10 @@
  * The room of holds: rules by which mail is not delivered for now. This file stores them in Redis, where all processes
  * see changes at once, and in a file beside the spool. It owns two connections and a timer; close() ends them.
  */
+import { rm } from "node:fs/promises";
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
-import { type HoldsCopy, readHoldsFile, writeHoldsFile } from "./file.ts";
+import { type HoldsCopy, handedOverPlace, readHoldsFile, writeHoldsFile } from "./file.ts";
 import { type Holdable, HoldMatcher, type HoldRule, holdRuleId, holdRuleSchema } from "./rules.ts";
 
 export interface Holds {
@@ -133,6 +134,7 @@ class StoredHolds implements Holds {
     clearTimeout(this.#timer);
     try {
       await this.#refresh();
+      await this.#takeHandedOver();
     } catch (error) {
       if (!this.#closed) this.#log.debug({ err: error }, "could not read the holds");
       // Without Redis nothing is delivered either; still the rules of the file are better than none.
@@ -142,6 +144,20 @@ class StoredHolds implements Holds {
     }
     clearTimeout(this.#timer);
     if (!this.#closed) this.#timer = setTimeout(() => void this.#poll(), this.#pollMs);
+  }
+
+  /** Adds the rules that came with the mail of another spool. Each process may do it: the rules are the same. */
+  async #takeHandedOver(): Promise<void> {
+    const place = handedOverPlace(this.#file);
+    const copy = await readHoldsFile(place);
+    if (copy === undefined) return;
+    const missing = copy.rules.filter((rule) => !this.#byId.has(holdRuleId(rule)));
+    if (missing.length > 0) {
+      const fields = missing.flatMap((rule) => [holdRuleId(rule), JSON.stringify(rule)]);
+      await this.#change((multi) => multi.hset(holdsKey, ...fields));
+      this.#log.info({ rules: missing.length }, "took the holds that came with mail of another spool");
+    }
+    await rm(place, { force: true });
   }
 
   async #refresh(): Promise<void> {

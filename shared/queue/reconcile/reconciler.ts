@@ -4,6 +4,7 @@
  * close() ends them.
  */
 import { randomUUID } from "node:crypto";
+import { rm } from "node:fs/promises";
 import type { Config } from "../../config/schema.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { queuePrefix, type RedisConfig } from "../../runtime/redis.ts";
@@ -58,6 +59,8 @@ export interface ReconcilerOptions {
   /** With it, the leader holds the jobs that a new rule covers, and releases those whose rule ended or expired. */
   holds?: Holds;
   timing?: Partial<ReconcilerTiming>;
+  /** A file whose presence asks for a scan, which removes it: mail of another spool has come. */
+  scanFile?: string;
   /** After each scan; for metrics. */
   onScan?(report: ScanReport & { reason: ScanReason; tookMs: number }): void;
 }
@@ -185,6 +188,9 @@ class LeasedReconciler implements Reconciler {
     const looks = await Promise.allSettled(
       this.#shards.all.map((shard) => this.#lookForReason(shard, lease, scanRequests)),
     );
+    if (await this.#mailHasCome()) {
+      this.#dueScan ??= { reason: "mail of another spool has come", notBeforeMs: 0 };
+    }
     this.#scanIfDue();
     this.#collector.collectIfDue();
     for (const look of looks) if (look.status === "rejected") throw look.reason;
@@ -212,6 +218,16 @@ class LeasedReconciler implements Reconciler {
       if (requeued > 0)
         this.#log.warn({ queue, prefix, jobs: requeued }, "jobs had failed for BullMQ; they wait again");
     }
+  }
+
+  /** Removes the file first: mail that comes during the scan asks for another. */
+  async #mailHasCome(): Promise<boolean> {
+    const { scanFile } = this.#options;
+    if (scanFile === undefined || this.#scanning !== undefined) return false;
+    return rm(scanFile).then(
+      () => true,
+      () => false,
+    );
   }
 
   #scanIfDue(): void {

@@ -6,6 +6,7 @@ export type ScanReason =
   | "Redis forgot something"
   | "Redis is back"
   | "a publisher asked for it"
+  | "mail of another spool has come"
   | "it is time";
 
 /** What the leader sees at one heartbeat. */

@@ -1,0 +1,176 @@
+/** The mail of one spool goes to another: all of it, as it is, and each message once. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { createFsSpool, type FsSpool } from "../../../shared/spool/fs/fs-spool.ts";
+import { cancelHandover, handOver } from "../../../shared/spool/handover/handover.ts";
+import { scanFileName, whyHandedOver } from "../../../shared/spool/handover/handover-file.ts";
+import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
+import { bodyOf, someDiagnosis, someMeta } from "../../contract/spool.ts";
+
+const program = fileURLToPath(new URL("../../support/hand-over-process.ts", import.meta.url));
+
+function directories(t: TestContext): { from: string; to: string } {
+  const root = mkdtempSync(path.join(tmpdir(), "hand-over-"));
+  t.after(() => rmSync(root, { recursive: true, force: true }));
+  return { from: path.join(root, "from"), to: path.join(root, "to") };
+}
+
+async function within<T>(directory: string, work: (spool: FsSpool) => Promise<T>): Promise<T> {
+  const spool = createFsSpool({ directory });
+  try {
+    return await work(spool);
+  } finally {
+    await spool.close();
+  }
+}
+
+interface Mail {
+  id: string;
+  states: [number, RecipientState][];
+  body: Buffer;
+}
+
+async function store(spool: FsSpool, states: [number, RecipientState][], size = 100): Promise<Mail> {
+  const meta = someMeta(3);
+  const body = randomBytes(size);
+  const draft = spool.draft();
+  await draft.write(body);
+  await draft.commit({ ...meta, size });
+  for (const [recipient, state] of states)
+    await spool.settle([{ id: meta.id, recipients: [recipient], state }]);
+  return { id: meta.id, states, body };
+}
+
+const byId = (a: Mail, b: Mail) => (a.id < b.id ? -1 : 1);
+
+/** Everything that is not settled, as it is. */
+const mailIn = (directory: string) =>
+  within(directory, async (spool) => {
+    const mail: Mail[] = [];
+    for await (const { meta, locator, states } of spool.unsettled()) {
+      const found = await spool.read(meta.id, locator);
+      assert.ok(found);
+      mail.push({
+        id: meta.id,
+        states: [...states].toSorted(([a], [b]) => a - b),
+        body: await bodyOf(found.body),
+      });
+    }
+    return mail.toSorted(byId);
+  });
+
+const delivered: RecipientState = { kind: "delivered" };
+const dead: RecipientState = { kind: "dead", diagnosis: someDiagnosis, atMs: 1 };
+
+test("states, reroutes and large bodies come along; what is settled stays behind", async (t) => {
+  const { from, to } = directories(t);
+  const mail = await within(from, async (spool) => {
+    await store(spool, [
+      [0, delivered],
+      [1, { kind: "removed" }],
+      [2, { kind: "bounced" }],
+    ]);
+    return [
+      await store(spool, []),
+      await store(spool, [], 400_000),
+      await store(spool, [
+        [0, delivered],
+        [1, { kind: "failed", diagnosis: someDiagnosis }],
+      ]),
+      await store(spool, [[2, dead]]),
+      await store(spool, [[1, { kind: "pending", via: "isp" }]]),
+      await store(spool, [
+        [0, { kind: "pending", delay: { diagnosis: someDiagnosis, willRetryUntilMs: 5 } }],
+        [1, { kind: "pending", warned: true }],
+      ]),
+    ];
+  });
+  // The other gateway has mail of its own.
+  const own = await within(to, (spool) => store(spool, []));
+  const report = await handOver({ from, to, chunk: { messages: 2, octets: 1e6 } });
+  assert.deepEqual(report, { messages: 6, recipients: 18, unreadable: [] });
+  assert.deepEqual(await mailIn(to), [...mail, own].toSorted(byId));
+  assert.deepEqual(await mailIn(from), []);
+  assert.equal(whyHandedOver(from), undefined);
+  assert.ok(existsSync(path.join(to, scanFileName)));
+
+  assert.deepEqual(await handOver({ from, to }), { messages: 0, recipients: 0, unreadable: [] });
+  assert.equal((await mailIn(to)).length, 7, "nothing comes twice");
+});
+
+test("an interrupted copy keeps the services away; it can be given up until all is copied, and not afterwards", async (t) => {
+  const { from, to } = directories(t);
+  const mail = await within(from, async (spool) => [await store(spool, []), await store(spool, [])]);
+  const stop = () => Promise.reject(new Error("interrupted"));
+  await assert.rejects(handOver({ from, to, beforeCommit: stop }), /interrupted/);
+  assert.match(
+    whyHandedOver(from) ?? "",
+    /^its mail is being handed to the spool .*\/to: finish that .* or end it with 'postern spool copy --cancel'$/,
+  );
+  await assert.rejects(handOver({ from, to: `${to}2` }), /its mail is being handed to .*\/to$/);
+  assert.equal(await cancelHandover(from), true);
+  assert.equal(await cancelHandover(from), false);
+  assert.equal(whyHandedOver(from), undefined);
+  assert.deepEqual([await mailIn(from), await mailIn(to)], [mail.toSorted(byId), []]);
+
+  const progress = ({ phase }: { phase: string }) => {
+    if (phase === "handing-over") throw new Error("interrupted");
+  };
+  await assert.rejects(handOver({ from, to, progress, chunk: { messages: 1, octets: 1 } }), /interrupted/);
+  await assert.rejects(cancelHandover(from), /its mail belongs to the spool .* already/);
+  await handOver({ from, to });
+  assert.deepEqual([await mailIn(from), await mailIn(to)], [[], mail.toSorted(byId)]);
+});
+
+/** Runs until it has printed so many lines, and kills it then. @returns whether it has ended by itself */
+async function runAndKill(from: string, to: string, lines: number): Promise<boolean> {
+  const child: ChildProcess = spawn(process.execPath, [program, from, to], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  let seen = 0;
+  if (child.stdout !== null)
+    createInterface({ input: child.stdout }).on("line", () => {
+      if (++seen >= lines) child.kill("SIGKILL");
+    });
+  return (await ended) === 0;
+}
+
+test("killed again and again while the other gateway delivers, no message is lost and none comes twice", async (t) => {
+  const { from, to } = directories(t);
+  const ids = await within(from, async (spool) => {
+    const stored: string[] = [];
+    for (let n = 0; n < 12; n++)
+      stored.push((await store(spool, [[0, delivered]], n % 4 ? 100 : 300_000)).id);
+    return stored;
+  });
+  const arrived: string[] = [];
+  /** Delivers what has come, and forgets it as a collector does: the next run cannot know that it was there. */
+  const deliver = async () => {
+    await within(to, async (spool) => {
+      for await (const { meta, states } of spool.unsettled()) {
+        assert.deepEqual([...states], [[0, delivered]]);
+        arrived.push(meta.id);
+        await spool.settle([{ id: meta.id, recipients: [1, 2], state: delivered }]);
+      }
+    });
+    for (const place of ["segments", "large", "settled"])
+      for (const name of readdirSync(path.join(to, place))) rmSync(path.join(to, place, name));
+  };
+  let runs = 0;
+  for (let isDone = false; !isDone; ) {
+    // Each run gets a little further than the one before.
+    isDone = await runAndKill(from, to, ++runs > 8 ? Number.POSITIVE_INFINITY : 1 + (runs % 3));
+    await deliver();
+  }
+  assert.deepEqual(arrived.toSorted(), ids.toSorted());
+  assert.deepEqual(await mailIn(from), []);
+  t.diagnostic(`${runs} runs`);
+});
