@@ -15,6 +15,7 @@ export interface Sbom {
   bomFormat: string;
   metadata: { component: Component };
   components: Component[];
+  dependencies: { ref: string; dependsOn: string[] }[];
 }
 
 export interface LockFile {
@@ -24,6 +25,8 @@ export interface LockFile {
 interface LockedPackage {
   version?: string;
   integrity?: string;
+  /** Needed by packages for development only. */
+  dev?: boolean;
   dependencies?: Record<string, string>;
   optionalDependencies?: Record<string, string>;
 }
@@ -32,26 +35,46 @@ interface LockedPackage {
 export function makeSbom(root: string): Sbom {
   const text = execFileSync(
     "npm",
-    ["sbom", "--package-lock-only", "--omit=dev", "--sbom-format=cyclonedx", "--sbom-type=application"],
+    // With --omit=dev npm leaves out packages that a package for development needs, too.
+    ["sbom", "--package-lock-only", "--sbom-format=cyclonedx", "--sbom-type=application"],
     { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 64 * 1024 ** 2 },
   );
-  const sbom = JSON.parse(text) as Sbom;
+  const whole = JSON.parse(text) as Sbom;
   // npm names a package after its directory.
-  sbom.metadata.component.name = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")).name;
+  whole.metadata.component.name = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")).name;
   const lock = JSON.parse(readFileSync(path.join(root, "package-lock.json"), "utf8")) as LockFile;
+  const sbom = withoutDevelopment(whole, lock);
   const faults = checkSbom(sbom, lock);
   if (faults.length > 0) throw new Error(faults.join("; "));
   return sbom;
+}
+
+/** Keeps what an installation has. */
+function withoutDevelopment(sbom: Sbom, lock: LockFile): Sbom {
+  const kept = new Set(installedPackages(lock).map(({ name }) => name));
+  const own = sbom.metadata.component["bom-ref"];
+  return {
+    ...sbom,
+    components: sbom.components.filter((component) => kept.has(component["bom-ref"])),
+    dependencies: sbom.dependencies
+      .filter(({ ref }) => ref === own || kept.has(ref))
+      .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((each) => kept.has(each)) })),
+  };
+}
+
+/** The packages of an installation without those for development: `{ name: "yaml@2.9.1", integrity }`. */
+function installedPackages(lock: LockFile): { name: string; integrity: string | undefined }[] {
+  const installed = namesInstalled(lock);
+  return Object.entries(lock.packages)
+    .filter(([place, { dev = false }]) => !dev && installed.has(nameOf(place)))
+    .map(([place, { version = "", integrity }]) => ({ name: `${nameOf(place)}@${version}`, integrity }));
 }
 
 /** @returns one line for each package that an installation has and the bill lacks, or that has another checksum there */
 export function checkSbom(sbom: Sbom, lock: LockFile): string[] {
   const faults = sbom.bomFormat === "CycloneDX" ? [] : [`it is ${sbom.bomFormat}, not CycloneDX`];
   const components = new Map(sbom.components.map((component) => [component["bom-ref"], component]));
-  const installed = namesInstalled(lock);
-  for (const [place, { version = "", integrity }] of Object.entries(lock.packages)) {
-    if (!installed.has(nameOf(place))) continue;
-    const name = `${nameOf(place)}@${version}`;
+  for (const { name, integrity } of installedPackages(lock)) {
     const component = components.get(name);
     if (component === undefined) {
       faults.push(`${name} is missing`);
@@ -68,7 +91,7 @@ function namesInstalled({ packages }: LockFile): Set<string> {
   // A set iterates over what is added meanwhile.
   for (const name of names) {
     for (const [place, entry] of Object.entries(packages)) {
-      if (nameOf(place) !== name) continue;
+      if (nameOf(place) !== name || entry.dev) continue;
       for (const needed of Object.keys({ ...entry.dependencies, ...entry.optionalDependencies }))
         names.add(needed);
     }
