@@ -38,7 +38,7 @@ test("every command of the tour prints what the tour shows", { skip: withoutCurl
       };
       if (changes.test(command)) assert.ok(await run(), `$ ${command}\nprinted:\n${printed}`);
       else {
-        await waitFor(`the output of: ${command}`, run, 30_000).catch(() => {
+        await waitFor(`the output of: ${command}`, run, 60_000).catch(() => {
           assert.equal(printed, output.join("\n"), `$ ${command}`);
         });
       }
