@@ -22,8 +22,7 @@ export async function timeStep<T extends object>(
   const result = await step();
   const ms = Math.max(0, Math.round(now() - begunMs));
   const reply = command !== "DOT" && "reply" in result ? (result.reply as SmtpReply) : undefined;
-  return {
-    result,
-    step: { command, ms, ...(reply === undefined ? {} : { reply: replyLine(reply).slice(0, maxReply) }) },
-  };
+  const timed: InlineStep =
+    reply === undefined ? { command, ms } : { command, ms, reply: replyLine(reply).slice(0, maxReply) };
+  return { result, step: timed };
 }
