@@ -210,15 +210,15 @@ test("mail goes on while the number of shards changes: none is lost, none comes 
     rcpt: (address) => (address.startsWith("full") && isFull ? "452 4.2.2 mailbox full" : undefined),
   });
   const { peer, port, setShards, start, post, get } = world;
-  let processes = await start("delivery", "bounce", "admin");
-  let [ingress] = await start("ingress");
+  // The admin and the bounce service keep the number of the beginning, as in the middle of a rolling change.
+  let [ingress, delivery] = await start("ingress", "delivery", "bounce", "admin");
   const restart = async (): Promise<void> => {
     // The next one listens before this one stops.
     const [next] = await start("ingress");
     assert.equal(await ingress?.stop(), 0);
     ingress = next;
-    assert.deepEqual(await Promise.all(processes.map((each) => each.stop())), [0, 0, 0]);
-    processes = await start("delivery", "bounce", "admin");
+    assert.equal(await delivery?.stop(), 0);
+    [delivery] = await start("delivery");
   };
   const waiting = await send(port, ["full-1@example.com"]);
   const load = sendMail(port, 2);
@@ -234,7 +234,7 @@ test("mail goes on while the number of shards changes: none is lost, none comes 
     waiting.push(
       ...(await send(
         port,
-        Array.from({ length: 12 }, (_, n) => `full-${count}-${n}@example.com`),
+        Array.from({ length: 20 }, (_, n) => `full-${count}-${n}@example.com`),
       )),
     );
   }
@@ -242,12 +242,14 @@ test("mail goes on while the number of shards changes: none is lost, none comes 
   const rows = () => get<Rows>("/api/v1/messages?status=deferred&limit=100");
   await waitFor(
     "all that wait, of three numbers of shards",
-    async () => (await rows()).messages.length === 25,
+    async () => (await rows()).messages.length === 41,
     patienceMs,
   );
-  assert.deepEqual([...new Set(waiting.map((id) => id.slice(18)))].sort(), ["", "0", "1", "2", "3"]);
+  const shards = waiting.map((id) => id.slice(18));
+  assert.ok(shards.includes(""), "one is from before there were shards");
+  assert.ok(shards.includes("2") || shards.includes("3"), "some are in shards of the former number");
   isFull = false;
-  assert.equal((await post<{ changed: number }>("/api/v1/messages/retry", { all: true })).changed, 25);
+  assert.equal((await post<{ changed: number }>("/api/v1/messages/retry", { all: true })).changed, 41);
   await waitFor("everything", () => peer.received.length >= load.accepted.size + waiting.length, patienceMs);
   const received = numbersOf(peer).filter((number) => !Number.isNaN(number));
   const lost = [...load.accepted].filter((number) => !received.includes(number));
