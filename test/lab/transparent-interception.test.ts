@@ -96,6 +96,9 @@ describe("behind the gateway", { skip }, () => {
   const seenBy = (server: Lab["internetServer"], address: string): RegExpMatchArray[] => [
     ...server.log().matchAll(new RegExp(`client=unknown\\[${address}\\]`, "g")),
   ];
+  /** Postfix writes its log through another process: lines come late. */
+  const isSeen = (server: Lab["internetServer"], address: string, times: number): Promise<true> =>
+    waitFor(`session ${times} in the server's log`, () => seenBy(server, address).length === times);
   const node = (host: HostName, script: string): Promise<Ended> =>
     lab.hosts[host].run(process.execPath, "-e", script);
 
@@ -112,7 +115,7 @@ describe("behind the gateway", { skip }, () => {
         assert.match(sent.output, /TLS peer DN="\/CN=mail\.one\.example"/);
         assert.match(sent.output, /235 2\.7\.0 Authentication successful/);
         const withLogin = new RegExp(`client=unknown\\[${client}\\], sasl_method=CRAM-MD5`);
-        assert.match(lab.internetServer.log(), withLogin);
+        await waitFor("the login in the server's log", () => withLogin.test(lab.internetServer.log()));
         const session = await lastSession();
         assert.deepEqual([session.row, session.client], ["client-server", client]);
         assert.deepEqual(await gateway.queue(), []);
@@ -159,7 +162,7 @@ describe("behind the gateway", { skip }, () => {
           "the message in the mailbox",
           () => lab.protectedServer.mailbox("bert@protected.example").length === before + 1,
         );
-        assert.equal(seenBy(lab.protectedServer, addresses.internet1[family]).length, 1);
+        await isSeen(lab.protectedServer, addresses.internet1[family], 1);
         const message = lab.protectedServer.mailbox("bert@protected.example").at(-1) ?? "";
         assert.doesNotMatch(message, /gw\.example\.net/);
         assert.match(message, new RegExp(`from pc\\.client\\.example \\(unknown \\[[^\\]]*${server}\\]\\)`));
@@ -190,7 +193,7 @@ describe("behind the gateway", { skip }, () => {
           assert.match(sent.output, /220 mail\.one\.example ESMTP Postfix/);
           const { listener, row } = await lastSession();
           assert.deepEqual([listener, row], ["redirected", "client-server"]);
-          assert.equal(seenBy(lab.internetServer, client).length, before + 1);
+          await isSeen(lab.internetServer, client, before + 1);
         } finally {
           await leadTo("transparent");
         }
@@ -208,7 +211,7 @@ describe("behind the gateway", { skip }, () => {
           const { listener, proxy, destination } = await lastSession("session.open");
           const expected = family === "ipv4" ? `${server}:25` : `[${server}]:25`;
           assert.deepEqual([listener, proxy, destination], ["behind-haproxy", "127.0.0.1", expected]);
-          assert.equal(seenBy(lab.internetServer, client).length, before + 1);
+          await isSeen(lab.internetServer, client, before + 1);
         } finally {
           await leadTo("transparent");
         }
@@ -223,7 +226,7 @@ describe("behind the gateway", { skip }, () => {
           assert.match(sent.output, /220 mail\.protected\.example ESMTP Postfix/);
           const { handler, instead } = await lastSession();
           assert.deepEqual([handler, (instead as { handler: string }).handler], ["tunnel", "queue"]);
-          assert.equal(seenBy(lab.protectedServer, server).length, before + 1);
+          await isSeen(lab.protectedServer, server, before + 1);
         } finally {
           await leadTo("transparent");
         }
@@ -273,10 +276,9 @@ describe("behind the gateway", { skip }, () => {
       assert.ok(messages >= done);
     }
     server.kill();
-    const passed = gateway
-      .log()
-      .filter(({ event, server }) => event === "session.close" && /:587$/.test(`${server}`));
-    assert.ok(passed.length >= sessions, `${passed.length} of ${sessions} sessions came by the gateway`);
+    const passed = () =>
+      gateway.log().filter(({ event, server }) => event === "session.close" && /:587$/.test(`${server}`));
+    await waitFor(`${sessions} sessions by the gateway`, () => passed().length >= sessions);
   });
 
   test("several ingress processes share the transparent port, and one goes on without the other", async () => {

@@ -46,7 +46,7 @@ test("a destination that does not answer costs a few probes, and does not hold u
     // One interval, and no second attempt, for as long as the test takes.
     queue: { retry: ["30m"] },
     limits: { dead_destination: "10m" },
-    timeouts: { greeting: "1s" },
+    timeouts: { greeting: "3s" },
     delivery: { concurrency: 20 },
   });
   // The mail for the dead destination stands first in the queue.
@@ -69,7 +69,7 @@ test("a destination that does not answer costs a few probes, and does not hold u
     assert.equal(line.status, "4.4.2");
     assert.match(
       String(line.reason),
-      /before its greeting: no reply to the connection \(no greeting\) within 1 s/,
+      /before its greeting: no reply to the connection \(no greeting\) within 3 s/,
     );
     assert.ok(line.nextAttemptAt !== undefined, "each goes by its own schedule");
   }

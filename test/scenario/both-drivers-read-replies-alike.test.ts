@@ -239,7 +239,7 @@ async function check(
   expected: [string, string],
 ): Promise<void> {
   const peer = await startSmtpPeer({ script: once(row.script), extensions });
-  const quick = "300ms";
+  const quick = "1s";
   const client = testTransport({
     config: {
       timeouts: { mail: quick, rcpt: quick, data: quick, body: quick, dot: quick, inline: quick },

@@ -122,7 +122,7 @@ for (const [name, script] of [
       { script },
       {
         entry: ({ port }) => ({ servers: [`127.0.0.1:${port}`, `127.0.0.1:${second.port}`] }),
-        config: { timeouts: { inline: "1s" } },
+        config: { timeouts: { inline: "3s" } },
       },
     );
     await send(await greeted(sessions), ["<a@example.com>"]);
@@ -188,7 +188,7 @@ test("a server lost after the dot without a reply: queued, and logged as possibl
 });
 
 test("a client that pauses too long loses inline delivery, not its mail", async (t) => {
-  const { peer, sessions } = await startInlineFlow(t, {}, { config: { timeouts: { inline: "100ms" } } });
+  const { peer, sessions } = await startInlineFlow(t, {}, { config: { timeouts: { inline: "2s" } } });
   const client = await greeted(sessions);
   await client.command("MAIL FROM:<me@example.org>");
   await client.command("RCPT TO:<a@example.com>");
@@ -373,7 +373,8 @@ test("a client that disconnects in the middle of its message leaves nothing behi
 });
 
 test("a client that disconnects while the remote server is asked about its recipient leaves nothing behind", async (t) => {
-  const { peer, sessions } = await startInlineFlow(t, { script: { rcpt: once(hang) } });
+  const config = { timeouts: { inline: "2s" } };
+  const { peer, sessions } = await startInlineFlow(t, { script: { rcpt: once(hang) } }, { config });
   const client = await greeted(sessions);
   await client.command("MAIL FROM:<me@example.org>");
   client.write("RCPT TO:<a@example.com>\r\n");

@@ -113,7 +113,7 @@ test("a row has all that operators need, with times as ISO 8601", async () => {
   await deferAll(1);
   const [row] = await all({});
   const dueAtMs = Date.parse(row?.nextAttemptAt ?? "");
-  assert.ok(Math.abs(dueAtMs - Date.now() - hourMs) < 10_000);
+  assert.ok(Math.abs(dueAtMs - Date.now() - hourMs) < 120_000);
   assert.deepEqual(row, {
     id: `${message.meta.id}-0`,
     messageId: message.meta.messageId,

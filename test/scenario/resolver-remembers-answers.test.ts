@@ -21,7 +21,7 @@ beforeEach(() => {
   nowMs = 1_000_000;
   resolver = createResolver({
     servers: [{ host: "127.0.0.1", port: zone.port }],
-    timeoutMs: 100,
+    timeoutMs: 30_000,
     now: () => nowMs,
     cacheSize: 3,
   });

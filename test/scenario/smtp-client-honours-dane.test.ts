@@ -69,14 +69,15 @@ interface Sending {
   options?: TransportSettings["options"];
   nextHop?: NextHop;
   message?: MessageGiven;
+  dns?: { timeoutMs?: number };
 }
 
 const toDomain: NextHop = { kind: "mx", domain: "example.test" };
 
-async function send({ port }: SmtpPeer, { config, options, nextHop = toDomain, message }: Sending = {}) {
+async function send({ port }: SmtpPeer, { config, options, nextHop = toDomain, message, dns }: Sending = {}) {
   const transport = testTransport({
     config: { data, ...config },
-    dns: zone,
+    dns: { port: zone.port, ...dns },
     options: { mxPort: port, ...options },
   });
   transports.push(transport);
@@ -168,7 +169,8 @@ for (const behave of ["servfail", "silent"] satisfies Behaviour[]) {
   test(`a TLSA lookup that fails (${behave}) makes the host unreachable for now (RFC 7672 §2.1.2)`, async () => {
     const mx = await peer();
     publish(mx.port, [], { [`_${mx.port}._tcp.mx.test`]: { behave } });
-    const { brief, reason } = await send(mx);
+    const dns = behave === "silent" ? { timeoutMs: 500 } : {};
+    const { brief, reason } = await send(mx, { dns });
     assert.equal(brief, "deferred 4.4.3 dns");
     assert.match(reason, /mx\.test: its TLSA records cannot be looked up/);
     assert.equal(mx.connections, 0);

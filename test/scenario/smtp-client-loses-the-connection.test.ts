@@ -14,16 +14,6 @@ import { type Answer, close, deaf, hang, reset, type SmtpPeer, startSmtpPeer } f
 import { waitFor } from "../support/wait-for.ts";
 
 const longLine = `${"x".repeat(998)}\r\n`;
-const quick = {
-  greeting: "200ms",
-  ehlo: "200ms",
-  mail: "200ms",
-  rcpt: "200ms",
-  data: "200ms",
-  body: "200ms",
-  dot: "200ms",
-};
-
 async function withPeers(
   script: Parameters<typeof startSmtpPeer>[0],
   run: (first: SmtpPeer, second: SmtpPeer) => Promise<void>,
@@ -50,7 +40,7 @@ for (const [how, answer] of [
 ] satisfies [string, Answer][]) {
   test(`a connection ${how} after the final dot is deferred as possibly delivered, and no other host is tried (RFC 1047)`, async () => {
     await withPeers({ script: { message: () => answer } }, async (first, second) => {
-      const transport = testTransport({ config: { timeouts: quick } });
+      const transport = testTransport({ config: { timeouts: { dot: "200ms" } } });
       const [outcome] = await outcomes(transport, servers(first, second));
       assert.equal(outcome?.kind, "deferred");
       assert.ok(possiblyDelivered(outcome));
@@ -90,7 +80,7 @@ test("a refusal in the middle of the message is its outcome, and the rest is not
 test("a server that takes no more data is given up after the time for one block (RFC 5321 §4.5.3.2.5)", async () => {
   const content = Buffer.alloc(32 * 1024 * 1024, longLine);
   const peer = await startSmtpPeer({ script: { body: () => deaf } });
-  const transport = testTransport({ config: { timeouts: { ...quick, dot: "60s" } } });
+  const transport = testTransport({ config: { timeouts: { body: "200ms" } } });
   const [outcome] = await outcomes(transport, via(peer), testMessage({ content }));
   assert.equal(summary(outcome), "deferred 4.4.2 network");
   assert.ok(outcome?.kind === "deferred" && /took no data/.test(outcome.diagnosis.reason));
@@ -99,17 +89,17 @@ test("a server that takes no more data is given up after the time for one block 
   await peer.stop();
 });
 
-for (const [command, script] of [
-  ["the connection", { connect: () => hang }],
-  ["EHLO", { ehlo: () => hang }],
-  ["MAIL", { mail: () => hang }],
-  ["RCPT", { rcpt: () => hang }],
-  ["DATA", { data: () => hang }],
-  ["the end of the message", { message: () => hang }],
+for (const [command, script, timeout] of [
+  ["the connection", { connect: () => hang }, "greeting"],
+  ["EHLO", { ehlo: () => hang }, "ehlo"],
+  ["MAIL", { mail: () => hang }, "mail"],
+  ["RCPT", { rcpt: () => hang }, "rcpt"],
+  ["DATA", { data: () => hang }, "data"],
+  ["the end of the message", { message: () => hang }, "dot"],
 ] as const) {
   test(`no reply to ${command} in time ends the attempt, and the reason names it (RFC 5321 §4.5.3.2)`, async () => {
     await withPeers({ script }, async (first) => {
-      const transport = testTransport({ config: { timeouts: quick } });
+      const transport = testTransport({ config: { timeouts: { [timeout]: "200ms" } } });
       const [outcome] = await outcomes(transport, via(first));
       assert.equal(summary(outcome), "deferred 4.4.2 network");
       assert.ok(outcome?.kind === "deferred");
@@ -123,11 +113,9 @@ test("a reply that drips in does not stretch the time-out", async () => {
   await withPeers(
     { script: { mail: () => ({ do: "drip", everyMs: 50, octets: "250-x\r\n" }) } },
     async (first) => {
-      const transport = testTransport({ config: { timeouts: { ...quick, mail: "300ms" } } });
-      const started = performance.now();
+      const transport = testTransport({ config: { timeouts: { mail: "300ms" } } });
       const [outcome] = await outcomes(transport, via(first));
       assert.equal(summary(outcome), "deferred 4.4.2 network");
-      assert.ok(performance.now() - started < 30_000);
       await transport.close(1000);
     },
   );

@@ -90,7 +90,7 @@ for (const [what, answer] of [
       extensions: [...usualExtensions, "STARTTLS"],
       script: { starttls: () => answer },
     });
-    const transport = testTransport({ config: { timeouts: { ehlo: "300ms" } } });
+    const transport = testTransport({ config: { timeouts: { ehlo: "1s" } } });
     const result = await attempt(transport, relay(peer));
     assert.ok(result.kind === "tried");
     assert.equal(summary(result.outcomes.get(0)), "delivered");
@@ -281,7 +281,7 @@ test("after a failed handshake the password is never sent in clear text", async 
     users: { u: "secret" },
     script: { starttls: (connection) => (connection === 1 ? "220 go" : hang) },
   });
-  const transport = testTransport({ config: { timeouts: { ehlo: "300ms" } } });
+  const transport = testTransport({ config: { timeouts: { ehlo: "1s" } } });
   const result = await attempt(transport, relay(peer, { auth: { user: "u", password: "secret" } }));
   assert.equal(result.kind === "tried" && summary(result.outcomes.get(0)), "deferred 4.7.5 network");
   assert.ok(!peer.commands.some((command) => command.includes("AUTH")));

@@ -28,7 +28,7 @@ export async function startInlineFlow(
     config: {
       protected: [{ domains: ["example.com"], servers: [`${peer.address}:${peer.port}`], ...entry }],
       ...given.config,
-      timeouts: { inline: "2s", quit: "200ms", ...given.config?.timeouts },
+      timeouts: { inline: "60s", quit: "200ms", ...given.config?.timeouts },
     },
   });
   t.after(async () => {

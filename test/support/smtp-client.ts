@@ -42,7 +42,7 @@ export class SmtpClient {
    * The next whole reply, lines joined by "\n", without line ends.
    * @throws Error when the connection closes before the reply is whole, or after `timeoutMs`
    */
-  async reply(timeoutMs = 10_000): Promise<string> {
+  async reply(timeoutMs = 60_000): Promise<string> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const match = /^(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*)?\r?\n/.exec(this.#received);
@@ -57,7 +57,7 @@ export class SmtpClient {
   }
 
   /** Everything that was received and not read as a reply, until the peer closes. */
-  async untilClosed(timeoutMs = 10_000): Promise<string> {
+  async untilClosed(timeoutMs = 60_000): Promise<string> {
     const deadline = Date.now() + timeoutMs;
     while (!this.#closed) await this.#change(deadline);
     return this.#received;

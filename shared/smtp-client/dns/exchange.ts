@@ -34,7 +34,8 @@ export function exchangeUdp<T>(
       socket.close();
       resolve(result);
     };
-    const timer = setTimeout(() => finish({ kind: "timeout" }), timeoutMs);
+    // An answer counts that had arrived in time, but was not read because this process was busy.
+    const timer = setTimeout(() => setImmediate(() => finish({ kind: "timeout" })), timeoutMs);
     // An ICMP "port unreachable" arrives as ECONNREFUSED on a connected socket, before the time-out.
     socket.on("error", (error) => finish(failureOf(error)));
     socket.on("message", (message) => {
@@ -63,7 +64,7 @@ export function exchangeTcp<T>(
       socket.destroy();
       resolve(result);
     };
-    const timer = setTimeout(() => finish({ kind: "timeout" }), timeoutMs);
+    const timer = setTimeout(() => setImmediate(() => finish({ kind: "timeout" })), timeoutMs);
     socket.on("error", (error) => finish(failureOf(error)));
     socket.on("close", () => finish({ kind: "unreachable", reason: "the connection was closed early" }));
     socket.on("connect", () => {
