@@ -25,18 +25,25 @@ after(async () => {
   await peer.stop();
 });
 
+/** A slow machine may take its time. */
+const replyMs = 60_000;
+function say(client: SmtpClient, line: string): Promise<string> {
+  client.write(`${line}\r\n`);
+  return client.reply(replyMs);
+}
+
 async function session(): Promise<SmtpClient> {
   const client = await SmtpClient.connect(gateway.port);
   assert.match(await client.reply(60_000), /^220 /);
-  await client.command("EHLO client.example");
+  await say(client, "EHLO client.example");
   return client;
 }
 
 async function send(client: SmtpClient, to: string): Promise<string> {
-  await client.command("MAIL FROM:<ann@example.net>");
-  await client.command(`RCPT TO:<${to}>`);
-  await client.command("DATA");
-  return client.command("Subject: one\r\n\r\nHello.\r\n.");
+  await say(client, "MAIL FROM:<ann@example.net>");
+  await say(client, `RCPT TO:<${to}>`);
+  await say(client, "DATA");
+  return say(client, "Subject: one\r\n\r\nHello.\r\n.");
 }
 
 test("under load new clients hear 421, sessions end between two messages, and all accepted mail is delivered", async () => {
@@ -45,9 +52,9 @@ test("under load new clients hear 421, sessions end between two messages, and al
   await waitFor("it to be deferred", async () => (await gateway.queue("--status", "deferred")).length === 1);
 
   const inMessage = await session();
-  await inMessage.command("MAIL FROM:<ann@example.net>");
-  await inMessage.command("RCPT TO:<bob@example.com>");
-  await inMessage.command("DATA");
+  await say(inMessage, "MAIL FROM:<ann@example.net>");
+  await say(inMessage, "RCPT TO:<bob@example.com>");
+  await say(inMessage, "DATA");
   const load = sendMail(gateway.port, 4);
   await waitFor("mail to go on", () => load.accepted.size > 20);
   const drained = gateway.postern("drain", "--reason", "new disk", "--timeout", "10m");
@@ -55,7 +62,7 @@ test("under load new clients hear 421, sessions end between two messages, and al
   await waitFor("clients to be turned away", () => load.turnedAway > 0, 60_000);
   await load.stop();
   inMessage.write("X-Number: 777\r\n\r\nHello.\r\n");
-  assert.match(await inMessage.command("."), /^250 /);
+  assert.match(await say(inMessage, "."), /^250 /);
   assert.match(await inMessage.reply(60_000), /^421 4\.3\.2 /);
 
   const { code, stdout, stderr } = await drained;

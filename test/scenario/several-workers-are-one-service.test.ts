@@ -236,7 +236,7 @@ test("SIGHUP reaches all workers, and restarts them for what they follow at thei
 }, async () => {
   const greeting = async (at: number): Promise<string> => {
     const client = await SmtpClient.connect(at);
-    const text = await client.reply();
+    const text = await client.reply(60_000);
     client.close();
     return text;
   };
