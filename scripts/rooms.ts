@@ -57,6 +57,7 @@ export const rooms: Record<string, Room> = {
       "shared/spool/fs",
       "shared/spool/handover",
       "shared/spool/fs/disk",
+      "shared/spool/s3",
     ],
   },
   "shared/shards": {

@@ -12,6 +12,7 @@ import { parseVia } from "./values.ts";
 export function crossCheck(config: Config, relayHosts: ReadonlySet<string>): Finding[] {
   return [
     ...checkRedis(config.redis),
+    ...checkSpool(config.spool),
     ...checkAddresses(config),
     ...checkTokens(config.admin),
     ...checkListeners(config.listeners),
@@ -24,6 +25,22 @@ export function crossCheck(config: Config, relayHosts: ReadonlySet<string>): Fin
     ...checkDsnFrom(config.dsn.from),
     ...checkPostmaster(config),
   ];
+}
+
+function checkSpool({ s3 }: Config["spool"]): Finding[] {
+  if (s3 === undefined) return [];
+  const findings: Finding[] = [];
+  const at = (key: string, message: string): void =>
+    void findings.push({ path: ["spool", "s3", key], message });
+  if (s3.batch < 20 || s3.batch > 250) at("batch", "must be from 20ms to 250ms");
+  if (s3.timeout < 1000) at("timeout", "must be 1s or more");
+  if (s3.access_key_id !== undefined && s3.secret_access_key === undefined)
+    at("secret_access_key", "is missing: spool.s3.access_key_id needs it");
+  if (s3.access_key_id === undefined && s3.secret_access_key !== undefined)
+    at("access_key_id", "is missing: spool.s3.secret_access_key needs it");
+  if (s3.access_key_id === undefined && s3.session_token !== undefined)
+    at("access_key_id", "is missing: spool.s3.session_token needs it");
+  return findings;
 }
 
 function checkRedis(redis: Config["redis"]): Finding[] {

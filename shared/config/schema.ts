@@ -5,6 +5,7 @@ import { certificates, intercept, listener } from "./schema-listeners.ts";
 import { delivery, dsn, limits, queue, timeouts } from "./schema-queue.ts";
 import { outgoing, protectedEntry, relay } from "./schema-routing.ts";
 import { admin, dns, events, health, log, redis, tracing } from "./schema-services.ts";
+import { spool } from "./schema-spool.ts";
 import { text } from "./values.ts";
 
 export const configSchema = z.strictObject({
@@ -22,7 +23,10 @@ export const configSchema = z.strictObject({
     ),
   data: text
     .default("./data")
-    .describe("Directory of the spool, and of the embedded Redis; relative to the configuration file."),
+    .describe(
+      "Directory of the spool, unless `spool.s3` is set, and of the embedded Redis; relative to the configuration file.",
+    ),
+  spool: spool.prefault({}).describe("Where accepted mail is stored."),
   own_addresses: z
     .array(text)
     .default([])

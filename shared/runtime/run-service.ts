@@ -5,9 +5,6 @@ import type { LoadedConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import type { Service } from "../config/takes-effect.ts";
 import { describeFault, faultFields, type SpoolFault } from "../spool/fault.ts";
-import { createFsSpool } from "../spool/fs/fs-spool.ts";
-import { defaultFsSpoolOptions } from "../spool/fs/options.ts";
-import { whyHandedOver } from "../spool/handover/handover-file.ts";
 import type { FileFault, Spool } from "../spool/spool.ts";
 import { announceService, type Reloading } from "./announcement.ts";
 import type { Draining } from "./drain.ts";
@@ -18,10 +15,11 @@ import type { Commit } from "./live.ts";
 import { LiveConfiguration, type ValidConfig } from "./live-configuration.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import { openSpool } from "./open-spool.ts";
 import { registerProcessMetrics, version } from "./process-metrics.ts";
 import type { RedisConfig } from "./redis.ts";
 import { createSpoolMetrics } from "./spool-metrics.ts";
-import { CannotStart, type CannotStartMessage, orCannotUse, whyCannotStart } from "./start-failure.ts";
+import { type CannotStartMessage, whyCannotStart } from "./start-failure.ts";
 import { createTracing, type Tracing } from "./tracing.ts";
 import { answerSupervisor, askForRestart, sendLastMetrics } from "./worker-channel.ts";
 
@@ -277,13 +275,7 @@ export function runWithSpool(
         spoolMetrics.fault(fault.kind);
         log.error(faultFields(fault), describeFault(fault));
       };
-      const { files } = spoolMetrics;
-      const elsewhere = orCannotUse(config.data, () => whyHandedOver(directory));
-      if (elsewhere !== undefined) throw new CannotStart(elsewhere);
-      const spool = orCannotUse(config.data, () =>
-        createFsSpool({ directory, onFault, files, ...slowness(config) }),
-      );
-      spoolMetrics.watch(spool);
+      const spool = await openSpool({ config, directory, onFault, metrics: spoolMetrics, log });
       const holdsFile = path.join(directory, "holds.json");
       const redis = { ...config.redis, shards: config.queue.shards };
       const service = await start({ ...context, redis, spool, holdsFile });
@@ -301,12 +293,6 @@ export function runWithSpool(
     },
     options,
   );
-}
-
-/** Whether a disk that was slow is well again must be known by when mail is to be taken again. */
-function slowness({ limits }: Config): { slowMs?: number } {
-  const { disk_latency } = limits.pressure;
-  return disk_latency === 0 ? {} : { slowMs: Math.min(defaultFsSpoolOptions.slowMs, disk_latency / 4) };
 }
 
 /** One line for all files: a disk that fails may have thousands. */

@@ -1,15 +1,23 @@
 /** What each process with a spool measures of it: traffic, the time of the disk, and faults. */
+
+import type { SpoolCounters } from "../spool/counters.ts";
 import type { SpoolFault } from "../spool/fault.ts";
 import { nodeFiles, type SpoolFiles } from "../spool/fs/disk/files.ts";
-import type { FsSpool } from "../spool/fs/fs-spool.ts";
+import type { Spool } from "../spool/spool.ts";
 import { type Metrics, shortSecondsBuckets } from "./metrics.ts";
+
+export interface WatchedSpool extends Pick<Spool, "faults"> {
+  counters: Readonly<SpoolCounters>;
+  /** To an object store, by operation. */
+  requests?: Readonly<Record<string, number>>;
+}
 
 export interface SpoolMetrics {
   /** The file system, with its fdatasync timed: for the spool that is to be measured. */
   files: SpoolFiles;
   fault(kind: SpoolFault["kind"]): void;
   /** Reads the counters of this spool at each scrape. */
-  watch(spool: Pick<FsSpool, "counters" | "faults">): void;
+  watch(spool: WatchedSpool): void;
 }
 
 export function createSpoolMetrics(metrics: Metrics): SpoolMetrics {
@@ -31,8 +39,8 @@ export function createSpoolMetrics(metrics: Metrics): SpoolMetrics {
     "Faults of the spool's storage, by kind. When it grows, see `spool.trouble` in the log and 'The spool is damaged' in docs/operations.md.",
     ["kind"],
   );
-  let watched: Pick<FsSpool, "counters" | "faults"> | undefined;
-  const count = (name: keyof FsSpool["counters"]): (() => number) => {
+  let watched: WatchedSpool | undefined;
+  const count = (name: keyof SpoolCounters): (() => number) => {
     return () => watched?.counters[name] ?? 0;
   };
   metrics.counted(
@@ -60,6 +68,12 @@ export function createSpoolMetrics(metrics: Metrics): SpoolMetrics {
     "spool_settlements_total",
     "Recipients' states that this process has recorded: delivered, failed, bounced, removed.",
     count("settlements"),
+  );
+  metrics.counted(
+    "spool_store_requests_total",
+    "Requests to the S3-compatible store of the spool, attempts that were repeated among them; what the store charges for. None with a spool on disk.",
+    () => new Map(Object.entries(watched?.requests ?? {})),
+    ["operation"],
   );
   metrics.gauge(
     "spool_unreadable_files",

@@ -4,7 +4,7 @@ import { unreachable } from "../unreachable.ts";
 export type SpoolFault =
   /** Octets of a segment or log that are not what was written. Records after them are still read. */
   | { kind: "damaged"; place: string; offset: number; length: number }
-  /** The disk cannot read a file, or a part of it. Everything else is still read. */
+  /** The storage cannot read a file, an object or a part of it. Everything else is still read. */
   | { kind: "unreadable"; place: string; error: unknown }
   /** Other processes took this one for dead, and its files for finished. It goes on under a new name. */
   | { kind: "fenced"; writer: string }
@@ -21,7 +21,7 @@ export function describeFault(fault: SpoolFault): string {
     case "damaged":
       return "the spool is damaged: the octets at this place are lost, everything else is still read";
     case "unreadable":
-      return "the disk cannot read this file of the spool: it is passed by, everything else is still read";
+      return "this part of the spool cannot be read: it is passed by, everything else is still read";
     case "fenced":
       return "this process was suspended for so long that others finished its spool files; it goes on with new ones";
     case "not-wiped":

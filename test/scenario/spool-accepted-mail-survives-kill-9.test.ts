@@ -1,73 +1,32 @@
-import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
-import type { Locator } from "../../shared/spool/spool.ts";
-import { bodyOf } from "../contract/spool.ts";
-import { waitFor } from "../support/wait-for.ts";
-
-/** The process that is killed: see spool-acceptor.ts. */
-const acceptor = join(import.meta.dirname, "spool-acceptor.ts");
-
-interface Line {
-  /** `settling` and not `settled`: killed in between, it may have been recorded or not. */
-  event: "accepted" | "settling" | "settled";
-  id: string;
-  size: number;
-  locator: Locator;
-}
-
-/** Runs an acceptor until it has written `lines` lines and for `extraMs` more; returns all of its lines. */
-async function acceptUntilKilled(directory: string, lines: number, extraMs: number): Promise<Line[]> {
-  // A file takes the lines without delay, while a pipe may be full.
-  const path = `${directory}.said`;
-  const output = openSync(path, "w");
-  const child = spawn(process.execPath, [acceptor, directory], { stdio: ["ignore", output, "inherit"] });
-  closeSync(output);
-  const ended = new Promise((resolve) => child.once("close", resolve));
-  const said = (): string[] => readFileSync(path, "utf8").split("\n").slice(0, -1);
-  await waitFor("messages to be accepted", () => child.exitCode !== null || said().length >= lines);
-  setTimeout(() => child.kill("SIGKILL"), extraMs);
-  await ended;
-  assert.equal(child.signalCode, "SIGKILL");
-  return said().map((line) => JSON.parse(line) as Line);
-}
+import { createS3Spool } from "../../shared/spool/s3/s3-spool.ts";
+import type { Spool } from "../../shared/spool/spool.ts";
+import { acceptAndKill } from "../support/kill-acceptor.ts";
+import { startTestStore } from "../support/s3-store.ts";
 
 test("every message that was acknowledged before a kill -9 is still whole, and nothing settled is delivered again", async (t) => {
   const root = mkdtempSync(join(tmpdir(), "postern-kill-"));
   const directory = join(root, "spool");
   t.after(() => rmSync(root, { recursive: true, force: true }));
-  const accepted = new Map<string, Line>();
-  const settled = new Set<string>();
-  const settling = new Set<string>();
-  for (let round = 0; round < 5; round++) {
-    const said = await acceptUntilKilled(directory, 20 + round * 60, Math.random() * 40);
-    for (const line of said)
-      if (line.event === "accepted") accepted.set(line.id, line);
-      else (line.event === "settled" ? settled : settling).add(line.id);
-    const spool = createFsSpool({ directory, minFreeBytes: 0, deadAfterMs: 100, followMs: 20 });
-    try {
-      const unsettled = new Set<string>();
-      for await (const { meta } of spool.unsettled()) unsettled.add(meta.id);
-      for (const line of accepted.values()) {
-        if (settled.has(line.id))
-          assert.ok(!unsettled.has(line.id), `${line.id} was settled and is pending again`);
-        if (!settling.has(line.id))
-          assert.ok(unsettled.has(line.id), `${line.id} was accepted and is not pending`);
-        if (!unsettled.has(line.id)) continue;
-        const message = await spool.read(line.id, line.locator);
-        assert.ok(message, `${line.id} was found`);
-        const body = await bodyOf(message.body);
-        assert.equal(body.length, line.size);
-        assert.ok(body.equals(Buffer.alloc(line.size, line.id)), `${line.id} is whole`);
-      }
-    } finally {
-      await spool.close();
-    }
-  }
-  assert.ok(accepted.size >= 200);
-  assert.ok(settled.size > 0);
+  const open = (): Spool => createFsSpool({ directory, minFreeBytes: 0, deadAfterMs: 100, followMs: 20 });
+  await acceptAndKill(directory, { arguments: [], rounds: 5, open });
+});
+
+test("the same holds for a spool in a store, read by a process on another host", async (t) => {
+  const root = mkdtempSync(join(tmpdir(), "postern-kill-"));
+  const store = await startTestStore();
+  t.after(async () => {
+    await store.close();
+    rmSync(root, { recursive: true, force: true });
+  });
+  const { endpoint, bucket, accessKeyId, secretAccessKey } = store;
+  const credentials = { accessKeyId, secretAccessKey };
+  const options = { endpoint, bucket, credentials, batchMs: 5, largeBytes: 30_000, partBytes: 25_000 };
+  const given = { ...options, moveAfterMs: 100, lingerMs: 200 };
+  const open = (): Spool => createS3Spool({ ...options, directory: join(root, "other") });
+  await acceptAndKill(join(root, "cache"), { arguments: [JSON.stringify(given)], rounds: 3, open });
 });

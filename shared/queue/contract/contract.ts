@@ -46,7 +46,8 @@ export function parseDeliveryJobId(jobId: string): { id: string; group: number }
 const epochMs = z.number().min(-8.64e15).max(8.64e15);
 
 const locatorSchema = z.object({
-  segment: z.string().regex(/^[\w.-]+$/),
+  /** The name of a file, or the key of an object in a store. */
+  segment: z.string().regex(/^(?:(?:messages|compacted)\/)?[\w.-]+$/),
   offset: z.int().min(0),
   length: z.int().min(0),
   checksum: z.int().min(0),

@@ -11,7 +11,7 @@ import type { IndexedSegment, MessageIndex } from "../messages/message-index.ts"
 import type { StatusFollower } from "../states/status-follower.ts";
 import type { StatusWriter } from "../states/status-writer.ts";
 import { storeError } from "../store/failures.ts";
-import { bodyKey, damagedKey, type WriterName } from "../store/names.ts";
+import { bodyKey, damagedKey, statesPlace, type WriterName } from "../store/names.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { compact } from "./compaction.ts";
 import { Orphans } from "./orphans.ts";
@@ -45,6 +45,8 @@ export class Collector {
   #leaving = new Map<string, number>();
   /** When each status object was first seen. */
   #logsSinceMs = new Map<string, number>();
+  /** Status objects that were complete before the messages were indexed. */
+  #logs: CompleteLog[] = [];
   #running: Promise<CollectReport> | undefined;
   #closing = false;
 
@@ -96,21 +98,20 @@ export class Collector {
     await messages.refresh();
     this.#logs = logs;
     const nowMs = monotonicMs();
+    const segments = messages.segments();
+    const present = new Set(segments.map(({ key }) => key));
+    for (const key of this.#leaving.keys())
+      if (!isStates(key) && !present.has(key)) this.#leaving.delete(key);
     const removable: IndexedSegment[] = [];
-    for (const segment of messages.segments()) {
+    for (const segment of segments) {
       const isLeft = (this.#leaving.get(segment.key) ?? Number.POSITIVE_INFINITY) <= nowMs;
       if (isLeft || (segment.contents.countUnsettled(index, 0) === 0 && this.#mayGo(segment)))
         removable.push(segment);
     }
     await store.remove(messages.voided);
     await this.#removeSegments(removable, report);
-    const gone = messages.takeGone();
-    for (const { contents } of removable) gone.push(...contents.messages.ids());
-    this.#retention.noteGone(gone, performance.now());
+    this.#retention.noteGone(messages.takeGone(), performance.now());
   }
-
-  /** Those that were complete before the messages were indexed. */
-  #logs: CompleteLog[] = [];
 
   /** An object without messages keeps a late write of its writer out: it stays until no such write can come. */
   #mayGo({ contents, modifiedMs }: IndexedSegment): boolean {
@@ -119,7 +120,7 @@ export class Collector {
   }
 
   async #removeSegments(segments: readonly IndexedSegment[], report: CollectReport): Promise<void> {
-    const { store, index, statuses } = this.#options;
+    const { store, index, statuses, messages } = this.#options;
     if (segments.length === 0) return;
     // What records imply has to be recorded before the records are removed.
     const implied = segments.flatMap(({ contents }) => contents.settlements);
@@ -136,6 +137,7 @@ export class Collector {
     await store.remove(bodies.map(bodyKey));
     for (const { key, size } of segments) {
       this.#leaving.delete(key);
+      messages.noteRemoved(key);
       report.segmentsRemoved++;
       report.bytesFreed += size;
     }
@@ -166,11 +168,10 @@ export class Collector {
   async #compactStates(report: CollectReport): Promise<void> {
     const { messages, index, statuses, monotonicMs, lingerMs, store } = this.#options;
     const nowMs = monotonicMs();
-    const due = [...this.#leaving].filter(([key, atMs]) => key.startsWith("states/") && atMs <= nowMs);
+    const due = [...this.#leaving].filter(([key, atMs]) => isStates(key) && atMs <= nowMs);
     await store.remove(due.map(([key]) => key));
     const present = new Set(this.#logs.map(({ name }) => name));
-    for (const key of this.#leaving.keys())
-      if (key.startsWith("states/") && !present.has(key)) this.#leaving.delete(key);
+    for (const key of this.#leaving.keys()) if (isStates(key) && !present.has(key)) this.#leaving.delete(key);
     const logs = this.#logs.filter(({ name }) => !this.#leaving.has(name));
     this.#logsSinceMs = new Map(logs.map(({ name }) => [name, this.#logsSinceMs.get(name) ?? nowMs]));
     // What could not be read may be messages that these objects mention.
@@ -205,4 +206,8 @@ export class Collector {
     if (messages.incomplete || messages.segments().some(({ contents }) => contents.cursor.damaged)) return;
     report.bytesFreed += await this.#orphans.collect();
   }
+}
+
+function isStates(key: string): boolean {
+  return key.startsWith(statesPlace);
 }

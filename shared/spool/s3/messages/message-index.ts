@@ -73,6 +73,11 @@ export class MessageIndex {
     return this.#compacted.get(id);
   }
 
+  /** An object that this process has removed. */
+  noteRemoved(key: string): void {
+    this.#drop(key);
+  }
+
   /** The ids in objects that have gone since the last call. */
   takeGone(): string[] {
     const gone = this.#gone;

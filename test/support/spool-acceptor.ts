@@ -2,19 +2,27 @@
 import { randomBytes } from "node:crypto";
 import { writeSync } from "node:fs";
 import { createFsSpool } from "../../shared/spool/fs/fs-spool.ts";
+import type { S3SpoolOptions } from "../../shared/spool/s3/options.ts";
+import { createS3Spool } from "../../shared/spool/s3/s3-spool.ts";
 import { someMeta } from "../contract/spool.ts";
 
-const spool = createFsSpool({
-  directory: process.argv[2] ?? "",
-  minFreeBytes: 0,
-  segmentBytes: 200_000,
-  logBytes: 2000,
-  largeBytes: 30_000,
-  moveAfterMs: 100,
-  moveShare: 0.6,
-  deadAfterMs: 500,
-  heartbeatMs: 50,
-});
+/** The second argument: the options of a spool in a store, as JSON. Absent: one in the directory. */
+const [, , directory = "", inStore] = process.argv;
+
+const spool =
+  inStore === undefined
+    ? createFsSpool({
+        directory,
+        minFreeBytes: 0,
+        segmentBytes: 200_000,
+        logBytes: 2000,
+        largeBytes: 30_000,
+        moveAfterMs: 100,
+        moveShare: 0.6,
+        deadAfterMs: 500,
+        heartbeatMs: 50,
+      })
+    : createS3Spool({ directory, ...(JSON.parse(inStore) as Omit<S3SpoolOptions, "directory">) });
 
 function say(line: object): void {
   writeSync(1, `${JSON.stringify(line)}\n`);
