@@ -1,4 +1,5 @@
 /** Clients that send numbered messages until they are stopped, and note what they were answered. */
+import { setTimeout as delay } from "node:timers/promises";
 import { SmtpClient } from "./smtp-client.ts";
 import type { SmtpPeer } from "./smtp-peer.ts";
 
@@ -14,9 +15,16 @@ export interface Load {
 
 /**
  * Clients that send messages over sessions of several messages each, half of them with the envelope in one piece.
- * @param first  the number of the first message
+ * @param first    the number of the first message
+ * @param mayGoOn  asked before each session: on a slow machine more may be accepted than delivered, and then what is accepted
+ *   waits longer and longer behind what was accepted before
  */
-export function sendMail(port: number, clients: number, first = 0): Load {
+export function sendMail(
+  port: number,
+  clients: number,
+  first = 0,
+  mayGoOn: (load: Load) => boolean = () => true,
+): Load {
   const load: Load = { accepted: new Set(), surprises: [], turnedAway: 0, stop };
   let isOver = false;
   let count = first;
@@ -62,7 +70,10 @@ export function sendMail(port: number, clients: number, first = 0): Load {
   }
 
   const loops = Array.from({ length: clients }, async (_, index) => {
-    while (!isOver) await session(index % 2 === 0);
+    while (!isOver) {
+      if (mayGoOn(load)) await session(index % 2 === 0);
+      else await delay(20);
+    }
   });
   async function stop(): Promise<void> {
     isOver = true;
