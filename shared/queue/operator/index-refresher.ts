@@ -24,8 +24,14 @@ export interface IndexState {
 
 /** So few jobs are looked at before each answer, which is exact then. */
 const exactUpTo = 2_000;
-/** Pauses between scans: while operators ask, and while nobody does. */
-const pause = { asked: { leastMs: 1_000, factor: 10 }, idle: { leastMs: 2_000, factor: 40 } };
+/**
+ * Pauses between scans: while operators ask, and while nobody does. A first scan of a long queue takes many times as long as
+ * those that follow it.
+ */
+const pause = {
+  asked: { leastMs: 1_000, factor: 10, mostMs: 20_000 },
+  idle: { leastMs: 2_000, factor: 40, mostMs: 60_000 },
+};
 const askedForMs = 120_000;
 const retryMs = 2_000;
 /** How long an answer waits for the first scan. */
@@ -97,8 +103,7 @@ export class IndexRefresher {
       try {
         await (this.#scan ?? this.#startScan());
         const isAsked = performance.now() - this.#askedMs < askedForMs;
-        const { leastMs, factor } = isAsked ? pause.asked : pause.idle;
-        if (!this.#isClosed) this.#schedule(Math.max(leastMs, this.#tookMs * factor));
+        if (!this.#isClosed) this.#schedule(pauseAfter(this.#tookMs, isAsked));
       } catch (error) {
         if (this.#isClosed) return;
         this.#log.debug({ err: error }, "could not bring the index of the queues up to date");
@@ -154,6 +159,12 @@ export class IndexRefresher {
       }
     }
   }
+}
+
+/** In milliseconds. Pure. @param tookMs  of the scan that has ended */
+export function pauseAfter(tookMs: number, isAsked: boolean): number {
+  const { leastMs, factor, mostMs } = isAsked ? pause.asked : pause.idle;
+  return Math.min(mostMs, Math.max(leastMs, tookMs * factor));
 }
 
 function readPayload(queue: ListedQueue, payload: unknown): IndexedPayload | undefined {
