@@ -45,12 +45,12 @@ after(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-async function holdsOf(file = "holds.json"): Promise<Holds> {
+async function holdsOf(file = "holds.json", pollMs = 100): Promise<Holds> {
   const holds = createHolds({
     redis: { url: redis.url },
     file: path.join(directory, file),
     log,
-    pollMs: 100,
+    pollMs,
   });
   toClose.push(() => holds.close());
   await holds.ready;
@@ -171,6 +171,19 @@ test("simultaneous changes, also from several processes, all end up in Redis and
   assert.deepEqual(copy?.rules.map(({ value }) => value).sort(), [...values].sort());
   assert.deepEqual(await readdir(directory), ["holds.json"]);
   assert.equal(String(copy?.version), (await redis.command("HGET {postern}:holds version")).split("\r\n")[1]);
+});
+
+test("no rule is lost to a process that takes Redis for older than it is", async () => {
+  for (let round = 0; round < 15; round++) {
+    const all = await Promise.all([1, 2, 3].map(() => holdsOf("holds.json", 1)));
+    const add = (_: unknown, n: number) =>
+      all[n % 3]?.add([{ kind: "destination", value: `round${round}-${n}.example`, reason: "" }]);
+    await Promise.all(Array.from({ length: 45 }, add));
+    const rules = (await readHoldsFile(path.join(directory, "holds.json")))?.rules.length;
+    assert.equal(rules, (round + 1) * 45);
+    assert.equal(await redis.command("HLEN {postern}:holds"), `:${(round + 1) * 45 + 1}\r\n`);
+    await Promise.all(toClose.splice(0).map((close) => close()));
+  }
 });
 
 test("holding all mail holds later mail too", async () => {

@@ -5,6 +5,7 @@
 import { rm } from "node:fs/promises";
 import type { Logger } from "../../runtime/log.ts";
 import { createRedis, queuePrefix, type RedisConfig, type RedisConnection } from "../../runtime/redis.ts";
+import { Script } from "../../runtime/redis-script.ts";
 import { type HoldsCopy, handedOverPlace, readHoldsFile, writeHoldsFile } from "./file.ts";
 import { type Holdable, HoldMatcher, type HoldRule, holdRuleId, holdRuleSchema } from "./rules.ts";
 
@@ -38,6 +39,21 @@ const holdsKey = `${queuePrefix}:holds`;
 const holdsChannel = `${queuePrefix}:holds:changed`;
 /** A message of the channel may be missed: the version is read so often. */
 const pollMs = 5_000;
+
+/**
+ * Replaces all rules, unless Redis has a copy as new as ours by now: with rules, then, that we do not know.
+ * KEYS: the rules. ARGV: channel, version of our copy, then the fields of the hash. Returns 1 replaced, 0 left.
+ */
+const restoreScript = new Script(
+  `
+local stored = tonumber(redis.call("HGET", KEYS[1], "version") or 0)
+if stored >= tonumber(ARGV[2]) then return 0 end
+redis.call("DEL", KEYS[1])
+for i = 3, #ARGV, 2 do redis.call("HSET", KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call("PUBLISH", ARGV[1], ARGV[4])
+return 1
+`,
+);
 
 export interface HoldsOptions {
   redis: RedisConfig;
@@ -193,12 +209,13 @@ class StoredHolds implements Holds {
   async #restore(copy: HoldsCopy): Promise<void> {
     const version = copy.version + 1;
     const fields = copy.rules.flatMap((rule) => [holdRuleId(rule), JSON.stringify(rule)]);
-    await this.#redis
-      .multi()
-      .del(holdsKey)
-      .hset(holdsKey, "version", version, ...fields)
-      .publish(holdsChannel, String(version))
-      .exec();
+    const args = [holdsChannel, copy.version, "version", version, ...fields];
+    if ((await restoreScript.run(this.#redis, [holdsKey], args)) === 0) {
+      // Another process restored or changed them since we read them.
+      const inRedis = await this.#readRedis();
+      if (inRedis !== undefined) this.#use(inRedis);
+      return;
+    }
     this.#log.info({ rules: copy.rules.length }, "restored the holds that Redis had lost");
     this.#use({ ...copy, version });
   }
