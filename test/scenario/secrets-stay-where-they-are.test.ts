@@ -15,6 +15,7 @@ import { selfSignedCertificate } from "../support/certificate.ts";
 import { freePort } from "../support/free-port.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { startTestStore } from "../support/s3-store.ts";
 import { SmtpClient } from "../support/smtp-client.ts";
 import { type SmtpPeer, startSmtpPeer } from "../support/smtp-peer.ts";
 import { startTls } from "../support/start-tls.ts";
@@ -32,6 +33,8 @@ const secrets = {
   guess: "canary-guess-W5hc",
   hash: userLine("anna", "canary-user-T8sj").trim().slice(-16),
   otlp: "canary-otlp-D4ny",
+  store: "canary-store-R6gb",
+  storeSession: "canary-store-session-M1xe",
   key: certificate.key.split("\n")[3] ?? "",
 };
 
@@ -322,6 +325,33 @@ test("after all that no secret is in the log, the data, Redis or a command line"
   for (const name of readdirSync(gateway.directory)) assert.doesNotMatch(name, /^core/);
 });
 
+test("the keys of the spool's store are in no output, no log and no file, also when the store is gone", async (t) => {
+  const store = await startTestStore();
+  t.after(() => store.close());
+  const stored = await startGateway({
+    relay: { routes: [{ to: "*", via: `127.0.0.1:${peer.port}` }] },
+    spool: {
+      s3: {
+        bucket: store.bucket,
+        endpoint: store.endpoint,
+        access_key_id: store.accessKeyId,
+        secret_access_key: secrets.store,
+        session_token: secrets.storeSession,
+      },
+    },
+  } as never);
+  t.after(() => stored.stop());
+  for (const words of [["config", "show"], ["config", "show", "--running"], ["status"]]) {
+    const { stdout, stderr } = await stored.postern(...words);
+    assert.notEqual(stdout, "", words.join(" "));
+    assert.deepEqual(found(stdout + stderr), [], words.join(" "));
+  }
+  await store.close();
+  await waitFor("the store to be missed", () => /ECONNREFUSED/.test(JSON.stringify(stored.log())));
+  assert.deepEqual(found(JSON.stringify(stored.log())), []);
+  assert.deepEqual(found(filesBelow(path.join(stored.directory, "data"))), []);
+});
+
 test("every key of the configuration that holds a secret is planted here", () => {
   const names: string[] = [];
   const walk = (schema: ReturnType<typeof configJsonSchema>, key: string): void => {
@@ -331,7 +361,8 @@ test("every key of the configuration that holds a secret is planted here", () =>
     if (typeof schema.additionalProperties === "object") walk(schema.additionalProperties, "");
   };
   walk(configJsonSchema(), "");
-  // redis.password, redis.sentinel_password, relay.hosts.*.auth.password, admin.token, admin.tokens[].token, admin.tokens.
-  const known = ["password", "password", "sentinel_password", "token", "token", "tokens"];
-  assert.deepEqual(names.sort(), known);
+  // redis.password, redis.sentinel_password, relay.hosts.*.auth.password, spool.s3.secret_access_key, spool.s3.session_token,
+  // admin.token, admin.tokens[].token, admin.tokens.
+  const known = ["password", "password", "secret_access_key", "sentinel_password", "session_token"];
+  assert.deepEqual(names.sort(), [...known, "token", "token", "tokens"]);
 });

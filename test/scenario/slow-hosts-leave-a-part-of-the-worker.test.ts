@@ -25,7 +25,7 @@ test("hosts that hang, however many, leave a part of a worker to those that have
   const hanging = slow.map(send);
   for (const one of hanging) void one.then(({ kind }) => kind === "full" && full++);
   await waitFor("six to hang, and the others to come back later", () => full === 4);
-  assert.equal(slow.filter(({ open }) => open > 0).length, 6);
+  await waitFor("the six connections to be open", () => slow.filter(({ open }) => open > 0).length === 6);
   const result = await send(good);
   assert.equal(result.kind === "tried" && summary(result.outcomes.get(0)), "delivered");
   stop.abort();
