@@ -12,6 +12,7 @@ const sentinelMs = 1_000;
 /** Private to ioredis 6.0.0. */
 interface Inside {
   connecting: boolean;
+  failoverDetector: { cleanup(): void } | null;
   sentinelIterator: { cursor: number; reset(startWithCurrent: boolean): void };
   connectToSentinel(endpoint: unknown, options?: object): Redis;
   initFailoverDetector(): Promise<void>;
@@ -43,7 +44,11 @@ class PromptSentinelConnector extends SentinelConnector {
   override connect(
     emit: Parameters<SentinelConnector["connect"]>[0],
   ): ReturnType<SentinelConnector["connect"]> {
-    const { sentinelIterator } = this as unknown as Inside;
+    const inside = this as unknown as Inside;
+    const { sentinelIterator } = inside;
+    // That of the connection before would end this search when it hears of the failover, and ioredis would give up for good.
+    inside.failoverDetector?.cleanup();
+    inside.failoverDetector = null;
     // ioredis goes on after the last one that it asked, and calls all unreachable when it has come to the end.
     if (sentinelIterator.cursor > 0) sentinelIterator.reset(true);
     return super.connect((type, error) => {

@@ -50,6 +50,28 @@ function startServers(t: TestContext) {
   return { processes, proxy };
 }
 
+test("a failover that sentinels announce during the search for the primary does not end the connection for good", {
+  skip: unlessInstalled("redis-server"),
+}, async (t) => {
+  const { processes, proxy } = startServers(t);
+  const server = await processes.start([]);
+  const lines = [`sentinel monitor mail 127.0.0.1 ${server.port} 1`];
+  const sentinel = await processes.start(lines, { sentinel: true });
+  const sentinels = [{ host: "127.0.0.1", port: await proxy(sentinel.port, 200) }];
+  const redis = createRedis({ sentinels, name: "mail" }, "worker", log);
+  t.after(() => redis.disconnect());
+  const detector = () =>
+    (redis as unknown as { connector: { failoverDetector: { disconnect(): void } | null } }).connector
+      .failoverDetector;
+  await waitFor("the connection to be ready", () => redis.status === "ready");
+  const announced = await waitFor("its failover detector", detector);
+  await server.command("CLIENT", "KILL", "TYPE", "normal");
+  await waitFor("the search to begin", () => redis.status === "connecting");
+  // What ioredis does at `+switch-master`, unless the detector was cleaned up.
+  if (!(announced as unknown as { isDisconnected: boolean }).isDisconnected) announced.disconnect();
+  await waitFor("the connection to be ready again", () => redis.status === "ready");
+});
+
 suite("a connection waits longer after each attempt that was too short for", {
   concurrency: true,
   skip: unlessInstalled("redis-server"),
