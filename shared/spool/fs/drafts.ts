@@ -6,11 +6,12 @@ import type { MessageMeta } from "../../mail/message.ts";
 import type { SpoolCounters } from "../counters.ts";
 import type { OnFault } from "../fault.ts";
 import type { LogicalClock } from "../recipient-state.ts";
-import { BufferedDraft, type DraftBody, type DraftHost, type LargeBody } from "../records/draft.ts";
+import type { DraftBody, LargeBody } from "../records/draft.ts";
 import { largeName } from "../records/names.ts";
+import { OpenDrafts } from "../records/open-drafts.ts";
 import { headLength, makeHead, type RecordExtra, type TimedSettlement } from "../records/record.ts";
 import { coalesced } from "../sequence.ts";
-import type { Draft, Settlement, StoredMessage } from "../spool.ts";
+import type { Settlement, StoredMessage } from "../spool.ts";
 import type { StorageWatch } from "../storage-watch.ts";
 import { orSpoolError, type SpoolFiles, syncDirectory } from "./disk/files.ts";
 import type { Places } from "./disk/names.ts";
@@ -39,51 +40,28 @@ export interface DraftsOptions {
   onFault: OnFault;
 }
 
-export class Drafts implements DraftHost {
-  readonly largeBytes: number;
-  readonly memory: { usedBytes: number; limitBytes: number };
+export class Drafts extends OpenDrafts {
   readonly #options: DraftsOptions;
-  readonly #open = new Set<BufferedDraft>();
-  readonly #commits = new Set<Promise<StoredMessage>>();
   readonly #syncLargeDirectory: () => Promise<void>;
   #largeCount = 0;
 
   constructor(options: DraftsOptions) {
+    super(options);
     this.#options = options;
-    this.largeBytes = options.largeBytes;
-    this.memory = { usedBytes: 0, limitBytes: options.draftMemoryBytes };
     this.#syncLargeDirectory = coalesced(() => syncDirectory(options.files, options.places.large));
-  }
-
-  open(): Draft {
-    const draft = new BufferedDraft(this);
-    this.#open.add(draft);
-    return draft;
   }
 
   /** Discards the open drafts and waits for commits that have begun. */
   async close(): Promise<void> {
-    await Promise.all([...this.#open].map((draft) => draft.abandon()));
-    await Promise.allSettled(this.#commits);
+    await this.discardOpen();
+    await this.commitsEnded();
   }
 
   openLarge(): LargeBodyWriter {
     return new LargeBodyWriter(this.#options, () => this.#nameLarge());
   }
 
-  store(meta: MessageMeta, body: DraftBody, settles: Settlement | undefined): Promise<StoredMessage> {
-    const commit = this.#store(meta, body, settles);
-    this.#commits.add(commit);
-    const ended = (): void => void this.#commits.delete(commit);
-    commit.then(ended, ended);
-    return commit;
-  }
-
-  ended(draft: BufferedDraft): void {
-    this.#open.delete(draft);
-  }
-
-  async #store(
+  protected async commit(
     meta: MessageMeta,
     { length, crc, chunks, large }: DraftBody,
     settles: Settlement | undefined,

@@ -6,10 +6,11 @@ import type { MessageMeta } from "../../mail/message.ts";
 import type { SpoolCounters } from "../counters.ts";
 import type { OnFault } from "../fault.ts";
 import type { LogicalClock } from "../recipient-state.ts";
-import { BufferedDraft, type DraftBody, type DraftHost, type LargeBody } from "../records/draft.ts";
+import type { DraftBody, LargeBody } from "../records/draft.ts";
 import { largeName } from "../records/names.ts";
+import { OpenDrafts } from "../records/open-drafts.ts";
 import { headLength, makeHead, type RecordExtra, type TimedSettlement } from "../records/record.ts";
-import { type Draft, type Settlement, SpoolUnavailable, type StoredMessage } from "../spool.ts";
+import { type Settlement, SpoolUnavailable, type StoredMessage } from "../spool.ts";
 import { BodyUpload, type BodyUploadOptions } from "./messages/body-upload.ts";
 import type { MessageWriter } from "./messages/message-writer.ts";
 import type { StatusFollower } from "./states/status-follower.ts";
@@ -35,31 +36,20 @@ export interface DraftsOptions extends BodyUploadOptions {
 /** How long a client waits for its refusal until the message is marked as refused. */
 const withdrawMs = 5000;
 
-export class Drafts implements DraftHost {
-  readonly largeBytes: number;
-  readonly memory: { usedBytes: number; limitBytes: number };
+export class Drafts extends OpenDrafts {
   readonly #options: DraftsOptions;
-  readonly #open = new Set<BufferedDraft>();
-  readonly #commits = new Set<Promise<StoredMessage>>();
   #largeCount = 0;
 
   constructor(options: DraftsOptions) {
+    super(options);
     this.#options = options;
-    this.largeBytes = options.largeBytes;
-    this.memory = { usedBytes: 0, limitBytes: options.draftMemoryBytes };
-  }
-
-  open(): Draft {
-    const draft = new BufferedDraft(this);
-    this.#open.add(draft);
-    return draft;
   }
 
   /** Discards the open drafts and waits for commits that have begun. */
   async close(): Promise<void> {
-    await Promise.all([...this.#open].map((draft) => draft.abandon()));
+    await this.discardOpen();
     this.#options.messages.hurry();
-    await Promise.allSettled(this.#commits);
+    await this.commitsEnded();
     await this.#options.messages.close();
   }
 
@@ -67,19 +57,7 @@ export class Drafts implements DraftHost {
     return new BodyUpload(this.#options, largeName(this.#options.writer.writer, ++this.#largeCount));
   }
 
-  store(meta: MessageMeta, body: DraftBody, settles: Settlement | undefined): Promise<StoredMessage> {
-    const commit = this.#store(meta, body, settles);
-    this.#commits.add(commit);
-    const ended = (): void => void this.#commits.delete(commit);
-    commit.then(ended, ended);
-    return commit;
-  }
-
-  ended(draft: BufferedDraft): void {
-    this.#open.delete(draft);
-  }
-
-  async #store(
+  protected async commit(
     meta: MessageMeta,
     { length, crc, chunks, large }: DraftBody,
     settles: Settlement | undefined,
