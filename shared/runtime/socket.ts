@@ -19,6 +19,7 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_REUSEPORT = 15;
+const SO_ATTACH_FILTER = 26;
 const SOL_IP = 0;
 const IP_TRANSPARENT = 19;
 const IP_BIND_ADDRESS_NO_PORT = 24;
@@ -36,9 +37,16 @@ export class SocketNotPermitted extends Error {
   override name = "SocketNotPermitted";
 }
 
+/** struct sock_filter and sock_fprog of linux/filter.h. */
+interface SocketFilter {
+  len: number;
+  filter: { code: number; jt: number; jf: number; k: number }[];
+}
+
 interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   setsockopt(fd: number, level: number, option: number, value: number[], length: number): number;
+  attachFilter(fd: number, level: number, option: number, filter: SocketFilter, length: number): number;
   getsockopt(fd: number, level: number, option: number, value: Buffer, length: number[]): number;
   bind(fd: number, address: Buffer, length: number): number;
   getsockname(fd: number, address: Buffer, length: number[]): number;
@@ -58,9 +66,12 @@ function libc(): Libc {
   }
   // The second is the name of musl, where there is no glibc.
   const library = loadFirst(["libc.so.6", "libc.so"]);
+  const instruction = koffi.struct({ code: "uint16", jt: "uint8", jf: "uint8", k: "uint32" });
+  const filter = koffi.struct({ len: "uint16", filter: koffi.pointer(instruction) });
   loaded = {
     socket: library.func("int socket(int, int, int)"),
     setsockopt: library.func("int setsockopt(int, int, int, const int*, uint)"),
+    attachFilter: library.func("setsockopt", "int", ["int", "int", "int", koffi.pointer(filter), "uint"]),
     getsockopt: library.func("int getsockopt(int, int, int, _Out_ uint8_t*, _Inout_ uint*)"),
     bind: library.func("int bind(int, const uint8_t*, uint)"),
     getsockname: library.func("int getsockname(int, _Out_ uint8_t*, _Inout_ uint*)"),
@@ -196,8 +207,8 @@ export function transparentSocket(source: string): net.Socket {
  * @returns undefined when no rule did: the client connected to this socket's own address
  */
 export function originalDestination(socket: net.Socket): Endpoint | undefined {
-  const fd = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd;
-  if (fd === undefined || fd < 0) return undefined;
+  const fd = descriptorOf(socket);
+  if (fd === undefined) return undefined;
   const local = socket.localAddress ?? "";
   const isIpv4 = net.isIPv4(local) || local.startsWith("::ffff:");
   const value = Buffer.alloc(28);
@@ -205,6 +216,38 @@ export function originalDestination(socket: net.Socket): Endpoint | undefined {
   if (libc().getsockopt(fd, level, option, value, [isIpv4 ? 16 : 28]) !== 0) return undefined;
   const octets = isIpv4 ? value.subarray(4, 8) : value.subarray(8, 24);
   return { address: ipaddr.fromByteArray([...octets]).toString(), port: value.readUInt16BE(2) };
+}
+
+/** linux/filter.h, for the TCP header: a SYN without ACK is ignored, everything else passes. */
+const withoutNewHandshakes = [
+  { code: 0x30, jt: 0, jf: 0, k: 13 }, // the octet of the flags
+  { code: 0x54, jt: 0, jf: 0, k: 0x12 }, // SYN and ACK
+  { code: 0x15, jt: 0, jf: 1, k: 0x02 }, // SYN alone?
+  { code: 0x06, jt: 0, jf: 0, k: 0 },
+  { code: 0x06, jt: 0, jf: 0, k: 0xffffffff },
+];
+
+/**
+ * From now on this listening socket does not answer clients that begin to connect; handshakes that it has begun to answer
+ * end. A client's SYN is repeated after a second, and reaches whatever listens on the port by then.
+ * @returns whether that can be had here
+ */
+export function ignoreNewHandshakes(server: net.Server): boolean {
+  const fd = descriptorOf(server);
+  if (fd === undefined || process.platform !== "linux") return false;
+  try {
+    const { attachFilter } = libc();
+    const program = { len: withoutNewHandshakes.length, filter: withoutNewHandshakes };
+    return attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, 16) === 0;
+  } catch {
+    // Without a C library there are no filters.
+    return false;
+  }
+}
+
+function descriptorOf(owner: net.Socket | net.Server): number | undefined {
+  const fd = (owner as unknown as { _handle?: { fd?: number } })._handle?.fd;
+  return fd === undefined || fd < 0 ? undefined : fd;
 }
 
 /**

@@ -16,6 +16,7 @@ import { cannotListen } from "../../../shared/runtime/start-failure.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
 import { destinationOf, type LearnedConnection } from "./original-destination.ts";
+import { acceptQueuedConnections } from "./queued-connections.ts";
 
 /**
  * Where classified sockets go. They come paused, with an error listener, half-open allowed; the handler owns them.
@@ -110,11 +111,14 @@ export class Listener {
     server.on("error", (error) => this.#acceptFailed(error));
   }
 
-  /** Accepts no more connections; those that were passed on stay open. */
+  /** Accepts no more connections but those that the kernel has queued for it; those that were passed on stay open. */
   async close(): Promise<void> {
-    for (const socket of this.#pending) socket.destroy();
+    // What is queued for a given socket stays there for the others that have it.
+    if (this.#server.listening && this.#options.socket === undefined)
+      await acceptQueuedConnections(this.#server);
     // close() waits for every connection; the listening socket itself is closed at once.
     if (this.#server.listening) this.#server.close();
+    for (const socket of this.#pending) socket.destroy();
   }
 
   /** @throws SocketNotPermitted where the destination of no connection can be found */
