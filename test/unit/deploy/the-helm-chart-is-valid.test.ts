@@ -37,6 +37,14 @@ const variants: Record<string, object> = {
   },
   "a volume that is there": { ...redis, spool: { existingClaim: "mail" } },
   "a new volume": { ...redis, spool: { storageClassName: "nfs", size: "1Ti" } },
+  "a store": {
+    ...redis,
+    config: {
+      hostname: "gw.example.net",
+      listeners: [{ ...listener, destination: "self" }],
+      spool: { s3: { bucket: "mail", endpoint: "https://s3.example.net" } },
+    },
+  },
   "everything given": {
     ...redis,
     imagePullSecrets: [{ name: "registry" }],
@@ -198,6 +206,21 @@ describe("the chart", { skip }, () => {
       assert.ok(known.includes(`\`${metric}\``), metric);
     }
     assert.match(queries.join(), /postern_queue_jobs.*postern_queue_oldest_seconds/);
+  });
+
+  test("with the spool in a store no volume is claimed, else all pods have the same one", () => {
+    const claimsOf = (values: object | undefined) => {
+      const { manifests } = render({ ...values });
+      const volumes = manifests.filter(isWorkload).flatMap((workload) => podOf(workload).volumes);
+      return [...manifests, ...volumes].flatMap((each) => {
+        if (each.kind === "PersistentVolumeClaim") return [`makes ${each.metadata.name}`];
+        return each.persistentVolumeClaim ? [`uses ${each.persistentVolumeClaim.claimName}`] : [];
+      });
+    };
+    const uses = (name: string): string[] => Array(4).fill(`uses ${name}`);
+    assert.deepEqual(claimsOf(variants["a store"]), []);
+    assert.deepEqual(claimsOf(variants["a volume that is there"]), uses("mail"));
+    assert.deepEqual(claimsOf(variants.default), ["makes mail-postern", ...uses("mail-postern")]);
   });
 
   test("a changed configuration makes new pods", () => {

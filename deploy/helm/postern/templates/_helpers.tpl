@@ -170,7 +170,12 @@ spec:
     - name: config
       configMap: { name: {{ include "postern.fullname" $root }} }
     - name: spool
+      {{- if include "postern.hasStore" $root }}
+      # The mail is in the store; here are copies of what the pod has written lately.
+      emptyDir: {}
+      {{- else }}
       persistentVolumeClaim: { claimName: {{ $root.Values.spool.existingClaim | default (include "postern.fullname" $root) }} }
+      {{- end }}
     - name: tmp
       emptyDir: { medium: Memory, sizeLimit: 64Mi }
     {{- if .transparent }}
@@ -192,6 +197,11 @@ spec:
         matchLabels:
           {{- include "postern.selector" . | nindent 10 }}
   {{- end }}
+{{- end }}
+
+{{/* Not empty when the spool is in an S3-compatible store, and needs no volume. */}}
+{{- define "postern.hasStore" -}}
+{{- with .Values.config.spool }}{{ if .s3 }}yes{{ end }}{{ end -}}
 {{- end }}
 
 {{- define "postern.environment" -}}
