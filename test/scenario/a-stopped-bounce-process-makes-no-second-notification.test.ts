@@ -1,6 +1,7 @@
 /** Two bounce processes; one is stopped (SIGSTOP, a suspended machine) in the middle of a notification, and goes on later. */
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -11,7 +12,7 @@ import { waitFor } from "../support/wait-for.ts";
 const bounceProcess = fileURLToPath(new URL("../support/bounce-process.ts", import.meta.url));
 
 for (const { place, name, says } of [
-  { place: "read", name: "while it reads the message", says: "lost the lock of a job" },
+  { place: "read", name: "while it reads the message", says: "goes on" },
   { place: "commit", name: "right before it stores the notification", says: "dsn.made" },
 ]) {
   test(`the sender hears of a failure once when a bounce process is stopped ${name}`, async (t) => {
@@ -49,6 +50,9 @@ for (const { place, name, says } of [
     await waitFor("the other one makes the notification", () => home.received.length === 1);
     child.kill("SIGCONT");
     await waitFor("it goes on", () => output.includes(says));
+    const ended = once(child, "exit");
+    child.disconnect();
+    assert.deepEqual(await ended, [0, null], "it has finished what it had begun");
     const isSettled = async () => {
       for await (const _ of flow.spool.unsettled()) return false;
       return true;

@@ -17,6 +17,7 @@ const stopAt = (place: string): void => {
   if (stopped || place !== where) return;
   stopped = true;
   process.kill(process.pid, "SIGSTOP");
+  process.stdout.write("goes on\n");
 };
 const read = spool.read.bind(spool);
 spool.read = async (...which) => {
@@ -42,5 +43,5 @@ const service = await startBounce({
   spool,
   workerTiming: { lockMs: 1_000, stalledCheckMs: 200, epochCheckMs: 200, reclaimMs: 200 },
 });
-// SIGKILL or the end of the parent ends it.
-process.on("disconnect", () => void service.close(0).then(() => process.exit(0)));
+// When the parent disconnects or ends, what has begun is finished.
+process.on("disconnect", () => void service.close(60_000).then(() => process.exit(0)));
