@@ -70,7 +70,8 @@ export async function createTracing(options: TracingOptions): Promise<Tracing> {
         else metrics.failed(spans.length);
         if (isTaken === isFailing) {
           isFailing = !isTaken;
-          if (isFailing) log.warn({ err: result.error, otlp: exportUrl(otlp) }, "traces cannot be exported");
+          if (isFailing)
+            log.warn({ err: result.error, otlp: collectorName(otlp) }, "traces cannot be exported");
           else log.info("traces are exported again");
         }
         done(result);
@@ -146,4 +147,10 @@ export function exportUrl(otlp: string): string {
   const url = new URL(otlp);
   if (url.pathname === "/") url.pathname = "/v1/traces";
   return url.href;
+}
+
+/** For the log: the collector's address, which may have a password or a token, without user and query. */
+function collectorName(otlp: string): string {
+  const { origin, pathname } = new URL(exportUrl(otlp));
+  return `${origin}${pathname}`;
 }
