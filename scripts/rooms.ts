@@ -313,15 +313,21 @@ export const rooms: Record<string, Room> = {
   },
   "shared/smtp-client/tls": {
     purpose: "The TLS requirements of a server, and the check of its certificates against them.",
-    imports: ["shared/routing", "shared/smtp", "shared/smtp-client/dns", "shared/smtp-client/tls/dane"],
+    imports: [
+      "shared/net",
+      "shared/routing",
+      "shared/smtp",
+      "shared/smtp-client/dns",
+      "shared/smtp-client/tls/dane",
+    ],
   },
   "shared/smtp-client/tls/dane": {
     purpose: "DANE: TLSA records and how a certificate chain matches them.",
-    imports: ["shared/smtp-client/dns"],
+    imports: ["shared/net", "shared/smtp-client/dns"],
   },
   "shared/smtp-client/tls/sts": {
     purpose: "MTA-STS: records, policies, their cache and their fetching.",
-    imports: ["shared/smtp-client/dns"],
+    imports: ["shared/net", "shared/smtp-client/dns"],
   },
   "shared/smtp-client/transaction": {
     purpose: "One mail transaction in an open session, for stored and for streamed messages.",

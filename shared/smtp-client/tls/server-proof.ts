@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import net from "node:net";
 import type tls from "node:tls";
 import { domainToASCII } from "node:url";
+import { isForHost } from "../../net/certificate-name.ts";
 import { matchChain } from "./dane/match-chain.ts";
 import type { Proof } from "./policy.ts";
 
@@ -54,11 +55,9 @@ export function judge(
   return { kind: "unproven", reason: `its certificate is not for ${host}` };
 }
 
-/** RFC 6125 §6.4: a wildcard stands for a whole label; the common name counts only in a certificate without subject alternative names. */
 function isFor(certificate: X509Certificate, host: string, dnsIdOnly: boolean): boolean {
   if (net.isIP(host) !== 0) return certificate.checkIP(host) !== undefined;
-  const subject = dnsIdOnly ? "never" : "default";
-  return certificate.checkHost(asciiName(host), { subject, partialWildcards: false }) !== undefined;
+  return isForHost(certificate, asciiName(host), !dnsIdOnly);
 }
 
 /** The name in A-labels, as certificates and SNI use it. */

@@ -1,5 +1,6 @@
 /** Whether a server's certificates match its TLSA records (RFC 7672 §3, RFC 7671 §5). Pure. */
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
+import { isForHost } from "../../../net/certificate-name.ts";
 import {
   daneEe,
   daneTa,
@@ -52,8 +53,7 @@ function matchAnchor(
 ): DaneResult {
   if (!isForServers(leaf)) return { kind: "fails", reason: "its certificate is not for TLS servers" };
   // RFC 7672 §3.2.3: the name must match, since an anchor may issue certificates for others too.
-  const options = { subject: "default", partialWildcards: false } as const;
-  if (!names.some((name) => leaf.checkHost(name, options) !== undefined)) {
+  if (!names.some((name) => isForHost(leaf, name, true))) {
     return { kind: "fails", reason: `its certificate is not for ${names.join(" or ")}` };
   }
   for (let depth = 0; depth < maxDepth; depth++) {

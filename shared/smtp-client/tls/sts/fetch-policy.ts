@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import https from "node:https";
 import type net from "node:net";
 import type tls from "node:tls";
+import { isForHost } from "../../../net/certificate-name.ts";
 import type { Resolver } from "../../dns/resolver.ts";
 import { type ParsedPolicy, parseStsPolicy } from "./policy.ts";
 
@@ -87,10 +88,9 @@ function get(host: string, servers: PolicyServers, signal: AbortSignal): Promise
   });
 }
 
-/** RFC 8461 §3.3: a DNS-ID (RFC 6125) in the certificate, wildcards for a whole label; the common name does not count. */
+/** RFC 8461 §3.3: a DNS-ID in the certificate; the common name does not count. */
 function identityError(raw: Buffer, host: string): Error | undefined {
-  const options = { subject: "never", partialWildcards: false } as const;
-  if (new X509Certificate(raw).checkHost(host, options) !== undefined) return undefined;
+  if (isForHost(new X509Certificate(raw), host, false)) return undefined;
   return new Error(`the certificate is not for ${host}`);
 }
 
