@@ -2,10 +2,13 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import type { Config } from "../config/schema.ts";
+import { whyClosed } from "../spool/closure.ts";
 import type { OnFault } from "../spool/fault.ts";
 import { createFsSpool } from "../spool/fs/fs-spool.ts";
 import { defaultFsSpoolOptions } from "../spool/fs/options.ts";
 import { whyHandedOver } from "../spool/handover/handover-file.ts";
+import type { S3SpoolOptions } from "../spool/s3/options.ts";
+import type { S3Spool } from "../spool/s3/s3-spool.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { Logger } from "./log.ts";
 import type { SpoolMetrics } from "./spool-metrics.ts";
@@ -51,19 +54,67 @@ async function openS3Spool(
   // Loaded for those who use it: the SDK is large.
   const { createS3Spool } = await import("../spool/s3/s3-spool.ts");
   const { defaultS3SpoolOptions } = await import("../spool/s3/options.ts");
-  const { bucket, prefix, endpoint, region, path_style, access_key_id, secret_access_key, session_token } =
-    s3;
+  const { bucket, prefix } = s3;
   const spool = createS3Spool({
-    bucket,
-    prefix,
-    region,
-    batchMs: s3.batch,
-    cacheBytes: s3.cache,
-    attemptMs: s3.timeout,
+    ...optionsOfStore(s3),
     directory: cache,
     onFault,
     onProbe: (report) => log.info({ bucket, prefix, ...report }, "the spool's store answers"),
     ...slowness(config, defaultS3SpoolOptions.slowMs),
+  });
+  const why = await whyNotAdmitted(spool);
+  if (why !== undefined) {
+    await spool.close();
+    throw new CannotStart(why);
+  }
+  metrics.watch(spool);
+  return spool;
+}
+
+/** How long a start waits for a store that does not answer. Afterwards the spool itself goes on asking, and takes no mail before. */
+const admissionMs = 2000;
+
+/** Why services may not use the spool now, as far as the store says so at once. */
+async function whyNotAdmitted(spool: S3Spool): Promise<string | undefined> {
+  const asked = spool.admitted().then(
+    () => undefined,
+    () => spool.closure.read(),
+  );
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, admissionMs, undefined);
+  });
+  const closed = await Promise.race([asked.catch(() => undefined), late]);
+  clearTimeout(timer);
+  return closed && whyClosed(closed);
+}
+
+/**
+ * Opens a spool in a store to hand mail over, while services are kept away. The caller closes it.
+ * @param directory  a local one of the caller's own, for large bodies on their way
+ */
+export async function openForHandover(
+  s3: NonNullable<Config["spool"]["s3"]>,
+  directory: string,
+): Promise<{ name: string; spool: S3Spool }> {
+  const { createS3Spool } = await import("../spool/s3/s3-spool.ts");
+  const at = s3.endpoint === undefined ? "" : ` at ${s3.endpoint}`;
+  return {
+    name: `s3://${s3.bucket}/${s3.prefix}${at}`,
+    spool: createS3Spool({ ...optionsOfStore(s3), batchMs: 5, directory, forHandover: true }),
+  };
+}
+
+/** The settings of `spool.s3` as the spool takes them. */
+function optionsOfStore(s3: NonNullable<Config["spool"]["s3"]>): Omit<S3SpoolOptions, "directory"> {
+  const { endpoint, path_style, access_key_id, secret_access_key, session_token } = s3;
+  return {
+    bucket: s3.bucket,
+    prefix: s3.prefix,
+    region: s3.region,
+    batchMs: s3.batch,
+    cacheBytes: s3.cache,
+    attemptMs: s3.timeout,
     ...(endpoint !== undefined && { endpoint }),
     ...(path_style !== undefined && { pathStyle: path_style }),
     ...(access_key_id !== undefined &&
@@ -74,9 +125,7 @@ async function openS3Spool(
           ...(session_token !== undefined && { sessionToken: session_token }),
         },
       }),
-  });
-  metrics.watch(spool);
-  return spool;
+  };
 }
 
 /** Whether a storage that was slow is well again must be known by when mail is to be taken again. */

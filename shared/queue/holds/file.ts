@@ -55,13 +55,18 @@ export function handedOverPlace(file: string): string {
  * @returns how many rules stand
  */
 export async function handOverHolds(from: string, to: string, nowMs: number): Promise<number> {
-  const stands = ({ untilMs }: HoldRule) => untilMs === undefined || untilMs > nowMs;
-  const rules = ((await readHoldsFile(from))?.rules ?? []).filter(stands);
+  const rules = await standingRules(from, nowMs);
   if (rules.length === 0) return 0;
   const place = handedOverPlace(to);
   const before = (await readHoldsFile(place))?.rules ?? [];
   await writeHoldsFile(place, { version: 1, rules: [...before, ...rules] });
   return rules.length;
+}
+
+/** The rules in a copy that have not ended. */
+export async function standingRules(file: string, nowMs: number): Promise<HoldRule[]> {
+  const rules = (await readHoldsFile(file))?.rules ?? [];
+  return rules.filter(({ untilMs }) => untilMs === undefined || untilMs > nowMs);
 }
 
 async function replace(file: string, copy: HoldsCopy): Promise<void> {

@@ -8,7 +8,8 @@ import path from "node:path";
 import { z } from "zod";
 import { createFsSpool } from "../fs/fs-spool.ts";
 import type { RecipientState } from "../recipient-state.ts";
-import type { Body, Spool, StoredMessage } from "../spool.ts";
+import { copyMessage } from "./copy-message.ts";
+import type { Unsettled } from "./ends.ts";
 import { syncDirectory, writeDurably } from "./handover-file.ts";
 
 const manifestSchema = z.object({
@@ -25,16 +26,21 @@ const manifestSchema = z.object({
 });
 export type ManifestEntry = z.infer<typeof manifestSchema>["messages"][number];
 
-type Unsettled = StoredMessage & { states: ReadonlyMap<number, RecipientState> };
-
 const manifestName = "manifest.json";
+
+/** How many there are, complete or not. */
+export async function countChunks(directory: string): Promise<number> {
+  return existsSync(directory) ? (await readdir(directory)).filter(isChunk).length : 0;
+}
+
+const isChunk = (name: string): boolean => /^\d{8}$/.test(name);
 
 /** All chunks that are complete, in their order. */
 export async function completeChunks(
   directory: string,
 ): Promise<{ chunk: string; entries: ManifestEntry[] }[]> {
   if (!existsSync(directory)) return [];
-  const names = (await readdir(directory)).filter((name) => /^\d{8}$/.test(name)).toSorted();
+  const names = (await readdir(directory)).filter(isChunk).toSorted();
   return names.flatMap((name) => {
     const chunk = path.join(directory, name);
     const file = path.join(chunk, manifestName);
@@ -59,7 +65,7 @@ export async function removeIncompleteChunks(directory: string): Promise<void> {
 export async function writeChunk(
   directory: string,
   number: number,
-  source: Pick<Spool, "read">,
+  source: Parameters<typeof copyMessage>[0],
   messages: readonly Unsettled[],
 ): Promise<{ entries: ManifestEntry[]; unreadable: string[] }> {
   const chunk = path.join(directory, String(number).padStart(8, "0"));
@@ -68,10 +74,10 @@ export async function writeChunk(
   const entries: ManifestEntry[] = [];
   const unreadable: string[] = [];
   try {
-    for (const { meta, locator, states } of messages) {
+    for (const message of messages) {
+      const { meta, states } = message;
       const { id } = meta;
-      const found = await source.read(id, locator).catch(() => undefined);
-      const stored = found && (await copyMessage(spool, found.meta, found.body));
+      const stored = await copyMessage(source, spool, message);
       if (stored === undefined) unreadable.push(id);
       else {
         const { segment } = stored.locator;
@@ -84,28 +90,6 @@ export async function writeChunk(
   await writeDurably(path.join(chunk, manifestName), JSON.stringify({ messages: entries }));
   await syncDirectory(directory);
   return { entries, unreadable };
-}
-
-/** @returns undefined when its body cannot be read */
-async function copyMessage(
-  spool: Pick<Spool, "draft">,
-  meta: StoredMessage["meta"],
-  body: Body,
-): Promise<StoredMessage | undefined> {
-  const draft = spool.draft();
-  try {
-    const chunks = body.kind === "buffer" ? [body.bytes] : body.open();
-    try {
-      for await (const chunk of chunks) await draft.write(chunk);
-    } catch (error) {
-      // The storage of the other spool failed, and not the message.
-      if (error instanceof Error && /^Spool(Full|Unavailable)$/.test(error.name)) throw error;
-      return undefined;
-    }
-    return await draft.commit(meta);
-  } finally {
-    await draft.discard();
-  }
 }
 
 /** Entries whose segment is still in the chunk: the others are the other spool's already. */

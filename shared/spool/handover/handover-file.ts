@@ -11,7 +11,7 @@ const stateSchema = z.object({
   version: z.literal(1),
   /** Of this hand-over: the name of its directory in the other spool. */
   id: z.string(),
-  /** The directory of the other spool, absolute. */
+  /** The directory of the other spool, absolute, or the name of the store. */
   to: z.string(),
   /** `copying`: all mail is still this spool's. `committed`: it is the other's, which may not have been given all of it yet. */
   phase: z.enum(["copying", "committed"]),
@@ -66,6 +66,13 @@ export async function syncDirectory(directory: string): Promise<void> {
 export function whyHandedOver(spool: string): string | undefined {
   const state = readHandover(spool);
   if (state === undefined) return undefined;
-  const cancel = state.phase === "copying" ? ", or end it with 'postern spool copy --cancel'" : "";
-  return `its mail is being handed to the spool ${state.to}: finish that with 'postern spool copy --to ${state.to}'${cancel}`;
+  const { to, phase } = state;
+  const again = isStoreName(to) ? "the same 'postern spool copy --to'" : `'postern spool copy --to ${to}'`;
+  const cancel = phase === "copying" ? ", or end it with 'postern spool copy --cancel'" : "";
+  return `its mail is being handed to the spool ${to}: finish that with ${again}${cancel}`;
+}
+
+/** Whether the other spool is in a store, and no directory. */
+export function isStoreName(name: string): boolean {
+  return name.startsWith("s3://");
 }

@@ -1,44 +1,29 @@
 /**
  * Hands the unsettled mail of one spool to another, each message once, wherever it is interrupted:
  *
- * 1. `copying`: all messages are copied into chunks beside the other spool's segments, where no service looks. Interrupted,
- *    the chunks that are complete count.
+ * 1. `copying`: all messages are copied to where no service delivers them: into chunks beside the segments of a directory, or
+ *    into a store that is closed to services meanwhile. Interrupted, what was copied counts.
  * 2. `committed`: written when all are there. From now on the mail is the other spool's.
- * 3. The states of the recipients are recorded in the other spool, then the segments of the chunks move into it by renames.
- *    Interrupted, what has not moved yet is done again; what has moved may be delivered and gone already.
- * 4. What was handed over is settled here, and the file that keeps the services away is removed.
+ * 3. In a directory the states of the recipients are recorded, then the segments of the chunks move to its own by renames.
+ *    Interrupted, what has not moved yet is done again; what has moved may be delivered and gone already. In a store
+ *    everything is in its place already.
+ * 4. What was handed over is settled here; then a store is opened again to its services, and this spool to its own.
  *
- * Both directories are on one host, and no service works on the first.
+ * No service works on the spool that the mail comes from, nor on a store that it goes to.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
-import path from "node:path";
-import { createFsSpool } from "../fs/fs-spool.ts";
-import { isSettled, type RecipientState } from "../recipient-state.ts";
-import type { Settlement, Spool, StoredMessage } from "../spool.ts";
-import {
-  completeChunks,
-  copyLargeBodies,
-  entriesLeft,
-  type ManifestEntry,
-  moveSegments,
-  removeIncompleteChunks,
-  writeChunk,
-} from "./chunk.ts";
-import {
-  type HandoverState,
-  readHandover,
-  removeHandover,
-  scanFileName,
-  writeDurably,
-  writeHandover,
-} from "./handover-file.ts";
+import { directorySource, directoryTarget } from "./directory-ends.ts";
+import type { HandedMessage, Source, Target, Unsettled } from "./ends.ts";
+import { type HandoverState, isStoreName } from "./handover-file.ts";
+import { removalOf } from "./settlements.ts";
+import { type StoreEnd, storeSource, storeTarget } from "./store-ends.ts";
+
+/** The directory of a spool, absolute, or a spool in a store. */
+export type SpoolEnd = string | StoreEnd;
 
 export interface HandoverOptions {
-  /** Directories of the spools, absolute. */
-  from: string;
-  to: string;
+  from: SpoolEnd;
+  to: SpoolEnd;
   /** Messages and octets of a chunk, roughly. */
   chunk?: { messages: number; octets: number };
   /** Before the mail is the other spool's: what must be there before it. */
@@ -63,143 +48,111 @@ const defaultChunk = { messages: 1000, octets: 64 * 1024 * 1024 };
 
 /** Begins a hand-over, or goes on with the one that is under way. @throws Error when that has another destination */
 export async function handOver(options: HandoverOptions): Promise<HandoverReport> {
-  const { from, to } = options;
-  const begun = readHandover(from);
-  if (begun !== undefined && begun.to !== to) throw new Error(`its mail is being handed to ${begun.to}`);
-  // Makes the directories of a new spool.
-  await createFsSpool({ directory: to }).close();
-  let state: HandoverState = begun ?? {
-    version: 1,
-    id: randomBytes(8).toString("hex"),
-    to,
-    phase: "copying",
-  };
-  if (begun === undefined) await writeHandover(from, state);
-  const directory = directoryOf(state);
+  const [source, target] = [sourceOf(options.from), targetOf(options.to, options.from)];
+  const begun = await source.read();
+  if (begun !== undefined && begun.to !== target.name)
+    throw new Error(`its mail is being handed to ${begun.to}`);
+  const id = begun?.id ?? randomBytes(8).toString("hex");
+  let state: HandoverState = begun ?? { version: 1, id, to: target.name, phase: "copying" };
   let unreadable: string[] = [];
   if (state.phase === "copying") {
-    unreadable = await copyAll(options, directory);
+    // First here: a target that waits for a hand-over that nobody knows of could not be finished.
+    if (begun === undefined) await source.write(state);
+    try {
+      await target.begin(id);
+    } catch (error) {
+      if (begun === undefined) await source.remove(state);
+      throw error;
+    }
+    unreadable = await copyAll(options, source, target, id);
     await options.beforeCommit?.();
     state = { ...state, phase: "committed" };
-    await writeHandover(from, state);
+    await source.write(state);
   }
-  const entries = await giveAll(options, directory);
-  await settleAll(from, entries);
-  await rm(directory, { recursive: true, force: true });
-  await removeHandover(from);
-  const recipients = entries.reduce((sum, entry) => sum + entry.recipients, 0);
-  return { messages: entries.length, recipients, unreadable };
+  const all = await target.give(id, source, (messages) =>
+    options.progress?.({ phase: "handing-over", messages }),
+  );
+  await source.use((spool) => settleAll(spool, all));
+  await target.end(id);
+  await source.remove(state);
+  return { messages: all.length, recipients: all.reduce((sum, one) => sum + one.recipients, 0), unreadable };
 }
 
-/** Ends a hand-over that has not been committed. @returns whether there was one @throws Error when it is committed */
-export async function cancelHandover(from: string): Promise<boolean> {
-  const state = readHandover(from);
+/**
+ * Ends a hand-over that has not been committed.
+ * @param to  needed when it goes to a store
+ * @returns whether there was one
+ * @throws Error when it is committed, or goes elsewhere
+ */
+export async function cancelHandover(from: SpoolEnd, to?: SpoolEnd): Promise<boolean> {
+  const source = sourceOf(from);
+  const state = await source.read();
   if (state === undefined) return false;
   if (state.phase === "committed")
     throw new Error(`its mail belongs to the spool ${state.to} already: finish the hand-over`);
-  await rm(directoryOf(state), { recursive: true, force: true });
-  await removeHandover(from);
+  if (to === undefined && isStoreName(state.to))
+    throw new Error(
+      `its mail is being handed to ${state.to}: say --to with the configuration of that gateway, too`,
+    );
+  const target = targetOf(to ?? state.to, from);
+  if (target.name !== state.to) throw new Error(`its mail is being handed to ${state.to}`);
+  await target.cancel(state.id, source);
+  await source.remove(state);
   return true;
 }
 
-function directoryOf({ to, id }: HandoverState): string {
-  return path.join(to, "incoming", id);
+function sourceOf(end: SpoolEnd): Source {
+  return typeof end === "string" ? directorySource(end) : storeSource(end);
+}
+
+function targetOf(end: SpoolEnd, from: SpoolEnd): Target {
+  if (typeof end === "string") return directoryTarget(end);
+  return storeTarget(end, typeof from === "string" ? from : from.name);
 }
 
 /** @returns the ids of the messages that cannot be read */
 async function copyAll(
-  { from, chunk = defaultChunk, progress }: HandoverOptions,
-  directory: string,
+  { chunk = defaultChunk, progress }: HandoverOptions,
+  source: Source,
+  target: Target,
+  id: string,
 ): Promise<string[]> {
-  await removeIncompleteChunks(directory);
-  const complete = await completeChunks(directory);
-  const copied = new Set(complete.flatMap(({ entries }) => entries.map(({ id }) => id)));
+  const copied = new Set(await target.copied(id));
   const unreadable: string[] = [];
-  const source = createFsSpool({ directory: from });
-  let number = complete.length;
-  let some: (StoredMessage & { states: ReadonlyMap<number, RecipientState> })[] = [];
-  let octets = 0;
-  const flush = async (): Promise<void> => {
-    if (some.length === 0) return;
-    const written = await writeChunk(directory, ++number, source, some);
-    for (const { id } of written.entries) copied.add(id);
-    unreadable.push(...written.unreadable);
-    some = [];
-    octets = 0;
-    progress?.({ phase: "copying", messages: copied.size });
-  };
-  try {
-    for await (const message of source.unsettled({ onUnreadable: ({ id }) => unreadable.push(id) })) {
-      if (copied.has(message.meta.id)) continue;
+  const ids = new Set<string>();
+  await source.use(async (spool) => {
+    let some: Unsettled[] = [];
+    let octets = 0;
+    const flush = async (): Promise<void> => {
+      if (some.length === 0) return;
+      const { isStorageError } = source;
+      const written = await target.copy(id, { spool, isStorageError }, some);
+      for (const each of written.copied) copied.add(each);
+      for (const each of written.copied) ids.add(each);
+      unreadable.push(...written.unreadable);
+      some = [];
+      octets = 0;
+      progress?.({ phase: "copying", messages: copied.size });
+    };
+    for await (const message of spool.unsettled({ onUnreadable: (each) => unreadable.push(each.id) })) {
+      if (copied.has(message.meta.id)) {
+        ids.add(message.meta.id);
+        continue;
+      }
       some.push(message);
       octets += message.meta.size;
       if (some.length >= chunk.messages || octets >= chunk.octets) await flush();
     }
     await flush();
-  } finally {
-    await source.close();
-  }
+    source.mustBeWhole(spool);
+  });
+  await target.check(ids);
   return unreadable;
 }
 
-/** @returns all that is handed over, also by runs before */
-async function giveAll({ to, progress }: HandoverOptions, directory: string): Promise<ManifestEntry[]> {
-  const all: ManifestEntry[] = [];
-  for (const { chunk, entries } of await completeChunks(directory)) {
-    const left = await entriesLeft(chunk, entries);
-    if (left.length > 0) {
-      await copyLargeBodies(chunk, to);
-      const target = createFsSpool({ directory: to });
-      try {
-        await target.settle(left.flatMap(({ id, states }) => settlementsOf(id, states)));
-        await target.recordSettlements();
-      } finally {
-        // With it they are on stable storage.
-        await target.close();
-      }
-      await moveSegments(chunk, to);
-    }
-    for (const entry of entries) all.push(entry);
-    progress?.({ phase: "handing-over", messages: all.length });
-  }
-  // The leading delivery worker of the other spool looks for it, and schedules what it does not know.
-  if (all.length > 0) await writeDurably(path.join(to, scanFileName), "");
-  return all;
-}
-
-/** The entries that record the states anew: a reroute is an entry of its own. */
-function settlementsOf(id: string, states: readonly (readonly [number, RecipientState])[]): Settlement[] {
-  return states.flatMap(([recipient, state]): Settlement[] => {
-    const recipients = [recipient];
-    if (state.kind !== "pending") return [{ id, recipients, state }];
-    const { via, ...rest } = state;
-    const settlements: Settlement[] = [{ id, recipients, state: rest }];
-    if (via !== undefined) settlements.push({ id, recipients, state: { kind: "pending", via } });
-    return settlements;
-  });
-}
-
 /** In the spool that they come from. */
-async function settleAll(from: string, entries: readonly ManifestEntry[]): Promise<void> {
-  const source: Spool = createFsSpool({ directory: from });
-  try {
-    const settlements = entries.flatMap(({ id, recipients, states }): Settlement[] => {
-      const known = new Map(states);
-      const left = Array.from({ length: recipients }, (_, index) => index).filter((index) => {
-        const state = known.get(index);
-        return state === undefined || !isSettled(state);
-      });
-      return left.length === 0 ? [] : [{ id, recipients: left, state: { kind: "removed" } }];
-    });
-    for (let start = 0; start < settlements.length; start += 1000)
-      await source.settle(settlements.slice(start, start + 1000));
-    await source.recordSettlements();
-  } finally {
-    await source.close();
-  }
-}
-
-/** Whether this is the directory of a spool. */
-export function isSpool(directory: string): boolean {
-  return existsSync(path.join(directory, "segments"));
+async function settleAll(source: Parameters<Parameters<Source["use"]>[0]>[0], all: readonly HandedMessage[]) {
+  const settlements = all.flatMap(removalOf);
+  for (let start = 0; start < settlements.length; start += 1000)
+    await source.settle(settlements.slice(start, start + 1000));
 }

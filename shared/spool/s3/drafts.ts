@@ -24,6 +24,9 @@ export interface DraftsOptions extends BodyUploadOptions {
   draftMemoryBytes: number;
   /** Age at which a body without a record is removed: a commit must be over long before. */
   orphanAfterMs: number;
+  forHandover: boolean;
+  /** Rejects while services may not use the spool. */
+  admit(): Promise<void>;
   writer: WriterName;
   clock: LogicalClock;
   messages: MessageWriter;
@@ -62,9 +65,10 @@ export class Drafts extends OpenDrafts {
     { length, crc, chunks, large }: DraftBody,
     settles: Settlement | undefined,
   ): Promise<StoredMessage> {
-    const { messages, clock, counters } = this.#options;
+    const { messages, clock, counters, admit } = this.#options;
     const extra: RecordExtra = {};
     try {
+      await admit();
       if (large !== undefined) {
         extra.large = await large.finish();
         counters.largeBodies++;
@@ -91,8 +95,8 @@ export class Drafts extends OpenDrafts {
    * comes twice is better than none.
    */
   async #withdraw(meta: MessageMeta, settles: Settlement | undefined): Promise<void> {
-    if (settles !== undefined) return;
-    const { statuses, onFault } = this.#options;
+    const { statuses, onFault, forHandover } = this.#options;
+    if (settles !== undefined || forHandover) return;
     const recipients = meta.envelope.recipients.map((_, index) => index);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {

@@ -44,6 +44,11 @@ export interface S3SpoolOptions {
   orphanAfterMs?: number;
   /** After a write that took longer, a probe is written every second until one is faster. */
   slowMs?: number;
+  /**
+   * Opened to hand mail over, although services are kept away. A write without an answer is not withdrawn then: the message
+   * is not refused, and is written again.
+   */
+  forHandover?: boolean;
   onFault?: OnFault;
   /** Hears what the store can do, once it is known. */
   onProbe?: (report: ProbeReport) => void;
@@ -72,6 +77,7 @@ export const defaultS3SpoolOptions = {
   forgetAfterMs: 600_000,
   orphanAfterMs: 24 * 3_600_000,
   slowMs: 2000,
+  forHandover: false,
   onFault: (_fault: SpoolFault): void => {},
   onProbe: (_report: ProbeReport): void => {},
   nowMs: Date.now,

@@ -8,6 +8,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { MessageMeta } from "../../mail/message.ts";
+import type { Closure } from "../closure.ts";
 import { type SpoolCounters, zeroCounters } from "../counters.ts";
 import type { OnFault } from "../fault.ts";
 import { FileFaults } from "../file-faults.ts";
@@ -30,6 +31,7 @@ import {
 import { StateIndex } from "../state-index.ts";
 import { StorageWatch } from "../storage-watch.ts";
 import { Collector } from "./cleanup/collector.ts";
+import { removeMessages } from "./cleanup/remove-messages.ts";
 import { Drafts } from "./drafts.ts";
 import { LocalCache } from "./messages/local-cache.ts";
 import { MessageIndex } from "./messages/message-index.ts";
@@ -40,16 +42,24 @@ import { walkUnsettled } from "./messages/unsettled.ts";
 import { defaultS3SpoolOptions, type S3SpoolOptions, type S3SpoolSettings } from "./options.ts";
 import { StatusFollower } from "./states/status-follower.ts";
 import { StatusWriter } from "./states/status-writer.ts";
+import { Admission } from "./store/admission.ts";
 import { createAwsStore } from "./store/aws-store.ts";
 import { orStoreError, storeError } from "./store/failures.ts";
 import { bodiesPlace, compactedPlace, messagesPlace, probePlace, WriterName } from "./store/names.ts";
 import type { RequestCounts } from "./store/object-store.ts";
 import { probeStore } from "./store/probe.ts";
+import { StoreClosure } from "./store/store-closure.ts";
 
 export interface S3Spool extends Spool {
   readonly counters: Readonly<SpoolCounters>;
   /** Requests to the store, by operation. */
   readonly requests: Readonly<RequestCounts>;
+  /** What keeps services away while mail is handed over. */
+  readonly closure: Closure;
+  /** Resolves once it is known that services may use the spool. @throws SpoolUnavailable */
+  admitted(): Promise<void>;
+  /** Removes all objects in which there are only these messages. For a spool that no service uses. */
+  removeMessages(ids: ReadonlySet<string>): Promise<void>;
 }
 
 /**
@@ -88,6 +98,8 @@ class ObjectStoreSpool implements S3Spool {
   readonly #probing = new Set<Promise<void>>();
   #status: { value: SpoolStatus; atMs: number } | undefined;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
+  readonly closure: Closure;
+  readonly #admission: Admission;
   #closing: Promise<void> | undefined;
 
   constructor(settings: S3SpoolSettings) {
@@ -110,6 +122,8 @@ class ObjectStoreSpool implements S3Spool {
       ...(credentials !== undefined && { credentials }),
     });
     this.#store = store;
+    this.closure = new StoreClosure(store);
+    this.#admission = new Admission(this.closure, settings.forHandover);
     this.#fileFaults = new FileFaults(onFault);
     this.#writer = new WriterName(randomBytes(12), nowMs);
     this.#cache = new LocalCache(settings);
@@ -142,13 +156,23 @@ class ObjectStoreSpool implements S3Spool {
     this.#statuses = new StatusWriter({ ...common, onWritten });
     const statuses = this.#statuses;
     this.#reader = new RecordReader({ ...common, index: this.#messages });
-    this.#drafts = new Drafts({ ...common, messages: new MessageWriter(common), statuses, follower });
+    const admit = (): Promise<void> => this.admitted();
+    this.#drafts = new Drafts({ ...common, messages: new MessageWriter(common), statuses, follower, admit });
     this.#collector = new Collector({ ...common, messages: this.#messages, statuses, follower });
     this.#probe();
   }
 
   get requests(): Readonly<RequestCounts> {
     return this.#store.requests;
+  }
+
+  admitted(): Promise<void> {
+    return this.#admission.admit();
+  }
+
+  removeMessages(ids: ReadonlySet<string>): Promise<void> {
+    this.#mustBeOpen();
+    return orStoreError(removeMessages(this.#store, this.#messages, ids), "messages could not be removed");
   }
 
   draft(): Draft {
@@ -205,11 +229,13 @@ class ObjectStoreSpool implements S3Spool {
 
   async collect(): Promise<CollectReport> {
     this.#mustBeOpen();
+    await this.admitted();
     return this.#collector.collect();
   }
 
   async checkWritable(): Promise<void> {
     this.#mustBeOpen();
+    await this.admitted();
     if (this.#settings.monotonicMs() - this.#writtenAtMs < writtenForMs) return;
     await orStoreError(this.#touch(), "it cannot be written");
   }
@@ -284,6 +310,7 @@ class ObjectStoreSpool implements S3Spool {
 
   /** The index is complete afterwards, and kept so. */
   async #loadStates(): Promise<void> {
+    await this.admitted();
     this.#follower.follow();
     await orStoreError(this.#follower.load(), unreadable);
   }

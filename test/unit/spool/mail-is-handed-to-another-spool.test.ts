@@ -129,6 +129,21 @@ test("an interrupted copy keeps the services away; it can be given up until all 
   assert.deepEqual([await mailIn(from), await mailIn(to)], [[], mail.toSorted(byId)]);
 });
 
+test("mail does not go back to a spool that still knows it as gone", async (t) => {
+  const { from, to } = directories(t);
+  const mail = await within(from, async (spool) => [await store(spool, []), await store(spool, [])]);
+  await handOver({ from, to });
+  await assert.rejects(
+    handOver({ from: to, to: from }),
+    /^Error: message \S+ was in \S+ before, which still knows that it has gone: nothing was handed over; /,
+  );
+  assert.equal(await cancelHandover(to), true);
+  assert.deepEqual([await mailIn(from), await mailIn(to)], [[], mail.toSorted(byId)]);
+  const other = `${from}-2`;
+  await handOver({ from: to, to: other });
+  assert.deepEqual(await mailIn(other), mail.toSorted(byId));
+});
+
 /** Runs until it has printed so many lines, and kills it then. @returns whether it has ended by itself */
 async function runAndKill(from: string, to: string, lines: number): Promise<boolean> {
   const child: ChildProcess = spawn(process.execPath, [program, from, to], {

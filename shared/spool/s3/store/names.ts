@@ -7,6 +7,7 @@
  *     bodies/     bodies too large for a batch
  *     damaged/    objects with unreadable records
  *     probe/      small objects that tell how the store is
+ *     handover/   why services may not use the spool, while mail is copied out of it or into it
  *
  * Each process writes under a name of its own, made at its start, and never writes a key twice.
  */
@@ -18,6 +19,7 @@ export const statesPlace = "states/";
 export const bodiesPlace = "bodies/";
 export const damagedPlace = "damaged/";
 export const probePlace = "probe/";
+export const closedKey = "handover/closed";
 
 export function messagesKey(name: NumberedName): string {
   return messagesPlace + numberedName(name);
@@ -33,6 +35,11 @@ export function bodyKey(name: string): string {
 
 export function damagedKey(segment: string): string {
   return damagedPlace + segment.replace("/", ".");
+}
+
+/** @param id  of the hand-over */
+export function committedKey(id: string): string {
+  return `handover/committed-${id}`;
 }
 
 /** The name in the key of a batch of messages or status entries; undefined for keys of another form. */
