@@ -21,6 +21,7 @@ import type { Metrics } from "../../shared/runtime/metrics.ts";
 import type { RedisConfig } from "../../shared/runtime/redis.ts";
 import type { RunningService } from "../../shared/runtime/run-service.ts";
 import { cannotListen } from "../../shared/runtime/start-failure.ts";
+import { readTraffic } from "../../shared/runtime/traffic.ts";
 import { KnownShards } from "../../shared/shards/known-shards.ts";
 import { ShardConnections } from "../../shared/shards/shard-connections.ts";
 import { createSmtpClient, type SmtpClientOptions } from "../../shared/smtp-client/create-smtp-client.ts";
@@ -62,6 +63,8 @@ export interface AdminService extends RunningService {
   readonly url: string;
 }
 
+/** As much as the rates of the API show. */
+const trafficMinutes = 60;
 /** Below the time-outs of proxies, and of the server itself for an idle connection. */
 const heartbeatMs = 15_000;
 
@@ -97,7 +100,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
   const board = openBoardQueues(options.redis, log);
   const spoolWatch = watchSpool(spool, path.dirname(holdsFile));
   const services = shareUnderWay(async () => askServices(await readAnnouncements(redis)));
-  const health = (): Promise<Health> => checkReadiness({ redis, spool, services });
+  const memoryInfo = shareUnderWay(() => redis.info("memory"));
+  const health = (): Promise<Health> => checkReadiness({ redis, memoryInfo, spool, services });
   const deps: AdminDependencies = {
     get config() {
       return live.current.config;
@@ -105,6 +109,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminService> {
     log,
     spool,
     redis,
+    memoryInfo,
+    traffic: shareUnderWay(() => readTraffic(redis, trafficMinutes, now())),
     shards,
     inspector,
     holds,

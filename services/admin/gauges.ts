@@ -1,5 +1,6 @@
 /** The gauges of the whole gateway on the admin's /metrics, besides those of its own process. */
 import type { Metrics } from "../../shared/runtime/metrics.ts";
+import { memoryOf } from "../../shared/runtime/redis-health.ts";
 import type { AdminDependencies } from "./routes/dependencies.ts";
 import { queueRows } from "./routes/overview-routes.ts";
 import { within } from "./routes/readiness.ts";
@@ -33,7 +34,7 @@ export function registerGauges(metrics: Metrics, deps: AdminDependencies): void 
   metrics.gauge(
     "redis_memory_bytes",
     "Memory of Redis: used, and its limit (maxmemory; 0: none). At the limit nothing can be scheduled, see `postern health`; a job takes some 1.25 KB.",
-    () => read(async () => deps.redis.info("memory"), memorySeries),
+    () => read(deps.memoryInfo, memorySeries),
     ["kind"],
   );
   metrics.gauge(
@@ -94,9 +95,9 @@ function depthSeries(counts: Parameters<typeof queueRows>[0]): Map<string, numbe
 
 /** @param info  the section `memory` of INFO */
 function memorySeries(info: string): Map<string, number> {
-  const value = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
+  const { usedBytes, maxBytes } = memoryOf(info);
   return new Map([
-    ["used", value("used_memory")],
-    ["limit", value("maxmemory")],
+    ["used", usedBytes],
+    ["limit", maxBytes],
   ]);
 }

@@ -41,19 +41,27 @@ export function describeRedisError(message: string): string {
   return `Redis is out of reach: ${message}`;
 }
 
-/** What will keep Redis from its work, or lets it lose part of the schedule. None when it does not answer. */
-export async function redisWarnings(redis: RedisHealthConnection): Promise<string[]> {
+/**
+ * What will keep Redis from its work, or lets it lose part of the schedule. None when it does not answer.
+ * @param memoryInfo  asks for the section `memory` of INFO
+ */
+export async function redisWarnings(memoryInfo: () => Promise<string>): Promise<string[]> {
   try {
-    return memoryWarnings(await withTimeout(redis.info("memory"), answerMs));
+    return memoryWarnings(await withTimeout(memoryInfo(), answerMs));
   } catch {
     return [];
   }
 }
 
+/** Pure. @param info  the section `memory` of INFO. @returns octets; `maxBytes` is 0 without `maxmemory` */
+export function memoryOf(info: string): { usedBytes: number; maxBytes: number } {
+  return { usedBytes: Number(valueIn(info, "used_memory")), maxBytes: Number(valueIn(info, "maxmemory")) };
+}
+
 /** Pure. @param info  the section `memory` of INFO. @returns 0..1, or more; `undefined` without `maxmemory` */
 export function memoryShareOf(info: string): number | undefined {
-  const [used, limit] = [Number(valueIn(info, "used_memory")), Number(valueIn(info, "maxmemory"))];
-  return limit > 0 ? used / limit : undefined;
+  const { usedBytes, maxBytes } = memoryOf(info);
+  return maxBytes > 0 ? usedBytes / maxBytes : undefined;
 }
 
 function valueIn(info: string, name: string): string {

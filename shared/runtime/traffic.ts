@@ -29,6 +29,14 @@ export interface TrafficBucket extends Traffic {
  */
 export type SessionRows = Record<string, number>;
 
+/** The traffic of some minutes until now. */
+export interface RecentTraffic {
+  /** Epoch milliseconds. */
+  nowMs: number;
+  /** Oldest first; the last one is not over. */
+  buckets: TrafficBucket[];
+}
+
 /** The counters that count each kind, and the first of the label values that they count under. */
 const sources: Record<TrafficKind, readonly [counter: string, label?: string][]> = {
   accepted: [["messages_accepted_total"]],
@@ -116,17 +124,17 @@ export class TrafficPublisher {
   }
 }
 
-/** The traffic of the last minutes, oldest first, without the ten seconds that are not over. @throws Error of Redis */
+/** The traffic of the last minutes. @throws Error of Redis */
 export async function readTraffic(
   redis: RedisConnection,
   minutes: number,
   nowMs: number,
-): Promise<TrafficBucket[]> {
+): Promise<RecentTraffic> {
   const current = Math.floor(nowMs / bucketMs);
-  const count = (minutes * 60_000) / bucketMs;
+  const count = bucketsIn(minutes);
   const pipeline = redis.pipeline();
-  for (let bucket = current - count; bucket < current; bucket++) pipeline.hgetall(bucketKey(bucket));
-  return ((await pipeline.exec()) ?? []).map(([error, value], index) => {
+  for (let bucket = current - count; bucket <= current; bucket++) pipeline.hgetall(bucketKey(bucket));
+  const buckets = ((await pipeline.exec()) ?? []).map(([error, value], index) => {
     if (error) throw error;
     const counts = value as Record<string, string>;
     const traffic = noTraffic();
@@ -139,22 +147,46 @@ export async function readTraffic(
     const isMeasured = Object.keys(counts).length > 0;
     return { atMs: (current - count + index) * bucketMs, isMeasured, ...traffic, rows };
   });
+  return { nowMs, buckets };
 }
 
-/** Messages a minute over the last minutes. Pure. @param buckets  as readTraffic() returns them, of so many minutes or more */
-export function ratePerMinute(buckets: readonly TrafficBucket[], minutes: number): Traffic {
-  const wanted = buckets.slice(-(minutes * 60_000) / bucketMs);
+/** The buckets of the last minutes that are over, oldest first. Pure. @param recent  of so many minutes or more */
+export function bucketsOver({ buckets }: RecentTraffic, minutes: number): TrafficBucket[] {
+  return buckets.slice(-bucketsIn(minutes) - 1, -1);
+}
+
+function bucketsIn(minutes: number): number {
+  return (minutes * 60_000) / bucketMs;
+}
+
+/**
+ * The buckets of the last minutes until now, the one that is not over among them: what has just happened counts at once.
+ * The oldest counts as far as it lies within them.
+ */
+function trailing(
+  { nowMs, buckets }: RecentTraffic,
+  minutes: number,
+): { bucket: TrafficBucket; share: number }[] {
+  const elapsed = (nowMs % bucketMs) / bucketMs;
+  const wanted = buckets.slice(-bucketsIn(minutes) - 1);
+  return wanted.map((bucket, index) => ({ bucket, share: index === 0 ? 1 - elapsed : 1 }));
+}
+
+/** Messages a minute over the last minutes. Pure. @param recent  of so many minutes or more */
+export function ratePerMinute(recent: RecentTraffic, minutes: number): Traffic {
   const rate = noTraffic();
-  for (const bucket of wanted) for (const kind of trafficKinds) rate[kind] += bucket[kind];
+  for (const { bucket, share } of trailing(recent, minutes)) {
+    for (const kind of trafficKinds) rate[kind] += bucket[kind] * share;
+  }
   for (const kind of trafficKinds) rate[kind] = Math.round((rate[kind] / minutes) * 10) / 10;
   return rate;
 }
 
-/** Sessions a minute over the last minutes, by row. Pure. @param buckets  as ratePerMinute() takes them */
-export function sessionsPerMinute(buckets: readonly TrafficBucket[], minutes: number): SessionRows {
+/** Sessions a minute over the last minutes, by row. Pure. @param recent  of so many minutes or more */
+export function sessionsPerMinute(recent: RecentTraffic, minutes: number): SessionRows {
   const sum: SessionRows = {};
-  for (const { rows } of buckets.slice(-(minutes * 60_000) / bucketMs)) {
-    for (const [row, count] of Object.entries(rows)) sum[row] = (sum[row] ?? 0) + count;
+  for (const { bucket, share } of trailing(recent, minutes)) {
+    for (const [row, count] of Object.entries(bucket.rows)) sum[row] = (sum[row] ?? 0) + count * share;
   }
   return Object.fromEntries(
     Object.entries(sum).map(([row, count]) => [row, Math.round((count / minutes) * 10) / 10]),

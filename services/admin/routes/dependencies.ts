@@ -15,6 +15,7 @@ import {
 import type { Health } from "../../../shared/runtime/health-server.ts";
 import type { Logger } from "../../../shared/runtime/log.ts";
 import type { RedisConnection } from "../../../shared/runtime/redis.ts";
+import type { RecentTraffic } from "../../../shared/runtime/traffic.ts";
 import type { KnownShards } from "../../../shared/shards/known-shards.ts";
 import {
   type Spool,
@@ -32,6 +33,10 @@ export interface AdminDependencies {
   spool: Spool;
   /** Where all is that there is once for the whole gateway. */
   redis: RedisConnection;
+  /** The section `memory` of INFO, as of now. @throws Error of Redis */
+  memoryInfo(): Promise<string>;
+  /** The last hour. @throws Error of Redis */
+  traffic(): Promise<RecentTraffic>;
   /** Where the queues are. */
   shards: KnownShards;
   inspector: Inspector;

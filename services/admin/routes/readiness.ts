@@ -17,17 +17,20 @@ export const neededServices = ["ingress", "delivery", "bounce"];
 
 export interface ReadinessChecks {
   redis: RedisHealthConnection;
+  /** The section `memory` of INFO. */
+  memoryInfo(): Promise<string>;
   spool: Pick<Spool, "checkWritable">;
   services(): Promise<ServiceRow[]>;
 }
 
 /** Asks Redis, the spool and the services at once, and answers within a second even when one of them hangs. */
-export async function checkReadiness({ redis, spool, services }: ReadinessChecks): Promise<Health> {
+export async function checkReadiness(checks: ReadinessChecks): Promise<Health> {
+  const { redis, memoryInfo, spool, services } = checks;
   const [redisFault, spoolFault, announced, warnings] = await Promise.all([
     whyRedisFails(redis),
     whySpoolFails(spool),
     within(limitMs, services),
-    redisWarnings(redis),
+    redisWarnings(memoryInfo),
   ]);
   const known = [redisFault, spoolFault].filter((fault) => fault !== undefined);
   const reasons = [...known];

@@ -1,5 +1,5 @@
 /** The routes of the overview: whether the gateway is well, and what passed through it lately. */
-import { readTraffic } from "../../../shared/runtime/traffic.ts";
+import { bucketsOver } from "../../../shared/runtime/traffic.ts";
 import { type AdminDependencies, ask } from "./dependencies.ts";
 import { defineRoute, type Route } from "./route.ts";
 import { gatewayStatus as gather } from "./status.ts";
@@ -27,10 +27,10 @@ export function statusRoutes(deps: AdminDependencies): Route[] {
       query: ratesQuery,
       responses: { 200: { description: "Counts of ten seconds each.", schema: ratesBody } },
       async handle({ query: { minutes } }) {
-        const buckets = await ask(readTraffic(deps.redis, minutes, deps.now()));
+        const traffic = await ask(deps.traffic());
         return {
           bucketSeconds,
-          buckets: buckets.map(({ atMs, isMeasured, ...counts }) => ({
+          buckets: bucketsOver(traffic, minutes).map(({ atMs, isMeasured, ...counts }) => ({
             at: new Date(atMs).toISOString(),
             measured: isMeasured,
             ...counts,

@@ -2,7 +2,8 @@
 import { age } from "../../../shared/age.ts";
 import { type EndedService, readEndedServices } from "../../../shared/runtime/announcement.ts";
 import type { Health } from "../../../shared/runtime/health-server.ts";
-import { ratePerMinute, readTraffic, sessionsPerMinute } from "../../../shared/runtime/traffic.ts";
+import { memoryOf } from "../../../shared/runtime/redis-health.ts";
+import { ratePerMinute, sessionsPerMinute } from "../../../shared/runtime/traffic.ts";
 import type { AdminDependencies } from "./dependencies.ts";
 import { littleDiskBytes, nextSteps, type StatusFacts } from "./next-steps.ts";
 import { queueRows } from "./overview-routes.ts";
@@ -28,10 +29,10 @@ export async function gatewayStatus(deps: AdminDependencies): Promise<GatewaySta
     ask(deps.services),
     ask(() => readEndedServices(redis, nowMs)),
     ask(() => inspector.counts()),
-    ask(() => readTraffic(redis, 15, nowMs)),
+    ask(deps.traffic),
     ask(() => inspector.worst(worstShown)),
     ask(deps.spoolStatus),
-    ask(() => readMemory(redis)),
+    ask(() => readMemory(deps)),
   ]);
   const rows = statusServices(services ?? [], ended ?? [], services !== undefined);
   const queues = counts === undefined ? null : queueRows(counts, inspector.oldest(), nowMs);
@@ -144,11 +145,14 @@ function finiteOrNull(octets: number): number | null {
   return Number.isFinite(octets) ? octets : null;
 }
 
-async function readMemory(redis: AdminDependencies["redis"]) {
+async function readMemory({ redis, memoryInfo }: AdminDependencies) {
   const startedMs = performance.now();
-  await redis.ping();
-  const latencyMs = Math.round((performance.now() - startedMs) * 10) / 10;
-  const info = await redis.info("memory");
-  const value = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
-  return { latencyMs, usedBytes: value("used_memory"), maxBytes: value("maxmemory") || null };
+  const ping = async () => {
+    await redis.ping();
+    return Math.round((performance.now() - startedMs) * 10) / 10;
+  };
+  // At once: INFO is under way for the readiness, too.
+  const [latencyMs, info] = await Promise.all([ping(), memoryInfo()]);
+  const { usedBytes, maxBytes } = memoryOf(info);
+  return { latencyMs, usedBytes, maxBytes: maxBytes || null };
 }

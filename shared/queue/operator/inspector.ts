@@ -27,13 +27,14 @@ import { indexMatcher } from "./index-matcher.ts";
 import { type IndexPage, pageOf, type Totals } from "./index-page.ts";
 import { IndexRefresher, type IndexState } from "./index-refresher.ts";
 import type { IndexedJob } from "./mail-index.ts";
+import { perScan } from "./per-scan.ts";
 import { type QueueAges, queueAges } from "./queue-ages.ts";
 import type { NewRoute } from "./reroute.ts";
 import type { RowSort } from "./row-order.ts";
 import { type InspectedJob, type JobFilter, jobIdOf, jobMatcher, type QueueRow, rowOf } from "./rows.ts";
 import { JobFinder, type JobSelection, shardSections } from "./selection.ts";
 import { BadCursor, sortedPage } from "./sorted-list.ts";
-import { type Grouping, type Summary, summarise } from "./summary.ts";
+import { type Grouping, groupings, type Summary, summarise } from "./summary.ts";
 import { type WorstDestination, worstDestinations } from "./worst-destinations.ts";
 
 export type { QueueCounts } from "../bullmq/job-places.ts";
@@ -152,6 +153,22 @@ export function createInspector(options: {
 
   const worst = perScan((limit) => worstDestinations(index.values(), limit), refresher);
   const oldest = perScan(() => index.oldest(), refresher);
+  const summaryOf = (by: Grouping, limit: number, matches: (job: IndexedJob) => boolean): Summary => {
+    const firstSeen = (key: string) => index.firstSeenMs(key);
+    return summarise(index.values(), { by, limit, nowMs: Date.now() }, matches, firstSeen);
+  };
+  // Dead mail goes nowhere: it counts where it is asked for.
+  const isQueued = ({ status }: IndexedJob): boolean => status !== "dead";
+  const wholeSummaries = Object.fromEntries(
+    groupings.map((by) => [by, perScan((limit) => summaryOf(by, limit, isQueued), refresher)]),
+  ) as Record<Grouping, (limit: number) => Summary>;
+
+  const summaryFor = (filter: JobFilter, by: Grouping, limit: number): Summary => {
+    if (Object.keys(filter).length === 0) return wholeSummaries[by](limit);
+    const withDead = filter.status === "dead" || filter.queue === "dead";
+    const matches = matcherOf(filter);
+    return summaryOf(by, limit, (job) => (withDead || isQueued(job)) && matches(job));
+  };
 
   /** Rows are read as the jobs are now: one that has changed since the scan is left out when it matches no more. */
   const rowsOf = async ({ jobs }: IndexPage, filter: JobFilter): Promise<QueueRow[]> => {
@@ -225,14 +242,7 @@ export function createInspector(options: {
 
     async summary(filter, { by, limit }) {
       if (!(await refresher.ready())) throw new IndexNotReady(describeBuilding(refresher.state));
-      const firstSeen = (key: string) => index.firstSeenMs(key);
-      const options = { by, limit, nowMs: Date.now() };
-      const matchesFilter = matcherOf(filter);
-      // Dead mail goes nowhere: it counts where it is asked for.
-      const withDead = filter.status === "dead" || filter.queue === "dead";
-      const matches = (job: IndexedJob) => (withDead || job.status !== "dead") && matchesFilter(job);
-      const summary = summarise(index.values(), options, matches, firstSeen);
-      return { ...summary, index: refresher.state };
+      return { ...summaryFor(filter, by, limit), index: refresher.state };
     },
 
     async worst(limit) {
@@ -278,19 +288,4 @@ function keyOf(queue: ListedQueue, jobId: string): string {
 
 function describeBuilding({ indexed }: IndexState): string {
   return `the index of the queues is being built, ${indexed} messages are in it`;
-}
-
-/** From so many jobs on a pass over all of them is saved where it can be. */
-const manyJobs = 5_000;
-
-/** Computed once for each scan of a long queue, since several parts of an answer ask for it. */
-function perScan<T>(compute: (limit: number) => T, refresher: IndexRefresher): (limit?: number) => T {
-  let last: { asOfMs: number | undefined; limit: number; value: T } | undefined;
-  return (limit = 0) => {
-    const { asOfMs, indexed } = refresher.state;
-    if (last === undefined || indexed < manyJobs || last.asOfMs !== asOfMs || last.limit !== limit) {
-      last = { asOfMs, limit, value: compute(limit) };
-    }
-    return last.value;
-  };
 }

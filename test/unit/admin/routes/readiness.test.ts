@@ -12,18 +12,21 @@ const all = ["ingress", "delivery", "bounce"].map((name) => service(name));
 const redis = {
   status: "ready",
   set: async () => "OK",
-  info: async () => "",
 } as unknown as RedisHealthConnection;
 const spool = { checkWritable: async () => {} };
-const without = (values: { set?: () => Promise<never>; info?: () => Promise<string> }) => ({
+const without = (values: { set: () => Promise<never> }) => ({
   ...redis,
   ...values,
 });
+const memoryInfo = async () => "";
 const never = () => new Promise<never>(() => {});
 
 test("ready when Redis and spool take writes and one instance of each service is ready", async () => {
   const services = async () => [...all, service("delivery", false, ["starting"])];
-  assert.deepEqual(await checkReadiness({ redis, spool, services }), { ready: true, reasons: [] });
+  assert.deepEqual(await checkReadiness({ redis, memoryInfo, spool, services }), {
+    ready: true,
+    reasons: [],
+  });
 });
 
 test("each reason has a line of its own", async () => {
@@ -31,7 +34,7 @@ test("each reason has a line of its own", async () => {
     throw new SpoolFull("less than 64 MB are free");
   };
   const services = async () => [service("ingress", false, ["no listener"])];
-  const health = await checkReadiness({ redis, spool: { checkWritable }, services });
+  const health = await checkReadiness({ redis, memoryInfo, spool: { checkWritable }, services });
   assert.equal(health.ready, false);
   assert.deepEqual(health.reasons, [
     "the disk of the spool is full, and no mail is accepted: less than 64 MB are free",
@@ -53,7 +56,7 @@ test("what the whole gateway lacks is named once, not again for each service", a
     service("delivery", false, [full]),
     service("bounce", false, [full, "another"]),
   ];
-  const health = await checkReadiness({ redis: without({ set }), spool, services });
+  const health = await checkReadiness({ redis: without({ set }), memoryInfo, spool, services });
   assert.deepEqual(health.reasons, [full, "bounce on h1 is not ready: another"]);
 });
 
@@ -63,7 +66,8 @@ test("a dependency that hangs or throws is a reason within a second", async () =
     throw new Error("read-only file system");
   };
   const health = await checkReadiness({
-    redis: without({ set: never, info: never }),
+    redis: without({ set: never }),
+    memoryInfo: never,
     spool: { checkWritable },
     services: never,
   });
@@ -82,7 +86,7 @@ test("what a service warns of is shown, and does not make the gateway unready", 
     { ...service("delivery"), warnings },
     { ...service("delivery"), warnings },
   ];
-  assert.deepEqual(await checkReadiness({ redis, spool, services: warned }), {
+  assert.deepEqual(await checkReadiness({ redis, memoryInfo, spool, services: warned }), {
     ready: true,
     reasons: [],
     warnings: [`delivery on h1: ${warnings[0]}`],
