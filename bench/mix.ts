@@ -3,7 +3,7 @@
  * next attempt, and 2 are refused with 550, whose DSNs are delivered to the sender.
  */
 import type { BenchOptions } from "./options.ts";
-import { type Postern, startPostern } from "./peers/postern.ts";
+import { type Postern, type PosternOptions, startPostern } from "./peers/postern.ts";
 import { type Postfix, startPostfix } from "./peers/postfix.ts";
 import { type ScriptedSink, startScriptedSink } from "./peers/scripted-sink.ts";
 import type { Section } from "./report.ts";
@@ -16,34 +16,37 @@ const domains = Array.from({ length: 50 }, (_, n) => ({
 }));
 const messagesForEach = 300;
 
-export async function mix(options: BenchOptions): Promise<Section> {
-  const behaviour = {
-    // And the server of the senders.
+export const mixCount = messagesForEach * domains.length;
+
+/** The servers of all destinations, and that of the senders. */
+export function startMixSink(): Promise<ScriptedSink> {
+  return startScriptedSink({
     addresses: ["127.0.0.1", ...domains.map(({ address }) => address)],
     deferredPercent: 8,
     refusedPercent: 2,
-  };
-  const [ourSink, theirSink] = [await startScriptedSink(behaviour), await startScriptedSink(behaviour)];
-  const ours = await startPostern({
-    config: {
-      relay: {
-        routes: [
-          ...domains.map(({ domain, address }) => ({ to: `*@${domain}`, via: `${address}:${ourSink.port}` })),
-          { to: "*", via: `127.0.0.1:${ourSink.port}` },
-        ],
-      },
-      queue: { retry: ["1s"] },
-    },
   });
+}
+
+/** @param port  of the servers */
+export function mixConfig(port: number): PosternOptions["config"] {
+  const toEach = domains.map(({ domain, address }) => ({ to: `*@${domain}`, via: `${address}:${port}` }));
+  return {
+    relay: { routes: [...toEach, { to: "*", via: `127.0.0.1:${port}` }] },
+    queue: { retry: ["1s"] },
+  };
+}
+
+export async function mix(options: BenchOptions): Promise<Section> {
+  const [ourSink, theirSink] = [await startMixSink(), await startMixSink()];
+  const ours = await startPostern({ config: mixConfig(ourSink.port) });
   const theirs = await startPostfix({
     relayhost: `[127.0.0.1]:${theirSink.port}`,
     transports: domains.map(({ domain, address }) => `${domain} smtp:[${address}]:${theirSink.port}`),
   });
   try {
-    const count = messagesForEach * domains.length;
     const rows = await sideBySide(
       "50 destinations, 8 % deferred, 2 % refused",
-      { count: Math.ceil(count * options.scale), warmUp: Math.ceil((count * options.scale) / 5) },
+      { count: Math.ceil(mixCount * options.scale), warmUp: Math.ceil((mixCount * options.scale) / 5) },
       [mixedSide(ours, ourSink), mixedSide(theirs, theirSink)],
       "Postfix",
       { kind: "ratio-at-least", value: 2.5 },
@@ -64,7 +67,8 @@ export async function mix(options: BenchOptions): Promise<Section> {
   }
 }
 
-function mixedSide(gateway: Postern | Postfix, sink: ScriptedSink): Side {
+/** Messages to all destinations in equal parts, so that a few more may be sent than were asked for. */
+export function mixedSide(gateway: Postern | Postfix, sink: ScriptedSink): Side {
   return {
     cpu: () => gateway.cpu(),
     queued: () => gateway.queued(),

@@ -16,6 +16,7 @@ import { parseArgs } from "node:util";
 import { unlessNamespaces } from "../test/support/lab/network.ts";
 import { searchPath, unlessInstalled, unlessRoot } from "../test/support/programs.ts";
 import { endToEnd } from "./end-to-end.ts";
+import { events } from "./events.ts";
 import { fairness } from "./fairness.ts";
 import { inline } from "./inline.ts";
 import { million } from "./million.ts";
@@ -52,6 +53,7 @@ const sections: Record<
   "end-to-end": { unless: withPostfix, measure: (options) => endToEnd(options, values.load) },
   inline: { unless: withPostfix, measure: inline },
   mix: { unless: withPostfix, measure: mix },
+  events: { unless: withSource, measure: events },
   outgoing: {
     unless: () => unlessNamespaces() || unlessInstalled("haproxy", "ss") || withSource(),
     measure: outgoing,
