@@ -168,15 +168,18 @@ function ecsOptions(service: string): LoggerOptions {
   };
 }
 
-let timeMs = 0;
-let timeText = "";
+let second = Number.NaN;
+/** `2026-12-01T02:44:13.` */
+let secondText = "";
 
-/** Lines of the same millisecond share the formatted time. */
+/** Lines of the same second share the formatted time: formatting it costs more than any other part of a line. */
 function isoTime(key: "time" | "@timestamp"): string {
   const nowMs = Date.now();
-  if (nowMs !== timeMs) {
-    timeMs = nowMs;
-    timeText = new Date(nowMs).toISOString();
+  const thisSecond = Math.floor(nowMs / 1000);
+  if (thisSecond !== second) {
+    second = thisSecond;
+    secondText = new Date(nowMs).toISOString().slice(0, -"000Z".length);
   }
-  return `,"${key}":"${timeText}"`;
+  const ms = String(nowMs - thisSecond * 1000).padStart(3, "0");
+  return `,"${key}":"${secondText}${ms}Z"`;
 }
