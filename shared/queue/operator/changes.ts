@@ -7,70 +7,39 @@ import { addJobs, holdJobs, makeDue, releaseJobs, removeJobs } from "../bullmq/j
 import { requeuedJob } from "../contract/dead-job.ts";
 import { type HoldRule, holdRuleId } from "../holds/rules.ts";
 import type { Holds } from "../holds/store.ts";
+import {
+  type ChangeOptions,
+  type ChangeReport,
+  type HoldReport,
+  HoldStands,
+  type HoldTerms,
+} from "./change-report.ts";
+import { type Candidate, countByIndex, type IndexedSelection, maxSkipped, type Refusal } from "./dry-run.ts";
+import type { IndexedJob } from "./mail-index.ts";
 import { type NewRoute, rerouteJobs } from "./reroute.ts";
-import { type InspectedJob, jobIdOf } from "./rows.ts";
+import { type InspectedJob, type JobFilter, jobIdOf } from "./rows.ts";
 import type { JobFinder, JobSelection } from "./selection.ts";
 
-/** What came of a change. */
-export interface ChangeReport {
-  /** Jobs that were selected. */
-  matched: number;
-  changed: number;
-  /** The first thousand at most. */
-  skipped: { id: string; reason: string }[];
-  /** Ids that nothing in the queues has. */
-  unknown: string[];
-}
-
-export interface HoldReport extends ChangeReport {
-  /** The id of the rule that also holds later mail; null when only the jobs that were there are held. */
-  rule: string | null;
-}
-
-export interface HoldTerms {
-  /** For people to read. */
-  reason?: string;
-  /** Epoch milliseconds after which the hold ends by itself; `null`: never. Absent: as a hold that stands has it. */
-  untilMs?: number | null;
-  /** Who holds: the name of a token. */
-  by?: string;
-  /** False: a hold that stands already stays as it is. True when absent: it gets what is given here, and keeps the rest. */
-  replace?: boolean;
-}
-
-/** Another hold of the same mail stands, and was not to be replaced. */
-export class HoldStands extends Error {
-  override name = "HoldStands";
-  readonly rule: HoldRule;
-
-  constructor(rule: HoldRule) {
-    super(`${holdRuleId(rule)} is held already`);
-    this.rule = rule;
-  }
-}
-
-export interface ChangeOptions {
-  /** Called with the queue ids of messages of which jobs were changed, chunk by chunk. */
-  changed?: (messageIds: string[]) => void;
-  /** Called after each chunk with the report so far. */
-  progress?: (report: Readonly<ChangeReport>) => void;
-  /** Ends the change between two chunks: it throws the signal's reason. What was changed stays changed. */
-  signal?: AbortSignal;
-  /** Counts what would be changed, and changes nothing. */
-  dryRun?: boolean;
-}
-
-const maxSkipped = 1000;
+/** The jobs in the index that a filter matches; `undefined` while the index does not have all. */
+export type FindIndexed = (filter: JobFilter) => Promise<IndexedSelection | undefined>;
 
 export class JobChanges {
   readonly #connections: Pick<ShardConnections, "global" | "ofId">;
   readonly #holds: Holds;
   readonly #finder: JobFinder;
+  readonly #indexed: FindIndexed;
 
-  constructor(connections: Pick<ShardConnections, "global" | "ofId">, holds: Holds, finder: JobFinder) {
+  /** @param indexed  for dry runs; without an index they read the jobs */
+  constructor(
+    connections: Pick<ShardConnections, "global" | "ofId">,
+    holds: Holds,
+    finder: JobFinder,
+    indexed: FindIndexed = async () => undefined,
+  ) {
     this.#connections = connections;
     this.#holds = holds;
     this.#finder = finder;
+    this.#indexed = indexed;
   }
 
   async retry(selection: JobSelection, options: ChangeOptions = {}): Promise<ChangeReport> {
@@ -90,8 +59,8 @@ export class JobChanges {
     const standing = rule && this.#holds.find(rule);
     if (standing !== undefined && terms.replace === false) throw new HoldStands(standing);
     if (rule !== undefined && !options.dryRun) await this.#holds.add([holdRuleOf(rule, terms, standing)]);
-    const ruleOfJob = (job: InspectedJob) => ({ kind: "message" as const, value: jobIdOf(job) });
-    const refuse = (job: InspectedJob): string | undefined => {
+    const ruleOfJob = (job: Candidate) => ({ kind: "message" as const, value: jobIdOf(job) });
+    const refuse = (job: Candidate): string | undefined => {
       const own =
         rule === undefined && terms.replace === false ? this.#holds.find(ruleOfJob(job)) : undefined;
       return own === undefined ? whyNotHeld(job) : `is held already${own.reason && `: ${own.reason}`}`;
@@ -205,17 +174,23 @@ export class JobChanges {
   }
 
   /**
-   * @param refuse  why a job is skipped; `undefined`: it is not; `null`: it was changed before, in another status
    * @param act     changes jobs of one queue of a shard
    * @param skip    a status that a filter does not reach: the one that `act` gives the jobs
    */
   async #change(
     selection: JobSelection,
-    refuse: (job: InspectedJob) => string | undefined | null,
+    refuse: Refusal,
     act: (shard: Shard, queue: ListedQueue, jobs: InspectedJob[]) => Promise<Done>,
     { changed, progress, signal, dryRun = false }: ChangeOptions,
     skip?: JobStatus,
   ): Promise<ChangeReport> {
+    if (dryRun && "filter" in selection) {
+      const found = await this.#indexed(selection.filter);
+      if (found !== undefined) {
+        const matches = (job: IndexedJob) => job.status !== skip && found.matches(job);
+        return countByIndex({ ...found, matches }, refuse, (job) => this.#holds.match(job), signal);
+      }
+    }
     const report: ChangeReport = { matched: 0, changed: 0, skipped: [], unknown: [] };
     const addSkipped = (skipped: ChangeReport["skipped"]): void => {
       report.skipped.push(...skipped.slice(0, maxSkipped - report.skipped.length));
@@ -272,7 +247,7 @@ function wouldChange(jobs: readonly InspectedJob[]): Done {
   return { left: 0, changed: jobs.length, skipped: [] };
 }
 
-function whyNotRetried({ status, hold }: InspectedJob): string | undefined {
+function whyNotRetried({ status, hold }: Candidate): string | undefined {
   switch (status) {
     case "deferred":
       return undefined;
@@ -305,7 +280,7 @@ export function holdRuleOf(
   };
 }
 
-function whyNotHeld({ status }: InspectedJob): string | undefined {
+function whyNotHeld({ status }: Candidate): string | undefined {
   return status === "dead" ? "is dead: it is not delivered" : undefined;
 }
 

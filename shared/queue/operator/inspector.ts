@@ -15,13 +15,8 @@ import {
 } from "../bullmq/job-places.ts";
 import type { HoldRule } from "../holds/rules.ts";
 import type { Holds } from "../holds/store.ts";
-import {
-  type ChangeOptions,
-  type ChangeReport,
-  type HoldReport,
-  type HoldTerms,
-  JobChanges,
-} from "./changes.ts";
+import type { ChangeOptions, ChangeReport, HoldReport, HoldTerms } from "./change-report.ts";
+import { JobChanges } from "./changes.ts";
 import { countHeld } from "./held-by-rule.ts";
 import { indexMatcher } from "./index-matcher.ts";
 import { type IndexPage, pageOf, type Totals } from "./index-page.ts";
@@ -38,14 +33,8 @@ import { type Grouping, groupings, type Summary, summarise } from "./summary.ts"
 import { type WorstDestination, worstDestinations } from "./worst-destinations.ts";
 
 export type { QueueCounts } from "../bullmq/job-places.ts";
-export {
-  type ChangeOptions,
-  type ChangeReport,
-  HoldStands,
-  type HoldTerms,
-  holdRuleOf,
-  ruleFor,
-} from "./changes.ts";
+export { type ChangeOptions, type ChangeReport, HoldStands, type HoldTerms } from "./change-report.ts";
+export { holdRuleOf, ruleFor } from "./changes.ts";
 export type { JobSelection } from "./selection.ts";
 export { BadCursor, TooManyToSort } from "./sorted-list.ts";
 
@@ -145,11 +134,15 @@ export function createInspector(options: {
   const connections = new ShardConnections(options.redis, "plain", options.log);
   const shards = new KnownShards(connections, options.redis.shards ?? 1, options.log);
   const finder = new JobFinder(shards, holds, () => options.maxRecipients ?? 1000);
-  const changes = new JobChanges(connections, holds, finder);
   const refresher = new IndexRefresher(shards, options.log);
   const { index } = refresher;
   refresher.start();
   const matcherOf = (filter: JobFilter) => indexMatcher(filter, Date.now(), (job) => holds.match(job));
+
+  const changes = new JobChanges(connections, holds, finder, async (filter) => {
+    const isWhole = (await refresher.ready()) && refresher.state.skipped === 0;
+    return isWhole ? { jobs: index.values(), matches: matcherOf(filter) } : undefined;
+  });
 
   const worst = perScan((limit) => worstDestinations(index.values(), limit), refresher);
   const oldest = perScan(() => index.oldest(), refresher);

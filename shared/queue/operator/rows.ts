@@ -60,7 +60,7 @@ export interface JobFilter {
   messageId?: string;
 }
 
-export function jobIdOf({ job }: InspectedJob): string {
+export function jobIdOf({ job }: { job: Pick<DeliveryJob, "id" | "part"> }): string {
   return deliveryJobId(job.id, job.part);
 }
 
