@@ -104,7 +104,7 @@ const services = createServiceProcesses(
     health: { port: 0 },
   },
   // As bin/postern.
-  ["--max-semi-space-size=32", "--initial-old-space-size=64", "--external-memory-accounted-in-global-limit"],
+  ["--max-semi-space-size=32", "--initial-old-space-size=128", "--external-memory-accounted-in-global-limit"],
 );
 
 /** Opens connections a hundred at a time. */

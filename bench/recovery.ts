@@ -126,7 +126,7 @@ const self = fileURLToPath(import.meta.url);
 function inProcess(task: Task): Promise<Report | undefined> {
   const child = fork(self, [], {
     env: { ...process.env, RECOVERY_TASK: JSON.stringify(task) },
-    execArgv: ["--max-semi-space-size=32", "--initial-old-space-size=64"],
+    execArgv: ["--max-semi-space-size=32", "--initial-old-space-size=128"],
   });
   let report: Report | undefined;
   child.on("message", (message) => {

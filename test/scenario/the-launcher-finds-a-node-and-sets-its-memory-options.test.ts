@@ -14,7 +14,7 @@ mkdirSync(dirname(launcher));
 copyFileSync(fileURLToPath(new URL("../../bin/postern", import.meta.url)), launcher);
 const main = join(root, "services", "cli", "main.ts");
 const heap =
-  "--max-semi-space-size=32 --initial-old-space-size=64 --external-memory-accounted-in-global-limit";
+  "--max-semi-space-size=32 --initial-old-space-size=128 --external-memory-accounted-in-global-limit";
 
 /** @param unknown  an option that it ends over, as Node does. @returns the directory it is in */
 function nodeNamed(name: string, version: string, unknown = "none"): string {
