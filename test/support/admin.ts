@@ -73,9 +73,10 @@ export async function startTestAdmin(
   given: Parameters<typeof testConfig>[0] = {},
   options: { spool?: Spool; redis?: "unix" | "tcp"; smtpClient?: SmtpClientOptions } = {},
 ): Promise<TestAdmin> {
-  const redis = await startRedis(options.redis);
   const data = await mkdtemp(path.join(tmpdir(), "admin-test-"));
+  // Throws for a configuration that is not valid: before anything runs.
   const config = testConfig({ data, admin: { port: 0, token }, ...given });
+  const redis = await startRedis(options.redis);
   const lines: Record<string, unknown>[] = [];
   const log = createLogger("admin", { write: (line) => lines.push(JSON.parse(line)) });
   const quiet = createLogger("test", { write() {} });
@@ -98,6 +99,14 @@ export async function startTestAdmin(
       },
     };
   };
+  const release = async (): Promise<void> => {
+    await Promise.all([...consumers].map((consumer) => consumer.close(0)));
+    await Promise.all(announced.map((each) => each.close()));
+    await Promise.all([producer.close(), inspector.close(), holds.close()]);
+    await spool.close();
+    await redis.close();
+    await rm(data, { recursive: true, force: true });
+  };
   const admin = await startAdmin({
     config,
     redis: redisConfig,
@@ -106,6 +115,9 @@ export async function startTestAdmin(
     spool,
     holdsFile,
     ...(options.smtpClient === undefined ? {} : { smtpClient: options.smtpClient }),
+  }).catch(async (error) => {
+    await release();
+    throw error;
   });
 
   await waitFor("the producer's connection", () =>
@@ -194,12 +206,7 @@ export async function startTestAdmin(
       }),
     async close() {
       await admin.close(1000);
-      await Promise.all([...consumers].map((consumer) => consumer.close(0)));
-      await Promise.all(announced.map((each) => each.close()));
-      await Promise.all([producer.close(), inspector.close(), holds.close()]);
-      await spool.close();
-      await redis.close();
-      await rm(data, { recursive: true, force: true });
+      await release();
     },
   };
 }
