@@ -67,7 +67,9 @@ export class HeaderScan {
   }
 
   /** One line without its LF. */
-  #line(bytes: Buffer, start: number, lineEnd: number): void {
+  #line(bytes: Buffer, start: number, wholeEnd: number): void {
+    // As much of it as is kept of one that comes in pieces.
+    const lineEnd = Math.min(wholeEnd, start + maxKeptLine);
     const end = lineEnd > start && bytes[lineEnd - 1] === 13 ? lineEnd - 1 : lineEnd;
     const first = bytes[start] ?? 0;
     if (end === start) {

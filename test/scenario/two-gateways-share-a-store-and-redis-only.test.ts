@@ -155,6 +155,6 @@ test("when all is settled, the store is emptied of messages and bodies", async (
     "the messages to go",
     () => left().filter((key) => !key.startsWith("gw/bodies/")).length === 0,
     180_000,
-  );
+  ).catch((error: Error) => assert.fail(`${error.message}: ${left()}`));
   assert.ok(left().length <= 4, "no more bodies than the killed gateway had sessions");
 });
