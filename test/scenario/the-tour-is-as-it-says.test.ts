@@ -57,7 +57,7 @@ function inAnyOrder(output: readonly string[]): string[][] {
   const at = output.findIndex((line) => / released +by /.test(line));
   if (at < 0) return [[...output]];
   const others = output.toSpliced(at, 1);
-  return [0, 1, 2].map((late) => others.toSpliced(at + late, 0, output[at] as string));
+  return output.slice(at).map((_, late) => others.toSpliced(at + late, 0, output[at] as string));
 }
 
 /** Standard output and error. */
