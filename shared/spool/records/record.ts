@@ -154,7 +154,7 @@ export interface RecordText {
   extra: RecordExtra;
 }
 
-/** Reads id, meta and extra of the record at `at`; undefined when they do not match their checksum. */
+/** Reads id, meta and extra of the record at `at`; undefined when they do not match their checksum, or extra is not JSON. */
 export function readText(
   source: Buffer,
   at: number,
@@ -166,17 +166,24 @@ export function readText(
   const metaEnd = metaStart + header.metaLength;
   const end = metaEnd + header.extraLength;
   if (crc32(source.subarray(start, end), seed) !== header.metaCrc) return undefined;
+  const extra = header.extraLength === 0 ? noExtra : readExtra(source.toString("utf8", metaEnd, end));
+  if (extra === undefined) return undefined;
   return {
     id: source.toString("latin1", start, metaStart),
     meta: () => JSON.parse(source.toString("utf8", metaStart, metaEnd)) as MessageMeta,
-    extra:
-      header.extraLength === 0
-        ? noExtra
-        : fromStored(JSON.parse(source.toString("utf8", metaEnd, end)) as StoredExtra),
+    extra,
   };
 }
 
 const noExtra: RecordExtra = {};
+
+function readExtra(json: string): RecordExtra | undefined {
+  try {
+    return fromStored(JSON.parse(json) as StoredExtra);
+  } catch {
+    return undefined;
+  }
+}
 
 /** `RecordExtra` as it stands on disk, where the timestamp is called `stamp`. */
 type StoredExtra = Omit<RecordExtra, "settles"> & { settles?: Settlement & { stamp: number } };

@@ -141,7 +141,7 @@ function findBatch(bytes: Buffer, at: number): FoundBatch {
   const end = start + Number(head[2]);
   if (end > bytes.length) {
     // A damaged length must not hide the batches that follow it.
-    return nextHead(bytes, start) === bytes.length ? { kind: "incomplete" } : { kind: "damaged" };
+    return nextHead(bytes, headEnd) === bytes.length ? { kind: "incomplete" } : { kind: "damaged" };
   }
   if (crc32(bytes.subarray(start, end), crc32(head[1])) !== Number.parseInt(head[3], 16))
     return bytes[end] === equals ? { kind: "damaged", end } : { kind: "damaged" };
