@@ -72,7 +72,7 @@ async function openS3Spool(
 }
 
 /** How long a start waits for a store that does not answer. Afterwards the spool itself goes on asking, and takes no mail before. */
-const admissionMs = 2000;
+const admissionMs = 10_000;
 
 /** Why services may not use the spool now, as far as the store says so at once. */
 async function whyNotAdmitted(spool: S3Spool): Promise<string | undefined> {
