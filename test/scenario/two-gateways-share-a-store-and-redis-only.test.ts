@@ -150,6 +150,8 @@ test("one gateway is killed for good, and the other delivers all that it had ack
 test("when all is settled, the store is emptied of messages and bodies", async () => {
   const left = (): string[] =>
     [...store.objects.keys()].filter((key) => /^gw\/(messages|compacted|bodies)\//.test(key));
+  // A message may be in the store whose gateway was killed before it could acknowledge it: the next comparison finds it.
+  await redis.flush();
   // A body whose record its writer had no time to write stays for a day.
   await waitFor(
     "the messages to go",
