@@ -265,7 +265,10 @@ test("a renewed certificate and a longer list of domains are taken without a rel
     const { client } = await open();
     await send(client, to, to);
     client.close();
-    await waitFor("its arrival", () => [...subjects(first), ...subjects(second)].includes(to), 60_000);
+    await waitFor("its arrival", () => [...subjects(first), ...subjects(second)].includes(to), 60_000).catch(
+      (error: Error) =>
+        assert.fail(`${error.message}: ${to}\n${JSON.stringify(gateway.log().slice(-60), null, 1)}`),
+    );
     return subjects(second).includes(to);
   };
   assert.equal(await listed("a@listed.example"), true);
