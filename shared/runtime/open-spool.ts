@@ -13,6 +13,7 @@ import type { Spool } from "../spool/spool.ts";
 import type { Logger } from "./log.ts";
 import type { SpoolMetrics } from "./spool-metrics.ts";
 import { CannotStart, orCannotUse } from "./start-failure.ts";
+import { withTimeout } from "./with-timeout.ts";
 
 export interface OpenSpoolOptions {
   config: Config;
@@ -80,12 +81,7 @@ async function whyNotAdmitted(spool: S3Spool): Promise<string | undefined> {
     () => undefined,
     () => spool.closure.read(),
   );
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, admissionMs, undefined);
-  });
-  const closed = await Promise.race([asked.catch(() => undefined), late]);
-  clearTimeout(timer);
+  const closed = await withTimeout(asked, admissionMs).catch(() => undefined);
   return closed && whyClosed(closed);
 }
 

@@ -16,7 +16,7 @@ import { cannotListen } from "../../../shared/runtime/start-failure.ts";
 import { unreachable } from "../../../shared/unreachable.ts";
 import type { ConnectionMetrics } from "../connections/connection-metrics.ts";
 import { destinationOf, type LearnedConnection } from "./original-destination.ts";
-import { acceptQueuedConnections } from "./queued-connections.ts";
+import { acceptQueuedConnections, backlog } from "./queued-connections.ts";
 
 /**
  * Where classified sockets go. They come paused, with an error listener, half-open allowed; the handler owns them.
@@ -49,8 +49,6 @@ export interface ListenerOptions {
   socket?: number;
 }
 
-/** Connections that the kernel queues while we are busy; net.core.somaxconn, where that is less. */
-const backlog = 4096;
 /** When `accept` fails (EMFILE), it fails for every queued connection: a line for each would flood the log. */
 const acceptErrorPauseMs = 10_000;
 

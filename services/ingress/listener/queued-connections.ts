@@ -10,8 +10,8 @@ import { ignoreNewHandshakes } from "../../../shared/runtime/socket.ts";
 
 /** A handshake that the socket has begun to answer ends in that time, or the client is farther away than any. */
 const handshakeMs = 300;
-/** More are queued for no socket: see net.core.somaxconn. */
-const mostQueued = 4096;
+/** Connections that the kernel queues for a socket while we are busy; net.core.somaxconn, where that is less. */
+export const backlog = 4096;
 
 /**
  * Has a server accept the connections that are queued for it. Call close() on it in the same turn. The socket must be its
@@ -28,7 +28,7 @@ export async function acceptQueuedConnections(server: net.Server): Promise<void>
   server.on("connection", count);
   if (isDeaf && !isLoopback(bound.address)) await delay(handshakeMs);
   // In each turn of the event loop a server accepts one connection at least, if there is one.
-  for (let before = -1; accepted > before && accepted < mostQueued; ) {
+  for (let before = -1; accepted > before && accepted < backlog; ) {
     before = accepted;
     await turn();
   }
