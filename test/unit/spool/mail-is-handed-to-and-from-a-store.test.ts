@@ -1,7 +1,6 @@
 /** The mail of a spool goes into a store, or out of one: all of it, as it is, and each message once. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -13,50 +12,12 @@ import { whyHandedOver } from "../../../shared/spool/handover/handover-file.ts";
 import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
 import type { S3Spool } from "../../../shared/spool/s3/s3-spool.ts";
 import type { Spool } from "../../../shared/spool/spool.ts";
-import { bodyOf, someDiagnosis, someMeta } from "../../contract/spool.ts";
+import { someDiagnosis } from "../../contract/spool.ts";
 import { serverError } from "../../support/s3-fault-proxy.ts";
+import { byId, type Mail, mailIn, mailOf, store } from "../../support/spooled-mail.ts";
 import { makeS3Fixture, type S3Fixture } from "./s3/s3-fixture.ts";
 
 const program = fileURLToPath(new URL("../../support/hand-over-process.ts", import.meta.url));
-
-interface Mail {
-  id: string;
-  states: [number, RecipientState][];
-  body: Buffer;
-}
-
-async function store(spool: Spool, states: [number, RecipientState][], size = 100): Promise<Mail> {
-  const meta = someMeta(3);
-  const body = randomBytes(size);
-  const draft = spool.draft();
-  await draft.write(body);
-  await draft.commit({ ...meta, size });
-  for (const [recipient, state] of states)
-    await spool.settle([{ id: meta.id, recipients: [recipient], state }]);
-  return { id: meta.id, states, body };
-}
-
-const byId = (a: Mail, b: Mail) => (a.id < b.id ? -1 : 1);
-
-/** Everything that is not settled, as it is. */
-async function mailOf(spool: Spool): Promise<Mail[]> {
-  const mail: Mail[] = [];
-  for await (const { meta, locator, states } of spool.unsettled()) {
-    const found = await spool.read(meta.id, locator);
-    assert.ok(found);
-    mail.push({
-      id: meta.id,
-      states: [...states].toSorted(([a], [b]) => a - b),
-      body: await bodyOf(found.body),
-    });
-  }
-  return mail.toSorted(byId);
-}
-
-async function mailIn(directory: string): Promise<Mail[]> {
-  const spool = createFsSpool({ directory });
-  return mailOf(spool).finally(() => spool.close());
-}
 
 /** As a service sees it that starts now. */
 async function mailInStore(fixture: S3Fixture): Promise<Mail[]> {

@@ -1,7 +1,6 @@
 /** The mail of one spool goes to another: all of it, as it is, and each message once. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -12,7 +11,8 @@ import { createFsSpool, type FsSpool } from "../../../shared/spool/fs/fs-spool.t
 import { cancelHandover, handOver } from "../../../shared/spool/handover/handover.ts";
 import { scanFileName, whyHandedOver } from "../../../shared/spool/handover/handover-file.ts";
 import type { RecipientState } from "../../../shared/spool/recipient-state.ts";
-import { bodyOf, someDiagnosis, someMeta } from "../../contract/spool.ts";
+import { someDiagnosis } from "../../contract/spool.ts";
+import { byId, mailIn, store } from "../../support/spooled-mail.ts";
 
 const program = fileURLToPath(new URL("../../support/hand-over-process.ts", import.meta.url));
 
@@ -30,41 +30,6 @@ async function within<T>(directory: string, work: (spool: FsSpool) => Promise<T>
     await spool.close();
   }
 }
-
-interface Mail {
-  id: string;
-  states: [number, RecipientState][];
-  body: Buffer;
-}
-
-async function store(spool: FsSpool, states: [number, RecipientState][], size = 100): Promise<Mail> {
-  const meta = someMeta(3);
-  const body = randomBytes(size);
-  const draft = spool.draft();
-  await draft.write(body);
-  await draft.commit({ ...meta, size });
-  for (const [recipient, state] of states)
-    await spool.settle([{ id: meta.id, recipients: [recipient], state }]);
-  return { id: meta.id, states, body };
-}
-
-const byId = (a: Mail, b: Mail) => (a.id < b.id ? -1 : 1);
-
-/** Everything that is not settled, as it is. */
-const mailIn = (directory: string) =>
-  within(directory, async (spool) => {
-    const mail: Mail[] = [];
-    for await (const { meta, locator, states } of spool.unsettled()) {
-      const found = await spool.read(meta.id, locator);
-      assert.ok(found);
-      mail.push({
-        id: meta.id,
-        states: [...states].toSorted(([a], [b]) => a - b),
-        body: await bodyOf(found.body),
-      });
-    }
-    return mail.toSorted(byId);
-  });
 
 const delivered: RecipientState = { kind: "delivered" };
 const dead: RecipientState = { kind: "dead", diagnosis: someDiagnosis, atMs: 1 };
