@@ -86,7 +86,7 @@ export class ScanRunner {
   async #run(scan: Scan, pass: Pass): Promise<ScanOutcome> {
     const deps = this.#options.deps();
     const result = await scanSpool(deps, pass);
-    if (!deps.mayGoOn()) return "interrupted";
+    if (result.isInterrupted || !deps.mayGoOn()) return "interrupted";
     const report = sumOf(scan.report, result.report, pass.isWhole);
     if (result.left > 0) this.#stop({ ...scan, report }, result, pass.isWhole);
     else this.#end({ ...scan, report });

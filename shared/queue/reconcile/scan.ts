@@ -69,6 +69,8 @@ export interface PassResult {
   left: number;
   /** The next pass begins behind it; `undefined`: at the start of the spool. */
   handled: WalkPlace | undefined;
+  /** mayGoOn() has said no. */
+  isInterrupted: boolean;
 }
 
 interface Progress extends PassResult {
@@ -80,9 +82,20 @@ interface Progress extends PassResult {
 export async function scanSpool(deps: ScanDeps, pass: Pass = wholePass): Promise<PassResult> {
   const { after, isWhole, few } = pass;
   const report: ScanReport = { messages: 0, deliveries: 0, bounces: 0, dead: 0, expired: 0 };
-  const progress: Progress = { report, restored: 0, left: 0, handled: after, startedMs: Date.now(), few };
+  const progress: Progress = {
+    report,
+    restored: 0,
+    left: 0,
+    handled: after,
+    isInterrupted: false,
+    startedMs: Date.now(),
+    few,
+  };
   const batch = new Batch<Needs>();
-  const mayGoOn = (): boolean => deps.mayGoOn() && (isWhole || progress.left === 0);
+  const mayGoOn = (): boolean => {
+    progress.isInterrupted ||= !deps.mayGoOn();
+    return !progress.isInterrupted && (isWhole || progress.left === 0);
+  };
   const unreadable: UnreadableMessage[] = [];
   const onUnreadable = (message: UnreadableMessage): void => {
     if (unreadable.length < unreadableAtOnce) unreadable.push(message);
