@@ -94,11 +94,19 @@ export async function openForHandover(
   directory: string,
 ): Promise<{ name: string; spool: S3Spool }> {
   const { createS3Spool } = await import("../spool/s3/s3-spool.ts");
-  const at = s3.endpoint === undefined ? "" : ` at ${s3.endpoint}`;
   return {
-    name: `s3://${s3.bucket}/${s3.prefix}${at}`,
+    name: storeName(s3),
     spool: createS3Spool({ ...optionsOfStore(s3), batchMs: 5, directory, forHandover: true }),
   };
+}
+
+/** For people. */
+export function storeName({
+  bucket,
+  prefix,
+  endpoint,
+}: Pick<NonNullable<Config["spool"]["s3"]>, "bucket" | "prefix" | "endpoint">): string {
+  return `s3://${bucket}/${prefix}${endpoint === undefined ? "" : ` at ${endpoint}`}`;
 }
 
 /** The settings of `spool.s3` as the spool takes them. */
