@@ -24,6 +24,12 @@ export interface OpenSpoolOptions {
   log: Logger;
 }
 
+export interface OpenedSpool {
+  spool: Spool;
+  /** The process is about to stop: a store that has not answered since the start is not waited for any longer. */
+  giveUp(): void;
+}
+
 /** @throws CannotStart when a directory cannot be made, or its mail was handed over; a store that does not answer refuses mail until it does */
 export async function openSpool({
   config,
@@ -31,7 +37,7 @@ export async function openSpool({
   onFault,
   metrics,
   log,
-}: OpenSpoolOptions): Promise<Spool> {
+}: OpenSpoolOptions): Promise<OpenedSpool> {
   const { s3 } = config.spool;
   if (s3 !== undefined) return openS3Spool(s3, { config, directory, onFault, metrics, log });
   const elsewhere = orCannotUse(config.data, () => whyHandedOver(directory));
@@ -41,13 +47,13 @@ export async function openSpool({
     createFsSpool({ directory, onFault, files, ...slowness(config, defaultFsSpoolOptions.slowMs) }),
   );
   metrics.watch(spool);
-  return spool;
+  return { spool, giveUp() {} };
 }
 
 async function openS3Spool(
   s3: NonNullable<Config["spool"]["s3"]>,
   { config, directory, onFault, metrics, log }: OpenSpoolOptions,
-): Promise<Spool> {
+): Promise<OpenedSpool> {
   const cache = path.join(config.data, "spool-cache");
   orCannotUse(config.data, () => {
     for (const each of [directory, cache]) mkdirSync(each, { recursive: true, mode: 0o700 });
@@ -69,7 +75,7 @@ async function openS3Spool(
     throw new CannotStart(why);
   }
   metrics.watch(spool);
-  return spool;
+  return { spool, giveUp: () => spool.giveUp() };
 }
 
 /** How long a start waits for a store that does not answer. Afterwards the spool itself goes on asking, and takes no mail before. */
