@@ -13,6 +13,7 @@ import type { Spool } from "../spool/spool.ts";
 import type { Logger } from "./log.ts";
 import type { SpoolMetrics } from "./spool-metrics.ts";
 import { CannotStart, orCannotUse } from "./start-failure.ts";
+import { storageWarnings } from "./storage-warnings.ts";
 import { withTimeout } from "./with-timeout.ts";
 
 export interface OpenSpoolOptions {
@@ -47,6 +48,7 @@ export async function openSpool({
     createFsSpool({ directory, onFault, files, ...slowness(config, defaultFsSpoolOptions.slowMs) }),
   );
   metrics.watch(spool);
+  for (const warning of await storageWarnings(directory)) log.warn(warning);
   return { spool, giveUp() {} };
 }
 
