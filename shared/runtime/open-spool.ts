@@ -13,7 +13,6 @@ import type { Spool } from "../spool/spool.ts";
 import type { Logger } from "./log.ts";
 import type { SpoolMetrics } from "./spool-metrics.ts";
 import { CannotStart, orCannotUse } from "./start-failure.ts";
-import { storageWarnings } from "./storage-warnings.ts";
 import { withTimeout } from "./with-timeout.ts";
 
 export interface OpenSpoolOptions {
@@ -25,12 +24,6 @@ export interface OpenSpoolOptions {
   log: Logger;
 }
 
-export interface OpenedSpool {
-  spool: Spool;
-  /** The process is about to stop: a store that has not answered since the start is not waited for any longer. */
-  giveUp(): void;
-}
-
 /** @throws CannotStart when a directory cannot be made, or its mail was handed over; a store that does not answer refuses mail until it does */
 export async function openSpool({
   config,
@@ -38,7 +31,7 @@ export async function openSpool({
   onFault,
   metrics,
   log,
-}: OpenSpoolOptions): Promise<OpenedSpool> {
+}: OpenSpoolOptions): Promise<Spool> {
   const { s3 } = config.spool;
   if (s3 !== undefined) return openS3Spool(s3, { config, directory, onFault, metrics, log });
   const elsewhere = orCannotUse(config.data, () => whyHandedOver(directory));
@@ -48,14 +41,13 @@ export async function openSpool({
     createFsSpool({ directory, onFault, files, ...slowness(config, defaultFsSpoolOptions.slowMs) }),
   );
   metrics.watch(spool);
-  for (const warning of await storageWarnings(directory)) log.warn(warning);
-  return { spool, giveUp() {} };
+  return spool;
 }
 
 async function openS3Spool(
   s3: NonNullable<Config["spool"]["s3"]>,
   { config, directory, onFault, metrics, log }: OpenSpoolOptions,
-): Promise<OpenedSpool> {
+): Promise<Spool> {
   const cache = path.join(config.data, "spool-cache");
   orCannotUse(config.data, () => {
     for (const each of [directory, cache]) mkdirSync(each, { recursive: true, mode: 0o700 });
@@ -77,7 +69,7 @@ async function openS3Spool(
     throw new CannotStart(why);
   }
   metrics.watch(spool);
-  return { spool, giveUp: () => spool.giveUp() };
+  return spool;
 }
 
 /** How long a start waits for a store that does not answer. Afterwards the spool itself goes on asking, and takes no mail before. */
@@ -102,19 +94,11 @@ export async function openForHandover(
   directory: string,
 ): Promise<{ name: string; spool: S3Spool }> {
   const { createS3Spool } = await import("../spool/s3/s3-spool.ts");
+  const at = s3.endpoint === undefined ? "" : ` at ${s3.endpoint}`;
   return {
-    name: storeName(s3),
+    name: `s3://${s3.bucket}/${s3.prefix}${at}`,
     spool: createS3Spool({ ...optionsOfStore(s3), batchMs: 5, directory, forHandover: true }),
   };
-}
-
-/** For people. */
-export function storeName({
-  bucket,
-  prefix,
-  endpoint,
-}: Pick<NonNullable<Config["spool"]["s3"]>, "bucket" | "prefix" | "endpoint">): string {
-  return `s3://${bucket}/${prefix}${endpoint === undefined ? "" : ` at ${endpoint}`}`;
 }
 
 /** The settings of `spool.s3` as the spool takes them. */

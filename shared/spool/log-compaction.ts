@@ -28,37 +28,53 @@ const rewriteBelow = 1 / 4;
 /** So many small logs are joined even when all of their content is needed. */
 const manySmall = 16;
 const smallBytes = 64 * 1024;
+/** Messages whose entries are written again at a time: what is left is done in the next run. */
+const mostRewritten = 100_000;
 
 /**
- * @param logs          finished, and in the index completely, before the messages were indexed
- * @param presentAmong  those of these ids whose messages exist, or existed a short time ago
+ * @param logs      finished, and in the index completely, before the messages were indexed
+ * @param isNeeded  whether a message exists, or existed a short time ago; it may say so of a few others as well
  * @returns octets freed
  */
 export async function compactLogs(
   { index, log, remove }: LogCompactionOptions,
   logs: readonly CompleteLog[],
-  presentAmong: (ids: ReadonlySet<string>) => Promise<ReadonlySet<string>>,
+  isNeeded: (id: string) => boolean,
 ): Promise<number> {
-  const mentioned = new Set<string>();
-  for (const { name } of logs) for (const id of index.idsOf(name)) mentioned.add(id);
-  const present = await presentAmong(mentioned);
   const small = logs.filter(({ bytes }) => bytes < smallBytes);
   const joined = new Set(small.length >= manySmall ? small : []);
   const needed = new Set<string>();
   const obsolete: CompleteLog[] = [];
   for (const candidate of logs) {
+    if (needed.size >= mostRewritten) break;
+    await new Promise(setImmediate);
     const ids = index.idsOf(candidate.name);
-    const neededIds = ids.filter((id) => present.has(id));
-    if (neededIds.length > ids.length * rewriteBelow && !joined.has(candidate)) continue;
+    const most = joined.has(candidate) ? ids.length : ids.length * rewriteBelow;
+    const neededIds = neededAmong(ids, isNeeded, most);
+    if (neededIds === undefined) continue;
     for (const id of neededIds) needed.add(id);
     obsolete.push(candidate);
-    await new Promise(setImmediate);
   }
   if (needed.size > 0) {
     await writeAgain(needed, index, log);
     await log.sync();
   }
   return remove(obsolete);
+}
+
+/** @returns undefined when more than `most` of them are needed */
+function neededAmong(
+  ids: readonly string[],
+  isNeeded: (id: string) => boolean,
+  most: number,
+): string[] | undefined {
+  const needed: string[] = [];
+  for (const id of ids) {
+    if (!isNeeded(id)) continue;
+    needed.push(id);
+    if (needed.length > most) return undefined;
+  }
+  return needed;
 }
 
 /** With their own timestamps: an old state that is written again does not become a new one. */
@@ -87,8 +103,8 @@ async function writeAgain(
  */
 export class LogRetention {
   readonly #forgetAfterMs: number;
-  /** Ids of messages that went lately, and when that was noticed. */
-  #gone: { ids: string[]; atMs: number }[] = [];
+  /** Messages that went lately, and when that was noticed. */
+  #gone: { had: (id: string) => boolean; atMs: number }[] = [];
   /** When each log was first seen to be complete. */
   #completeSinceMs = new Map<string, number>();
 
@@ -96,13 +112,15 @@ export class LogRetention {
     this.#forgetAfterMs = forgetAfterMs;
   }
 
-  noteGone(ids: string[], nowMs: number): void {
-    this.#gone.push({ ids, atMs: nowMs });
+  /** @param had  whether a message is one of those that went */
+  noteGone(had: (id: string) => boolean, nowMs: number): void {
+    this.#forgetGone(nowMs);
+    this.#gone.push({ had, atMs: nowMs });
   }
 
   /** Logs that have been complete for long enough; to be called with all complete logs, in every run of the collector. */
   expired(logs: readonly CompleteLog[], nowMs: number): CompleteLog[] {
-    this.#gone = this.#gone.filter(({ ids, atMs }) => ids.length > 0 && nowMs - atMs < this.#forgetAfterMs);
+    this.#forgetGone(nowMs);
     // A message that a log mentions was indexed in the first run after it, and is noticed when it goes, or had gone
     // by then.
     this.#completeSinceMs = new Map(logs.map(({ name }) => [name, this.#completeSinceMs.get(name) ?? nowMs]));
@@ -111,8 +129,12 @@ export class LogRetention {
     );
   }
 
-  /** Ids of messages that have not been gone for long enough. */
-  *recentlyGone(): Iterable<string> {
-    for (const { ids } of this.#gone) yield* ids;
+  /** Whether the message has not been gone for long enough. */
+  wentLately(id: string): boolean {
+    return this.#gone.some(({ had }) => had(id));
+  }
+
+  #forgetGone(nowMs: number): void {
+    this.#gone = this.#gone.filter(({ atMs }) => nowMs - atMs < this.#forgetAfterMs);
   }
 }

@@ -139,16 +139,13 @@ class PatientWorker extends Worker {
     return job ?? noJob;
   }
 
-  /**
-   * The step that ends the job takes the next one, which goes on with its permit. BullMQ would allow it by its own count,
-   * in which jobs that were taken and have not begun would keep others from being taken.
-   */
-  override async processJob(job: Job, token: string) {
+  /** @param mayTakeNext  whether the step that ends the job may take the next one */
+  override async processJob(job: Job, token: string, mayTakeNext = () => true) {
     let next: Awaited<ReturnType<Worker["processJob"]>> | undefined;
     this.#jobs++;
     try {
       next = await super.processJob(job, token, () => {
-        const isFree = this.#gate.isOpen && !this.#permits.isWanted;
+        const isFree = this.#gate.isOpen && !this.#permits.isWanted && mayTakeNext();
         if (isFree) this.#handingOn.add(token);
         return isFree;
       });

@@ -1,7 +1,7 @@
 /** Ids of messages with their numbers of recipients, in 20 octets each instead of 80: there may be millions. Pure. */
 
 const firstOctets = 4096;
-/** A number of recipients that is known only as "too many to ever be settled"; see SegmentContents. */
+/** A number of recipients that is known only as "too many to ever be settled". */
 const lastCount = 0xffff_ffff;
 
 export class IdList {
@@ -11,6 +11,11 @@ export class IdList {
 
   get length(): number {
     return this.#length;
+  }
+
+  /** Octets that it takes. */
+  get bytes(): number {
+    return this.#bytes.length;
   }
 
   /** @param id  at most 255 octets of Latin-1; every queue id is */

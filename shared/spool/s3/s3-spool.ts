@@ -42,11 +42,12 @@ import { walkUnsettled } from "./messages/unsettled.ts";
 import { defaultS3SpoolOptions, type S3SpoolOptions, type S3SpoolSettings } from "./options.ts";
 import { StatusFollower } from "./states/status-follower.ts";
 import { StatusWriter } from "./states/status-writer.ts";
+import { Admission } from "./store/admission.ts";
 import { createAwsStore } from "./store/aws-store.ts";
 import { orStoreError, storeError } from "./store/failures.ts";
 import { bodiesPlace, compactedPlace, messagesPlace, probePlace, WriterName } from "./store/names.ts";
-import type { AbortableStore, RequestCounts } from "./store/object-store.ts";
-import { StartUp } from "./store/start-up.ts";
+import type { RequestCounts } from "./store/object-store.ts";
+import { probeStore } from "./store/probe.ts";
 import { StoreClosure } from "./store/store-closure.ts";
 
 export interface S3Spool extends Spool {
@@ -57,8 +58,6 @@ export interface S3Spool extends Spool {
   readonly closure: Closure;
   /** Resolves once it is known that services may use the spool. @throws SpoolUnavailable */
   admitted(): Promise<void>;
-  /** The process is about to stop: a store that has not answered since the start is not waited for any longer. */
-  giveUp(): void;
   /** Removes all objects in which there are only these messages. For a spool that no service uses. */
   removeMessages(ids: ReadonlySet<string>): Promise<void>;
 }
@@ -73,6 +72,7 @@ export function createS3Spool(options: S3SpoolOptions): S3Spool {
 
 /** Parts of large bodies in memory at the same time. */
 const partsAtOnce = 4;
+const probeAgainMs = 30_000;
 /** A status is measured by lists, which cost money. */
 const statusForMs = 60_000;
 /** A write that succeeded within this time says that the store can be written. */
@@ -82,10 +82,7 @@ const unreadable = "the spool could not be read";
 class ObjectStoreSpool implements S3Spool {
   readonly counters: SpoolCounters = zeroCounters();
   readonly #settings: S3SpoolSettings;
-  readonly #store: AbortableStore;
-  /** For writes that test the store; they are given up when the spool closes. */
-  readonly #tested: AbortableStore;
-  readonly #testing = new AbortController();
+  readonly #store: ReturnType<typeof createAwsStore>;
   readonly #fileFaults: FileFaults;
   readonly #watch: StorageWatch;
   readonly #writer: WriterName;
@@ -97,10 +94,12 @@ class ObjectStoreSpool implements S3Spool {
   readonly #drafts: Drafts;
   readonly #reader: RecordReader;
   readonly #collector: Collector;
+  #probeTimer: NodeJS.Timeout | undefined;
+  readonly #probing = new Set<Promise<void>>();
   #status: { value: SpoolStatus; atMs: number } | undefined;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
   readonly closure: Closure;
-  readonly #startUp: StartUp;
+  readonly #admission: Admission;
   #closing: Promise<void> | undefined;
 
   constructor(settings: S3SpoolSettings) {
@@ -124,7 +123,7 @@ class ObjectStoreSpool implements S3Spool {
     });
     this.#store = store;
     this.closure = new StoreClosure(store);
-    this.#tested = store.until(this.#testing.signal);
+    this.#admission = new Admission(this.closure, settings.forHandover);
     this.#fileFaults = new FileFaults(onFault);
     this.#writer = new WriterName(randomBytes(12), nowMs);
     this.#cache = new LocalCache(settings);
@@ -160,8 +159,7 @@ class ObjectStoreSpool implements S3Spool {
     const admit = (): Promise<void> => this.admitted();
     this.#drafts = new Drafts({ ...common, messages: new MessageWriter(common), statuses, follower, admit });
     this.#collector = new Collector({ ...common, messages: this.#messages, statuses, follower });
-    const { forHandover, onProbe } = settings;
-    this.#startUp = new StartUp({ store, probeKey: this.#probeKey, forHandover, onProbe, onFault });
+    this.#probe();
   }
 
   get requests(): Readonly<RequestCounts> {
@@ -169,11 +167,7 @@ class ObjectStoreSpool implements S3Spool {
   }
 
   admitted(): Promise<void> {
-    return this.#startUp.admitted();
-  }
-
-  giveUp(): void {
-    this.#startUp.giveUp();
+    return this.#admission.admit();
   }
 
   removeMessages(ids: ReadonlySet<string>): Promise<void> {
@@ -275,26 +269,35 @@ class ObjectStoreSpool implements S3Spool {
   }
 
   async #close(): Promise<void> {
-    this.#startUp.giveUp();
-    this.#testing.abort();
+    clearTimeout(this.#probeTimer);
     await this.#drafts.close();
     await this.#watch.close();
     await this.#collector.close();
     await this.#statuses.close();
     await this.#follower.close();
-    await this.#startUp.close();
+    await Promise.all(this.#probing);
     await this.#cache.close();
     this.#store.close();
   }
 
-  async #touch(): Promise<void> {
-    await this.#tested.touch(this.#probeKey);
-    this.#writtenAtMs = this.#settings.monotonicMs();
-    await this.#tested.remove([this.#probeKey]);
+  /** Until it succeeds, the store is used as one that can do the least. */
+  #probe(): void {
+    const { onProbe, onFault } = this.#settings;
+    const probing = probeStore(this.#store, `${probePlace}${this.#writer.writer}`)
+      .then(onProbe, (error: unknown) => {
+        if (this.#closing !== undefined) return;
+        onFault({ kind: "background", doing: "finding out what the store can do", error });
+        this.#probeTimer = setTimeout(() => this.#probe(), probeAgainMs).unref();
+      })
+      .finally(() => this.#probing.delete(probing));
+    this.#probing.add(probing);
   }
 
-  get #probeKey(): string {
-    return `${probePlace}${this.#writer.writer}`;
+  async #touch(): Promise<void> {
+    const key = `${probePlace}${this.#writer.writer}`;
+    await this.#store.touch(key);
+    this.#writtenAtMs = this.#settings.monotonicMs();
+    await this.#store.remove([key]);
   }
 
   /** Of a message whose body is damaged. */

@@ -12,7 +12,7 @@ import { SpoolCorrupt } from "../../../shared/spool/spool.ts";
 import { someDiagnosis, someMeta, store, textOf, unsettledIds } from "../../contract/spool.ts";
 import { flipBit } from "../../support/damage.ts";
 import { waitFor } from "../../support/wait-for.ts";
-import { faultyFiles } from "./faulty-files.ts";
+import { badSector, type FaultyFiles, faultyFiles } from "./faulty-files.ts";
 import { makeSpoolFixture } from "./spool-fixture.ts";
 
 const list = (directory: string, place: string) => readdirSync(join(directory, place)).sort();
@@ -371,32 +371,6 @@ test("a message that is moved during unsettled() is listed once", async (t) => {
   assert.deepEqual((await unsettledIds(spool)).toSorted(), ids.toSorted());
 });
 
-test("a walk that goes on finds what was moved since out of the segment where it stopped, and behind a moved message", async (t) => {
-  const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
-  const first = fixture.open();
-  const all = await storeMany(first, 6);
-  await first.close();
-  const spool = fixture.open();
-  const behind = async ({ meta, locator }: StoredMessage): Promise<string[]> => {
-    const ids: string[] = [];
-    for await (const found of spool.unsettled({ after: { id: meta.id, locator } })) ids.push(found.meta.id);
-    return ids;
-  };
-  const ids = all.map(({ meta }) => meta.id);
-  const [, , third] = all;
-  assert.ok(third);
-  assert.deepEqual(await behind(third), ids.slice(3));
-  assert.equal((await spool.collect()).messagesMoved, 6);
-  assert.deepEqual((await behind(third)).toSorted(), ids.toSorted(), "whatever its segment had");
-  const moved: StoredMessage[] = [];
-  for await (const found of spool.unsettled()) moved.push(found);
-  for (const [index, each] of moved.entries())
-    assert.deepEqual(
-      await behind(each),
-      moved.slice(index + 1).map(({ meta }) => meta.id),
-    );
-});
-
 test("moved messages are read once: a walk that wants few of them reads few files", async (t) => {
   const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
   const first = fixture.open();
@@ -457,3 +431,104 @@ test("the files of a dead collector do not stop the next one", async (t) => {
   assert.deepEqual(list(fixture.directory, "segments"), []);
   assert.deepEqual(list(fixture.directory, "moving"), []);
 });
+
+/** Reads of segments from their beginning, by the spool of `disk`. */
+function countReads(disk: FaultyFiles): () => number {
+  let opened = 0;
+  disk.decide = (call, args) => {
+    if (call === "open" && String(args[0]).endsWith(".seg") && args[1] === "r") opened++;
+    return "do";
+  };
+  return () => opened;
+}
+
+test("a segment with hundreds of messages goes when the last of them is settled, and is not read each time until then", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 1_000_000 });
+  const first = fixture.open();
+  const all = await storeMany(first, 400);
+  await first.close();
+  const disk = faultyFiles();
+  const spool = fixture.open({ files: disk.files });
+  const reads = countReads(disk);
+  assert.equal((await spool.collect()).segmentsRemoved, 0);
+  assert.equal(reads(), 1);
+  for (let start = 0; start < 380; start += 20) {
+    await settle(spool, ...all.slice(start, start + 20));
+    assert.equal((await spool.collect()).segmentsRemoved, 0, `${start} are settled`);
+  }
+  assert.ok(reads() <= 3, `${reads()} reads`);
+  await settle(spool, ...all.slice(380, 399));
+  assert.equal((await spool.collect()).segmentsRemoved, 0, "one is left");
+  await settle(spool, ...all.slice(399));
+  assert.equal((await spool.collect()).segmentsRemoved, 1);
+  assert.deepEqual(list(fixture.directory, "segments"), []);
+});
+
+test("of a segment with hundreds of messages none is lost when all that the collector remembers are settled", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 1_000_000, moveAfterMs: 0 });
+  const first = fixture.open();
+  const all = await storeMany(first, 1000);
+  await first.close();
+  const spool = fixture.open();
+  await spool.collect();
+  // Of a thousand it remembers those at equal distances: none with an odd number is among them.
+  await settle(spool, ...all.filter((_, n) => n % 2 === 0));
+  const odd = all.filter((_, n) => n % 2 === 1);
+  assert.deepEqual(await spool.collect(), { segmentsRemoved: 0, messagesMoved: 0, bytesFreed: 0 });
+  await settle(spool, ...odd.slice(80));
+  const report = await spool.collect();
+  assert.deepEqual([report.messagesMoved, report.segmentsRemoved], [80, 1]);
+  const left = odd.slice(0, 80).map(({ meta }) => meta.id);
+  assert.deepEqual((await unsettledIds(spool)).toSorted(), left.toSorted());
+  for (const message of odd.slice(0, 80)) assert.equal((await textOf(spool, message)).length, 100);
+});
+
+test("a segment that cannot be read again is kept and named once, until it can", async (t) => {
+  const fixture = makeSpoolFixture(t, { segmentBytes: 1_000_000 });
+  const first = fixture.open();
+  const all = await storeMany(first, 200);
+  await first.close();
+  const disk = faultyFiles();
+  const spool = fixture.open({ files: disk.files });
+  await spool.collect();
+  await settle(spool, ...all);
+  disk.decide = badSector(disk, /\.seg$/);
+  for (let n = 0; n < 3; n++) assert.equal((await spool.collect()).segmentsRemoved, 0);
+  assert.deepEqual(
+    fixture.faults.map(({ kind }) => kind),
+    ["unreadable"],
+  );
+  disk.decide = () => "do";
+  assert.equal((await spool.collect()).segmentsRemoved, 1);
+  assert.deepEqual(spool.faults(), []);
+});
+
+/** A bit flips in the header of a message that nobody has settled, after the collector has read its segment. */
+for (const [how, count, left] of [
+  ["when all others are settled", 200, 0],
+  ["when all but a few others are settled, which are moved", 60, 3],
+] as const)
+  test(`a segment that was damaged since it was read is put aside, ${how}`, async (t) => {
+    const fixture = makeSpoolFixture(t, { segmentBytes: 1_000_000, moveAfterMs: 0 });
+    const first = fixture.open();
+    const all = await storeMany(first, count);
+    await first.close();
+    const spool = fixture.open();
+    await spool.collect();
+    const segment = list(fixture.directory, "segments");
+    // Of 200 messages the collector remembers each fourth.
+    const damaged = all[5] as StoredMessage;
+    flipBit(fixture.directory, damaged, 10);
+    const others = all.filter((message) => message !== damaged);
+    await settle(spool, ...others.slice(left));
+    await spool.collect();
+    assert.deepEqual(list(fixture.directory, "damaged"), segment);
+    assert.deepEqual(list(fixture.directory, "segments"), []);
+    assert.deepEqual(
+      fixture.faults.map(({ kind }) => kind),
+      ["damaged"],
+    );
+    await assert.rejects(spool.read(damaged.meta.id, damaged.locator), SpoolCorrupt);
+    const moved = others.slice(0, left).map(({ meta }) => meta.id);
+    assert.deepEqual((await unsettledIds(spool)).toSorted(), moved.toSorted());
+  });

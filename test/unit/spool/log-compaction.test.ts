@@ -22,11 +22,18 @@ test("a log that was not complete any more in between is counted from its next a
 
 test("messages that went lately still need their settlements", () => {
   const retention = new LogRetention(60_000);
-  retention.noteGone(["M1", "M2"], 0);
-  retention.noteGone([], 10_000);
-  retention.noteGone(["M3"], 20_000);
+  const ids = ["M1", "M2", "M3"];
+  const had =
+    (...gone: string[]) =>
+    (id: string) =>
+      gone.includes(id);
+  const lately = () => ids.filter((id) => retention.wentLately(id));
+  retention.noteGone(had("M1", "M2"), 0);
+  retention.noteGone(had("M3"), 20_000);
   retention.expired([], 59_999);
-  assert.deepEqual([...retention.recentlyGone()], ["M1", "M2", "M3"]);
+  assert.deepEqual(lately(), ["M1", "M2", "M3"]);
   retention.expired([], 60_000);
-  assert.deepEqual([...retention.recentlyGone()], ["M3"]);
+  assert.deepEqual(lately(), ["M3"]);
+  retention.noteGone(had("M2"), 80_000);
+  assert.deepEqual(lately(), ["M2"], "also while no log can be judged");
 });

@@ -6,7 +6,6 @@ import { join } from "node:path";
 import type { FileFaults } from "../../file-faults.ts";
 import { type CompleteLog, compactLogs, LogRetention } from "../../log-compaction.ts";
 import { writerOfLarge } from "../../records/names.ts";
-import type { SegmentContents } from "../../records/segment-contents.ts";
 import { type CollectReport, SpoolFull } from "../../spool.ts";
 import type { StateIndex } from "../../state-index.ts";
 import {
@@ -24,6 +23,7 @@ import type { StoredRecords } from "../segments/stored-records.ts";
 import type { StatusLog } from "../states/status-log.ts";
 import type { StatusTail } from "../states/status-tail.ts";
 import { CollectorLock, type CollectorLockOptions } from "./collector-lock.ts";
+import type { KnownSegment } from "./known-segment.ts";
 import { type MoveOptions, moveMessages } from "./move.ts";
 import { SegmentIndex } from "./segment-index.ts";
 
@@ -101,7 +101,8 @@ export class Collector {
     // Listed before the messages are indexed: whatever these logs mention is indexed, or gone.
     const logs = tail.completeLogs();
     const nowMs = performance.now();
-    this.#retention.noteGone(await this.#segmentIndex.refresh(this.#throwIfClosing), nowMs);
+    const gone = await this.#segmentIndex.refresh(this.#throwIfClosing);
+    if (gone !== undefined) this.#retention.noteGone(gone, nowMs);
     // Wholly settled segments need no space to go, and give the space that moving needs.
     const left = await this.#freeSegments(report);
     await this.#emptySegments(left, lock, report);
@@ -120,15 +121,16 @@ export class Collector {
   };
 
   /** @returns the finished segments that still have unsettled messages */
-  async #freeSegments(report: CollectReport): Promise<SegmentContents[]> {
-    const left: SegmentContents[] = [];
+  async #freeSegments(report: CollectReport): Promise<KnownSegment[]> {
+    const left: KnownSegment[] = [];
     const settledLarge = new Map<string, number>();
     for (const segment of this.#segmentIndex.segments.values()) {
       this.#throwIfClosing();
-      if (!segment.complete) continue;
+      if (!segment.isComplete) continue;
       await new Promise(setImmediate);
       await this.#passFaultsBy(`removing segment ${segment.name}`, async () => {
-        if (segment.countUnsettled(this.#options.index, 0) === 0) await this.#removeSegment(segment, report);
+        if (!(await this.#segmentIndex.hasMoreUnsettled(segment, 0)))
+          await this.#removeSegment(segment, report);
         else {
           left.push(segment);
           await this.#removeSettledBodies(segment, settledLarge, report);
@@ -141,7 +143,7 @@ export class Collector {
 
   /** Moves the last unsettled messages out of old segments, as long as there is space for them. */
   async #emptySegments(
-    segments: readonly SegmentContents[],
+    segments: readonly KnownSegment[],
     lock: CollectorLock,
     report: CollectReport,
   ): Promise<void> {
@@ -151,12 +153,18 @@ export class Collector {
     for (const segment of segments) {
       this.#throwIfClosing();
       const movable = this.#movable(segment);
-      if (segment.countUnsettled(index, movable) > movable) continue;
+      if (movable === 0) continue;
       await new Promise(setImmediate);
       const failure = await this.#passFaultsBy(`moving mail out of segment ${segment.name}`, async () => {
-        const { moved, all } = await moveMessages(options, segment.name, isUnsettled);
+        if (await this.#segmentIndex.hasMoreUnsettled(segment, movable)) return;
+        const { moved, all, damaged } = await moveMessages(
+          options,
+          { name: segment.name, isDamaged: segment.cursor.damaged },
+          isUnsettled,
+        );
         await syncDirectory(files, places.moved);
         report.messagesMoved += moved;
+        if (damaged) this.#segmentIndex.noteDamage(segment);
         if (all) await this.#removeSegment(segment, report);
       });
       if (failure instanceof SpoolFull) return;
@@ -181,10 +189,10 @@ export class Collector {
   }
 
   /** Removes a segment in which everything is settled, or was moved. */
-  async #removeSegment(segment: SegmentContents, report: CollectReport): Promise<void> {
+  async #removeSegment(segment: KnownSegment, report: CollectReport): Promise<void> {
     const { files, places, index } = this.#options;
     // Messages that were moved keep their large bodies: they are not settled.
-    const settledLarge = segment.settledLargeBodies(index);
+    const settledLarge = segment.large.settled(index);
     await this.#recordImpliedSettlements(segment);
     const path = segmentPath(places, segment.name);
     if (segment.cursor.damaged) {
@@ -203,32 +211,33 @@ export class Collector {
    * @param seen  takes the bodies that go later, and since when they are known to be settled
    */
   async #removeSettledBodies(
-    segment: SegmentContents,
+    segment: KnownSegment,
     seen: Map<string, number>,
     report: CollectReport,
   ): Promise<void> {
     const { index, forgetAfterMs } = this.#options;
     const nowMs = performance.now();
-    for (const name of segment.settledLargeBodies(index)) {
+    for (const name of segment.large.settled(index)) {
       const sinceMs = this.#settledLarge.get(name) ?? nowMs;
       if (nowMs - sinceMs < forgetAfterMs) seen.set(name, sinceMs);
       else {
         await this.#removeLarge(name, report);
-        segment.dropLargeBody(name);
+        segment.large.drop(name);
       }
     }
   }
 
   /** How many messages may be moved out of the segment. */
-  #movable({ openedMs, foundAtMs, messages }: SegmentContents): number {
+  #movable({ openedMs, foundAtMs, messages }: KnownSegment): number {
     const { moveAfterMs, moveShare, nowMs, monotonicMs } = this.#options;
     // By its name, or as long as this process has known it: a clock that is set back must not keep it for ever.
     const ageMs = Math.max(nowMs() - openedMs, monotonicMs() - foundAtMs);
-    return ageMs >= moveAfterMs ? Math.floor(messages.length * moveShare) : 0;
+    return ageMs >= moveAfterMs ? Math.floor(messages * moveShare) : 0;
   }
 
   /** What records imply has to be in a log before the records are removed. */
-  async #recordImpliedSettlements({ settlements }: SegmentContents): Promise<void> {
+  async #recordImpliedSettlements(segment: KnownSegment): Promise<void> {
+    const settlements = await this.#segmentIndex.settlementsIn(segment);
     if (settlements.length === 0) return;
     const { log } = this.#options;
     await Promise.all(settlements.map((one) => log.appendRecorded([one], one.timestamp)));
@@ -256,13 +265,10 @@ export class Collector {
   async #collectLogs(logs: readonly CompleteLog[], nowMs: number, report: CollectReport): Promise<void> {
     const expired = this.#retention.expired(logs, nowMs);
     if (expired.length === 0) return;
-    const presentAmong = async (ids: ReadonlySet<string>): Promise<ReadonlySet<string>> => {
-      const present = await this.#segmentIndex.presentAmong(ids);
-      for (const id of this.#retention.recentlyGone()) if (ids.has(id)) present.add(id);
-      return present;
-    };
+    const exists = this.#segmentIndex.mayHave();
+    const isNeeded = (id: string): boolean => exists(id) || this.#retention.wentLately(id);
     const remove = (obsolete: readonly CompleteLog[]): Promise<number> => this.#removeLogs(obsolete);
-    report.bytesFreed += await compactLogs({ ...this.#options, remove }, expired, presentAmong);
+    report.bytesFreed += await compactLogs({ ...this.#options, remove }, expired, isNeeded);
   }
 
   async #removeLogs(logs: readonly CompleteLog[]): Promise<number> {

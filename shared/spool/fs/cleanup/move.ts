@@ -37,25 +37,29 @@ export interface MoveOptions {
 /**
  * Moves the messages of a finished segment that `isWanted`. Durable, except for the names in the directory of moved
  * messages, which the caller syncs.
- * @returns how many were moved, and whether all could be: a message with a damaged body or envelope stays where it is
+ * @param isDamaged  which is known already, and not reported again
+ * @returns how many were moved, whether all could be, since a message with a damaged body or envelope stays where it is, and
+ *          whether octets of the segment are no records
  * @throws the file system's errors; ENOENT when the collector has lost its lock
  */
 export async function moveMessages(
   options: MoveOptions,
-  segment: string,
+  { name: segment, isDamaged }: { name: string; isDamaged: boolean },
   isWanted: (id: string, recipients: number) => boolean,
-): Promise<{ moved: number; all: boolean }> {
+): Promise<{ moved: number; all: boolean; damaged: boolean }> {
   const { files, places, onFault } = options;
   const path = segmentPath(places, segment);
   const fd = await openFile(files, path, "r");
   let moved = 0;
   let all = true;
+  const cursor = { position: 0, damaged: false };
   try {
     const onDamagedRecord = ({ id, header }: DamagedRecord): void => {
       if (isWanted(id, header.recipients)) all = false;
     };
-    const scan = { files, path, segment, closed: true, onFault: () => {}, onDamagedRecord };
-    for await (const group of scanSegment(scan)) {
+    const onScanFault = isDamaged ? () => {} : onFault;
+    const scan = { files, path, segment, closed: true, onFault: onScanFault, onDamagedRecord };
+    for await (const group of scanSegment(scan, cursor)) {
       for (const record of group) {
         if (!isWanted(record.id, record.header.recipients)) continue;
         const body = await readBody(files, fd, record);
@@ -71,7 +75,7 @@ export async function moveMessages(
   } finally {
     await closeFile(files, fd);
   }
-  return { moved, all };
+  return { moved, all, damaged: cursor.damaged };
 }
 
 /** Undefined when it does not match its checksum. A large body stays in its own file, and is empty here. */

@@ -1,15 +1,20 @@
 /**
- * The segment index: which messages are in which segment or moved file, as the collector needs it to free space.
- * Each segment is walked once as it grows; only ids and counts are kept. Owns nothing.
+ * The segment index: which messages are in which segment or moved file, as the collector needs it to free space. Each segment
+ * is walked once as it grows, and again when it looks as if all of it were settled. Owns nothing.
  */
 
 import type { FileFaults } from "../../file-faults.ts";
-import { type IndexedMessage, SegmentContents } from "../../records/segment-contents.ts";
-import type { DamagedRecord } from "../../records/window.ts";
+import { type IdFilter, IdFilters } from "../../records/id-filter.ts";
+import type { IndexedMessage } from "../../records/large-bodies.ts";
+import type { TimedSettlement } from "../../records/record.ts";
+import type { DamagedRecord, ScannedRecord } from "../../records/window.ts";
 import { SpoolUnavailable } from "../../spool.ts";
+import type { StateIndex } from "../../state-index.ts";
 import { isMissing, type SpoolFiles, statFile } from "../disk/files.ts";
 import { movedPath, type Places, segmentPlace } from "../disk/names.ts";
 import type { StoredRecords } from "../segments/stored-records.ts";
+import { KnownSegment } from "./known-segment.ts";
+import { UnsettledSample } from "./unsettled-sample.ts";
 
 export interface MovedMessage extends IndexedMessage {
   /** Octets of its file. */
@@ -24,12 +29,14 @@ export class SegmentIndex {
   readonly #places: Places;
   readonly #records: StoredRecords;
   readonly #fileFaults: FileFaults;
+  readonly #index: Pick<StateIndex, "isSettled">;
   readonly #monotonicMs: () => number;
-  readonly segments = new Map<string, SegmentContents>();
+  readonly segments = new Map<string, KnownSegment>();
   /** By id. */
   readonly moved = new Map<string, MovedMessage>();
-  /** Ids in segments and moved files that are gone, until a complete refresh reports them. */
-  readonly #gone: string[][] = [];
+  /** What was in segments and moved files that are gone, until a complete refresh reports it. */
+  #goneSegments: IdFilter[] = [];
+  #goneMoved = new Set<string>();
   /** A record is damaged, and what it refers to is not known. */
   damaged = false;
   /** At the last refresh something could not be read, and which messages are there is not known. */
@@ -40,8 +47,10 @@ export class SegmentIndex {
     places: Places;
     records: StoredRecords;
     fileFaults: FileFaults;
+    index: Pick<StateIndex, "isSettled">;
     monotonicMs: () => number;
   }) {
+    this.#index = options.index;
     this.#monotonicMs = options.monotonicMs;
     this.#files = options.files;
     this.#fileFaults = options.fileFaults;
@@ -53,48 +62,105 @@ export class SegmentIndex {
    * Afterwards every message that had been accepted before the call, and still exists, is indexed. Segments first,
    * then moved messages, since messages move in that direction only.
    * @param mayGoOn  called between segments; may throw to end the work
-   * @returns the ids that the last refresh found in segments or moved files that are gone now
+   * @returns whether an id was in a segment or moved file that is gone since the last refresh, as mayHave() does; undefined when
+   *          none is gone
    */
-  async refresh(mayGoOn: () => void): Promise<string[]> {
+  async refresh(mayGoOn: () => void): Promise<((id: string) => boolean) | undefined> {
     this.incomplete = false;
     const names = await this.#records.segmentNames();
     const present = new Set(names);
-    for (const [name, segment] of this.segments) {
-      if (present.has(name)) continue;
-      this.#gone.push([...segment.messages.ids()]);
-      this.segments.delete(name);
-    }
+    for (const name of this.segments.keys()) if (!present.has(name)) this.#noteGone(name);
     for (const name of names) {
       mayGoOn();
       await this.#refreshSegment(name);
     }
-    this.#gone.push(await this.#refreshMoved());
-    return this.#gone.splice(0).flat();
+    await this.#refreshMoved();
+    const [segments, moved] = [this.#goneSegments, this.#goneMoved];
+    this.#goneSegments = [];
+    this.#goneMoved = new Set();
+    if (segments.length + moved.size === 0) return undefined;
+    const filters = new IdFilters(segments);
+    return (id) => moved.has(id) || filters.mayHave(id);
   }
 
-  /** Those of these ids whose messages exist. */
-  async presentAmong(ids: ReadonlySet<string>): Promise<Set<string>> {
-    const present = new Set<string>();
-    if (ids.size === 0) return present;
-    for (const id of ids) if (this.moved.has(id)) present.add(id);
-    for (const segment of this.segments.values()) {
-      for (const id of segment.messages.ids()) if (ids.has(id)) present.add(id);
-      await new Promise(setImmediate);
+  /**
+   * Whether a message exists, to be asked until the next refresh. It may say so of one that is gone, as long as there is a
+   * segment with messages of the same time.
+   */
+  mayHave(): (id: string) => boolean {
+    const filters = new IdFilters([...this.segments.values()].map((segment) => segment.filter()));
+    return (id) => this.moved.has(id) || filters.mayHave(id);
+  }
+
+  /**
+   * Whether more than `most` messages of a complete segment are not settled. It is read only when it seems to have fewer. One
+   * that cannot be read has more, as far as anybody knows; that is reported.
+   */
+  async hasMoreUnsettled(segment: KnownSegment, most: number): Promise<boolean> {
+    const { unsettled } = segment;
+    const seemsMore =
+      most === 0 ? unsettled.hasUnsettled(this.#index) : unsettled.estimate(this.#index) > most;
+    if (seemsMore || unsettled.isWhole) return seemsMore;
+    try {
+      segment.unsettled = await this.#sampleAgain(segment);
+    } catch (error) {
+      if (isMissing(error)) throw error;
+      this.#fileFaults.met(segmentPlace(segment.name), error);
+      return true;
     }
-    return present;
+    this.#fileFaults.over(segmentPlace(segment.name));
+    return segment.unsettled.counted > most;
+  }
+
+  async #sampleAgain(segment: KnownSegment): Promise<UnsettledSample> {
+    const sample = new UnsettledSample();
+    const add = (id: string, recipients: number): void => {
+      if (!this.#index.isSettled(id, recipients)) sample.add(id, recipients);
+    };
+    for await (const group of this.#readAgain(segment, ({ id, header }) => add(id, header.recipients)))
+      for (const { id, header } of group) add(id, header.recipients);
+    sample.trim();
+    return sample;
+  }
+
+  /** It has octets that are no records: instead of being removed it is put aside for the operator. */
+  noteDamage({ cursor }: KnownSegment): void {
+    cursor.damaged = true;
+    this.damaged = true;
+  }
+
+  /**
+   * What the records of a complete segment settle.
+   * @throws the file system's errors
+   */
+  async settlementsIn(segment: KnownSegment): Promise<TimedSettlement[]> {
+    const settlements: TimedSettlement[] = [];
+    if (!segment.settles) return settlements;
+    for await (const group of this.#readAgain(segment, () => {}))
+      for (const { extra } of group) if (extra.settles !== undefined) settlements.push(extra.settles);
+    return settlements;
+  }
+
+  async *#readAgain(
+    segment: KnownSegment,
+    onDamagedRecord: (record: DamagedRecord) => void,
+  ): AsyncGenerator<ScannedRecord[], void> {
+    const cursor = { position: 0, damaged: false };
+    yield* this.#records.scanAgain(segment.name, cursor, onDamagedRecord, segment.cursor.damaged);
+    if (cursor.damaged) this.noteDamage(segment);
   }
 
   /** Names of all large bodies that a message refers to. */
   largeBodies(): Set<string> {
     const names = new Set<string>();
-    for (const segment of this.segments.values()) for (const name of segment.largeBodies()) names.add(name);
+    for (const segment of this.segments.values()) for (const name of segment.large.names()) names.add(name);
     for (const { large } of this.moved.values()) if (large !== undefined) names.add(large);
     return names;
   }
 
   async #refreshSegment(name: string): Promise<void> {
-    const segment = this.segments.get(name) ?? new SegmentContents(name, this.#monotonicMs());
-    if (segment.complete) return;
+    const segment = this.segments.get(name) ?? new KnownSegment(name, this.#monotonicMs());
+    if (segment.isComplete) return;
     const isFinished = this.#records.isFinished(name);
     try {
       // What is recorded of a message whose envelope is damaged keeps its record, as with any other message.
@@ -104,12 +170,12 @@ export class SegmentIndex {
       for await (const group of this.#records.scan(name, segment.cursor, addDamaged)) {
         for (const { id, header, extra } of group) {
           segment.add({ id, recipients: header.recipients, large: extra.large });
-          if (extra.settles !== undefined) segment.settlements.push(extra.settles);
+          if (extra.settles !== undefined) segment.settles = true;
         }
       }
     } catch (error) {
       if (isMissing(error)) {
-        this.segments.delete(name);
+        this.#noteGone(name);
         return;
       }
       // Walked further at the next refresh.
@@ -119,8 +185,7 @@ export class SegmentIndex {
       return;
     }
     this.#fileFaults.over(segmentPlace(name));
-    segment.complete = isFinished;
-    if (isFinished) segment.messages.trim();
+    if (isFinished) segment.complete(this.#index);
     if (segment.cursor.damaged) this.damaged = true;
     this.segments.set(name, segment);
   }
@@ -141,14 +206,23 @@ export class SegmentIndex {
     }
   }
 
-  async #refreshMoved(): Promise<string[]> {
+  async #refreshMoved(): Promise<void> {
     const present = new Set(await this.#records.movedIds());
-    const gone = [...this.moved.keys()].filter((id) => !present.has(id));
-    for (const id of gone) this.moved.delete(id);
+    for (const id of this.moved.keys()) {
+      if (present.has(id)) continue;
+      this.moved.delete(id);
+      this.#goneMoved.add(id);
+    }
     const unknown = [...present].filter((id) => !this.moved.has(id));
     for (let start = 0; start < unknown.length; start += readsAtOnce)
       await Promise.all(unknown.slice(start, start + readsAtOnce).map((id) => this.#addMoved(id)));
-    return gone;
+  }
+
+  #noteGone(name: string): void {
+    const segment = this.segments.get(name);
+    if (segment === undefined) return;
+    this.#goneSegments.push(segment.filter());
+    this.segments.delete(name);
   }
 }
 

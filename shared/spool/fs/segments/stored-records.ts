@@ -93,6 +93,22 @@ export class StoredRecords {
     return this.#scan(segment, { onDamagedRecord }, cursor);
   }
 
+  /**
+   * As scan(), of a finished segment that was read before.
+   * @param isKnown  that it is damaged, which is not reported again
+   */
+  scanAgain(
+    segment: string,
+    cursor: ScanCursor,
+    onDamagedRecord: (record: DamagedRecord) => void,
+    isKnown: boolean,
+  ): AsyncGenerator<ScannedRecord[], void> {
+    const { files, places, onFault } = this.#options;
+    const path = segmentPath(places, segment);
+    const report = isKnown ? () => {} : onFault;
+    return scanSegment({ files, path, segment, closed: true, onFault: report, onDamagedRecord }, cursor);
+  }
+
   #scan(segment: string, hear: ScanEvents, cursor?: ScanCursor): AsyncGenerator<ScannedRecord[], void> {
     const { files, places, onFault } = this.#options;
     const limit = this.#limitOf(segment);
@@ -113,11 +129,8 @@ export class StoredRecords {
     return parsed && registry.syncedLength(parsed);
   }
 
-  /**
-   * As scan(), past what the disk cannot read; a segment that is gone has no records.
-   * @param from  where a record begins
-   */
-  async *inSegment(segment: string, hear: ScanEvents = {}, from = 0): AsyncGenerator<ScannedRecord[], void> {
+  /** As scan(), from the beginning and past what the disk cannot read; a segment that is gone has no records. */
+  async *inSegment(segment: string, hear: ScanEvents = {}): AsyncGenerator<ScannedRecord[], void> {
     const { fileFaults } = this.#options;
     const place = segmentPlace(segment);
     let isWhole = true;
@@ -127,11 +140,11 @@ export class StoredRecords {
       hear.onUnreadable?.(error);
     };
     try {
-      yield* this.#scan(segment, { ...hear, onUnreadable }, { position: from, damaged: false });
+      yield* this.#scan(segment, { ...hear, onUnreadable });
     } catch (error) {
       if (!isMissing(error)) onUnreadable(error);
     }
-    if (isWhole && from === 0) fileFaults.over(place);
+    if (isWhole) fileFaults.over(place);
   }
 
   async movedIds(): Promise<string[]> {

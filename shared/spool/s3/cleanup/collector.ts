@@ -110,7 +110,8 @@ export class Collector {
     }
     await store.remove(messages.voided);
     await this.#removeSegments(removable, report);
-    this.#retention.noteGone(messages.takeGone(), performance.now());
+    const gone = new Set(messages.takeGone());
+    if (gone.size > 0) this.#retention.noteGone((id) => gone.has(id), performance.now());
   }
 
   /** An object without messages keeps a late write of its writer out: it stays until no such write can come. */
@@ -126,7 +127,7 @@ export class Collector {
     const implied = segments.flatMap(({ contents }) => contents.settlements);
     await Promise.all(implied.map((one) => statuses.appendRecorded([one], one.timestamp)));
     // Messages that were compacted keep their large bodies: they are not settled.
-    const bodies = segments.flatMap(({ contents }) => contents.settledLargeBodies(index));
+    const bodies = segments.flatMap(({ contents }) => contents.large.settled(index));
     for (const { key, contents } of segments) {
       if (!contents.cursor.damaged) continue;
       // It contains somebody's mail that cannot be read: kept for the operator.
@@ -182,13 +183,13 @@ export class Collector {
         log.bytes < smallBytes &&
         nowMs - (this.#logsSinceMs.get(log.name) ?? nowMs) >= joinAfterMs,
     );
-    const remembered = new Set<string>(this.#retention.recentlyGone());
+    const remembered = new Set<string>();
     for (const { name } of young) for (const id of index.idsOf(name)) remembered.add(id);
-    const presentAmong = async (ids: ReadonlySet<string>): Promise<ReadonlySet<string>> => {
-      const found = await messages.presentAmong(ids);
-      for (const id of ids) if (remembered.has(id)) found.add(id);
-      return found;
-    };
+    const mentioned = new Set<string>();
+    for (const { name } of [...expired, ...young]) for (const id of index.idsOf(name)) mentioned.add(id);
+    const existing = await messages.presentAmong(mentioned);
+    const isNeeded = (id: string): boolean =>
+      existing.has(id) || remembered.has(id) || this.#retention.wentLately(id);
     const remove = async (obsolete: readonly CompleteLog[]): Promise<number> => {
       for (const { name } of obsolete) this.#leaving.set(name, nowMs + lingerMs);
       return obsolete.reduce((bytes, log) => bytes + log.bytes, 0);
@@ -196,7 +197,7 @@ export class Collector {
     report.bytesFreed += await compactLogs(
       { index, log: statuses, remove },
       [...expired, ...young],
-      presentAmong,
+      isNeeded,
     );
   }
 

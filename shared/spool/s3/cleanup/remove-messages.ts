@@ -18,6 +18,6 @@ export async function removeMessages(
     return all.length > 0 && !contents.cursor.damaged && all.every((id) => ids.has(id));
   });
   await store.remove(theirs.map(({ key }) => key));
-  await store.remove(theirs.flatMap(({ contents }) => [...contents.largeBodies()].map(bodyKey)));
+  await store.remove(theirs.flatMap(({ contents }) => [...contents.large.names()].map(bodyKey)));
   for (const { key } of theirs) messages.noteRemoved(key);
 }

@@ -4,13 +4,13 @@
  */
 import type { FileFaults } from "../../file-faults.ts";
 import { locatorOf } from "../../records/parse-record.ts";
-import { SegmentContents } from "../../records/segment-contents.ts";
 import { type WalkedSegment, walkSegment } from "../../records/walk.ts";
 import { coalesced } from "../../sequence.ts";
 import { type Locator, SpoolUnavailable } from "../../spool.ts";
 import { compactedPlace, compactionCounts, isSegmentKey, messagesPlace } from "../store/names.ts";
 import type { ListedObject, ObjectStore } from "../store/object-store.ts";
 import type { LocalCache } from "./local-cache.ts";
+import { ObjectContents } from "./object-contents.ts";
 
 /** An object with records of messages. */
 export interface IndexedSegment {
@@ -18,7 +18,7 @@ export interface IndexedSegment {
   size: number;
   /** By the store's clock. */
   modifiedMs: number;
-  contents: SegmentContents;
+  contents: ObjectContents;
 }
 
 export interface ReadSegment extends WalkedSegment {
@@ -100,7 +100,7 @@ export class MessageIndex {
   largeBodies(): Set<string> {
     const names = new Set<string>();
     for (const { contents } of this.#segments.values())
-      for (const name of contents.largeBodies()) names.add(name);
+      for (const name of contents.large.names()) names.add(name);
     return names;
   }
 
@@ -163,7 +163,7 @@ export class MessageIndex {
   }
 
   async #add({ key, size, modifiedMs }: ListedObject): Promise<boolean> {
-    const { cache, store, fileFaults, monotonicMs, onDamaged } = this.#options;
+    const { cache, store, fileFaults, onDamaged } = this.#options;
     let octets: Buffer | undefined;
     try {
       octets = (await cache.read(key, 0, size)) ?? (await store.get(key));
@@ -176,7 +176,7 @@ export class MessageIndex {
     // Removed meanwhile.
     if (octets === undefined) return true;
     const { records, damagedRecords, damaged } = walkSegment(octets, key);
-    const contents = new SegmentContents(key, monotonicMs());
+    const contents = new ObjectContents();
     for (const record of records) {
       const { id, header, extra } = record;
       contents.add({ id, recipients: header.recipients, large: extra.large });
@@ -189,7 +189,6 @@ export class MessageIndex {
     for (const { offset, length } of damaged) onDamaged(key, offset, length);
     contents.cursor.position = octets.length;
     contents.cursor.damaged = damaged.length > 0;
-    contents.complete = true;
     contents.messages.trim();
     this.#segments.set(key, { key, size: octets.length, modifiedMs, contents });
     return true;
@@ -206,7 +205,7 @@ export class MessageIndex {
   }
 }
 
-function hasId({ messages }: SegmentContents, wanted: string): boolean {
+function hasId({ messages }: ObjectContents, wanted: string): boolean {
   for (const id of messages.ids()) if (id === wanted) return true;
   return false;
 }
