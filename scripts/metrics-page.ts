@@ -5,7 +5,7 @@ import { createRequestMetrics } from "../services/admin/request-metrics.ts";
 import type { AdminDependencies } from "../services/admin/routes/dependencies.ts";
 import { createBounceMetrics } from "../services/bounce/publish.ts";
 import { registerWorkerMetrics } from "../services/cli/processes/worker-group-metrics.ts";
-import { createDeliveryMetrics } from "../services/delivery/delivery-metrics.ts";
+import { createDeliveryMetrics, registerUnscheduled } from "../services/delivery/delivery-metrics.ts";
 import { createPressureMetrics } from "../services/ingress/admission/admission.ts";
 import { createLimitMetrics } from "../services/ingress/connections/client-limits.ts";
 import { ConnectionMetrics } from "../services/ingress/connections/connection-metrics.ts";
@@ -46,6 +46,7 @@ const own: Record<Service, (metrics: Metrics) => void> = {
   delivery(metrics) {
     createDeliveryMetrics(metrics);
     createLimiterMetrics(metrics);
+    registerUnscheduled(metrics, { left: 0 });
     createJobMetrics(metrics);
   },
   bounce(metrics) {

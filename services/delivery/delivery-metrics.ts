@@ -139,3 +139,12 @@ export function createDeliveryMetrics(metrics?: Metrics, concurrency = 0): Deliv
     },
   };
 }
+
+/** @param reconciler  read at each scrape */
+export function registerUnscheduled(metrics: Metrics, reconciler: { readonly left: number }): void {
+  metrics.gauge(
+    "unscheduled_messages",
+    "Messages that wait in the spool until Redis has room for their jobs, as of the last comparison by the reconciler; 0 at all but the one that leads. Not 0 for long: raise maxmemory of Redis. No mail is lost.",
+    () => reconciler.left,
+  );
+}

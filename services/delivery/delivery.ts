@@ -31,7 +31,7 @@ import { watchShards } from "../../shared/shards/shard-health.ts";
 import { createSmtpClient, transparentSource } from "../../shared/smtp-client/create-smtp-client.ts";
 import { scanFileName } from "../../shared/spool/handover/handover-file.ts";
 import type { Spool } from "../../shared/spool/spool.ts";
-import { createDeliveryMetrics } from "./delivery-metrics.ts";
+import { createDeliveryMetrics, registerUnscheduled } from "./delivery-metrics.ts";
 import type { Router } from "./plan.ts";
 import { withReroutes } from "./reroutes.ts";
 import { createDeliveryWorker } from "./worker.ts";
@@ -105,6 +105,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       summarizeRoute(withReroutes(jobs.current.router, states).route(meta, meta.parts[part]?.[0] ?? 0)),
     ...(options.reconcilerTiming === undefined ? {} : { timing: options.reconcilerTiming }),
   });
+  if (options.metrics) registerUnscheduled(options.metrics, reconciler);
   const jobMetrics = options.metrics && createJobMetrics(options.metrics);
   let consumer: Consumer | undefined;
   let closing = false;
@@ -126,7 +127,9 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
     async health() {
       const redisFault = await watched.whyFails();
       const isStarting = redisFault === undefined && consumer === undefined;
-      return healthOf([redisFault, isStarting ? "the hold rules are not known yet" : undefined]);
+      const health = healthOf([redisFault, isStarting ? "the hold rules are not known yet" : undefined]);
+      const { left } = reconciler;
+      return left === 0 ? health : { ...health, warnings: [describeLeft(left)] };
     },
     longestStopMs,
     async prepare(config) {
@@ -150,6 +153,11 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       watched.close();
     },
   };
+}
+
+function describeLeft(messages: number): string {
+  const wait = messages === 1 ? "1 message waits" : `${messages} messages wait`;
+  return `${wait} in the spool until Redis has room; raise maxmemory`;
 }
 
 /** Routes messages of the spool by the facts of the connection that they arrived on. */

@@ -13,6 +13,7 @@ import type { Spool } from "../spool/spool.ts";
 import type { Logger } from "./log.ts";
 import type { SpoolMetrics } from "./spool-metrics.ts";
 import { CannotStart, orCannotUse } from "./start-failure.ts";
+import { storageWarnings } from "./storage-warnings.ts";
 import { withTimeout } from "./with-timeout.ts";
 
 export interface OpenSpoolOptions {
@@ -24,6 +25,12 @@ export interface OpenSpoolOptions {
   log: Logger;
 }
 
+export interface OpenedSpool {
+  spool: Spool;
+  /** The process is about to stop: a store that has not answered since the start is not waited for any longer. */
+  giveUp(): void;
+}
+
 /** @throws CannotStart when a directory cannot be made, or its mail was handed over; a store that does not answer refuses mail until it does */
 export async function openSpool({
   config,
@@ -31,7 +38,7 @@ export async function openSpool({
   onFault,
   metrics,
   log,
-}: OpenSpoolOptions): Promise<Spool> {
+}: OpenSpoolOptions): Promise<OpenedSpool> {
   const { s3 } = config.spool;
   if (s3 !== undefined) return openS3Spool(s3, { config, directory, onFault, metrics, log });
   const elsewhere = orCannotUse(config.data, () => whyHandedOver(directory));
@@ -41,13 +48,14 @@ export async function openSpool({
     createFsSpool({ directory, onFault, files, ...slowness(config, defaultFsSpoolOptions.slowMs) }),
   );
   metrics.watch(spool);
-  return spool;
+  for (const warning of await storageWarnings(directory)) log.warn(warning);
+  return { spool, giveUp() {} };
 }
 
 async function openS3Spool(
   s3: NonNullable<Config["spool"]["s3"]>,
   { config, directory, onFault, metrics, log }: OpenSpoolOptions,
-): Promise<Spool> {
+): Promise<OpenedSpool> {
   const cache = path.join(config.data, "spool-cache");
   orCannotUse(config.data, () => {
     for (const each of [directory, cache]) mkdirSync(each, { recursive: true, mode: 0o700 });
@@ -69,7 +77,7 @@ async function openS3Spool(
     throw new CannotStart(why);
   }
   metrics.watch(spool);
-  return spool;
+  return { spool, giveUp: () => spool.giveUp() };
 }
 
 /** How long a start waits for a store that does not answer. Afterwards the spool itself goes on asking, and takes no mail before. */
@@ -94,11 +102,19 @@ export async function openForHandover(
   directory: string,
 ): Promise<{ name: string; spool: S3Spool }> {
   const { createS3Spool } = await import("../spool/s3/s3-spool.ts");
-  const at = s3.endpoint === undefined ? "" : ` at ${s3.endpoint}`;
   return {
-    name: `s3://${s3.bucket}/${s3.prefix}${at}`,
+    name: storeName(s3),
     spool: createS3Spool({ ...optionsOfStore(s3), batchMs: 5, directory, forHandover: true }),
   };
+}
+
+/** For people. */
+export function storeName({
+  bucket,
+  prefix,
+  endpoint,
+}: Pick<NonNullable<Config["spool"]["s3"]>, "bucket" | "prefix" | "endpoint">): string {
+  return `s3://${bucket}/${prefix}${endpoint === undefined ? "" : ` at ${endpoint}`}`;
 }
 
 /** The settings of `spool.s3` as the spool takes them. */

@@ -54,8 +54,24 @@ export async function redisWarnings(memoryInfo: () => Promise<string>): Promise<
 }
 
 /** Pure. @param info  the section `memory` of INFO. @returns octets; `maxBytes` is 0 without `maxmemory` */
-export function memoryOf(info: string): { usedBytes: number; maxBytes: number } {
+export function memoryOf(info: string): RedisMemory {
   return { usedBytes: Number(valueIn(info, "used_memory")), maxBytes: Number(valueIn(info, "maxmemory")) };
+}
+
+/** Octets. */
+export interface RedisMemory {
+  usedBytes: number;
+  maxBytes: number;
+}
+
+/**
+ * Pure.
+ * @param info  the section `memory` of INFO
+ * @returns `undefined` where Redis does not fill up: without `maxmemory`, or when it evicts keys
+ */
+export function boundedMemoryOf(info: string): RedisMemory | undefined {
+  const memory = memoryOf(info);
+  return memory.maxBytes > 0 && !evicts(info) ? memory : undefined;
 }
 
 /** Pure. @param info  the section `memory` of INFO. @returns 0..1, or more; `undefined` without `maxmemory` */
@@ -77,9 +93,15 @@ export function memoryWarnings(info: string): string[] {
     const percent = Math.floor(100 * share);
     warnings.push(`Redis is nearly full: ${percent} % of maxmemory are used`);
   }
-  const policy = valueIn(info, "maxmemory_policy");
-  if (policy !== "" && policy !== "noeviction") {
+  if (evicts(info)) {
+    const policy = valueIn(info, "maxmemory_policy");
     warnings.push(`Redis may drop parts of the schedule: its maxmemory-policy is ${policy}, not noeviction`);
   }
   return warnings;
+}
+
+/** A server that does not name its policy counts as one that evicts nothing. */
+function evicts(info: string): boolean {
+  const policy = valueIn(info, "maxmemory_policy");
+  return policy !== "" && policy !== "noeviction";
 }

@@ -275,7 +275,7 @@ export function runWithSpool(
         spoolMetrics.fault(fault.kind);
         log.error(faultFields(fault), describeFault(fault));
       };
-      const spool = await openSpool({ config, directory, onFault, metrics: spoolMetrics, log });
+      const { spool, giveUp } = await openSpool({ config, directory, onFault, metrics: spoolMetrics, log });
       const holdsFile = path.join(directory, "holds.json");
       const redis = { ...config.redis, shards: config.queue.shards };
       const service = await start({ ...context, redis, spool, holdsFile });
@@ -286,6 +286,7 @@ export function runWithSpool(
           return { ...health, warnings: [...(health.warnings ?? []), ...fileWarnings(spool.faults())] };
         },
         async close(graceMs) {
+          giveUp();
           await service.close(graceMs);
           await spool.close();
         },

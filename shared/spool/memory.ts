@@ -24,6 +24,7 @@ import {
   SpoolUnavailable,
   type StoragePressure,
   type StoredMessage,
+  type UnsettledWalk,
 } from "./spool.ts";
 
 export interface MemorySpoolOptions {
@@ -103,10 +104,16 @@ class MemorySpool implements Spool {
     return this.#statesOf(id);
   }
 
-  async *unsettled(): AsyncGenerator<StoredMessage & { states: ReadonlyMap<number, RecipientState> }, void> {
+  async *unsettled({
+    after,
+  }: UnsettledWalk = {}): AsyncGenerator<
+    StoredMessage & { states: ReadonlyMap<number, RecipientState> },
+    void
+  > {
     this.#mustBeOpen();
     for (const [id, { meta, recipients, locator }] of this.#messages) {
       if (this.#isSettled(id, recipients)) continue;
+      if (after !== undefined && locator.offset <= after.locator.offset) continue;
       yield { meta: JSON.parse(meta) as MessageMeta, locator, states: this.#statesOf(id) };
     }
   }
@@ -155,7 +162,7 @@ class MemorySpool implements Spool {
     const recipients = meta.envelope.recipients.length;
     this.#messages.set(meta.id, { meta: JSON.stringify(meta), recipients, body, locator });
     this.#bytes += body.length;
-    this.#position += body.length;
+    this.#position += Math.max(1, body.length);
     if (settles !== undefined) this.#settle(settles);
     return { meta, locator };
   }

@@ -119,6 +119,17 @@ export interface UnsettledWalk {
    * to be read from a file of its own, so that a caller that needs few of a million reads few files.
    */
   isWanted?: (messages: readonly SummarizedMessage[]) => Promise<readonly boolean[]>;
+  /**
+   * Goes on where an earlier walk stopped: lists what comes after this message, which that walk had listed, and may list
+   * some of what comes before it. Messages that were stored since may be missing.
+   */
+  after?: WalkPlace | undefined;
+}
+
+/** A message that a walk has listed, and the place where it was. It may be gone, or have been moved. */
+export interface WalkPlace {
+  id: string;
+  locator: Locator;
 }
 
 /** What is known of an unsettled message without its envelope. */

@@ -47,7 +47,7 @@ test("what waits is delivered, returned or deferred while Redis is full, and new
   message.meta.size = "Subject: hello\r\n\r\nhello\r\n".length;
   const latest = await accept(flow.spool, message);
   publisher.publish(latest, [routeNamed("mx")]);
-  await flow.startDelivery();
+  const delivery = await flow.startDelivery();
   await flow.startBounce();
   const kinds = async () => (await Promise.all(ids.map((id) => flow.kinds(id)))).map((each) => each.join());
   await waitFor(
@@ -59,6 +59,11 @@ test("what waits is delivered, returned or deferred while Redis is full, and new
     (await flow.redis.command("ZRANGE {postern}:delivery:delayed 0 -1")).includes(busy),
   );
   assert.equal(publisher.backlog, 1, "the latest waits: its job would need memory");
+  await waitFor("the health says so", async () =>
+    (await delivery.health()).warnings?.includes(
+      "1 message waits in the spool until Redis has room; raise maxmemory",
+    ),
+  );
 
   await flow.redis.command("CONFIG SET maxmemory 0");
   await waitFor(
@@ -66,4 +71,5 @@ test("what waits is delivered, returned or deferred while Redis is full, and new
     async () => (await flow.kinds(latest.meta.id)).join() === "delivered",
   );
   await waitFor("the sender hears of the failure", () => home.received.length === 1);
+  await waitFor("the health is well again", async () => (await delivery.health()).warnings === undefined);
 });

@@ -1,8 +1,9 @@
 /** A gateway whose mail is on its disk moves into a store, and back: by the command, with whole gateways. */
 import assert from "node:assert/strict";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
+import { parse, stringify } from "yaml";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { startTestStore, type TestStore } from "../support/s3-store.ts";
 import { SmtpClient } from "../support/smtp-client.ts";
@@ -91,6 +92,16 @@ test("what cannot be right is refused with one sentence", async () => {
     code: 1,
     stdout: "",
     stderr: `postern: s3://mail/gw/ at ${store.endpoint} is this spool itself\n`,
+  });
+  // The same place in other words, and with another data directory.
+  const config = parse(readFileSync(second.configFile, "utf8"));
+  config.spool.s3.endpoint += "/";
+  const written = path.join(second.directory, "other-words.yaml");
+  writeFileSync(written, stringify({ ...config, data: path.join(second.directory, "elsewhere") }));
+  assert.deepEqual(await second.postern("spool", "copy", "--to", written), {
+    code: 1,
+    stdout: "",
+    stderr: `postern: s3://mail/gw/ at ${store.endpoint}/ is this spool itself\n`,
   });
 });
 

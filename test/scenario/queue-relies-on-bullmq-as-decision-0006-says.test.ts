@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { type Queue, Worker } from "bullmq";
 import { type BoardQueues, openBoardQueues } from "../../shared/queue/bullmq/board.ts";
 import { heldDueMs } from "../../shared/queue/bullmq/due-times.ts";
@@ -210,4 +211,25 @@ test("the dashboard's queues read, and write nothing", async () => {
   toClose.push(() => other.close());
   for (const each of other.queues) await each.getJobCounts();
   assert.deepEqual(await plain.keys("*"), []);
+});
+
+test("the step that ends a job takes the next one, also where many jobs end at different times", async () => {
+  const [jobs, atOnce] = [1000, 50];
+  const messages = Array.from({ length: jobs }, () => storedMessage({}));
+  await producer.addDeliveries(messages.map((message) => ({ message, routes: [routeNamed("mx")] })));
+  await plain.config("RESETSTAT");
+  let started = 0;
+  const consumer = consumeDeliveries({
+    redis: { url: redis.url },
+    log,
+    concurrency: atOnce,
+    async handle() {
+      await pause(started++ % 6);
+      return { kind: "done" };
+    },
+  });
+  toClose.push(() => consumer.close(1_000));
+  await waitFor("all are done", async () => (await plain.keys("{postern}:delivery:*-0")).length === 0);
+  const scripts = Number(/^cmdstat_evalsha:calls=(\d+)/m.exec(await plain.info("commandstats"))?.[1]);
+  assert.ok(scripts >= jobs && scripts < jobs + 2 * atOnce, `${scripts} scripts for ${jobs} jobs`);
 });

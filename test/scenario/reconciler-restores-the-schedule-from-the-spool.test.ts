@@ -130,9 +130,10 @@ test("after FLUSHALL all mail that is not settled is enqueued again, once, and n
 
 test("messages with a thousand next hops each are enqueued again a thousand jobs at a time", async () => {
   const to = Array.from({ length: 1_000 }, (_, i) => `user${i}@domain-${i}.example.com`);
-  for (let i = 0; i < 5; i++) await accept(spool, storedMessage({ to }));
+  const receivedAtMs = Date.now() - 3_600_000;
+  for (let i = 0; i < 5; i++) await accept(spool, storedMessage({ to, receivedAtMs }));
   const calls: number[] = [];
-  const report = await scanSpool({
+  const { report } = await scanSpool({
     spool,
     shards: onlyShards(connection),
     claims: { claim: async () => {} },
@@ -150,7 +151,7 @@ test("messages with a thousand next hops each are enqueued again a thousand jobs
     mayGoOn: () => true,
   });
   assert.equal(report.deliveries, 5_000);
-  assert.deepEqual(calls, [1_000, 1_000, 1_000, 1_000, 1_000]);
+  assert.deepEqual(calls, [200, 800, 1_000, 1_000, 1_000, 1_000]);
   assert.equal(await restored(), 5_000);
 });
 

@@ -2,12 +2,13 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import type { Config } from "../../../shared/config/schema.ts";
+import { storeName } from "../../../shared/runtime/open-spool.ts";
 import { isSpool } from "../../../shared/spool/handover/directory-ends.ts";
 import { cancelHandover, handOver } from "../../../shared/spool/handover/handover.ts";
 import { CommandFailed, defineCommand, UsageError } from "../command-line/command.ts";
 import { requireConfig } from "../command-line/common-options.ts";
 import { lockDirectory } from "../up/directory-lock.ts";
-import { type Destination, destinationOf, Ends, isSame, mustOwn } from "./ends.ts";
+import { type Destination, destinationOf, Ends, isSame, isSameStore, mustOwn } from "./ends.ts";
 import { mustTakeRules, takeRules } from "./hold-rules.ts";
 import { whyNotStopped } from "./stopped.ts";
 
@@ -48,6 +49,8 @@ export const command = defineCommand({
     if (!existsSync(data)) throw new CommandFailed(`${data} is not there: run this on a host of the gateway`);
     mustOwn(s3 === undefined ? from : data);
     const target = to === undefined ? undefined : destinationOf(to, s3 === undefined ? from : "");
+    if (s3 !== undefined && target?.s3 !== undefined && isSameStore(s3, target.s3))
+      throw new CommandFailed(`${storeName(target.s3)} is this spool itself`);
     const ends = new Ends();
     try {
       const unlock = lockDirectory(data);
@@ -66,7 +69,6 @@ export const command = defineCommand({
       }
       if (target === undefined || other === undefined) return 1;
       const [here, there] = [nameOf(source), nameOf(other)];
-      if (here === there) throw new CommandFailed(`${there} is this spool itself`);
       if (!withoutHolds) await mustTakeRules(from, target);
       let holds = 0;
       const say = (line: string): void => {

@@ -74,6 +74,29 @@ export function isSame(one: string, other: string): boolean {
   return existsSync(one) && existsSync(other) && realpathSync(one) === realpathSync(other);
 }
 
+type StorePlace = Pick<NonNullable<Destination["s3"]>, "bucket" | "prefix" | "endpoint">;
+
+/**
+ * Whether two settings name one place, as far as they say: a server may have two names, which the hand-over itself notices. Pure.
+ */
+export function isSameStore(one: StorePlace, other: StorePlace): boolean {
+  const places = [one, other].map(({ bucket, prefix, endpoint }) =>
+    JSON.stringify([bucket, prefix, serverOf(endpoint)]),
+  );
+  return places[0] === places[1];
+}
+
+/** Buckets have one name for all of Amazon's regions, whose hosts are `s3.amazonaws.com`, `s3.REGION.amazonaws.com` and such. */
+function serverOf(endpoint: string | undefined): string {
+  if (endpoint === undefined || !URL.canParse(endpoint)) return endpoint ?? amazon;
+  const { origin, pathname, hostname } = new URL(endpoint);
+  return /^s3[.-]([a-z0-9.-]+\.)?amazonaws\.com$/.test(hostname)
+    ? amazon
+    : origin + pathname.replace(/\/+$/, "");
+}
+
+const amazon = "amazon";
+
 /** The services of a spool must be able to read and remove what is made in it. @throws CommandFailed */
 export function mustOwn(directory: string): void {
   const { uid } = statSync(directory);

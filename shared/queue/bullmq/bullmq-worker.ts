@@ -139,13 +139,16 @@ class PatientWorker extends Worker {
     return job ?? noJob;
   }
 
-  /** @param mayTakeNext  whether the step that ends the job may take the next one */
-  override async processJob(job: Job, token: string, mayTakeNext = () => true) {
+  /**
+   * The step that ends the job takes the next one, which goes on with its permit. BullMQ would allow it by its own count,
+   * in which jobs that were taken and have not begun would keep others from being taken.
+   */
+  override async processJob(job: Job, token: string) {
     let next: Awaited<ReturnType<Worker["processJob"]>> | undefined;
     this.#jobs++;
     try {
       next = await super.processJob(job, token, () => {
-        const isFree = this.#gate.isOpen && !this.#permits.isWanted && mayTakeNext();
+        const isFree = this.#gate.isOpen && !this.#permits.isWanted;
         if (isFree) this.#handingOn.add(token);
         return isFree;
       });

@@ -69,8 +69,12 @@ export function needsOf<M extends NeedyMessage>(
 }
 
 /** A batch is bounded by jobs and by memory: the message with all its recipients is kept until the queues were asked. */
-export function loadOfNeeds({ message, groups, bounces, dead }: Needs): Load {
-  return { octets: loadOf(message).octets, jobs: groups.length + bounces.length + dead.length };
+export function loadOfNeeds(needs: Needs): Load {
+  return { octets: loadOf(needs.message).octets, jobs: jobCountOf(needs) };
+}
+
+export function jobCountOf({ groups, bounces, dead }: Needs<NeedyMessage>): number {
+  return groups.length + bounces.length + dead.length;
 }
 
 /** The jobs to look for, in the order in which jobsMissing() expects the answers. */
@@ -91,29 +95,6 @@ export function jobsOf({
   ];
 }
 
-/** Work for a worker process for a second: it does not idle while a scan looks for more. */
-const restoredAhead = 200;
-
-/** Accepted so short a time before the scan, or during it, a message is fresh: its publisher may just not have come yet. */
-const freshMs = 10_000;
-
-/**
- * Which jobs that a scan adds go to `delivery` (`fresh`); the others go to `delivery-slow`, whose workers take nothing from
- * fresh mail. A scan may add a million, and fresh mail must not wait behind them.
- * @param waiting    jobs that wait in `delivery` now
- * @param startedMs  when the scan began
- */
-export function splitByAge<G extends { message: { meta: { receivedAtMs: number } } }>(
-  groups: readonly G[],
-  waiting: number,
-  startedMs: number,
-): { fresh: G[]; restored: G[] } {
-  const isFresh = ({ message }: G): boolean => message.meta.receivedAtMs >= startedMs - freshMs;
-  const old = groups.filter((group) => !isFresh(group));
-  const among = Math.max(0, restoredAhead - waiting);
-  return { fresh: [...groups.filter(isFresh), ...old.slice(0, among)], restored: old.slice(among) };
-}
-
 /**
  * The needs without a job; messages that lack nothing are left out.
  * @param exist  for each of jobsOf() of all of the needs, one after the other, whether it exists
@@ -131,7 +112,7 @@ export function jobsMissing<M extends NeedyMessage>(
       bounces: each.bounces.filter(isMissing),
       dead: each.dead.filter(isMissing),
     }))
-    .filter(({ groups, bounces, dead }) => groups.length + bounces.length + dead.length > 0);
+    .filter((each) => jobCountOf(each) > 0);
 }
 
 /** The jobs that were missing and are needed still. */

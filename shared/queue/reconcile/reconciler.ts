@@ -21,7 +21,8 @@ import type { Holds } from "../holds/store.ts";
 import { HoldSweep } from "../holds/sweep.ts";
 import { createProducer, type QueueProducer, scanRequestsKey } from "../producer.ts";
 import { Lease } from "./leader-lease.ts";
-import { type ScanDeps, type ScanReport, scanSpool } from "./scan.ts";
+import type { ScanDeps, ScanReport } from "./scan.ts";
+import { ScanRunner } from "./scan-runner.ts";
 import { ShardForgetter } from "./shard-forgetter.ts";
 import { type CollectTiming, SpoolCollector } from "./spool-collector.ts";
 import { noMemory, type ScanMemory, type ScanReason, whyScan } from "./why-scan.ts";
@@ -52,7 +53,7 @@ export const reconcilerTiming: ReconcilerTiming = {
 export interface ReconcilerOptions {
   spool: Spool;
   redis: RedisConfig;
-  config: Pick<Config, "queue" | "dsn">;
+  config: Pick<Config, "queue" | "dsn" | "limits">;
   log: Logger;
   /** The route that a job which is enqueued again carries until its next attempt. */
   summarizeRoute: ScanDeps["summarizeRoute"];
@@ -61,13 +62,15 @@ export interface ReconcilerOptions {
   timing?: Partial<ReconcilerTiming>;
   /** A file whose presence asks for a scan, which removes it: mail of another spool has come. */
   scanFile?: string;
-  /** After each scan; for metrics. */
+  /** After each scan that has found room in Redis for everything; for metrics. */
   onScan?(report: ScanReport & { reason: ScanReason; tookMs: number }): void;
 }
 
 export interface Reconciler {
   /** Whether this process has the lease. */
   readonly leading: boolean;
+  /** How many messages wait in the spool until Redis has room for them; 0 where another process has the lease. */
+  readonly left: number;
   /** Gives up the lease, so that another process takes over at once. */
   close(): Promise<void>;
 }
@@ -84,6 +87,8 @@ return before
 `,
   { whenFull: true },
 );
+/** A scan that stopped is repeated, without any other reason, after so many times as long as it took. */
+const pauseAfterStop = 10;
 /** How long close() waits for Redis. */
 const closeMs = 1_000;
 
@@ -103,6 +108,7 @@ class LeasedReconciler implements Reconciler {
   readonly #lease: Lease;
   readonly #sweep: HoldSweep | undefined;
   readonly #collector: SpoolCollector;
+  readonly #scans: ScanRunner;
   /** Makes this process's heartbeats differ from all others. */
   readonly #processId = randomUUID();
   #heartbeats = 0;
@@ -138,11 +144,16 @@ class LeasedReconciler implements Reconciler {
     this.#lease = new Lease(this.#connections.global, leaseKey, this.#timing.leaseMs);
     this.#sweep = holds && new HoldSweep(this.#shards, holds, log);
     this.#collector = new SpoolCollector(spool, this.#timing, log);
+    this.#scans = new ScanRunner({ deps: () => this.#scanDeps(), log, onScan: options.onScan });
     this.#tickRegularly();
   }
 
   get leading(): boolean {
     return this.#lease.held;
+  }
+
+  get left(): number {
+    return this.#scans.left;
   }
 
   async close(): Promise<void> {
@@ -179,6 +190,7 @@ class LeasedReconciler implements Reconciler {
     if (lease === "others") {
       for (const [prefix, memory] of this.#memories)
         this.#memories.set(prefix, { ...memory, heartbeat: undefined });
+      this.#scans.forget();
       return;
     }
     const scanRequests = await this.#connections.global.get(scanRequestsKey);
@@ -211,7 +223,8 @@ class LeasedReconciler implements Reconciler {
     const before = { ...(this.#memories.get(prefix) ?? noMemory), nextScanMs: this.#nextScanMs };
     const { reason, letWorkersReclaim, memory } = whyScan(seen, before);
     this.#memories.set(prefix, memory);
-    if (reason !== undefined) this.#dueScan ??= { reason, notBeforeMs: 0 };
+    if (reason === "Redis was emptied") this.#dueScan = { reason, notBeforeMs: 0 };
+    else if (reason !== undefined) this.#dueScan ??= { reason, notBeforeMs: 0 };
     if (letWorkersReclaim && this.#dueScan) this.#dueScan.notBeforeMs = nowMs + this.#timing.reclaimMs;
     for (const queue of ["delivery", "delivery-slow", "bounce"] as const) {
       const requeued = await requeueFailed(shard, queue);
@@ -232,40 +245,44 @@ class LeasedReconciler implements Reconciler {
 
   #scanIfDue(): void {
     const due = this.#dueScan;
-    if (due === undefined || this.#scanning !== undefined || performance.now() < due.notBeforeMs) return;
+    if (this.#scanning !== undefined || (due === undefined && this.#scans.stopped === undefined)) return;
+    if (due !== undefined && performance.now() < due.notBeforeMs) return;
     this.#dueScan = undefined;
-    this.#scanning = this.#scan(due.reason).finally(() => {
+    this.#scanning = this.#scan(due?.reason).finally(() => {
       this.#scanning = undefined;
     });
   }
 
-  async #scan(reason: ScanReason): Promise<void> {
-    const { spool, config, holds, summarizeRoute, onScan } = this.#options;
+  /** @param due  why a scan is due; absent: the one that stopped goes on, if there is room */
+  async #scan(due: ScanReason | undefined): Promise<void> {
+    const reason = due ?? this.#scans.stopped ?? "it is time";
+    const { scanEveryMs, tickMs } = this.#timing;
     const startedMs = performance.now();
-    this.#nextScanMs = startedMs + this.#timing.scanEveryMs;
-    const mayGoOn = (): boolean => this.#lease.held && !this.#closed;
+    if (due !== undefined) this.#nextScanMs = startedMs + scanEveryMs;
     try {
       // Before the rules are known, none would count.
-      await holds?.ready;
-      const connections = { shards: this.#shards, claims: this.#claims, producer: this.#producer };
-      const report = await scanSpool({ spool, config, holds, summarizeRoute, mayGoOn, ...connections });
-      if (!mayGoOn()) {
-        this.#dueScan ??= { reason, notBeforeMs: 0 };
-        return;
-      }
-      const tookMs = Math.round(performance.now() - startedMs);
-      const { deliveries, bounces, dead, expired } = report;
-      const found = deliveries + bounces + dead + expired > 0;
-      this.#log[found ? "info" : "debug"](
-        { reason, tookMs, ...report },
-        "compared the queues with the spool",
-      );
-      onScan?.({ ...report, reason, tookMs });
+      await this.#options.holds?.ready;
+      const outcome = due === undefined ? await this.#scans.goOn() : await this.#scans.scan(due);
+      if (outcome === "interrupted") this.#dueScan ??= { reason, notBeforeMs: 0 };
+      if (outcome !== "stopped" || due === undefined) return;
+      const endedMs = performance.now();
+      this.#nextScanMs = endedMs + Math.max(scanEveryMs, pauseAfterStop * (endedMs - startedMs));
     } catch (error) {
       if (this.#closed) return;
       this.#log.warn({ err: error, reason }, "could not compare the queues with the spool; will repeat");
-      const notBeforeMs = performance.now() + 2 * this.#timing.tickMs;
-      this.#dueScan = { reason: this.#dueScan?.reason ?? reason, notBeforeMs };
+      this.#dueScan = {
+        reason: this.#dueScan?.reason ?? reason,
+        notBeforeMs: performance.now() + 2 * tickMs,
+      };
     }
+  }
+
+  #scanDeps(): ScanDeps {
+    const { spool, config, holds, summarizeRoute } = this.#options;
+    // What a scan has added is lost when Redis is emptied: it ends, and another one begins.
+    const mayGoOn = (): boolean =>
+      this.#lease.held && !this.#closed && this.#dueScan?.reason !== "Redis was emptied";
+    const connections = { shards: this.#shards, claims: this.#claims, producer: this.#producer };
+    return { spool, config, holds, summarizeRoute, mayGoOn, ...connections };
   }
 }

@@ -1,5 +1,6 @@
 /**
- * One scan: adds the jobs that the queues lack by what the spool says. It owns nothing.
+ * One pass over the spool: adds the jobs that the queues lack by what the spool says, as far as Redis has room for them. It
+ * owns nothing.
  *
  * A worker settles in the spool first and ends its job afterwards. A scan reads in the opposite order: first whether the
  * job exists, then, if it does not, the states again and `fresh`.
@@ -14,78 +15,86 @@
  * A job is in `delivery` or in `delivery-slow`; one command looks at both at once, so that a job on its way from one to
  * the other is seen, and the script that adds looks at both again.
  */
-import type { Config } from "../../config/schema.ts";
-import type { RouteSummary } from "../../routing/route.ts";
 import type { ShardClaims } from "../../shards/registry.ts";
-import { byShard, prefixOfId, type Shards } from "../../shards/shard.ts";
-import type { RecipientState } from "../../spool/recipient-state.ts";
-import type { Spool, StoredMessage, SummarizedMessage, UnreadableMessage } from "../../spool/spool.ts";
-import { countWaiting, jobsExist } from "../bullmq/job-places.ts";
+import { byShard, prefixOfId } from "../../shards/shard.ts";
+import type { Spool, SummarizedMessage, UnreadableMessage, WalkPlace } from "../../spool/spool.ts";
+import { jobsExist } from "../bullmq/job-places.ts";
 import { removeJobs } from "../bullmq/jobs.ts";
 import { markScan } from "../bullmq/scan-mark.ts";
 import { Batch } from "../contract/batches.ts";
 import { deliveryJobId } from "../contract/contract.ts";
-import { deadFromMessage } from "../contract/dead-job.ts";
-import { makeDeliveryJob, reportDelayMs, sharedBounce } from "../contract/delivery-job.ts";
-import type { Holds } from "../holds/store.ts";
-import type { GroupToEnqueue, QueueProducer } from "../producer.ts";
-import {
-  heldSoFarMs,
-  jobsMissing,
-  jobsOf,
-  loadOfNeeds,
-  type Needs,
-  needsOf,
-  splitByAge,
-  stillMissing,
-} from "./needs.ts";
+import { type AddDeps, type AddReport, addMissing } from "./add-missing.ts";
+import { jobCountOf, jobsMissing, jobsOf, loadOfNeeds, type Needs, needsOf, stillMissing } from "./needs.ts";
+import { fewJobs } from "./room.ts";
 import { expireDeadJobs, keepUnreadable } from "./unreadable.ts";
 
-export interface ScanDeps {
+export interface ScanDeps extends AddDeps {
   spool: Pick<Spool, "unsettled" | "states" | "settle">;
-  shards: Shards;
   /** The shards of all unsettled messages are claimed, so that no process forgets them. */
   claims: Pick<ShardClaims, "claim">;
-  producer: Pick<QueueProducer, "addGroups" | "addBounce" | "addDead">;
-  config: Pick<Config, "queue" | "dsn">;
-  /** Absent: nothing is held. */
-  holds: Pick<Holds, "list" | "match"> | undefined;
-  /** @param states  of the message's recipients: operators may have chosen other next hops */
-  summarizeRoute(
-    message: StoredMessage,
-    group: number,
-    states: ReadonlyMap<number, RecipientState>,
-  ): RouteSummary;
   /** Whether to go on: the lease may be lost meanwhile. */
   mayGoOn(): boolean;
 }
 
-export interface ScanReport {
+export interface ScanReport extends AddReport {
   /** Messages that are not settled. */
   messages: number;
-  /** Jobs that were missing, by queue. */
-  deliveries: number;
-  bounces: number;
-  dead: number;
   /** Recipients whose time in `dead` was over. */
   expired: number;
 }
 
-const bouncesAtOnce = 100;
 /** The next scan finds more. */
 const unreadableAtOnce = 1000;
 
+/** Where a pass begins and ends. */
+export interface Pass {
+  /** Begins behind this message; `undefined`: at the start of the spool. */
+  after: WalkPlace | undefined;
+  /**
+   * Where Redis has no room for more it goes on to the end of the spool, adds fresh mail and counts what waits. Otherwise
+   * it ends there.
+   */
+  isWhole: boolean;
+  /** So many jobs are added as long as fresh mail is accepted, see roomForRestored(). */
+  few: number;
+}
+
+export const wholePass: Pass = { after: undefined, isWhole: true, few: fewJobs };
+
+export interface PassResult {
+  report: ScanReport;
+  /** Messages that got their jobs. */
+  restored: number;
+  /** Messages that wait in the spool, for lack of room in Redis. Of a pass that is not whole, at least. */
+  left: number;
+  /** The next pass begins behind it; `undefined`: at the start of the spool. */
+  handled: WalkPlace | undefined;
+  /** mayGoOn() has said no. */
+  isInterrupted: boolean;
+}
+
+interface Progress extends PassResult {
+  startedMs: number;
+  few: number;
+}
+
 /** @throws Error of Redis or of the spool; what was added until then stays added */
-export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
+export async function scanSpool(deps: ScanDeps, pass: Pass = wholePass): Promise<PassResult> {
+  const { after, isWhole, few } = pass;
   const report: ScanReport = { messages: 0, deliveries: 0, bounces: 0, dead: 0, expired: 0 };
-  const startedMs = Date.now();
+  const progress: Progress = {
+    report,
+    restored: 0,
+    left: 0,
+    handled: after,
+    isInterrupted: false,
+    startedMs: Date.now(),
+    few,
+  };
   const batch = new Batch<Needs>();
-  const compareBatch = async (): Promise<void> => {
-    const needs = batch.take();
-    const own = byShard(deps.shards, needs, ({ message }) => message.meta.id);
-    await Promise.all([...own.keys()].map(markScan));
-    await addMissing(deps, await findMissing(deps, needs, Date.now()), report, startedMs);
-    for (const each of needs) report.expired += await expire(deps, each);
+  const mayGoOn = (): boolean => {
+    progress.isInterrupted ||= !deps.mayGoOn();
+    return !progress.isInterrupted && (isWhole || progress.left === 0);
   };
   const unreadable: UnreadableMessage[] = [];
   const onUnreadable = (message: UnreadableMessage): void => {
@@ -94,22 +103,46 @@ export async function scanSpool(deps: ScanDeps): Promise<ScanReport> {
   for await (const unsettled of deps.spool.unsettled({
     onUnreadable,
     isWanted: (messages) => lack(deps, messages, report),
+    after,
   })) {
     report.messages++;
     const needs = needsOf(unsettled, unsettled.states, Date.now(), deps.config.queue.dead_retention);
     const load = loadOfNeeds(needs);
     if (batch.add(needs, load)) continue;
-    if (!deps.mayGoOn()) return report;
-    await compareBatch();
+    if (!mayGoOn()) return progress;
+    await compare(deps, batch.take(), progress);
+    if (!mayGoOn()) return progress;
     batch.add(needs, load);
   }
-  if (!batch.isEmpty && deps.mayGoOn()) await compareBatch();
+  if (!batch.isEmpty && mayGoOn()) await compare(deps, batch.take(), progress);
   for (const message of unreadable) {
-    if (!deps.mayGoOn()) return report;
+    if (!mayGoOn()) return progress;
     report.dead += await keepUnreadable(deps, message, Date.now());
   }
-  if (deps.mayGoOn()) report.expired += await expireDeadJobs(deps, Date.now());
-  return report;
+  if (mayGoOn()) report.expired += await expireDeadJobs(deps, Date.now());
+  return progress;
+}
+
+/** Adds what these messages lack, as far as there is room. */
+async function compare(deps: ScanDeps, needs: readonly Needs[], progress: Progress): Promise<void> {
+  const own = byShard(deps.shards, needs, ({ message }) => message.meta.id);
+  await Promise.all([...own.keys()].map(markScan));
+  const missing = await findMissing(deps, needs, Date.now());
+  const { left, few, startedMs, report } = progress;
+  // What comes behind a message for which there was no room waits its turn.
+  const added = await addMissing(deps, missing, { startedMs, few: left > 0 ? undefined : few }, report);
+  if (left === 0) progress.handled = placeBefore(added.later[0], needs) ?? progress.handled;
+  progress.few = Math.max(0, few - added.restored);
+  progress.restored += missing.length - added.later.length;
+  progress.left += added.later.length;
+  for (const each of needs) progress.report.expired += await expire(deps, each);
+}
+
+/** The place of the last message before this one; of the last of all when absent. */
+function placeBefore(first: Needs | undefined, needs: readonly Needs[]): WalkPlace | undefined {
+  const index = needs.findIndex(({ message }) => message.meta.id === first?.message.meta.id);
+  const last = needs.at(first === undefined ? -1 : index - 1)?.message;
+  return index === 0 || last === undefined ? undefined : { id: last.meta.id, locator: last.locator };
 }
 
 /** For each of these messages whether it lacks a job, or has dead recipients whose time is over. Counts the others. */
@@ -135,62 +168,13 @@ async function findMissing(
   nowMs: number,
 ): Promise<Needs[]> {
   const missing = jobsMissing(needs, await jobsExist(shards, needs.flatMap(jobsOf)));
-  return Promise.all(
+  const still = await Promise.all(
     missing.map(async (each) => {
       const states = await spool.states(each.message.meta.id, true);
       return stillMissing(each, needsOf(each.message, states, nowMs, config.queue.dead_retention));
     }),
   );
-}
-
-/** @param startedMs  when the scan began */
-async function addMissing(
-  deps: ScanDeps,
-  missing: readonly Needs[],
-  report: ScanReport,
-  startedMs: number,
-): Promise<void> {
-  const { producer, config, summarizeRoute } = deps;
-  const nowMs = Date.now();
-  const groups = missing.flatMap((each) => each.groups.map((group) => toEnqueue(deps, each, group, nowMs)));
-  if (groups.length > 0) {
-    const waiting = await countWaiting(deps.shards, "delivery");
-    const { fresh, restored } = splitByAge(groups, waiting, startedMs);
-    report.deliveries += await producer.addGroups(fresh);
-    report.deliveries += await producer.addGroups(restored, "delivery-slow");
-  }
-
-  const bounces = missing.flatMap(({ message: { meta, locator }, bounces }) =>
-    bounces.map((kind) => ({
-      job: sharedBounce(kind, meta.id, locator),
-      delayMs: reportDelayMs(kind, config.dsn.wave),
-    })),
-  );
-  for (let start = 0; start < bounces.length; start += bouncesAtOnce) {
-    const some = bounces.slice(start, start + bouncesAtOnce);
-    await Promise.all(some.map(({ job, delayMs }) => producer.addBounce(job, delayMs)));
-    report.bounces += some.length;
-  }
-
-  for (const { message, states, dead } of missing) {
-    for (const { group, cause } of dead) {
-      await producer.addDead(deadFromMessage(message, group, summarizeRoute(message, group, states), cause));
-      report.dead++;
-    }
-  }
-}
-
-function toEnqueue(
-  { holds, summarizeRoute }: ScanDeps,
-  { message, states }: Needs,
-  group: number,
-  nowMs: number,
-): GroupToEnqueue {
-  const route = summarizeRoute(message, group, states);
-  const entry = { message, group, route, redelivery: true };
-  if (holds === undefined || holds.list().length === 0) return entry;
-  const rule = holds.match(makeDeliveryJob(message, group, route, true));
-  return { ...entry, heldMs: heldSoFarMs(rule, message.meta.receivedAtMs, nowMs) };
+  return still.filter((each) => jobCountOf(each) > 0);
 }
 
 /** Settles dead recipients whose time is over, and removes their jobs. @returns how many recipients */

@@ -2,16 +2,17 @@
  * Connections to the servers of all destinations: a message goes on with an idle one, opens one where the limits allow,
  * or waits for a short time. The pool owns every session that is leased or idle; close() ends them all.
  */
-import type { ConnectionPhase, PhaseCounts } from "../../limits/connection-phases.ts";
+import type { PhaseCounts } from "../../limits/connection-phases.ts";
 import type { Limiter, Slot } from "../../limits/limiter.ts";
 import { unreachable } from "../../unreachable.ts";
 import type { SmtpConnection } from "../session/connection.ts";
 import type { Session } from "../session/session.ts";
 import { minRetryMs } from "./back-pressure.ts";
+import { BusyAttempts } from "./busy-attempts.ts";
 import type { Acquired, ConnectionRequest, LeasedConnection } from "./connection-request.ts";
 import { DestinationCapacity } from "./destination-capacity.ts";
+import type { DestinationState } from "./destination-state.ts";
 import { IdleConnections, isReusable } from "./idle-connections.ts";
-import { leavesRoom, Paces, slowAfterMs } from "./paces.ts";
 import { WaitQueue } from "./wait-queue.ts";
 
 /** How often waiters ask for a slot again: while this process has no connection at all, and otherwise. */
@@ -29,24 +30,13 @@ export interface PoolOptions {
   random: () => number;
 }
 
-/** What the pool knows of one destination. */
-interface DestinationState {
-  readonly name: string;
-  readonly idle: IdleConnections;
-  readonly waiters: WaitQueue;
-  readonly capacity: DestinationCapacity;
-}
-
 type Leased = Extract<Acquired, { kind: "leased" }>;
 
 export class Pool {
   readonly #options: PoolOptions;
   readonly #destinations = new Map<string, DestinationState>();
-  readonly #leased = new Map<LeasedConnection, DestinationState>();
+  readonly #busy = new BusyAttempts();
   readonly #quitting = new Set<Promise<void>>();
-  readonly #paces = new Paces();
-  /** Requests that wait for the limiter's answer. */
-  readonly #asking = new Map<ConnectionRequest, DestinationState>();
   #sweeper: NodeJS.Timeout | undefined;
   #isClosing = false;
   #onAllReleased: (() => void) | undefined;
@@ -74,11 +64,11 @@ export class Pool {
   async exchange(leased: LeasedConnection, request: ConnectionRequest, mayWait: boolean): Promise<Acquired> {
     const state = this.#stateOf(request);
     const { capacity } = state;
-    this.#leased.delete(leased);
+    this.#busy.giveUp(leased);
     capacity.release(leased, 0);
     capacity.reportHostsFull();
     this.#close(state, leased.slot, leased.session);
-    if (this.#isClosing && this.#leased.size === 0) this.#onAllReleased?.();
+    if (this.#isClosing && this.#busy.haveNone) this.#onAllReleased?.();
     return mayWait && !this.#isClosing ? this.#wait(state, request) : this.#full(state, request);
   }
 
@@ -90,7 +80,7 @@ export class Pool {
   /** A session was opened in the slot of this leased connection. */
   attachSession(leased: LeasedConnection, session: Session): void {
     leased.session = session;
-    const state = this.#leased.get(leased);
+    const state = this.#busy.destinationOf(leased);
     if (state === undefined || !state.capacity.reportAnswer()) return;
     for (let waiting = state.waiters.size; waiting > 0; waiting--) void this.#serveWaiters(state);
   }
@@ -104,15 +94,14 @@ export class Pool {
 
   /** @param reusable  whether the session takes another transaction */
   release(leased: LeasedConnection, reusable: boolean): void {
-    const state = this.#leased.get(leased);
+    const state = this.#busy.destinationOf(leased);
     if (state === undefined) return;
     const { slot, session } = leased;
     const { capacity } = state;
     const nowMs = this.#options.now();
-    this.#leased.delete(leased);
     const tookMs = nowMs - leased.leasedAtMs;
+    this.#busy.end(leased, state, tookMs, nowMs);
     capacity.release(leased, tookMs);
-    this.#paces.observe(state.name, tookMs, nowMs);
     const mayStay =
       reusable &&
       session !== undefined &&
@@ -122,28 +111,13 @@ export class Pool {
       !this.#isClosing;
     if (mayStay) this.#passOn(state, leased, session, nowMs);
     else this.#close(state, slot, session);
-    if (this.#isClosing && this.#leased.size === 0) this.#onAllReleased?.();
+    if (this.#isClosing && this.#busy.haveNone) this.#onAllReleased?.();
     this.#forgetUnused(state);
   }
 
   /** What is done with the connections to each destination now. */
   phases(): Map<string, PhaseCounts> {
-    const all = new Map<string, PhaseCounts>();
-    const add = ({ name }: DestinationState, phase: ConnectionPhase, count = 1): void => {
-      if (count === 0) return;
-      const counts = all.get(name) ?? {};
-      counts[phase] = (counts[phase] ?? 0) + count;
-      all.set(name, counts);
-    };
-    for (const [{ session, progress }, state] of this.#leased) {
-      add(state, session === undefined ? (progress?.phase ?? "resolving") : "transaction");
-    }
-    for (const state of this.#destinations.values()) {
-      add(state, "idle", state.idle.size);
-      add(state, "waiting", state.waiters.size);
-      add(state, "closing", state.capacity.closing);
-    }
-    return all;
+    return this.#busy.phases(this.#destinations.values());
   }
 
   /** Says QUIT in the background; close() waits for it. */
@@ -166,7 +140,7 @@ export class Pool {
       state.waiters.close((request) => this.#full(state, request));
       state.idle.closeAll();
     }
-    if (this.#leased.size > 0) {
+    if (!this.#busy.haveNone) {
       const timer = setTimeout(cutOff, graceMs);
       await new Promise<void>((resolve) => {
         this.#onAllReleased = resolve;
@@ -177,24 +151,7 @@ export class Pool {
   }
 
   #mayOpen(state: DestinationState, request: ConnectionRequest): boolean {
-    return state.capacity.mayOpen(request) && this.#leavesRoom(state, request);
-  }
-
-  /** Whether the request leaves enough of its priority class to quick destinations, when slow ones take their part. */
-  #leavesRoom(state: DestinationState, { priorityClass }: ConnectionRequest): boolean {
-    if (priorityClass === undefined) return true;
-    if (this.#leased.size + this.#asking.size < priorityClass.jobs / 2) return true;
-    const nowMs = this.#options.now();
-    const held = new Set<DestinationState>();
-    for (const [{ leasedAtMs }, of] of this.#leased) if (nowMs - leasedAtMs > slowAfterMs) held.add(of);
-    const paceOf = (of: DestinationState) => (held.has(of) ? "slow" : this.#paces.of(of.name, nowMs));
-    const pace = paceOf(state);
-    if (pace === "quick") return true;
-    const busy = { quick: 0, unknown: 0, slow: 0 };
-    for (const [job, of] of [...this.#leased, ...this.#asking]) {
-      if (job.priorityClass?.name === priorityClass.name) busy[paceOf(of)]++;
-    }
-    return leavesRoom(pace, priorityClass, busy);
+    return state.capacity.mayOpen(request) && this.#busy.leavesRoom(state, request, this.#options.now());
   }
 
   /** Waiters of a client that has its share do not stand in the way of others. */
@@ -271,8 +228,7 @@ export class Pool {
     request: ConnectionRequest,
   ): Promise<Exclude<Acquired, { kind: "full" }> | undefined> {
     const { idle, waiters, capacity } = state;
-    this.#asking.set(request, state);
-    const answer = await capacity.takeSlot(request).finally(() => this.#asking.delete(request));
+    const answer = await this.#busy.ask(request, state, capacity.takeSlot(request));
     switch (answer.kind) {
       case "slot":
         return this.#lease(state, request, answer.slot, undefined);
@@ -302,7 +258,7 @@ export class Pool {
   ): Leased {
     const leasedAtMs = this.#options.now();
     const leased = { key, slot, priorityClass, ...(client && { client }), leasedAtMs, session };
-    this.#leased.set(leased, state);
+    this.#busy.lease(leased, state);
     return { kind: "leased", leased };
   }
 
@@ -334,7 +290,7 @@ export class Pool {
   async #full(state: DestinationState, request: ConnectionRequest): Promise<Acquired> {
     if (!this.#isClosing) {
       const full = await state.capacity.full(request.retryQueue);
-      if (this.#leavesRoom(state, request)) return full;
+      if (this.#busy.leavesRoom(state, request, this.#options.now())) return full;
       return { ...full, reason: "slow destinations have the part of this worker that they may have" };
     }
     const retryAtMs = this.#options.epochMs() + minRetryMs;

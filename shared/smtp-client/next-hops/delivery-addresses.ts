@@ -1,11 +1,8 @@
 /** The addresses to try for a next hop. They are looked up host by host: a first host that answers saves the other look-ups. */
 
 import type { HostPort } from "../../net/endpoint.ts";
-import { canonicalAddress } from "../../net/network.ts";
 import type { NextHop } from "../../routing/next-hop.ts";
 import { deferred, type Failure, type Remote, rejected } from "../../smtp/diagnose.ts";
-import type { Resolver } from "../dns/resolver.ts";
-import type { HostsFile } from "../dns/system.ts";
 import { type DaneFinding, findTlsa, type HostAnswers } from "../tls/dane/find-tlsa.ts";
 import {
   decideHost,
@@ -17,10 +14,15 @@ import {
 import type { FoundPolicy, StsPolicies } from "../tls/sts/policies.ts";
 import { listsHost } from "../tls/sts/policy.ts";
 import {
+  type HostLookup,
+  type HostLookupDeps,
+  type HostOrigin,
+  lookUpHosts,
+  type RankedHost,
+} from "./host-lookup.ts";
+import {
   addressLiteral,
-  decideAddresses,
   decideMx,
-  type HostAddresses,
   type LookupFailure,
   leadsHere,
   maxAddresses,
@@ -29,7 +31,6 @@ import {
   ownListener,
   sameFamilyFirst,
 } from "./hosts.ts";
-import type { OwnEndpoints } from "./own-endpoints.ts";
 
 /** RFC 5321 §4.5.1: where servers listen for mail. */
 export const smtpPort = 25;
@@ -38,10 +39,7 @@ const maxAddressesPerHost = 4;
 /** Hosts that are looked up, including those without an address and those that a TLS policy refuses. */
 const maxLookups = 20;
 
-export interface AddressDeps {
-  resolver: Resolver;
-  hostsFile: HostsFile;
-  ownEndpoints: OwnEndpoints;
+export interface AddressDeps extends HostLookupDeps {
   sts: StsPolicies;
   /** Whether published DANE records and MTA-STS policies are followed. */
   published: { dane: boolean; mtaSts: boolean };
@@ -49,8 +47,6 @@ export interface AddressDeps {
   hostname: string;
   /** The port of MX hosts: 25, except in tests. */
   mxPort: number;
-  random: () => number;
-  now: () => number;
   /** Whether an address has had its turn: it is tried once, whatever names lead to it. Absent: none has. */
   wasTried?: (remote: Remote) => boolean;
 }
@@ -70,16 +66,11 @@ export type AddressCandidate =
   /** There is no host to try. */
   | { kind: "failure"; failure: Failure };
 
-interface RankedHost extends HostPort {
-  /** Lower is better. MX hosts of equal preference are looked up together, to know whether one is this gateway. */
-  preference: number;
-}
-
 /** The common traits of the hosts of a next hop. */
 interface HostGroup {
   /** For people. */
   name: string;
-  origin: "mx" | "implicit" | "configured";
+  origin: HostOrigin;
   requirements: TlsRequirements;
   /** Whether the host names are authentic: configured, or from DNSSEC-validated MX records. */
   areNamesSure: boolean;
@@ -201,8 +192,8 @@ async function* addressesOf(
   const failures: LookupFailure[] = [];
   const candidates = hosts.slice(0, maxLookups);
   const last = candidates.at(-1);
-  for await (const lookup of lookUp(candidates, group.origin, deps)) {
-    const { host, port, preference, found, answers } = lookup;
+  for await (const lookup of lookUpHosts(candidates, group.origin, deps)) {
+    const { host, port, preference, found } = lookup;
     if (found.kind === "own") {
       // Preferred hosts were tried or could not be looked up: the mail waits for them.
       if (tried > 0 || isRefused || wasTried || failures.length > 0) break;
@@ -221,25 +212,14 @@ async function* addressesOf(
       wasTried = true;
       continue;
     }
-    const dane = await daneOf(host, port, answers, group, deps);
-    const sts = group.stsOf(host);
-    const decision = decideHost(group.requirements.level, { dane, sts }, group.names);
+    const decision = await decideTls(lookup, group, deps);
     if (decision.kind === "refused") {
       isRefused = true;
-      const { status, cannotTell } = decision;
-      const failureClass = decision.isLocal === true ? "local" : cannotTell ? "dns" : "network";
-      const reason = `${host}: ${decision.reason}`;
-      // RFC 8689 §4.2.1: a host without a trusted name will not have one later either.
-      const failure =
-        group.requirements.requireTls && !cannotTell
-          ? rejected("5xx", "5.7.30", reason, now())
-          : deferred(failureClass, status, reason, now());
-      yield { kind: "refused", failure };
+      yield decision;
       continue;
     }
     triedHosts++;
-    const isNameSure =
-      group.areNamesSure || (sts.kind === "policy" && sts.mode === "enforce" && sts.listsHost);
+    const { tls, isNameSure } = decision;
     const inOrder = sameFamilyFirst(untried, source, (address) => address);
     const some = inOrder.slice(0, maxAddressesPerHost);
     const isLastHost = preference === last?.preference && host === last.host;
@@ -247,7 +227,7 @@ async function* addressesOf(
       if (tried === maxAddresses) return;
       tried++;
       const isLast = isLastHost && address === some.at(-1);
-      yield { kind: "address", remote: { host, address, port }, tls: decision.tls, isNameSure, isLast };
+      yield { kind: "address", remote: { host, address, port }, tls, isNameSure, isLast };
     }
     if (triedHosts === maxHosts) return;
   }
@@ -257,41 +237,33 @@ async function* addressesOf(
   yield { kind: "failure", failure: noAddress(group.name, group.origin, failures, now()) };
 }
 
-interface Lookup extends RankedHost {
-  /** `own`: the host is this gateway, and none of the following is preferred to it. */
-  found: HostAddresses | { kind: "own"; address: string };
-  answers?: HostAnswers;
-}
+type TlsDecision =
+  | { kind: "tls"; tls: HostTls; isNameSure: boolean }
+  | Extract<AddressCandidate, { kind: "refused" }>;
 
-/**
- * Looks the hosts up in order, those of equal preference at once. RFC 5321 §5.1: where one of these is the gateway itself,
- * neither they nor the hosts after them are for this mail.
- */
-async function* lookUp(
-  hosts: RankedHost[],
-  origin: HostGroup["origin"],
+/** The TLS that the host must have, by what its domain and it have published; or why it gets no mail now. */
+async function decideTls(
+  { host, port, answers }: HostLookup,
+  group: HostGroup,
   deps: AddressDeps,
-): AsyncGenerator<Lookup> {
-  for (const level of Map.groupBy(hosts, ({ preference }) => preference).values()) {
-    const lookups = await Promise.all(
-      level.map(
-        async (host): Promise<Lookup> => ({ ...host, ...(await addresses(host.host, origin, deps)) }),
-      ),
-    );
-    const own = origin === "configured" ? undefined : lookups.flatMap((lookup) => ownOf(lookup, deps)).at(0);
-    if (own !== undefined) return yield own;
-    yield* lookups;
+): Promise<TlsDecision> {
+  const { requirements } = group;
+  const dane = await daneOf(host, port, answers, group, deps);
+  const sts = group.stsOf(host);
+  const decision = decideHost(requirements.level, { dane, sts }, group.names);
+  if (decision.kind === "refused") {
+    const { status, cannotTell } = decision;
+    const failureClass = decision.isLocal === true ? "local" : cannotTell ? "dns" : "network";
+    const reason = `${host}: ${decision.reason}`;
+    // RFC 8689 §4.2.1: a host without a trusted name will not have one later either.
+    const failure =
+      requirements.requireTls && !cannotTell
+        ? rejected("5xx", "5.7.30", reason, deps.now())
+        : deferred(failureClass, status, reason, deps.now());
+    return { kind: "refused", failure };
   }
-}
-
-/** The lookup of a host that is this gateway: by one of its addresses. */
-function ownOf(lookup: Lookup, { ownEndpoints }: AddressDeps): Lookup[] {
-  if (lookup.found.kind !== "addresses") return [];
-  const { port } = lookup;
-  const address = lookup.found.addresses.find((each) =>
-    ownEndpoints.isOwnMailServer({ address: each, port }),
-  );
-  return address === undefined ? [] : [{ ...lookup, found: { kind: "own", address } }];
+  const isNameSure = group.areNamesSure || (sts.kind === "policy" && sts.mode === "enforce" && sts.listsHost);
+  return { kind: "tls", tls: decision.tls, isNameSure };
 }
 
 async function daneOf(
@@ -305,20 +277,4 @@ async function daneOf(
   if (!areNamesSure) return { kind: "none", reason: "DNSSEC does not vouch for the MX records" };
   if (answers === undefined) return { kind: "none", reason: "its address is not from the DNS" };
   return findTlsa(host, port, answers, resolver);
-}
-
-/** Only configured hosts may be an address or be listed in the hosts file: an MX record names a host in the DNS. */
-async function addresses(
-  host: string,
-  origin: HostGroup["origin"],
-  { resolver, hostsFile, random, now }: AddressDeps,
-): Promise<{ found: HostAddresses; answers?: HostAnswers }> {
-  if (origin === "configured") {
-    const address = canonicalAddress(host);
-    if (address !== undefined) return { found: { kind: "addresses", addresses: [address] } };
-    const listed = hostsFile.addresses(host, now());
-    if (listed.length > 0) return { found: { kind: "addresses", addresses: listed } };
-  }
-  const [a, aaaa] = await Promise.all([resolver.a(host), resolver.aaaa(host)]);
-  return { found: decideAddresses(a, aaaa, random), answers: { a, aaaa } };
 }

@@ -9,6 +9,7 @@ import type { Diagnosis, Outcome } from "../../smtp/diagnosis.ts";
 import type { SmtpConnection } from "../session/connection.ts";
 import { seconds, stopped } from "../session/disconnect-reason.ts";
 import type { Session, TlsResult } from "../session/session.ts";
+import { ClientPace } from "./client-pace.ts";
 import { type InlineStep, timeStep } from "./inline-steps.ts";
 import { hasInternationalAddress, rejectUnfit, unfitFor } from "./mail-commands.ts";
 import { MailTransaction, type TransactionReport } from "./mail-transaction.ts";
@@ -56,14 +57,6 @@ type Phase =
   | { name: "dot"; prefix: Buffer }
   | { name: "ended"; end: InlineEnd };
 
-/**
- * A slow client must not hold a server's connection: it gets the time of so many steps to name the recipients, and of so
- * many for the whole transaction, with more for a large message at this pace.
- */
-const maxStepsBeforeData = 2;
-const maxSteps = 6;
-const minOctetsPerSecond = 16 * 1024;
-
 export class InlineTransaction {
   readonly #options: InlineTransactionOptions;
   readonly #controller = new AbortController();
@@ -74,8 +67,8 @@ export class InlineTransaction {
   readonly #octets = new OctetQueue();
   /** Set while the driver waits for the client: called when the client has done something. */
   #onClient: (() => void) | undefined;
-  /** When a server accepted MAIL, epoch milliseconds. */
-  #begunAtMs: number | undefined;
+  /** Since a server accepted MAIL. */
+  #pace: ClientPace | undefined;
   /** Of the session in which a server accepted MAIL. */
   #tls: TlsResult | undefined;
   #steps: InlineStep[] = [];
@@ -133,7 +126,7 @@ export class InlineTransaction {
   abandon(): void {
     if (this.#phase.name === "ended") return;
     // Between two commands the session is in order and may stay; otherwise it must end.
-    const mayStay = this.#phase.name === "idle" && this.#begunAtMs !== undefined;
+    const mayStay = this.#phase.name === "idle" && this.#pace !== undefined;
     this.#conclude(stopped(this.#options.now()));
     if (!mayStay) this.#controller.abort();
   }
@@ -169,7 +162,7 @@ export class InlineTransaction {
       await transaction.reset();
       return report(mail.outcome, transaction.isReusable, transaction.isUntouched);
     }
-    this.#begunAtMs = now();
+    this.#pace = new ClientPace(stepMs, now);
     this.#tls = session.tls;
     const outcome = await this.#passOn(transaction, session);
     this.#conclude(outcome);
@@ -286,11 +279,8 @@ export class InlineTransaction {
 
   /** @param octets  of the message so far */
   #timeLeftMs(octets: number): number {
-    const { now, stepMs } = this.#options;
     const isNaming = this.#phase.name === "idle" || this.#phase.name === "rcpt";
-    const steps = isNaming ? maxStepsBeforeData : maxSteps;
-    const allowedMs = steps * stepMs + (octets / minOctetsPerSecond) * 1000;
-    return (this.#begunAtMs ?? 0) + allowedMs - now();
+    return this.#pace?.timeLeftMs(isNaming, octets) ?? 0;
   }
 
   #clientTooSlow(): Failure {

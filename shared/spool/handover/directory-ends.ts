@@ -44,6 +44,8 @@ export function directoryTarget(directory: string): Target {
   return {
     name: directory,
     async begin(id) {
+      // By another path, of a mount for example: what was handed over would be settled here.
+      if (readHandover(directory)?.id === id) throw new Error(`${directory} is this spool itself`);
       // Makes the directories of a new spool.
       await createFsSpool({ directory }).close();
       await removeIncompleteChunks(placeOf(id));

@@ -48,11 +48,16 @@ const writesAtOnce = 100;
 /** @param from  the other spool, for people */
 export function storeTarget({ name, spool }: StoreEnd, from: string): Target {
   const { closure } = spool;
-  const isOurs = async (id: string): Promise<boolean> => (await closure.read())?.id === id;
+  /** The source by another name says `from` with the same id: its mail must be neither settled nor removed as copies. */
+  const isOurs = async (id: string): Promise<boolean> => {
+    const closed = await closure.read();
+    return closed?.id === id && closed.role === "to";
+  };
   return {
     name,
     async begin(id) {
       const closed = await closure.read();
+      if (closed?.id === id && closed.role === "from") throw new Error(`${name} is this spool itself`);
       if (closed !== undefined && closed.id !== id)
         throw new Error(
           closed.role === "from"

@@ -42,12 +42,11 @@ import { walkUnsettled } from "./messages/unsettled.ts";
 import { defaultS3SpoolOptions, type S3SpoolOptions, type S3SpoolSettings } from "./options.ts";
 import { StatusFollower } from "./states/status-follower.ts";
 import { StatusWriter } from "./states/status-writer.ts";
-import { Admission } from "./store/admission.ts";
 import { createAwsStore } from "./store/aws-store.ts";
 import { orStoreError, storeError } from "./store/failures.ts";
 import { bodiesPlace, compactedPlace, messagesPlace, probePlace, WriterName } from "./store/names.ts";
-import type { RequestCounts } from "./store/object-store.ts";
-import { probeStore } from "./store/probe.ts";
+import type { AbortableStore, RequestCounts } from "./store/object-store.ts";
+import { StartUp } from "./store/start-up.ts";
 import { StoreClosure } from "./store/store-closure.ts";
 
 export interface S3Spool extends Spool {
@@ -58,6 +57,8 @@ export interface S3Spool extends Spool {
   readonly closure: Closure;
   /** Resolves once it is known that services may use the spool. @throws SpoolUnavailable */
   admitted(): Promise<void>;
+  /** The process is about to stop: a store that has not answered since the start is not waited for any longer. */
+  giveUp(): void;
   /** Removes all objects in which there are only these messages. For a spool that no service uses. */
   removeMessages(ids: ReadonlySet<string>): Promise<void>;
 }
@@ -72,7 +73,6 @@ export function createS3Spool(options: S3SpoolOptions): S3Spool {
 
 /** Parts of large bodies in memory at the same time. */
 const partsAtOnce = 4;
-const probeAgainMs = 30_000;
 /** A status is measured by lists, which cost money. */
 const statusForMs = 60_000;
 /** A write that succeeded within this time says that the store can be written. */
@@ -82,7 +82,10 @@ const unreadable = "the spool could not be read";
 class ObjectStoreSpool implements S3Spool {
   readonly counters: SpoolCounters = zeroCounters();
   readonly #settings: S3SpoolSettings;
-  readonly #store: ReturnType<typeof createAwsStore>;
+  readonly #store: AbortableStore;
+  /** For writes that test the store; they are given up when the spool closes. */
+  readonly #tested: AbortableStore;
+  readonly #testing = new AbortController();
   readonly #fileFaults: FileFaults;
   readonly #watch: StorageWatch;
   readonly #writer: WriterName;
@@ -94,12 +97,10 @@ class ObjectStoreSpool implements S3Spool {
   readonly #drafts: Drafts;
   readonly #reader: RecordReader;
   readonly #collector: Collector;
-  #probeTimer: NodeJS.Timeout | undefined;
-  readonly #probing = new Set<Promise<void>>();
   #status: { value: SpoolStatus; atMs: number } | undefined;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
   readonly closure: Closure;
-  readonly #admission: Admission;
+  readonly #startUp: StartUp;
   #closing: Promise<void> | undefined;
 
   constructor(settings: S3SpoolSettings) {
@@ -123,7 +124,7 @@ class ObjectStoreSpool implements S3Spool {
     });
     this.#store = store;
     this.closure = new StoreClosure(store);
-    this.#admission = new Admission(this.closure, settings.forHandover);
+    this.#tested = store.until(this.#testing.signal);
     this.#fileFaults = new FileFaults(onFault);
     this.#writer = new WriterName(randomBytes(12), nowMs);
     this.#cache = new LocalCache(settings);
@@ -159,7 +160,8 @@ class ObjectStoreSpool implements S3Spool {
     const admit = (): Promise<void> => this.admitted();
     this.#drafts = new Drafts({ ...common, messages: new MessageWriter(common), statuses, follower, admit });
     this.#collector = new Collector({ ...common, messages: this.#messages, statuses, follower });
-    this.#probe();
+    const { forHandover, onProbe } = settings;
+    this.#startUp = new StartUp({ store, probeKey: this.#probeKey, forHandover, onProbe, onFault });
   }
 
   get requests(): Readonly<RequestCounts> {
@@ -167,7 +169,11 @@ class ObjectStoreSpool implements S3Spool {
   }
 
   admitted(): Promise<void> {
-    return this.#admission.admit();
+    return this.#startUp.admitted();
+  }
+
+  giveUp(): void {
+    this.#startUp.giveUp();
   }
 
   removeMessages(ids: ReadonlySet<string>): Promise<void> {
@@ -269,35 +275,26 @@ class ObjectStoreSpool implements S3Spool {
   }
 
   async #close(): Promise<void> {
-    clearTimeout(this.#probeTimer);
+    this.#startUp.giveUp();
+    this.#testing.abort();
     await this.#drafts.close();
     await this.#watch.close();
     await this.#collector.close();
     await this.#statuses.close();
     await this.#follower.close();
-    await Promise.all(this.#probing);
+    await this.#startUp.close();
     await this.#cache.close();
     this.#store.close();
   }
 
-  /** Until it succeeds, the store is used as one that can do the least. */
-  #probe(): void {
-    const { onProbe, onFault } = this.#settings;
-    const probing = probeStore(this.#store, `${probePlace}${this.#writer.writer}`)
-      .then(onProbe, (error: unknown) => {
-        if (this.#closing !== undefined) return;
-        onFault({ kind: "background", doing: "finding out what the store can do", error });
-        this.#probeTimer = setTimeout(() => this.#probe(), probeAgainMs).unref();
-      })
-      .finally(() => this.#probing.delete(probing));
-    this.#probing.add(probing);
+  async #touch(): Promise<void> {
+    await this.#tested.touch(this.#probeKey);
+    this.#writtenAtMs = this.#settings.monotonicMs();
+    await this.#tested.remove([this.#probeKey]);
   }
 
-  async #touch(): Promise<void> {
-    const key = `${probePlace}${this.#writer.writer}`;
-    await this.#store.touch(key);
-    this.#writtenAtMs = this.#settings.monotonicMs();
-    await this.#store.remove([key]);
+  get #probeKey(): string {
+    return `${probePlace}${this.#writer.writer}`;
   }
 
   /** Of a message whose body is damaged. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describeRedisError, memoryWarnings } from "../../../shared/runtime/redis-health.ts";
+import { boundedMemoryOf, describeRedisError, memoryWarnings } from "../../../shared/runtime/redis-health.ts";
 
 test("what Redis refuses is told from a Redis that does not answer", () => {
   for (const [message, expected] of [
@@ -33,4 +33,14 @@ test("an operator is warned before Redis is full, and of a policy that drops the
   // Without a limit nothing is dropped, and nothing can be full.
   assert.deepEqual(memoryWarnings(info(95, 0, "allkeys-lru")), []);
   assert.deepEqual(memoryWarnings(""), []);
+});
+
+test("Redis fills up with maxmemory, unless it evicts keys", () => {
+  const info = (limit: number, policy: string) =>
+    `used_memory:50\r\nmaxmemory:${limit}\r\nmaxmemory_policy:${policy}\r\n`;
+  assert.deepEqual(boundedMemoryOf(info(100, "noeviction")), { usedBytes: 50, maxBytes: 100 });
+  assert.equal(boundedMemoryOf(info(100, "allkeys-lru")), undefined);
+  assert.equal(boundedMemoryOf(info(0, "noeviction")), undefined);
+  assert.deepEqual(boundedMemoryOf("used_memory:50\r\nmaxmemory:100\r\n"), { usedBytes: 50, maxBytes: 100 });
+  assert.equal(boundedMemoryOf(""), undefined);
 });

@@ -371,6 +371,32 @@ test("a message that is moved during unsettled() is listed once", async (t) => {
   assert.deepEqual((await unsettledIds(spool)).toSorted(), ids.toSorted());
 });
 
+test("a walk that goes on finds what was moved since out of the segment where it stopped, and behind a moved message", async (t) => {
+  const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
+  const first = fixture.open();
+  const all = await storeMany(first, 6);
+  await first.close();
+  const spool = fixture.open();
+  const behind = async ({ meta, locator }: StoredMessage): Promise<string[]> => {
+    const ids: string[] = [];
+    for await (const found of spool.unsettled({ after: { id: meta.id, locator } })) ids.push(found.meta.id);
+    return ids;
+  };
+  const ids = all.map(({ meta }) => meta.id);
+  const [, , third] = all;
+  assert.ok(third);
+  assert.deepEqual(await behind(third), ids.slice(3));
+  assert.equal((await spool.collect()).messagesMoved, 6);
+  assert.deepEqual((await behind(third)).toSorted(), ids.toSorted(), "whatever its segment had");
+  const moved: StoredMessage[] = [];
+  for await (const found of spool.unsettled()) moved.push(found);
+  for (const [index, each] of moved.entries())
+    assert.deepEqual(
+      await behind(each),
+      moved.slice(index + 1).map(({ meta }) => meta.id),
+    );
+});
+
 test("moved messages are read once: a walk that wants few of them reads few files", async (t) => {
   const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
   const first = fixture.open();

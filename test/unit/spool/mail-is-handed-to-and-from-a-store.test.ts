@@ -147,6 +147,21 @@ test("given up before all is copied, nothing is left in the store, and the servi
   assert.deepEqual(await mailInStore(fixture), [...mail, theirs].toSorted(byId));
 });
 
+test("a store that is the spool itself by another name gets nothing, and loses nothing", async (t) => {
+  const fixture = await makeS3Fixture(t);
+  const [one, other] = [await fixture.open(), await fixture.open()];
+  const mail = await storeAll(one);
+  const from = { name: "s3://mail/ at one", spool: one };
+  const to = { name: "s3://mail/ at other", spool: other };
+  await assert.rejects(handOver({ from, to }), { message: "s3://mail/ at other is this spool itself" });
+  assert.deepEqual(await mailInStore(fixture), mail);
+  // As a crash leaves it right after the first step.
+  await one.closure.close({ id: "0123456789abcdef", role: "from", other: to.name });
+  await assert.rejects(handOver({ from, to }), { message: "s3://mail/ at other is this spool itself" });
+  assert.equal(await cancelHandover(from, to), true);
+  assert.deepEqual(await mailInStore(fixture), mail);
+});
+
 test("a write whose answer is lost loses no message, and makes none of them two", async (t) => {
   const fixture = await makeS3Fixture(t, { conditionalPut: "ignored" });
   const { from, mail } = await filled(fixture);

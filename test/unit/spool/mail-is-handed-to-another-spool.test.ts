@@ -1,7 +1,7 @@
 /** The mail of one spool goes to another: all of it, as it is, and each message once. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -92,6 +92,19 @@ test("an interrupted copy keeps the services away; it can be given up until all 
   await assert.rejects(cancelHandover(from), /its mail belongs to the spool .* already/);
   await handOver({ from, to });
   assert.deepEqual([await mailIn(from), await mailIn(to)], [[], mail.toSorted(byId)]);
+});
+
+test("a directory that is the spool itself by another path gets nothing, and loses nothing", async (t) => {
+  const { from } = directories(t);
+  const mail = await within(from, async (spool) => [
+    await store(spool, []),
+    await store(spool, [[0, delivered]]),
+  ]);
+  const to = `${from}-by-another-path`;
+  symlinkSync(from, to);
+  await assert.rejects(handOver({ from, to }), { message: `${to} is this spool itself` });
+  assert.equal(whyHandedOver(from), undefined);
+  assert.deepEqual(await mailIn(from), mail.toSorted(byId));
 });
 
 test("mail does not go back to a spool that still knows it as gone", async (t) => {

@@ -5,13 +5,15 @@
 import { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
 import type { LargeBody } from "../../records/draft.ts";
-import { SpoolCorrupt } from "../../spool.ts";
+import { SpoolCorrupt, SpoolUnavailable } from "../../spool.ts";
 import type { StorageWatch } from "../../storage-watch.ts";
 import {
   called,
   closeFile,
   done,
+  isMissing,
   openFile,
+  readFully,
   removeFile,
   type SpoolFiles,
   spoolError,
@@ -128,7 +130,10 @@ export class LargeBodyWriter implements LargeBody {
   }
 }
 
-/** Emits SpoolCorrupt instead of its end when the octets are not those that were stored. */
+/**
+ * Emits SpoolCorrupt instead of its end when the octets are not those that were stored, and SpoolUnavailable when a second look,
+ * by a descriptor of its own, finds that they are: then another attempt helps.
+ */
 export class LargeBodyStream extends Readable {
   readonly #files: SpoolFiles;
   readonly #path: string;
@@ -170,14 +175,14 @@ export class LargeBodyStream extends Readable {
     const left = this.#expected.size - this.#position;
     if (left === 0) {
       if (this.#crc === this.#expected.crc) this.push(null);
-      else this.destroy(new SpoolCorrupt(`the body in ${this.#path} does not match its checksum`));
+      else this.#end("does not match its checksum");
       return;
     }
     const chunk = Buffer.allocUnsafe(Math.min(readBytes, left));
     called<number>((end) => this.#files.read(fd, chunk, 0, chunk.length, this.#position, end)).then(
       (count) => {
         if (count === 0) {
-          this.destroy(new SpoolCorrupt(`the body in ${this.#path} is cut short`));
+          this.#end("is cut short");
           return;
         }
         const octets = chunk.subarray(0, count);
@@ -185,11 +190,51 @@ export class LargeBodyStream extends Readable {
         this.#crc = crc32(octets, this.#crc);
         this.push(octets);
       },
-      (error: unknown) => {
-        this.#onUnreadable(error);
-        this.destroy(spoolError(error, "the message's body could not be read"));
-      },
+      (error: unknown) => this.#fail(error),
     );
+  }
+
+  #fail(error: unknown): void {
+    this.#onUnreadable(error);
+    this.destroy(spoolError(error, "the message's body could not be read"));
+  }
+
+  /** The octets that were read are not those that were stored. */
+  #end(fault: string): void {
+    this.#isWholeNow().then(
+      (isWhole) => {
+        const said = `the body in ${this.#path} ${fault}`;
+        this.destroy(
+          isWhole
+            ? new SpoolUnavailable(`${said} as it was read first, and is whole when it is read again`)
+            : new SpoolCorrupt(said),
+        );
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  async #isWholeNow(): Promise<boolean> {
+    const { size, crc } = this.#expected;
+    const fd = await openFile(this.#files, this.#path, "r").catch((error: unknown) => {
+      if (isMissing(error)) return undefined;
+      throw error;
+    });
+    if (fd === undefined) return false;
+    try {
+      const chunk = Buffer.allocUnsafe(readBytes);
+      let found = 0;
+      let position = 0;
+      while (position < size) {
+        const length = Math.min(readBytes, size - position);
+        if ((await readFully(this.#files, fd, chunk, length, position)) < length) return false;
+        found = crc32(chunk.subarray(0, length), found);
+        position += length;
+      }
+      return found === crc;
+    } finally {
+      await closeFile(this.#files, fd);
+    }
   }
 
   override _destroy(error: Error | null, ended: (error?: Error | null) => void): void {

@@ -76,28 +76,36 @@ export class RecordReader {
    * @returns undefined when the message is neither there nor in a file of its own
    * @throws SpoolCorrupt, SpoolUnavailable
    */
-  async read(id: string, locator: Locator): Promise<ReadMessage | undefined> {
+  read(id: string, locator: Locator): Promise<ReadMessage | undefined> {
     this.#counters.reads++;
-    const record = await this.#find(id, locator, this.#readAt);
-    return record && this.#message(id, record);
+    return this.#orOnceMore(locator.segment, async () => {
+      const record = await this.#find(id, locator, this.#readAt);
+      return record && (await this.#message(id, record));
+    });
   }
 
   /** A message that was moved to its own file. */
-  async readMoved(id: string): Promise<ReadMessage | undefined> {
-    const record = await this.#findMoved(id, this.#readAt);
-    return record && this.#message(id, record);
+  readMoved(id: string): Promise<ReadMessage | undefined> {
+    return this.#orOnceMore(undefined, async () => {
+      const record = await this.#findMoved(id, this.#readAt);
+      return record && (await this.#message(id, record));
+    });
   }
 
   /** As read(), of the envelope alone: nothing of the body is read. */
-  async readMeta(id: string, locator: Locator): Promise<MessageMeta | undefined> {
-    const record = await this.#find(id, locator, this.#readHead);
-    return record && parseRecord(id, record).text.meta();
+  readMeta(id: string, locator: Locator): Promise<MessageMeta | undefined> {
+    return this.#orOnceMore(locator.segment, async () => {
+      const record = await this.#find(id, locator, this.#readHead);
+      return record && parseRecord(id, record).text.meta();
+    });
   }
 
   /** As readMoved(), of the envelope alone. */
-  async readMovedMeta(id: string): Promise<MessageMeta | undefined> {
-    const record = await this.#findMoved(id, this.#readHead);
-    return record && parseRecord(id, record).text.meta();
+  readMovedMeta(id: string): Promise<MessageMeta | undefined> {
+    return this.#orOnceMore(undefined, async () => {
+      const record = await this.#findMoved(id, this.#readHead);
+      return record && parseRecord(id, record).text.meta();
+    });
   }
 
   /** Closes descriptors that have been open for long; to be called every second or so. */
@@ -107,6 +115,20 @@ export class RecordReader {
 
   close(): Promise<void> {
     return this.#descriptors.close();
+  }
+
+  /**
+   * What does not match its checksums is read once more, by a descriptor of its own, before it counts as damaged: on a shared file
+   * system one that was opened earlier may give octets from before they were written.
+   */
+  async #orOnceMore<T>(segment: string | undefined, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof SpoolCorrupt)) throw error;
+      if (segment !== undefined) this.#descriptors.renew(segment);
+      return read();
+    }
   }
 
   /** Looks in the segment, then among the moved messages, then in a segment that was put aside. */
@@ -150,16 +172,32 @@ export class RecordReader {
     recordPath: string,
   ): Promise<ReadMessage | undefined> {
     const path = largePath(this.#places, extra.large ?? "");
-    const file = await orSpoolError(statFile(this.#files, path), "the message's body could not be found");
-    if (file?.size !== bodyLength) {
+    const size = await orSpoolError(
+      this.#sizeOfBody(path, bodyLength),
+      "the message's body could not be found",
+    );
+    if (size !== bodyLength) {
       // The record is removed before its body: with the record gone, the message is freed, not damaged.
-      if (file === undefined && (await statFile(this.#files, recordPath)) === undefined) return undefined;
+      if (size === undefined && (await statFile(this.#files, recordPath)) === undefined) return undefined;
       throw new SpoolCorrupt(`message ${id}: its body ${path} is missing or cut short`);
     }
     const expected = { size: bodyLength, crc: bodyCrc };
     const onUnreadable = (error: unknown): void => this.#fileFaults.met(largePlace(extra.large ?? ""), error);
     const open = (): LargeBodyStream => new LargeBodyStream(this.#files, path, expected, onUnreadable);
     return { meta: meta(), body: { kind: "file", size: bodyLength, open } };
+  }
+
+  /** @returns undefined when there is no such file */
+  async #sizeOfBody(path: string, expected: number): Promise<number | undefined> {
+    if ((await statFile(this.#files, path))?.size === expected) return expected;
+    // Another size is believed of an open file only: a shared file system may remember the names and sizes of a while ago.
+    try {
+      const fd = await openFile(this.#files, path, "r");
+      return await this.#sizeOf(fd).finally(() => closeFile(this.#files, fd));
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
   }
 
   #reportAndThrow(place: string, error: unknown): never {

@@ -69,6 +69,12 @@ export class SegmentDescriptors {
     }
   }
 
+  /** The next use opens the segment anew. */
+  renew(segment: string): void {
+    const shared = this.#shared.get(segment);
+    if (shared !== undefined) this.#retire(segment, shared);
+  }
+
   /** Closes what has been open for long; to be called every second or so. */
   closeOld(): void {
     for (const [segment, shared] of this.#shared) if (isOld(shared)) this.#retire(segment, shared);

@@ -129,8 +129,11 @@ export class StoredRecords {
     return parsed && registry.syncedLength(parsed);
   }
 
-  /** As scan(), from the beginning and past what the disk cannot read; a segment that is gone has no records. */
-  async *inSegment(segment: string, hear: ScanEvents = {}): AsyncGenerator<ScannedRecord[], void> {
+  /**
+   * As scan(), past what the disk cannot read; a segment that is gone has no records.
+   * @param from  where a record begins
+   */
+  async *inSegment(segment: string, hear: ScanEvents = {}, from = 0): AsyncGenerator<ScannedRecord[], void> {
     const { fileFaults } = this.#options;
     const place = segmentPlace(segment);
     let isWhole = true;
@@ -140,11 +143,11 @@ export class StoredRecords {
       hear.onUnreadable?.(error);
     };
     try {
-      yield* this.#scan(segment, { ...hear, onUnreadable });
+      yield* this.#scan(segment, { ...hear, onUnreadable }, { position: from, damaged: false });
     } catch (error) {
       if (!isMissing(error)) onUnreadable(error);
     }
-    if (isWhole) fileFaults.over(place);
+    if (isWhole && from === 0) fileFaults.over(place);
   }
 
   async movedIds(): Promise<string[]> {

@@ -4,6 +4,7 @@ import { locatorOf } from "../../records/parse-record.ts";
 import type { DamagedRecord } from "../../records/window.ts";
 import type { StoredMessage, UnsettledWalk } from "../../spool.ts";
 import type { KnownStates } from "../../state-index.ts";
+import { movedSegment } from "../disk/names.ts";
 import { type MovedSummary, movedLocator, type StoredRecords } from "../segments/stored-records.ts";
 
 /**
@@ -16,10 +17,13 @@ const recheckAfterMs = 10_000;
 export async function* walkUnsettled(
   records: StoredRecords,
   known: KnownStates,
-  { onUnreadable, isWanted }: UnsettledWalk,
+  { onUnreadable, isWanted, after }: UnsettledWalk,
 ): AsyncGenerator<StoredMessage & { states: ReadonlyMap<number, RecipientState> }, void> {
   const walked = new Set<string>();
-  for (const segment of await records.segmentNames()) {
+  const isAmongMoved = after?.locator.segment === movedSegment;
+  for (const segment of isAmongMoved ? [] : await records.segmentNames()) {
+    if (after !== undefined && segment < after.locator.segment) continue;
+    const from = segment === after?.locator.segment ? after.locator.offset + after.locator.length : 0;
     let exists = false;
     const onDamagedRecord = (record: DamagedRecord): void => {
       const { id, header } = record;
@@ -27,7 +31,7 @@ export async function* walkUnsettled(
       const locator = locatorOf(segment, record);
       onUnreadable?.({ id, locator, states: known.of(id), recipients: header.recipients });
     };
-    for await (const group of records.inSegment(segment, { onDamagedRecord })) {
+    for await (const group of records.inSegment(segment, { onDamagedRecord }, from)) {
       let checkedAtMs = Number.NEGATIVE_INFINITY;
       for (const record of group) {
         if (performance.now() - checkedAtMs > recheckAfterMs) {
@@ -43,7 +47,8 @@ export async function* walkUnsettled(
     }
     if (exists) walked.add(segment);
   }
-  const ids = await records.movedIds();
+  const moved = await records.movedIds();
+  const ids = isAmongMoved ? moved.filter((id) => id > after.id) : moved;
   for (let start = 0; start < ids.length; start += movedAtOnce) {
     const some = ids.slice(start, start + movedAtOnce);
     for (const group of boundedGroups(await unsettledMoved(some, records, known, walked)))

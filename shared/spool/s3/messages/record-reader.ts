@@ -41,19 +41,21 @@ export class RecordReader {
    * @returns undefined when the message is neither there nor compacted
    * @throws SpoolCorrupt, SpoolUnavailable
    */
-  async read(id: string, locator?: Locator): Promise<ReadMessage | undefined> {
+  read(id: string, locator?: Locator): Promise<ReadMessage | undefined> {
     this.#options.counters.reads++;
-    const found = await this.#find(id, locator, "record");
-    if (found === undefined) return undefined;
-    const { record, header, text } = found;
-    if (!header.large)
-      return { meta: text.meta(), body: { kind: "buffer", bytes: bodyOf(id, record, header) } };
-    return this.#withLargeBody(id, record, header, text);
+    return orOnceMore(async () => {
+      const found = await this.#find(id, locator, "record");
+      if (found === undefined) return undefined;
+      const { record, header, text } = found;
+      if (!header.large)
+        return { meta: text.meta(), body: { kind: "buffer", bytes: bodyOf(id, record, header) } };
+      return this.#withLargeBody(id, record, header, text);
+    });
   }
 
   /** As read(), of the envelope alone. */
-  async readMeta(id: string, locator?: Locator): Promise<MessageMeta | undefined> {
-    return (await this.#find(id, locator, "head"))?.text.meta();
+  readMeta(id: string, locator?: Locator): Promise<MessageMeta | undefined> {
+    return orOnceMore(async () => (await this.#find(id, locator, "head"))?.text.meta());
   }
 
   async #find(id: string, locator: Locator | undefined, part: Part): Promise<FoundRecord | undefined> {
@@ -143,6 +145,19 @@ interface FoundRecord {
   record: ReadRecord;
   header: RecordHeader;
   text: RecordText;
+}
+
+/**
+ * What does not match its checksums is asked of the store once more before it counts as damaged. A local copy that does not match is
+ * passed by already.
+ */
+async function orOnceMore<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof SpoolCorrupt)) throw error;
+    return read();
+  }
 }
 
 /** @throws SpoolCorrupt */

@@ -1,9 +1,10 @@
 /** Lists every message with an unsettled recipient. */
 import type { RecipientState } from "../../recipient-state.ts";
 import { locatorOf } from "../../records/parse-record.ts";
-import type { StoredMessage, UnsettledWalk } from "../../spool.ts";
+import type { StoredMessage, UnsettledWalk, WalkPlace } from "../../spool.ts";
 import type { StateIndex } from "../../state-index.ts";
 import { storeError } from "../store/failures.ts";
+import { compactedPlace } from "../store/names.ts";
 import type { MessageIndex } from "./message-index.ts";
 
 /**
@@ -14,7 +15,7 @@ export async function* walkUnsettled(
   index: MessageIndex,
   states: StateIndex,
   onUnreadableObject: (key: string, error: unknown) => void,
-  { onUnreadable }: UnsettledWalk,
+  { onUnreadable, after }: UnsettledWalk,
 ): AsyncGenerator<StoredMessage & { states: ReadonlyMap<number, RecipientState> }, void> {
   await index.refresh();
   const visited = new Set<string>();
@@ -25,6 +26,7 @@ export async function* walkUnsettled(
     for (const { key, contents } of index.segments()) {
       if (visited.has(key)) continue;
       visited.add(key);
+      if (isBefore(key, after)) continue;
       if (contents.countUnsettled(states, 0) === 0) {
         walked.add(key);
         continue;
@@ -45,8 +47,9 @@ export async function* walkUnsettled(
         onUnreadable?.({ id, locator, states: states.states(id), recipients: header.recipients });
       }
       for (const record of segment.records) {
-        const { id, header, extra } = record;
+        const { id, header, extra, offset } = record;
         if (states.isSettled(id, header.recipients)) continue;
+        if (key === after?.locator.segment && offset <= after.locator.offset) continue;
         if (extra.origin !== undefined && walked.has(extra.origin.segment)) continue;
         yield { meta: record.meta(), locator: locatorOf(key, record), states: states.states(id) };
       }
@@ -55,4 +58,10 @@ export async function* walkUnsettled(
     // An object has gone since it was listed: what was unsettled in it was compacted meanwhile.
     if (isMissing) await index.refreshCompacted();
   }
+}
+
+/** Compacted objects come last, and in no order that lasts: they are compacted again. */
+function isBefore(key: string, after: WalkPlace | undefined): boolean {
+  if (after === undefined || key.startsWith(compactedPlace)) return false;
+  return !after.locator.segment.startsWith(compactedPlace) && key < after.locator.segment;
 }

@@ -30,6 +30,15 @@ const mostSockets = 64;
 /** For asking what became of a write that was not answered. */
 const afterwardsMs = 5000;
 
+export interface RequestDetails {
+  bytes?: number;
+  onFailure?: (kind: FailureKind) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** What sends requests: the client, or a part of it whose requests can be given up. */
+export type Requests = Pick<AwsClient, "send" | "sendOnce" | "requests" | "clockMs" | "close">;
+
 export class AwsClient {
   readonly requests: RequestCounts = { put: 0, get: 0, head: 0, list: 0, delete: 0, multipart: 0 };
   /** The store's clock at its last answer, in epoch milliseconds. */
@@ -80,13 +89,10 @@ export class AwsClient {
    * Repeats a request while that may help.
    * @param more.bytes      that it sends or receives, which take their time
    * @param more.onFailure  hears of each attempt that failed
+   * @param more.signal     gives the request up
    * @throws StoreFailure
    */
-  send<T>(
-    operation: StoreOperation,
-    attempt: Attempt<T>,
-    more: { bytes?: number; onFailure?: (kind: FailureKind) => void } = {},
-  ): Promise<T> {
+  send<T>(operation: StoreOperation, attempt: Attempt<T>, more: RequestDetails = {}): Promise<T> {
     const { attemptMs, repeatMs } = this.#options;
     return repeatAttempts((abortSignal) => attempt(this.#client, { abortSignal }), {
       attemptMs: attemptMs + (more.bytes ?? 0) / slowestBytesPerMs,
@@ -95,13 +101,15 @@ export class AwsClient {
         this.requests[operation]++;
       },
       ...(more.onFailure !== undefined && { onFailure: more.onFailure }),
+      signal: more.signal,
     });
   }
 
   /** One short attempt. @throws the SDK's errors */
-  sendOnce<T>(operation: StoreOperation, attempt: Attempt<T>): Promise<T> {
+  sendOnce<T>(operation: StoreOperation, attempt: Attempt<T>, signal?: AbortSignal): Promise<T> {
     this.requests[operation]++;
-    const abortSignal = AbortSignal.timeout(Math.min(afterwardsMs, this.#options.attemptMs));
+    const late = AbortSignal.timeout(Math.min(afterwardsMs, this.#options.attemptMs));
+    const abortSignal = signal === undefined ? late : AbortSignal.any([late, signal]);
     return attempt(this.#client, { abortSignal });
   }
 
@@ -114,6 +122,21 @@ export class AwsClient {
     const dateMs = Date.parse(headers?.date ?? "");
     if (!Number.isNaN(dateMs)) this.clockMs = dateMs;
   }
+}
+
+/** The requests of a client until `signal` is aborted. */
+export function requestsUntil(client: Requests, signal: AbortSignal): Requests {
+  return {
+    send: (operation, attempt, more) => client.send(operation, attempt, { ...more, signal }),
+    sendOnce: (operation, attempt) => client.sendOnce(operation, attempt, signal),
+    get requests() {
+      return client.requests;
+    },
+    get clockMs() {
+      return client.clockMs;
+    },
+    close: () => client.close(),
+  };
 }
 
 /** @returns undefined for what does not exist; a bucket that does not is a failure */

@@ -7,13 +7,20 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
 } from "@aws-sdk/client-s3";
-import { type Attempt, AwsClient, type AwsClientOptions, unlessMissing } from "./aws-client.ts";
+import {
+  type Attempt,
+  AwsClient,
+  type AwsClientOptions,
+  type Requests,
+  requestsUntil,
+  unlessMissing,
+} from "./aws-client.ts";
 import { AwsUploads } from "./aws-uploads.ts";
 import { Capabilities } from "./capabilities.ts";
 import { failureKind } from "./failures.ts";
 import {
+  type AbortableStore,
   type ListedObject,
-  type ObjectStore,
   type OpenUpload,
   type RequestCounts,
   StoreFailure,
@@ -30,22 +37,32 @@ const keysAtOnce = 1000;
 /** An object that is read as a whole is as large as a batch. */
 const wholeBytes = 16 * 1024 * 1024;
 
-export function createAwsStore(options: AwsStoreOptions): ObjectStore & { capabilities: Capabilities } {
-  return new AwsStore(options);
+export function createAwsStore(options: AwsStoreOptions): AbortableStore {
+  return new AwsStore(options, new AwsClient(options), new Capabilities());
 }
 
-class AwsStore implements ObjectStore {
-  readonly capabilities = new Capabilities();
+class AwsStore implements AbortableStore {
+  readonly capabilities: Capabilities;
   readonly #bucket: string;
   readonly #prefix: string;
-  readonly #client: AwsClient;
+  readonly #client: Requests;
   readonly #uploads: AwsUploads;
 
-  constructor(options: AwsStoreOptions) {
-    this.#bucket = options.bucket;
-    this.#prefix = options.prefix;
-    this.#client = new AwsClient(options);
-    this.#uploads = new AwsUploads(this.#client, options.bucket);
+  constructor(
+    { bucket, prefix }: Pick<AwsStoreOptions, "bucket" | "prefix">,
+    client: Requests,
+    capabilities: Capabilities,
+  ) {
+    this.capabilities = capabilities;
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+    this.#client = client;
+    this.#uploads = new AwsUploads(client, bucket);
+  }
+
+  until(signal: AbortSignal): AbortableStore {
+    const place = { bucket: this.#bucket, prefix: this.#prefix };
+    return new AwsStore(place, requestsUntil(this.#client, signal), this.capabilities);
   }
 
   get requests(): Readonly<RequestCounts> {

@@ -8,14 +8,14 @@ import {
   type ListMultipartUploadsCommandOutput,
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
-import { type AwsClient, unlessMissing } from "./aws-client.ts";
+import { type Requests, unlessMissing } from "./aws-client.ts";
 import { type OpenUpload, StoreFailure, type UploadedPart } from "./object-store.ts";
 
 export class AwsUploads {
-  readonly #client: AwsClient;
+  readonly #client: Requests;
   readonly #bucket: string;
 
-  constructor(client: AwsClient, bucket: string) {
+  constructor(client: Requests, bucket: string) {
     this.#client = client;
     this.#bucket = bucket;
   }

@@ -1,4 +1,5 @@
 /** What the spool asks of an object store. Keys are relative to the prefix of the spool. */
+import type { Capabilities } from "./capabilities.ts";
 
 export interface ListedObject {
   key: string;
@@ -55,6 +56,13 @@ export interface ObjectStore {
    */
   clockMs(): number | undefined;
   close(): void;
+}
+
+/** A store whose requests can be given up. */
+export interface AbortableStore extends ObjectStore {
+  capabilities: Capabilities;
+  /** The same store; its requests fail at once when the signal is aborted, and a write may have taken place then. */
+  until(signal: AbortSignal): AbortableStore;
 }
 
 /** A request that failed for good, or for as long as it was repeated. */

@@ -1,6 +1,5 @@
 /** Finds out what a store can do, with objects of its own, which it removes. */
-import type { Capabilities } from "./capabilities.ts";
-import { type ObjectStore, StoreFailure } from "./object-store.ts";
+import { type AbortableStore, type ObjectStore, StoreFailure } from "./object-store.ts";
 
 export interface ProbeReport {
   conditionalPut: boolean;
@@ -13,10 +12,7 @@ const text = Buffer.from("postern probes this store\n");
  * @param key  that nobody else uses
  * @throws StoreFailure when the store cannot be used at all: no access, no bucket, ranges that are answered wrong
  */
-export async function probeStore(
-  store: ObjectStore & { capabilities: Capabilities },
-  key: string,
-): Promise<ProbeReport> {
+export async function probeStore(store: AbortableStore, key: string): Promise<ProbeReport> {
   const { capabilities } = store;
   const [there, absent] = [`${key}-1`, `${key}-2`];
   await store.put(there, text);

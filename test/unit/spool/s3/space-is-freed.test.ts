@@ -47,6 +47,32 @@ test("mail that waits long is joined into one object, and found there by its old
   assert.equal(keys("compacted/").length, 0);
 });
 
+test("a walk that goes on finds what was joined since, wherever it had stopped", async (t) => {
+  const { open, keys } = await makeS3Fixture(t);
+  const spool = await open({ moveAfterMs: 0, lingerMs: 0 });
+  const stored = await storeEach(spool, 10);
+  const behind = async ({ meta, locator }: StoredMessage): Promise<string[]> => {
+    const ids: string[] = [];
+    for await (const found of spool.unsettled({ after: { id: meta.id, locator } })) ids.push(found.meta.id);
+    return ids;
+  };
+  const ids = stored.map(({ meta }) => meta.id);
+  const [, , third] = stored;
+  assert.ok(third);
+  assert.deepEqual(await behind(third), ids.slice(3));
+  assert.equal((await spool.collect()).messagesMoved, 10);
+  assert.equal((await spool.collect()).segmentsRemoved, 10);
+  assert.deepEqual([keys("messages/").length, keys("compacted/").length], [0, 1]);
+  const joined: StoredMessage[] = [];
+  for await (const found of spool.unsettled()) joined.push(found);
+  assert.deepEqual((await behind(third)).toSorted(), ids.toSorted());
+  for (const [index, each] of joined.entries())
+    assert.deepEqual(
+      await behind(each),
+      joined.slice(index + 1).map(({ meta }) => meta.id),
+    );
+});
+
 test("while the sources of a joined object linger, each message is listed once", async (t) => {
   const { open, keys } = await makeS3Fixture(t);
   const spool = await open({ moveAfterMs: 0, lingerMs: 1_000_000 });
