@@ -51,23 +51,32 @@ export interface RateUse {
   waitMs: number;
 }
 
+/** A destination, which may share its name and limits with others on the same host. */
+export interface MeantDestination {
+  /** The name under which its limits are counted. */
+  name: string;
+  /** What has to answer, as the dead-destination cache names it: looked at although nothing has marked it under the name. */
+  hosts: readonly string[];
+  /** Others that have been marked under the name are meant, too. */
+  isWholeHost: boolean;
+}
+
 /**
- * @param name   under which its limits are counted
  * @param limit  of its connections, as configured
- * @param hosts  under which its hosts may be remembered as dead besides those that have been marked for this name
  * @throws Error of Redis
  */
 export async function readDestinationFacts(
   redis: RedisConnection,
-  { name, limit, rate, hosts }: { name: string; limit: number; rate?: Rate; hosts: readonly string[] },
+  { limit, rate, ...meant }: MeantDestination & { limit: number; rate?: Rate },
   nowMs: number,
 ): Promise<DestinationFacts> {
+  const { name } = meant;
   const [leases, learntText, rateText, connections, dead] = await Promise.all([
     redis.hgetall(leasesKey(name)),
     redis.get(learntLimitKey(name)),
     redis.get(rateKey(name)),
     readConnections(redis, name),
-    readDeadDestinations(redis, nowMs, { name, hosts }),
+    readDeadDestinations(redis, nowMs, meant),
   ]);
   const [bearable, atMs] = (learntText ?? "").split(" ").map(Number);
   const learnt = bearable !== undefined && atMs !== undefined ? { connections: bearable, atMs } : undefined;
@@ -92,23 +101,17 @@ export function useOfRate(rate: Rate, atMs: number, nowMs: number): RateUse {
   };
 }
 
-/**
- * Dead hosts by destination, as limits count it: of one destination, or of all.
- * @param hosts  of the destination, to look at although nothing has marked them under its name
- * @throws Error of Redis
- */
+/** Dead hosts by destination, as limits count it: of one destination, or of all. @throws Error of Redis */
 export async function readDeadDestinations(
   redis: RedisConnection,
   nowMs: number,
-  one?: { name: string; hosts: readonly string[] },
+  one?: MeantDestination,
 ): Promise<Map<string, DeadHosts[]>> {
   const [members, voidText] = await Promise.all([
     redis.zrangebyscore(deadDestinationsKey, nowMs, "+inf"),
     redis.get(deadBeforeVoidKey),
   ]);
-  const wanted = new Set(
-    one === undefined ? members : members.filter((member) => member.startsWith(`${one.name}\t`)),
-  );
+  const wanted = new Set(one === undefined ? members : members.filter((member) => isMeant(member, one)));
   for (const hosts of one?.hosts ?? []) wanted.add(deadDestinationMember(one?.name ?? "", hosts));
   const found = new Map<string, DeadHosts[]>();
   const named = [...wanted].map((member) => {
@@ -125,6 +128,13 @@ export async function readDeadDestinations(
   }
   for (const dead of found.values()) dead.sort((a, b) => (a.sinceMs ?? 0) - (b.sinceMs ?? 0));
   return found;
+}
+
+/** The name may be that of a host with several ports; a source or "inline" may follow what has to answer. */
+function isMeant(member: string, { name, hosts, isWholeHost }: MeantDestination): boolean {
+  if (!member.startsWith(`${name}\t`)) return false;
+  const marked = member.slice(name.length + 1);
+  return isWholeHost || hosts.some((each) => marked === each || marked.startsWith(`${each} `));
 }
 
 /** @param worker  `host pid id`, as ClusterSlots names itself; only an id in the version before */

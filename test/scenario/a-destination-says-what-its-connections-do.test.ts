@@ -187,6 +187,16 @@ test("dead hosts on other ports, and several servers, are found by the name of t
   assert.match((await postern("destination")).out, /dead\.example .* for 2m/);
 });
 
+test("a server that is dead does not make another on the same host seem dead", async () => {
+  const diagnosis = { status: "4.4.1", class: "connect", reason: "refused", atMs: Date.now() } as const;
+  limiter.reportNoAnswer(relayHost, `${relayHost}:2599`, diagnosis, Date.now());
+  await waitFor("it is dead", async () => (await destination(relayHost)).deadHosts.length === 1);
+  assert.equal((await destination(`${relayHost}:2599`)).deadHosts.length, 1);
+  for (const name of ["isp", "routed.example", `${relayHost}:${peer.port}`]) {
+    assert.deepEqual((await destination(name)).deadHosts, [], name);
+  }
+});
+
 test("the last replies to delivered mail are those of the destination", async () => {
   const redis = { url: admin.redis.url };
   const events = createEventPublisher({ redis, log, events: { keep: 3_600_000, max: 1000 } });

@@ -7,12 +7,16 @@ import { consumeDeliveries } from "../../shared/queue/consumer.ts";
 import type { DeliveryJob } from "../../shared/queue/contract/contract.ts";
 import { makeDeliveryJob } from "../../shared/queue/contract/delivery-job.ts";
 import { createHolds, type Holds } from "../../shared/queue/holds/store.ts";
+import { JobChanges } from "../../shared/queue/operator/changes.ts";
 import { createInspector, type Inspector } from "../../shared/queue/operator/inspector.ts";
 import { jobIdOf, type QueueRow } from "../../shared/queue/operator/rows.ts";
+import type { JobFinder } from "../../shared/queue/operator/selection.ts";
 import type { QueueProducer } from "../../shared/queue/producer.ts";
 import { createLogger } from "../../shared/runtime/log.ts";
+import { createRedis } from "../../shared/runtime/redis.ts";
 import type { StoredMessage } from "../../shared/spool/spool.ts";
 import { connectedProducer } from "../support/connected-producer.ts";
+import { onlyShards } from "../support/only-shard.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { routeNamed } from "../support/route-named.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -189,6 +193,43 @@ test("retry makes deferred mail due now, many at once, and nothing else", async 
   assert.equal(report.skipped[0]?.reason, "waits for a worker already");
   const due = await redis.command(`ZCOUNT {postern}:delivery:delayed -inf ${Date.now() * 4096}`);
   assert.equal(due, ":700\r\n");
+});
+
+test("a message whose retry fails at once is retried once, although it is met again among the deferred", async (t) => {
+  const message = storedMessage({});
+  await add(message);
+  await deferAll(1);
+  let attempts = 0;
+  const consumer = consumeDeliveries({
+    redis: { url: redis.url },
+    log,
+    concurrency: 2,
+    async handle({ job }) {
+      attempts++;
+      const history = { attempts: 3, last: [{ recipients: [0], diagnosis: busy }] };
+      const route = routeNamed(job.route);
+      return { kind: "later", atMs: Date.now() + hourMs, queue: "delivery-slow", history, route };
+    },
+  });
+  const plain = createRedis({ url: redis.url }, "plain", log);
+  t.after(async () => {
+    await consumer.close(1_000);
+    plain.disconnect();
+  });
+  const slow = async () => (await inspector.counts())["delivery-slow"].deferred;
+  const finder: Pick<JobFinder, "forEach"> = {
+    async forEach(_, act) {
+      await act(await inspector.find(message.meta.id));
+      await waitFor("the attempt has failed", async () => (await slow()) === 1);
+      await act(await inspector.find(message.meta.id));
+      return [];
+    },
+  };
+  const connections = { global: plain, ofId: onlyShards(plain).of };
+  const changes = new JobChanges(connections, holds, finder as JobFinder);
+  const { matched, changed, skipped } = await changes.retry({ filter: {} });
+  assert.deepEqual({ matched, changed, skipped }, { matched: 1, changed: 1, skipped: [] });
+  assert.deepEqual([attempts, await slow()], [1, 1]);
 });
 
 test("removing deletes waiting and deferred jobs, and leaves active ones", async () => {

@@ -10,6 +10,8 @@ export interface NamedDestination {
   limitName: string;
   /** What has to answer, as the dead-destination cache names it. */
   hosts: string[];
+  /** Whatever is counted under `limitName` is meant, on all ports. */
+  isWholeHost: boolean;
 }
 
 /**
@@ -27,15 +29,19 @@ export function findDestination(
       nextHop: `${name} (${host}:${relay.port})`,
       limitName: host,
       hosts: [`${host}:${relay.port}`],
+      isWholeHost: false,
     };
   }
   const isHere = configuredHosts(config);
-  const host = parseHostPort(name)?.host ?? name;
-  if (isHere.has(host)) return { nextHop: null, limitName: host, hosts: [name, `${host}:25`] };
+  const named = parseHostPort(name);
+  const host = named?.host ?? name;
+  const isWholeHost = named === undefined;
+  if (isHere.has(host))
+    return { nextHop: null, limitName: host, hosts: isWholeHost ? [`${host}:25`] : [name], isWholeHost };
   const { label, limitName, hostsKey } = identifyNextHop(
     routing.routeRecipient(null, "", `postmaster@${name}`).nextHop,
   );
-  return { nextHop: label, limitName, hosts: [hostsKey] };
+  return { nextHop: label, limitName, hosts: [hostsKey], isWholeHost: limitName === name };
 }
 
 /** The hosts of relay hosts, protected servers and routes. */

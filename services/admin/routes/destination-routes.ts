@@ -73,10 +73,15 @@ export function destinationRoutes(deps: AdminDependencies): Route[] {
       responses: { 200: { description: "Also for one that has no mail.", schema: destinationBody } },
       async handle({ params: { name } }) {
         const nowMs = deps.now();
-        const { nextHop, limitName, hosts } = findDestination(name, deps.config, routingOf(deps.config));
+        const { nextHop, limitName, hosts, isWholeHost } = findDestination(
+          name,
+          deps.config,
+          routingOf(deps.config),
+        );
         const limits = destinationLimits(deps.config.limits.destinations)(limitName);
         const { connections, messagesPerConnection, rate } = limits;
-        const known = { name: limitName, limit: connections, hosts, ...(rate === undefined ? {} : { rate }) };
+        const meant = { name: limitName, hosts, isWholeHost };
+        const known = { ...meant, limit: connections, ...(rate === undefined ? {} : { rate }) };
         const [waiting, facts, lastDelivered] = await ask(
           Promise.all([
             waitingFor(deps, name),

@@ -114,12 +114,9 @@ export class JobChanges {
     // As for a retry: the attempt is to be a real one.
     if (!options.dryRun) await forgetDeadDestinations(this.#connections.global);
     const underWay: string[] = [];
-    // A job may move to another status before it is reached, and be met again there.
-    const done = new Set<string>();
     const report = await this.#change(
       selection,
-      (job) =>
-        done.has(jobIdOf(job)) ? null : job.status === "dead" ? "is dead: put it back instead" : undefined,
+      ({ status }) => (status === "dead" ? "is dead: put it back instead" : undefined),
       async (shard, queue, jobs) => {
         const routes = await routesOf(jobs);
         const { rerouted, left } = await rerouteJobs(
@@ -129,7 +126,6 @@ export class JobChanges {
           (job) => this.#holds.match(job),
           Date.now(),
         );
-        for (const id of routes.keys()) done.add(id);
         underWay.push(...left);
         const unroutable = jobs.filter((job) => !routes.has(jobIdOf(job))).map(jobIdOf);
         const skipped = unroutable.map((id) => ({ id, reason: "cannot be read in the spool" }));
@@ -195,17 +191,21 @@ export class JobChanges {
     const addSkipped = (skipped: ChangeReport["skipped"]): void => {
       report.skipped.push(...skipped.slice(0, maxSkipped - report.skipped.length));
     };
+    const met = new MetJobs();
     const actOnChunk = async (jobs: InspectedJob[]): Promise<number> => {
       signal?.throwIfAborted();
-      report.matched += jobs.length;
       let left = 0;
       for (const queue of listedQueues) {
         const able: InspectedJob[] = [];
         for (const job of jobs.filter((each) => each.queue === queue)) {
           const reason = refuse(job);
-          if (reason === undefined) able.push(job);
-          else if (reason === null) report.matched--;
-          else addSkipped([{ id: jobIdOf(job), reason }]);
+          const before = met.meet(jobIdOf(job), reason === undefined);
+          if (before === undefined) report.matched++;
+          if (before === "changed") continue;
+          if (reason === undefined) {
+            able.push(job);
+            if (before === "skipped") report.skipped = report.skipped.filter(({ id }) => id !== jobIdOf(job));
+          } else if (before === undefined) addSkipped([{ id: jobIdOf(job), reason }]);
         }
         const ofId = { of: (id: string) => this.#connections.ofId(id) };
         for (const [shard, some] of byShard(ofId, able, ({ job }) => job.id)) {
@@ -221,6 +221,21 @@ export class JobChanges {
     };
     report.unknown = await this.#finder.forEach(selection, actOnChunk, skip);
     return report;
+  }
+}
+
+/**
+ * The jobs that a change has met. One may go on to another status before that is read, and is then met again: a message whose
+ * retry fails at once must not be retried twice.
+ */
+class MetJobs {
+  readonly #met = new Map<string, "changed" | "skipped">();
+
+  /** @returns what became of the job when it was met before */
+  meet(id: string, isChanged: boolean): "changed" | "skipped" | undefined {
+    const before = this.#met.get(id);
+    if (before !== "changed") this.#met.set(id, isChanged ? "changed" : "skipped");
+    return before;
   }
 }
 

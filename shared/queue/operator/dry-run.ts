@@ -8,8 +8,8 @@ import type { InspectedJob } from "./rows.ts";
 
 /** What the refusal of a change looks at, of a job that was read or of one in the index. */
 export type Candidate = Pick<InspectedJob, "status" | "hold"> & { job: Holdable };
-/** Why a job is skipped; `undefined`: it is not; `null`: it was changed before, in another status. */
-export type Refusal = (job: Candidate) => string | undefined | null;
+/** Why a job is skipped; `undefined`: it is not. */
+export type Refusal = (job: Candidate) => string | undefined;
 
 /** Jobs in the index that a filter matches. */
 export interface IndexedSelection {
@@ -41,7 +41,6 @@ export async function countByIndex(
     const job = holdableOf(indexed);
     const hold = status === "held" ? holdOf(job) : undefined;
     const reason = refuse({ status, job, ...(hold === undefined ? {} : { hold }) });
-    if (reason === null) continue;
     report.matched++;
     if (reason === undefined) report.changed++;
     else if (report.skipped.length < maxSkipped) report.skipped.push({ id: indexed.id, reason });
