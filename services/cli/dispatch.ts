@@ -157,11 +157,18 @@ function withoutCommand(parser: Parser, run: Run): void {
 
 function unknownWord(parser: Parser, word: string): string {
   if (word.startsWith("-")) return `has no option ${word}`;
-  const known = parser.commands.map((each) => each.name());
-  const near = closest(word, known);
-  if (parser.parent === null)
-    return `has no command '${word}'${near === undefined ? "" : `; did you mean ${near}?`}`;
+  if (parser.parent === null) {
+    const near = nearestCommand(parser, word);
+    return `has no command '${word}'${near === undefined ? "" : ` (did you mean '${near}'?)`}`;
+  }
   return `${nameOf(parser)} has no '${word}', only: ${membersOf(parser)}`;
+}
+
+/** A member of a group, such as `hold` of `queue`, is found by its own word, too. */
+function nearestCommand(program: Parser, word: string): string | undefined {
+  const names = program.commands.map((each) => each.name());
+  const group = program.commands.find((each) => each.commands.some((member) => member.name() === word));
+  return group === undefined ? closest(word, names) : `${group.name()} ${word}`;
 }
 
 function membersOf(group: Parser): string {

@@ -86,7 +86,7 @@ function columns(stdout: Output, hasTarget: boolean) {
     },
     {
       title: "MS",
-      value: ({ ms }: Step) => ms.toFixed(ms < 10 ? 1 : 0).padStart(5),
+      value: ({ ms }: Step) => `${ms.toFixed(ms < 10 ? 1 : 0)} ms`.padStart(8),
       align: "right" as const,
     },
     { title: "STEP", value: ({ step }: Step) => step.padEnd(8) },

@@ -173,7 +173,7 @@ test("holds say who, why, since and until when, and how many wait; release --hol
   const table = (await postern("holds")).out;
   assert.match(
     table,
-    /^HOLD +WAITING +SINCE +ENDS IN +BY +REASON\ndestination:example\.com +2 .* 1h +admin +their server moves\n/,
+    /^HOLD +WAITING +SINCE +ENDS IN +BY +REASON\ndestination:example\.com +2 .* 1h 5\dm +admin +their server moves\n/,
   );
   for (const line of table.split("\n")) assert.ok(line.length <= 80, line);
 

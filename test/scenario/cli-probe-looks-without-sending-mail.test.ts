@@ -83,9 +83,9 @@ test("the lines fit 80 columns; a refusal of the recipient is exit status 1", as
   assert.equal(status, 1);
   for (const line of out.split("\n")) assert.ok(line.length <= 80, line);
   assert.match(out, /^<nobody@example\.test> from <ann@example\.net>: relay via mx example\.test\n/);
-  assert.match(out, /\n {2}ok +[\d.]+ {2}MX +example\.test: 10 mx\.test/);
+  assert.match(out, /\n {2}ok +[\d.]+ ms {2}MX +example\.test: 10 mx\.test/);
   assert.match(out, /\nmx\.test \[127\.0\.0\.1\]:\d+\n/);
-  assert.match(out, /\n {2}FAILED +[\d.]+ {2}RCPT +550 5\.1\.1 no such user/);
+  assert.match(out, /\n {2}FAILED +[\d.]+ ms {2}RCPT +550 5\.1\.1 no such user/);
   assert.match(
     out,
     /\nrefused after \d+ ms; no mail was sent\nRCPT: 550 5\.1\.1 no such user here( no such user here|\s+no|\s+such|\s+user|\s+here)*\s*$/,

@@ -118,7 +118,11 @@ test("the table fits terminals of 80 to 200 columns and keeps ids whole", async 
     assert.equal(status, 0);
     const lines = out.trimEnd().split("\n");
     for (const line of lines) assert.ok(line.length <= columns, `${columns}: ${line}`);
-    assert.match(lines[0] ?? "", /^ID +STATUS +AGE +TRIES +NEXT +FROM +TO +REASON/);
+    assert.match(lines[0] ?? "", /^ID +STATUS +AGE +TRIES +NEXT +FROM +TO/);
+    // Where the table would leave it a few letters, the reason has a line of its own.
+    const reason = columns === 80 ? lines[2] : lines[1];
+    assert.match(reason ?? "", columns === 80 ? /^ {2}450 4\.7\.1 greylisted .* and/ : / 450 4\.7\.1 grey/);
+    assert.equal(lines.length, columns === 80 ? 5 : 4);
     assert.ok(lines[1]?.startsWith(`${meta.id}-0  deferred`));
     assert.ok(!out.includes("\u001b"));
     assert.equal(lines.at(-1), "1 message: 1 deferred");

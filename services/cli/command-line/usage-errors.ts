@@ -30,7 +30,7 @@ function describe(
       if (name !== quoted && parser.options.some(({ long }) => long === name))
         return `takes no value for ${name}`;
       const near = /\(Did you mean ([^)]*)\?\)/.exec(message)?.[1];
-      return `has no option ${name}${near === undefined ? "" : `; did you mean ${near}?`}`;
+      return `has no option ${name}${near === undefined ? "" : ` (did you mean ${near}?)`}`;
     }
     case "commander.optionMissingArgument":
       // Only the last word can lack one.

@@ -49,5 +49,5 @@ function columns(nowMs: number): Column<Hold>[] {
 }
 
 function left(until: string | null, nowMs: number): string {
-  return until === null ? "-" : (age(Math.max(0, Date.parse(until) - nowMs)).split(" ")[0] ?? "");
+  return until === null ? "-" : age(Date.parse(until) - nowMs);
 }

@@ -2,14 +2,10 @@
 import { compareKeys, type RowSort, rowKey, rowSorts } from "../../../shared/queue/operator/row-order.ts";
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
 import { type Context, defineCommand, UsageError } from "../command-line/command.ts";
-import { startTable } from "../command-line/table.ts";
 import { formatCount } from "../command-line/wrap.ts";
 import { countMessages, listRows, type Row, type RowPage, rowsPerPage } from "./queue-api.ts";
 import { filterOptions, readFilter } from "./queue-selection.ts";
-import { countLine, listColumns, print } from "./queue-view.ts";
-
-/** For a pipe or a file. */
-const widthWithoutTerminal = 200;
+import { countLine, print, startList } from "./queue-view.ts";
 
 export const command = defineCommand({
   usage: "[FILTERS] [--search TEXT] [--sort ORDER] [--limit N] [--json]",
@@ -91,20 +87,12 @@ async function printTable(
 ): Promise<Shown> {
   const { stdout } = context;
   const shown = nothingShown();
-  let table: ReturnType<typeof startTable<Row>> | undefined;
+  const listed = startList(stdout, Date.now(), sought);
   for await (const page of pages) {
     const { rows } = page;
     if (rows.length === 0) continue;
     addPage(shown, page);
-    if (table !== undefined) print(context, table.more(rows));
-    else {
-      table = startTable(
-        listColumns(stdout, Date.now(), sought),
-        rows,
-        stdout.columns ?? widthWithoutTerminal,
-      );
-      print(context, table.lines);
-    }
+    print(context, listed(rows));
   }
   return shown;
 }

@@ -3,7 +3,7 @@ import { age } from "../../../shared/age.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Context, Output } from "../command-line/command.ts";
 import { paint, type Style } from "../command-line/paint.ts";
-import { type Column, displayWidth, printable } from "../command-line/table.ts";
+import { type Column, displayWidth, printable, startTable, truncate } from "../command-line/table.ts";
 import { wrap } from "../command-line/wrap.ts";
 import type { Detail, Report, Row } from "./queue-api.ts";
 
@@ -17,8 +17,34 @@ export function printUnknown({ stderr }: Context, unknown: readonly string[]): n
   return unknown.length > 0 ? 1 : 0;
 }
 
-/** The columns of a list. @param sought  a part of what the list was asked for: the recipient that has it comes first */
-export function listColumns(output: Output, nowMs: number, sought = ""): Column<Row>[] {
+/** For a pipe or a file. */
+const widthWithoutTerminal = 200;
+/** On a terminal with fewer columns each message has its reason on a line of its own: in the table a few letters were left. */
+const narrowBelow = 100;
+
+/**
+ * A table of messages in any number of parts.
+ * @param sought  a part of what the list was asked for: the recipient that has it comes first
+ */
+export function startList(output: Output, nowMs: number, sought = ""): (rows: readonly Row[]) => string[] {
+  const width = output.columns ?? widthWithoutTerminal;
+  const isNarrow = width < narrowBelow;
+  const columns = listColumns(output, nowMs, sought);
+  let table: ReturnType<typeof startTable<Row>> | undefined;
+  const withReasons = (lines: readonly string[], rows: readonly Row[]): string[] =>
+    lines.flatMap((line, index) => {
+      const reason = printable(withoutHost(rows[index]?.reason ?? ""));
+      return reason === "" ? [line] : [line, paint(output, "dim", `  ${truncate(reason, width - 2)}`)];
+    });
+  return (rows) => {
+    if (table !== undefined) return isNarrow ? withReasons(table.more(rows), rows) : table.more(rows);
+    table = startTable(isNarrow ? columns.slice(0, -1) : columns, rows, width);
+    const [heading = "", ...lines] = table.lines;
+    return isNarrow ? [heading, ...withReasons(lines, rows)] : table.lines;
+  };
+}
+
+function listColumns(output: Output, nowMs: number, sought: string): Column<Row>[] {
   return [
     { title: "ID", value: ({ id }) => id },
     {

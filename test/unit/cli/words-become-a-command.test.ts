@@ -112,7 +112,8 @@ test("-c may stand before or after the command, in every form", async () => {
 });
 
 const wrongUse: [words: string[], line: string][] = [
-  [["mial"], "postern has no command 'mial'; did you mean mail?; see 'postern --help'"],
+  [["mial"], "postern has no command 'mial' (did you mean 'mail'?); see 'postern --help'"],
+  [["send"], "postern has no command 'send' (did you mean 'mail send'?); see 'postern --help'"],
   [["mail"], "postern mail needs one of: send; see 'postern --help'"],
   [["mail", "list"], "postern mail has no 'list', only: send; see 'postern --help'"],
   [["--frob"], "postern has no option --frob; see 'postern --help'"],
@@ -121,7 +122,7 @@ const wrongUse: [words: string[], line: string][] = [
   [["mail", "send", "f"], "postern mail send needs --to ADDRESS; see 'postern mail send --help'"],
   [
     ["mail", "send", "--tp", "x"],
-    "postern mail send has no option --tp; did you mean --to?; see 'postern mail send --help'",
+    "postern mail send has no option --tp (did you mean --to?); see 'postern mail send --help'",
   ],
   [
     ["mail", "send", "--to", "--dry", "f"],
