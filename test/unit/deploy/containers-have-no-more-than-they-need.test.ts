@@ -125,6 +125,20 @@ test("with the environment of the profile ha several ingresses have no port in c
   assert.ok(services.ingress?.volumes.includes("./deploy/ha/postern.yaml:/etc/postern/postern.yaml:ro"));
 });
 
+test("several ingresses without a profile need what the page says: a range of ports, or any that are free", () => {
+  const page = readFileSync(`${root}docs/deploying.md`, "utf8");
+  const [, range = ""] =
+    /`POSTERN_SMTP_PORT=(\d+-\d+) docker compose up -d --scale ingress=2`/.exec(page) ?? [];
+  const [first = 0, last = 0] = range.split("-").map(Number);
+  assert.ok(last > first, "room for more than one");
+  const portsWith = (POSTERN_SMTP_PORT: string) =>
+    readCompose("docker-compose.yml", { POSTERN_SMTP_PORT }).services.ingress?.ports;
+  assert.deepEqual(portsWith(range), [`127.0.0.1:${range}:2525`]);
+  assert.deepEqual(portsWith(""), ["127.0.0.1::2525"]);
+  // One container alone has the usual port: nobody has to look for it.
+  assert.match(page, /`--scale ingress=2` alone is refused: a published port has one container/);
+});
+
 test("every file that a compose file mounts is there", () => {
   for (const [file, directory] of [
     ["docker-compose.yml", ""],

@@ -223,7 +223,45 @@ describe("the chart", { skip }, () => {
     assert.deepEqual(claimsOf(variants.default), ["makes mail-postern", ...uses("mail-postern")]);
   });
 
-  test("a changed configuration makes new pods", () => {
+  test("a pod has as many processes as its values say, whatever the node has", () => {
+    const argsOf = (values: object, service: string): string[] =>
+      podOf(find(render(values).manifests, "Deployment", `mail-postern-${service}`)).containers[0].args;
+    assert.deepEqual(argsOf(redis, "ingress"), ["ingress", "--grace", "30s", "--workers", "1"]);
+    const two = { ...redis, delivery: { workers: 2 } };
+    assert.deepEqual(argsOf(two, "delivery"), ["delivery", "--grace", "30s", "--workers", "2"]);
+    assert.deepEqual(argsOf(redis, "bounce"), ["bounce", "--grace", "30s"]);
+  });
+
+  test("a store is reached at the port of its endpoint, by the role of the service account", () => {
+    const withStore = (endpoint?: string): Manifest[] => {
+      const config = {
+        hostname: "gw.example.net",
+        listeners: [{ ...listener, destination: "self" }],
+        spool: { s3: { bucket: "mail", ...(endpoint !== undefined && { endpoint }) } },
+      };
+      const annotations = { "eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/postern" };
+      return render({ ...redis, config, serviceAccount: { annotations } }).manifests;
+    };
+    const ports = (manifests: Manifest[]): number[] =>
+      find(manifests, "NetworkPolicy", "mail-postern").spec.egress[1].ports.map(
+        ({ port }: { port: number }) => port,
+      );
+    const always = [25, 465, 587, 443, 6379];
+    for (const [endpoint, more] of [
+      [undefined, []],
+      ["https://s3.example.net", []],
+      ["https://s3.example.net:9000/", [9000]],
+      ["http://s3.example.net", [80]],
+      ["http://[2001:db8::1]:9000", [9000]],
+      ["http://[2001:db8::1]", [80]],
+    ] as const)
+      assert.deepEqual(ports(withStore(endpoint)), [...always, ...more], endpoint);
+    assert.deepEqual(find(withStore(), "ServiceAccount", "mail-postern").metadata.annotations, {
+      "eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/postern",
+    });
+  });
+
+  test("a changed configuration, or another Redis, makes new pods", () => {
     const checksum = (hostname: string) => {
       const config = { hostname, listeners: [{ ...listener, destination: "self" }] };
       const { manifests } = render({ ...redis, config });
@@ -232,12 +270,17 @@ describe("the chart", { skip }, () => {
     };
     assert.notEqual(checksum("a.example.net"), checksum("b.example.net"));
     assert.equal(checksum("a.example.net"), checksum("a.example.net"));
+    const ofRedis = (url: string) =>
+      find(render({ redis: { url } }).manifests, "Deployment", "mail-postern-delivery").spec.template.metadata
+        .annotations["checksum/redis"];
+    assert.notEqual(ofRedis("redis://a:6379/0"), ofRedis("redis://b:6379/0"));
   });
 
   test("values that the chart does not know, or that cannot be, are refused with their names", () => {
     for (const [values, why] of [
       [{ ...redis, delivery: { replica: 3 } }, /replica/],
       [{ ...redis, ingress: { kind: "statefulset" } }, /kind/],
+      [{ ...redis, delivery: { workers: 0 } }, /workers/],
       [{ ...redis, config: { hostname: "a.example", listeners: [], redis: {} } }, /listeners|redis/],
       [{}, /redis\.existingSecret or redis\.url/],
       [{ ...redis, serviceMonitor: { enabled: true } }, /admin\.existingSecret/],

@@ -52,6 +52,9 @@ metadata:
     {{- end }}
   annotations:
     checksum/config: {{ include "postern.config" $root | sha256sum }}
+    {{- if not $root.Values.redis.existingSecret }}
+    checksum/redis: {{ $root.Values.redis.url | sha256sum }}
+    {{- end }}
     {{- with $root.Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -95,7 +98,7 @@ spec:
         - --bounding-set=-all,+net_admin
         - postern
       {{- end }}
-      args: [{{ .component }}, --grace, {{ $grace }}s]
+      args: [{{ .component }}, --grace, {{ $grace }}s{{ if has .component (list "ingress" "delivery") }}, --workers, {{ .values.workers | quote }}{{ end }}]
       env:
         {{- include "postern.environment" $root | nindent 8 }}
       {{- with $root.Values.extraEnvFrom }}
@@ -197,6 +200,14 @@ spec:
         matchLabels:
           {{- include "postern.selector" . | nindent 10 }}
   {{- end }}
+{{- end }}
+
+{{/* The port of the store's endpoint where it is not that of HTTPS, which is let out anyway. */}}
+{{- define "postern.storePort" -}}
+{{- with .Values.config.spool }}{{ with .s3 }}{{ with .endpoint }}
+{{- $url := urlParse . -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (eq $url.scheme "http" | ternary "80" "") -}}
+{{- end }}{{ end }}{{ end -}}
 {{- end }}
 
 {{/* Not empty when the spool is in an S3-compatible store, and needs no volume. */}}
