@@ -548,6 +548,12 @@ for (const [how, count, left] of [
     const others = all.filter((message) => message !== damaged);
     await settle(spool, ...others.slice(left));
     await spool.collect();
+    assert.deepEqual(
+      list(fixture.directory, "segments"),
+      segment,
+      "a shared file system may show old octets",
+    );
+    await spool.collect();
     assert.deepEqual(list(fixture.directory, "damaged"), segment);
     assert.deepEqual(list(fixture.directory, "segments"), []);
     assert.deepEqual(
@@ -558,3 +564,32 @@ for (const [how, count, left] of [
     const moved = others.slice(0, left).map(({ meta }) => meta.id);
     assert.deepEqual((await unsettledIds(spool)).toSorted(), moved.toSorted());
   });
+
+test("a segment in which fewer records are found than before is left alone", async (t) => {
+  for (const [count, left] of [
+    [200, 0],
+    [60, 3],
+  ] as const) {
+    const fixture = makeSpoolFixture(t, { segmentBytes: 1_000_000, moveAfterMs: 0 });
+    const first = fixture.open();
+    const all = await storeMany(first, count);
+    await first.close();
+    const spool = fixture.open();
+    await spool.collect();
+    const segment = list(fixture.directory, "segments");
+    const last = all[count - 1] as StoredMessage;
+    const path = join(fixture.directory, "segments", segment[0] ?? "");
+    const octets = readFileSync(path);
+    // As a shared file system may show it for a moment, which the last message is not settled in.
+    writeFileSync(path, octets.subarray(0, last.locator.offset));
+    await settle(spool, ...all.slice(left, -1));
+    for (let n = 0; n < 3; n++) await spool.collect();
+    assert.deepEqual(list(fixture.directory, "segments"), segment);
+    writeFileSync(path, octets);
+    const waiting = [...all.slice(0, left), last].map(({ meta }) => meta.id);
+    assert.deepEqual(await unsettledIds(spool), waiting);
+    await spool.collect();
+    assert.deepEqual((await unsettledIds(spool)).toSorted(), waiting.toSorted());
+    assert.equal((await textOf(spool, last)).length, 100);
+  }
+});

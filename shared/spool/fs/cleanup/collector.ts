@@ -157,15 +157,12 @@ export class Collector {
       await new Promise(setImmediate);
       const failure = await this.#passFaultsBy(`moving mail out of segment ${segment.name}`, async () => {
         if (await this.#segmentIndex.hasMoreUnsettled(segment, movable)) return;
-        const { moved, all, damaged } = await moveMessages(
-          options,
-          { name: segment.name, isDamaged: segment.cursor.damaged },
-          isUnsettled,
-        );
+        const isReported = this.#segmentIndex.isSecondLook(segment);
+        const result = await moveMessages(options, segment.name, isUnsettled, isReported);
         await syncDirectory(files, places.moved);
-        report.messagesMoved += moved;
-        if (damaged) this.#segmentIndex.noteDamage(segment);
-        if (all) await this.#removeSegment(segment, report);
+        report.messagesMoved += result.moved;
+        if (result.all && this.#segmentIndex.isWhole(segment, result))
+          await this.#removeSegment(segment, report);
       });
       if (failure instanceof SpoolFull) return;
     }

@@ -19,8 +19,10 @@ export class KnownSegment {
   readonly large = new LargeBodies();
   /** Empty until it is complete. */
   unsettled = new UnsettledSample();
-  /** Whether its records settle other messages. */
-  settles = false;
+  /** How many of its records settle other messages. */
+  settlements = 0;
+  /** The number of the refresh after which damage was found in it, which was not there when it was read first. */
+  suspectSince: number | undefined;
   /** How many it has. */
   messages = 0;
   /** All of them, or what is left of them when nothing is added any more. */

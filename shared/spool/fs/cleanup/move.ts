@@ -34,33 +34,51 @@ export interface MoveOptions {
   onFault: OnFault;
 }
 
+export interface MoveReport {
+  moved: number;
+  /** Whether all could be: a message with a damaged body or envelope stays where it is. */
+  all: boolean;
+  /** Records of the segment. */
+  found: number;
+  /** Octets of the segment are no records, or damaged ones. */
+  damaged: boolean;
+}
+
 /**
  * Moves the messages of a finished segment that `isWanted`. Durable, except for the names in the directory of moved
  * messages, which the caller syncs.
- * @param isDamaged  which is known already, and not reported again
- * @returns how many were moved, whether all could be, since a message with a damaged body or envelope stays where it is, and
- *          whether octets of the segment are no records
+ * @param isReported  whether damage between the messages is reported; a damaged body always is
  * @throws the file system's errors; ENOENT when the collector has lost its lock
  */
 export async function moveMessages(
   options: MoveOptions,
-  { name: segment, isDamaged }: { name: string; isDamaged: boolean },
+  segment: string,
   isWanted: (id: string, recipients: number) => boolean,
-): Promise<{ moved: number; all: boolean; damaged: boolean }> {
+  isReported: boolean,
+): Promise<MoveReport> {
   const { files, places, onFault } = options;
   const path = segmentPath(places, segment);
   const fd = await openFile(files, path, "r");
   let moved = 0;
   let all = true;
+  let found = 0;
   const cursor = { position: 0, damaged: false };
   try {
     const onDamagedRecord = ({ id, header }: DamagedRecord): void => {
+      found++;
       if (isWanted(id, header.recipients)) all = false;
     };
-    const onScanFault = isDamaged ? () => {} : onFault;
-    const scan = { files, path, segment, closed: true, onFault: onScanFault, onDamagedRecord };
+    const scan = {
+      files,
+      path,
+      segment,
+      closed: true,
+      onFault: isReported ? onFault : () => {},
+      onDamagedRecord,
+    };
     for await (const group of scanSegment(scan, cursor)) {
       for (const record of group) {
+        found++;
         if (!isWanted(record.id, record.header.recipients)) continue;
         const body = await readBody(files, fd, record);
         if (body === undefined) {
@@ -75,7 +93,7 @@ export async function moveMessages(
   } finally {
     await closeFile(files, fd);
   }
-  return { moved, all, damaged: cursor.damaged };
+  return { moved, all, found, damaged: cursor.damaged };
 }
 
 /** Undefined when it does not match its checksum. A large body stays in its own file, and is empty here. */

@@ -12,6 +12,7 @@ import { SpoolUnavailable } from "../../spool.ts";
 import type { StateIndex } from "../../state-index.ts";
 import { isMissing, type SpoolFiles, statFile } from "../disk/files.ts";
 import { movedPath, type Places, segmentPlace } from "../disk/names.ts";
+import type { ScanCursor } from "../segments/scan.ts";
 import type { StoredRecords } from "../segments/stored-records.ts";
 import { KnownSegment } from "./known-segment.ts";
 import { UnsettledSample } from "./unsettled-sample.ts";
@@ -37,6 +38,7 @@ export class SegmentIndex {
   /** What was in segments and moved files that are gone, until a complete refresh reports it. */
   #goneSegments: IdFilter[] = [];
   #goneMoved = new Set<string>();
+  #refreshes = 0;
   /** A record is damaged, and what it refers to is not known. */
   damaged = false;
   /** At the last refresh something could not be read, and which messages are there is not known. */
@@ -67,6 +69,7 @@ export class SegmentIndex {
    */
   async refresh(mayGoOn: () => void): Promise<((id: string) => boolean) | undefined> {
     this.incomplete = false;
+    this.#refreshes++;
     const names = await this.#records.segmentNames();
     const present = new Set(names);
     for (const name of this.segments.keys()) if (!present.has(name)) this.#noteGone(name);
@@ -101,53 +104,74 @@ export class SegmentIndex {
     const seemsMore =
       most === 0 ? unsettled.hasUnsettled(this.#index) : unsettled.estimate(this.#index) > most;
     if (seemsMore || unsettled.isWhole) return seemsMore;
+    const sample = new UnsettledSample();
+    let found = 0;
+    const add = (id: string, recipients: number): void => {
+      found++;
+      if (!this.#index.isSettled(id, recipients)) sample.add(id, recipients);
+    };
+    const cursor = { position: 0, damaged: false };
     try {
-      segment.unsettled = await this.#sampleAgain(segment);
+      for await (const group of this.#readAgain(segment, cursor, ({ id, header }) =>
+        add(id, header.recipients),
+      ))
+        for (const { id, header } of group) add(id, header.recipients);
     } catch (error) {
       if (isMissing(error)) throw error;
       this.#fileFaults.met(segmentPlace(segment.name), error);
       return true;
     }
     this.#fileFaults.over(segmentPlace(segment.name));
-    return segment.unsettled.counted > most;
-  }
-
-  async #sampleAgain(segment: KnownSegment): Promise<UnsettledSample> {
-    const sample = new UnsettledSample();
-    const add = (id: string, recipients: number): void => {
-      if (!this.#index.isSettled(id, recipients)) sample.add(id, recipients);
-    };
-    for await (const group of this.#readAgain(segment, ({ id, header }) => add(id, header.recipients)))
-      for (const { id, header } of group) add(id, header.recipients);
+    if (!this.isWhole(segment, { found, damaged: cursor.damaged })) return true;
     sample.trim();
-    return sample;
+    segment.unsettled = sample;
+    return sample.counted > most;
   }
 
-  /** It has octets that are no records: instead of being removed it is put aside for the operator. */
-  noteDamage({ cursor }: KnownSegment): void {
-    cursor.damaged = true;
+  /**
+   * Whether a complete segment that was read again still has all that it had, so that its unsettled messages were found. A
+   * shared file system may show an earlier age of a file: one with fewer records than before is left alone, and damage counts
+   * when it is found a second time. A damaged segment is put aside instead of being removed.
+   */
+  isWhole(segment: KnownSegment, { found, damaged }: { found: number; damaged: boolean }): boolean {
+    if (segment.cursor.damaged) return true;
+    if (!damaged) return found >= segment.messages;
+    if (!this.isSecondLook(segment)) {
+      segment.suspectSince ??= this.#refreshes;
+      return false;
+    }
+    segment.cursor.damaged = true;
     this.damaged = true;
+    return true;
+  }
+
+  /** Whether damage was found in it before the last refresh, and is reported when it is found again. */
+  isSecondLook({ suspectSince, cursor }: KnownSegment): boolean {
+    return suspectSince !== undefined && suspectSince < this.#refreshes && !cursor.damaged;
   }
 
   /**
    * What the records of a complete segment settle.
-   * @throws the file system's errors
+   * @throws SpoolUnavailable, the file system's errors
    */
   async settlementsIn(segment: KnownSegment): Promise<TimedSettlement[]> {
     const settlements: TimedSettlement[] = [];
-    if (!segment.settles) return settlements;
-    for await (const group of this.#readAgain(segment, () => {}))
+    if (segment.settlements === 0) return settlements;
+    const cursor = { position: 0, damaged: false };
+    for await (const group of this.#readAgain(segment, cursor, () => {}))
       for (const { extra } of group) if (extra.settles !== undefined) settlements.push(extra.settles);
+    if (settlements.length < segment.settlements && !segment.cursor.damaged)
+      throw new SpoolUnavailable(`segment ${segment.name} has fewer records than before`);
     return settlements;
   }
 
-  async *#readAgain(
+  #readAgain(
     segment: KnownSegment,
+    cursor: ScanCursor,
     onDamagedRecord: (record: DamagedRecord) => void,
   ): AsyncGenerator<ScannedRecord[], void> {
-    const cursor = { position: 0, damaged: false };
-    yield* this.#records.scanAgain(segment.name, cursor, onDamagedRecord, segment.cursor.damaged);
-    if (cursor.damaged) this.noteDamage(segment);
+    const isReported = this.isSecondLook(segment);
+    return this.#records.scanAgain(segment.name, cursor, { onDamagedRecord, isReported });
   }
 
   /** Names of all large bodies that a message refers to. */
@@ -170,7 +194,7 @@ export class SegmentIndex {
       for await (const group of this.#records.scan(name, segment.cursor, addDamaged)) {
         for (const { id, header, extra } of group) {
           segment.add({ id, recipients: header.recipients, large: extra.large });
-          if (extra.settles !== undefined) segment.settles = true;
+          if (extra.settles !== undefined) segment.settlements++;
         }
       }
     } catch (error) {

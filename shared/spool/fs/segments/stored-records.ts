@@ -95,18 +95,17 @@ export class StoredRecords {
 
   /**
    * As scan(), of a finished segment that was read before.
-   * @param isKnown  that it is damaged, which is not reported again
+   * @param isReported  whether damage is reported
    */
   scanAgain(
     segment: string,
     cursor: ScanCursor,
-    onDamagedRecord: (record: DamagedRecord) => void,
-    isKnown: boolean,
+    { isReported, ...hear }: Pick<ScanOptions, "onDamagedRecord"> & { isReported: boolean },
   ): AsyncGenerator<ScannedRecord[], void> {
-    const { files, places, onFault } = this.#options;
+    const { files, places } = this.#options;
     const path = segmentPath(places, segment);
-    const report = isKnown ? () => {} : onFault;
-    return scanSegment({ files, path, segment, closed: true, onFault: report, onDamagedRecord }, cursor);
+    const onFault = isReported ? this.#options.onFault : () => {};
+    return scanSegment({ files, path, segment, closed: true, onFault, ...hear }, cursor);
   }
 
   #scan(segment: string, hear: ScanEvents, cursor?: ScanCursor): AsyncGenerator<ScannedRecord[], void> {
