@@ -4,6 +4,7 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { loadedSide } from "./end-to-end.ts";
+import { inlineConfig } from "./inline.ts";
 import { mixConfig, mixCount, mixedSide, startMixSink } from "./mix.ts";
 import type { BenchOptions } from "./options.ts";
 import { type Postern, type PosternOptions, startPostern } from "./peers/postern.ts";
@@ -52,9 +53,7 @@ const mixed: Compared<Awaited<ReturnType<typeof startMixSink>>> = {
 
 const relayed = (port: number) => ({ relay: { routes: [{ to: "*", via: `127.0.0.1:${port}` }] } });
 
-const inline = (port: number) => ({
-  protected: [{ domains: ["example.com"], servers: [`127.0.0.1:${port}`], inline: true }],
-});
+const inline = (port: number) => inlineConfig(`127.0.0.1:${port}`);
 
 function loaded(
   name: string,
