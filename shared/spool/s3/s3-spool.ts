@@ -36,6 +36,7 @@ import { Drafts } from "./drafts.ts";
 import { LocalCache } from "./messages/local-cache.ts";
 import { MessageIndex } from "./messages/message-index.ts";
 import { MessageWriter } from "./messages/message-writer.ts";
+import { ReadAhead } from "./messages/read-ahead.ts";
 import { RecordReader } from "./messages/record-reader.ts";
 import { Slots } from "./messages/slots.ts";
 import { walkUnsettled } from "./messages/unsettled.ts";
@@ -156,7 +157,7 @@ class ObjectStoreSpool implements S3Spool {
     const onWritten = (key: string, bytes: number): void => follower.noteWritten(key, bytes);
     this.#statuses = new StatusWriter({ ...common, onWritten });
     const statuses = this.#statuses;
-    this.#reader = new RecordReader({ ...common, index: this.#messages });
+    this.#reader = new RecordReader({ ...common, ahead: new ReadAhead(common), index: this.#messages });
     const admit = (): Promise<void> => this.admitted();
     this.#drafts = new Drafts({ ...common, messages: new MessageWriter(common), statuses, follower, admit });
     this.#collector = new Collector({ ...common, messages: this.#messages, statuses, follower });

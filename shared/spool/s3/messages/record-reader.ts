@@ -12,6 +12,7 @@ import type { ObjectStore } from "../store/object-store.ts";
 import { BodyStream } from "./body-stream.ts";
 import type { LocalCache } from "./local-cache.ts";
 import type { MessageIndex } from "./message-index.ts";
+import type { ReadAhead } from "./read-ahead.ts";
 
 export interface ReadMessage {
   meta: MessageMeta;
@@ -21,6 +22,7 @@ export interface ReadMessage {
 export interface RecordReaderOptions {
   store: ObjectStore;
   cache: LocalCache;
+  ahead: ReadAhead;
   index: MessageIndex;
   counters: SpoolCounters;
   fileFaults: FileFaults;
@@ -91,18 +93,17 @@ export class RecordReader {
   }
 
   async #at(id: string, locator: Locator, part: Part): Promise<FoundRecord | undefined> {
-    const { cache, store } = this.#options;
+    const { cache, store, ahead } = this.#options;
     const { segment, offset, length } = locator;
     const first = part === "record" ? length : Math.min(length, likelyHead);
     const copied = await cache.read(segment, offset, length);
-    if (copied !== undefined) {
-      try {
-        const found = parse(id, locator, copied);
-        if (part === "record" && !found.header.large) bodyOf(id, found.record, found.header);
-        return found;
-      } catch {
-        // The store has the truth.
-      }
+    const inCopy = copied && wholeIn(id, locator, part, copied);
+    if (inCopy !== undefined) return inCopy;
+    if (part === "record") {
+      const read = await ahead.read(segment, locator);
+      if (read === undefined) return undefined;
+      const found = wholeIn(id, locator, part, read);
+      if (found !== undefined) return found;
     }
     let octets = await store.get(segment, { offset, length: first });
     if (octets === undefined) return undefined;
@@ -145,6 +146,17 @@ interface FoundRecord {
   record: ReadRecord;
   header: RecordHeader;
   text: RecordText;
+}
+
+/** What a copy of the octets says, if it is whole; else the store has the truth. */
+function wholeIn(id: string, locator: Locator, part: Part, octets: Buffer): FoundRecord | undefined {
+  try {
+    const found = parse(id, locator, octets);
+    if (part === "record" && !found.header.large) bodyOf(id, found.record, found.header);
+    return found;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
