@@ -18,6 +18,7 @@ import { searchPath, unlessInstalled, unlessRoot } from "../test/support/program
 import { endToEnd } from "./end-to-end.ts";
 import { events } from "./events.ts";
 import { fairness } from "./fairness.ts";
+import { hosts } from "./hosts.ts";
 import { inline } from "./inline.ts";
 import { million } from "./million.ts";
 import { mix } from "./mix.ts";
@@ -60,6 +61,7 @@ const sections: Record<
   },
   several: { unless: withSource, measure: several },
   shards: { unless: withSource, measure: shards },
+  hosts: { unless: () => unlessNamespaces() || withSource(), measure: hosts },
   scaling: { unless: withRedis, measure: scaling },
   fairness: { unless: withSource, measure: fairness },
   million: { unless: withRedis, measure: million },

@@ -4,6 +4,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 
 export interface TestStoreOptions {
+  /** Absent: 127.0.0.1, and any free port. */
+  host?: string;
+  port?: number;
   bucket?: string;
   accessKeyId?: string;
   /** Objects in one page of a list. */
@@ -36,13 +39,13 @@ export interface TestStore {
 }
 
 export async function startTestStore(options: TestStoreOptions = {}): Promise<TestStore> {
-  const { bucket = "mail", accessKeyId = "TESTKEY", pageSize = 1000 } = options;
+  const { host = "127.0.0.1", port = 0, bucket = "mail", accessKeyId = "TESTKEY", pageSize = 1000 } = options;
   const server = createServer((request, response) => {
     void answer(request, response).catch(() => response.destroy());
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(port, host, resolve));
   const store: TestStore = {
-    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    endpoint: `http://${host}:${(server.address() as AddressInfo).port}`,
     bucket,
     accessKeyId,
     secretAccessKey: "secret-of-the-test-store",
