@@ -100,8 +100,8 @@ test("a cancelled task stops, and what it changed stays changed", async () => {
     headers: { authorization: `Bearer ${token}` },
   });
   const task = await ended(id);
-  // It may have been quicker.
-  assert.equal(cancelled.status, task.state === "cancelled" ? 200 : 409);
+  // It may have been quicker: over, or with its last messages.
+  assert.ok(task.state === "cancelled" ? cancelled.status === 200 : [200, 409].includes(cancelled.status));
   const again = await fetch(`${admin.url}/api/v1/tasks/${id}`, {
     method: "DELETE",
     headers: { authorization: `Bearer ${token}` },
