@@ -4,6 +4,8 @@
  * one recovers them with a real Redis that is empty, and one stores a fresh message every 100 ms and works on jobs.
  *   --records A,B,…  numbers of records (100000)
  *   --warned         each record also has an entry in a status log, as mail that is deferred for hours
+ *   --room SHARE     Redis has memory for that share of the jobs (0.33): the rest waits in the spool until deliveries have
+ *                    made room. Fresh mail is refused as an ingress refuses it, and all mail is delivered in the end
  *   --walk           reads the spool and frees it, without Redis: for more records than Redis has memory for
  * Seconds are of the CPU, and of the clock: on a shared machine only the first say something.
  */
@@ -14,12 +16,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { pino } from "pino";
+import { createAdmission } from "../services/ingress/admission/admission.ts";
 import { consumeDeliveries } from "../shared/queue/consumer.ts";
 import { createProducer } from "../shared/queue/producer.ts";
 import { createReconciler } from "../shared/queue/reconcile/reconciler.ts";
+import { createRedis } from "../shared/runtime/redis.ts";
 import { createFsSpool } from "../shared/spool/fs/fs-spool.ts";
 import { testConfig } from "../test/support/config.ts";
-import { startRedis } from "../test/support/redis.ts";
+import { startRedis, type TestRedis } from "../test/support/redis.ts";
 import { storeMessages } from "./peers/stored-messages.ts";
 
 const log = pino({ level: "error" });
@@ -31,6 +35,8 @@ const freshEveryMs = 100;
 const ageMs = 3_600_000;
 /** How long fresh mail may take after the recovery: what has no worker by then is reported. */
 const lastFreshMs = 60_000;
+/** What a job of this benchmark takes of Redis' memory. */
+const octetsOfJob = 570;
 
 /** What a process of this benchmark is to do. */
 interface Task {
@@ -141,13 +147,24 @@ function inProcess(task: Task): Promise<Report | undefined> {
   });
 }
 
-/** Stores and publishes fresh mail until stopped, beside workers that deliver whatever they get. */
-function sendFresh(
-  directory: string,
-  redisUrl: string,
-): { stop(): Promise<{ acceptMs: number[]; startMs: number[] }> } {
+interface FreshMail {
+  acceptMs: number[];
+  startMs: number[];
+  refused: number;
+}
+
+/**
+ * Stores and publishes fresh mail until stopped, beside workers that deliver whatever they get.
+ * @param all  how many messages are to be delivered besides; 0: what is left when fresh mail has been delivered stays
+ */
+function sendFresh(directory: string, redisUrl: string, all: number): { stop(): Promise<FreshMail> } {
   const spool = createFsSpool({ directory });
   const producer = createProducer({ url: redisUrl }, log);
+  const connection = createRedis({ url: redisUrl }, "plain", log);
+  const { limits } = testConfig();
+  const admission = createAdmission({ limits, spool, redis: connection, log });
+  let refused = 0;
+  let delivered = 0;
   const acceptMs: number[] = [];
   const startMs: number[] = [];
   /** When each fresh message was sent that no worker has had. */
@@ -155,21 +172,26 @@ function sendFresh(
   const consumer = consumeDeliveries({
     redis: { url: redisUrl },
     log,
-    concurrency: 20,
+    concurrency: all === 0 ? 20 : 100,
     async handle({ job }) {
       const atMs = waiting.get(job.id);
       if (atMs !== undefined) startMs.push(performance.now() - atMs);
       waiting.delete(job.id);
-      // A server that takes 50 ms: 20 workers do 400 a second, and the recovery adds more.
+      // A server that takes 50 ms: 20 workers do 400 a second, and the recovery adds more. 100 are to deliver all of it.
       await new Promise((resolve) => setTimeout(resolve, 50));
       // Otherwise the scan would add the job again.
       await spool.settle([{ id: job.id, recipients: [0], state: { kind: "delivered" } }]);
+      delivered++;
       return { kind: "done" };
     },
   });
   let sending = Promise.resolve();
   const timer = setInterval(() => {
     sending = sending.then(async () => {
+      if (admission.refuseMail(octets) !== undefined) {
+        refused++;
+        return;
+      }
       const atMs = performance.now();
       const [message] = await storeMessages(spool, "example.com", 1, octets);
       if (message === undefined) return;
@@ -182,13 +204,16 @@ function sendFresh(
     async stop() {
       clearInterval(timer);
       await sending;
+      while (delivered < all) await new Promise((resolve) => setTimeout(resolve, 100));
       const endMs = performance.now() + lastFreshMs;
       while (waiting.size > 0 && performance.now() < endMs)
         await new Promise((resolve) => setTimeout(resolve, 100));
       await consumer.close(1000);
+      admission.close();
       await producer.close();
+      connection.disconnect();
       await spool.close();
-      return { acceptMs, startMs };
+      return { acceptMs, startMs, refused };
     },
   };
 }
@@ -203,9 +228,21 @@ function quantile(values: number[], share: number): string {
   return value === undefined ? "-" : `${Math.round(value)} ms`;
 }
 
+/** @param share  of the jobs that Redis is to have memory for */
+async function limitMemory(redis: TestRedis, records: number, share: number): Promise<void> {
+  const used = Number(/^used_memory:(\d+)/m.exec(await redis.command("INFO memory"))?.[1]);
+  await redis.command(`CONFIG SET maxmemory ${Math.ceil(used + share * records * octetsOfJob)}`);
+}
+
 const mib = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
 
-async function measure(records: number, { warned, walk }: { warned: boolean; walk: boolean }): Promise<void> {
+interface Options {
+  warned: boolean;
+  walk: boolean;
+  room?: string | undefined;
+}
+
+async function measure(records: number, { warned, walk, room }: Options): Promise<void> {
   const data = mkdtempSync(join(tmpdir(), "postern-bench-recovery-"));
   const directory = join(data, "spool");
   const redis = walk ? undefined : await startRedis();
@@ -215,7 +252,8 @@ async function measure(records: number, { warned, walk }: { warned: boolean; wal
     await inProcess({ role: "store", directory, records, warned, redisUrl });
     const bytes = directoryBytes(join(directory, "segments")) + directoryBytes(join(directory, "settled"));
     console.log(`${records} records, ${mib(bytes)} in the spool`);
-    const fresh = walk ? undefined : sendFresh(directory, redisUrl);
+    if (redis !== undefined && room !== undefined) await limitMemory(redis, records, Number(room));
+    const fresh = walk ? undefined : sendFresh(directory, redisUrl, room === undefined ? 0 : records);
     const report = await inProcess({ role: walk ? "walk" : "recover", directory, records, warned, redisUrl });
     if (report === undefined) throw new Error("no report");
     console.log(
@@ -231,12 +269,13 @@ async function measure(records: number, { warned, walk }: { warned: boolean; wal
       console.log(`  Redis took ${seconds.toFixed(1)} s of CPU, with the fresh mail`);
     }
     if (fresh === undefined) return;
-    const { acceptMs, startMs } = await fresh.stop();
+    const { acceptMs, startMs, refused } = await fresh.stop();
     console.log(
       `  meanwhile ${acceptMs.length} fresh messages: stored within ${quantile(acceptMs, 0.5)} (median), ` +
         `${quantile(acceptMs, 1)} (slowest); ${startMs.length} of them with a worker within ` +
-        `${quantile(startMs, 0.5)}, ${quantile(startMs, 1)}`,
+        `${quantile(startMs, 0.5)}, ${quantile(startMs, 1)}; ${refused} were refused`,
     );
+    if (room !== undefined) console.log(`  all ${records} were delivered in the end`);
   } finally {
     await redis?.close();
     rmSync(data, { recursive: true, force: true });
@@ -255,6 +294,7 @@ if (task !== undefined) {
       records: { type: "string", default: "100000" },
       warned: { type: "boolean", default: false },
       walk: { type: "boolean", default: false },
+      room: { type: "string" },
     },
   });
   for (const records of values.records.split(",")) await measure(Number(records), values);
