@@ -24,6 +24,8 @@ export interface ClusterLimiterOptions {
   metrics?: Metrics | undefined;
   /** A process that died keeps its connections for so long. */
   leaseMs?: number;
+  /** How long mail waits for an answer of Redis before this process decides alone; for tests on slow machines. */
+  redisAnswerMs?: number;
 }
 
 export interface ClusterLimiter extends Limiter {
@@ -42,7 +44,7 @@ const sweepMs = 100;
 export function createClusterLimiter(options: ClusterLimiterOptions): ClusterLimiter {
   const { log, leaseMs = usualLeaseMs } = options;
   const policy = options.deadDestinations ?? { firstMs: 0, maxMs: 0 };
-  const redis = new RedisWithDeadline(createRedis(options.redis, "producer", log));
+  const redis = new RedisWithDeadline(createRedis(options.redis, "producer", log), options.redisAnswerMs);
   const local = createLocalLimiter({ deadDestinations: policy, now: monotonicMs });
   const deadDestinations = new ClusterDeadDestinations(redis, policy);
   const slots = new ClusterSlots({ redis, deadDestinations, local, leaseMs });

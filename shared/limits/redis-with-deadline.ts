@@ -7,21 +7,23 @@ import type { Script } from "../runtime/redis-script.ts";
 import { settlesWithin, withTimeout } from "../runtime/with-timeout.ts";
 
 /** Mail waits no longer than that for Redis. */
-const answerMs = 500;
+const usualAnswerMs = 500;
 /** How long nothing is asked after a failure: not each message waits for its own. */
 const restMs = 1_000;
 
 export class RedisWithDeadline {
   readonly connection: RedisConnection;
+  readonly #answerMs: number;
   #restsUntilMs = 0;
   /** Until the first connection stands, or has not come about in time: requests right after the start wait for it. */
   starting: Promise<unknown> | undefined;
 
-  constructor(connection: RedisConnection) {
+  constructor(connection: RedisConnection, answerMs = usualAnswerMs) {
     this.connection = connection;
+    this.#answerMs = answerMs;
     if (connection.status === "ready") return;
     const ready = new Promise((resolve) => connection.once("ready", resolve));
-    this.starting = settlesWithin(ready, answerMs).then(() => {
+    this.starting = settlesWithin(ready, this.#answerMs).then(() => {
       this.starting = undefined;
     });
   }
@@ -42,7 +44,7 @@ export class RedisWithDeadline {
     read: (answer: unknown) => T,
   ): Promise<T | undefined> {
     try {
-      return read(await withTimeout(script.run(this.connection, keys, args), answerMs));
+      return read(await withTimeout(script.run(this.connection, keys, args), this.#answerMs));
     } catch {
       this.noteFailure();
       return undefined;

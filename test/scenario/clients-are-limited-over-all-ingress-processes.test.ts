@@ -34,6 +34,7 @@ async function processes(
       const limiter = createClusterLimiter({
         redis: { url: redis.url },
         log: createLogger("test", { write() {} }),
+        redisAnswerMs: 30_000,
       });
       const ingress = await startTestIngress({ listeners, limits: { clients }, outgoing }, { limiter });
       t.after(async () => {

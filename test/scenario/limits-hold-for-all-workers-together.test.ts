@@ -29,7 +29,7 @@ async function workers(
 ): Promise<{ redis: TestRedis; workers: ClusterLimiter[] }> {
   const redis = await startRedis();
   const all = Array.from({ length: count }, () =>
-    createClusterLimiter({ redis: { url: redis.url }, log, ...options }),
+    createClusterLimiter({ redis: { url: redis.url }, log, redisAnswerMs: 30_000, ...options }),
   );
   t.after(async () => {
     await Promise.all(all.map((worker) => worker.close()));
@@ -215,7 +215,7 @@ test("a worker that died keeps no connection; one that lives keeps its connectio
   slotOf(await living.takeSlot(request));
   // Its field stays in Redis as that of a process that was killed does: it is not renewed.
   await redis.command(`HSET {postern}:slots:example.org killed "2 ${Date.now() + leaseMs} 0 0"`);
-  const newcomer = createClusterLimiter({ redis: { url: redis.url }, log, leaseMs });
+  const newcomer = createClusterLimiter({ redis: { url: redis.url }, log, redisAnswerMs: 30_000, leaseMs });
   t.after(() => newcomer.close());
   assert.equal((await newcomer.takeSlot(request)).kind, "full");
   const slots: Slot[] = [];
