@@ -136,7 +136,10 @@ test("several ingresses without a profile need what the page says: a range of po
   assert.deepEqual(portsWith(range), [`127.0.0.1:${range}:2525`]);
   assert.deepEqual(portsWith(""), ["127.0.0.1::2525"]);
   // One container alone has the usual port: nobody has to look for it.
-  assert.match(page, /`--scale ingress=2` alone is refused: a published port has one container/);
+  assert.match(
+    page,
+    /`--scale ingress=2` alone .* `port is already allocated`: a published port has one\s+container/,
+  );
 });
 
 test("every file that a compose file mounts is there", () => {
