@@ -138,7 +138,7 @@ test("several ingresses without a profile need what the page says: a range of po
   // One container alone has the usual port: nobody has to look for it.
   assert.match(
     page,
-    /`--scale ingress=2` alone .* `port is already allocated`: a published port has one\s+container/,
+    /`--scale ingress=2` alone .* "port is already allocated": a published port has one\s+container/,
   );
 });
 
