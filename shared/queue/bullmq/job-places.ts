@@ -133,9 +133,14 @@ export async function jobIdsOfMessage(
   return [...groups].sort((a, b) => a - b).map((group) => `${messageId}-${group}`);
 }
 
-/** How many jobs of a queue wait for a worker, in all shards. */
-export async function countWaiting({ all }: Pick<Shards, "all">, queue: QueueName): Promise<number> {
-  const counts = await Promise.all(all.map((shard) => shard.redis.llen(queueKey(shard, queue, "wait"))));
+/** How many jobs wait for a worker, in all shards. @param queues  both delivery queues when absent */
+export async function countWaiting(
+  { all }: Pick<Shards, "all">,
+  queues: readonly QueueName[] = ["delivery", "delivery-slow"],
+): Promise<number> {
+  const counts = await Promise.all(
+    all.flatMap((shard) => queues.map((queue) => shard.redis.llen(queueKey(shard, queue, "wait")))),
+  );
   return counts.reduce((sum, count) => sum + count, 0);
 }
 

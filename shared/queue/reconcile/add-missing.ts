@@ -50,7 +50,7 @@ export async function addMissing(
 ): Promise<Pick<Shares, "later" | "restored">> {
   if (missing.length === 0) return { later: [], restored: 0 };
   const room = few === undefined ? 0 : await leastRoom(deps, few);
-  const waiting = await countWaiting(deps.shards, "delivery");
+  const waiting = await countWaiting(deps.shards, ["delivery"]);
   const shares = shareOut(missing, { startedMs, nowMs: Date.now(), waiting, room });
   try {
     await addJobs(deps, shares, report);

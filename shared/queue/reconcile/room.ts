@@ -4,6 +4,7 @@
  */
 import { boundedMemoryOf, type RedisMemory } from "../../runtime/redis-health.ts";
 import type { Shards } from "../../shards/shard.ts";
+import { countWaiting } from "../bullmq/job-places.ts";
 
 /**
  * Restored mail has this share of `maxmemory`, in percent, and always less than the threshold by a clear margin. From 80 %
@@ -24,19 +25,27 @@ export const fewJobs = 500;
 
 /** Of Redis' memory, with what BullMQ keeps of a job; without addresses. */
 export const octetsOfJob = 1_300;
+/** A job that waits for its first attempt grows when it is deferred: by its history, with the reply of a server. */
+const octetsOfHistory = 400;
+
+export interface ServerMemory extends RedisMemory {
+  /** Jobs that wait there for a worker. */
+  waiting: number;
+}
 
 /**
  * Pure.
- * @param memory       of a server that fills up
+ * @param server       one that fills up
  * @param refusedFrom  `limits.pressure.redis_memory`: the percentage of `maxmemory` from which mail is refused; 0: never
  * @param few          how many jobs may be added as long as fresh mail is accepted
  * @returns octets of Redis' memory, 0 or more
  */
-export function roomForRestored(memory: RedisMemory, refusedFrom: number, few: number): number {
+export function roomForRestored(server: ServerMemory, refusedFrom: number, few: number): number {
+  const { usedBytes, maxBytes, waiting } = server;
   const threshold = refusedFrom === 0 ? 100 : refusedFrom;
-  const below = (percent: number): number => (memory.maxBytes * percent) / 100 - memory.usedBytes;
-  const room = below(Math.min(restoredPercent, ofThreshold * threshold));
-  const octetsOfFew = Math.min(few * octetsOfJob, worthwhileShare * memory.maxBytes);
+  const below = (percent: number): number => (maxBytes * percent) / 100 - usedBytes;
+  const room = below(Math.min(restoredPercent, ofThreshold * threshold)) - waiting * octetsOfHistory;
+  const octetsOfFew = Math.min(few * octetsOfJob, worthwhileShare * maxBytes);
   return Math.max(0, room, Math.min(octetsOfFew, below(easedShare * threshold)));
 }
 
@@ -44,9 +53,9 @@ export function roomForRestored(memory: RedisMemory, refusedFrom: number, few: n
  * Pure: whether a scan that stopped for lack of room should go on.
  * @param queued  jobs in the delivery queues that are not held
  */
-export function isWorthGoingOn(memory: RedisMemory, refusedFrom: number, queued: number): boolean {
-  const room = roomForRestored(memory, refusedFrom, fewLeft(queued));
-  return room >= (queued < fewJobs / 2 ? octetsOfJob : worthwhileShare * memory.maxBytes);
+export function isWorthGoingOn(server: ServerMemory, refusedFrom: number, queued: number): boolean {
+  const room = roomForRestored(server, refusedFrom, fewLeft(queued));
+  return room >= (queued < fewJobs / 2 ? octetsOfJob : worthwhileShare * server.maxBytes);
 }
 
 /** Pure. @param queued  as for isWorthGoingOn(). @returns how many jobs a scan that goes on may add in any case */
@@ -58,9 +67,14 @@ export function fewLeft(queued: number): number {
  * Of each server that has shards, those that do not fill up left out. A server that does not say counts as one of these.
  * @throws Error of the connection
  */
-export async function readMemories({ all }: Pick<Shards, "all">): Promise<RedisMemory[]> {
-  const servers = new Set(all.map(({ redis }) => redis));
-  const memories = await Promise.all([...servers].map(async (redis) => boundedMemoryOf(await infoOf(redis))));
+export async function readMemories({ all }: Pick<Shards, "all">): Promise<ServerMemory[]> {
+  const servers = [...Map.groupBy(all, ({ redis }) => redis)];
+  const memories = await Promise.all(
+    servers.map(async ([redis, own]) => {
+      const memory = boundedMemoryOf(await infoOf(redis));
+      return memory && { ...memory, waiting: await countWaiting({ all: own }) };
+    }),
+  );
   return memories.filter((memory) => memory !== undefined);
 }
 

@@ -7,7 +7,11 @@ import { storedMessage } from "../stored-message.ts";
 
 const mb = 2 ** 20;
 /** 1,000 MB of memory, of which so many percent are used. */
-const used = (percent: number) => ({ usedBytes: percent * 10 * mb, maxBytes: 1000 * mb });
+const used = (percent: number, waiting = 0) => ({
+  usedBytes: percent * 10 * mb,
+  maxBytes: 1000 * mb,
+  waiting,
+});
 
 test("restored mail has 75 % of maxmemory, and always less than the threshold from which mail is refused", () => {
   for (const [percent, refusedFrom, room] of [
@@ -31,6 +35,15 @@ test("restored mail has 75 % of maxmemory, and always less than the threshold fr
       room,
       `${percent} of ${refusedFrom}`,
     );
+});
+
+test("jobs that wait are given the memory that they take when they are deferred", () => {
+  const hundredMb = (100 * mb) / 400;
+  assert.equal(Math.round(roomForRestored(used(60, hundredMb), 95, 0) / mb), 50);
+  assert.equal(roomForRestored(used(60, 2 * hundredMb), 95, 0), 0);
+  assert.equal(isWorthGoingOn(used(60, 2 * hundredMb), 95, 2 * hundredMb), false);
+  // A few need no more room than fresh mail does.
+  assert.equal(roomForRestored(used(60, 2 * hundredMb), 95, 10), 13_000);
 });
 
 test("a few jobs need no more room than fresh mail does", () => {
