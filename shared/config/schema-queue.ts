@@ -120,7 +120,7 @@ export const limits = z.strictObject({
         .max(100)
         .default(95)
         .describe(
-          "Percent of Redis' `maxmemory` from which messages are refused with 452 4.3.1: what is left is for the mail that is queued. While Redis is out of reach nothing is refused. 0: never.",
+          "Percent of Redis' `maxmemory` from which messages are refused with 452 4.3.1: what is left is for the mail that is queued. Mail of the spool is restored after a loss of Redis up to 75 % of `maxmemory`, and to 85 % of this value where that is less. While Redis is out of reach nothing is refused. 0: never.",
         ),
       memory: z
         .int()
