@@ -136,6 +136,40 @@ test("a store that once gives the octets of another record is asked again", asyn
   assert.equal(reads, 6);
 });
 
+test("a scan whose first read of an object is damaged reports no damage", async (t) => {
+  const fixture = await makeS3Fixture(t);
+  const stored = await store(await fixture.open(), Buffer.from("Hello.\r\n"));
+  const reader = await fixture.open();
+  const object = fixture.store.objects.get(stored.locator.segment);
+  assert.ok(object);
+  const whole = object.bytes;
+  const damaged = Buffer.from(whole);
+  damaged[100] = (damaged[100] ?? 0) ^ 1;
+  let reads = 0;
+  let isDamaged = (): boolean => reads % 2 === 1;
+  fixture.proxy.decide = ({ method, path }) => {
+    if (method === "GET" && path.includes(`/${stored.locator.segment}`)) {
+      reads++;
+      object.bytes = isDamaged() ? damaged : whole;
+    }
+    return undefined;
+  };
+  const listed = async () => {
+    const found: string[] = [];
+    for await (const { meta } of reader.unsettled({
+      onUnreadable: ({ id }) => found.push(`unreadable ${id}`),
+    }))
+      found.push(meta.id);
+    return found;
+  };
+  const { id } = stored.meta;
+  assert.deepEqual(await listed(), [id]);
+  assert.deepEqual(fixture.faults, []);
+  // What stays damaged is reported as before.
+  isDamaged = () => true;
+  assert.deepEqual(await listed(), [`unreadable ${id}`]);
+});
+
 test("a large body whose local copy is damaged is read from the store by the next attempt", async (t) => {
   const fixture = await makeS3Fixture(t);
   const directory = fixture.directory();

@@ -134,8 +134,7 @@ export class MessageIndex {
       const walked = walkSegment(copied, key);
       if (walked.damaged.length === 0) return { ...walked, octets: copied };
     }
-    const octets = await store.get(key);
-    return octets && { ...walkSegment(octets, key), octets };
+    return readSegment(store, key);
   }
 
   async #refresh(): Promise<void> {
@@ -164,18 +163,19 @@ export class MessageIndex {
 
   async #add({ key, size, modifiedMs }: ListedObject): Promise<boolean> {
     const { cache, store, fileFaults, onDamaged } = this.#options;
-    let octets: Buffer | undefined;
+    let segment: ReadSegment | undefined;
     try {
-      octets = (await cache.read(key, 0, size)) ?? (await store.get(key));
-      if (octets !== undefined && walkSegment(octets, key).damaged.length > 0) octets = await store.get(key);
+      const copied = await cache.read(key, 0, size);
+      segment = copied && { ...walkSegment(copied, key), octets: copied };
+      if (segment === undefined || segment.damaged.length > 0) segment = await readSegment(store, key);
     } catch (error) {
       fileFaults.met(key, error);
       return false;
     }
     fileFaults.over(key);
     // Removed meanwhile.
-    if (octets === undefined) return true;
-    const { records, damagedRecords, damaged } = walkSegment(octets, key);
+    if (segment === undefined) return true;
+    const { records, damagedRecords, damaged, octets } = segment;
     const contents = new ObjectContents();
     for (const record of records) {
       const { id, header, extra } = record;
@@ -203,6 +203,19 @@ export class MessageIndex {
       if (this.#compacted.get(id)?.segment === key) this.#compacted.delete(id);
     }
   }
+}
+
+/**
+ * An object as the store has it; what is damaged is asked for once more. Undefined when there is none.
+ * @throws StoreFailure
+ */
+async function readSegment(store: Pick<ObjectStore, "get">, key: string): Promise<ReadSegment | undefined> {
+  const read = async (): Promise<ReadSegment | undefined> => {
+    const octets = await store.get(key);
+    return octets && { ...walkSegment(octets, key), octets };
+  };
+  const first = await read();
+  return first === undefined || first.damaged.length === 0 ? first : read();
 }
 
 function hasId({ messages }: ObjectContents, wanted: string): boolean {

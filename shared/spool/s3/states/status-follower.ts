@@ -193,7 +193,9 @@ export class StatusFollower {
     const unknown = listed.filter(({ key }) => !this.#implied.has(key));
     await inGroups(unknown, readsAtOnce, async ({ key }) => {
       try {
-        const octets = await store.get(key);
+        let octets = await store.get(key);
+        if (octets !== undefined && walkSegment(octets, key).damaged.length > 0)
+          octets = await store.get(key);
         if (octets === undefined) return;
         for (const { extra } of walkSegment(octets, key).records)
           if (extra.settles !== undefined) index.apply(extra.settles.id, extra.settles, key);
