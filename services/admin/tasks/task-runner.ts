@@ -142,8 +142,10 @@ export class TaskRunner {
   /** @returns whether the task runs in this process, and ends now */
   cancel(id: string): boolean {
     const running = this.#running.get(id);
-    running?.stop.abort(new TaskCancelled("cancelled"));
-    return running !== undefined;
+    // One that is over is still written down.
+    if (running?.task.state !== "running") return false;
+    running.stop.abort(new TaskCancelled("cancelled"));
+    return true;
   }
 
   async close(): Promise<void> {
