@@ -697,7 +697,7 @@ export const packages: Record<string, readonly string[]> = {
   ioredis: ["shared/runtime"],
   commander: ["services/cli"],
   "ipaddr.js": ["shared/net", "shared/runtime/socket.ts", "services/admin/routes/access.ts"],
-  koffi: ["shared/runtime/socket.ts"],
+  koffi: ["shared/runtime/libc.ts"],
   nodemailer: ["services/bounce/mime.ts", "services/cli/demo/send-message.ts"],
   ora: ["services/cli/command-line/spinner.ts"],
   pino: ["shared/runtime/log.ts"],

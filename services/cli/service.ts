@@ -3,9 +3,9 @@ import { availableParallelism } from "node:os";
 import { descriptorsFrom, listenDescriptors } from "../../shared/config/listen-descriptors.ts";
 import { type LoadedConfig, loadConfig } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
+import { withNetAdmin } from "../../shared/runtime/capabilities.ts";
 import { becomeUser, openListeners, usesClientAddresses } from "../../shared/runtime/privileges.ts";
 import type { ConfigSource, RunOptions } from "../../shared/runtime/run-service.ts";
-import { withNetAdmin } from "../../shared/runtime/socket.ts";
 import { CannotStart } from "../../shared/runtime/start-failure.ts";
 import { type Command, CommandFailed, defineCommand, UsageError } from "./command-line/command.ts";
 import {

@@ -5,7 +5,8 @@
 import { execFileSync } from "node:child_process";
 import { chownSync, mkdirSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
-import { boundSocket, keepCapabilities, keepNetAdminAlone, transparentListener } from "./socket.ts";
+import { keepCapabilities, keepNetAdminAlone } from "./capabilities.ts";
+import { boundSocket, transparentListener } from "./socket.ts";
 import { CannotStart, cannotListen } from "./start-failure.ts";
 
 /** Whether a server is to see the client's own address, which only CAP_NET_ADMIN makes possible. */

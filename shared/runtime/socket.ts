@@ -1,14 +1,14 @@
 /**
- * Socket calls of Linux that Node does not offer: transparent sockets (IP_TRANSPARENT), and the original destination of a
- * redirected connection, listening sockets that are bound before a process gives its privileges up, and what is left of
- * these. Each descriptor belongs to the net.Server or net.Socket that it is handed to. No call blocks.
+ * Socket calls of Linux that Node does not offer: transparent sockets (IP_TRANSPARENT), the original destination of a
+ * redirected connection, and listening sockets that are bound before a process gives its privileges up. Each descriptor
+ * belongs to the net.Server or net.Socket that it is handed to. No call blocks.
  */
 import { closeSync } from "node:fs";
 import net from "node:net";
 import { endianness } from "node:os";
 import ipaddr from "ipaddr.js";
-import koffi from "koffi";
 import type { Endpoint } from "../net/endpoint.ts";
+import { descriptorOf, errno, libc, SocketNotPermitted } from "./libc.ts";
 
 /** asm-generic/socket.h, linux/in.h, linux/in6.h, linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h. */
 const AF_INET = 2;
@@ -19,7 +19,6 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_REUSEPORT = 15;
-const SO_ATTACH_FILTER = 26;
 const SOL_IP = 0;
 const IP_TRANSPARENT = 19;
 const IP_BIND_ADDRESS_NO_PORT = 24;
@@ -31,68 +30,6 @@ const IP6T_SO_ORIGINAL_DST = 80;
 const EPERM = 1;
 const EACCES = 13;
 const ENOPROTOOPT = 92;
-
-/** The kernel or the privileges of this process do not allow it; the message is one sentence for the operator. */
-export class SocketNotPermitted extends Error {
-  override name = "SocketNotPermitted";
-}
-
-/** struct sock_filter and sock_fprog of linux/filter.h. */
-interface SocketFilter {
-  len: number;
-  filter: { code: number; jt: number; jf: number; k: number }[];
-}
-
-interface Libc {
-  socket(domain: number, type: number, protocol: number): number;
-  setsockopt(fd: number, level: number, option: number, value: number[], length: number): number;
-  attachFilter(fd: number, level: number, option: number, filter: SocketFilter, length: number): number;
-  getsockopt(fd: number, level: number, option: number, value: Buffer, length: number[]): number;
-  bind(fd: number, address: Buffer, length: number): number;
-  getsockname(fd: number, address: Buffer, length: number[]): number;
-  prctl(option: number, a: number, b: number, c: number, d: number): number;
-  capset(header: Buffer, data: Buffer): number;
-}
-
-let loaded: Libc | undefined;
-
-/** Loaded at the first use: a gateway without interception never needs it. */
-function libc(): Libc {
-  if (loaded !== undefined) return loaded;
-  if (process.platform !== "linux") {
-    throw new SocketNotPermitted(
-      `transparent sockets and redirected connections need Linux, and this is ${process.platform}`,
-    );
-  }
-  // The second is the name of musl, where there is no glibc.
-  const library = loadFirst(["libc.so.6", "libc.so"]);
-  const instruction = koffi.struct({ code: "uint16", jt: "uint8", jf: "uint8", k: "uint32" });
-  const filter = koffi.struct({ len: "uint16", filter: koffi.pointer(instruction) });
-  loaded = {
-    socket: library.func("int socket(int, int, int)"),
-    setsockopt: library.func("int setsockopt(int, int, int, const int*, uint)"),
-    attachFilter: library.func("setsockopt", "int", ["int", "int", "int", koffi.pointer(filter), "uint"]),
-    getsockopt: library.func("int getsockopt(int, int, int, _Out_ uint8_t*, _Inout_ uint*)"),
-    bind: library.func("int bind(int, const uint8_t*, uint)"),
-    getsockname: library.func("int getsockname(int, _Out_ uint8_t*, _Inout_ uint*)"),
-    prctl: library.func("int prctl(int, ulong, ulong, ulong, ulong)"),
-    capset: library.func("int capset(uint8_t*, const uint8_t*)"),
-  };
-  return loaded;
-}
-
-function loadFirst(names: string[]): ReturnType<typeof koffi.load> {
-  for (const name of names) {
-    try {
-      return koffi.load(name);
-    } catch {
-      // Try the next one.
-    }
-  }
-  throw new SocketNotPermitted(
-    `transparent sockets and redirected connections need a C library, and none of ${names.join(", ")} is here`,
-  );
-}
 
 /**
  * A bound socket that accepts connections to any destination (tproxy): accepted sockets have the client's original
@@ -147,45 +84,6 @@ export function describeSocket(fd: number): (Endpoint & { transparent: boolean }
   };
 }
 
-/** linux/prctl.h, linux/capability.h. */
-const PR_SET_KEEPCAPS = 8;
-const PR_CAP_AMBIENT = 47;
-const PR_CAP_AMBIENT_RAISE = 2;
-const PR_CAP_AMBIENT_LOWER = 3;
-const CAP_NET_ADMIN = 12;
-const CAPABILITY_VERSION_3 = 0x20080522;
-
-/** Lets the next change of the user leave this thread its capabilities; keepNetAdminAlone() has to follow. */
-export function keepCapabilities(): void {
-  if (libc().prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) !== 0) throw new Error(`prctl: errno ${koffi.errno()}`);
-}
-
-/**
- * Gives up all capabilities of this thread but CAP_NET_ADMIN, with which transparent sockets are made. JavaScript runs in
- * this thread alone; the others of the process have lost theirs with the user.
- */
-export function keepNetAdminAlone(): void {
-  const header = Buffer.alloc(8);
-  const data = Buffer.alloc(24);
-  // struct __user_cap_header_struct, and two of __user_cap_data_struct: effective, permitted, inheritable.
-  const write = (buffer: Buffer, value: number, offset: number) =>
-    endianness() === "LE" ? buffer.writeUInt32LE(value, offset) : buffer.writeUInt32BE(value, offset);
-  write(header, CAPABILITY_VERSION_3, 0);
-  for (const offset of [0, 4, 8]) write(data, 1 << CAP_NET_ADMIN, offset);
-  if (libc().capset(header, data) !== 0) throw new Error(`capset: errno ${koffi.errno()}`);
-}
-
-/** Programs that `start` starts have CAP_NET_ADMIN, if this thread has. */
-export function withNetAdmin<T>(start: () => T): T {
-  const { prctl } = libc();
-  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0);
-  try {
-    return start();
-  } finally {
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, CAP_NET_ADMIN, 0, 0);
-  }
-}
-
 /**
  * A socket that connects from `source`, whether or not that is an address of this host, and from any free port.
  * Call connect() on it with a destination of the same family.
@@ -218,38 +116,6 @@ export function originalDestination(socket: net.Socket): Endpoint | undefined {
   return { address: ipaddr.fromByteArray([...octets]).toString(), port: value.readUInt16BE(2) };
 }
 
-/** linux/filter.h, for the TCP header: a SYN without ACK is ignored, everything else passes. */
-const withoutNewHandshakes = [
-  { code: 0x30, jt: 0, jf: 0, k: 13 }, // the octet of the flags
-  { code: 0x54, jt: 0, jf: 0, k: 0x12 }, // SYN and ACK
-  { code: 0x15, jt: 0, jf: 1, k: 0x02 }, // SYN alone?
-  { code: 0x06, jt: 0, jf: 0, k: 0 },
-  { code: 0x06, jt: 0, jf: 0, k: 0xffffffff },
-];
-
-/**
- * From now on this listening socket does not answer clients that begin to connect; handshakes that it has begun to answer
- * end. A client's SYN is repeated after a second, and reaches whatever listens on the port by then.
- * @returns whether that can be had here
- */
-export function ignoreNewHandshakes(server: net.Server): boolean {
-  const fd = descriptorOf(server);
-  if (fd === undefined || process.platform !== "linux") return false;
-  try {
-    const { attachFilter } = libc();
-    const program = { len: withoutNewHandshakes.length, filter: withoutNewHandshakes };
-    return attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, 16) === 0;
-  } catch {
-    // Without a C library there are no filters.
-    return false;
-  }
-}
-
-function descriptorOf(owner: net.Socket | net.Server): number | undefined {
-  const fd = (owner as unknown as { _handle?: { fd?: number } })._handle?.fd;
-  return fd === undefined || fd < 0 ? undefined : fd;
-}
-
 /**
  * Tries to make a transparent socket.
  * @returns undefined when this process may, else one sentence that says why not
@@ -271,17 +137,17 @@ export function whyNotTransparent(): string | undefined {
 export function whyNoOriginalDestination(): string | undefined {
   const fd = open("0.0.0.0", () => {});
   const failed = libc().getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, Buffer.alloc(16), [16]) !== 0;
-  const errno = failed ? koffi.errno() : 0;
+  const code = failed ? errno() : 0;
   closeSync(fd);
   // ENOENT or ENOTCONN: the option exists, but this socket has no connection. ENOPROTOOPT: the module is not loaded.
-  if (errno !== ENOPROTOOPT) return undefined;
+  if (code !== ENOPROTOOPT) return undefined;
   return "this kernel tracks no connections yet (nf_conntrack), as it does once a redirect rule is there";
 }
 
 function open(address: string, prepare: (fd: number, family: number) => void): number {
   const family = net.isIPv6(address) ? AF_INET6 : AF_INET;
   const fd = libc().socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) throw new Error(`socket: errno ${koffi.errno()}`);
+  if (fd < 0) throw new Error(`socket: errno ${errno()}`);
   try {
     prepare(fd, family);
     return fd;
@@ -294,30 +160,30 @@ function open(address: string, prepare: (fd: number, family: number) => void): n
 function makeTransparent(fd: number, family: number): void {
   const [level, option] = family === AF_INET6 ? [SOL_IPV6, IPV6_TRANSPARENT] : [SOL_IP, IP_TRANSPARENT];
   if (libc().setsockopt(fd, level, option, [1], 4) === 0) return;
-  const errno = koffi.errno();
-  if (errno === EPERM || errno === EACCES) {
+  const code = errno();
+  if (code === EPERM || code === EACCES) {
     throw new SocketNotPermitted(
       "transparent sockets need the capability CAP_NET_ADMIN, which this process does not have",
     );
   }
   throw new SocketNotPermitted(
-    `this kernel has no transparent sockets (setsockopt IP_TRANSPARENT: errno ${errno})`,
+    `this kernel has no transparent sockets (setsockopt IP_TRANSPARENT: errno ${code})`,
   );
 }
 
 function set(fd: number, level: number, option: number, value: number): void {
   if (libc().setsockopt(fd, level, option, [value], 4) !== 0) {
-    throw new Error(`setsockopt ${level}/${option}: errno ${koffi.errno()}`);
+    throw new Error(`setsockopt ${level}/${option}: errno ${errno()}`);
   }
 }
 
 function bindTo(fd: number, address: string, port: number): void {
   const bytes = socketAddress(address, port);
   if (libc().bind(fd, bytes, bytes.length) === 0) return;
-  const errno = koffi.errno();
+  const code = errno();
   const known: Record<number, string> = { 13: "EACCES", 98: "EADDRINUSE", 99: "EADDRNOTAVAIL" };
-  throw Object.assign(new Error(`bind ${address} port ${port}: ${known[errno] ?? `errno ${errno}`}`), {
-    code: known[errno],
+  throw Object.assign(new Error(`bind ${address} port ${port}: ${known[code] ?? `errno ${code}`}`), {
+    code: known[code],
   });
 }
 

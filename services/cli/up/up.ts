@@ -8,9 +8,9 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { listenDescriptors } from "../../../shared/config/listen-descriptors.ts";
 import type { Config } from "../../../shared/config/schema.ts";
+import { withNetAdmin } from "../../../shared/runtime/capabilities.ts";
 import { createLogger, type Logger } from "../../../shared/runtime/log.ts";
 import { becomeUser, openListeners, usesClientAddresses } from "../../../shared/runtime/privileges.ts";
-import { withNetAdmin } from "../../../shared/runtime/socket.ts";
 import { CannotStart, orCannotUse } from "../../../shared/runtime/start-failure.ts";
 import { defineCommand } from "../command-line/command.ts";
 import {

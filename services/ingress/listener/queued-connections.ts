@@ -6,7 +6,7 @@
 import type net from "node:net";
 import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { isLoopback } from "../../../shared/net/network.ts";
-import { ignoreNewHandshakes } from "../../../shared/runtime/socket.ts";
+import { ignoreNewHandshakes } from "../../../shared/runtime/handshake-filter.ts";
 
 /** A handshake that the socket has begun to answer ends in that time, or the client is farther away than any. */
 const handshakeMs = 300;
