@@ -1,10 +1,10 @@
 /** Queue ids: unique without coordination, sortable by time, safe in SMTP replies, file names and job ids. */
 
 /** Crockford's base 32 without I, L, O, U, which are easily confused when read aloud. */
-const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+export const queueIdDigits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /** Shards that a queue id can name. */
-export const maxShards = alphabet.length;
+export const maxShards = queueIdDigits.length;
 
 /**
  * 18 characters: 9 of epoch milliseconds (until the year 3084), 9 of randomness (45 bits). Of a message whose jobs are in a
@@ -18,11 +18,11 @@ export function makeQueueId(nowMs: number, random: Uint8Array, shard?: number): 
   let id = "";
   let rest = nowMs;
   for (let i = 0; i < 9; i++) {
-    id = alphabet.charAt(rest % 32) + id;
+    id = queueIdDigits.charAt(rest % 32) + id;
     rest = Math.floor(rest / 32);
   }
-  for (let i = 0; i < 9; i++) id += alphabet.charAt((random[i] ?? 0) & 31);
-  return shard === undefined ? id : id + alphabet.charAt(shard);
+  for (let i = 0; i < 9; i++) id += queueIdDigits.charAt((random[i] ?? 0) & 31);
+  return shard === undefined ? id : id + queueIdDigits.charAt(shard);
 }
 
 /**
@@ -39,13 +39,13 @@ export function chooseShard(random: Uint8Array, shards: number): number | undefi
 /** The shard that a queue id, or a job id that begins with one, names. @returns `undefined` for all other ids */
 export function shardOfId(id: string): number | undefined {
   const shard = /^[0-9A-HJKMNP-TV-Z]{18}([0-9A-HJKMNP-TV-Z])(?:-|$)/.exec(id)?.[1];
-  return shard === undefined ? undefined : alphabet.indexOf(shard);
+  return shard === undefined ? undefined : queueIdDigits.indexOf(shard);
 }
 
 /** The time that a queue id, or a job id that begins with one, was made. @returns epoch milliseconds */
 export function queueIdTimeMs(id: string): number {
   let ms = 0;
-  for (const character of id.slice(0, 9)) ms = ms * 32 + Math.max(0, alphabet.indexOf(character));
+  for (const character of id.slice(0, 9)) ms = ms * 32 + Math.max(0, queueIdDigits.indexOf(character));
   return ms;
 }
 

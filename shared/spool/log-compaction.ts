@@ -48,9 +48,9 @@ export async function compactLogs(
   for (const candidate of logs) {
     if (needed.size >= mostRewritten) break;
     await new Promise(setImmediate);
-    const ids = index.idsOf(candidate.name);
-    const most = joined.has(candidate) ? ids.length : ids.length * rewriteBelow;
-    const neededIds = neededAmong(ids, isNeeded, most);
+    const mentions = index.mentionsIn(candidate.name);
+    const most = joined.has(candidate) ? mentions : mentions * rewriteBelow;
+    const neededIds = neededAmong(index.idsOf(candidate.name), isNeeded, most);
     if (neededIds === undefined) continue;
     for (const id of neededIds) needed.add(id);
     obsolete.push(candidate);
@@ -64,7 +64,7 @@ export async function compactLogs(
 
 /** @returns undefined when more than `most` of them are needed */
 function neededAmong(
-  ids: readonly string[],
+  ids: Iterable<string>,
   isNeeded: (id: string) => boolean,
   most: number,
 ): string[] | undefined {

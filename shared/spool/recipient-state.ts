@@ -103,7 +103,13 @@ export function foldEntries(entries: readonly StatusEntry[]): StatusEntry[] {
   if (entries.length < 2) return [...entries];
   const recipientsOf = new Map<TimedState, number[]>();
   const { states, warnings, reroutes } = newestByRecipient(entries);
-  for (const [recipient, entry] of [...states, ...warnings, ...reroutes]) {
+  const isOpen = ([recipient]: [number, TimedState]): boolean => {
+    const current = states.get(recipient);
+    return current === undefined || !isSettled(current.state);
+  };
+  // A settled recipient stays settled: its warnings and reroutes never count again.
+  const others = [...warnings, ...reroutes].filter(isOpen);
+  for (const [recipient, entry] of [...states, ...others]) {
     const recipients = recipientsOf.get(entry);
     if (recipients === undefined) recipientsOf.set(entry, [recipient]);
     else recipients.push(recipient);

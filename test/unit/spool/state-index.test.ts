@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { makeQueueId } from "../../../shared/mail/queue-id.ts";
 import {
+  allRecipientsSettled,
   foldEntries,
   LogicalClock,
+  mergeStates,
   type RecipientState,
   type StatusEntry,
 } from "../../../shared/spool/recipient-state.ts";
@@ -18,6 +21,17 @@ const kinds: RecipientState[] = [
   { kind: "dead", diagnosis: someDiagnosis, atMs: 1 },
   { kind: "pending", delay: { diagnosis: someDiagnosis, willRetryUntilMs: 1 } },
   { kind: "pending", warned: true },
+  { kind: "pending", via: "mx" },
+  { kind: "pending", via: "" },
+  {
+    kind: "delivered",
+    success: {
+      kind: "relayed",
+      reply: { command: "DOT", code: 250, lines: ["ok"] },
+      remote: { host: "mx.example", address: "192.0.2.1", port: 25 },
+      atMs: 1,
+    },
+  },
 ];
 
 const newIndex = () => new StateIndex(new LogicalClock(() => 0));
@@ -57,6 +71,90 @@ test("settlements mean the same in whatever order they are read, folded or not",
     });
     for (const result of results) assert.deepEqual(result, results[0], `seed ${seed}`);
   }
+});
+
+/** What the index is to do, in the simplest way. */
+class PlainIndex {
+  readonly mentions: { id: string; entry: StatusEntry; source: string }[] = [];
+  apply(id: string, entry: StatusEntry, source: string): void {
+    this.mentions.push({ id, entry, source });
+  }
+  dropSource(source: string): void {
+    const kept = this.mentions.filter((one) => one.source !== source);
+    const left = new Set(kept.map(({ id }) => id));
+    // What other sources say of a message keeps all that is known of it.
+    const others = this.mentions.filter((one) => one.source === source && left.has(one.id));
+    this.mentions.splice(0, Number.POSITIVE_INFINITY, ...kept);
+    this.dropped = [...this.dropped.filter(({ id }) => left.has(id)), ...others];
+  }
+  dropped: { id: string; entry: StatusEntry }[] = [];
+  entriesOf(id: string): StatusEntry[] {
+    return [...this.dropped, ...this.mentions].filter((one) => one.id === id).map(({ entry }) => entry);
+  }
+}
+
+test("the index says what all entries together say, whatever is added and forgotten", () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = generator(seed);
+    const [index, plain] = [newIndex(), new PlainIndex()];
+    const ids = Array.from({ length: 12 }, (_, n) =>
+      n % 4 === 0
+        ? `M${n}`
+        : makeQueueId(
+            1_800_000_000_000 + n,
+            Uint8Array.from({ length: 9 }, () => random(256)),
+          ),
+    );
+    const sources = ["a", "b", "c", "d"];
+    for (let n = 0; n < 150; n++) {
+      const [id, source] = [ids[random(12)] as string, sources[random(4)] as string];
+      if (random(15) === 0) {
+        index.dropSource(source);
+        plain.dropSource(source);
+      } else {
+        const count = random(3) === 0 ? 3 : 1;
+        const entry: StatusEntry = {
+          recipients: Array.from({ length: count }, (_, i) => (random(4) === 0 ? random(5) : i)),
+          state: kinds[random(kinds.length)] ?? { kind: "pending" },
+          timestamp: 1 + random(1000),
+        };
+        if (plain.entriesOf(id).some(({ timestamp }) => timestamp === entry.timestamp)) continue;
+        index.apply(id, entry, source);
+        plain.apply(id, entry, source);
+      }
+      const entries = plain.entriesOf(id);
+      assert.deepEqual(index.states(id), mergeStates(entries), `seed ${seed}, step ${n}`);
+      assert.deepEqual(mergeStates(index.entriesOf(id)), mergeStates(entries), `seed ${seed}, step ${n}`);
+      for (const recipients of [0, 1, 3, 5])
+        assert.equal(index.isSettled(id, recipients), allRecipientsSettled(mergeStates(entries), recipients));
+    }
+    assert.equal(index.size, new Set(plain.mentions.map(({ id }) => id)).size);
+    for (const source of sources) {
+      const mentioned = plain.mentions.filter((one) => one.source === source).map(({ id }) => id);
+      assert.deepEqual([...index.idsOf(source)], mentioned);
+      assert.equal(index.mentionsIn(source), mentioned.length);
+    }
+    for (const source of sources) index.dropSource(source);
+    assert.deepEqual([index.size, index.objects], [0, 0]);
+  }
+});
+
+test("a message takes no object when all its recipients have one state, however it came to that", () => {
+  const index = newIndex();
+  const ends: RecipientState[] = [{ kind: "delivered" }, { kind: "bounced" }, { kind: "removed" }];
+  for (let n = 0; n < 20_000; n++) {
+    const id = makeQueueId(1_800_000_000_000 + n, new Uint8Array(9));
+    const recipients = [[0], [0, 1], [0, 1, 2]][n % 3] ?? [];
+    const record = (state: RecipientState, timestamp: number): void =>
+      index.apply(id, { recipients, state, timestamp }, `log ${n % 7}`);
+    // Deferred, warned of, failed and reported, or just delivered.
+    if (n % 5 === 0) record({ kind: "pending", delay: { diagnosis: someDiagnosis, willRetryUntilMs: 1 } }, n);
+    if (n % 5 < 2) record({ kind: "pending", warned: true }, n + 1);
+    if (n % 5 < 3) record({ kind: "failed", diagnosis: someDiagnosis }, n + 2);
+    record(ends[n % 4] ?? { kind: "delivered" }, n + 3);
+    assert.ok(index.isSettled(id, recipients.length));
+  }
+  assert.deepEqual([index.size, index.objects], [20_000, 0]);
 });
 
 test("a settled recipient stays settled, and a dead one may be requeued", () => {
