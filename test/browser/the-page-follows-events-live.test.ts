@@ -63,6 +63,7 @@ describe("the page follows what happens", { skip: unlessBrowser() }, () => {
       "tracking",
       async (page) => {
         await page.getByRole("button", { name: "Live" }).click();
+        await page.getByText("Live: the latest first").waitFor();
         await admin.redis.restart();
         events.write({ ...proxied, reversePath: "after@office.example" });
         await page.locator(".timeline .text").filter({ hasText: "after@office.example" }).waitFor();
