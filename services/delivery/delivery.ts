@@ -131,6 +131,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<RunningSe
       const { left } = reconciler;
       return left === 0 ? health : { ...health, warnings: [describeLeft(left)] };
     },
+    unscheduled: () => reconciler.left,
     longestStopMs,
     async prepare(config) {
       const compiled = compile(config);

@@ -31,6 +31,8 @@ const announcementSchema = z.object({
   version: z.string().optional(),
   /** Of an ingress whose host is taken out of service: connections of clients that are still open. */
   draining: z.object({ sessions: z.int() }).optional(),
+  /** Of the delivery process that schedules the mail of the spool: messages that wait until Redis has room; absent: none. */
+  unscheduled: z.int().optional(),
 });
 export type ServiceAnnouncement = z.infer<typeof announcementSchema>;
 
@@ -82,6 +84,8 @@ export function announceService(options: {
   reloading?: Reloading;
   /** Absent: the service has no clients. */
   draining?: Draining | undefined;
+  /** Messages that are in the spool and not in the queues yet; absent: the service does not know. */
+  unscheduled?: (() => number) | undefined;
 }): { close(): Promise<void> } {
   const redis = createRedis(options.redis, "plain", options.log);
   const id = randomUUID();
@@ -106,6 +110,7 @@ export function announceService(options: {
       const isDraining = await followDrain();
       const { ready, reasons, warnings = [] } = await options.health();
       const { name, url } = options;
+      const unscheduled = options.unscheduled?.() ?? 0;
       const announcement: ServiceAnnouncement = {
         name,
         pid: process.pid,
@@ -118,6 +123,7 @@ export function announceService(options: {
         ...(reloading === undefined ? {} : { reload: reloading.outcome() }),
         ...(options.version === undefined ? {} : { version: options.version }),
         ...(isDraining ? { draining: { sessions: options.draining?.sessions() ?? 0 } } : {}),
+        ...(unscheduled > 0 ? { unscheduled } : {}),
       };
       if (closed) return;
       const begunMs = performance.now();

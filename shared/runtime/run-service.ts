@@ -53,6 +53,8 @@ export interface RunningService {
   prepare(config: Config): Promise<Commit>;
   /** Of a service with clients: how it follows that its host is taken out of service. */
   draining?: Draining;
+  /** Of a service that schedules mail: messages that are in the spool and not in the queues yet. */
+  unscheduled?(): number;
   /** Accepts nothing new, lets current transactions finish for up to `graceMs`, then ends them. */
   close(graceMs: number): Promise<void>;
   /** How long close() may take instead of `graceMs`. */
@@ -236,6 +238,7 @@ export async function runService(
       health: inTime,
       onWritten: processMetrics.redisWritten,
       draining: service.draining,
+      unscheduled: service.unscheduled,
       ...(live === undefined ? {} : { reloading: reloadingOf(live) }),
     });
   }

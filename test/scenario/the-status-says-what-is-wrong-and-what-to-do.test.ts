@@ -124,6 +124,7 @@ test("what a process counts shows in the rates of the gateway, and stays when it
     log,
     version: "1.2.3",
     metrics,
+    unscheduled: () => 12,
     health: async () => ({ ready: true, reasons: [] }),
   });
   t.after(() => announced.close());
@@ -137,6 +138,8 @@ test("what a process counts shows in the rates of the gateway, and stays when it
   await waitFor("the version", async () =>
     (await status()).services.some(({ version }) => version === "1.2.3"),
   );
+  const drain = (await (await admin.get("/api/v1/drain")).json()) as { mail: { waiting: number } };
+  assert.ok(drain.mail.waiting >= 12, "mail that Redis has no room for yet");
   metrics.counter("refusals_total", "refusals", ["reply"]).with("550 5.7.1").add(4);
   await announced.close();
   await waitFor("the rates", async () => ((await status()).rates?.["1m"]?.accepted ?? 0) > 0);

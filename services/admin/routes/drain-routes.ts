@@ -40,7 +40,9 @@ const drainReport = z.object({
   ),
   mail: z
     .object({ waiting: count, active: count, deferred: count, held: count, dead: count })
-    .describe("Jobs in the queues of the whole gateway, and notifications that are still to be made."),
+    .describe(
+      "Jobs in the queues of the whole gateway, notifications that are still to be made, and messages that wait in the spool until Redis has room.",
+    ),
 });
 type DrainReport = z.infer<typeof drainReport>;
 
@@ -97,7 +99,7 @@ async function report({ redis, inspector }: AdminDependencies): Promise<DrainRep
     readDrains(redis),
     inspector.counts(),
   ]);
-  const mail = leftMail(queueRows(counts));
+  const mail = leftMail(queueRows(counts), announced);
   return { hosts: hostStates(announced, drains, mail), mail };
 }
 

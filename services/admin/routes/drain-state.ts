@@ -11,9 +11,16 @@ export interface LeftMail {
   dead: number;
 }
 
-/** @param queues  jobs by queue; a notification that is to be made later waits, since nothing but time keeps it */
-export function leftMail(queues: readonly (LeftMail & { name: string })[]): LeftMail {
-  const left: LeftMail = { waiting: 0, active: 0, deferred: 0, held: 0, dead: 0 };
+/**
+ * @param queues     jobs by queue; a notification that is to be made later waits, since nothing but time keeps it
+ * @param announced  services, of which one may know of mail that is not in the queues yet: it waits, too
+ */
+export function leftMail(
+  queues: readonly (LeftMail & { name: string })[],
+  announced: readonly Pick<ServiceAnnouncement, "unscheduled">[],
+): LeftMail {
+  const unscheduled = announced.reduce((sum, each) => sum + (each.unscheduled ?? 0), 0);
+  const left: LeftMail = { waiting: unscheduled, active: 0, deferred: 0, held: 0, dead: 0 };
   for (const { name, waiting, active, deferred, held, dead } of queues) {
     left.waiting += name === "bounce" ? waiting + deferred : waiting;
     left.active += active;

@@ -1,6 +1,15 @@
 /** Octets that do not match their checksums are read a second time, by another descriptor or without the local copy, before mail counts as damaged. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
@@ -18,7 +27,12 @@ import { makeSpoolFixture } from "./spool-fixture.ts";
 function makeStale(path: string): (stale: (octets: Buffer) => Buffer) => void {
   return (stale) => {
     const octets = readFileSync(path);
-    writeFileSync(path, stale(octets));
+    const old = stale(octets);
+    // In place: a read that is under way must not find the file empty for a moment.
+    const fd = openSync(path, "r+");
+    writeSync(fd, old, 0, old.length, 0);
+    ftruncateSync(fd, old.length);
+    closeSync(fd);
     writeFileSync(`${path}.new`, octets);
     renameSync(`${path}.new`, path);
   };

@@ -60,14 +60,17 @@ test("who has taken it out, when and why stands beside it", () => {
   });
 });
 
-test("a notification that waits for others of its message counts as waiting", () => {
+test("a notification that waits for others of its message, and mail that is in the spool alone, count as waiting", () => {
   const none = { waiting: 0, active: 0, deferred: 0, held: 0, dead: 0 };
   assert.deepEqual(
-    leftMail([
-      { ...none, name: "delivery", waiting: 1, active: 2, deferred: 3, held: 4 },
-      { ...none, name: "bounce", deferred: 5 },
-      { ...none, name: "dead", dead: 6 },
-    ]),
-    { waiting: 6, active: 2, deferred: 3, held: 4, dead: 6 },
+    leftMail(
+      [
+        { ...none, name: "delivery", waiting: 1, active: 2, deferred: 3, held: 4 },
+        { ...none, name: "bounce", deferred: 5 },
+        { ...none, name: "dead", dead: 6 },
+      ],
+      [{}, { unscheduled: 100 }],
+    ),
+    { waiting: 106, active: 2, deferred: 3, held: 4, dead: 6 },
   );
 });
