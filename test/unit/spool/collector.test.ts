@@ -31,6 +31,17 @@ async function storeMany(spool: Spool, count: number, octets = 100): Promise<Sto
   return Promise.all(Array.from({ length: count }, (_, n) => store(spool, `${n}`.padEnd(octets))));
 }
 
+/** Messages of a process that has ended. */
+async function storedBefore(
+  fixture: ReturnType<typeof makeSpoolFixture>,
+  count: number,
+): Promise<StoredMessage[]> {
+  const first = fixture.open();
+  const all = await storeMany(first, count);
+  await first.close();
+  return all;
+}
+
 test("a closed segment is removed when all its messages are settled, and not before", async (t) => {
   const fixture = makeSpoolFixture(t, { segmentBytes: 1000, largeBytes: 2000 });
   const spool = fixture.open();
@@ -227,9 +238,7 @@ test("a settlement that only a record implies is recorded before the record is r
 
 test("a segment with a damaged record is put aside, and the message still reads as damaged", async (t) => {
   const fixture = makeSpoolFixture(t, { segmentBytes: 3000 });
-  const first = fixture.open();
-  const all = await storeMany(first, 10);
-  await first.close();
+  const all = await storedBefore(fixture, 10);
   const segment = list(fixture.directory, "segments")[0] ?? "";
   const path = join(fixture.directory, "segments", segment);
   const octets = readFileSync(path);
@@ -279,9 +288,7 @@ test("the envelope of a message with a damaged body is read all the same", async
 
 test("a message with a damaged body is not moved, and its segment is kept", async (t) => {
   const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
-  const first = fixture.open();
-  const all = await storeMany(first, 5);
-  await first.close();
+  const all = await storedBefore(fixture, 5);
   const path = join(fixture.directory, "segments", list(fixture.directory, "segments")[0] ?? "");
   const octets = readFileSync(path);
   const damaged = all[1] as StoredMessage;
@@ -355,9 +362,7 @@ test("a second collector gives way to the first", async (t) => {
 
 test("a message that is moved during unsettled() is listed once", async (t) => {
   const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
-  const first = fixture.open();
-  const all = await storeMany(first, 5);
-  await first.close();
+  const all = await storedBefore(fixture, 5);
   const spool = fixture.open();
   const ids: string[] = [];
   for await (const { meta } of spool.unsettled()) {
@@ -373,9 +378,7 @@ test("a message that is moved during unsettled() is listed once", async (t) => {
 
 test("a walk that goes on finds what was moved since out of the segment where it stopped, and behind a moved message", async (t) => {
   const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
-  const first = fixture.open();
-  const all = await storeMany(first, 6);
-  await first.close();
+  const all = await storedBefore(fixture, 6);
   const spool = fixture.open();
   const behind = async ({ meta, locator }: StoredMessage): Promise<string[]> => {
     const ids: string[] = [];
@@ -399,9 +402,7 @@ test("a walk that goes on finds what was moved since out of the segment where it
 
 test("moved messages are read once: a walk that wants few of them reads few files", async (t) => {
   const fixture = makeSpoolFixture(t, { moveAfterMs: 0, moveShare: 1 });
-  const first = fixture.open();
-  const all = await storeMany(first, 50);
-  await first.close();
+  const all = await storedBefore(fixture, 50);
   const disk = faultyFiles();
   const spool = fixture.open({ files: disk.files });
   assert.equal((await spool.collect()).messagesMoved, 50);
@@ -470,9 +471,7 @@ function countReads(disk: FaultyFiles): () => number {
 
 test("a segment with hundreds of messages goes when the last of them is settled, and is not read each time until then", async (t) => {
   const fixture = makeSpoolFixture(t, { segmentBytes: 1_000_000 });
-  const first = fixture.open();
-  const all = await storeMany(first, 400);
-  await first.close();
+  const all = await storedBefore(fixture, 400);
   const disk = faultyFiles();
   const spool = fixture.open({ files: disk.files });
   const reads = countReads(disk);
@@ -492,9 +491,7 @@ test("a segment with hundreds of messages goes when the last of them is settled,
 
 test("of a segment with hundreds of messages none is lost when all that the collector remembers are settled", async (t) => {
   const fixture = makeSpoolFixture(t, { segmentBytes: 1_000_000, moveAfterMs: 0 });
-  const first = fixture.open();
-  const all = await storeMany(first, 1000);
-  await first.close();
+  const all = await storedBefore(fixture, 1000);
   const spool = fixture.open();
   await spool.collect();
   // Of a thousand it remembers those at equal distances: none with an odd number is among them.
@@ -511,9 +508,7 @@ test("of a segment with hundreds of messages none is lost when all that the coll
 
 test("a segment that cannot be read again is kept and named once, until it can", async (t) => {
   const fixture = makeSpoolFixture(t, { segmentBytes: 1_000_000 });
-  const first = fixture.open();
-  const all = await storeMany(first, 200);
-  await first.close();
+  const all = await storedBefore(fixture, 200);
   const disk = faultyFiles();
   const spool = fixture.open({ files: disk.files });
   await spool.collect();
@@ -536,9 +531,7 @@ for (const [how, count, left] of [
 ] as const)
   test(`a segment that was damaged since it was read is put aside, ${how}`, async (t) => {
     const fixture = makeSpoolFixture(t, { segmentBytes: 1_000_000, moveAfterMs: 0 });
-    const first = fixture.open();
-    const all = await storeMany(first, count);
-    await first.close();
+    const all = await storedBefore(fixture, count);
     const spool = fixture.open();
     await spool.collect();
     const segment = list(fixture.directory, "segments");
@@ -571,9 +564,7 @@ test("a segment in which fewer records are found than before is left alone", asy
     [60, 3],
   ] as const) {
     const fixture = makeSpoolFixture(t, { segmentBytes: 1_000_000, moveAfterMs: 0 });
-    const first = fixture.open();
-    const all = await storeMany(first, count);
-    await first.close();
+    const all = await storedBefore(fixture, count);
     const spool = fixture.open();
     await spool.collect();
     const segment = list(fixture.directory, "segments");

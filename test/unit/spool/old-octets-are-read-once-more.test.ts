@@ -125,13 +125,19 @@ test("a large body that is damaged on the disk stays so when it is read again", 
   await assert.rejects(buffer(stream), SpoolCorrupt);
 });
 
-test("a store that once gives the octets of another record is asked again", async (t) => {
+/** A message in a store, the object with its record, and a spool that has not read it. */
+async function storeInStore(t: TestContext) {
   const fixture = await makeS3Fixture(t);
   const stored = await store(await fixture.open(), Buffer.from("Hello.\r\n"));
   const reader = await fixture.open();
   const object = fixture.store.objects.get(stored.locator.segment);
   assert.ok(object);
   const whole = object.bytes;
+  return { fixture, stored, reader, object, whole };
+}
+
+test("a store that once gives the octets of another record is asked again", async (t) => {
+  const { fixture, stored, reader, object, whole } = await storeInStore(t);
   let reads = 0;
   /** From this read on the store has what was stored. */
   let wholeFrom = 2;
@@ -151,12 +157,7 @@ test("a store that once gives the octets of another record is asked again", asyn
 });
 
 test("a scan whose first read of an object is damaged reports no damage", async (t) => {
-  const fixture = await makeS3Fixture(t);
-  const stored = await store(await fixture.open(), Buffer.from("Hello.\r\n"));
-  const reader = await fixture.open();
-  const object = fixture.store.objects.get(stored.locator.segment);
-  assert.ok(object);
-  const whole = object.bytes;
+  const { fixture, stored, reader, object, whole } = await storeInStore(t);
   const damaged = Buffer.from(whole);
   damaged[100] = (damaged[100] ?? 0) ^ 1;
   let reads = 0;

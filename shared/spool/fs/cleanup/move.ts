@@ -24,11 +24,12 @@ import {
   writeFully,
 } from "../disk/files.ts";
 import { movedPath, movedPlace, type Places, segmentPath } from "../disk/names.ts";
-import { scanSegment } from "../segments/scan.ts";
+import type { StoredRecords } from "../segments/stored-records.ts";
 
 export interface MoveOptions {
   files: SpoolFiles;
   places: Places;
+  records: Pick<StoredRecords, "scanAgain">;
   /** The directory of the collector's lock, where moved messages are prepared. */
   directory: string;
   onFault: OnFault;
@@ -56,7 +57,7 @@ export async function moveMessages(
   isWanted: (id: string, recipients: number) => boolean,
   isReported: boolean,
 ): Promise<MoveReport> {
-  const { files, places, onFault } = options;
+  const { files, places, records, onFault } = options;
   const path = segmentPath(places, segment);
   const fd = await openFile(files, path, "r");
   let moved = 0;
@@ -68,15 +69,7 @@ export async function moveMessages(
       found++;
       if (isWanted(id, header.recipients)) all = false;
     };
-    const scan = {
-      files,
-      path,
-      segment,
-      closed: true,
-      onFault: isReported ? onFault : () => {},
-      onDamagedRecord,
-    };
-    for await (const group of scanSegment(scan, cursor)) {
+    for await (const group of records.scanAgain(segment, cursor, { onDamagedRecord, isReported })) {
       for (const record of group) {
         found++;
         if (!isWanted(record.id, record.header.recipients)) continue;

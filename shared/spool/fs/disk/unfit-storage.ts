@@ -2,14 +2,14 @@
 import type { Mount } from "./mounts.ts";
 
 /** By the type of statfs(2). */
-const kindsByNumber: Record<number, Kind> = {
-  26985: "NFS",
-  20859: "SMB",
-  4283649346: "SMB",
-  4266872130: "SMB",
-  1702057286: "FUSE",
-  16914839: "9P",
-};
+const kindsByNumber: ReadonlyMap<number, Kind> = new Map([
+  [0x6969, "NFS"],
+  [0x517b, "SMB"],
+  [0xff534d42, "SMB"],
+  [0xfe534d42, "SMB"],
+  [0x65735546, "FUSE"],
+  [0x01021997, "9P"],
+]);
 
 type Kind = "NFS" | "SMB" | "FUSE" | "9P";
 
@@ -20,7 +20,7 @@ function kindOf(number: number, type = ""): Kind | undefined {
   if (/^(fuse|fuseblk|virtiofs)$|^fuse\./.test(type)) return "FUSE";
   if (type === "9p") return "9P";
   // 32-bit systems have it with a sign.
-  return kindsByNumber[number >>> 0];
+  return kindsByNumber.get(number >>> 0);
 }
 
 /**

@@ -2,11 +2,9 @@
  * Bodies in files of their own: written with back-pressure, read with their checksum verified.
  * A LargeBodyWriter owns its file until finish() or discard(); a LargeBodyStream owns its descriptor.
  */
-import { Readable } from "node:stream";
-import { crc32 } from "node:zlib";
 import type { LargeBody } from "../../records/draft.ts";
-import { SpoolCorrupt, SpoolUnavailable } from "../../spool.ts";
 import type { StorageWatch } from "../../storage-watch.ts";
+import { StoredBodyStream } from "../../stored-body-stream.ts";
 import {
   called,
   closeFile,
@@ -130,18 +128,12 @@ export class LargeBodyWriter implements LargeBody {
   }
 }
 
-/**
- * Emits SpoolCorrupt instead of its end when the octets are not those that were stored, and SpoolUnavailable when a second look,
- * by a descriptor of its own, finds that they are: then another attempt helps.
- */
-export class LargeBodyStream extends Readable {
+/** A large body in its file. The second look is by a descriptor of its own. */
+export class LargeBodyStream extends StoredBodyStream {
   readonly #files: SpoolFiles;
   readonly #path: string;
-  readonly #expected: { size: number; crc: number };
   readonly #onUnreadable: (error: unknown) => void;
   #fd: number | undefined;
-  #position = 0;
-  #crc = 0;
 
   /** @param onUnreadable  hears of errors of the disk */
   constructor(
@@ -150,10 +142,9 @@ export class LargeBodyStream extends Readable {
     expected: { size: number; crc: number },
     onUnreadable: (error: unknown) => void,
   ) {
-    super({ highWaterMark: readBytes });
+    super({ name: `the body in ${path}`, expected, pieceBytes: readBytes, highWaterMark: readBytes });
     this.#files = files;
     this.#path = path;
-    this.#expected = expected;
     this.#onUnreadable = onUnreadable;
   }
 
@@ -170,71 +161,40 @@ export class LargeBodyStream extends Readable {
   }
 
   override _read(): void {
+    if (this.#fd !== undefined) super._read();
+  }
+
+  protected async readPiece(position: number, length: number): Promise<Buffer> {
     const fd = this.#fd;
-    if (fd === undefined) return;
-    const left = this.#expected.size - this.#position;
-    if (left === 0) {
-      if (this.#crc === this.#expected.crc) this.push(null);
-      else this.#end("does not match its checksum");
-      return;
-    }
-    const chunk = Buffer.allocUnsafe(Math.min(readBytes, left));
-    called<number>((end) => this.#files.read(fd, chunk, 0, chunk.length, this.#position, end)).then(
-      (count) => {
-        if (count === 0) {
-          this.#end("is cut short");
-          return;
-        }
-        const octets = chunk.subarray(0, count);
-        this.#position += count;
-        this.#crc = crc32(octets, this.#crc);
-        this.push(octets);
-      },
-      (error: unknown) => this.#fail(error),
-    );
+    const piece = Buffer.allocUnsafe(length);
+    if (fd === undefined) return piece.subarray(0, 0);
+    const count = await called<number>((end) => this.#files.read(fd, piece, 0, length, position, end));
+    return piece.subarray(0, count);
   }
 
-  #fail(error: unknown): void {
-    this.#onUnreadable(error);
-    this.destroy(spoolError(error, "the message's body could not be read"));
-  }
-
-  /** The octets that were read are not those that were stored. */
-  #end(fault: string): void {
-    this.#isWholeNow().then(
-      (isWhole) => {
-        const said = `the body in ${this.#path} ${fault}`;
-        this.destroy(
-          isWhole
-            ? new SpoolUnavailable(`${said} as it was read first, and is whole when it is read again`)
-            : new SpoolCorrupt(said),
-        );
-      },
-      (error: unknown) => this.#fail(error),
-    );
-  }
-
-  async #isWholeNow(): Promise<boolean> {
-    const { size, crc } = this.#expected;
+  protected async *readAgain(size: number): AsyncGenerator<Buffer, void> {
     const fd = await openFile(this.#files, this.#path, "r").catch((error: unknown) => {
       if (isMissing(error)) return undefined;
       throw error;
     });
-    if (fd === undefined) return false;
+    if (fd === undefined) return;
     try {
       const chunk = Buffer.allocUnsafe(readBytes);
-      let found = 0;
-      let position = 0;
-      while (position < size) {
-        const length = Math.min(readBytes, size - position);
-        if ((await readFully(this.#files, fd, chunk, length, position)) < length) return false;
-        found = crc32(chunk.subarray(0, length), found);
+      for (let position = 0; position < size; ) {
+        const wanted = Math.min(readBytes, size - position);
+        const length = await readFully(this.#files, fd, chunk, wanted, position);
+        yield chunk.subarray(0, length);
+        if (length < wanted) return;
         position += length;
       }
-      return found === crc;
     } finally {
       await closeFile(this.#files, fd);
     }
+  }
+
+  protected failureOf(error: unknown): Error {
+    this.#onUnreadable(error);
+    return spoolError(error, "the message's body could not be read");
   }
 
   override _destroy(error: Error | null, ended: (error?: Error | null) => void): void {

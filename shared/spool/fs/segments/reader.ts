@@ -8,6 +8,7 @@ import { isFileSafeId } from "../../../mail/queue-id.ts";
 import type { SpoolCounters } from "../../counters.ts";
 import type { OnFault } from "../../fault.ts";
 import type { FileFaults } from "../../file-faults.ts";
+import { orOnceMore } from "../../once-more.ts";
 import { parseNumberedName } from "../../records/names.ts";
 import { bodyOf, parseRecord, type ReadRecord } from "../../records/parse-record.ts";
 import { headerLength, headSize, type RecordHeader, type RecordText } from "../../records/record.ts";
@@ -78,15 +79,15 @@ export class RecordReader {
    */
   read(id: string, locator: Locator): Promise<ReadMessage | undefined> {
     this.#counters.reads++;
-    return this.#orOnceMore(locator.segment, async () => {
+    return orOnceMore(async () => {
       const record = await this.#find(id, locator, this.#readAt);
       return record && (await this.#message(id, record));
-    });
+    }, this.#renew(locator));
   }
 
   /** A message that was moved to its own file. */
   readMoved(id: string): Promise<ReadMessage | undefined> {
-    return this.#orOnceMore(undefined, async () => {
+    return orOnceMore(async () => {
       const record = await this.#findMoved(id, this.#readAt);
       return record && (await this.#message(id, record));
     });
@@ -94,15 +95,15 @@ export class RecordReader {
 
   /** As read(), of the envelope alone: nothing of the body is read. */
   readMeta(id: string, locator: Locator): Promise<MessageMeta | undefined> {
-    return this.#orOnceMore(locator.segment, async () => {
+    return orOnceMore(async () => {
       const record = await this.#find(id, locator, this.#readHead);
       return record && parseRecord(id, record).text.meta();
-    });
+    }, this.#renew(locator));
   }
 
   /** As readMoved(), of the envelope alone. */
   readMovedMeta(id: string): Promise<MessageMeta | undefined> {
-    return this.#orOnceMore(undefined, async () => {
+    return orOnceMore(async () => {
       const record = await this.#findMoved(id, this.#readHead);
       return record && parseRecord(id, record).text.meta();
     });
@@ -117,18 +118,9 @@ export class RecordReader {
     return this.#descriptors.close();
   }
 
-  /**
-   * What does not match its checksums is read once more, by a descriptor of its own, before it counts as damaged: on a shared file
-   * system one that was opened earlier may give octets from before they were written.
-   */
-  async #orOnceMore<T>(segment: string | undefined, read: () => Promise<T>): Promise<T> {
-    try {
-      return await read();
-    } catch (error) {
-      if (!(error instanceof SpoolCorrupt)) throw error;
-      if (segment !== undefined) this.#descriptors.renew(segment);
-      return read();
-    }
+  /** A descriptor that was opened earlier may go on giving old octets. */
+  #renew({ segment }: Locator): () => void {
+    return () => this.#descriptors.renew(segment);
   }
 
   /** Looks in the segment, then among the moved messages, then in a segment that was put aside. */

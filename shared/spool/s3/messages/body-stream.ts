@@ -1,11 +1,5 @@
-/**
- * Reads a large body piece by piece, from the local copy or the store. Emits SpoolCorrupt instead of its end when the octets are not
- * those that were stored, and SpoolUnavailable when a second look, at the store alone, finds that they are: then another
- * attempt helps.
- */
-import { Readable } from "node:stream";
-import { crc32 } from "node:zlib";
-import { SpoolCorrupt, SpoolUnavailable } from "../../spool.ts";
+/** A large body in the store, read from the local copy where there is one. The second look is at the store alone. */
+import { StoredBodyStream } from "../../stored-body-stream.ts";
 import { storeError } from "../store/failures.ts";
 import { bodyKey } from "../store/names.ts";
 import type { ObjectStore } from "../store/object-store.ts";
@@ -17,82 +11,39 @@ export interface BodySource {
 }
 
 const pieceBytes = 2 * 1024 * 1024;
+const none = Buffer.alloc(0);
 
-export class BodyStream extends Readable {
+export class BodyStream extends StoredBodyStream {
   readonly #source: BodySource;
-  readonly #name: string;
-  readonly #expected: { size: number; crc: number };
-  #position = 0;
-  #crc = 0;
+  readonly #key: string;
 
   constructor(source: BodySource, name: string, expected: { size: number; crc: number }) {
-    super({ highWaterMark: 1 });
+    super({ name: `the body ${name}`, expected, pieceBytes, highWaterMark: 1 });
     this.#source = source;
-    this.#name = name;
-    this.#expected = expected;
+    this.#key = bodyKey(name);
   }
 
-  override _read(): void {
-    const left = this.#expected.size - this.#position;
-    if (left === 0) {
-      if (this.#crc === this.#expected.crc) this.push(null);
-      else this.#end("does not match its checksum");
-      return;
-    }
-    const length = Math.min(pieceBytes, left);
-    this.#piece(length).then(
-      (octets) => {
-        if (octets === undefined || octets.length < length) {
-          this.#end("is cut short");
-          return;
-        }
-        this.#position += octets.length;
-        this.#crc = crc32(octets, this.#crc);
-        this.push(octets);
-      },
-      (error: unknown) => this.#fail(error),
-    );
+  protected async readPiece(offset: number, length: number): Promise<Buffer> {
+    const copied = await this.#source.cache.read(this.#key, offset, length);
+    return copied === undefined ? this.#stored(offset, length) : wholeOrNone(copied, length);
   }
 
-  #fail(error: unknown): void {
-    this.destroy(storeError(error, "the message's body could not be read"));
+  /** The local copy may be what is wrong: nobody is to read it again. */
+  protected async *readAgain(size: number): AsyncGenerator<Buffer, void> {
+    await this.#source.cache.remove(this.#key);
+    for (let offset = 0; offset < size; offset += pieceBytes)
+      yield await this.#stored(offset, Math.min(pieceBytes, size - offset));
   }
 
-  /** The octets that were read are not those that were stored. */
-  #end(fault: string): void {
-    this.#isWholeInStore().then(
-      (isWhole) => {
-        const said = `the body ${this.#name} ${fault}`;
-        this.destroy(
-          isWhole
-            ? new SpoolUnavailable(`${said} as it was read first, and is whole when it is read again`)
-            : new SpoolCorrupt(said),
-        );
-      },
-      (error: unknown) => this.#fail(error),
-    );
+  protected failureOf(error: unknown): Error {
+    return storeError(error, "the message's body could not be read");
   }
 
-  /** Without the local copy, which may be what is wrong: nobody is to read it again. */
-  async #isWholeInStore(): Promise<boolean> {
-    const { store, cache } = this.#source;
-    const { size, crc } = this.#expected;
-    const key = bodyKey(this.#name);
-    await cache.remove(key);
-    let found = 0;
-    for (let offset = 0; offset < size; offset += pieceBytes) {
-      const length = Math.min(pieceBytes, size - offset);
-      const octets = await store.get(key, { offset, length });
-      if (octets === undefined || octets.length < length) return false;
-      found = crc32(octets, found);
-    }
-    return found === crc;
+  async #stored(offset: number, length: number): Promise<Buffer> {
+    return wholeOrNone(await this.#source.store.get(this.#key, { offset, length }), length);
   }
+}
 
-  async #piece(length: number): Promise<Buffer | undefined> {
-    const { store, cache } = this.#source;
-    const key = bodyKey(this.#name);
-    const copied = await cache.read(key, this.#position, length);
-    return copied ?? store.get(key, { offset: this.#position, length });
-  }
+function wholeOrNone(octets: Buffer | undefined, length: number): Buffer {
+  return octets === undefined || octets.length < length ? none : octets;
 }

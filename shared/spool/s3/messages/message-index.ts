@@ -127,14 +127,25 @@ export class MessageIndex {
    * @throws StoreFailure
    */
   async read(key: string, isFresh = false): Promise<ReadSegment | undefined> {
-    const { store, cache } = this.#options;
-    const size = this.#segments.get(key)?.size;
-    const copied = isFresh || size === undefined ? undefined : await cache.read(key, 0, size);
-    if (copied !== undefined) {
-      const walked = walkSegment(copied, key);
-      if (walked.damaged.length === 0) return { ...walked, octets: copied };
-    }
-    return readSegment(store, key);
+    const size = isFresh ? undefined : this.#segments.get(key)?.size;
+    return (size === undefined ? undefined : await this.#wholeCopy(key, size)) ?? this.#stored(key);
+  }
+
+  /** What the local copy says, if it is whole. */
+  async #wholeCopy(key: string, size: number): Promise<ReadSegment | undefined> {
+    const octets = await this.#options.cache.read(key, 0, size);
+    const walked = octets && { ...walkSegment(octets, key), octets };
+    return walked?.damaged.length === 0 ? walked : undefined;
+  }
+
+  /** An object as the store has it; what is damaged is asked for once more. @throws StoreFailure */
+  async #stored(key: string): Promise<ReadSegment | undefined> {
+    const read = async (): Promise<ReadSegment | undefined> => {
+      const octets = await this.#options.store.get(key);
+      return octets && { ...walkSegment(octets, key), octets };
+    };
+    const first = await read();
+    return first === undefined || first.damaged.length === 0 ? first : read();
   }
 
   async #refresh(): Promise<void> {
@@ -162,12 +173,10 @@ export class MessageIndex {
   }
 
   async #add({ key, size, modifiedMs }: ListedObject): Promise<boolean> {
-    const { cache, store, fileFaults, onDamaged } = this.#options;
+    const { fileFaults, onDamaged } = this.#options;
     let segment: ReadSegment | undefined;
     try {
-      const copied = await cache.read(key, 0, size);
-      segment = copied && { ...walkSegment(copied, key), octets: copied };
-      if (segment === undefined || segment.damaged.length > 0) segment = await readSegment(store, key);
+      segment = (await this.#wholeCopy(key, size)) ?? (await this.#stored(key));
     } catch (error) {
       fileFaults.met(key, error);
       return false;
@@ -203,19 +212,6 @@ export class MessageIndex {
       if (this.#compacted.get(id)?.segment === key) this.#compacted.delete(id);
     }
   }
-}
-
-/**
- * An object as the store has it; what is damaged is asked for once more. Undefined when there is none.
- * @throws StoreFailure
- */
-async function readSegment(store: Pick<ObjectStore, "get">, key: string): Promise<ReadSegment | undefined> {
-  const read = async (): Promise<ReadSegment | undefined> => {
-    const octets = await store.get(key);
-    return octets && { ...walkSegment(octets, key), octets };
-  };
-  const first = await read();
-  return first === undefined || first.damaged.length === 0 ? first : read();
 }
 
 function hasId({ messages }: ObjectContents, wanted: string): boolean {

@@ -3,6 +3,7 @@ import type { MessageMeta } from "../../../mail/message.ts";
 import { isFileSafeId } from "../../../mail/queue-id.ts";
 import type { SpoolCounters } from "../../counters.ts";
 import type { FileFaults } from "../../file-faults.ts";
+import { orOnceMore } from "../../once-more.ts";
 import { bodyOf, parseRecord, type ReadRecord } from "../../records/parse-record.ts";
 import { headerLength, headSize, type RecordHeader, type RecordText } from "../../records/record.ts";
 import { type Body, type Locator, SpoolCorrupt } from "../../spool.ts";
@@ -156,19 +157,6 @@ function wholeIn(id: string, locator: Locator, part: Part, octets: Buffer): Foun
     return found;
   } catch {
     return undefined;
-  }
-}
-
-/**
- * What does not match its checksums is asked of the store once more before it counts as damaged. A local copy that does not match is
- * passed by already.
- */
-async function orOnceMore<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!(error instanceof SpoolCorrupt)) throw error;
-    return read();
   }
 }
 
