@@ -81,6 +81,13 @@ async function makeGateway(t: TestContext, files?: Files, messages = many) {
     measureEveryMs: 20,
   });
   const reconcilers: Reconciler[] = [];
+  const reconcile = (): Reconciler => {
+    const summarizeRoute = () => routeNamed("mx");
+    const options = { spool, redis: { url: redis.url }, config, log, timing, summarizeRoute };
+    const reconciler = createReconciler(options);
+    reconcilers.push(reconciler);
+    return reconciler;
+  };
   const delivered: string[] = [];
   let gate = Promise.withResolvers<void>();
   const consumer = consumeDeliveries({
@@ -109,14 +116,7 @@ async function makeGateway(t: TestContext, files?: Files, messages = many) {
   // So that what all of them load and open counts below.
   const ids: string[] = [];
   for (let n = 0; n < 200; n++) ids.push((await accept(spool, storedMessage({}))).meta.id);
-  const warmingUp = createReconciler({
-    spool,
-    redis: { url: redis.url },
-    config,
-    log,
-    timing,
-    summarizeRoute: () => routeNamed("mx"),
-  });
+  const warmingUp = reconcile();
   gate.resolve();
   await waitFor("the first ones are delivered", () => delivered.length === ids.length, limitMs);
   await warmingUp.close();
@@ -147,18 +147,7 @@ async function makeGateway(t: TestContext, files?: Files, messages = many) {
     ahead: (): Promise<number> => connection.llen("{postern}:delivery:wait"),
     isAhead: async (id: string): Promise<boolean> =>
       (await connection.lpos("{postern}:delivery:wait", `${id}-0`)) !== null,
-    reconcile(): Reconciler {
-      const reconciler = createReconciler({
-        spool,
-        redis: { url: redis.url },
-        config,
-        log,
-        timing,
-        summarizeRoute: () => routeNamed("mx"),
-      });
-      reconcilers.push(reconciler);
-      return reconciler;
-    },
+    reconcile,
     deliver: (): void => gate.resolve(),
     async acceptFresh(): Promise<StoredMessage> {
       assert.equal(admission.refuseMail(1_000), undefined);

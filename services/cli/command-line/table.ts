@@ -11,6 +11,13 @@ export interface Column<Row> {
 }
 
 const gap = 2;
+/** For a pipe or a file. */
+const widthWithoutTerminal = 200;
+
+/** The width for a table on this output. */
+export function tableWidth({ columns = widthWithoutTerminal }: { columns?: number | undefined }): number {
+  return columns;
+}
 
 /**
  * Lines without line ends; a heading first.

@@ -2,10 +2,8 @@
 import { age } from "../../../shared/age.ts";
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
 import { defineCommand } from "../command-line/command.ts";
-import { type Column, renderTable } from "../command-line/table.ts";
+import { type Column, renderTable, tableWidth } from "../command-line/table.ts";
 import { type Hold, listHolds } from "./holds-api.ts";
-
-const widthWithoutTerminal = 200;
 
 export const command = defineCommand({
   usage: "[--json]",
@@ -29,7 +27,7 @@ export const command = defineCommand({
     if (json) stdout.write(`${JSON.stringify(holds, null, 2)}\n`);
     else if (holds.length === 0) stdout.write("no holds\n");
     else {
-      const lines = renderTable(columns(Date.now()), holds, stdout.columns ?? widthWithoutTerminal);
+      const lines = renderTable(columns(Date.now()), holds, tableWidth(stdout));
       stdout.write(`${lines.join("\n")}\n`);
     }
     return 0;

@@ -3,7 +3,14 @@ import { age } from "../../../shared/age.ts";
 import { formatEndpoint } from "../../../shared/net/endpoint.ts";
 import type { Context, Output } from "../command-line/command.ts";
 import { paint, type Style } from "../command-line/paint.ts";
-import { type Column, displayWidth, printable, startTable, truncate } from "../command-line/table.ts";
+import {
+  type Column,
+  displayWidth,
+  printable,
+  startTable,
+  tableWidth,
+  truncate,
+} from "../command-line/table.ts";
 import { wrap } from "../command-line/wrap.ts";
 import type { Detail, Report, Row } from "./queue-api.ts";
 
@@ -17,8 +24,6 @@ export function printUnknown({ stderr }: Context, unknown: readonly string[]): n
   return unknown.length > 0 ? 1 : 0;
 }
 
-/** For a pipe or a file. */
-const widthWithoutTerminal = 200;
 /** On a terminal with fewer columns each message has its reason on a line of its own: in the table a few letters were left. */
 const narrowBelow = 100;
 
@@ -27,7 +32,7 @@ const narrowBelow = 100;
  * @param sought  a part of what the list was asked for: the recipient that has it comes first
  */
 export function startList(output: Output, nowMs: number, sought = ""): (rows: readonly Row[]) => string[] {
-  const width = output.columns ?? widthWithoutTerminal;
+  const width = tableWidth(output);
   const isNarrow = width < narrowBelow;
   const columns = listColumns(output, nowMs, sought);
   let table: ReturnType<typeof startTable<Row>> | undefined;

@@ -1,11 +1,9 @@
 /** `postern tasks list`: the last changes of many messages. */
 import { connectToAdmin } from "../admin-api/admin-connection.ts";
 import { defineCommand } from "../command-line/command.ts";
-import { renderTable } from "../command-line/table.ts";
+import { renderTable, tableWidth } from "../command-line/table.ts";
 import { taskColumns } from "./task-view.ts";
 import { listTasks } from "./tasks-api.ts";
-
-const widthWithoutTerminal = 200;
 
 export const command = defineCommand({
   usage: "[--running] [--json]",
@@ -26,8 +24,8 @@ export const command = defineCommand({
     if (json) stdout.write(`${JSON.stringify(tasks, null, 2)}\n`);
     else if (tasks.length === 0) stdout.write("no tasks\n");
     else {
-      const width = stdout.columns ?? widthWithoutTerminal;
-      stdout.write(`${renderTable(taskColumns(stdout, Date.now()), tasks, width).join("\n")}\n`);
+      const lines = renderTable(taskColumns(stdout, Date.now()), tasks, tableWidth(stdout));
+      stdout.write(`${lines.join("\n")}\n`);
     }
     return running && tasks.length === 0 ? 1 : 0;
   },

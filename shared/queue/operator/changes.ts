@@ -197,6 +197,7 @@ export class JobChanges {
       let left = 0;
       for (const queue of listedQueues) {
         const able: InspectedJob[] = [];
+        const skippedBefore = new Set<string>();
         for (const job of jobs.filter((each) => each.queue === queue)) {
           const reason = refuse(job);
           const before = met.meet(jobIdOf(job), reason === undefined);
@@ -204,9 +205,11 @@ export class JobChanges {
           if (before === "changed") continue;
           if (reason === undefined) {
             able.push(job);
-            if (before === "skipped") report.skipped = report.skipped.filter(({ id }) => id !== jobIdOf(job));
+            if (before === "skipped") skippedBefore.add(jobIdOf(job));
           } else if (before === undefined) addSkipped([{ id: jobIdOf(job), reason }]);
         }
+        if (skippedBefore.size > 0)
+          report.skipped = report.skipped.filter(({ id }) => !skippedBefore.has(id));
         const ofId = { of: (id: string) => this.#connections.ofId(id) };
         for (const [shard, some] of byShard(ofId, able, ({ job }) => job.id)) {
           const done = dryRun ? wouldChange(some) : await act(shard, queue, some);

@@ -17,9 +17,9 @@ const easedShare = 0.95;
 /** A scan that stopped goes on when this share of `maxmemory` is free for it, not for each job that ends. */
 const worthwhileShare = 0.01;
 /**
- * So many jobs, if they take no more than that share, are added as long as fresh mail is accepted: at each scan, since a process that was killed leaves a few
- * messages in the spool alone, which must not wait for days; and while fewer are in the queues, since then it is not the
- * mail that fills Redis.
+ * So many jobs, if they take no more than that share, are added as long as fresh mail is accepted: at each scan, since a
+ * process that was killed leaves a few messages in the spool alone, which must not wait for days; and while fewer are in the
+ * queues, since then it is not the mail that fills Redis.
  */
 export const fewJobs = 500;
 
