@@ -4,11 +4,11 @@
  */
 import type { FileFaults } from "../../file-faults.ts";
 import { locatorOf } from "../../records/parse-record.ts";
-import { type WalkedSegment, walkSegment } from "../../records/walk.ts";
 import { coalesced } from "../../sequence.ts";
 import { type Locator, SpoolUnavailable } from "../../spool.ts";
 import { compactedPlace, compactionCounts, isSegmentKey, messagesPlace } from "../store/names.ts";
 import type { ListedObject, ObjectStore } from "../store/object-store.ts";
+import { type ReadSegment, readSegment, segmentOf } from "../store/read-segment.ts";
 import type { LocalCache } from "./local-cache.ts";
 import { ObjectContents } from "./object-contents.ts";
 
@@ -19,10 +19,6 @@ export interface IndexedSegment {
   /** By the store's clock. */
   modifiedMs: number;
   contents: ObjectContents;
-}
-
-export interface ReadSegment extends WalkedSegment {
-  octets: Buffer;
 }
 
 export interface MessageIndexOptions {
@@ -128,24 +124,16 @@ export class MessageIndex {
    */
   async read(key: string, isFresh = false): Promise<ReadSegment | undefined> {
     const size = isFresh ? undefined : this.#segments.get(key)?.size;
-    return (size === undefined ? undefined : await this.#wholeCopy(key, size)) ?? this.#stored(key);
+    return (
+      (size === undefined ? undefined : await this.#wholeCopy(key, size)) ??
+      readSegment(this.#options.store, key)
+    );
   }
 
   /** What the local copy says, if it is whole. */
   async #wholeCopy(key: string, size: number): Promise<ReadSegment | undefined> {
-    const octets = await this.#options.cache.read(key, 0, size);
-    const walked = octets && { ...walkSegment(octets, key), octets };
-    return walked?.damaged.length === 0 ? walked : undefined;
-  }
-
-  /** An object as the store has it; what is damaged is asked for once more. @throws StoreFailure */
-  async #stored(key: string): Promise<ReadSegment | undefined> {
-    const read = async (): Promise<ReadSegment | undefined> => {
-      const octets = await this.#options.store.get(key);
-      return octets && { ...walkSegment(octets, key), octets };
-    };
-    const first = await read();
-    return first === undefined || first.damaged.length === 0 ? first : read();
+    const copied = segmentOf(await this.#options.cache.read(key, 0, size), key);
+    return copied?.damaged.length === 0 ? copied : undefined;
   }
 
   async #refresh(): Promise<void> {
@@ -173,10 +161,10 @@ export class MessageIndex {
   }
 
   async #add({ key, size, modifiedMs }: ListedObject): Promise<boolean> {
-    const { fileFaults, onDamaged } = this.#options;
+    const { store, fileFaults, onDamaged } = this.#options;
     let segment: ReadSegment | undefined;
     try {
-      segment = (await this.#wholeCopy(key, size)) ?? (await this.#stored(key));
+      segment = (await this.#wholeCopy(key, size)) ?? (await readSegment(store, key));
     } catch (error) {
       fileFaults.met(key, error);
       return false;

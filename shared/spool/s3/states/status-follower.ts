@@ -6,11 +6,11 @@ import type { OnFault } from "../../fault.ts";
 import type { FileFaults } from "../../file-faults.ts";
 import type { CompleteLog } from "../../log-compaction.ts";
 import { parseLog } from "../../records/status-format.ts";
-import { walkSegment } from "../../records/walk.ts";
 import { coalesced } from "../../sequence.ts";
 import type { StateIndex } from "../../state-index.ts";
 import { messagesPlace, nameInKey, statesPlace } from "../store/names.ts";
 import type { ListedObject, ObjectStore } from "../store/object-store.ts";
+import { readSegment } from "../store/read-segment.ts";
 
 export interface StatusFollowerOptions {
   store: ObjectStore;
@@ -193,11 +193,9 @@ export class StatusFollower {
     const unknown = listed.filter(({ key }) => !this.#implied.has(key));
     await inGroups(unknown, readsAtOnce, async ({ key }) => {
       try {
-        let octets = await store.get(key);
-        if (octets !== undefined && walkSegment(octets, key).damaged.length > 0)
-          octets = await store.get(key);
-        if (octets === undefined) return;
-        for (const { extra } of walkSegment(octets, key).records)
+        const segment = await readSegment(store, key);
+        if (segment === undefined) return;
+        for (const { extra } of segment.records)
           if (extra.settles !== undefined) index.apply(extra.settles.id, extra.settles, key);
         this.#implied.add(key);
       } catch (error) {
