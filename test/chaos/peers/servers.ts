@@ -29,11 +29,11 @@ export async function startServers(
   random: Random,
   processOf: (address: string) => string | undefined,
 ): Promise<Servers> {
-  const mood = { isCalm: false };
+  const calm = new AbortController();
   const started: SmtpPeer[] = [];
   const ports: Record<string, number> = {};
   for (const [name, domain] of Object.entries(domains)) {
-    const server = new ChaosServer(name, domain, recorder, random.fork(name), processOf, mood);
+    const server = new ChaosServer(name, domain, recorder, random.fork(name), processOf, calm.signal);
     const peer = await server.start();
     started.push(peer);
     ports[name] = peer.port;
@@ -41,7 +41,7 @@ export async function startServers(
   return {
     ports,
     calm() {
-      mood.isCalm = true;
+      calm.abort();
       // Sessions that hang must not go on doing so.
       for (const peer of started) peer.dropAll();
     },
@@ -60,7 +60,8 @@ class ChaosServer {
   readonly #recorder: Recorder;
   readonly #random: Random;
   readonly #processOf: (address: string) => string | undefined;
-  readonly #mood: { isCalm: boolean };
+  /** Aborted when nothing goes wrong any more. */
+  readonly #calm: AbortSignal;
   /** When the transaction of each connection began. */
   readonly #began = new Map<number, number>();
 
@@ -70,14 +71,14 @@ class ChaosServer {
     recorder: Recorder,
     random: Random,
     processOf: (address: string) => string | undefined,
-    mood: { isCalm: boolean },
+    calm: AbortSignal,
   ) {
     this.#name = name;
     this.#domain = domain;
     this.#recorder = recorder;
     this.#random = random;
     this.#processOf = processOf;
-    this.#mood = mood;
+    this.#calm = calm;
   }
 
   async start(): Promise<SmtpPeer> {
@@ -129,15 +130,15 @@ class ChaosServer {
   }
 
   #whim(step: Step): Whim {
-    return this.#mood.isCalm ? { do: "usual" } : whimAt(step, this.#domain.temper, this.#random);
+    return this.#calm.aborted ? { do: "usual" } : whimAt(step, this.#domain.temper, this.#random);
   }
 
   async #message(message: ReceivedMessage): Promise<Answer | undefined> {
     const whim = this.#whim("dot");
     if (whim.do === "late") {
-      await wait(whim.ms);
-      // calm() has reset the connection meanwhile.
-      if (this.#mood.isCalm) {
+      // calm() resets the connection; the copy counts from then on, before any that the gateway sends instead.
+      const isReset = await wait(whim.ms, false, { signal: this.#calm }).catch(() => true);
+      if (isReset) {
         this.#keep(message, false);
         return reset;
       }
